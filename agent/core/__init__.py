@@ -1,0 +1,1 @@
+"""Pure rules: no await, socket, file, clock, random or logging; the time is an argument."""

@@ -1,0 +1,304 @@
+"""The methods and notifications of the wire, one struct each (DESIGN §3).
+
+Unknown fields are ignored, new ones have defaults.
+
+`METHODS` and `NOTIFICATIONS` are the decoder table: both encodings and both directions use it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Raw, Struct
+
+from agent.core.records import DeviceId, DeviceRow, Participant, Sender, SessionId, SessionRow
+from agent.core.transcript import Answer, Event, Id, RequestOpen, Text
+
+Selector = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class Ready(Struct, frozen=True, kw_only=True):
+    """`gateway.ready`: who speaks here. The first one that a client ever gets names its own device."""
+
+    device: DeviceId
+    name: Annotated[str, Meta(max_length=256)]
+    version: Annotated[str, Meta(max_length=64)] = ""  # of the program
+    protocol: int = 1
+    capabilities: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=64)] = ()
+    port: int = 0  # of the LAN listener, for the other side's memory
+
+
+class Nothing(Struct, frozen=True):
+    """Parameters of a method that has none, and the result of one that gives none."""
+
+
+class ListSessions(Struct, frozen=True, kw_only=True):
+    """`session.list`, `session.watch`."""
+
+    scope: Literal["all", "local", "remote"] = "all"
+
+
+class CreateSession(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`session.create`."""
+
+    device: Annotated[str, Meta(max_length=256)] = ""  # name, id or prefix; empty: here
+    backend: Annotated[str, Meta(max_length=64)] = ""  # empty: the default
+    title: Annotated[str, Meta(max_length=512)] = ""
+    cwd: Annotated[str, Meta(max_length=4096)] = ""
+    command: Annotated[tuple[Annotated[str, Meta(max_length=65_536)], ...], Meta(max_length=256)] = ()
+
+
+class Created(Struct, frozen=True):
+    """Result of `session.create`."""
+
+    session_id: SessionId
+
+
+class Attach(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`session.attach`: with `after` and `epoch`, resume; else hydrate."""
+
+    session_id: Selector
+    after: Annotated[int, Meta(ge=0)] | None = None
+    epoch: Id = ""
+    viewers: Annotated[int, Meta(ge=1, le=10_000)] = 1  # clients behind this connection, as a proxy tells
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """The newest part of a transcript, shortened (`core.transcript.Tail`)."""
+
+    session: SessionRow
+    events: tuple[Event, ...]
+    truncated: bool = False  # older events are in `session.history`
+
+
+class Attached(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result of `session.attach`: either `snapshot` up to `seq`, or `resumed` and the events after `after` follow."""
+
+    session_id: SessionId
+    epoch: Id
+    seq: int
+    snapshot: Snapshot | None = None
+    resumed: bool = False
+    participants: tuple[Participant, ...] = ()
+    requests: tuple[RequestOpen, ...] = ()
+
+
+class Detach(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`session.detach`: with `viewers`, so many clients stay attached over this connection."""
+
+    session_id: Selector
+    viewers: Annotated[int, Meta(ge=0, le=10_000)] = 0
+
+
+class OnSession(Struct, frozen=True, kw_only=True):
+    """`session.close`, `session.interrupt`, `session.participants`."""
+
+    session_id: Selector
+
+
+class Rename(Struct, frozen=True, kw_only=True):
+    """`session.rename`."""
+
+    session_id: Selector
+    title: Annotated[str, Meta(max_length=512)]
+
+
+class History(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`session.history`: up to `limit` events numbered below `before` (default: the newest) or above `after`."""
+
+    session_id: Selector
+    before: Annotated[int, Meta(ge=1)] | None = None
+    after: Annotated[int, Meta(ge=0)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 200
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """Result of `session.history`: newest last. Shortened as a snapshot is unless `after` was given."""
+
+    epoch: Id
+    seq: int  # of the newest event there is
+    events: tuple[Event, ...]
+    more: bool = False  # whether there are older (with `after`: newer) ones
+
+
+class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`prompt.submit`. The client chooses `prompt_id`: the same one again never runs twice (S3)."""
+
+    session_id: Selector
+    prompt_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    text: Text
+    client: Annotated[str, Meta(max_length=64)] = ""  # which client of the calling device
+
+
+class Submitted(Struct, frozen=True, kw_only=True):
+    """Result of `prompt.submit`."""
+
+    turn: int
+    status: Literal["started", "queued", "duplicate"]
+    position: int = 0  # prompts before this one
+    session_id: SessionId = SessionId("")
+
+
+class AnswerRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`request.answer`. An empty `request_id` means the only open one."""
+
+    session_id: Selector
+    answer: Answer
+    request_id: Id = ""
+    client: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result of `request.answer`."""
+
+    status: Literal["accepted", "already-answered", "expired"]
+    by: Sender | None = None
+    request_id: Id = ""
+
+
+class EventOf(Struct, frozen=True, kw_only=True):
+    """`event`: one entry of an attached session's log. The payload passes through gateways untouched (L7)."""
+
+    session_id: SessionId
+    seq: int
+    type: Annotated[str, Meta(max_length=64)]
+    payload: Raw
+    at: Annotated[str, Meta(max_length=40)]
+
+
+class PeersChanged(Struct, frozen=True, kw_only=True):
+    """`peer.changed`: coalesced; `removed` are ids."""
+
+    changed: tuple[DeviceRow, ...] = ()
+    removed: tuple[DeviceId, ...] = ()
+
+
+class SessionsChanged(Struct, frozen=True, kw_only=True):
+    """`session.changed`: coalesced; `removed` are ids."""
+
+    changed: tuple[SessionRow, ...] = ()
+    removed: tuple[SessionId, ...] = ()
+
+
+class ParticipantsChanged(Struct, frozen=True, kw_only=True):
+    """`session.participants` as a notification: somebody joined or left (S8)."""
+
+    session_id: SessionId
+    participants: tuple[Participant, ...]
+
+
+class PeerLink(Struct, frozen=True, kw_only=True):
+    """`peer.lost`, `peer.back`: the link under attached sessions broke, or carries again (L5)."""
+
+    device: DeviceId
+    name: str
+    sessions: tuple[SessionId, ...] = ()
+
+
+class Pair(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`device.pair`: open the pairing window; it closes with the connection that opened it."""
+
+    ttl: Annotated[float, Meta(ge=1, le=3600)] = 300.0  # seconds
+
+
+class PairWindow(Struct, frozen=True, kw_only=True):
+    """Result of `device.pair`. The code goes to the person and nowhere else."""
+
+    code: str
+    ttl: float
+    port: int
+    addresses: tuple[str, ...] = ()
+
+
+class PairNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`device.pairing`: what happens at the window; after `paired`, `closed` or `expired` it is gone."""
+
+    what: Literal["paired", "wrong-code", "failed", "expired", "exhausted", "closed"]
+    device: DeviceId = DeviceId("")
+    name: str = ""
+    tries_left: int = 0
+
+
+class Join(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`device.join`. `address` (HOST:PORT of the window) is for networks without multicast."""
+
+    code: Annotated[str, Meta(max_length=64)]
+    address: Annotated[str, Meta(max_length=256)] = ""
+    name: Annotated[str, Meta(max_length=256)] = ""  # which window, when two carry the same slot
+
+
+class Unpair(Struct, frozen=True, kw_only=True):
+    """`device.unpair`."""
+
+    device: Selector
+
+
+class PairedRow(Struct, frozen=True, kw_only=True):
+    """One trusted device as `device.list` and `agent devices --json` give it. Grows only."""
+
+    id: DeviceId
+    name: str
+    fingerprint: str  # SHA-256 of its certificate, hexadecimal
+    self: bool
+    paired_at: str | None  # RFC 3339
+    seen_at: str | None  # RFC 3339, None: never since
+    state: Literal["online", "stale", "offline"] = "offline"
+
+
+class StatusReport(Struct, frozen=True, kw_only=True):
+    """Result of `gateway.status`: this device."""
+
+    id: DeviceId
+    name: str
+    version: str
+    pid: int
+    port: int
+    addresses: tuple[str, ...]
+    interfaces: tuple[str, ...]
+    started_at: str  # RFC 3339
+    uptime: float  # seconds
+    paired: int
+    online: int  # paired devices that are
+    links: int
+    sessions: int
+    presence: str  # presence.mode
+    home: str  # state folder
+    problems: tuple[str, ...] = ()  # lasting trouble, one line each
+
+
+METHODS: dict[str, type[Struct]] = {
+    "peer.list": Nothing,
+    "peer.watch": Nothing,
+    "session.list": ListSessions,
+    "session.watch": ListSessions,
+    "session.create": CreateSession,
+    "session.attach": Attach,
+    "session.detach": Detach,
+    "session.close": OnSession,
+    "session.rename": Rename,
+    "session.interrupt": OnSession,
+    "session.history": History,
+    "session.participants": OnSession,
+    "prompt.submit": Submit,
+    "request.answer": AnswerRequest,
+    "device.pair": Pair,
+    "device.join": Join,
+    "device.unpair": Unpair,
+    "device.list": Nothing,
+    "gateway.status": Nothing,
+}
+LOCAL_ONLY = frozenset(
+    {"device.pair", "device.join", "device.unpair", "device.list", "peer.list", "peer.watch", "gateway.status"}
+)
+"""Methods of the control socket alone; everything else also over a link, for the sessions of this device (L7)."""
+
+NOTIFICATIONS: dict[str, type[Struct]] = {
+    "gateway.ready": Ready,
+    "event": EventOf,
+    "peer.changed": PeersChanged,
+    "session.changed": SessionsChanged,
+    "session.participants": ParticipantsChanged,
+    "peer.lost": PeerLink,
+    "peer.back": PeerLink,
+    "device.pairing": PairNews,
+}

@@ -1,0 +1,163 @@
+"""The nouns that the other modules pass to each other: devices, sessions, addresses, claims. Frozen and bounded."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, NewType
+
+from msgspec import Meta, Struct
+
+DeviceId = NewType("DeviceId", str)
+"""First 80 bits of SHA-256 of the device's certificate: 16 characters of base32, lower case."""
+
+SessionId = NewType("SessionId", str)
+"""80 random bits: 16 characters of base32, lower case. A TXT record carries only the first characters."""
+
+NAME_MAX = 63
+"""Characters of a device name."""
+TITLE_MAX = 120
+"""Characters of a session title."""
+
+Name = Annotated[str, Meta(max_length=NAME_MAX)]
+Title = Annotated[str, Meta(max_length=TITLE_MAX)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Status(StrEnum):
+    """Where a session stands (S10)."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    WORKING = "working"
+    NEEDS_INPUT = "needs-input"
+    ENDED = "ended"
+    FAILED = "failed"
+
+    @property
+    def live(self) -> bool:
+        """Whether a prompt could still be sent."""
+        return self not in {Status.ENDED, Status.FAILED}
+
+
+Source = Literal["mdns", "static", "link"]
+"""How a device was heard."""
+
+
+class Endpoint(Struct, frozen=True, order=True):
+    """Where a gateway can be dialled."""
+
+    host: str  # an IP address; link-local IPv6 with its zone: "fe80::1%eth0"
+    port: Port
+
+
+class SessionClaim(Struct, frozen=True, kw_only=True):
+    """What a presence record says of one session."""
+
+    id: str  # the first characters of the session's id, six or more
+    status: Status
+    updated_at: int  # Unix seconds
+    title: str = ""
+
+
+class PresenceRecord(Struct, frozen=True, kw_only=True):
+    """What a device claims about itself. A hint only: never a reason to change a name, a key or trust (T5)."""
+
+    device: DeviceId
+    revision: int  # grows with every publication, across restarts too (R9)
+    name: str
+    port: int
+    hosts: tuple[str, ...] = ()  # IP addresses, link-local IPv6 with its zone
+    txtvers: int = 1
+    versions: tuple[int, ...] = (1,)
+    working: int = 0
+    needs_input: int = 0
+    idle: int = 0
+    more: int = 0  # sessions that did not fit the record
+    sessions: tuple[SessionClaim, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every address that the record names, with its port."""
+        return tuple(Endpoint(host, self.port) for host in self.hosts)
+
+
+class PairedDevice(Struct, frozen=True, kw_only=True):
+    """A device that this one trusts, as kept in the trust store."""
+
+    id: DeviceId
+    name: str
+    certificate: bytes  # DER; its SHA-256 is the pin
+    paired_at: float  # Unix seconds
+    endpoints: tuple[Endpoint, ...] = ()  # where it was reached last, newest first
+    seen_at: float = 0.0  # Unix seconds of the last link, 0.0: never
+
+
+class Participant(Struct, frozen=True, kw_only=True):
+    """A device with clients attached to a session (S8)."""
+
+    device: DeviceId
+    name: str
+    count: int  # attached clients of that device
+
+
+class Sender(Struct, frozen=True, kw_only=True):
+    """Who sent a prompt or an answer: stamped by the hosting gateway, never believed from a client (S7)."""
+
+    device: DeviceId
+    name: str
+    client: str = ""  # which of its clients, as a proxying gateway tells
+
+
+class DeviceRef(Struct, frozen=True):
+    """A device as a session row names it."""
+
+    id: DeviceId
+    name: str
+
+
+class ParticipantRef(Struct, frozen=True):
+    """A participant as a session row names it."""
+
+    device: str
+    count: int
+
+
+class DeviceRow(Struct, frozen=True, kw_only=True):
+    """One device as `peer.list` and `agent peers --json` give it. Grows only."""
+
+    id: DeviceId
+    name: str
+    self: bool
+    state: Literal["online", "stale", "offline"]
+    paired: bool
+    addresses: tuple[str, ...]
+    port: int
+    sessions: int
+    working: int
+    needs_input: int
+    source: Source
+    version: str  # of the program, "" until told over a link
+    heard_at: str | None  # RFC 3339, None: never
+    since: str | None = None  # RFC 3339: when it went offline
+    reason: str = ""  # how we know that it is not online
+    linked: bool = False  # whether a link to it is open
+
+
+class SessionRow(Struct, frozen=True, kw_only=True):
+    """One session as `session.list` and `agent sessions --json` give it. Grows only."""
+
+    id: SessionId
+    title: str
+    status: Status
+    device: DeviceRef
+    local: bool
+    attachable: bool
+    backend: str
+    model: str
+    created_at: str | None  # RFC 3339, None: not told yet
+    updated_at: str  # RFC 3339
+    participants: tuple[ParticipantRef, ...] = ()
+    queued: int = 0
+    cwd: str = ""
+    lineage: tuple[str, ...] = ()
+    stale: bool = False  # its device is not surely there (R10)

@@ -1,0 +1,289 @@
+"""The events of a session: what each type carries, and how a log of them is made short enough to show.
+
+Source: DESIGN §3 (event types) and §4 (S2, S4). Payloads are MessagePack inside an `Event`, so that storing, relaying
+and fan-out never take them apart.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from agent.core.records import Sender
+from agent.errors import BadFrame
+
+TEXT_MAX = 131_072
+"""Characters of one prompt, answer or reply: fits a frame of 1 MiB in any encoding."""
+
+Text = Annotated[str, Meta(max_length=TEXT_MAX)]
+Short = Annotated[str, Meta(max_length=4096)]
+Id = Annotated[str, Meta(max_length=128)]
+Scalar = str | int | float | bool | None
+Answer = Annotated[str, Meta(max_length=TEXT_MAX)] | Annotated[dict[str, Scalar | list[str]], Meta(max_length=64)]
+"""What a person answered: text or an option's id; for a form, its fields."""
+
+TurnStatus = Literal["complete", "interrupted", "error"]
+
+
+class UserMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`message.user`: an accepted prompt. Turns count from 1."""
+
+    turn: int
+    prompt_id: Id
+    text: Text
+    sender: Sender
+    queued: bool = False  # whether another turn was running
+
+
+class MessageStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`message.start`: a reply begins. A turn has one, or several parts when tools run in between (from 1)."""
+
+    turn: int
+    part: int = 1
+
+
+class MessageDelta(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`message.delta`: more of the reply."""
+
+    turn: int
+    text: Text
+    part: int = 1
+
+
+class MessageComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`message.complete`: the whole reply; this text is authoritative over the deltas."""
+
+    turn: int
+    text: Text
+    status: TurnStatus
+    part: int = 1
+
+
+class ThoughtDelta(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`thought.delta`: more of what the agent thinks aloud."""
+
+    turn: int
+    text: Text
+    part: int = 1
+
+
+class ToolStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`tool.start`: the agent uses a tool."""
+
+    turn: int
+    tool_id: Id
+    title: Short
+    tool: Short = ""  # read, edit, execute, …
+    input: Text = ""
+
+
+class ToolUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`tool.update`: more of what the tool gives."""
+
+    turn: int
+    tool_id: Id
+    text: Text = ""
+    title: Short = ""
+
+
+class ToolComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`tool.complete`: the tool is done."""
+
+    turn: int
+    tool_id: Id
+    status: TurnStatus
+    output: Text = ""
+
+
+class Choice(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One way to answer a request."""
+
+    id: Id
+    name: Short
+    kind: Id = ""  # allow_once, allow_always, reject_once, reject_always (ACP)
+
+
+RequestKind = Literal["line", "secret", "keys", "choices", "form"]
+
+
+class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`request.open`: the session asks a person."""
+
+    turn: int
+    request_id: Id
+    kind: RequestKind
+    prompt: Short = ""
+    choices: Annotated[tuple[Choice, ...], Meta(max_length=64)] = ()
+
+
+class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`request.closed`: answered, or no longer asked. `answer` is empty for a secret."""
+
+    turn: int
+    request_id: Id
+    status: Literal["answered", "expired"]
+    answer: Answer = ""
+    by: Sender | None = None
+
+
+class TurnComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`turn.complete`: the turn is over; the next queued prompt starts."""
+
+    turn: int
+    status: TurnStatus
+    exit_status: int | None = None  # of a shell command
+    cwd: Short = ""
+    error: Short = ""
+
+
+class SessionInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`session.info`: what is known of the session has changed; absent fields have not."""
+
+    status: Literal["starting", "idle", "ended", "failed", ""] = ""
+    title: Annotated[str, Meta(max_length=512)] | None = None
+    cwd: Short | None = None
+    model: Short | None = None
+    note: Short = ""  # one line for the reader: "the service was restarted"
+
+
+Payload = (
+    UserMessage
+    | MessageStart
+    | MessageDelta
+    | MessageComplete
+    | ThoughtDelta
+    | ToolStart
+    | ToolUpdate
+    | ToolComplete
+    | RequestOpen
+    | RequestClosed
+    | TurnComplete
+    | SessionInfo
+)
+
+TYPES: dict[str, type[Payload]] = {
+    "message.user": UserMessage,
+    "message.start": MessageStart,
+    "message.delta": MessageDelta,
+    "message.complete": MessageComplete,
+    "thought.delta": ThoughtDelta,
+    "tool.start": ToolStart,
+    "tool.update": ToolUpdate,
+    "tool.complete": ToolComplete,
+    "request.open": RequestOpen,
+    "request.closed": RequestClosed,
+    "turn.complete": TurnComplete,
+    "session.info": SessionInfo,
+}
+NAMES: dict[type[Payload], str] = {kind: name for name, kind in TYPES.items()}
+STREAMED = frozenset({"message.delta", "thought.delta", "tool.update"})
+"""Types that only add to what a later event says in full."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders = {name: msgspec.msgpack.Decoder(kind) for name, kind in TYPES.items()}
+P = TypeVar("P", bound=Payload)
+
+
+class Event(Struct, frozen=True):
+    """One numbered entry of a session's log; its payload is MessagePack. As stored and as sent."""
+
+    seq: int  # from 1, without gaps
+    type: str
+    payload: Raw
+    at: str  # RFC 3339, UTC
+
+
+def rfc3339(unix: float) -> str:
+    """Unix seconds as RFC 3339 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def unix_seconds(text: str) -> float:
+    """Undo `rfc3339`. Raises: ValueError."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def make_event(seq: int, payload: Payload, now: float) -> Event:
+    """Number and stamp a payload; `now` in Unix seconds."""
+    return Event(seq, NAMES[type(payload)], Raw(_encoder.encode(payload)), rfc3339(now))
+
+
+def payload_of(event: Event) -> Payload | None:
+    """The typed payload; None for a type of a later version. Raises: BadFrame, if the payload does not fit its type."""
+    decoder = _decoders.get(event.type)
+    if decoder is None:
+        return None
+    try:
+        return decoder.decode(event.payload)
+    except (ValueError, RecursionError) as exc:
+        raise BadFrame(f"event {event.seq} ({event.type}): {exc}") from exc
+
+
+class Tail:
+    """The newest part of a log, shortened without changing what a reader sees: what an attaching client gets first.
+
+    Deltas of a running reply are merged into one, numbered as the last of them; once `message.complete` has the text
+    they go. Thoughts and tool updates are merged likewise. Bounded: the oldest entries leave first, and `truncated`
+    says so (`session.history` has them).
+    """
+
+    def __init__(self, *, events: int = 200, size: int = 393_216) -> None:
+        self._events: dict[int, Event] = {}  # by seq; insertion order is seq order
+        self._streams: dict[tuple[str, int, object], int] = {}  # type, turn, part or tool -> seq of the merged delta
+        self._size = 0
+        self._max_events, self._max_size = events, size
+        self.truncated = False
+
+    def __iter__(self) -> Iterator[Event]:
+        """Oldest first."""
+        return iter(self._events.values())
+
+    def apply(self, event: Event) -> None:
+        """Take the next event of the log."""
+        if event.type in STREAMED:
+            event = self._merge(event)
+        elif event.type == "message.complete":
+            done = payload_of(event)
+            assert isinstance(done, MessageComplete)
+            self._drop(self._streams.pop(("message.delta", done.turn, done.part), 0))
+        elif event.type == "turn.complete":
+            self._streams.clear()
+        self._events[event.seq] = event
+        self._size += len(bytes(event.payload))
+        while len(self._events) > self._max_events or (self._size > self._max_size and len(self._events) > 1):
+            self._drop(next(iter(self._events)))
+            self.truncated = True
+
+    def _merge(self, event: Event) -> Event:
+        payload = payload_of(event)
+        assert isinstance(payload, MessageDelta | ThoughtDelta | ToolUpdate)
+        key = (event.type, payload.turn, payload.tool_id if isinstance(payload, ToolUpdate) else payload.part)
+        before = self._events.get(self._streams.get(key, 0))
+        self._streams[key] = event.seq
+        if before is None:
+            return event
+        earlier = payload_of(before)
+        assert isinstance(earlier, MessageDelta | ThoughtDelta | ToolUpdate)
+        if len(earlier.text) + len(payload.text) > TEXT_MAX:
+            return event
+        self._drop(before.seq)
+        merged = msgspec.structs.replace(payload, text=earlier.text + payload.text)
+        return Event(event.seq, event.type, Raw(_encoder.encode(merged)), event.at)
+
+    def _drop(self, seq: int) -> None:
+        event = self._events.pop(seq, None)
+        if event is not None:
+            self._size -= len(bytes(event.payload))
+
+
+def compact(events: Iterable[Event]) -> list[Event]:
+    """Shorten a page of a log as `Tail` does, dropping nothing for size."""
+    tail = Tail(events=sys.maxsize, size=sys.maxsize)
+    for event in events:
+        tail.apply(event)
+    return list(tail)

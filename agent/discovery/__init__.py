@@ -1,0 +1,1 @@
+"""How devices are found: multicast DNS and addresses from the settings."""

@@ -1,0 +1,181 @@
+"""Errors that cross the wire or reach a person: few, typed, each ending in advice.
+
+`kind` is the stable word in the `data` of a JSON-RPC error (docs/design/wire.md), `code` its integer, `hint` what to
+do next. An `AgentError` is somebody's mistake or the network's; anything else that is raised is a bug of ours.
+"""
+
+from __future__ import annotations
+
+
+class AgentError(Exception):
+    """Base of everything a user or a peer may be told. `str()` is one line that says what is wrong."""
+
+    kind: str = "internal"
+    code: int = -32603
+    hint: str = ""
+
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0].rstrip("."))
+        if hint is not None:
+            self.hint = hint
+
+
+class BadFrame(AgentError):
+    """A message that the schema does not describe."""
+
+    kind, code, hint = "bad-frame", -32700, "see docs/design/wire.md"
+
+
+class BadRequest(AgentError):
+    """A well-formed message that is not a request, answer or notification."""
+
+    kind, code, hint = "bad-request", -32600, "see docs/design/wire.md"
+
+
+class MethodNotFound(AgentError):
+    """No such method."""
+
+    kind, code, hint = "method-not-found", -32601, "the other device may run another version: `agent status`"
+
+
+class BadParams(AgentError):
+    """Parameters that the method does not take."""
+
+    kind, code, hint = "bad-params", -32602, "see docs/design/wire.md"
+
+
+class SessionNotFound(AgentError):
+    """No such session."""
+
+    kind, code, hint = "session-not-found", -32001, "see `agent sessions`"
+
+
+class Ambiguous(AgentError):
+    """Several sessions or devices match."""
+
+    kind, code, hint = "ambiguous", -32002, "give more characters of the id"
+
+
+class NotPaired(AgentError):
+    """That device is not paired with this one."""
+
+    kind, code = "not-paired", -32003
+    hint = "run `agent pair` on one of the two and `agent join` on the other"
+
+
+class Refused(AgentError):
+    """The other device does not accept this one (unpaired or revoked)."""
+
+    kind, code = "refused", -32004
+    hint = "run `agent pair` there and `agent join` here"
+
+
+class PeerUnreachable(AgentError):
+    """No address of the peer answered."""
+
+    kind, code, hint = "peer-unreachable", -32005, "run `agent peers` on both devices"
+
+
+class PeerLost(AgentError):
+    """The link to the peer broke and did not come back in time."""
+
+    kind, code, hint = "peer-lost", -32006, "run `agent peers`; the session goes on over there"
+
+
+class Busy(AgentError):
+    """Too much at once."""
+
+    kind, code, hint = "busy", -32007, "try again in a moment"
+
+
+class TooLarge(AgentError):
+    """Larger than this gateway takes."""
+
+    kind, code, hint = "too-large", -32008, "send it in pieces, or put it in a file on that device"
+
+
+class TimedOut(AgentError):
+    """No answer in time."""
+
+    kind, code, hint = "timed-out", -32009, "the work may still go on: see `agent sessions`"
+
+
+class StoreFull(AgentError):
+    """The transcript cannot be written, so nothing was started."""
+
+    kind, code, hint = "store-full", -32010, "free some space on that device and send it again"
+
+
+class BackendFailed(AgentError):
+    """The session's program could not be started or has failed."""
+
+    kind, code, hint = "backend-failed", -32011, "see the service's log on that device"
+
+
+class DeviceNotFound(AgentError):
+    """No such device."""
+
+    kind, code, hint = "device-not-found", -32012, "see `agent peers`"
+
+
+class PairingFailed(AgentError):
+    """The devices were not paired."""
+
+    kind, code, hint = "pairing-failed", -32013, "run `agent pair` again for a new code"
+
+
+class SessionEnded(AgentError):
+    """That session has ended."""
+
+    kind, code, hint = "session-ended", -32014, "`agent log` still shows it; `agent new` starts another"
+
+
+class RequestNotFound(AgentError):
+    """The session asks no such question."""
+
+    kind, code, hint = "request-not-found", -32015, "`agent log` shows what was asked"
+
+
+class Forbidden(AgentError):
+    """Not allowed over this connection."""
+
+    kind, code, hint = "forbidden", -32016, "run the command on that device itself"
+
+
+class NotRunning(AgentError):
+    """The service is not running."""
+
+    kind, code, hint = "not-running", -32017, "start it with `agent up`"
+
+
+class ConfigError(AgentError):
+    """A setting is wrong."""
+
+    kind, code, hint = "bad-config", -32018, "correct it and start again"
+
+
+class StateError(AgentError):
+    """A file of the service's own state cannot be used."""
+
+    kind, code, hint = "bad-state", -32019, "see docs/state.md"
+
+
+class RemoteFault(AgentError):
+    """An error told by the other side, of a kind that this version does not know."""
+
+    kind, code = "remote-fault", -32099
+
+
+def _family(base: type[AgentError]) -> dict[str, type[AgentError]]:
+    return {sub.kind: sub for sub in base.__subclasses__()}
+
+
+KINDS: dict[str, type[AgentError]] = _family(AgentError)
+
+
+def from_wire(code: int, message: str, kind: str, hint: str) -> AgentError:
+    """Rebuild the error that the other side told; an unknown kind becomes a `RemoteFault`."""
+    error = KINDS.get(kind, RemoteFault)(message, hint=hint or None)
+    if type(error) is RemoteFault:
+        error.kind, error.code = kind or error.kind, code
+    return error

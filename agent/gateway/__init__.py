@@ -1,0 +1,1 @@
+"""The aiohttp server: the LAN listener, the control socket and the methods they offer."""

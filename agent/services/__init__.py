@@ -1,0 +1,1 @@
+"""What the gateway does, independent of sockets: presence, sessions, peers, pairing."""
