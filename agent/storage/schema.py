@@ -1,0 +1,99 @@
+"""The transcript database as a file: made, checked and opened here. What is in it: docs/state.md."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from agent.errors import StateError
+
+VERSION = 1
+"""`PRAGMA user_version`. A file with a higher one is left alone."""
+APPLICATION = 0x4C414754
+"""`PRAGMA application_id`: tells our file from another program's database ("LAGT")."""
+
+_TABLES = """
+CREATE TABLE session (
+    number INTEGER PRIMARY KEY,
+    id     TEXT NOT NULL UNIQUE,
+    meta   BLOB NOT NULL
+);
+CREATE TABLE event (
+    session  INTEGER NOT NULL REFERENCES session(number),
+    seq      INTEGER NOT NULL,
+    type     TEXT NOT NULL,
+    at       TEXT NOT NULL,
+    streamed INTEGER NOT NULL,
+    payload  BLOB NOT NULL,
+    PRIMARY KEY (session, seq)
+) WITHOUT ROWID;
+CREATE INDEX event_outline ON event (session, seq) WHERE streamed = 0;
+"""
+# WITHOUT ROWID keeps one session's events side by side, so a page of history is one scan. The partial index holds the
+# few events that are not deltas: `outline` of a long session touches nothing else.
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection without implicit transactions that any one thread may use."""
+    connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")  # the log is synced at each commit: survives a power cut (S2)
+    connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone stops at the drive's cache
+    return connection
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the file for writing, making it (mode 0600) if it is not there.
+
+    Raises: StateError, if it is damaged, not ours, of a later version, or may not be opened.
+    """
+    try:
+        _own(path)
+        connection = connect(path)
+    except (OSError, sqlite3.Error) as exc:
+        raise StateError(f"the transcripts in {path} cannot be opened: {exc}") from exc
+    try:
+        _prepare(path, connection)
+    except (sqlite3.Error, StateError) as exc:
+        connection.close()
+        if isinstance(exc, StateError):
+            raise
+        hint = "move the file away and start again: the service makes a new one"
+        raise StateError(f"the transcripts in {path} cannot be used: {exc}", hint=hint) from exc
+    return connection
+
+
+def _own(path: Path) -> None:
+    # SQLite gives its -wal and -shm files the mode of the database, so only this one is to be set.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(descriptor).st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)  # a new file's name must survive a power cut too
+    finally:
+        os.close(folder)
+
+
+def _prepare(path: Path, connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables and application != APPLICATION:
+        raise StateError(f"{path} is a database of another program", hint="move it away and start again")
+    if version > VERSION:
+        raise StateError(
+            f"the transcripts in {path} were written by a later version (schema {version}, this one knows {VERSION})",
+            hint="install that version again, or move the file away",
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA journal_size_limit = 8388608")  # bytes that the log keeps on disk between check points
+    if not tables:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_TABLES}PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+    connection.execute("SELECT count(*), sum(length(meta)) FROM session").fetchone()
+    connection.execute("SELECT seq, at FROM event ORDER BY session, seq LIMIT 1").fetchone()

@@ -1,0 +1,147 @@
+"""Transcripts in one SQLite file: one thread writes (`writer`), a few read, and nobody waits on the event loop.
+
+Source: DESIGN §4 (S2, S3, S4). WAL lets readers run while the writer commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import local
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from agent.core.records import SessionId
+from agent.core.transcript import Event
+from agent.errors import StateError
+from agent.ports import SessionMeta
+from agent.storage.schema import connect
+from agent.storage.writer import Write, Writer
+
+READERS = 2
+"""Threads that read: a long history does not hold up an attaching client."""
+
+_COLUMNS = "seq, type, payload, at FROM event WHERE session = (SELECT number FROM session WHERE id = ?)"
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(SessionMeta).decode
+_Row = tuple[int, str, bytes, str]
+T = TypeVar("T")
+
+
+class SqliteTranscripts:
+    """`ports.TranscriptStore` in a file. Used from one event loop.
+
+    A write that was called takes effect even if its caller is cancelled. Reads of a session see every write that was
+    called before them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it, readable by its owner alone (blocks for some milliseconds).
+
+        Raises: StateError, naming the file: damaged, of a later version, not ours, or not to be opened.
+        """
+        self._path = path
+        self._writer = Writer(path)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="storage.reader")
+        self._connections: list[sqlite3.Connection] = []
+        self._mine = local()  # the connection of a reading thread
+        self._pending: dict[SessionId, asyncio.Future[None]] = {}  # the last write of a session that is under way
+        self._closed = False
+
+    async def put(self, meta: SessionMeta) -> None:
+        """Create or replace a session's row; durable when it returns. Raises: StoreFull."""
+        await self._submit(Write(meta.id, asyncio.get_running_loop().create_future(), meta=_encode(meta)))
+
+    async def append(self, session: SessionId, events: Sequence[Event]) -> None:
+        """Return once the events would survive a power cut. All of them or none.
+
+        Raises: StoreFull; ValueError, if they do not continue the log or the session was never put.
+        """
+        await self._submit(Write(session, asyncio.get_running_loop().create_future(), events=tuple(events)))
+
+    async def read(self, session: SessionId, after: int, limit: int) -> list[Event]:
+        """Up to `limit` events numbered above `after`, oldest first. Raises: StateError, if the file is damaged."""
+        return await self._events(session, f"{_COLUMNS} AND seq > ? ORDER BY seq LIMIT ?", after, max(limit, 0))
+
+    async def read_before(self, session: SessionId, before: int | None, limit: int) -> list[Event]:
+        """The newest `limit` events numbered below `before` (None: the very newest), oldest first.
+
+        Raises: StateError, if the file is damaged.
+        """
+        below = 2**62 if before is None else before
+        newest = await self._events(session, f"{_COLUMNS} AND seq < ? ORDER BY seq DESC LIMIT ?", below, max(limit, 0))
+        return newest[::-1]
+
+    async def outline(self, session: SessionId) -> list[Event]:
+        """Every event whose type is not streamed, oldest first. Raises: StateError, if the file is damaged."""
+        return await self._events(session, f"{_COLUMNS} AND streamed = 0 ORDER BY seq")
+
+    async def sessions(self) -> list[SessionMeta]:
+        """All sessions, oldest first. Raises: StateError, if the file is damaged."""
+
+        def fetch(connection: sqlite3.Connection) -> list[SessionMeta]:
+            rows = connection.execute("SELECT meta FROM session ORDER BY number").fetchall()
+            return [_decode(meta) for (meta,) in rows]
+
+        metas = await self._read(fetch, *self._pending.values())
+        return sorted(metas, key=lambda meta: meta.created_at)
+
+    async def last_seq(self, session: SessionId) -> int:
+        """Number of the newest event; 0 if there is none. Raises: StateError, if the file is damaged."""
+        newest = await self.read_before(session, None, 1)
+        return newest[0].seq if newest else 0
+
+    async def close(self) -> None:
+        """Write what is pending and let go of the file. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        self._readers.shutdown()
+        for connection in self._connections:
+            connection.close()
+        self._writer.stop()
+
+    async def _submit(self, write: Write) -> None:
+        if self._closed:
+            raise RuntimeError("the transcript store is closed")
+        self._pending[write.session] = write.done
+        write.done.add_done_callback(lambda done: self._forget(write.session, done))
+        self._writer.submit(write)
+        await asyncio.shield(write.done)  # a caller that leaves does not take back what is on its way to the disk
+
+    def _forget(self, session: SessionId, done: asyncio.Future[None]) -> None:
+        if self._pending.get(session) is done:
+            del self._pending[session]
+
+    async def _events(self, session: SessionId, columns: str, *bounds: int) -> list[Event]:
+        def fetch(connection: sqlite3.Connection) -> list[Event]:
+            rows: list[_Row] = connection.execute(f"SELECT {columns}", (session, *bounds)).fetchall()
+            return [Event(seq, kind, Raw(payload), at) for seq, kind, payload, at in rows]
+
+        pending = self._pending.get(session)
+        return await self._read(fetch, *(() if pending is None else (pending,)))
+
+    async def _read(self, fetch: Callable[[sqlite3.Connection], T], *earlier: asyncio.Future[None]) -> T:
+        if self._closed:
+            raise RuntimeError("the transcript store is closed")
+        if earlier:
+            await asyncio.wait(earlier)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._fetch, fetch)
+
+    def _fetch(self, fetch: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
+            if connection is None:
+                connection = self._mine.connection = connect(self._path)
+                connection.execute("PRAGMA query_only = ON")
+                self._connections.append(connection)
+            return fetch(connection)
+        except (sqlite3.Error, msgspec.DecodeError) as exc:
+            raise StateError(f"the transcripts in {self._path} cannot be read: {exc}") from exc
