@@ -1,0 +1,128 @@
+"""Who a device is: an Ed25519 key, and a certificate that is a pure function of it (T1).
+
+Exactly one certificate exists for a key, byte for byte. A paired peer with a certificate of another form (CA:TRUE,
+another key type, other dates) could mint certificates that verify, so nothing but this profile is ever trusted, and
+the check compares bytes instead of reading fields. Source: FACTS-SECURITY §3.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from agent.core.records import DeviceId
+from agent.errors import Refused
+
+KEY_SIZE = 32
+"""Bytes of an Ed25519 seed and of a public key."""
+SIGNATURE_SIZE = 64
+"""Bytes of an Ed25519 signature, the last ones of a certificate."""
+
+# A Pi without a clock boots in 1970 and would lock itself out with any later start; validity is enforced for pins too.
+_NOT_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
+_NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+class BadCertificate(Refused):
+    """A certificate that is not of this program's one profile."""
+
+    hint = "the other device may run another version: `agent status`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """This device."""
+
+    key: Ed25519PrivateKey = field(repr=False)
+    certificate: bytes  # DER
+    pem_path: str  # the file with key and certificate: the ssl module takes no key from memory
+
+    @property
+    def id(self) -> DeviceId:
+        """What other devices know this one by."""
+        return device_id(self.certificate)
+
+
+def make_certificate(key: Ed25519PrivateKey) -> bytes:
+    """The certificate of a key (DER); the same bytes every time."""
+    public = key.public_key()
+    return _build(public.public_bytes_raw(), key)
+
+
+def check_profile(der: bytes) -> None:
+    """Return only if `der` is the very certificate that its key has. Raises: BadCertificate."""
+    size, offset = _layout()
+    if len(der) != size:
+        raise BadCertificate("that certificate is not one of this program's")
+    public = der[offset : offset + KEY_SIZE]
+    # All but the signature depends on the public key alone, so any key can sign the copy to compare with.
+    template = _build(public, _template_key())
+    if der[:-SIGNATURE_SIZE] != template[:-SIGNATURE_SIZE]:
+        raise BadCertificate("that certificate is not one of this program's")
+    signed = x509.load_der_x509_certificate(template).tbs_certificate_bytes
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(der[-SIGNATURE_SIZE:], signed)
+    except InvalidSignature:
+        raise BadCertificate("that certificate is not signed by its own key") from None
+
+
+def public_key(der: bytes) -> Ed25519PublicKey:
+    """The key in a certificate of the profile. Raises: BadCertificate."""
+    check_profile(der)
+    offset = _layout()[1]
+    return Ed25519PublicKey.from_public_bytes(der[offset : offset + KEY_SIZE])
+
+
+def fingerprint(der: bytes) -> bytes:
+    """SHA-256 of a certificate: the pin."""
+    return hashlib.sha256(der).digest()
+
+
+def device_id(der: bytes) -> DeviceId:
+    """The device that has this certificate: 80 bits of its fingerprint."""
+    return DeviceId(_base32(fingerprint(der)[:10]))
+
+
+def _base32(data: bytes) -> str:
+    return base64.b32encode(data).decode().rstrip("=").lower()
+
+
+def _build(public: bytes, signer: Ed25519PrivateKey) -> bytes:
+    digest = hashlib.sha256(public).digest()
+    # OpenSSL looks issuers up by name: a name of its own for each key keeps that from finding another one's.
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"lan-agent {_base32(digest)}")])
+    # Always 16 bytes and positive: every certificate of the profile has the same length.
+    serial = int.from_bytes(digest[:16]) & ~(1 << 127) | (1 << 126)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(Ed25519PublicKey.from_public_bytes(public))
+        .serial_number(serial)
+        .not_valid_before(_NOT_BEFORE)
+        .not_valid_after(_NOT_AFTER)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    )
+    return builder.sign(signer, None).public_bytes(Encoding.DER)
+
+
+@cache
+def _template_key() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes(KEY_SIZE))
+
+
+@cache
+def _layout() -> tuple[int, int]:
+    # Length of every certificate, and where the public key stands in it.
+    public = _template_key().public_key().public_bytes_raw()
+    der = _build(public, _template_key())
+    return len(der), der.index(public)
