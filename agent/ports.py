@@ -178,15 +178,25 @@ class Channel(Protocol):
     def abort(self) -> None:
         """Cut at once."""
 
-    def busy(self, attached: bool) -> None:
+    async def drained(self) -> None:
+        """Return once most of what was queued is sent, or the connection is closed."""
+
+    def busy(self, *, attached: bool) -> None:
         """Tell the channel whether anything is attached over it: it then pings more often (L3)."""
+
+
+class Followed(Struct, frozen=True):
+    """An answer that something must follow: the channel sends `result`, then awaits `follow()`."""
+
+    result: object
+    follow: Callable[[], Awaitable[None]]
 
 
 class MessageHandler(Protocol):
     """What a channel does with what it reads."""
 
     async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
-        """Answer a request: a struct or `Raw`. Raises: AgentError."""
+        """Answer a request: a struct, `Raw` or `Followed`. Raises: AgentError. Requests run side by side."""
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         """Take a notification; `frame` is the whole message as it came, to pass on."""
@@ -322,6 +332,8 @@ class BackendType(Protocol):
 
     name: ClassVar[str]
     description: ClassVar[str]
+    takes_command: ClassVar[bool]
+    """Whether `Start.command` is the program to run. If not, the service sends it as the first prompt."""
 
     def missing(self) -> str:
         """What must be installed before it can be used, as a sentence; empty if nothing."""

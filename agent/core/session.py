@@ -1,0 +1,294 @@
+"""One hosted session as a state machine over its log (S1, S3, S9, S10). Pure: it decides, the service carries out.
+
+State is what the events say: `apply` takes one event, live or read back from the store, and nothing else changes the
+state. A method that decides returns what is to be logged and done; the service stores the events, applies and
+publishes them (S2), then carries out the effects in order. If storing fails nothing has happened.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from agent.core.records import Sender, SessionId, Status
+from agent.core.reply import Reply
+from agent.core.transcript import (
+    Answer,
+    Event,
+    MessageComplete,
+    MessageDelta,
+    MessageStart,
+    Payload,
+    RequestClosed,
+    RequestOpen,
+    SessionInfo,
+    TurnComplete,
+    TurnStatus,
+    UserMessage,
+    make_event,
+    payload_of,
+    unix_seconds,
+)
+from agent.errors import Ambiguous, BadParams, Busy, RequestNotFound, SessionEnded
+
+QUEUE_MAX = 64
+"""Prompts that may wait in one session."""
+
+
+class StartTurn(Struct, frozen=True):
+    """Hand the prompt to the backend, starting that first if it does not run."""
+
+    turn: int
+    text: str
+
+
+class HandAnswer(Struct, frozen=True):
+    """Hand a person's answer to the backend."""
+
+    request_id: str
+    answer: Answer
+
+
+class InterruptTurn(Struct, frozen=True):
+    """Ask the backend to stop its turn."""
+
+
+class StopBackend(Struct, frozen=True):
+    """End the backend for good."""
+
+
+Effect = StartTurn | HandAnswer | InterruptTurn | StopBackend
+
+
+class Decision(Struct, frozen=True):
+    """What is to be logged, then done."""
+
+    payloads: tuple[Payload, ...] = ()
+    effects: tuple[Effect, ...] = ()
+
+
+class Verdict(Struct, frozen=True):
+    """What became of a prompt."""
+
+    turn: int
+    status: Literal["started", "queued", "duplicate"]
+    position: int = 0
+
+
+class Session:
+    """The state of one session's log."""
+
+    def __init__(self, session_id: SessionId, *, title: str = "", cwd: str = "") -> None:
+        self.id = session_id
+        self.title, self.cwd, self.model = title, cwd, ""
+        self.seq = 0
+        self.updated_at = 0.0  # Unix seconds of the last event that a list would show
+        self.turns = 0  # turns accepted so far
+        self.running: int | None = None
+        self.requests: dict[str, RequestOpen] = {}
+        self.reply = Reply()
+        self._lifecycle = Status.IDLE  # starting, idle, ended or failed
+        self._queue: deque[UserMessage] = deque()
+        self._prompts: dict[str, int] = {}  # prompt_id -> turn
+        self._closed: dict[str, RequestClosed] = {}
+
+    @property
+    def status(self) -> Status:
+        """S10: an open request means needs-input, whatever the backend says."""
+        if self._lifecycle is not Status.IDLE:
+            return self._lifecycle
+        if self.requests:
+            return Status.NEEDS_INPUT
+        return Status.IDLE if self.running is None else Status.WORKING
+
+    @property
+    def queued(self) -> int:
+        """Prompts that wait for their turn."""
+        return len(self._queue)
+
+    # --- decisions ---------------------------------------------------------------------------------------------------
+
+    def prompt(self, prompt_id: str, text: str, sender: Sender) -> tuple[Decision, Verdict]:
+        """Accept a prompt: start it, or queue it behind the others (S1); the same id again changes nothing (S3).
+
+        Raises: SessionEnded, Busy (the queue is full).
+        """
+        if (turn := self._prompts.get(prompt_id)) is not None:
+            return Decision(), Verdict(turn, "duplicate", self._position(turn))
+        if not self.status.live:
+            raise SessionEnded
+        if len(self._queue) >= QUEUE_MAX:
+            raise Busy(f"{QUEUE_MAX} prompts are waiting already")
+        turn = self.turns + 1
+        waits = self.running is not None or bool(self._queue) or self._lifecycle is Status.STARTING
+        said = UserMessage(turn=turn, prompt_id=prompt_id, text=text, sender=sender, queued=waits)
+        if waits:
+            return Decision((said,)), Verdict(turn, "queued", len(self._queue) + (self.running is not None))
+        return Decision((said, MessageStart(turn=turn)), (StartTurn(turn, text),)), Verdict(turn, "started")
+
+    def answer(self, request_id: str, answer: Answer, by: Sender) -> tuple[Decision, RequestClosed]:
+        """Answer a request once (S9). The second value is how it was closed, now or before.
+
+        Raises: RequestNotFound, Ambiguous (no id given and several open), BadParams (not one of the choices).
+        """
+        if not request_id:
+            if len(self.requests) > 1:
+                raise Ambiguous(f"several questions are open: {', '.join(self.requests)}", hint="name the REQUEST")
+            if not self.requests:
+                raise RequestNotFound("the session asks nothing at the moment")
+            request_id = next(iter(self.requests))
+        if request_id in self._closed:
+            return Decision(), self._closed[request_id]
+        asked = self.requests.get(request_id)
+        if asked is None:
+            raise RequestNotFound(f"the session has no question {request_id}")
+        answer = _checked(asked, answer)
+        shown = "" if asked.kind == "secret" else answer
+        closed = RequestClosed(turn=asked.turn, request_id=request_id, status="answered", answer=shown, by=by)
+        return Decision((closed,), (HandAnswer(request_id, answer),)), closed
+
+    def interrupt(self) -> Decision:
+        """Stop the running turn; without one, nothing."""
+        return Decision() if self.running is None else Decision((), (InterruptTurn(),))
+
+    def ready(self) -> Decision:
+        """The backend takes prompts."""
+        if self._lifecycle is not Status.STARTING:
+            return Decision()
+        return self._then_next((SessionInfo(status="idle"),))
+
+    def finished(
+        self, status: TurnStatus, *, exit_status: int | None = None, cwd: str = "", error: str = ""
+    ) -> Decision:
+        """The backend ended its turn; the next prompt starts."""
+        if self.running is None:
+            return Decision()
+        done = TurnComplete(turn=self.running, status=status, exit_status=exit_status, cwd=cwd, error=error)
+        return self._then_next((*self._expire_requests(), *self._end_part(status), done))
+
+    def ended(self, status: Literal["ended", "failed"], reason: str, turn_status: TurnStatus) -> Decision:
+        """The session is over; what ran or waited is closed as `turn_status`, visibly."""
+        if not self.status.live:
+            return Decision()
+        payloads: list[Payload] = [*self._expire_requests()]
+        if self.running is not None:
+            payloads += self._end_part(turn_status)
+            payloads.append(TurnComplete(turn=self.running, status=turn_status, error=reason))
+        payloads += (TurnComplete(turn=p.turn, status=turn_status, error=reason) for p in self._queue)
+        payloads.append(SessionInfo(status=status, note=reason))
+        return Decision(tuple(payloads), (StopBackend(),))
+
+    def recovered(self, reason: str) -> Decision:
+        """After a restart of the service: what ran is closed as interrupted, what waited runs (S3)."""
+        if not self.status.live:
+            return Decision()
+        payloads: list[Payload] = [*self._expire_requests()]
+        if self.running is not None:
+            payloads += self._end_part("interrupted")
+            payloads.append(TurnComplete(turn=self.running, status="interrupted", error=reason))
+        payloads.append(SessionInfo(status="idle", note=reason))
+        return self._then_next(tuple(payloads))
+
+    def new_part(self) -> tuple[Payload, ...]:
+        """Begin another part of the reply if none is open, as after a tool."""
+        if self.running is None or self.reply.open:
+            return ()
+        return (MessageStart(turn=self.running, part=self.reply.part + 1),)
+
+    def end_part(self) -> tuple[Payload, ...]:
+        """End the open part of the reply, as before a tool. An empty one stays open."""
+        return self._end_part("complete") if self.reply.text else ()
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    def number(self, payloads: Sequence[Payload], now: float) -> list[Event]:
+        """Make the next events of the log; nothing changes yet. `now` in Unix seconds."""
+        return [make_event(self.seq + i, payload, now) for i, payload in enumerate(payloads, 1)]
+
+    def apply(self, event: Event) -> None:
+        """Take the next event of the log, just stored or read back."""
+        self.seq = event.seq
+        payload = payload_of(event)
+        match payload:
+            case MessageDelta():
+                self.reply.add(payload.text)
+                return
+            case UserMessage():
+                self.turns = payload.turn
+                self._prompts[payload.prompt_id] = payload.turn
+                self._queue.append(payload)
+            case MessageStart():
+                self.running = payload.turn
+                self.reply.begin(payload.part)
+                if self._queue and self._queue[0].turn == payload.turn:
+                    self._queue.popleft()
+            case MessageComplete():
+                self.reply.end()
+            case RequestOpen():
+                self.requests[payload.request_id] = payload
+            case RequestClosed():
+                self.requests.pop(payload.request_id, None)
+                self._closed[payload.request_id] = payload
+            case TurnComplete():
+                self._turn_over(payload)
+            case SessionInfo():
+                self._informed(payload)
+            case _:
+                return
+        self.updated_at = unix_seconds(event.at)
+
+    def _turn_over(self, done: TurnComplete) -> None:
+        self.cwd = done.cwd or self.cwd
+        self._queue = deque(waiting for waiting in self._queue if waiting.turn != done.turn)
+        if self.running == done.turn:
+            self.running = None
+            self.reply = Reply()
+
+    def _informed(self, info: SessionInfo) -> None:
+        if info.status:
+            self._lifecycle = Status(info.status)
+        if info.title is not None:
+            self.title = info.title
+        if info.cwd is not None:
+            self.cwd = info.cwd
+        if info.model is not None:
+            self.model = info.model
+
+    def _then_next(self, payloads: tuple[Payload, ...]) -> Decision:
+        if not self._queue:
+            return Decision(payloads)
+        waiting = self._queue[0]
+        return Decision((*payloads, MessageStart(turn=waiting.turn)), (StartTurn(waiting.turn, waiting.text),))
+
+    def _end_part(self, status: TurnStatus) -> tuple[Payload, ...]:
+        turn, reply = self.running, self.reply
+        if turn is None or not reply.open:
+            return ()
+        rest = reply.rest()
+        whole = MessageComplete(turn=turn, part=reply.part, text=reply.text + rest, status=status)
+        return (MessageDelta(turn=turn, part=reply.part, text=rest), whole) if rest else (whole,)
+
+    def _expire_requests(self) -> tuple[Payload, ...]:
+        return tuple(
+            RequestClosed(turn=r.turn, request_id=r.request_id, status="expired") for r in self.requests.values()
+        )
+
+    def _position(self, turn: int) -> int:
+        ahead = [waiting.turn for waiting in self._queue]
+        return ahead.index(turn) + (self.running is not None) if turn in ahead else 0
+
+
+def _checked(asked: RequestOpen, answer: Answer) -> Answer:
+    if asked.kind == "choices":
+        for choice in asked.choices:
+            if answer in (choice.id, choice.name):
+                return choice.id
+        raise BadParams(
+            f"{answer!r} is not one of the choices", hint="choose one of: " + ", ".join(c.id for c in asked.choices)
+        )
+    if asked.kind != "form" and not isinstance(answer, str):
+        raise BadParams("this question takes text")
+    return answer

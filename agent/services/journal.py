@@ -1,0 +1,199 @@
+"""The log of one hosted session: stored, then applied, published and offered to whoever attaches (S2, S4, S5)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from agent.core.messages import Attached, Page, Snapshot
+from agent.core.records import DeviceId, DeviceRef, ParticipantRef, SessionRow
+from agent.core.session import Session
+from agent.core.transcript import (
+    Event,
+    Payload,
+    RequestClosed,
+    RequestOpen,
+    Tail,
+    compact,
+    payload_of,
+    rfc3339,
+)
+from agent.errors import StoreFull
+from agent.ports import Channel, Clock, SessionMeta, TranscriptStore
+from agent.services.viewers import Viewers
+
+log = logging.getLogger(__name__)
+
+CATCH_UP = 500
+"""Events read at once for a viewer that resumes."""
+RETRY_STORE = 1.0
+"""Seconds between attempts to store output on a full disk. The program waits; nothing is lost."""
+
+
+class Journal:
+    """State, store, snapshot and viewers of one session. The caller serialises what writes."""
+
+    def __init__(
+        self,
+        meta: SessionMeta,
+        *,
+        own: DeviceRef,
+        store: TranscriptStore,
+        clock: Clock,
+        name_of: Callable[[DeviceId], str],
+        changed: Callable[[SessionRow], None],
+    ) -> None:
+        self.meta = meta
+        self.session = Session(meta.id, title=meta.title, cwd=meta.cwd)
+        self.session.updated_at = meta.created_at
+        self.viewers = Viewers(meta.id, name_of)
+        self.store_full = False
+        self._own, self._store, self._clock, self._changed = own, store, clock, changed
+        self._tail = Tail()
+        self._published = 0  # number of the last event that was shown
+        self._asked: dict[str, RequestOpen] = {}  # open requests as shown
+        self._row: SessionRow | None = None
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    async def write(self, payloads: Sequence[Payload]) -> None:
+        """Store, then apply and publish (S2). Raises: StoreFull, and then nothing has happened."""
+        if self.store_full:
+            raise StoreFull
+        if payloads:
+            events = self.session.number(payloads, self._clock.time())
+            await self._store.append(self.meta.id, events)
+            for event in events:
+                self.session.apply(event)
+            self._publish(events)
+
+    def apply(self, payloads: Sequence[Payload]) -> list[Event]:
+        """Move the state before anything is stored; `write_applied` must follow with what this gave."""
+        events = self.session.number(payloads, self._clock.time())
+        for event in events:
+            self.session.apply(event)
+        return events
+
+    async def write_applied(self, events: Sequence[Event]) -> None:
+        """Store, then publish; on a full disk try until there is room: output of a program has nobody to be refused."""
+        while events:
+            try:
+                await self._store.append(self.meta.id, events)
+            except StoreFull:
+                if not self.store_full:
+                    log.warning("transcripts cannot be written; a session waits", extra={"session": self.meta.id})
+                self.store_full = True
+                await self._clock.sleep(RETRY_STORE)
+            else:
+                self.store_full = False
+                self._publish(events)
+                return
+
+    async def restore(self) -> None:
+        """Rebuild state and snapshot from the store, as after a restart of the service."""
+        session = self.session
+        for event in await self._store.outline(self.meta.id):
+            session.apply(event)
+        last = await self._store.last_seq(self.meta.id)
+        if session.running is not None and last > session.seq:
+            for event in await self._store.read(self.meta.id, session.seq, last):
+                session.apply(event)  # the deltas of a reply that was cut short
+        session.seq = self._published = last
+        newest = await self._store.read_before(self.meta.id, None, CATCH_UP)
+        for event in newest:
+            self._show(event)
+        self._tail.truncated |= bool(newest) and newest[0].seq > 1
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._show(event)
+        self._published = events[-1].seq
+        self.viewers.publish(events)
+        self.notice()
+
+    def _show(self, event: Event) -> None:
+        self._tail.apply(event)
+        match payload_of(event) if event.type.startswith("request.") else None:
+            case RequestOpen() as asked:
+                self._asked[asked.request_id] = asked
+            case RequestClosed() as closed:
+                self._asked.pop(closed.request_id, None)
+            case _:
+                pass
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def attach(self, channel: Channel, device: DeviceId, after: int | None, epoch: str, count: int) -> Attached:
+        """Attach a channel. Send it this answer, then `catch_up`: what follows comes once, in order (S4)."""
+        resumes = after is not None and epoch == self.meta.epoch and after <= self._published
+        cursor = after if resumes and after is not None else self._published
+        self.viewers.join(channel, device, cursor, count)
+        self.notice()
+        return Attached(
+            session_id=self.meta.id,
+            epoch=self.meta.epoch,
+            seq=self._published,
+            snapshot=None if resumes else self._snapshot(),
+            resumed=resumes,
+            participants=self.viewers.participants(),
+            requests=tuple(self._asked.values()),
+        )
+
+    async def catch_up(self, channel: Channel) -> None:
+        """Send a freshly attached channel what it has missed, then make it live. What is stored is what was shown."""
+        viewer = self.viewers.of(channel)
+        while viewer is not None and viewer in self.viewers:
+            if viewer.cursor >= self._published:
+                viewer.live = True
+                return
+            await channel.drained()
+            events = await self._store.read(self.meta.id, viewer.cursor, CATCH_UP)
+            if not viewer.live:
+                self.viewers.catch_up(viewer, (event for event in events if event.seq <= self._published))
+
+    def detach(self, channel: Channel, remaining: int = 0) -> None:
+        """Let a channel go; the session runs on (S6)."""
+        if self.viewers.leave(channel, remaining):
+            self.notice()
+
+    async def history(self, before: int | None, after: int | None, limit: int) -> Page:
+        """A page of the log, newest last."""
+        if after is not None:
+            events = await self._store.read(self.meta.id, after, limit)
+            more = bool(events) and events[-1].seq < self._published
+        else:
+            events = await self._store.read_before(self.meta.id, before, limit)
+            more = bool(events) and events[0].seq > 1
+            events = compact(events)
+        shown = tuple(event for event in events if event.seq <= self._published)
+        return Page(epoch=self.meta.epoch, seq=self._published, events=shown, more=more)
+
+    def notice(self) -> None:
+        """Tell the change of the row, if it has changed."""
+        row = self.row()
+        if row != self._row:
+            self._row = row
+            self._changed(row)
+
+    def row(self) -> SessionRow:
+        """The session as lists show it."""
+        session = self.session
+        return SessionRow(
+            id=self.meta.id,
+            title=session.title,
+            status=session.status,
+            device=self._own,
+            local=True,
+            attachable=True,
+            backend=self.meta.backend,
+            model=session.model,
+            created_at=rfc3339(self.meta.created_at),
+            updated_at=rfc3339(session.updated_at),
+            participants=tuple(ParticipantRef(p.device, p.count) for p in self.viewers.participants()),
+            queued=session.queued,
+            cwd=session.cwd,
+            lineage=self.meta.lineage,
+        )
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(session=self.row(), events=tuple(self._tail), truncated=self._tail.truncated)
