@@ -13,6 +13,9 @@ VERSION = 1
 APPLICATION = 0x4C414754
 """`PRAGMA application_id`: tells our file from another program's database ("LAGT")."""
 
+BUSY = 5.0
+"""Seconds to wait for another program that has the file locked."""
+
 _TABLES = """
 CREATE TABLE session (
     number INTEGER PRIMARY KEY,
@@ -36,9 +39,8 @@ CREATE INDEX event_outline ON event (session, seq) WHERE streamed = 0;
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection without implicit transactions that any one thread may use."""
-    connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = FULL")  # the log is synced at each commit: survives a power cut (S2)
-    connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone stops at the drive's cache
+    connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+    _make_durable(connection)
     return connection
 
 
@@ -49,18 +51,24 @@ def open_database(path: Path) -> sqlite3.Connection:
     """
     try:
         _own(path)
-        connection = connect(path)
+        connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as exc:
         raise StateError(f"the transcripts in {path} cannot be opened: {exc}") from exc
     try:
         _prepare(path, connection)
-    except (sqlite3.Error, StateError) as exc:
+    except sqlite3.Error as exc:
         connection.close()
-        if isinstance(exc, StateError):
-            raise
         hint = "move the file away and start again: the service makes a new one"
         raise StateError(f"the transcripts in {path} cannot be used: {exc}", hint=hint) from exc
+    except StateError:
+        connection.close()
+        raise
     return connection
+
+
+def _make_durable(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous = FULL")  # the log is synced at each commit: survives a power cut (S2)
+    connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone stops at the drive's cache
 
 
 def _own(path: Path) -> None:
@@ -89,6 +97,7 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
             f"the transcripts in {path} were written by a later version (schema {version}, this one knows {VERSION})",
             hint="install that version again, or move the file away",
         )
+    _make_durable(connection)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA journal_size_limit = 8388608")  # bytes that the log keeps on disk between check points
     if not tables:

@@ -26,7 +26,13 @@ from agent.storage.writer import Write, Writer
 READERS = 2
 """Threads that read: a long history does not hold up an attaching client."""
 
-_COLUMNS = "seq, type, payload, at FROM event WHERE session = (SELECT number FROM session WHERE id = ?)"
+_MINE = "session = (SELECT number FROM session WHERE id = ?)"
+_SELECT = "SELECT seq, type, payload, at FROM event"
+_AFTER = f"{_SELECT} WHERE {_MINE} AND seq > ? ORDER BY seq LIMIT ?"
+_BEFORE = f"{_SELECT} WHERE {_MINE} AND seq < ? ORDER BY seq DESC LIMIT ?"
+_OUTLINE = (
+    f"{_SELECT} INDEXED BY event_outline WHERE {_MINE} AND streamed = 0 ORDER BY seq"  # else it reads every delta
+)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SessionMeta).decode
 _Row = tuple[int, str, bytes, str]
@@ -66,7 +72,7 @@ class SqliteTranscripts:
 
     async def read(self, session: SessionId, after: int, limit: int) -> list[Event]:
         """Up to `limit` events numbered above `after`, oldest first. Raises: StateError, if the file is damaged."""
-        return await self._events(session, f"{_COLUMNS} AND seq > ? ORDER BY seq LIMIT ?", after, max(limit, 0))
+        return await self._events(session, _AFTER, after, max(limit, 0))
 
     async def read_before(self, session: SessionId, before: int | None, limit: int) -> list[Event]:
         """The newest `limit` events numbered below `before` (None: the very newest), oldest first.
@@ -74,12 +80,12 @@ class SqliteTranscripts:
         Raises: StateError, if the file is damaged.
         """
         below = 2**62 if before is None else before
-        newest = await self._events(session, f"{_COLUMNS} AND seq < ? ORDER BY seq DESC LIMIT ?", below, max(limit, 0))
+        newest = await self._events(session, _BEFORE, below, max(limit, 0))
         return newest[::-1]
 
     async def outline(self, session: SessionId) -> list[Event]:
         """Every event whose type is not streamed, oldest first. Raises: StateError, if the file is damaged."""
-        return await self._events(session, f"{_COLUMNS} AND streamed = 0 ORDER BY seq")
+        return await self._events(session, _OUTLINE)
 
     async def sessions(self) -> list[SessionMeta]:
         """All sessions, oldest first. Raises: StateError, if the file is damaged."""
@@ -120,9 +126,9 @@ class SqliteTranscripts:
         if self._pending.get(session) is done:
             del self._pending[session]
 
-    async def _events(self, session: SessionId, columns: str, *bounds: int) -> list[Event]:
+    async def _events(self, session: SessionId, select: str, *bounds: int) -> list[Event]:
         def fetch(connection: sqlite3.Connection) -> list[Event]:
-            rows: list[_Row] = connection.execute(f"SELECT {columns}", (session, *bounds)).fetchall()
+            rows: list[_Row] = connection.execute(select, (session, *bounds)).fetchall()
             return [Event(seq, kind, Raw(payload), at) for seq, kind, payload, at in rows]
 
         pending = self._pending.get(session)
