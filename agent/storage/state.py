@@ -1,0 +1,132 @@
+"""What a device must remember beside transcripts: its key, whom it trusts, and a few numbers.
+
+Three files in the state folder: `identity.pem`, `trust.json`, `state.json`. Each is read once and replaced whole. A
+damaged one stops the service with advice; it is never overwritten, since a new key would end every pairing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from agent.core.identity import KEY_SIZE, BadCertificate, Identity, check_profile, device_id, make_certificate
+from agent.core.records import DeviceId, PairedDevice
+from agent.errors import StateError
+from agent.storage.files import damaged, private_folder, read_private, write_private
+
+IDENTITY, TRUST, STATE = "identity.pem", "trust.json", "state.json"
+
+
+def load_or_create_identity(folder: Path, entropy: Callable[[int], bytes] = os.urandom) -> Identity:
+    """This device's identity, made on the first start. Raises: StateError."""
+    path = private_folder(folder) / IDENTITY
+    data = read_private(path, secret=True)
+    if data is None:
+        key = Ed25519PrivateKey.from_private_bytes(entropy(KEY_SIZE))
+        certificate = make_certificate(key)
+        write_private(path, _pem(key, certificate))
+        return Identity(key=key, certificate=certificate, pem_path=str(path))
+    try:
+        stored = load_pem_private_key(data, password=None)
+        certificate = x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise damaged(path, "no key and certificate in it") from exc
+    if not isinstance(stored, Ed25519PrivateKey) or certificate != make_certificate(stored):
+        raise damaged(path, "the certificate is not the key's")
+    return Identity(key=stored, certificate=certificate, pem_path=str(path))
+
+
+def _pem(key: Ed25519PrivateKey, certificate: bytes) -> bytes:
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private + x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
+
+
+class _Trusted(msgspec.Struct, frozen=True, kw_only=True):
+    # The file: certificates are in base64. A later version adds fields with defaults.
+    version: int
+    devices: tuple[PairedDevice, ...]
+
+
+class TrustFile:
+    """`ports.TrustStore` in one file, read when it is made. Raises: StateError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = private_folder(folder) / TRUST
+        self._devices: dict[DeviceId, PairedDevice] = {}
+        data = read_private(self._path)
+        if data is not None:
+            for device in self._parse(data):
+                self._devices[device.id] = device
+
+    def devices(self) -> list[PairedDevice]:
+        """All of them, by id."""
+        return sorted(self._devices.values(), key=lambda device: device.id)
+
+    def put(self, device: PairedDevice) -> None:
+        """Add or replace. Raises: StateError, and then nothing has changed."""
+        self._write(self._devices | {device.id: device})
+
+    def remove(self, device: DeviceId) -> None:
+        """Forget; an unknown id is no error. Raises: StateError, and then nothing has changed."""
+        if device in self._devices:
+            self._write({known: kept for known, kept in self._devices.items() if known != device})
+
+    def _write(self, devices: dict[DeviceId, PairedDevice]) -> None:
+        kept = _Trusted(version=1, devices=tuple(devices.values()))
+        write_private(self._path, msgspec.json.format(msgspec.json.encode(kept)))
+        self._devices = devices
+
+    def _parse(self, data: bytes) -> tuple[PairedDevice, ...]:
+        try:
+            kept = msgspec.json.decode(data, type=_Trusted)
+        except (ValueError, RecursionError) as exc:
+            raise damaged(self._path, str(exc)) from exc
+        if kept.version != 1:
+            raise StateError(f"{self._path} was written by a later version", hint="use that version, or a new home")
+        for device in kept.devices:
+            try:
+                check_profile(device.certificate)
+            except BadCertificate as exc:
+                raise damaged(self._path, f"device {device.id}: {exc}") from exc
+            if device.id != device_id(device.certificate):
+                raise damaged(self._path, f"device {device.id} has the certificate of another one")
+        return kept.devices
+
+
+class StateFile:
+    """Numbers that outlive a restart, each under a key: `revision` of the last publication, `port` of the listener.
+
+    Not synced to the disk, so that publishing stays cheap: after a power cut the newest numbers may be gone. Both are
+    safe to lose (R9: revisions follow the clock). Read when it is made. Raises: StateError.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = private_folder(folder) / STATE
+        data = read_private(self._path)
+        try:
+            self._values = msgspec.json.decode(data, type=dict[str, int]) if data else {}
+        except (ValueError, RecursionError) as exc:
+            raise damaged(self._path, str(exc)) from exc
+
+    def get(self, key: str) -> int:
+        """The number; 0 if none was ever put."""
+        return self._values.get(key, 0)
+
+    def put(self, key: str, value: int) -> None:
+        """Remember it. Raises: StateError, and then nothing has changed."""
+        if self._values.get(key) != value:
+            values = self._values | {key: value}
+            write_private(self._path, msgspec.json.encode(values), durable=False)
+            self._values = values

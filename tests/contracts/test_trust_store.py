@@ -1,0 +1,65 @@
+"""What every `ports.TrustStore` promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.core.records import DeviceId, Endpoint
+from agent.ports import TrustStore
+from agent.storage.state import TrustFile
+from tests.fakes.trust import MemoryTrust, paired
+
+Reopen = Callable[[], TrustStore]
+
+
+@pytest.fixture(params=["memory", "file"])
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
+    """The store as a restarted service finds it; memory outlives no restart and gives the same one."""
+    memory = MemoryTrust()
+    return (lambda: memory) if request.param == "memory" else (lambda: TrustFile(tmp_path / "state"))
+
+
+def test_nobody_is_trusted_at_first(reopen: Reopen) -> None:
+    assert reopen().devices() == []
+
+
+def test_devices_are_listed_by_id_and_whole(reopen: Reopen) -> None:
+    devices = [paired(seed, f"d{seed}", Endpoint("fe80::1%eth0", 7000)) for seed in range(1, 6)]
+    for device in devices:
+        reopen().put(device)
+    assert reopen().devices() == sorted(devices, key=lambda device: device.id)
+
+
+def test_putting_a_known_device_replaces_it(reopen: Reopen) -> None:
+    store = reopen()
+    store.put(paired(1, "den"))
+    store.put(msgspec.structs.replace(paired(1), name="lab"))
+    assert [device.name for device in store.devices()] == ["lab"]
+    assert reopen().devices() == store.devices()
+
+
+def test_a_removed_device_stays_removed(reopen: Reopen) -> None:
+    store = reopen()
+    store.put(paired(1))
+    store.put(paired(2))
+    store.remove(paired(1).id)
+    assert [device.id for device in store.devices()] == [paired(2).id]
+    assert reopen().devices() == store.devices()
+
+
+def test_removing_an_unknown_device_does_nothing(reopen: Reopen) -> None:
+    store = reopen()
+    store.put(paired(1))
+    store.remove(DeviceId("a" * 16))
+    assert store.devices() == [paired(1)]
+
+
+def test_a_list_once_given_does_not_change(reopen: Reopen) -> None:
+    store = reopen()
+    before = store.devices()
+    store.put(paired(1))
+    assert before == []
