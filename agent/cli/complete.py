@@ -1,0 +1,41 @@
+"""Completion of device and session names, from the running service: quick, and silent when there is none."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from agent.cli.client import Client
+from agent.cli.text import clean
+from agent.config import control_socket_path
+from agent.errors import AgentError
+
+SECONDS = 0.5
+"""A shell that waits longer feels broken."""
+
+
+def complete_device(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of other devices."""
+    rows = _ask("peer.list")
+    names = [clean(row["name"]) or row["id"] for row in rows if not row["self"]]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_session(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Ids of sessions, with their titles as help."""
+    return [
+        CompletionItem(row["id"], help=f"{clean(row['title'])} ({clean(row['device']['name'])})")
+        for row in _ask("session.list")
+        if row["id"].startswith(incomplete)
+    ]
+
+
+def _ask(method: str) -> list[dict[str, Any]]:
+    try:
+        rows = Client(control_socket_path(os.environ), seconds=SECONDS).call(method)
+    except AgentError:
+        return []
+    return rows if isinstance(rows, list) else []

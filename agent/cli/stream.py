@@ -1,0 +1,231 @@
+"""The own service over a WebSocket, for commands that stay: streams what it tells and returns after a restart of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+from msgspec import UNSET, Raw, Struct
+
+from agent.cli.client import check_socket
+from agent.clock import SystemClock
+from agent.core import wire
+from agent.core.messages import NOTIFICATIONS, PeerLink, Ready
+from agent.errors import AgentError, NotRunning, PeerLost, RemoteFault, TimedOut
+from agent.ports import Clock
+
+T = TypeVar("T")
+ROOM = 1024
+"""Notes that wait for the command. Beyond, nothing more is read while no answer is awaited: the service then cuts this
+client off as a slow one (S5), and it returns with its `seq`."""
+PATIENCE = 600.0
+"""Seconds for which a lost service is looked for, as long as a gateway looks for a lost peer (L5)."""
+RETRY = 0.2
+"""Seconds between looks at the socket: local, so cheap."""
+HELLO = 10.0
+"""Seconds that the service has to say `gateway.ready`."""
+
+
+class Lost(Struct, frozen=True):
+    """The connection to the own service broke; it is being looked for."""
+
+
+class Returned(Struct, frozen=True):
+    """The service is back: attach again, from the last `seq`."""
+
+
+class PeerBack(Struct, frozen=True):
+    """`peer.back`; `peer.lost` is a bare `PeerLink`."""
+
+    link: PeerLink
+
+
+Note = Struct
+"""What `Stream.notes` gives: `Lost`, `Returned`, or the params of a notification."""
+
+
+class Stream:
+    """A connection that heals itself. Made by `streaming`."""
+
+    def __init__(self, path: Path, clock: Clock, patience: float) -> None:
+        self._path, self._clock, self._patience = path, clock, patience
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._waiting: dict[int, asyncio.Future[Raw]] = {}
+        self._asked = 0
+        self._notes: deque[Note] = deque()
+        self._some, self._room, self._up = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.own: Ready | None = None  # the first gateway.ready ever; later ones never overwrite it (DESIGN §3)
+        self.failure: AgentError | None = None  # why `notes` ended
+
+    async def request(self, method: str, params: object, kind: type[T], *, seconds: float = 60.0) -> T:
+        """Ask once. Raises: PeerLost (connection broke before the answer), TimedOut, or what the service told."""
+        if self._socket is None:
+            raise self.failure or PeerLost("the connection to the service is lost")
+        self._asked += 1
+        asked = self._asked
+        future = self._waiting[asked] = asyncio.get_running_loop().create_future()
+        self._room.set()  # an answer is awaited: read on, whatever waits
+        try:
+            await self._socket.send_bytes(wire.msgpack.request(asked, method, params))
+            async with asyncio.timeout(seconds):
+                return wire.typed(await future, kind)
+        except TimeoutError:
+            raise TimedOut(f"no answer to {method} within {seconds:g} s") from None
+        except (ConnectionError, aiohttp.ClientError) as exc:
+            raise PeerLost("the connection to the service broke") from exc
+        finally:
+            self._waiting.pop(asked, None)
+
+    async def insist(self, method: str, params: object, kind: type[T]) -> T:
+        """Ask again after every lost connection: for what may be told twice, such as a prompt with its id (S3)."""
+        while True:
+            try:
+                return await self.request(method, params, kind)
+            except PeerLost:
+                if self.failure is not None or (self._socket is not None and self._up.is_set()):
+                    raise  # told by the service, about a peer of its own
+                await self._up.wait()
+                if self.failure is not None:
+                    raise self.failure from None
+
+    async def notes(self) -> AsyncIterator[Note]:
+        """Everything the service tells, in order. Ends by raising the reason when the service stays away."""
+        while True:
+            while self._notes:
+                note = self._notes.popleft()
+                if len(self._notes) < ROOM:
+                    self._room.set()
+                yield note
+            if self.failure is not None:
+                raise self.failure
+            self._some.clear()
+            await self._some.wait()
+
+    async def run(self, ready: asyncio.Future[None]) -> None:
+        """Connect, read, connect again. `ready` is resolved, or fails, with the first connection."""
+        while True:
+            try:
+                async with self._connected() as socket:
+                    if ready.done():
+                        self._put(Returned())
+                    self._up.set()
+                    if not ready.done():
+                        ready.set_result(None)
+                    await self._read(socket)
+                reason = PeerLost("the service went away", hint="start it with `agent up`; the sessions are kept")
+            except AgentError as exc:
+                if not ready.done():
+                    ready.set_exception(exc)
+                    return
+                reason = PeerLost(str(exc), hint=exc.hint)
+            self._down(reason)
+            if not await self._back():
+                self.failure = reason
+                self._up.set()
+                self._some.set()
+                return
+
+    async def _back(self) -> bool:
+        # Waits until something listens again.
+        until = self._clock.monotonic() + self._patience
+        while self._clock.monotonic() < until:
+            await self._clock.sleep(RETRY)
+            with suppress(AgentError, OSError):
+                check_socket(self._path)
+                _, writer = await asyncio.open_unix_connection(str(self._path))
+                writer.close()
+                return True
+        return False
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        check_socket(self._path)
+        connector = aiohttp.UnixConnector(str(self._path))
+        async with aiohttp.ClientSession(connector=connector) as session:
+            try:
+                async with asyncio.timeout(HELLO):
+                    socket = await session.ws_connect(
+                        "http://localhost/v1/ws",
+                        protocols=[wire.MSGPACK],
+                        max_msg_size=wire.FRAME_OUT_MAX,
+                        compress=0,
+                    )
+                    frame = await socket.receive()
+            except aiohttp.WSServerHandshakeError as exc:
+                raise RemoteFault(f"what listens at {self._path} is not the service ({exc.status})") from exc
+            except (OSError, aiohttp.ClientError) as exc:
+                raise NotRunning("the service is not running") from exc
+            async with socket:
+                if frame.type is not aiohttp.WSMsgType.BINARY:
+                    raise NotRunning("the service closed the connection", hint="see its log")
+                hello = wire.msgpack.decode(frame.data)
+                if hello.method != "gateway.ready":
+                    raise RemoteFault("the service did not say who it is", hint="update it: `agent status`")
+                self._told_ready(wire.typed(hello.params, Ready))
+                self._socket = socket
+                yield socket
+
+    def _told_ready(self, ready: Ready) -> None:
+        if self.own is None:
+            self.own = ready
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for frame in socket:
+            if frame.type is not aiohttp.WSMsgType.BINARY:
+                continue
+            envelope = wire.msgpack.decode(frame.data)
+            if envelope.method is UNSET:
+                self._answered(envelope)
+            elif (kind := NOTIFICATIONS.get(envelope.method)) is not None:
+                note = wire.typed(envelope.params, kind)
+                if isinstance(note, Ready):
+                    self._told_ready(note)
+                else:
+                    self._put(PeerBack(note) if isinstance(note, PeerLink) and envelope.method == "peer.back" else note)
+            while len(self._notes) >= ROOM and not self._waiting:
+                self._room.clear()
+                await self._room.wait()
+
+    def _answered(self, envelope: wire.Envelope) -> None:
+        future = self._waiting.get(envelope.id) if isinstance(envelope.id, int) else None
+        if future is None or future.done():
+            return
+        if envelope.error is not UNSET:
+            future.set_exception(wire.error_of(envelope.error))
+        elif envelope.result is not UNSET:
+            future.set_result(envelope.result)
+
+    def _put(self, note: Note) -> None:
+        self._notes.append(note)
+        self._some.set()
+
+    def _down(self, reason: AgentError) -> None:
+        was_up, self._socket = self._socket is not None, None
+        self._up.clear()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(reason)
+        if was_up:
+            self._put(Lost())
+
+
+@asynccontextmanager
+async def streaming(path: Path, *, clock: Clock | None = None, patience: float = PATIENCE) -> AsyncIterator[Stream]:
+    """Connect to the service listening at `path`, for as long as the block runs.
+
+    Raises: NotRunning, Forbidden, RemoteFault. With `patience` 0, the first loss ends `notes`.
+    """
+    stream = Stream(path, clock or SystemClock(), patience)
+    async with asyncio.TaskGroup() as tasks:
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = tasks.create_task(stream.run(ready), name="cli.stream")
+        try:
+            await ready
+            yield stream
+        finally:
+            task.cancel()
