@@ -1,0 +1,242 @@
+"""The accept loop in front of TLS: a stranger's silence must cost nothing (T2).
+
+asyncio's own TLS server keeps 307 KiB for 60 s for every mute connect; 4,000 of them took 869 MiB (measured). Here a
+socket waits without a buffer until its first byte looks like TLS, few handshakes run at once, and when there are too
+many of either, the oldest one of whoever holds most is dropped. Source: FACTS-SECURITY §3 (c) and its limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from msgspec import Struct
+
+from agent.core.records import Endpoint
+from agent.errors import ConfigError
+from agent.net.tls import limit_buffers
+from agent.ports import Clock
+
+ANY_ADDRESS = ("::", "0.0.0.0")  # noqa: S104 - who may come in is decided by the pin, not by the interface
+BACKLOG = 512
+TLS_HANDSHAKE = b"\x16"
+"""First byte of every TLS connection (RFC 8446, 5.1: ContentType handshake)."""
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_log = logging.getLogger(__name__)
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What strangers may hold of this process."""
+
+    waiting: int = 256  # sockets whose first byte is awaited
+    handshakes: int = 16  # at once
+    first_byte: float = 2.0  # seconds
+    handshake: float = 5.0  # seconds
+    connections: int = 16  # of one paired device
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def bind(port: int, hosts: Sequence[str] = ANY_ADDRESS) -> list[socket.socket]:
+    """Listen on each of these addresses at one port; 0 picks a free one. An IPv6 socket takes IPv6 only.
+
+    An address family that this machine does not have is left out. Raises: ConfigError, if the port is taken.
+    """
+    # A free port of one family may be taken in the other: then another one is picked.
+    for attempt in range(8):
+        try:
+            return _bind_all(port, hosts)
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE and port == 0 and attempt < 7:
+                continue
+            raise _unusable(port, exc) from exc
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _bind_all(port: int, hosts: Sequence[str]) -> list[socket.socket]:
+    bound: list[socket.socket] = []
+    absent: OSError | None = None
+    try:
+        for host in hosts:
+            try:
+                sock = _bind_one(host, port)
+            except OSError as exc:
+                if exc.errno not in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
+                    raise
+                absent = exc
+                continue
+            bound.append(sock)
+            port = sock.getsockname()[1]
+    except OSError:
+        for sock in bound:
+            sock.close()
+        raise
+    if not bound:
+        raise absent or OSError(errno.EADDRNOTAVAIL, "no address to listen on")
+    return bound
+
+
+def _bind_one(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)[0][4])
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _unusable(port: int, exc: OSError) -> ConfigError:
+    if exc.errno == errno.EADDRINUSE:
+        return ConfigError(f"port {port} is in use by another program", hint="choose another one, or 0 for any")
+    return ConfigError(f"cannot listen on port {port}: {exc.strerror}", hint="choose a port above 1023, or 0 for any")
+
+
+class AcceptLoop:
+    """Takes connections from listening sockets, through TLS, to protocols."""
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        context: Callable[[], ssl.SSLContext],
+        protocol: Callable[[], asyncio.Protocol],
+        clock: Clock,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """`context` is asked once for each handshake, so that trust changes without another listener."""
+        self._sockets, self._context, self._protocol = tuple(sockets), context, protocol
+        self._clock, self._limits = clock, limits
+        self._waiting = _Stage(limits.waiting)
+        self._handshakes = _Stage(limits.handshakes)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where it listens."""
+        return tuple(Endpoint(*sock.getsockname()[:2]) for sock in self._sockets)
+
+    async def run(self) -> None:
+        """Accept until cancelled. Connections that were handed over to a protocol stay."""
+        limit_buffers()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for sock in self._sockets:
+                    group.create_task(self._accept(sock, group), name="net.accept")
+        finally:
+            for sock in self._sockets:
+                sock.close()
+
+    async def _accept(self, listening: socket.socket, group: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, address = await loop.sock_accept(listening)
+            except OSError as exc:
+                if exc.errno in _EXHAUSTED:
+                    _log.warning("no more connections can be accepted", extra={"reason": exc.strerror})
+                    self._waiting.drop_one()
+                    await self._clock.sleep(0.1)
+                continue  # otherwise the client left before it was accepted
+            origin = origin_of(address[0])
+            self._waiting.make_room()
+            task = group.create_task(self._admit(sock, origin), name="net.admit")
+            self._waiting.enter(task, origin)
+            await asyncio.sleep(0)  # a task that was dropped before its first step could not close its socket
+
+    async def _admit(self, sock: socket.socket, origin: str) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        handed_over = False
+        try:
+            try:
+                async with asyncio.timeout(self._limits.first_byte):
+                    first = await _peek(sock)
+            finally:
+                self._waiting.leave(task)
+            if first == TLS_HANDSHAKE:
+                self._handshakes.make_room()
+                self._handshakes.enter(task, origin)
+                handed_over = True  # asyncio closes the socket from here on
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    self._protocol, sock, ssl=self._context(), ssl_handshake_timeout=self._limits.handshake
+                )
+        except OSError as exc:  # also TimeoutError, ssl.SSLError and a reset: a stranger's doing, so not worth a line
+            _log.debug("connection refused", extra={"origin": origin, "reason": str(exc)})
+        finally:
+            self._handshakes.leave(task)
+            if not handed_over:
+                sock.close()
+
+
+class _Stage:
+    # Connections at one step of the way in, oldest first.
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: dict[asyncio.Task[None], str] = {}
+        self._by_origin: Counter[str] = Counter()
+
+    def make_room(self) -> None:
+        if len(self._held) >= self._limit:
+            self.drop_one()
+
+    def drop_one(self) -> None:
+        # The oldest of the origin that holds most: a flood from one place pushes out itself.
+        if self._held:
+            most = self._by_origin.most_common(1)[0][0]
+            oldest = next(task for task, origin in self._held.items() if origin == most)
+            self.leave(oldest)
+            oldest.cancel()
+
+    def enter(self, task: asyncio.Task[None], origin: str) -> None:
+        self._held[task] = origin
+        self._by_origin[origin] += 1
+
+    def leave(self, task: asyncio.Task[None]) -> None:
+        origin = self._held.pop(task, None)
+        if origin is not None:
+            self._by_origin[origin] -= 1
+            if not self._by_origin[origin]:
+                del self._by_origin[origin]
+
+
+def origin_of(host: str) -> str:
+    """Who is counted together: an IPv4 address, or the /64 of an IPv6 one, of which a stranger has all addresses."""
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        if address.version == 6:
+            return str(ipaddress.ip_network((int(address) & ~((1 << 64) - 1), 64)))
+    return host
+
+
+async def _peek(sock: socket.socket) -> bytes:
+    # The first byte, left where it is; empty if the other side hung up.
+    loop = asyncio.get_running_loop()
+    while True:
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(sock, _wake, ready)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(sock)
+        with suppress(BlockingIOError, InterruptedError):
+            return sock.recv(1, socket.MSG_PEEK)
+
+
+def _wake(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

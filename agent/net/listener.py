@@ -1,0 +1,148 @@
+"""The LAN port: mutual TLS, then an exact look-up of the certificate, then somebody else's protocol (T2).
+
+Gate one is the trust store of the TLS context. Gate two compares the fingerprint of the certificate that was shown with
+the devices trusted at that moment, before the protocol hears of the connection: contexts may be a moment old, and a
+trust store also believes what a certificate in it has signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
+
+from agent.core.identity import Identity, device_id, fingerprint
+from agent.core.records import DeviceId, Endpoint
+from agent.net.accept import DEFAULT_LIMITS, AcceptLoop, Limits
+from agent.net.tls import peer_certificate, server_context
+from agent.ports import Clock
+
+_log = logging.getLogger(__name__)
+
+
+class Listener:
+    """Takes links of trusted devices, and hands each connection to a protocol such as aiohttp's `web.Server`.
+
+    Protocols can ask `device_of(transport)` who is there, again for every request.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        sockets: Sequence[socket.socket],
+        protocol: Callable[[], asyncio.Protocol],
+        clock: Clock,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """Trusts nobody yet. Raises: StateError, if the key's file cannot be used."""
+        self._identity, self._protocol, self._limits = identity, protocol, limits
+        self._context = server_context(identity, ())
+        self._allowed: dict[bytes, DeviceId] = {}  # by fingerprint
+        self._open: dict[DeviceId, dict[asyncio.Transport, None]] = {}  # oldest first
+        self._loop = AcceptLoop(sockets, lambda: self._context, self._gate, clock, limits)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where it listens."""
+        return self._loop.endpoints
+
+    async def run(self) -> None:
+        """Accept until cancelled. Open connections stay until their protocols or `cut` end them."""
+        await self._loop.run()
+
+    def trust(self, certificates: Iterable[bytes]) -> None:
+        """From now on these devices (certificates in DER) and no others: connections of the others end at once.
+
+        No connect of a trusted device is lost meanwhile. Raises: StateError, and then nothing has changed.
+        """
+        trusted = tuple(certificates)
+        self._context = server_context(self._identity, trusted)
+        self._allowed = {fingerprint(der): device_id(der) for der in trusted}
+        for device in self._open.keys() - set(self._allowed.values()):
+            self.cut(device)
+
+    def cut(self, device: DeviceId) -> int:
+        """End all connections of a device without a word; how many there were."""
+        transports = self._open.pop(device, {})
+        for transport in transports:
+            transport.abort()
+        return len(transports)
+
+    def device_of(self, transport: asyncio.BaseTransport | None) -> DeviceId | None:
+        """Whose key authenticated this connection; None if that device is not trusted (any more)."""
+        certificate = peer_certificate(transport)
+        return self._allowed.get(fingerprint(certificate)) if certificate else None
+
+    def connections(self, device: DeviceId) -> int:
+        """How many connections of a device are open."""
+        return len(self._open.get(device, ()))
+
+    def _gate(self) -> asyncio.Protocol:
+        return _Gate(self._enter, self._leave)
+
+    def _enter(self, transport: asyncio.Transport) -> asyncio.Protocol | None:
+        device = self.device_of(transport)
+        if device is None:
+            _log.info("connection refused: its certificate is not trusted")
+            return None
+        held = self._open.setdefault(device, {})
+        if len(held) >= self._limits.connections:
+            # The oldest is the likeliest to be dead: a device that changed its network redials.
+            oldest = next(iter(held))
+            del held[oldest]
+            oldest.abort()
+        held[transport] = None
+        return self._protocol()
+
+    def _leave(self, transport: asyncio.Transport) -> None:
+        for device, held in self._open.items():
+            if transport in held:
+                del held[transport]
+                if not held:
+                    del self._open[device]
+                return
+
+
+class _Gate(asyncio.Protocol):
+    # Stands before the real protocol, which is made only for a trusted device and hears everything afterwards.
+
+    def __init__(
+        self,
+        enter: Callable[[asyncio.Transport], asyncio.Protocol | None],
+        leave: Callable[[asyncio.Transport], None],
+    ) -> None:
+        self._enter, self._leave = enter, leave
+        self._inner: asyncio.Protocol | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._inner = self._enter(self._transport)
+        if self._inner is None:
+            self._transport.abort()
+        else:
+            self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._inner is not None:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._inner is not None else None
+
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None:
+            self._leave(self._transport)
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+        self._inner = None
