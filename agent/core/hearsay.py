@@ -1,0 +1,48 @@
+"""What other devices say, checked before it is used or shown (T10)."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+import msgspec
+
+from agent.core.names import UNTITLED, clean
+from agent.core.records import TITLE_MAX, SessionRow
+from agent.core.transcript import rfc3339, unix_seconds
+
+LINEAGE_MAX = 16
+
+
+@lru_cache(maxsize=4096)
+def dialable(host: str, *, heard: bool) -> bool:
+    """Whether a connection may be tried there. What was only heard must be an address of a local network."""
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if ip.is_multicast or ip.is_unspecified or str(ip) == "255.255.255.255":
+        return False
+    return not (heard and ip.is_global)
+
+
+def usable(row: SessionRow, now: float) -> SessionRow | None:
+    """A row as a peer told it, cleaned and bounded (T10); None if its id or times are no ids and times."""
+    if not (4 <= len(row.id) <= 64 and row.id.isascii() and row.id.isprintable() and not set(row.id) & set(" /")):
+        return None
+    try:
+        updated_at = rfc3339(min(unix_seconds(row.updated_at), now))
+        created_at = row.created_at and rfc3339(unix_seconds(row.created_at))
+    except (ValueError, OverflowError, OSError):
+        return None
+    return msgspec.structs.replace(
+        row,
+        title=clean(row.title, TITLE_MAX) or UNTITLED,
+        backend=clean(row.backend, 64),
+        model=clean(row.model, 128),
+        cwd=clean(row.cwd, 512),
+        created_at=created_at,
+        updated_at=updated_at,
+        participants=row.participants[:64],
+        lineage=tuple(each[:128] for each in row.lineage[:LINEAGE_MAX]),
+    )

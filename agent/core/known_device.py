@@ -1,0 +1,279 @@
+"""All that is known of one other device, and the rows that follow from it (R1, R3, R7, R9, T5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+
+import msgspec
+
+from agent.core.hearsay import dialable, usable
+from agent.core.names import UNTITLED, clean, display_name
+from agent.core.presence_state import Liveness
+from agent.core.records import (
+    NAME_MAX,
+    TITLE_MAX,
+    DeviceId,
+    DeviceRef,
+    DeviceRow,
+    Endpoint,
+    PairedDevice,
+    PresenceRecord,
+    SessionClaim,
+    SessionId,
+    SessionRow,
+    Source,
+    Status,
+)
+from agent.core.transcript import rfc3339
+
+LOCKED_OUT_FOR = 10.0
+"""Seconds of silence after which a smaller revision is believed: a clock was set back, or the greater was forged."""
+AHEAD_MAX = 3_600_000
+"""Milliseconds that a revision may lie ahead of our clock and still be taken for a time."""
+ENDPOINTS_MAX = 16
+SESSIONS_MAX = 1000
+"""Sessions of one device that are listed."""
+
+stamp = lru_cache(maxsize=4096)(rfc3339)
+Hidden = Callable[[str, tuple[str, ...]], bool]
+"""Whether a session with that id (or prefix) and lineage is one of ours (R2)."""
+
+
+class KnownDevice:
+    """One device other than this one. Setters take facts; `compose` and `describe` give what is to be listed."""
+
+    def __init__(self, device: DeviceId, live: Liveness) -> None:
+        self.id, self.live = device, live
+        self.paired: PairedDevice | None = None
+        self.record: PresenceRecord | None = None
+        self.rows: dict[SessionId, SessionRow] = {}  # as listed
+        self.row: DeviceRow | None = None  # as listed, without `heard_at`
+        self._source: Source = "static"
+        self._record_at = self._revised_at = 0.0
+        self._record_is_news = True  # newer than what the last link told
+        self._told: dict[SessionId, SessionRow] = {}  # by a link
+        self._told_all = False  # over the present link
+        self._link_name = self._version = ""
+        self._link_endpoint: Endpoint | None = None
+        self._fixed: tuple[Endpoint, ...] = ()
+        self._worked: dict[Endpoint, float] = {}  # when a link was last opened there
+        self._made: dict[str, tuple[SessionClaim | SessionRow, SessionRow | None]] = {}
+        self._made_for: object = None
+
+    # --- facts -------------------------------------------------------------------------------------------------------
+
+    def hear(self, record: PresenceRecord, source: Source, now: float) -> bool:
+        """Take a presence record. False if it is older than what is known, and so says nothing (R9)."""
+        if source == "static":
+            self._fixed = record.endpoints[:ENDPOINTS_MAX] if record.port else ()
+            if self.record is not None and record.revision <= self.record.revision:
+                self.live.heard(now, news=False)
+                return True
+        held = self.record
+        if record == held:
+            self._record_at = now
+            self.live.heard(now, news=False)
+            return True
+        if held is not None and not self._supersedes(record, held, now):
+            if record.revision != held.revision:
+                return False
+            # The same publication from another interface, or after the addresses changed.
+            record = msgspec.structs.replace(held, hosts=record.hosts, port=record.port)
+        news = held is None or record.revision != held.revision
+        if news or self._source == "static":
+            self._source = source
+        if held is None or record.sessions != held.sessions or news:
+            self._revised_at = now
+        self._record_is_news = self._record_is_news or news
+        self.record, self._record_at = record, now
+        self.live.heard(now, news=news)
+        return True
+
+    def _supersedes(self, record: PresenceRecord, held: PresenceRecord, now: float) -> bool:
+        if record.revision == held.revision:
+            return _content(record) > _content(held)  # any order of packets ends the same
+        believable = now * 1000 + AHEAD_MAX
+        if (record.revision <= believable) != (held.revision <= believable):
+            greater = record.revision <= believable
+        else:
+            greater = record.revision > held.revision
+        return greater or now - self._record_at >= LOCKED_OUT_FOR
+
+    def link_up(self, name: str, version: str, endpoint: Endpoint | None, now: float) -> None:
+        """An authenticated link is open."""
+        self._link_name, self._version = clean(name, NAME_MAX), clean(version, 64)
+        self._link_endpoint, self._told_all = endpoint, False
+        if endpoint:
+            self._worked.pop(endpoint, None)
+            self._worked = dict([(endpoint, now), *self._worked.items()][:ENDPOINTS_MAX])
+        self.live.link_up(now)
+
+    def tell(self, rows: Iterable[SessionRow], removed: Iterable[SessionId], now: float, *, whole: bool) -> None:
+        """Take what the device says of its sessions over a link: it knows best (R3)."""
+        told = {} if whole else dict(self._told)
+        for row in rows:
+            if (row.id in told or len(told) < SESSIONS_MAX) and (taken := usable(row, now)):
+                told[taken.id] = taken
+        for session in removed:
+            told.pop(session, None)
+        if self.live.linked:
+            self.live.heard_at = now
+        self._told, self._told_all, self._record_is_news = told, True, False
+        self._made.clear()
+
+    def link_lost(self, reason: str, now: float) -> None:
+        """The link ended; what it told stands until a newer record is heard."""
+        self.live.link_lost(reason, now)
+        self._link_endpoint = None
+
+    def pair(self, paired: PairedDevice | None) -> None:
+        """It is trusted; None: no longer, and what it told as a trusted device goes."""
+        self.paired = paired
+        if paired is None:
+            self._told, self._told_all, self._record_is_news = {}, False, True
+            self._link_name = self._version = ""
+            self._worked.clear()
+            self._made.clear()
+
+    # --- what follows ------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """What it is called; of a paired device never what a packet says (T5)."""
+        if self.paired is not None or self._link_name:
+            name = self._link_name or (self.paired.name if self.paired else "")
+        else:
+            name = self.record.name if self.record else ""
+        return display_name(name, None if name else next(iter(self.endpoints()), None), self.id)
+
+    def endpoints(self) -> list[Endpoint]:
+        """Where it can be dialled: where it last worked, then what was heard, remembered, configured."""
+        return list(dict.fromkeys([*self._worked, *self._heard(), *self._remembered(), *self._fixed]))[:ENDPOINTS_MAX]
+
+    def complete(self) -> bool:
+        """Whether all its sessions are listed, and none was left out of a record for want of room."""
+        return self._told_in_force() or self.record is None or self.record.more == 0
+
+    def is_told(self, session: str) -> bool:
+        """Whether that id is a whole one, not the beginning that a TXT record carries."""
+        return session in self._told
+
+    def describe(self) -> DeviceRow:
+        """Its row, without `heard_at`: a new one alone is not worth telling anybody."""
+        statuses = [row.status for row in self._told.values() if row.status.live]
+        counts = (len(statuses), statuses.count(Status.WORKING), statuses.count(Status.NEEDS_INPUT))
+        state, record = self.live.state, self.record
+        if state == "offline":
+            counts = (0, 0, 0)
+        elif not self._told_in_force() and record:
+            counts = (record.working + record.needs_input + record.idle, record.working, record.needs_input)
+        order = [self._link_endpoint] if self._link_endpoint else []
+        places = dict.fromkeys([*order, *self._heard(), *self._remembered(), *self._fixed, *self._worked])
+        port = next(iter(places)).port if places else 0
+        return DeviceRow(
+            id=self.id,
+            name=self.name,
+            self=False,
+            state=state,
+            paired=self.paired is not None,
+            addresses=tuple(dict.fromkeys(place.host for place in places if place.port == port)),
+            port=port,
+            sessions=counts[0],
+            working=counts[1],
+            needs_input=counts[2],
+            source="link" if self.live.linked else self._source,
+            version=self._version,
+            heard_at=None,
+            since=None if state != "offline" or self.live.since is None else stamp(self.live.since),
+            reason=self.live.reason,
+            linked=self.live.linked,
+        )
+
+    def dated(self) -> DeviceRow:
+        """The listed row with `heard_at` as of now."""
+        heard_at = self.live.heard_at
+        row = self.row or self.describe()
+        return msgspec.structs.replace(row, heard_at=None if heard_at is None else rfc3339(heard_at))
+
+    def compose(self, hidden: Hidden, ours: int) -> dict[SessionId, SessionRow]:
+        """Its sessions to be listed. `ours` changes whenever what `hidden` answers may change.
+
+        Rows are made anew only where something changed: the rest are the very same objects.
+        """
+        state = self.live.state
+        if state == "offline":
+            self._made.clear()
+            return {}
+        attachable = self.paired is not None and (self.live.linked or bool(self.endpoints()))
+        context = (DeviceRef(self.id, self.name), attachable, state == "stale", ours)
+        known = self._made if context == self._made_for else {}
+        made: dict[str, tuple[SessionClaim | SessionRow, SessionRow | None]] = {}
+        for source in self._sources():
+            before = known.get(source.id)
+            if before is not None and before[0] == source:
+                made[source.id] = before
+            elif source.id not in made:
+                row = self._make(source, *context[:3])
+                made[source.id] = (source, None if hidden(row.id, row.lineage) else row)
+        self._made, self._made_for = made, context
+        return {row.id: row for _, row in made.values() if row is not None}
+
+    def _sources(self) -> Iterator[SessionClaim | SessionRow]:
+        if self._told_in_force() or self.record is None:
+            yield from self._told.values()
+            return
+        yield from self.record.sessions
+        if self.record.more and self._told:
+            claimed = tuple(claim.id for claim in self.record.sessions)
+            yield from (row for row in self._told.values() if not row.id.startswith(claimed))
+
+    def _make(self, source: SessionClaim | SessionRow, ref: DeviceRef, attachable: bool, stale: bool) -> SessionRow:
+        if isinstance(source, SessionRow):
+            return msgspec.structs.replace(source, device=ref, local=False, attachable=attachable, stale=stale)
+        updated_at = stamp(min(source.updated_at, int(self._revised_at)))
+        title = clean(source.title, TITLE_MAX)
+        for row in self._told.values():
+            if row.id.startswith(source.id):  # a link has told more of it
+                cut = title.endswith("…") and row.title.startswith(title[:-1].rstrip())
+                return msgspec.structs.replace(
+                    row,
+                    title=row.title if cut or not title else title,
+                    status=source.status,
+                    updated_at=max(updated_at, row.updated_at),
+                    device=ref,
+                    local=False,
+                    attachable=attachable,
+                    stale=stale,
+                )
+        return SessionRow(
+            id=SessionId(source.id),
+            title=title or UNTITLED,
+            status=source.status,
+            device=ref,
+            local=False,
+            attachable=attachable,
+            backend="",
+            model="",
+            created_at=None,
+            updated_at=updated_at,
+            stale=stale,
+        )
+
+    def _told_in_force(self) -> bool:
+        return self._told_all and (self.live.linked or not self._record_is_news)
+
+    def _heard(self) -> Iterator[Endpoint]:
+        record = self.record
+        if record is None or self._source != "mdns":
+            return iter(())
+        hosts = record.hosts[:ENDPOINTS_MAX] if 1024 <= record.port <= 65535 else ()
+        return (Endpoint(host, record.port) for host in hosts if dialable(host, heard=True))
+
+    def _remembered(self) -> tuple[Endpoint, ...]:
+        return self.paired.endpoints[:ENDPOINTS_MAX] if self.paired else ()
+
+
+def _content(record: PresenceRecord) -> tuple[int, bytes]:
+    newest = max((claim.updated_at for claim in record.sessions), default=0)
+    return newest, msgspec.msgpack.encode(msgspec.structs.replace(record, hosts=(), port=0))

@@ -1,0 +1,188 @@
+"""The sessions that are listed, and how one is found by what a person types (R3, R4, R5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from agent.core.changes import Draft
+from agent.core.names import short_id
+from agent.core.records import DeviceId, DeviceRow, SessionId, SessionRow
+from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
+
+BUCKET = 4
+"""Characters of an id under which it is filed: 20 bits, so that a bucket holds one or two of 20,000."""
+CANDIDATES = 8
+"""Matches that an error lists."""
+
+
+class Where(Struct, frozen=True):
+    """Where a session is."""
+
+    device: DeviceId
+    session: SessionId | None  # None: only `prefix` of its id is known here, that device knows the rest
+    prefix: str
+    local: bool
+
+
+class SessionIndex:
+    """One row per session id, whoever claims it; look-up by id or prefix is one dictionary access (R5)."""
+
+    def __init__(self) -> None:
+        self.rows: dict[SessionId, SessionRow] = {}
+        self._buckets: dict[str, set[SessionId]] = {}
+        self._rivals: dict[SessionId, dict[DeviceId, SessionRow]] = {}  # ids that several devices claim
+
+    def put(self, row: SessionRow, draft: Draft) -> None:
+        """List a device's row of a session, unless another device's row of it counts for more."""
+        held = self.rows.get(row.id)
+        if held is None:
+            self.rows[row.id] = row
+            self._buckets.setdefault(row.id[:BUCKET], set()).add(row.id)
+            draft.session(row.id, row)
+        elif row.id not in self._rivals and held.device.id == row.device.id:
+            self.rows[row.id] = row
+            draft.session(row.id, row)
+        else:
+            self._rivals.setdefault(row.id, {held.device.id: held})[row.device.id] = row
+            self._elect(row.id, draft)
+
+    def drop(self, device: DeviceId, session: SessionId, draft: Draft) -> None:
+        """Take a device's row of a session away."""
+        if rivals := self._rivals.get(session):
+            rivals.pop(device, None)
+            self._elect(session, draft)
+            if len(rivals) == 1:
+                del self._rivals[session]
+            return
+        del self.rows[session]
+        bucket = self._buckets[session[:BUCKET]]
+        bucket.discard(session)
+        if not bucket:
+            del self._buckets[session[:BUCKET]]
+        draft.session(session, None)
+
+    def _elect(self, session: SessionId, draft: Draft) -> None:
+        best = max(self._rivals[session].values(), key=_weight)
+        if best != self.rows[session]:
+            self.rows[session] = best
+            draft.session(session, best)
+
+    def starting_with(self, prefix: str) -> list[SessionRow]:
+        """Rows whose id begins with `prefix`, by id."""
+        ids: Iterable[SessionId] = self.rows
+        if len(prefix) >= BUCKET:
+            ids = self._buckets.get(prefix[:BUCKET], ())
+        return [self.rows[each] for each in sorted(ids) if each.startswith(prefix)]
+
+    def beginning(self, session: str) -> list[SessionRow]:
+        """Rows whose id is a beginning of `session`, as records of the network carry it."""
+        return [self.rows[each] for each in self._buckets.get(session[:BUCKET], ()) if session.startswith(each)]
+
+    def titled(self, title: str) -> list[SessionRow]:
+        """Rows with exactly that title, by id."""
+        return sorted((row for row in self.rows.values() if row.title == title), key=lambda row: row.id)
+
+
+def _weight(row: SessionRow) -> tuple[bool, bool, bool, str, str]:
+    # Ids are random: two devices with one id means that one of them lies, or that the session moved.
+    return row.local, row.attachable, not row.stale, row.updated_at, row.device.id
+
+
+def newest_first(rows: Iterable[SessionRow]) -> list[SessionRow]:
+    """Newest first, ties by id (R4)."""
+    return sorted(sorted(rows, key=lambda row: row.id), key=lambda row: row.updated_at, reverse=True)
+
+
+def find_device(rows: list[DeviceRow], selector: str) -> DeviceId:
+    """The device with that name, id or unique prefix of either.
+
+    A stranger who takes the name of a trusted device is not meant. Raises: DeviceNotFound, Ambiguous.
+    """
+    wanted = selector.strip()
+    folded, plain = wanted.casefold(), wanted.lower().replace("-", "")
+    kinds: tuple[Callable[[DeviceRow], bool], ...] = (
+        lambda row: plain in {row.id, row.id[:8]},
+        lambda row: row.name == wanted,
+        lambda row: row.name.casefold() == folded,
+        lambda row: row.id.startswith(plain) or row.name.casefold().startswith(folded),
+    )
+    for matches in kinds if plain else ():
+        found = [row for row in rows if matches(row)]
+        trusted = [row for row in found if row.self or row.paired]
+        for choice in (trusted, found):
+            if len(choice) == 1:
+                return choice[0].id
+        if found:
+            raise Ambiguous(
+                f"several devices match {selector!r}: " + _few(f"{row.name} ({short_id(row.id)})" for row in found)
+            )
+    raise DeviceNotFound(f"no device {selector!r}")
+
+
+def find_session(
+    index: SessionIndex,
+    selector: str,
+    *,
+    whole: Callable[[SessionRow], bool],
+    device: Callable[[str], DeviceId],
+    incomplete: Callable[[DeviceId], bool],
+) -> Where:
+    """The session with that id, unique prefix, exact title, or `DEVICE/` and one of these.
+
+    `whole` tells whether a row's id is all of it, `device` finds a device, `incomplete` tells whether a device has
+    sessions that are not listed here. Raises: SessionNotFound, Ambiguous.
+    """
+    if found := _choose(index, selector, None, whole):
+        return found
+    name, slash, rest = selector.partition("/")
+    if slash and rest:
+        try:
+            on = device(name)
+        except DeviceNotFound:
+            raise SessionNotFound(f"no session {selector!r}: there is no device {name!r}") from None
+        if found := _choose(index, rest, on, whole):
+            return found
+        if incomplete(on):
+            return Where(on, None, rest, local=False)
+    raise SessionNotFound(f"no session {selector!r}")
+
+
+def _choose(
+    index: SessionIndex, selector: str, on: DeviceId | None, whole: Callable[[SessionRow], bool]
+) -> Where | None:
+    exact = index.rows.get(SessionId(selector))
+    if exact is not None and whole(exact) and on in {None, exact.device.id}:
+        return Where(exact.device.id, exact.id, exact.id, exact.local)
+    if not selector:
+        return None
+    # Two letters are the beginning of some id by chance, and a title on purpose.
+    for matches in (_by_id, _by_title) if len(selector) >= BUCKET else (_by_title, _by_id):
+        found = [row for row in matches(index, selector, whole) if on in {None, row.device.id}]
+        usable = [row for row in found if row.attachable or row.local]
+        for choice in (usable, found):
+            if len(choice) == 1:
+                row = choice[0]
+                session = row.id if whole(row) else None
+                prefix = selector if session is None and selector.startswith(row.id) else row.id
+                return Where(row.device.id, session, prefix, row.local)
+        if found:
+            names = _few(f"{row.id} {row.title!r} on {row.device.name}" for row in usable or found)
+            raise Ambiguous(f"several sessions match {selector!r}: {names}")
+    return None
+
+
+def _by_id(index: SessionIndex, selector: str, whole: Callable[[SessionRow], bool]) -> list[SessionRow]:
+    shorter = (row for row in index.beginning(selector) if row.id != selector and not whole(row))
+    return [*index.starting_with(selector), *shorter]
+
+
+def _by_title(index: SessionIndex, selector: str, _whole: Callable[[SessionRow], bool]) -> list[SessionRow]:
+    return index.titled(selector)
+
+
+def _few(names: Iterable[str]) -> str:
+    listed = list(names)
+    rest = len(listed) - CANDIDATES
+    return ", ".join(listed[:CANDIDATES]) + (f" and {rest} more" if rest > 0 else "")
