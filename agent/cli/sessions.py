@@ -63,6 +63,7 @@ def lines(rows: Sequence[Row], printer: Printer) -> list[str]:
     """The table: local sessions, then those of others under their heading, which is there only if they are (R6)."""
     if not rows:
         return []
+    rows = sorted(sorted(rows, key=lambda row: row["id"]), key=lambda row: row["updated_at"], reverse=True)  # R4
     short = short_ids([row["id"] for row in rows]) if printer.tty else {}
     local, remote = [row for row in rows if row["local"]], [row for row in rows if not row["local"]]
     cells = [_cells(row, short.get(row["id"], row["id"]), printer) for row in [*local, *remote]]

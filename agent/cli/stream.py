@@ -16,7 +16,7 @@ from agent.cli.client import check_socket
 from agent.clock import SystemClock
 from agent.core import wire
 from agent.core.messages import NOTIFICATIONS, PeerLink, Ready
-from agent.errors import AgentError, NotRunning, PeerLost, RemoteFault, TimedOut
+from agent.errors import AgentError, NotRunning, RemoteFault, TimedOut
 from agent.ports import Clock
 
 T = TypeVar("T")
@@ -29,6 +29,12 @@ RETRY = 0.2
 """Seconds between looks at the socket: local, so cheap."""
 HELLO = 10.0
 """Seconds that the service has to say `gateway.ready`."""
+
+
+class ServiceLost(NotRunning):
+    """The connection to the own service broke."""
+
+    hint = "start it with `agent up`; its sessions are kept"
 
 
 class Lost(Struct, frozen=True):
@@ -53,7 +59,7 @@ class Stream:
     """A connection that heals itself. Made by `streaming`."""
 
     def __init__(self, path: Path, clock: Clock, patience: float) -> None:
-        self._path, self._clock, self._patience = path, clock, patience
+        self._path, self.clock, self._patience = path, clock, patience
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._waiting: dict[int, asyncio.Future[Raw]] = {}
         self._asked = 0
@@ -63,9 +69,9 @@ class Stream:
         self.failure: AgentError | None = None  # why `notes` ended
 
     async def request(self, method: str, params: object, kind: type[T], *, seconds: float = 60.0) -> T:
-        """Ask once. Raises: PeerLost (connection broke before the answer), TimedOut, or what the service told."""
+        """Ask once. Raises: ServiceLost (before the answer), TimedOut, or what the service told."""
         if self._socket is None:
-            raise self.failure or PeerLost("the connection to the service is lost")
+            raise self.failure or ServiceLost("the connection to the service is lost")
         self._asked += 1
         asked = self._asked
         future = self._waiting[asked] = asyncio.get_running_loop().create_future()
@@ -77,7 +83,8 @@ class Stream:
         except TimeoutError:
             raise TimedOut(f"no answer to {method} within {seconds:g} s") from None
         except (ConnectionError, aiohttp.ClientError) as exc:
-            raise PeerLost("the connection to the service broke") from exc
+            self._up.clear()
+            raise ServiceLost("the connection to the service broke") from exc
         finally:
             self._waiting.pop(asked, None)
 
@@ -86,9 +93,7 @@ class Stream:
         while True:
             try:
                 return await self.request(method, params, kind)
-            except PeerLost:
-                if self.failure is not None or (self._socket is not None and self._up.is_set()):
-                    raise  # told by the service, about a peer of its own
+            except ServiceLost:
                 await self._up.wait()
                 if self.failure is not None:
                     raise self.failure from None
@@ -117,12 +122,12 @@ class Stream:
                     if not ready.done():
                         ready.set_result(None)
                     await self._read(socket)
-                reason = PeerLost("the service went away", hint="start it with `agent up`; the sessions are kept")
+                reason = ServiceLost("the service went away")
             except AgentError as exc:
                 if not ready.done():
                     ready.set_exception(exc)
                     return
-                reason = PeerLost(str(exc), hint=exc.hint)
+                reason = ServiceLost(str(exc), hint=exc.hint)
             self._down(reason)
             if not await self._back():
                 self.failure = reason
@@ -132,9 +137,9 @@ class Stream:
 
     async def _back(self) -> bool:
         # Waits until something listens again.
-        until = self._clock.monotonic() + self._patience
-        while self._clock.monotonic() < until:
-            await self._clock.sleep(RETRY)
+        until = self.clock.monotonic() + self._patience
+        while self.clock.monotonic() < until:
+            await self.clock.sleep(RETRY)
             with suppress(AgentError, OSError):
                 check_socket(self._path)
                 _, writer = await asyncio.open_unix_connection(str(self._path))

@@ -1,0 +1,77 @@
+"""`agent log`: a session's transcript."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import click
+import msgspec
+
+from agent.cli.complete import complete_session
+from agent.cli.follow import Hydrated, Mark, Seen, follow
+from agent.cli.main import App, Exit
+from agent.cli.screen import Screen
+from agent.cli.stream import streaming
+from agent.cli.transcript import Transcript
+from agent.core.transcript import Event
+
+PAGE = 500
+"""Events asked for at a time."""
+
+
+@click.command()
+@click.argument("session", shell_complete=complete_session)
+@click.option("--json", "as_json", is_flag=True, help="Print the events, one a line.")
+@click.option("--since", type=click.IntRange(min=0), default=0, metavar="SEQ", help="Only events after that number.")
+@click.option("--follow", "stay", is_flag=True, help="Stay and print what comes.")
+@click.pass_obj
+def log(app: App, *, session: str, as_json: bool, since: int, stay: bool) -> int:
+    """Print a session's transcript."""
+    show = _Log(app, session, as_json=as_json)
+    mark = Mark(session, after=since)
+    for epoch, event in _history(app, session, since):
+        show.event(event)
+        mark = Mark(session, after=event.seq, epoch=epoch)
+    if stay:
+        asyncio.run(_follow(app, mark, show))
+    return Exit.OK
+
+
+def _history(app: App, session: str, after: int) -> Iterator[tuple[str, Event]]:
+    more = True
+    while more:
+        page = app.client.call("session.history", {"session_id": session, "after": after, "limit": PAGE}, seconds=30.0)
+        for row in page["events"]:
+            payload = msgspec.Raw(msgspec.msgpack.encode(row["payload"]))
+            yield page["epoch"], Event(row["seq"], row["type"], payload, row["at"])
+        more = page["more"] and bool(page["events"])
+        after = page["events"][-1]["seq"] if page["events"] else after
+
+
+async def _follow(app: App, mark: Mark, show: _Log) -> None:
+    async with streaming(app.client.path) as stream:
+        async for note in follow(stream, mark):
+            if isinstance(note, Hydrated):
+                show.session = note.result.session_id
+                for event in note.events:
+                    show.event(event, merged=True)
+            elif isinstance(note, Seen):
+                show.event(note.event)
+
+
+class _Log:
+    def __init__(self, app: App, session: str, *, as_json: bool) -> None:
+        self.session = session
+        self._printer, self._as_json = app.printer, as_json
+        self._transcript = Transcript(Screen(app.printer, lively=False))
+
+    def event(self, event: Event, *, merged: bool = False) -> None:
+        """Print one."""
+        if not self._as_json:
+            self._transcript.show(event, merged=merged)
+            return
+        payload = msgspec.msgpack.decode(event.payload)
+        self._printer.json_line(
+            {"session_id": self.session, "seq": event.seq, "type": event.type, "payload": payload, "at": event.at}
+        )

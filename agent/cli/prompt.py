@@ -1,0 +1,306 @@
+"""`agent prompt`: one prompt, its reply on stdout, its outcome as the exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import termios
+import uuid
+
+import click
+import msgspec
+
+from agent.cli.answer import answer_of, submit_answer
+from agent.cli.complete import complete_session
+from agent.cli.follow import Hydrated, Mark, Seen, follow
+from agent.cli.main import App, Exit
+from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
+from agent.cli.text import TerminalText, clean
+from agent.cli.transcript import Reply, question
+from agent.core.messages import Attached, History, OnSession, Page, PeerLink, Submit, Submitted
+from agent.core.transcript import (
+    Event,
+    MessageComplete,
+    MessageDelta,
+    RequestClosed,
+    RequestOpen,
+    ToolStart,
+    TurnComplete,
+    payload_of,
+)
+from agent.errors import AgentError, BadParams
+
+
+@click.command()
+@click.argument("session", shell_complete=complete_session)
+@click.argument("text", nargs=-1, required=True)
+@click.option("--no-wait", is_flag=True, help="Only send it; print its id.")
+@click.option("--json", "as_json", is_flag=True, help="Print the events of the turn, one a line.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Wait S seconds at most.")
+@click.option("--id", "prompt_id", metavar="ID", help="Of the prompt: the same one again never runs twice.")
+@click.pass_obj
+def prompt(
+    app: App,
+    *,
+    session: str,
+    text: tuple[str, ...],
+    no_wait: bool,
+    as_json: bool,
+    timeout: float | None,
+    prompt_id: str | None,
+) -> int:
+    """Send one prompt and print the reply. TEXT `-` reads it from standard input.
+
+    Exit status: 0 when the turn is complete, 1 when it failed or a shell command did, 130 when it was interrupted,
+    7 when the time was up (the turn goes on).
+    """
+    asked = " ".join(text)
+    if text == ("-",):
+        asked = sys.stdin.read().removesuffix("\n")
+    if not asked.strip():
+        raise click.UsageError("the prompt is empty")
+    submit = Submit(session_id=session, prompt_id=prompt_id or uuid.uuid4().hex, text=asked)
+    if no_wait:
+        return _send_only(app, submit, as_json=as_json)
+    return asyncio.run(_Turn(app, submit, as_json=as_json).run(timeout))
+
+
+def _send_only(app: App, submit: Submit, *, as_json: bool) -> int:
+    told = app.client.call("prompt.submit", msgspec.to_builtins(submit), seconds=60.0)
+    if as_json:
+        app.printer.json({"prompt_id": submit.prompt_id, **told})
+        return Exit.OK
+    app.printer.line(submit.prompt_id)
+    app.printer.talk(_state(told["status"], told["position"]))
+    return Exit.OK
+
+
+def _state(status: str, position: int) -> str:
+    return (
+        f"queued, {position} before it" if status == "queued" else {"duplicate": "was sent before"}.get(status, status)
+    )
+
+
+class _Turn:
+    """One prompt's turn, from submitting to its end."""
+
+    def __init__(self, app: App, submit: Submit, *, as_json: bool) -> None:
+        self._app, self._submit, self._as_json = app, submit, as_json
+        self._mark = Mark(submit.session_id)
+        self._turn = 0
+        self._started = False
+        self._reply = Reply()
+        self._filter = TerminalText(color=app.printer.color) if app.printer.tty else None
+        self._open = False  # stdout is in the middle of a line
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._interrupted = asyncio.Event()
+        self._left: asyncio.Future[int] | None = None
+        self._seen = 0
+
+    async def run(self, seconds: float | None) -> int:
+        loop = asyncio.get_running_loop()
+        self._left = loop.create_future()
+        loop.add_signal_handler(signal.SIGINT, self._interrupted.set)
+        loop.add_signal_handler(signal.SIGTERM, self._leave, 128 + signal.SIGTERM)
+        try:
+            async with asyncio.timeout(seconds), streaming(self._app.client.path) as stream:
+                return await self._run(stream, self._left)
+        except TimeoutError:
+            self._end_line()
+            hint = f"`agent attach {self._mark.session}` follows it, `agent interrupt {self._mark.session}` stops it"
+            self._app.printer.error(f"no end of the turn within {seconds:g} s; it goes on", hint)
+            return Exit.TIMED_OUT
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGTERM)
+
+    async def _run(self, stream: Stream, left: asyncio.Future[int]) -> int:
+        async with asyncio.TaskGroup() as tasks:
+            jobs = [
+                tasks.create_task(self._follow(stream, tasks), name="cli.follow"),
+                tasks.create_task(self._stop(stream), name="cli.interrupt"),
+            ]
+            status = await left
+            for job in [*jobs, *self._asking.values()]:
+                job.cancel()
+        self._end_line()
+        return status
+
+    def _leave(self, status: int) -> None:
+        if self._left is not None and not self._left.done():
+            self._left.set_result(status)
+
+    async def _follow(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
+        events = follow(stream, self._mark)
+        first = await anext(events)
+        assert isinstance(first, Hydrated)
+        params = msgspec.structs.replace(self._submit, session_id=self._mark.session)
+        told = await stream.insist("prompt.submit", params, Submitted)
+        self._turn, self._started = told.turn, told.status != "queued"
+        if told.status != "started":
+            self._app.printer.talk(_state(told.status, told.position), "dim")
+        if told.status == "duplicate":
+            await self._replay(stream, first.result)
+        for request in first.result.requests:
+            if request.turn != self._turn:
+                self._app.printer.talk(f"waits for an answer: {' '.join(question(request))}", "yellow")
+        async for note in events:
+            self._take(note, tasks, stream)
+
+    async def _replay(self, stream: Stream, attached: Attached) -> None:
+        # It was sent before: its turn may be over, and longer ago than the snapshot reaches.
+        after, seq = 0, attached.seq
+        while after < seq and not (self._left and self._left.done()):
+            asked = History(session_id=self._mark.session, after=after, limit=1000)
+            page = await stream.insist("session.history", asked, Page)
+            for event in page.events:
+                if event.seq <= seq:
+                    self._event(event)
+            if not page.events:
+                return
+            after = page.events[-1].seq
+
+    def _take(self, note: Note, tasks: asyncio.TaskGroup, stream: Stream) -> None:
+        talk = self._app.printer.talk
+        match note:
+            case Seen(event=event):
+                request = self._event(event)
+                if request is not None:
+                    task = tasks.create_task(self._ask(stream, request), name="cli.ask")
+                    self._asking[request.request_id] = task
+            case Hydrated():
+                for event in note.events:
+                    self._event(event, merged=True)
+            case Lost():
+                talk("the service is away; waiting for it", "yellow")
+            case PeerLink():
+                talk(f"link to {clean(note.name)} lost; nothing is lost, retrying", "yellow")
+            case PeerBack():
+                talk(f"link to {clean(note.link.name)} is back", "dim")
+            case _:
+                pass
+
+    def _event(self, event: Event, *, merged: bool = False) -> RequestOpen | None:
+        """Print one event if it is of this turn; a request that it opened."""
+        if event.seq <= self._seen:
+            return None
+        self._seen = event.seq
+        payload = payload_of(event)
+        turn_of = getattr(payload, "turn", None)
+        if isinstance(payload, TurnComplete) and turn_of == self._turn - 1:
+            self._started = True
+        if turn_of != self._turn:
+            return None
+        if self._as_json:
+            self._json(event)
+        match payload:
+            case MessageDelta(turn=turn, part=part, text=text):
+                self._print(self._reply.whole(turn, part, text) if merged else self._reply.more(turn, part, text))
+            case MessageComplete(turn=turn, part=part, text=text):
+                self._print(self._reply.whole(turn, part, text))
+            case ToolStart() if self._app.printer.err_tty and not self._as_json:
+                self._end_line()
+                self._app.printer.talk(f"  tool: {clean(payload.title)}", "dim")
+            case RequestOpen():
+                return payload
+            case RequestClosed(request_id=request_id):
+                task = self._asking.pop(request_id, None)
+                if task is not None:
+                    task.cancel()
+            case TurnComplete():
+                self._leave(self._outcome(payload))
+            case _:
+                pass
+        return None
+
+    def _json(self, event: Event) -> None:
+        payload = msgspec.msgpack.decode(event.payload)
+        self._app.printer.json_line(
+            {"session_id": self._mark.session, "seq": event.seq, "type": event.type, "payload": payload, "at": event.at}
+        )
+
+    def _print(self, text: str) -> None:
+        if self._as_json or not text:
+            return
+        shown = text if self._filter is None else self._filter.feed(text)
+        self._app.printer.out.write(shown)
+        self._app.printer.out.flush()
+        self._open = not text.endswith("\n")
+
+    def _end_line(self) -> None:
+        if self._filter is not None and not self._as_json:
+            self._app.printer.out.write(self._filter.end())
+        if self._open:
+            self._open = False
+            self._app.printer.line()
+        self._app.printer.out.flush()
+
+    def _outcome(self, turn: TurnComplete) -> int:
+        self._end_line()
+        if turn.status == "interrupted":
+            return Exit.INTERRUPTED
+        if turn.error:
+            self._app.printer.error(turn.error)
+        elif turn.exit_status and self._app.printer.err_tty:
+            self._app.printer.talk(f"exit status {turn.exit_status}", "dim")
+        return Exit.OK if turn.status == "complete" and not turn.exit_status else Exit.FAILED
+
+    # --- the person --------------------------------------------------------------------------------------------------
+
+    async def _ask(self, stream: Stream, request: RequestOpen) -> None:
+        printer, session = self._app.printer, self._mark.session
+        self._end_line()
+        for line in question(request):
+            printer.talk(line, "yellow")
+        if not (sys.stdin.isatty() and printer.err_tty):
+            printer.talk(f"  answer with: agent answer {session} {clean(request.request_id)} ANSWER")
+            return
+        while True:
+            given = await _typed(secret=request.kind == "secret")
+            if given is None:
+                return
+            try:
+                await submit_answer(stream, session, request, answer_of(request, given))
+            except BadParams as exc:
+                printer.error(str(exc), exc.hint)
+            except AgentError as exc:
+                printer.error(str(exc), exc.hint)
+                return
+            else:
+                return
+
+    async def _stop(self, stream: Stream) -> None:
+        await self._interrupted.wait()
+        self._interrupted.clear()
+        if self._started:
+            self._app.printer.talk("interrupting", "dim")
+            await stream.insist("session.interrupt", OnSession(session_id=self._mark.session), dict)
+            await self._interrupted.wait()  # a second one does not wait for the turn to end
+        elif self._turn:
+            self._app.printer.talk("it stays queued and will run", "yellow")
+        self._leave(Exit.INTERRUPTED)
+
+
+async def _typed(*, secret: bool) -> str | None:
+    """One line from the terminal, edited as the terminal does; None at its end."""
+    loop, fd = asyncio.get_running_loop(), sys.stdin.fileno()
+    line: asyncio.Future[bytes] = loop.create_future()
+
+    def readable() -> None:
+        data = os.read(fd, 65_536)
+        if not line.done():
+            line.set_result(data)
+
+    before = termios.tcgetattr(fd)
+    if secret:
+        hidden = termios.tcgetattr(fd)
+        hidden[3] &= ~termios.ECHO
+        termios.tcsetattr(fd, termios.TCSADRAIN, hidden)
+    loop.add_reader(fd, readable)
+    try:
+        return (await line).decode(errors="replace").rstrip("\r\n") if await line else None
+    finally:
+        loop.remove_reader(fd)
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -1,0 +1,64 @@
+"""`agent new`, `interrupt`, `close`, `rename`: one request each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.cli.complete import complete_device, complete_session
+from agent.cli.main import App, Exit
+from agent.cli.text import clean
+
+START_SECONDS = 90.0
+"""A peer may have to be dialled, and an agent to be started, before a session answers."""
+
+
+@click.command()
+@click.option("--on", metavar="DEVICE", default="", shell_complete=complete_device, help="On that device.")
+@click.option("--backend", metavar="B", default="", help="What it is made of; default: that device's default.")
+@click.option("--title", metavar="T", default="", help="Its title.")
+@click.option("--cwd", metavar="DIR", default="", help="Its directory; default: this one, elsewhere the home.")
+@click.option("--attach", "stay", is_flag=True, help="Attach to it at once.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
+@click.pass_obj
+def new(app: App, *, on: str, backend: str, title: str, cwd: str, stay: bool, command: tuple[str, ...]) -> int:
+    """Start a session and print its id."""
+    if not on:
+        cwd = str(Path(cwd).expanduser().absolute())
+    asked = {"device": on, "backend": backend, "title": title, "cwd": cwd, "command": command}
+    session = str(app.client.call("session.create", asked, seconds=START_SECONDS)["session_id"])
+    if stay:
+        from agent.cli.attach import attached_to
+
+        return attached_to(app, session)
+    app.printer.line(clean(session))
+    return Exit.OK
+
+
+@click.command()
+@click.argument("session", shell_complete=complete_session)
+@click.pass_obj
+def interrupt(app: App, session: str) -> int:
+    """Stop the running turn of a session."""
+    app.client.call("session.interrupt", {"session_id": session})
+    return Exit.OK
+
+
+@click.command()
+@click.argument("session", shell_complete=complete_session)
+@click.pass_obj
+def close(app: App, session: str) -> int:
+    """End a session; its transcript stays."""
+    app.client.call("session.close", {"session_id": session}, seconds=30.0)
+    return Exit.OK
+
+
+@click.command()
+@click.argument("session", shell_complete=complete_session)
+@click.argument("title", nargs=-1, required=True)
+@click.pass_obj
+def rename(app: App, session: str, title: tuple[str, ...]) -> int:
+    """Give a session another title."""
+    app.client.call("session.rename", {"session_id": session, "title": " ".join(title)})
+    return Exit.OK
