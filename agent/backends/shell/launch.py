@@ -1,0 +1,109 @@
+"""Starting bash on a terminal, with the two pipes that its driver speaks over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.backends.shell.terminal import Terminal
+from agent.errors import BackendFailed
+
+DRIVER = Path(__file__).with_name("driver.rc")
+
+# Opening the terminal as the leader of a new session makes it the controlling one, on Linux and macOS alike, with no
+# Python between fork and exec. Bash rather than sh: descriptors above 9.
+_ON_TERMINAL = 'exec "${@:4}" 0<>"$1" 1>&0 2>&0 8>&"$2" 9<&"$3" %d>&- %d<&-'
+_PLAIN = {
+    "TERM": "dumb",
+    "NO_COLOR": "1",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "MANPAGER": "cat",
+    "SYSTEMD_PAGER": "cat",
+}
+_HIGH = 64  # the child's copies start here, out of the way of 8 and 9
+
+
+@dataclass(slots=True)
+class Running:
+    """A bash that was started; its driver may not be ready yet."""
+
+    process: asyncio.subprocess.Process
+    terminal: Terminal
+    commands: int  # descriptor: the driver's fd 9
+    reports: int  # descriptor: the driver's fd 8
+    token: str
+
+    def release(self) -> None:
+        """Close the descriptors. Once."""
+        self.terminal.close()
+        os.close(self.commands)
+        os.close(self.reports)
+
+
+def find_bash() -> str:
+    """Path of bash; empty if there is none."""
+    return shutil.which("bash") or (shutil.which("bash", path="/bin:/usr/bin:/usr/local/bin") or "")
+
+
+def folder_of(cwd: str) -> Path:
+    """The directory to start in; relative to the user's home, which is also the default.
+
+    Raises: BackendFailed, naming it, if it cannot be entered.
+    """
+    folder = Path.home() / Path(cwd).expanduser() if cwd else Path.home()
+    if not folder.is_dir():
+        raise BackendFailed(f"no such directory: {folder}", hint="give one that exists on that device: --cwd DIR")
+    if not os.access(folder, os.X_OK):
+        raise BackendFailed(f"not allowed to enter {folder}", hint="give another directory: --cwd DIR")
+    return folder
+
+
+async def launch(folder: Path, *, with_rc: bool) -> Running:
+    """Start bash there, `with_rc` reading ~/.bashrc. Raises: BackendFailed."""
+    bash = find_bash()
+    if not bash:
+        raise BackendFailed("bash is not installed", hint="install bash on that device")
+    token = secrets.token_hex(8)
+    environment = os.environ | _PLAIN | {"LAN_AGENT_SHELL_TOKEN": token, "LAN_AGENT_SHELL_RC": "1" if with_rc else ""}
+    try:
+        with contextlib.ExitStack() as undo:
+            terminal = Terminal()
+            undo.callback(terminal.close)
+            driver_in, commands = _pipe(undo)
+            reports, driver_out = _pipe(undo)
+            process = await asyncio.create_subprocess_exec(
+                bash, "-c", _ON_TERMINAL % (driver_out, driver_in), "agent-shell",
+                terminal.name, str(driver_out), str(driver_in),
+                bash, "--noprofile", "--noediting", "--rcfile", str(DRIVER), "-i",
+                cwd=folder, env=environment, start_new_session=True, pass_fds=(driver_in, driver_out),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            undo.pop_all()
+    except OSError as exc:
+        raise BackendFailed(f"bash could not be started: {exc}") from exc
+    os.close(driver_in)
+    os.close(driver_out)
+    os.set_blocking(commands, False)
+    os.set_blocking(reports, False)
+    return Running(process, terminal, commands, reports, token)
+
+
+def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
+    """Both ends with high numbers, reading end first; `undo` closes them."""
+    low = os.pipe()
+    try:
+        high = []
+        for end in low:
+            high.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _HIGH))
+            undo.callback(os.close, high[-1])
+    finally:
+        for end in low:
+            os.close(end)
+    return high[0], high[1]

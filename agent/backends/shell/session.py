@@ -1,0 +1,341 @@
+"""One shell session: turns are commands in a bash that lives as long as the session."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import os
+import secrets
+import signal
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent.backends.shell.feeder import Feeder
+from agent.backends.shell.launch import Running
+from agent.backends.shell.processes import end_session
+from agent.backends.shell.reports import Ended, Ready, Report, ReportReader, Started
+from agent.backends.shell.waiting import awaited
+from agent.core.transcript import Answer, RequestKind
+from agent.errors import BackendFailed, BadParams, TooLarge
+from agent.ports import Asked, BackendEvent, Described, Emit, Exited, Finished, Said, Withdrew
+
+CHUNK = 16_384
+"""Bytes read, and so characters emitted, at a time."""
+BACKGROUND_MAX = 65_536
+"""Characters kept of what jobs print between two turns: the newest."""
+DRAIN_MAX = 1_048_576
+"""Bytes still read when a command is over: all of its own output, without waiting for jobs that print for ever."""
+QUIET = 0.1
+"""Seconds without output before anybody looks whether the program waits for input."""
+LOOK_MAX = 0.5
+"""Seconds between two such looks at most."""
+LINE_MAX = 4000
+"""Bytes in a line that a terminal hands to a program (4,095 on Linux, less elsewhere)."""
+
+_ESCALATION = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+
+
+@dataclass(slots=True)
+class _Turn:
+    number: int
+    frame: bytes
+    started: bool = False
+    interrupts: int = 0
+    signalled: int = 0  # process group that has heard the last interrupt
+    asked: Asked | None = None
+    said_at: float = 0.0  # loop time of the last output, or of an answer
+    look_after: float = QUIET
+    line: str = ""  # output since the last line feed, its end
+
+
+class _Closed(Exception):
+    """No error: `close` was called while an event was being taken."""
+
+
+class ShellSession:
+    """`ports.Backend`: a bash on a terminal (docs/design/backends.md).
+
+    One task does everything in order; `interrupt` and `answer` act at once. What the terminal gives is read only as
+    fast as `emit` takes it, so that a program that prints too much waits at its next write.
+    """
+
+    def __init__(self, running: Running, emit: Emit) -> None:
+        self._shell, self._terminal, self._process = running, running.terminal, running.process
+        self._emit = emit
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._commands, self._keyboard = Feeder(running.commands), Feeder(running.terminal.master)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._reader, self._reports = ReportReader(), deque[Report]()
+        self._turn: _Turn | None = None
+        self._refused = ""  # why the turn was not begun at all
+        self._count = 0
+        self._asked_count, self._prefix = 0, secrets.token_hex(4)
+        self._background = ""
+        self._dropped = 0  # characters of it
+        self._directory = ""
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._closed = self._released = False
+        self._release_lock = asyncio.Lock()
+        self._loop.add_reader(self._terminal.master, self._on_output)
+        self._loop.add_reader(running.reports, self._on_report)
+        # The port has no `run`: the session owns its two tasks, and `close` waits for them.
+        self._exit = self._loop.create_task(self._process.wait(), name="backends.shell.exit")
+        self._exit.add_done_callback(lambda _: self._wake.set())
+        self._task = self._loop.create_task(self._run(), name="backends.shell.session")
+
+    async def ready(self, seconds: float) -> bool:
+        """Whether the driver answered within that time."""
+        either: list[asyncio.Future[Any]] = [self._ready, self._exit]
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return self._ready.done()
+
+    def note(self, text: str) -> None:
+        """Say this at the start of the first turn; what start-up files printed is dropped."""
+        self._background, self._dropped = text, 0
+
+    async def prompt(self, text: str) -> None:
+        """Run a command. Raises: BackendFailed, if the shell has ended."""
+        if self._closed or self._exit.done():
+            raise BackendFailed("the shell has ended", hint="start another session: `agent new`")
+        assert self._turn is None, "one turn at a time"
+        self._count += 1
+        frame = f"{self._shell.token} {self._count} {text}".encode(errors="replace")
+        self._turn = _Turn(self._count, frame + b"\0", said_at=self._loop.time())
+        if "\0" in text:
+            self._refused = "a command cannot hold NUL characters"
+            self._wake.set()
+            return
+        self._terminal.forget_input()
+        self._commands.feed(self._turn.frame)
+        self._wake.set()
+
+    async def answer(self, request_id: str, answer: Answer) -> None:
+        r"""Type an answer: a line with its end, keys as they are ("\n" is Enter).
+
+        An answer that ends in Ctrl-D (U+0004) ends the input instead of the line. A secret is typed only while the
+        terminal does not show it. Raises: BadParams, TooLarge.
+        """
+        turn = self._turn
+        if turn is None or turn.asked is None or turn.asked.request_id != request_id:
+            return
+        if not isinstance(answer, str):
+            raise BadParams("a shell takes text as an answer")
+        kind = turn.asked.kind
+        if kind == "keys":
+            typed = answer.replace("\n", "\r")
+        else:
+            typed = answer if answer.endswith(("\n", "\x04")) else answer + "\n"
+        data = typed.encode(errors="replace")
+        if kind != "keys" and max(map(len, data.split(b"\n"))) > LINE_MAX:
+            raise TooLarge(f"a terminal takes lines of up to {LINE_MAX:,} bytes")
+        turn.asked = None
+        turn.said_at, turn.look_after = self._loop.time(), QUIET
+        if kind != "secret" or self._terminal.mode() == "no-echo":
+            self._keyboard.feed(data)
+        self._wake.set()
+
+    async def interrupt(self) -> None:
+        """Stop the command: Ctrl-C first; asked again, SIGTERM, then SIGKILL for a program that does not listen."""
+        if self._turn is not None and not self._closed:
+            self._turn.interrupts += 1
+            self._turn.signalled = 0
+            self._press()
+            self._wake.set()
+
+    async def close(self) -> None:
+        """End every process of the terminal and wait for them. Idempotent.
+
+        Called from within `emit`, it returns at once and they end when that has returned.
+        """
+        self._closed = True
+        if asyncio.current_task() is not self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            await self._release()
+
+    # --- the one task ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        with contextlib.suppress(_Closed):
+            try:
+                await self._serve()
+            finally:
+                await self._release()
+            if self._ready.done():
+                await self._tell(_last_word(self._exit.result()))
+            self._closed = True
+
+    async def _serve(self) -> None:
+        while not self._exit.done():
+            await self._sleep()
+            await self._take_output(CHUNK)
+            await self._take_reports()
+            await self._look()
+        await self._take_output(DRAIN_MAX)
+        await self._take_reports()
+        await self._withdraw()
+
+    async def _tell(self, event: BackendEvent) -> None:
+        if not self._closed:
+            await self._emit(event)
+        if self._closed:
+            raise _Closed
+
+    async def _sleep(self) -> None:
+        turn = self._turn
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(turn.look_after if turn is not None and turn.started else None):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _take_output(self, size: int) -> None:
+        """Read and pass on what is there, up to `size` bytes."""
+        if self._turn is not None and self._background:
+            kept, dropped, self._background, self._dropped = self._background, self._dropped, "", 0
+            await self._say((f"[{dropped:,} characters left out]\n" if dropped else "") + kept)
+        while size > 0:
+            data, drained = self._terminal.read(min(size, CHUNK))
+            size -= len(data)
+            text = self._decoder.decode(data)
+            if text:
+                await self._say(text)
+            if drained:
+                self._await_output()
+                return
+        self._wake.set()  # the rest in the next round, so that reports and interrupts come in between
+        await asyncio.sleep(0)  # nothing else need have waited
+
+    async def _say(self, text: str) -> None:
+        turn = self._turn
+        if turn is None:
+            everything = self._background + text
+            self._background = everything[-BACKGROUND_MAX:]
+            self._dropped += len(everything) - len(self._background)
+            return
+        turn.line = (turn.line + text).rpartition("\n")[2][-512:]
+        for start in range(0, len(text), CHUNK):
+            await self._tell(Said(text[start : start + CHUNK]))
+        turn.said_at, turn.look_after = self._loop.time(), QUIET
+
+    async def _take_reports(self) -> None:
+        if self._refused:
+            self._turn, error, self._refused = None, self._refused, ""
+            await self._tell(Finished(status="error", error=error, cwd=self._directory))
+        while self._reports:
+            report, turn = self._reports.popleft(), self._turn
+            if isinstance(report, Ready):
+                if not self._ready.done():
+                    await self._take_output(DRAIN_MAX)
+                    self._ready.set_result(None)
+                elif turn is not None and not turn.started:  # an interrupt of the last turn came late and tore it
+                    self._commands.feed(turn.frame)
+            elif turn is not None and report.number == turn.number:
+                if isinstance(report, Started):
+                    turn.started = True
+                    self._press()
+                else:
+                    await self._finish(turn, report)
+
+    async def _finish(self, turn: _Turn, report: Ended) -> None:
+        await self._take_output(DRAIN_MAX)
+        rest = self._decoder.decode(b"", final=True)
+        if rest:
+            await self._say(rest)
+        await self._withdraw()
+        self._keyboard.forget()
+        self._terminal.forget_input()
+        self._turn = None
+        if report.directory != self._directory:
+            self._directory = report.directory
+            await self._tell(Described(cwd=report.directory))
+        status: Literal["interrupted", "complete"] = "interrupted" if turn.interrupts else "complete"
+        await self._tell(Finished(status=status, exit_status=report.status, cwd=report.directory))
+
+    async def _look(self) -> None:
+        """See whether the program waits for a person, and tell when that changes."""
+        turn = self._turn
+        if turn is None or not turn.started:
+            return
+        if turn.interrupts:
+            self._press()
+            turn.look_after = QUIET / 2
+            return
+        quiet = self._loop.time() - turn.said_at
+        if turn.asked is None and quiet < turn.look_after:
+            return
+        kind = awaited(self._terminal, self._process.pid, quiet=quiet, half_line=bool(turn.line))
+        turn.look_after = min(turn.look_after * 1.5, LOOK_MAX)
+        if turn.asked is not None and turn.asked.kind != kind:
+            await self._withdraw()
+        if kind is not None and turn.asked is None:
+            await self._ask(turn, kind)
+
+    async def _ask(self, turn: _Turn, kind: RequestKind) -> None:
+        self._asked_count += 1
+        asked = Asked(request_id=f"{self._prefix}-{self._asked_count}", kind=kind, prompt=turn.line)
+        turn.asked = asked
+        await self._tell(asked)
+
+    async def _withdraw(self) -> None:
+        turn = self._turn
+        if turn is not None and turn.asked is not None:
+            asked, turn.asked = turn.asked, None
+            await self._tell(Withdrew(asked.request_id))
+
+    # --- beside it ---------------------------------------------------------------------------------------------------
+
+    def _press(self) -> None:
+        """Signal the foreground group if it has not heard the interrupt: also each one that comes after it."""
+        turn, group = self._turn, self._terminal.foreground()
+        if turn is None or not turn.started or not turn.interrupts or group in {0, turn.signalled}:
+            return
+        turn.signalled = group
+        shell = group == self._process.pid
+        number = signal.SIGINT if shell else _ESCALATION[min(turn.interrupts, len(_ESCALATION)) - 1]
+        try:
+            os.killpg(group, number)
+        except ProcessLookupError:
+            turn.signalled = 0
+        except PermissionError:  # another user's program (sudo): the terminal itself may interrupt it
+            self._keyboard.feed(b"\x03")
+
+    def _await_output(self) -> None:
+        if not self._released:
+            self._loop.add_reader(self._terminal.master, self._on_output)
+
+    def _on_output(self) -> None:
+        self._loop.remove_reader(self._terminal.master)
+        self._wake.set()
+
+    def _on_report(self) -> None:
+        try:
+            data = os.read(self._shell.reports, CHUNK)
+        except BlockingIOError:
+            return
+        if data:
+            self._reports.extend(self._reader.feed(data))
+        else:  # the shell gave way to another program (`exec`), or ended: its end is noticed by its process
+            self._loop.remove_reader(self._shell.reports)
+        self._wake.set()
+
+    async def _release(self) -> None:
+        async with self._release_lock:
+            if self._released:
+                return
+            await end_session(self._process.pid, leader_reaped=self._process.returncode is not None)
+            await asyncio.wait([self._exit])
+            self._released = True
+            self._loop.remove_reader(self._terminal.master)
+            self._loop.remove_reader(self._shell.reports)
+            self._commands.forget()
+            self._keyboard.forget()
+            self._shell.release()
+
+
+def _last_word(status: int) -> Exited:
+    if status < 0:
+        return Exited(status="failed", reason=f"bash was ended by {signal.Signals(-status).name}")
+    return Exited(status="ended", reason=f"exit status {status}")
