@@ -1,0 +1,239 @@
+"""What was heard of each announced instance: when it is told, how often, and how much of it at most.
+
+Everything that arrives is hostile (FACTS-MDNS §8): one host can announce thousands of instances, or change one
+thousands of times a second. The table never asks a cache what a TXT record says: the text that was *heard* last
+counts, not the one that was stored last (§3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from agent.core.records import DeviceId, PresenceRecord
+from agent.ports import Clock, Echoed, Goodbye, Heard, Sighting
+
+log = logging.getLogger(__name__)
+
+MAX_INSTANCES = 256
+NEW_PER_SECOND = 20.0
+MAX_RESOLVING = 8
+COALESCE = 0.1
+"""Seconds between two sightings of one instance."""
+REPEAT = 1.0
+"""Seconds in which the same record again is no news (it arrives over IPv4 and IPv6)."""
+ECHO = 5.0
+"""Seconds between two `Echoed`: an attacker must not set our rate."""
+SILENT = 150.0
+"""Seconds of silence after which an instance may lose its place to a new one."""
+
+
+class Resolved(Struct, frozen=True):
+    """All records of one instance."""
+
+    text: bytes  # TXT rdata
+    server: str  # host name of the SRV record, lower case
+    port: int
+    addresses: tuple[str, ...]
+
+
+class Decode(Protocol):
+    """Turn TXT strings into a record; None if they are not of our kind. `core.txt.decode`."""
+
+    def __call__(self, strings: Sequence[bytes], *, port: int, hosts: tuple[str, ...]) -> PresenceRecord | None:
+        """Never raises, whatever the bytes."""
+
+
+class Network(Protocol):
+    """What the table needs of the network."""
+
+    def look_up(self, name: str) -> Resolved | None:
+        """What is known of an instance now; None if a part is missing."""
+
+    async def ask(self, name: str) -> None:
+        """Ask the network for the missing parts, for a few seconds at most."""
+
+    def reachable(self, addresses: Sequence[str]) -> tuple[str, ...]:
+        """Those addresses that may be dialled, with zones."""
+
+
+class _Instance:
+    __slots__ = ("admitted", "asking", "device", "heard_at", "looked_at", "name", "record", "server", "text", "told_at")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.admitted = self.asking = False
+        self.text: bytes | None = None
+        self.server = ""
+        self.record: PresenceRecord | None = None
+        self.device: DeviceId | None = None
+        self.heard_at = 0.0
+        self.looked_at = self.told_at = float("-inf")
+
+
+def split_text(text: bytes) -> list[bytes]:
+    """The strings of a TXT rdata; a string that runs over the end is cut there."""
+    strings = []
+    at = 0
+    while at < len(text):
+        end = at + 1 + text[at]
+        strings.append(text[at + 1 : end])
+        at = end
+    return strings
+
+
+def join_text(strings: Sequence[bytes]) -> bytes:
+    """The TXT rdata of these strings; of none, one empty string (RFC 6763 §6.1). Raises: ValueError above 255 bytes."""
+    return b"".join(bytes([len(string)]) + string for string in strings) or b"\0"
+
+
+class Instances:
+    """The instances on the network, ours excluded. All methods but `run` are called on the loop and return at once."""
+
+    def __init__(
+        self, *, own: DeviceId, clock: Clock, decode: Decode, network: Network, tell: Callable[[Sighting], None]
+    ) -> None:
+        self._own, self._clock, self._decode, self._network, self._tell = own, clock, decode, network, tell
+        self._known: dict[str, _Instance] = {}
+        self._touched: dict[str, None] = {}  # by the packet at hand
+        self._later: dict[str, None] = {}
+        self._unresolved: dict[str, None] = {}
+        self._resolving = 0
+        self._allowance, self._refilled_at = NEW_PER_SECOND, clock.monotonic()
+        self._echoed_at = float("-inf")
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def heard(self, name: str, text: bytes | None = None) -> None:
+        """A record of that instance arrived; `text` if it was the TXT record. Told by the next `flush`."""
+        key = name.lower()
+        now = self._clock.monotonic()
+        instance = self._known.get(key)
+        if instance is None:
+            if len(self._known) >= MAX_INSTANCES and not self._evict(now):
+                return
+            instance = self._known[key] = _Instance(name)
+        instance.heard_at = now
+        if text is not None:
+            instance.text = text
+        self._touched[key] = None
+
+    def moved(self, server: str) -> None:
+        """An address of that host came or went."""
+        self._touched.update((key, None) for key, instance in self._known.items() if instance.server == server)
+
+    def gone(self, name: str) -> None:
+        """The instance was withdrawn."""
+        instance = self._known.pop(name.lower(), None)
+        if instance is None or instance.device is None:
+            return
+        if all(other.device != instance.device for other in self._known.values()):
+            self._tell(Goodbye(instance.device))
+
+    def echoed(self) -> None:
+        """Somebody else speaks under our name or id."""
+        now = self._clock.monotonic()
+        if now - self._echoed_at >= ECHO:
+            self._echoed_at = now
+            self._tell(Echoed())
+
+    def flush(self) -> None:
+        """Tell what the packet at hand brought, as far as it may be told now."""
+        touched, self._touched = self._touched, {}
+        for key in touched:
+            self._consider(key)
+
+    def refresh(self) -> None:
+        """Look at every instance again: other addresses may be reachable now."""
+        self._later.update(dict.fromkeys(self._known))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tell what had to wait and resolve what is incomplete, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                later, self._later = self._later, {}
+                for key in later:
+                    self._consider(key)
+                while self._unresolved and self._resolving < MAX_RESOLVING:
+                    key = next(iter(self._unresolved))
+                    del self._unresolved[key]
+                    if key in self._known:
+                        self._resolving += 1
+                        group.create_task(self._resolve(key), name="discovery.resolve")
+                if self._later:
+                    await self._clock.sleep(COALESCE)
+                    self._wake.set()
+
+    def _consider(self, key: str) -> None:
+        instance = self._known.get(key)
+        if instance is None:
+            return
+        now = self._clock.monotonic()
+        if now - instance.looked_at < COALESCE or not (instance.admitted or self._admit(now)):
+            self._later[key] = None
+            self._wake.set()
+            return
+        instance.admitted, instance.looked_at = True, now
+        found = self._network.look_up(instance.name)
+        if found is not None:
+            self._report(instance, found, now)
+        elif not instance.asking:
+            instance.asking = True
+            self._unresolved[key] = None
+            self._wake.set()
+
+    def _report(self, instance: _Instance, found: Resolved, now: float) -> None:
+        instance.server = found.server
+        text = found.text if instance.text is None else instance.text
+        hosts = self._network.reachable(found.addresses)
+        record = self._decode(split_text(text), port=found.port, hosts=hosts) if hosts and found.port else None
+        if record is None:
+            return
+        if record.device == self._own:
+            self.echoed()
+            return
+        if record == instance.record and now - instance.told_at < REPEAT:
+            return
+        instance.record, instance.device, instance.told_at = record, record.device, now
+        self._tell(Heard(record))
+
+    async def _resolve(self, key: str) -> None:
+        try:
+            await self._network.ask(self._known[key].name)
+        finally:
+            self._resolving -= 1
+        instance = self._known.get(key)
+        if instance is not None:
+            instance.asking = False
+            found = self._network.look_up(instance.name)
+            if found is not None:
+                self._report(instance, found, self._clock.monotonic())
+            elif instance.record is None:
+                del self._known[key]  # heard again, it starts anew
+        self._wake.set()
+
+    def _admit(self, now: float) -> bool:
+        self._allowance = min(NEW_PER_SECOND, self._allowance + (now - self._refilled_at) * NEW_PER_SECOND)
+        self._refilled_at = now
+        if self._allowance < 1.0:
+            return False
+        self._allowance -= 1.0
+        return True
+
+    def _evict(self, now: float) -> bool:
+        """Make room: first for what never was a device, then for the longest silent one."""
+        victim = min(self._known.items(), key=lambda item: (item[1].record is not None, item[1].heard_at))
+        if victim[1].record is not None and now - victim[1].heard_at < SILENT:
+            log.debug("no room for another instance")
+            return False
+        del self._known[victim[0]]
+        return True

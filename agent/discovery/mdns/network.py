@@ -1,0 +1,132 @@
+"""What zeroconf hears and knows, in the terms of `agent.discovery.instances`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from zeroconf import (  # type: ignore[attr-defined]  # the records are public, but its `__all__` forgets them
+    DNSAddress,
+    DNSPointer,
+    DNSQuestionType,
+    DNSService,
+    DNSText,
+    Error,
+    RecordUpdate,
+    RecordUpdateListener,
+    ServiceInfo,
+    Zeroconf,
+)
+from zeroconf.asyncio import AsyncServiceInfo
+
+from agent.discovery.instances import Instances, Resolved
+from agent.discovery.interfaces import Interface, reachable
+
+TYPE = "_lan-agent._tcp.local."
+PAIR_TYPE = "_lan-agent-pair._tcp.local."
+QM = DNSQuestionType.QM
+
+_RESOLVING = 3000
+"""Milliseconds; a question is repeated after about one second."""
+
+log = logging.getLogger(__name__)
+
+
+class Lookup:
+    """`instances.Network` for one service type: answers from zeroconf's cache, and questions to fill it."""
+
+    def __init__(self, zeroconf: Zeroconf, service: str, interfaces: Callable[[], Sequence[Interface]]) -> None:
+        self._zeroconf, self._service, self._interfaces = zeroconf, service, interfaces
+
+    def look_up(self, name: str) -> Resolved | None:
+        """What is known of an instance; None if a part is missing or the name cannot be one."""
+        info = self._info(name)
+        if info is None or not info.load_from_cache(self._zeroconf):
+            return None
+        addresses = tuple(info.parsed_scoped_addresses())
+        return Resolved(text=info.text, server=info.server_key or "", port=info.port or 0, addresses=addresses)
+
+    async def ask(self, name: str) -> None:
+        """Ask for the missing parts, for 3 s at most."""
+        if info := self._info(name):
+            await info.async_request(self._zeroconf, _RESOLVING, QM)
+
+    def reachable(self, addresses: Sequence[str]) -> tuple[str, ...]:
+        """Those addresses that may be dialled, with zones."""
+        return reachable(addresses, self._interfaces())
+
+    def _info(self, name: str) -> AsyncServiceInfo | None:
+        try:
+            return AsyncServiceInfo(self._service, name)
+        except Error:  # too long, control characters, outside the type
+            return None
+
+
+class OwnRecord(Protocol):
+    """Tells our own records, which come back from the loop, from those of somebody who uses our name."""
+
+    def is_own(self, name: str) -> bool:
+        """Whether the instance name is ours."""
+
+    def is_ours(self, record: DNSText | DNSService) -> bool:
+        """Whether we sent that record of our name, a moment ago at most."""
+
+
+class Ear(RecordUpdateListener):
+    """Hands every record of an instance to the table, also one that zeroconf knew already.
+
+    A browser's events would leave out identical announcements, which are how a device is known to be there still,
+    and a text that comes back. Nothing may be raised here: zeroconf would never call again (FACTS-MDNS §8).
+    """
+
+    def __init__(self, table: Instances, own: OwnRecord) -> None:
+        self._table, self._own = table, own
+
+    def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:  # noqa: ARG002 - theirs
+        """Note what one packet brought; the cache does not have it yet."""
+        for update in records:
+            try:
+                self._take(update, now)
+            except Exception:
+                log.exception("a record was not understood")
+
+    def async_update_records_complete(self) -> None:
+        """Tell it, now that the cache has all of the packet."""
+        try:
+            self._table.flush()
+        except Exception:
+            log.exception("a packet was not understood")
+
+    def _take(self, update: RecordUpdate, now: float) -> None:
+        record = update.new
+        expired = record.is_expired(now)
+        if isinstance(record, DNSPointer):
+            if record.key == TYPE and _is_instance(record.alias):
+                self._pointed(record.alias, expired)
+        elif isinstance(record, DNSAddress):
+            if update.old is None or expired:
+                self._table.moved(record.key)
+        elif isinstance(record, (DNSText, DNSService)) and not expired and _is_instance(record.key):
+            if not self._own.is_own(record.name):
+                self._table.heard(record.name, record.text if isinstance(record, DNSText) else None)
+            elif not self._own.is_ours(record):
+                self._table.echoed()
+
+    def _pointed(self, name: str, expired: bool) -> None:
+        if self._own.is_own(name):
+            if expired:  # we say goodbye only when we no longer listen
+                self._table.echoed()
+        elif expired:
+            self._table.gone(name)
+        else:
+            self._table.heard(name)
+
+
+def service_info(service: str, instance: str, port: int, server: str, text: bytes) -> ServiceInfo:
+    """What is announced under that instance name; `text` is TXT rdata."""
+    return ServiceInfo(service, f"{instance}.{service}", port, properties=text, server=server)
+
+
+def _is_instance(name: str) -> bool:
+    return len(name) > len(TYPE) + 1 and name.lower().endswith(f".{TYPE}")
