@@ -434,12 +434,8 @@ def test_r11_applying_every_change_once_gives_the_view(script: list[tuple[str, o
     view, now = registry(), NOW
     seen_devices = {each.id: each for each in view.devices()}
     seen_sessions = {each.id: each for each in view.sessions()}
-    for (kind, what), again in itertools.product(script, (False, True)):
-        if kind == "wait":
-            now += 0.0 if again else float(what)  # type: ignore[arg-type]  # as generated
-        changes = ACTIONS[kind](view, what, now)
-        if again and kind != "failed":  # a second failure in a row is news
-            assert not changes
+
+    def follow(changes: Changes) -> None:
         for device in changes.devices:
             seen_devices[device.id] = device
         for gone in changes.devices_gone:
@@ -451,7 +447,15 @@ def test_r11_applying_every_change_once_gives_the_view(script: list[tuple[str, o
             del seen_sessions[left]
         assert seen_sessions == {each.id: each for each in view.sessions()}
         assert {each.id: _undated(each) for each in view.devices()} == {k: _undated(v) for k, v in seen_devices.items()}
-        view.expire(now)
+
+    for (kind, what), again in itertools.product(script, (False, True)):
+        if kind == "wait":
+            now += 0.0 if again else float(what)  # type: ignore[arg-type]  # as generated
+        changes = ACTIONS[kind](view, what, now)
+        if again and kind != "failed":  # a second failure in a row is news
+            assert not changes
+        follow(changes)
+        follow(view.expire(now))
         deadline = view.next_deadline()
         assert deadline is None or deadline > now
 
