@@ -94,6 +94,13 @@ class Codec:
             raise BadRequest("neither a request, a notification nor a response")
         return envelope
 
+    def translated(self, frame: bytes) -> bytes:
+        """A MessagePack frame in this encoding. Raises: BadFrame."""
+        try:
+            return frame if self.binary else msgspec.json.encode(msgspec.msgpack.decode(frame))
+        except (ValueError, RecursionError, TypeError) as exc:
+            raise BadFrame(f"cannot be shown as JSON: {exc}") from exc
+
     def request(self, request_id: RequestId, method: str, params: object) -> bytes:
         """A frame that asks for an answer."""
         return self.encode(_Out(jsonrpc="2.0", id=request_id, method=method, params=params))

@@ -1,0 +1,314 @@
+"""The methods of the wire: from a decoded request to the service that answers it (DESIGN §3).
+
+One table for clients of this device (control socket) and for gateways (links). A gateway reaches the sessions hosted
+here and nothing else: one hop, no loops (L7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agent.core.messages import (
+    LOCAL_ONLY,
+    METHODS,
+    AnswerRequest,
+    Attach,
+    Created,
+    CreateSession,
+    Detach,
+    History,
+    Join,
+    ListSessions,
+    Nothing,
+    OnSession,
+    Pair,
+    PeersChanged,
+    Rename,
+    SessionsChanged,
+    StatusReport,
+    Submit,
+    Unpair,
+)
+from agent.core.records import DeviceId, Sender, SessionId, SessionRow
+from agent.core.registry import Registry, Where
+from agent.core.wire import typed
+from agent.errors import Forbidden, MethodNotFound, NotPaired, SessionNotFound
+from agent.ports import Channel, Followed
+from agent.services.pairing import Pairing
+from agent.services.peers import Peers
+from agent.services.presence import Presence
+from agent.services.proxy import Proxy
+from agent.services.sessions import Sessions
+
+STREAMING = frozenset({"session.attach", "session.watch", "peer.watch", "device.pair"})
+"""Methods whose answer is only the beginning: they need a WebSocket."""
+
+Handler = Callable[[Channel, Any], Awaitable[object]]
+
+
+class Methods:
+    """Answers every request. Implements `ports.MessageHandler`."""
+
+    def __init__(
+        self,
+        *,
+        own: DeviceId,
+        registry: Registry,
+        presence: Presence,
+        sessions: Sessions,
+        peers: Peers,
+        proxy: Proxy,
+        pairing: Pairing,
+        status: Callable[[], StatusReport],
+    ) -> None:
+        self._own, self._registry, self._presence, self._sessions = own, registry, presence, sessions
+        self._peers, self._proxy, self._pairing, self._status = peers, proxy, pairing, status
+        self._table: dict[str, Handler] = {
+            "peer.list": self._peer_list,
+            "peer.watch": self._peer_watch,
+            "session.list": self._session_list,
+            "session.watch": self._session_watch,
+            "session.create": self._create,
+            "session.attach": self._attach,
+            "session.detach": self._detach,
+            "session.close": self._close,
+            "session.rename": self._rename,
+            "session.interrupt": self._interrupt,
+            "session.history": self._history,
+            "session.participants": self._participants,
+            "prompt.submit": self._submit,
+            "request.answer": self._answer,
+            "device.pair": self._pair,
+            "device.join": self._join,
+            "device.unpair": self._unpair,
+            "device.list": self._devices,
+            "gateway.status": self._gateway_status,
+        }
+
+    async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
+        """Answer one request. Raises: AgentError."""
+        handler = self._table.get(method)
+        if handler is None:
+            raise MethodNotFound(f"no method {method!r}")
+        if channel.device is not None and method in LOCAL_ONLY:
+            raise Forbidden(f"{method} is not for other devices")
+        return await handler(channel, typed(params, METHODS[method]))
+
+    def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
+        """Take what a linked gateway tells; clients have nothing to tell."""
+        if channel.device is not None:
+            self._proxy.on_notification(method, params, frame)
+
+    def gone(self, channel: Channel) -> None:
+        """A channel is closed."""
+        self._sessions.drop(channel)
+        self._proxy.drop(channel)
+
+    # --- lists -------------------------------------------------------------------------------------------------------
+
+    async def _peer_list(self, channel: Channel, asked: Nothing) -> object:
+        return self._registry.devices()
+
+    async def _peer_watch(self, channel: Channel, asked: Nothing) -> object:
+        changes = self._presence.subscribe()
+
+        async def follow() -> None:
+            with changes:
+                async for change in changes:
+                    if change.devices or change.devices_gone:
+                        told = PeersChanged(changed=change.devices, removed=change.devices_gone)
+                        channel.notify("peer.changed", told)
+                    await channel.drained()
+
+        return Followed(self._registry.devices(), follow)
+
+    async def _session_list(self, channel: Channel, asked: ListSessions) -> object:
+        return self._rows(channel, asked.scope)
+
+    async def _session_watch(self, channel: Channel, asked: ListSessions) -> object:
+        scope = self._scope(channel, asked.scope)
+        changes = self._presence.subscribe()
+        shown = {row.id for row in self._rows(channel, scope)}
+
+        async def follow() -> None:
+            with changes:
+                async for change in changes:
+                    rows = tuple(row for row in change.sessions if _in_scope(row, scope))
+                    shown.update(row.id for row in rows)
+                    removed = tuple(session for session in change.sessions_gone if session in shown)
+                    shown.difference_update(removed)
+                    if rows or removed:
+                        channel.notify("session.changed", SessionsChanged(changed=rows, removed=removed))
+                    await channel.drained()
+
+        return Followed(self._rows(channel, scope), follow)
+
+    def _rows(self, channel: Channel, scope: str) -> list[SessionRow]:
+        return self._registry.sessions(self._scope(channel, scope))
+
+    def _scope(self, channel: Channel, scope: str) -> Any:
+        return scope if channel.device is None else "local"
+
+    # --- sessions ----------------------------------------------------------------------------------------------------
+
+    async def _create(self, channel: Channel, asked: CreateSession) -> object:
+        if channel.device is None and asked.device:
+            device = self._registry.find_device(asked.device)
+            if device != self._own:
+                return await self._proxy.create(device, asked)
+        return Created(await self._sessions.create(asked, self._sender(channel)))
+
+    async def _attach(self, channel: Channel, asked: Attach) -> object:
+        remote = await self._remote(channel, asked.session_id)
+        if remote is not None:
+            return await self._proxy.attach(channel, *remote, asked)
+        asked = msgspec.structs.replace(asked, session_id=self._here(channel, asked.session_id))
+        attached = self._sessions.attach(channel, channel.device or self._own, asked)
+        return Followed(attached, lambda: self._sessions.catch_up(channel, attached.session_id))
+
+    async def _detach(self, channel: Channel, asked: Detach) -> object:
+        remote = await self._remote(channel, asked.session_id)
+        if remote is not None:
+            self._proxy.detach(channel, remote[1])
+        else:
+            self._sessions.detach(channel, self._here(channel, asked.session_id), asked.viewers)
+        return Nothing()
+
+    async def _close(self, channel: Channel, asked: OnSession) -> object:
+        if (answer := await self._forward(channel, "session.close", asked)) is not None:
+            return answer
+        await self._sessions.close(self._here(channel, asked.session_id), self._sender(channel))
+        return Nothing()
+
+    async def _rename(self, channel: Channel, asked: Rename) -> object:
+        if (answer := await self._forward(channel, "session.rename", asked)) is not None:
+            return answer
+        await self._sessions.rename(self._here(channel, asked.session_id), asked.title)
+        return Nothing()
+
+    async def _interrupt(self, channel: Channel, asked: OnSession) -> object:
+        if (answer := await self._forward(channel, "session.interrupt", asked)) is not None:
+            return answer
+        self._sessions.interrupt(self._here(channel, asked.session_id))
+        return Nothing()
+
+    async def _history(self, channel: Channel, asked: History) -> object:
+        try:
+            if (answer := await self._forward(channel, "session.history", asked)) is not None:
+                return answer
+        except SessionNotFound:
+            # A closed session is in no list; its log is still here.
+            return await self._sessions.history(asked)
+        asked = msgspec.structs.replace(asked, session_id=self._here(channel, asked.session_id))
+        return await self._sessions.history(asked)
+
+    async def _participants(self, channel: Channel, asked: OnSession) -> object:
+        if (answer := await self._forward(channel, "session.participants", asked)) is not None:
+            return answer
+        return self._sessions.get(self._here(channel, asked.session_id)).journal.viewers.participants()
+
+    async def _submit(self, channel: Channel, asked: Submit) -> object:
+        if (answer := await self._forward(channel, "prompt.submit", asked)) is not None:
+            return answer
+        asked = msgspec.structs.replace(asked, session_id=self._here(channel, asked.session_id))
+        return await self._sessions.submit(asked, self._sender(channel, asked.client))
+
+    async def _answer(self, channel: Channel, asked: AnswerRequest) -> object:
+        if (answer := await self._forward(channel, "request.answer", asked)) is not None:
+            return answer
+        asked = msgspec.structs.replace(asked, session_id=self._here(channel, asked.session_id))
+        return await self._sessions.answer(asked, self._sender(channel, asked.client))
+
+    # --- trust and this device ---------------------------------------------------------------------------------------
+
+    async def _pair(self, channel: Channel, asked: Pair) -> object:
+        window = await self._pairing.open_window(asked.ttl, lambda news: channel.notify("device.pairing", news))
+
+        async def follow() -> None:
+            # The window closes with the connection that opened it.
+            try:
+                await window.closed()
+            finally:
+                await window.close()
+
+        return Followed(window.told(), follow)
+
+    async def _join(self, channel: Channel, asked: Join) -> object:
+        device = await self._pairing.join(asked.code, address=asked.address, name=asked.name)
+        return self._paired_row(device.id)
+
+    async def _unpair(self, channel: Channel, asked: Unpair) -> object:
+        device = self._registry.find_device(asked.device)
+        row = self._paired_row(device)
+        await self._pairing.unpair(device)
+        return row
+
+    async def _devices(self, channel: Channel, asked: Nothing) -> object:
+        return self._pairing.rows(self._registry.device)
+
+    def _paired_row(self, device: DeviceId) -> Struct:
+        for row in self._pairing.rows(self._registry.device):
+            if row.id == device and not row.self:
+                return row
+        raise NotPaired(hint="`agent devices` lists the paired ones")
+
+    async def _gateway_status(self, channel: Channel, asked: Nothing) -> object:
+        return self._status()
+
+    # --- where a session is ------------------------------------------------------------------------------------------
+
+    def _sender(self, channel: Channel, client: str = "") -> Sender:
+        # S7: the device whose key authenticated the connection, whatever the message claims.
+        device = channel.device or self._own
+        return Sender(device=device, name=self._registry.name_of(device), client=client)
+
+    def _here(self, channel: Channel, selector: str) -> str:
+        # A client's selector is resolved among all sessions, a gateway's among those of this device.
+        if channel.device is not None:
+            return selector
+        try:
+            return self._registry.find_session(selector).session or selector
+        except SessionNotFound:
+            return selector  # perhaps one that was closed: the sessions say so
+
+    async def _remote(self, channel: Channel, selector: str) -> tuple[DeviceId, SessionId] | None:
+        # Device and id if the session is elsewhere.
+        if channel.device is not None:
+            return None
+        try:
+            where = self._registry.find_session(selector)
+        except SessionNotFound:
+            return None
+        if where.local:
+            return None
+        if where.session is None:
+            where = await self._looked_up(where, selector)
+        if where.session is None:
+            raise SessionNotFound(f"no session {selector!r} on {self._registry.name_of(where.device)}")
+        return where.device, where.session
+
+    async def _looked_up(self, where: Where, selector: str) -> Where:
+        # Known from a record only, by the first characters of its id: the device's own list has the whole.
+        link = await self._peers.link(where.device)
+        await link.listed.wait()
+        return self._registry.find_session(selector)
+
+    async def _forward(self, channel: Channel, method: str, asked: Any) -> Raw | None:
+        remote = await self._remote(channel, asked.session_id)
+        if remote is None:
+            return None
+        device, session = remote
+        return await self._peers.call(device, method, msgspec.structs.replace(asked, session_id=session))
+
+
+def _in_scope(row: SessionRow, scope: str) -> bool:
+    return scope == "all" or row.local is (scope == "local")
+
+
+def methods() -> Iterable[str]:
+    """Names of all methods, for the reference."""
+    return METHODS

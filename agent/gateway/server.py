@@ -1,0 +1,177 @@
+"""The HTTP side of the gateway: the control socket for this user, the WebSocket for paired gateways (T2, T7)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from aiohttp import web
+from msgspec import UNSET, Raw
+
+from agent.core.messages import Ready
+from agent.core.records import DeviceId
+from agent.core.wire import CODECS, FRAME_IN_MAX, FRAME_OUT_MAX, JSON, MSGPACK, Codec, json
+from agent.errors import AgentError, BadRequest, Forbidden, NotPaired
+from agent.gateway.methods import STREAMING, Methods
+from agent.ports import Channel, Followed
+from agent.services.peers import Peers
+
+log = logging.getLogger(__name__)
+
+
+class ChannelMaker(Protocol):
+    """Wraps an accepted WebSocket into a channel (`net.link`, chosen by the daemon)."""
+
+    def __call__(
+        self, ws: web.WebSocketResponse, codec: Codec, *, device: DeviceId | None, transport: object
+    ) -> Channel: ...
+
+
+class Gateway:
+    """Serves both doors. `device_of` gives the paired device whose key authenticated a LAN connection."""
+
+    def __init__(
+        self,
+        *,
+        own: Ready,
+        methods: Methods,
+        peers: Peers,
+        make_channel: ChannelMaker,
+        device_of: Callable[[web.Request], DeviceId | None],
+    ) -> None:
+        self._own, self._methods, self._peers = own, methods, peers
+        self._make_channel, self._device_of = make_channel, device_of
+
+    def control_app(self) -> web.Application:
+        """The application behind the control socket."""
+        app = web.Application(client_max_size=FRAME_IN_MAX, middlewares=[_only_this_user])
+        app.router.add_post("/v1/rpc", self._rpc)
+        app.router.add_get("/v1/ws", self._client)
+        return app
+
+    def lan_app(self) -> web.Application:
+        """The application behind the LAN port. Nobody unpaired gets this far; who does may open a link."""
+        app = web.Application(client_max_size=1024)
+        app.router.add_get("/v1/ws", self._peer)
+        return app
+
+    async def _rpc(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        answer = json.failure(None, BadRequest())
+        try:
+            envelope = json.decode(body)
+            request_id = envelope.id if isinstance(envelope.id, int | str) else None
+            answer = await self._answer(envelope.method, envelope.params, request_id)
+        except AgentError as exc:
+            answer = json.failure(None, exc)
+        return web.Response(body=answer, content_type="application/json")
+
+    async def _answer(self, method: object, params: object, request_id: int | str | None) -> bytes:
+        if not isinstance(method, str) or request_id is None:
+            return json.failure(request_id, BadRequest("one request with an id is answered here"))
+        try:
+            if method in STREAMING:
+                raise Forbidden(f"{method} needs a WebSocket", hint="connect to /v1/ws")
+            raw = Raw(b"\x80") if params is UNSET or not isinstance(params, Raw) else params
+            result = await self._methods.on_request(_Once(), method, raw)
+        except AgentError as exc:
+            return json.failure(request_id, exc)
+        except Exception:
+            log.exception("a request failed", extra={"method": method})
+            return json.failure(request_id, AgentError("the service failed; its log says more"))
+        return json.response(request_id, result.result if isinstance(result, Followed) else result)
+
+    async def _client(self, request: web.Request) -> web.StreamResponse:
+        ws = _websocket((MSGPACK, JSON), FRAME_IN_MAX)
+        await ws.prepare(request)
+        codec = CODECS[ws.ws_protocol or MSGPACK]
+        channel = self._make_channel(ws, codec, device=None, transport=request.transport)
+        channel.notify("gateway.ready", self._own)
+        try:
+            await channel.run(self._methods)
+        finally:
+            self._methods.gone(channel)
+        return ws
+
+    async def _peer(self, request: web.Request) -> web.StreamResponse:
+        device = self._device_of(request)
+        if device is None or any(name in request.headers for name in ("Origin", "Cookie", "Sec-Fetch-Site")):
+            raise web.HTTPForbidden
+        ws = _websocket((MSGPACK,), FRAME_OUT_MAX)
+        await ws.prepare(request)
+        channel = self._make_channel(ws, CODECS[MSGPACK], device=device, transport=request.transport)
+        try:
+            await self._peers.accept(channel)
+        except NotPaired:
+            channel.abort()
+        finally:
+            self._methods.gone(channel)
+        return ws
+
+
+class _Once:
+    # The channel of a single request: there is nobody to tell anything afterwards.
+    device: DeviceId | None = None
+    codec = json
+
+    def send(self, frame: bytes) -> None:
+        pass
+
+    def notify(self, method: str, params: object) -> None:
+        pass
+
+    async def request(self, method: str, params: object, *, seconds: float) -> Raw:
+        raise Forbidden
+
+    async def run(self, handler: object) -> None:
+        pass
+
+    def close(self, reason: str = "") -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    async def drained(self) -> None:
+        pass
+
+    def busy(self, *, attached: bool) -> None:
+        pass
+
+
+def _websocket(protocols: tuple[str, ...], frame_max: int) -> web.WebSocketResponse:
+    return web.WebSocketResponse(
+        protocols=protocols, autoping=False, compress=False, max_msg_size=frame_max, timeout=1.0
+    )
+
+
+@web.middleware
+async def _only_this_user(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
+    # The 0700 folder keeps others out; this is the second look (T7). A browser has no business here either.
+    uid = peer_uid(request)
+    if uid not in {None, 0, os.geteuid()} or "Origin" in request.headers:
+        raise web.HTTPForbidden
+    response = await handler(request)  # type: ignore[misc] # aiohttp's Handler type is private
+    assert isinstance(response, web.StreamResponse)
+    return response
+
+
+def peer_uid(request: web.Request) -> int | None:
+    """User id at the other end of a Unix socket; None where the system does not tell."""
+    sock = request.transport.get_extra_info("socket") if request.transport else None
+    if sock is None or sock.family != socket.AF_UNIX:
+        return None
+    with suppress(OSError):
+        if sys.platform == "linux":
+            _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            return int(uid)
+        # macOS: LOCAL_PEERCRED (1) at level 0 gives struct xucred: version, uid, group count, groups.
+        _, uid = struct.unpack("2I", sock.getsockopt(0, 1, 8))
+        return int(uid)
+    return None

@@ -1,0 +1,27 @@
+"""One log line: time, level, logger, constant text, then the fields (`extra`) as key=value. Goes to stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class FieldFormatter(logging.Formatter):
+    """Appends what was passed as `extra`, control characters escaped: names come from the network (T10)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = super().format(record)
+        fields = " ".join(f"{key}={value!r}" for key, value in vars(record).items() if key not in _STANDARD)
+        return f"{line} [{fields}]" if fields else line
+
+
+def set_up(level: int = logging.WARNING) -> None:
+    """Log to stderr from `level` on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(FieldFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)

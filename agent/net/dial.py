@@ -1,0 +1,172 @@
+"""Opening links: every address of a peer in parallel, the pin decides, the first that answers wins (L3, T2)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from agent.core.records import DeviceId, Endpoint
+from agent.core.wire import FRAME_OUT_MAX, MSGPACK, msgpack
+from agent.errors import NotPaired, PeerUnreachable, Refused
+from agent.net.link import WebSocketChannel
+from agent.ports import Clock
+
+log = logging.getLogger(__name__)
+
+STAGGER = 0.05
+"""Seconds between the starts of two attempts, best address first (RFC 8305 §5 says 0.25; a LAN answers in 1 ms)."""
+ATTEMPT = 5.0
+"""Seconds for one attempt: TCP, TLS and the WebSocket's answer."""
+ADDRESSES_MAX = 16
+
+
+class _Fixed(AbstractResolver):
+    # Every name is this one address: link-local IPv6 with its zone does not fit a URL.
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,  # noqa: ARG002 - aiohttp's signature
+        family: socket.AddressFamily = socket.AF_UNSPEC,
+    ) -> list[ResolveResult]:
+        family = socket.AF_INET6 if ":" in self._endpoint.host else socket.AF_INET
+        found = ResolveResult(
+            hostname=host,
+            host=self._endpoint.host,
+            port=self._endpoint.port,
+            family=family,
+            proto=socket.IPPROTO_TCP,
+            flags=socket.AI_NUMERICHOST,
+        )
+        return [found]
+
+    async def close(self) -> None:
+        pass
+
+
+class TlsDialer:
+    """Dials paired devices with mutual TLS. `context_for` gives the pinned client context, or None if not paired."""
+
+    def __init__(
+        self,
+        *,
+        context_for: Callable[[DeviceId], ssl.SSLContext | None],
+        probe_context: Callable[[], ssl.SSLContext],
+        clock: Clock,
+    ) -> None:
+        self._context_for, self._probe_context, self._clock = context_for, probe_context, clock
+
+    async def dial(self, device: DeviceId, endpoints: Sequence[Endpoint]) -> tuple[WebSocketChannel, Endpoint]:
+        """Connect at the first endpoint that answers with the device's key.
+
+        Raises: NotPaired, Refused (it answered and does not accept us), PeerUnreachable.
+        """
+        context = self._context_for(device)
+        if context is None:
+            raise NotPaired
+        problems: list[Exception] = []
+        attempts: set[asyncio.Task[tuple[WebSocketChannel, Endpoint] | Exception]] = set()
+        won: tuple[WebSocketChannel, Endpoint] | None = None
+        async with asyncio.TaskGroup() as group:
+            for i, endpoint in enumerate(endpoints[:ADDRESSES_MAX]):
+                task = group.create_task(self._attempt(device, endpoint, context, i * STAGGER), name="dial.attempt")
+                attempts.add(task)
+            while attempts and won is None:
+                done, attempts = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    outcome = task.result()
+                    if isinstance(outcome, Exception):
+                        problems.append(outcome)
+                    elif won is None:
+                        won = outcome
+                    else:
+                        outcome[0].abort()
+            for task in attempts:
+                task.cancel()
+        if won is not None:
+            return won
+        refused = next((problem for problem in problems if isinstance(problem, Refused)), None)
+        raise refused or PeerUnreachable(f"no answer at {len(problems)} addresses{_why(problems)}")
+
+    async def identify(self, endpoint: Endpoint) -> bytes | None:
+        """The certificate (DER) that answers there, without telling who asks; None if nobody does."""
+        with suppress(OSError, TimeoutError, ssl.SSLError):
+            async with asyncio.timeout(ATTEMPT):
+                _, writer = await asyncio.open_connection(
+                    endpoint.host, endpoint.port, ssl=self._probe_context(), server_hostname=""
+                )
+                tls = writer.get_extra_info("ssl_object")
+                certificate: bytes | None = tls.getpeercert(binary_form=True)
+                writer.transport.abort()
+                return certificate
+        return None
+
+    async def _attempt(
+        self, device: DeviceId, endpoint: Endpoint, context: ssl.SSLContext, delay: float
+    ) -> tuple[WebSocketChannel, Endpoint] | Exception:
+        await asyncio.sleep(delay)
+        connector = aiohttp.TCPConnector(resolver=_Fixed(endpoint), ssl=context, force_close=True, limit=1)
+        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        kept = False
+        try:
+            async with asyncio.timeout(ATTEMPT):
+                ws = await session.ws_connect(
+                    f"https://gateway.invalid:{endpoint.port}/v1/ws",
+                    protocols=(MSGPACK,),
+                    autoping=False,
+                    compress=0,
+                    max_msg_size=FRAME_OUT_MAX,
+                    server_hostname="0.0.0.0",  # noqa: S104 - an address: no server name is sent
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                )
+            kept = True
+        except (aiohttp.ServerDisconnectedError, aiohttp.WSServerHandshakeError, ConnectionResetError) as exc:
+            log.debug("refused", extra={"device": device, "error": str(exc)})
+            return Refused()
+        except aiohttp.ClientConnectorCertificateError:
+            return PeerUnreachable("another device answers there")
+        except aiohttp.ClientOSError as exc:
+            # The server closes right after the handshake when it does not accept us: the request then meets a reset.
+            return Refused() if not isinstance(exc, aiohttp.ClientConnectorError) else exc
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
+            return exc
+        finally:
+            if not kept:
+                await session.close()
+        return _Owning(ws, session, device, self._clock), endpoint
+
+
+class _Owning(WebSocketChannel):
+    # A channel that closes the client session it came from.
+    def __init__(
+        self, ws: aiohttp.ClientWebSocketResponse, session: aiohttp.ClientSession, device: DeviceId, clock: Clock
+    ) -> None:
+        transport = ws.get_extra_info("socket")
+        super().__init__(ws, msgpack, clock=clock, device=device, pings=True, cut=lambda: _shut(transport))
+        self._session = session
+
+    async def run(self, handler: object) -> None:
+        try:
+            await super().run(handler)  # type: ignore[arg-type] # the port's type, checked where it is called
+        finally:
+            await self._session.close()
+
+
+def _shut(sock: socket.socket | None) -> None:
+    if sock is not None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def _why(problems: Sequence[Exception]) -> str:
+    said = {str(problem) or type(problem).__name__ for problem in problems}
+    return f" ({'; '.join(sorted(said))[:200]})" if said else ""

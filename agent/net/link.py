@@ -1,0 +1,268 @@
+"""JSON-RPC messages over an aiohttp WebSocket, either end, both ways (DESIGN §3). Implements `ports.Channel`.
+
+One writer sends what is queued, one reader takes what comes, each request is answered in a task of its own. Pings are
+ours: what counts as silence changes while anything is attached (L3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+
+from aiohttp import ClientWebSocketResponse, WSMsgType
+from aiohttp.web import WebSocketResponse
+from msgspec import UNSET, Raw
+
+from agent.core.records import DeviceId
+from agent.core.wire import Codec, Envelope, RequestId, error_of
+from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut
+from agent.ports import Clock, Followed, MessageHandler
+
+log = logging.getLogger(__name__)
+
+QUEUE_MAX = 4_194_304
+"""Bytes that may wait to be sent; a reader that is slower is cut off and comes back with its seq (S5)."""
+QUEUE_LOW = 262_144
+"""Bytes below which the queue counts as drained."""
+WRITE_STALL = 15.0
+"""Seconds that one write may take: a peer that never reads would hold the writer for ever (measured)."""
+REQUESTS_MAX = 64
+"""Requests of one connection that are answered side by side."""
+BAD_MAX = 3
+"""Bad messages in a row after which the connection is closed (1002)."""
+PING_IDLE, PING_ATTACHED = 15.0, 5.0
+"""Seconds between pings (L3); one and a half of them in silence mean that the connection is lost."""
+
+WebSocket = WebSocketResponse | ClientWebSocketResponse
+
+
+class WebSocketChannel:
+    """One open WebSocket that carries messages both ways."""
+
+    def __init__(
+        self,
+        ws: WebSocket,
+        codec: Codec,
+        *,
+        clock: Clock,
+        device: DeviceId | None = None,
+        pings: bool = False,
+        cut: Callable[[], None] | None = None,
+    ) -> None:
+        self.device, self.codec = device, codec
+        self._ws, self._clock, self._pings, self._cut = ws, clock, pings, cut
+        self._queue: deque[bytes] = deque()
+        self._queued = 0  # bytes
+        self._to_send, self._sent = asyncio.Event(), asyncio.Event()
+        self._ids = count(1)
+        self._waiting: dict[RequestId, asyncio.Future[Raw]] = {}
+        self._closing: tuple[int, str] | None = None
+        self._closed = False
+        self._heard = clock.monotonic()
+        self._attached = False
+        self._task: asyncio.Task[None] | None = None
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame; when the queue is full the connection is cut off (S5)."""
+        if self._closed or self._closing:
+            return
+        self._queue.append(frame)
+        self._queued += len(frame)
+        if self._queued > QUEUE_MAX:
+            log.info("a slow reader was cut off", extra={"device": self.device, "queued": self._queued})
+            self.abort()
+        self._to_send.set()
+
+    def notify(self, method: str, params: object) -> None:
+        """Queue a notification."""
+        self.send(self.codec.notification(method, params))
+
+    async def request(self, method: str, params: object, *, seconds: float) -> Raw:
+        """Ask and wait up to `seconds`. Raises: PeerLost, TimedOut, or the AgentError that the other side told."""
+        if self._closed or self._closing:
+            raise PeerLost
+        number = next(self._ids)
+        waiter: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiter
+        try:
+            self.send(self.codec.request(number, method, params))
+            async with asyncio.timeout(seconds):
+                return await waiter
+        except TimeoutError as exc:
+            raise TimedOut(f"no answer to {method} within {seconds:g} s") from exc
+        finally:
+            self._waiting.pop(number, None)
+
+    async def drained(self) -> None:
+        """Return once most of what was queued is sent, or the connection is closed."""
+        while self._queued > QUEUE_LOW and not self._closed:
+            self._sent.clear()
+            await self._sent.wait()
+
+    def busy(self, *, attached: bool) -> None:
+        """Ping more often while anything is attached (L3)."""
+        self._attached = attached
+
+    def close(self, reason: str = "", code: int = 1000) -> None:
+        """Send what is queued, then close. Idempotent."""
+        if self._closing is None:
+            self._closing = (code, reason)
+            self._to_send.set()
+
+    def abort(self) -> None:
+        """Cut at once."""
+        self._closed = True
+        self._queue.clear()
+        if self._cut is not None:
+            self._cut()
+        if self._task is not None:
+            self._task.cancel()
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    async def run(self, handler: MessageHandler) -> None:
+        """Read until the connection ends; then every waiting `request` has failed with PeerLost."""
+        self._task = asyncio.current_task()
+        try:
+            async with asyncio.TaskGroup() as group:
+                helpers = [group.create_task(self._write(), name="link.write")]
+                if self._pings:
+                    helpers.append(group.create_task(self._ping(), name="link.ping"))
+                answers: set[asyncio.Task[None]] = set()
+                await self._read(handler, group, answers)
+                for task in (*helpers, *answers):
+                    task.cancel()
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise  # somebody ends us; an abort of our own ends here
+        finally:
+            self._closed = True
+            self._sent.set()
+            for waiter in self._waiting.values():
+                if not waiter.done():
+                    waiter.set_exception(PeerLost())
+            with suppress(Exception):
+                async with asyncio.timeout(1.0):
+                    await self._ws.close()
+
+    async def _write(self) -> None:
+        while True:
+            await self._to_send.wait()
+            self._to_send.clear()
+            while self._queue:
+                frame = self._queue.popleft()
+                try:
+                    async with asyncio.timeout(WRITE_STALL):
+                        if self.codec.binary:
+                            await self._ws.send_bytes(frame)
+                        else:
+                            await self._ws.send_str(frame.decode())
+                except (OSError, TimeoutError):
+                    self.abort()
+                    return
+                self._queued -= len(frame)
+                self._sent.set()
+            if self._closing is not None:
+                code, reason = self._closing
+                with suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(WRITE_STALL):
+                        await self._ws.close(code=code, message=reason.encode()[:120])
+                return
+
+    async def _read(self, handler: MessageHandler, group: asyncio.TaskGroup, answers: set[asyncio.Task[None]]) -> None:
+        bad = 0
+        while True:
+            message = await self._ws.receive()
+            self._heard = self._clock.monotonic()
+            if message.type is WSMsgType.PING:
+                with suppress(OSError):
+                    await self._ws.pong(message.data)
+                continue
+            if message.type is WSMsgType.PONG:
+                continue
+            if message.type not in {WSMsgType.BINARY, WSMsgType.TEXT}:
+                return
+            frame = message.data.encode() if isinstance(message.data, str) else message.data
+            try:
+                envelope = self._decode(frame, binary=message.type is WSMsgType.BINARY)
+                self._take(handler, envelope, frame, group, answers)
+            except (BadFrame, BadRequest, BadParams) as exc:
+                bad += 1
+                self.send(self.codec.failure(None, exc))
+                if bad >= BAD_MAX:
+                    self.close("three bad messages in a row", code=1002)
+            else:
+                bad = 0
+
+    def _decode(self, frame: bytes, *, binary: bool) -> Envelope:
+        if binary is not self.codec.binary:
+            raise BadFrame(f"this connection speaks {self.codec.subprotocol}")
+        return self.codec.decode(frame)
+
+    def _take(
+        self,
+        handler: MessageHandler,
+        envelope: Envelope,
+        frame: bytes,
+        group: asyncio.TaskGroup,
+        answers: set[asyncio.Task[None]],
+    ) -> None:
+        params = Raw(b"\x80") if envelope.params is UNSET else envelope.params
+        if envelope.method is UNSET:
+            waiter = self._waiting.get(envelope.id) if isinstance(envelope.id, int | str) else None
+            if waiter is None or waiter.done():
+                return  # an answer that nobody waits for any more
+            if envelope.error is UNSET:
+                waiter.set_result(Raw(b"\xc0") if envelope.result is UNSET else envelope.result)
+            else:
+                waiter.set_exception(error_of(envelope.error))
+        elif isinstance(envelope.id, int | str):
+            if len(answers) >= REQUESTS_MAX:
+                self.send(self.codec.failure(envelope.id, Busy(f"{REQUESTS_MAX} requests are being answered")))
+                return
+            task = group.create_task(
+                self._answer(handler, envelope.id, envelope.method, params), name=f"link.answer-{envelope.method}"
+            )
+            answers.add(task)
+            task.add_done_callback(answers.discard)
+        else:
+            handler.on_notification(self, envelope.method, params, frame)
+
+    async def _answer(self, handler: MessageHandler, request_id: RequestId, method: str, params: Raw) -> None:
+        follow = None
+        try:
+            result = await handler.on_request(self, method, params)
+            if isinstance(result, Followed):
+                follow = result.follow
+                result = result.result
+            self.send(self.codec.response(request_id, result))
+        except AgentError as exc:
+            self.send(self.codec.failure(request_id, exc))
+        except Exception:
+            log.exception("a request failed", extra={"method": method})
+            self.send(self.codec.failure(request_id, AgentError("the service failed; its log says more")))
+        if follow is not None:
+            try:
+                await follow()
+            except AgentError as exc:
+                self.close(str(exc))
+
+    async def _ping(self) -> None:
+        while True:
+            interval = PING_ATTACHED if self._attached else PING_IDLE
+            silent = self._clock.monotonic() - self._heard
+            if silent >= 1.5 * interval:
+                self.abort()
+                return
+            if silent >= interval:
+                with suppress(OSError):
+                    await self._ws.ping()
+                await self._clock.sleep(0.5 * interval)
+            else:
+                await self._clock.sleep(min(interval - silent, PING_ATTACHED))

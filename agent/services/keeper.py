@@ -1,0 +1,292 @@
+"""The link to one paired device: dialled, redialled with backoff, accepted, and only one of them (L2, L3, L5)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Protocol
+
+from msgspec import Raw
+
+from agent.core.linking import new_link_stays, reconnect_delay
+from agent.core.messages import ListSessions, Ready, SessionsChanged
+from agent.core.records import DeviceId, Endpoint, SessionId, SessionRow
+from agent.core.wire import typed
+from agent.errors import AgentError, Forbidden, NotPaired, PeerUnreachable, Refused
+from agent.ports import Channel, Clock, Dialer, MessageHandler
+
+log = logging.getLogger(__name__)
+
+READY = 5.0
+"""Seconds within which a connected gateway must have said who it is."""
+SHORT = 2.0
+"""Seconds: a link that lasted less counts as a failed attempt, or two devices that disagree would dial for ever."""
+EARLY_MAX = 1000
+REFUSED_RETRY = 60.0
+"""Seconds before a device that refused us is asked again, unless it is paired anew."""
+
+
+class LinkNews(Protocol):
+    """Who is told about links: the registry's service and the proxy."""
+
+    def link_up(self, device: DeviceId, *, name: str, version: str, endpoint: Endpoint | None) -> None:
+        """A link carries."""
+
+    def link_sessions(
+        self,
+        device: DeviceId,
+        rows: tuple[SessionRow, ...],
+        removed: tuple[SessionId, ...] = (),
+        *,
+        whole: bool = False,
+    ) -> None:
+        """The device told its sessions: all of them (`whole`), or changes."""
+
+    def link_lost(self, device: DeviceId, reason: str) -> None:
+        """It carries no more."""
+
+    def dial_failed(self, device: DeviceId, reason: str) -> None:
+        """Nobody answered."""
+
+    def endpoints(self, device: DeviceId) -> list[Endpoint]:
+        """Where to dial, best first."""
+
+
+class Link:
+    """One connection to a paired device."""
+
+    def __init__(
+        self, channel: Channel, group: asyncio.TaskGroup, *, ours: bool, endpoint: Endpoint | None, opened: float
+    ) -> None:
+        self.channel, self.ours, self.endpoint = channel, ours, endpoint
+        self.opened = self.used = opened  # monotonic seconds
+        self.ready: Ready | None = None
+        self.listed = asyncio.Event()  # whether the other side's sessions are known
+        self.early: list[SessionsChanged] | None = []  # changes that came before the list; None once it is there
+        self._group = group
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Run something that ends with the connection."""
+        self._tasks.append(self._group.create_task(work, name=name))
+
+    def end(self) -> None:
+        """Let nothing outlive the connection."""
+        self.listed.set()
+        for task in self._tasks:
+            task.cancel()
+
+
+class _Incoming:
+    # What arrives over a link: the keeper takes what concerns the link, the handler the rest.
+    def __init__(self, keeper: Keeper, link: Link, handler: MessageHandler) -> None:
+        self._keeper, self._link, self._handler = keeper, link, handler
+
+    async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
+        if self._link.ready is None:
+            raise Forbidden("gateway.ready comes first")
+        return await self._handler.on_request(channel, method, params)
+
+    def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
+        if method == "gateway.ready":
+            self._keeper.ready(self._link, typed(params, Ready))
+        elif method == "session.changed":
+            self._keeper.sessions_changed(self._link, typed(params, SessionsChanged))
+        elif self._keeper.link is self._link:
+            self._handler.on_notification(channel, method, params, frame)
+
+
+class Keeper:
+    """Keeps the link to one paired device."""
+
+    def __init__(
+        self,
+        device: DeviceId,
+        *,
+        own: Ready,
+        dialer: Dialer,
+        news: LinkNews,
+        clock: Clock,
+        jitter: Callable[[], float],
+        handler: MessageHandler,
+        changed: Callable[[Keeper], None],
+        wanted: bool,
+    ) -> None:
+        self.device = device
+        self.link: Link | None = None
+        self.wanted = wanted  # whether the link is to be there (False: on demand, and nobody asks)
+        self.refused = False
+        self._own, self._dialer, self._news, self._clock, self._jitter = own, dialer, news, clock, jitter
+        self._handler, self._changed = handler, changed
+        self._wake = asyncio.Event()
+        self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
+        self._attempts = 0
+
+    # --- used by the service -----------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something new is known of the device: dial now rather than later."""
+        self._attempts = min(self._attempts, 2)
+        self._wake.set()
+
+    async def get(self, seconds: float) -> Link:
+        """The link, once it carries. Raises: Refused, PeerUnreachable (within `seconds`)."""
+        self.wanted = True
+        if self.link is None:
+            self.wake()
+        failures = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.current() is None and failures < 2:
+                    before = self._attempts
+                    await self._progress.wait()
+                    if self.current() is None and self.refused:
+                        raise Refused
+                    failures += self._attempts > before
+        link = self.current()
+        if link is None:
+            raise PeerUnreachable
+        link.used = self._clock.monotonic()
+        return link
+
+    def current(self) -> Link | None:
+        """The link as it is at this moment."""
+        return self.link
+
+    async def run(self) -> None:
+        """Keep the link until cancelled."""
+        try:
+            while True:
+                if self.link is not None or not self.wanted:
+                    await self._sleep(None)
+                else:
+                    await self._dial()
+        finally:
+            if self.link is not None:
+                self.link.channel.close("the service stops")
+
+    async def serve(self, channel: Channel, *, ours: bool, endpoint: Endpoint | None = None) -> None:
+        """Run one connection to its end, as the device's link if it is the one that stays."""
+        async with asyncio.TaskGroup() as group:
+            link = Link(channel, group, ours=ours, endpoint=endpoint, opened=self._clock.monotonic())
+            link.spawn(self._expect_ready(link), "peers.expect-ready")
+            channel.notify("gateway.ready", self._own)
+            try:
+                await channel.run(_Incoming(self, link, self._handler))
+            finally:
+                link.end()
+                if self.link is link:
+                    self.link = None
+                    log.info("link lost", extra={"device": self.device})
+                    self._news.link_lost(self.device, "the link was lost")
+                    self._moved()
+                    self._wake.set()
+
+    async def _expect_ready(self, link: Link) -> None:
+        await self._clock.sleep(READY)
+        if link.ready is None:
+            link.channel.close("no gateway.ready")
+
+    def ready(self, link: Link, ready: Ready) -> None:
+        """The other side said who it is: from here on the link carries."""
+        if link.ready is not None:
+            return
+        if ready.device != self.device:
+            link.channel.close("not the device of that certificate")
+            return
+        link.ready = ready
+        if not self._stays(link):
+            link.channel.close("another link stays")
+            return
+        if self.link is not None:
+            self.link.channel.close("another link stays")
+        self.link, self.refused = link, False
+        log.info("link up", extra={"device": self.device, "dialled": link.ours})
+        self._news.link_up(self.device, name=ready.name, version=ready.version, endpoint=link.endpoint)
+        link.spawn(self._watch(link), "peers.watch")
+        self._moved()
+
+    async def _watch(self, link: Link) -> None:
+        # All sessions of the other side, then changes; those that overtake the list wait for it.
+        try:
+            rows = await link.channel.request("session.watch", ListSessions(scope="local"), seconds=10.0)
+            self._news.link_sessions(self.device, typed(rows, tuple[SessionRow, ...]), whole=True)
+        except AgentError as exc:
+            log.info("no list of sessions", extra={"device": self.device, "error": str(exc)})
+            return
+        finally:
+            link.listed.set()
+        early, link.early = link.early, None
+        for changes in early or ():
+            self._news.link_sessions(self.device, changes.changed, changes.removed)
+
+    def sessions_changed(self, link: Link, changes: SessionsChanged) -> None:
+        """The other side told changes."""
+        if link is not self.link:
+            return
+        if link.early is None:
+            self._news.link_sessions(self.device, changes.changed, changes.removed)
+        elif len(link.early) < EARLY_MAX:
+            link.early.append(changes)
+
+    # --- dialling ----------------------------------------------------------------------------------------------------
+
+    async def _dial(self) -> None:
+        endpoints = self._news.endpoints(self.device)
+        if not endpoints:
+            self._failed("no address is known")
+            await self._sleep(None)
+            return
+        began = self._clock.monotonic()
+        try:
+            channel, endpoint = await self._dialer.dial(self.device, endpoints)
+        except Refused as exc:
+            self.refused = True
+            self._failed(str(exc))
+            await self._sleep(REFUSED_RETRY)
+        except NotPaired:
+            await self._sleep(None)
+        except AgentError as exc:
+            self._failed(str(exc))
+            await self._sleep(reconnect_delay(self._attempts, self._jitter()))
+        else:
+            await self.serve(channel, ours=True, endpoint=endpoint)
+            if self._clock.monotonic() - began >= SHORT:
+                self._attempts = 0
+            elif self.link is None:
+                self._attempts += 1
+                await self._sleep(reconnect_delay(self._attempts, self._jitter()))
+
+    def _failed(self, reason: str) -> None:
+        if self.link is None:
+            self._attempts += 1
+            self._news.dial_failed(self.device, reason)
+            self._moved()
+
+    async def _sleep(self, seconds: float | None) -> None:
+        # Until woken, or for a time.
+        self._wake.clear()
+        async with asyncio.TaskGroup() as group:
+            waits = [group.create_task(self._wake.wait(), name="peers.wake")]
+            if seconds is not None:
+                waits.append(group.create_task(self._clock.sleep(seconds), name="peers.backoff"))  # type: ignore[arg-type]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for task in waits:
+                task.cancel()
+
+    def _stays(self, new: Link) -> bool:
+        old = self.link
+        return old is None or new_link_stays(
+            own=self._own.device,
+            peer=self.device,
+            old_is_ours=old.ours,
+            new_is_ours=new.ours,
+            apart=new.opened - old.opened,
+        )
+
+    def _moved(self) -> None:
+        progress, self._progress = self._progress, asyncio.Event()
+        progress.set()
+        self._changed(self)

@@ -1,0 +1,180 @@
+"""Links to all paired devices, and requests over them that survive a lost link (L2-L5)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from msgspec import Raw
+
+from agent.core.linking import LinkUse, to_close
+from agent.core.messages import Ready
+from agent.core.records import DeviceId, PairedDevice
+from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable
+from agent.ports import Channel, Clock, Dialer, MessageHandler
+from agent.services.keeper import Keeper, Link, LinkNews
+
+log = logging.getLogger(__name__)
+
+FIRST_CONTACT = 8.0
+"""Seconds to reach a device that nobody is linked to yet."""
+ANSWER = 30.0
+"""Seconds for the answer to a request over a link."""
+LOST_MAX = 600.0
+"""Seconds for which a lost link is no error to whoever uses it (L5)."""
+PRUNE_EVERY = 10.0
+IDLE = 60.0
+"""Seconds after which an unused link on demand is closed (L4)."""
+
+
+class Peers:
+    """One keeper for each paired device."""
+
+    def __init__(
+        self,
+        *,
+        own: Ready,
+        paired: Callable[[], Iterable[PairedDevice]],
+        dialer: Dialer,
+        news: LinkNews,
+        clock: Clock,
+        jitter: Callable[[], float],
+        limit: int = 32,
+        on_demand: bool = False,
+    ) -> None:
+        self._own, self._paired, self._dialer, self._news = own, paired, dialer, news
+        self._clock, self._jitter, self._limit, self._on_demand = clock, jitter, limit, on_demand
+        self._keepers: dict[DeviceId, Keeper] = {}
+        self._tasks: dict[DeviceId, asyncio.Task[None]] = {}
+        self._links: dict[DeviceId, Link] = {}
+        self._group: asyncio.TaskGroup | None = None
+        # Set by the composition root before run(): the parts know each other both ways.
+        self.handler: MessageHandler
+        self.link_changed: Callable[[DeviceId, bool], None]
+        self.protected: Callable[[DeviceId], bool]
+
+    async def run(self) -> None:
+        """Keep the links until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self.trust_changed()
+            while True:
+                await self._clock.sleep(PRUNE_EVERY)
+                self._prune()
+
+    def trust_changed(self) -> None:
+        """The set of paired devices changed: link new ones, cut the others at once (T4)."""
+        if self._group is None:
+            return
+        paired = {device.id for device in self._paired()}
+        for device in set(self._keepers) - paired:
+            keeper = self._keepers.pop(device)
+            if keeper.link is not None:
+                keeper.link.channel.abort()
+            self._tasks.pop(device).cancel()
+        for device in sorted(paired - set(self._keepers)):
+            keeper = Keeper(
+                device,
+                own=self._own,
+                dialer=self._dialer,
+                news=self._news,
+                clock=self._clock,
+                jitter=self._jitter,
+                handler=self.handler,
+                changed=self._changed,
+                wanted=not self._on_demand and len(self._keepers) < self._limit,
+            )
+            self._keepers[device] = keeper
+            self._tasks[device] = self._group.create_task(keeper.run(), name=f"peers.keep-{device}")
+
+    def heard(self, device: DeviceId) -> None:
+        """A record of a device arrived: dial now if there is no link."""
+        keeper = self._keepers.get(device)
+        if keeper is not None and keeper.link is None and keeper.wanted:
+            keeper.wake()
+
+    async def accept(self, channel: Channel) -> None:
+        """Serve a connection that a paired device opened, to its end. Raises: NotPaired."""
+        keeper = self._keepers.get(channel.device) if channel.device else None
+        if keeper is None:
+            raise NotPaired
+        await keeper.serve(channel, ours=False)
+
+    def linked(self) -> list[DeviceId]:
+        """Devices with a link."""
+        return sorted(self._links)
+
+    async def link(self, device: DeviceId, seconds: float = FIRST_CONTACT) -> Link:
+        """The link to a device, dialled if need be. Raises: NotPaired, Refused, PeerUnreachable."""
+        keeper = self._keepers.get(device)
+        if keeper is None:
+            raise NotPaired
+        return await keeper.get(seconds)
+
+    async def call(
+        self, device: DeviceId, method: str, params: object, *, again: bool = True, seconds: float = ANSWER
+    ) -> Raw:
+        """Ask a device. With `again`, a request that was under way when the link broke is asked anew (L5).
+
+        Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or what the device answered.
+        """
+        link = await self.link(device)
+        until = self._clock.monotonic() + LOST_MAX
+        while True:
+            try:
+                return await link.channel.request(method, params, seconds=seconds)
+            except PeerLost:
+                if not again:
+                    raise
+            link = await self._back(device, until)
+
+    async def _back(self, device: DeviceId, until: float) -> Link:
+        while True:
+            try:
+                return await self.link(device, max(0.1, until - self._clock.monotonic()))
+            except PeerUnreachable as exc:
+                if self._clock.monotonic() >= until:
+                    raise PeerLost from exc
+                await self._clock.sleep(self._jitter())
+
+    def busy(self, device: DeviceId, *, attached: bool) -> None:
+        """Whether a client here watches a session of that device: the link is then pinged more often (L3)."""
+        if (link := self._links.get(device)) is not None:
+            link.channel.busy(attached=attached)
+
+    def tell(self, device: DeviceId, method: str, params: object) -> None:
+        """Ask without waiting for the answer, if there is a link."""
+        keeper = self._keepers.get(device)
+        if keeper is not None and keeper.link is not None and self._group is not None:
+            keeper.link.used = self._clock.monotonic()
+            self._group.create_task(self._told(keeper.link, method, params), name=f"peers.tell-{method}")
+
+    async def _told(self, link: Link, method: str, params: object) -> None:
+        try:
+            await link.channel.request(method, params, seconds=ANSWER)
+        except AgentError as exc:
+            log.debug("nobody took it", extra={"method": method, "error": str(exc)})
+
+    def _changed(self, keeper: Keeper) -> None:
+        # A link that took another's place counts as come back: what was attached over the old one must be again.
+        if keeper.link is self._links.get(keeper.device):
+            return
+        if keeper.link is None:
+            del self._links[keeper.device]
+        else:
+            self._links[keeper.device] = keeper.link
+        self.link_changed(keeper.device, keeper.link is not None)
+
+    def _prune(self) -> None:
+        links = [
+            LinkUse(device, keeper.link.used, self.protected(device))
+            for device, keeper in self._keepers.items()
+            if keeper.link is not None
+        ]
+        now = self._clock.monotonic()
+        for device in to_close(links, limit=self._limit, on_demand=self._on_demand, idle=IDLE, now=now):
+            keeper = self._keepers[device]
+            keeper.wanted = False
+            if keeper.link is not None:
+                keeper.link.channel.close("idle")

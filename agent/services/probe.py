@@ -1,0 +1,107 @@
+"""Asking by address: peers from the settings that multicast does not reach, and devices that have fallen silent (R10).
+
+The answer is a certificate, got without telling who asks; it names the device, and nothing else is believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from agent.core.identity import device_id
+from agent.core.records import DeviceId, Endpoint, PresenceRecord
+from agent.ports import Clock, Dialer
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0
+"""Seconds between looks for devices that should be asked."""
+AGAIN = 60.0
+"""Seconds after which a static peer that answered is asked again; half of what makes it stale."""
+AT_ONCE = 8
+"""Devices asked at a time."""
+
+Resolve = Callable[[str, int], Awaitable[list[Endpoint]]]
+
+
+class Heard(Protocol):
+    """Who is told what was found: the presence service."""
+
+    def heard_static(self, record: PresenceRecord) -> None:
+        """A device answered at an address from the settings."""
+
+    def answered(self, device: DeviceId) -> None:
+        """A silent device answered."""
+
+    def dial_failed(self, device: DeviceId, reason: str) -> None:
+        """It did not."""
+
+    def to_probe(self) -> list[DeviceId]:
+        """Devices of which a probe would tell something."""
+
+    def endpoints(self, device: DeviceId) -> list[Endpoint]:
+        """Where a device can be reached, best first."""
+
+
+class Prober:
+    """Asks, until cancelled."""
+
+    def __init__(
+        self,
+        *,
+        own: DeviceId,
+        static: Sequence[tuple[str, int]],
+        resolve: Resolve,
+        delay: Callable[[int], float],
+        dialer: Dialer,
+        heard: Heard,
+        linked: Callable[[DeviceId], bool],
+        clock: Clock,
+    ) -> None:
+        self._own, self._static, self._resolve, self._delay = own, static, resolve, delay
+        self._dialer, self._heard, self._linked, self._clock = dialer, heard, linked, clock
+
+    async def run(self) -> None:
+        """Ask static peers and silent devices until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for host, port in self._static:
+                group.create_task(self._follow(host, port), name=f"probe.static-{host}")
+            group.create_task(self._silent(), name="probe.silent")
+
+    async def _follow(self, host: str, port: int) -> None:
+        failures = 0
+        while True:
+            found = False
+            for endpoint in await self._resolve(host, port):
+                found = await self._learn(endpoint) or found
+            failures = 0 if found else failures + 1
+            await self._clock.sleep(AGAIN if found else self._delay(failures))
+
+    async def _learn(self, endpoint: Endpoint) -> bool:
+        certificate = await self._dialer.identify(endpoint)
+        if certificate is None:
+            return False
+        device = device_id(certificate)
+        if device != self._own:
+            # Revision 0: an address says nothing of sessions, and never overrules what the device itself announces.
+            record = PresenceRecord(device=device, revision=0, name="", port=endpoint.port, hosts=(endpoint.host,))
+            self._heard.heard_static(record)
+        return True
+
+    async def _silent(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_EVERY)
+            silent = [device for device in self._heard.to_probe() if not self._linked(device)][:AT_ONCE]
+            async with asyncio.TaskGroup() as group:
+                for device in silent:
+                    group.create_task(self._ask(device), name=f"probe.ask-{device}")
+
+    async def _ask(self, device: DeviceId) -> None:
+        for endpoint in self._heard.endpoints(device)[:4]:
+            certificate = await self._dialer.identify(endpoint)
+            if certificate is not None and device_id(certificate) == device:
+                self._heard.answered(device)
+                return
+        self._heard.dial_failed(device, "does not answer")

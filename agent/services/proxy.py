@@ -1,0 +1,246 @@
+"""Sessions of other devices, for the clients here: one upstream attachment a session, fanned out (L1, L2, L5-L7)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agent.core.messages import (
+    Attach,
+    Created,
+    CreateSession,
+    Detach,
+    OnSession,
+    PeerLink,
+)
+from agent.core.records import DeviceId, SessionId, SessionRow
+from agent.core.relay import Relay
+from agent.core.wire import typed
+from agent.errors import AgentError
+from agent.ports import Channel, Clock, Followed
+from agent.services.peers import LOST_MAX, Peers
+
+log = logging.getLogger(__name__)
+
+
+class _Snapshot(Struct, frozen=True):
+    session: SessionRow
+    events: Raw
+    truncated: bool = False
+
+
+class _Attached(Struct, frozen=True, omit_defaults=True):
+    # `messages.Attached` with everything raw that is only passed on (L7).
+    session_id: SessionId
+    epoch: str
+    seq: int
+    snapshot: _Snapshot | None = None
+    resumed: bool = False
+    participants: Raw = Raw(b"\x90")
+    requests: Raw = Raw(b"\x90")
+
+
+class _EventHead(Struct, frozen=True):
+    session_id: SessionId
+    seq: int
+
+
+class _About(Struct, frozen=True):
+    session_id: SessionId
+
+
+class Proxy:
+    """The relays of every remote session that somebody here watches."""
+
+    def __init__(
+        self,
+        peers: Peers,
+        *,
+        clock: Clock,
+        name_of: Callable[[DeviceId], str],
+        row_of: Callable[[SessionId], SessionRow | None],
+    ) -> None:
+        self._peers, self._clock, self._name_of, self._row_of = peers, clock, name_of, row_of
+        self._relays: dict[SessionId, Relay[Channel]] = {}
+        self._used: dict[DeviceId, set[SessionId]] = {}  # sessions once attached over the device's present link (L4)
+        self._lost: dict[DeviceId, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Own the tasks of the relays until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await asyncio.Event().wait()
+
+    # --- for clients -------------------------------------------------------------------------------------------------
+
+    async def attach(self, channel: Channel, device: DeviceId, session: SessionId, asked: Attach) -> Followed:
+        """Attach a client. Its answer first, then the events after it, whatever came meanwhile (S4).
+
+        Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or what the device answered.
+        """
+        relay = self._relays.setdefault(session, Relay(device, session))
+        relay.expect(channel)
+        upstream = msgspec.structs.replace(asked, session_id=session, viewers=len(relay))
+        try:
+            raw = await self._peers.call(device, "session.attach", upstream)
+            attached = typed(raw, _Attached)
+        except BaseException:
+            self.detach(channel, session)
+            raise
+        self._used.setdefault(device, set()).add(session)
+        self._mark_busy(device)
+        resumed_at = asked.after if attached.resumed and asked.after is not None else attached.seq
+
+        async def follow() -> None:
+            for frame in relay.attached(channel, resumed_at, attached.epoch):
+                _pass_on(channel, frame)
+
+        return Followed(self._as_seen_here(attached), follow)
+
+    def detach(self, channel: Channel, session: SessionId) -> None:
+        """A client watches the session no more."""
+        relay = self._relays.get(session)
+        if relay is None or not relay.left(channel):
+            return
+        self._peers.tell(relay.device, "session.detach", Detach(session_id=session, viewers=len(relay)))
+        if not len(relay):
+            del self._relays[session]
+            self._mark_busy(relay.device)
+
+    def drop(self, channel: Channel) -> None:
+        """A client is gone."""
+        for session in [session for session, relay in self._relays.items() if channel in relay.viewers]:
+            self.detach(channel, session)
+
+    async def create(self, device: DeviceId, asked: CreateSession) -> Created:
+        """Start a session over there. If the client leaves before the answer, it is closed again (L6)."""
+        assert self._group is not None, "requests come while run() runs"
+        here = msgspec.structs.replace(asked, device="")
+        task = self._group.create_task(self._create(device, here), name="proxy.create")
+        try:
+            outcome = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._group.create_task(self._close_orphan(device, task), name="proxy.close-orphan")
+            raise
+        if isinstance(outcome, AgentError):
+            raise outcome
+        return outcome
+
+    async def _create(self, device: DeviceId, asked: CreateSession) -> Created | AgentError:
+        try:
+            return typed(await self._peers.call(device, "session.create", asked, again=False), Created)
+        except AgentError as exc:
+            return exc
+
+    async def _close_orphan(self, device: DeviceId, task: asyncio.Task[Created | AgentError]) -> None:
+        outcome = await task
+        if isinstance(outcome, Created):
+            self._peers.tell(device, "session.close", OnSession(session_id=outcome.session_id))
+
+    # --- from links --------------------------------------------------------------------------------------------------
+
+    def on_notification(self, method: str, params: Raw, frame: bytes) -> None:
+        """Pass on what an attached session's device tells. Raises: BadParams."""
+        if method == "event":
+            head = typed(params, _EventHead)
+            if (relay := self._relays.get(head.session_id)) is not None:
+                receivers, gap = relay.event(head.seq, frame)
+                for channel in receivers:
+                    _pass_on(channel, frame)
+                if gap:
+                    self._resume(relay)
+        elif method == "session.participants":
+            about = typed(params, _About)
+            if (relay := self._relays.get(about.session_id)) is not None:
+                for channel in relay.viewers:
+                    _pass_on(channel, frame)
+
+    def link_changed(self, device: DeviceId, up: bool) -> None:
+        """The link to a device broke, or carries (again)."""
+        relays = [relay for relay in self._relays.values() if relay.device == device]
+        if not up:
+            self._used.pop(device, None)
+        if (waiting := self._lost.pop(device, None)) is not None:
+            waiting.cancel()
+        if not relays or self._group is None:
+            return
+        self._tell_viewers("peer.back" if up else "peer.lost", device, relays)
+        if up:
+            self._mark_busy(device)
+            for relay in relays:
+                self._resume(relay)
+        else:
+            self._lost[device] = self._group.create_task(self._give_up(device), name=f"proxy.lost-{device}")
+
+    def protected(self, device: DeviceId) -> bool:
+        """Whether the link to a device must stay (L4): a client is attached, or what it attached still works."""
+        if any(relay.device == device for relay in self._relays.values()):
+            return True
+        rows = (self._row_of(session) for session in self._used.get(device, ()))
+        return any(row is not None and row.status in {"working", "needs-input"} for row in rows)
+
+    def _tell_viewers(self, method: str, device: DeviceId, relays: list[Relay[Channel]]) -> None:
+        sessions: dict[Channel, list[SessionId]] = {}
+        for relay in relays:
+            for channel in relay.viewers:
+                sessions.setdefault(channel, []).append(relay.session)
+        for channel, watched in sessions.items():
+            channel.notify(method, PeerLink(device=device, name=self._name_of(device), sessions=tuple(watched)))
+
+    def _resume(self, relay: Relay[Channel]) -> None:
+        # Attach upstream again from what every viewer has; those who have more skip what comes twice.
+        if self._group is not None and relay.resume_after() is not None and not relay.resuming:
+            relay.resuming = True
+            self._group.create_task(self._resumed(relay), name=f"proxy.resume-{relay.session}")
+
+    async def _resumed(self, relay: Relay[Channel]) -> None:
+        after = relay.resume_after()
+        asked = Attach(session_id=relay.session, after=after, epoch=relay.epoch, viewers=max(1, len(relay)))
+        problem = ""
+        try:
+            attached = typed(await self._peers.call(relay.device, "session.attach", asked, again=False), _Attached)
+            if not attached.resumed:
+                problem = "the session's log began anew"
+        except AgentError as exc:
+            if exc.kind in {"peer-lost", "peer-unreachable", "timed-out"}:
+                return  # the next link tries again
+            problem = str(exc)
+        finally:
+            relay.resuming = False
+        if problem:
+            # The clients come back by themselves and start from a snapshot, or are told why they cannot.
+            self._end(relay, problem)
+
+    async def _give_up(self, device: DeviceId) -> None:
+        await self._clock.sleep(LOST_MAX)
+        for relay in [relay for relay in self._relays.values() if relay.device == device]:
+            self._end(relay, f"{self._name_of(device)} did not come back")
+
+    def _end(self, relay: Relay[Channel], reason: str) -> None:
+        self._relays.pop(relay.session, None)
+        for channel in relay.viewers:
+            channel.close(reason)
+
+    def _mark_busy(self, device: DeviceId) -> None:
+        self._peers.busy(device, attached=any(relay.device == device for relay in self._relays.values()))
+
+    def _as_seen_here(self, attached: _Attached) -> _Attached:
+        # The device told its own view; here the session is a remote one.
+        if attached.snapshot is None:
+            return attached
+        row = self._row_of(attached.session_id)
+        row = row or msgspec.structs.replace(attached.snapshot.session, local=False)
+        return msgspec.structs.replace(attached, snapshot=msgspec.structs.replace(attached.snapshot, session=row))
+
+
+def _pass_on(channel: Channel, frame: bytes) -> None:
+    # The frame as it came for a client that speaks MessagePack, translated for one that speaks JSON.
+    if channel.codec.binary:
+        channel.send(frame)
+    else:
+        channel.send(channel.codec.translated(frame))

@@ -1,0 +1,147 @@
+"""What the owner decided: `config.toml`, then the environment, then the command line. Resolved once, then frozen.
+
+docs/settings.md lists every setting; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from agent.config import runtime_folder
+from agent.core.records import NAME_MAX
+from agent.errors import ConfigError
+
+PREFIX = "LAN_AGENT_"
+
+
+class PresenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is announced."""
+
+    mode: Literal["open", "hidden"] = "open"  # hidden: nothing is announced, peers use addresses
+
+
+class LinkSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How links to paired devices are kept (L4)."""
+
+    max: Annotated[int, Meta(ge=1, le=1024)] = 32
+    mode: Literal["always", "on-demand"] = "always"
+
+
+class PeerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Devices that multicast does not reach."""
+
+    static: tuple[str, ...] = ()  # HOST[:PORT]
+
+
+class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Sessions hosted here."""
+
+    backend: str = "shell"  # when none is asked for
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings."""
+
+    name: Annotated[str, Meta(max_length=NAME_MAX)] = ""  # empty: the host name
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0  # 0: the last one that was free
+    interfaces: tuple[str, ...] = ()  # patterns of interface names; empty: every LAN interface
+    presence: PresenceSettings = PresenceSettings()
+    links: LinkSettings = LinkSettings()
+    peers: PeerSettings = PeerSettings()
+    sessions: SessionSettings = SessionSettings()
+
+
+class Home(Struct, frozen=True):
+    """The three folders of this device."""
+
+    config: Path
+    state: Path
+    runtime: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The settings."""
+        return self.config / "config.toml"
+
+
+def home(environ: Mapping[str, str]) -> Home:
+    """Where this device keeps its things: `LAN_AGENT_HOME` puts all under one folder, else the system's places."""
+    if folder := environ.get("LAN_AGENT_HOME"):
+        root = Path(folder).expanduser().absolute()
+        return Home(config=root, state=root / "state", runtime=runtime_folder(environ))
+    import platformdirs  # noqa: PLC0415 - 18 ms that a home of one's own does not need
+
+    return Home(
+        config=Path(platformdirs.user_config_dir("lan-agent")),
+        state=Path(platformdirs.user_state_dir("lan-agent")),
+        runtime=runtime_folder(environ),
+    )
+
+
+def load(file: Path, environ: Mapping[str, str], given: Mapping[str, object]) -> Settings:
+    """The settings in force; `given` (the command line) over the environment over the file. Raises: ConfigError."""
+    values = _read(file)
+    for name, kind in _names(Settings):
+        text = environ.get(PREFIX + name.upper().replace(".", "_"))
+        if text is not None:
+            _put(values, name, _from_text(text, kind))
+    for name, value in given.items():
+        if value is not None:
+            _put(values, name, value)
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(f"{file}: {exc}", hint="docs/settings.md lists the settings") from exc
+
+
+def names() -> list[str]:
+    """Every setting, as `links.max`."""
+    return [name for name, _ in _names(Settings)]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8"
+        raise ConfigError(f"{file} cannot be read: {reason}") from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{file} is not TOML: {exc}") from exc
+
+
+def _names(kind: type[Struct], above: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            found += _names(field.type, f"{above}{field.name}.")
+        else:
+            found.append((above + field.name, field.type))
+    return found
+
+
+def _put(values: dict[str, Any], name: str, value: object) -> None:
+    *tables, last = name.split(".")
+    for table in tables:
+        inner = values.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{table} must be a table")
+        values = inner
+    values[last] = value
+
+
+def _from_text(text: str, kind: object) -> object:
+    return [part.strip() for part in text.split(",") if part.strip()] if kind == tuple[str, ...] else text
+
+
+def default_name() -> str:
+    """The host name, without its domain."""
+    return os.uname().nodename.partition(".")[0]

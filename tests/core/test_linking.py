@@ -1,0 +1,53 @@
+"""core.linking: which link stays, how long to wait, what is closed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.linking import LinkUse, new_link_stays, reconnect_delay, to_close
+from agent.core.records import DeviceId
+
+A, B = DeviceId("a" * 16), DeviceId("b" * 16)
+
+
+@given(st.booleans(), st.booleans(), st.floats(0, 20))
+def test_both_ends_keep_the_same_link(old_by_a: bool, new_by_a: bool, apart: float) -> None:  # L2
+    at_a = new_link_stays(own=A, peer=B, old_is_ours=old_by_a, new_is_ours=new_by_a, apart=apart)
+    at_b = new_link_stays(own=B, peer=A, old_is_ours=not old_by_a, new_is_ours=not new_by_a, apart=apart)
+    assert at_a is at_b
+
+
+def test_of_two_at_once_the_one_dialled_by_the_smaller_id_stays() -> None:  # L2
+    assert new_link_stays(own=A, peer=B, old_is_ours=False, new_is_ours=True, apart=0.1)
+    assert not new_link_stays(own=A, peer=B, old_is_ours=True, new_is_ours=False, apart=0.1)
+
+
+def test_whoever_dials_again_has_lost_the_older_link() -> None:  # L2, L5
+    assert new_link_stays(own=A, peer=B, old_is_ours=True, new_is_ours=False, apart=60.0)
+    assert new_link_stays(own=A, peer=B, old_is_ours=True, new_is_ours=True, apart=0.1)
+
+
+def test_delays_double_up_to_a_limit() -> None:  # L5
+    assert [reconnect_delay(n, 1.0) for n in (0, 1, 2, 7, 100)] == [0.25, 0.5, 1.0, 30.0, 30.0]
+    assert reconnect_delay(3, 0.5) == 1.0
+    with pytest.raises(ValueError, match="from 0"):
+        reconnect_delay(-1, 1.0)
+
+
+def test_beyond_the_limit_the_least_used_unprotected_link_goes() -> None:  # L4
+    links = [
+        LinkUse(DeviceId("old-but-watched"), 1.0, protected=True),
+        LinkUse(DeviceId("older"), 2.0, protected=False),
+        LinkUse(DeviceId("newer"), 3.0, protected=False),
+    ]
+    assert to_close(links, limit=2, on_demand=False, idle=60.0, now=4.0) == ["older"]
+    assert to_close(links, limit=1, on_demand=False, idle=60.0, now=4.0) == ["older", "newer"]
+    assert to_close(links, limit=3, on_demand=False, idle=60.0, now=400.0) == []
+
+
+def test_on_demand_an_idle_link_goes_and_a_watched_one_stays() -> None:  # L4
+    links = [LinkUse(A, 10.0, protected=False), LinkUse(B, 10.0, protected=True)]
+    assert to_close(links, limit=32, on_demand=True, idle=60.0, now=69.0) == []
+    assert to_close(links, limit=32, on_demand=True, idle=60.0, now=70.0) == [A]

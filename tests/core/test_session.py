@@ -1,0 +1,344 @@
+"""core.session: prompts, turns, questions and restarts as a fold over events."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.records import DeviceId, Sender, SessionId, Status
+from agent.core.reply import HEAD_MAX, TAIL_MAX
+from agent.core.session import QUEUE_MAX, Decision, HandAnswer, InterruptTurn, Session, StartTurn, StopBackend
+from agent.core.transcript import (
+    Choice,
+    Event,
+    MessageComplete,
+    MessageDelta,
+    MessageStart,
+    RequestClosed,
+    RequestOpen,
+    SessionInfo,
+    Tail,
+    TurnComplete,
+    UserMessage,
+    compact,
+    payload_of,
+)
+from agent.errors import Ambiguous, BadParams, Busy, RequestNotFound, SessionEnded
+from agent.ports import Asked, Exited, Finished, Said, Thought, ToolFinished, ToolStarted, Withdrew
+from agent.services.said import payloads_of
+
+ME = Sender(device=DeviceId("laptop"), name="laptop")
+OTHER = Sender(device=DeviceId("phone"), name="phone")
+NOW = 1_800_000_000.0
+
+
+class Log:
+    """A session with its log in a list, as the store would have it."""
+
+    def __init__(self) -> None:
+        self.session = Session(SessionId("s" * 16))
+        self.events: list[Event] = []
+        self.effects: list[object] = []
+
+    def take(self, decision: Decision) -> None:
+        for event in self.session.number(decision.payloads, NOW):
+            self.session.apply(event)
+            self.events.append(event)
+        self.effects += decision.effects
+
+    def prompt(self, text: str, prompt_id: str = "") -> tuple[str, int]:
+        decision, verdict = self.session.prompt(prompt_id or text, text, ME)
+        self.take(decision)
+        return verdict.status, verdict.position
+
+    def says(self, *events: object) -> None:
+        for event in events:
+            self.take(payloads_of(self.session, event))  # type: ignore[arg-type]
+
+    def types(self) -> list[str]:
+        return [event.type for event in self.events]
+
+    def replayed(self) -> Session:
+        session = Session(self.session.id)
+        for event in self.events:
+            session.apply(event)
+        return session
+
+
+def test_one_turn_at_a_time_and_the_others_wait_in_order() -> None:  # S1
+    log = Log()
+    assert [log.prompt(text) for text in ("a", "b", "c")] == [("started", 0), ("queued", 1), ("queued", 2)]
+    assert log.session.queued == 2
+    log.says(Finished(status="complete"))
+    log.says(Finished(status="complete"))
+    assert log.effects == [StartTurn(1, "a"), StartTurn(2, "b"), StartTurn(3, "c")]
+    assert (log.session.running, log.session.queued) == (3, 0)
+
+
+def test_a_full_queue_says_so_and_takes_nothing() -> None:  # S1
+    log = Log()
+    for n in range(QUEUE_MAX + 1):
+        log.prompt(f"p{n}")
+    with pytest.raises(Busy):
+        log.prompt("one too many")
+    assert log.session.queued == QUEUE_MAX
+
+
+def test_the_same_prompt_id_never_runs_twice() -> None:  # S3
+    log = Log()
+    log.prompt("a", "id-1")
+    assert log.prompt("a", "id-1") == ("duplicate", 0)
+    log.says(Finished(status="complete"))
+    assert log.prompt("a", "id-1") == ("duplicate", 0)
+    assert log.effects == [StartTurn(1, "a")]
+    assert log.replayed().prompt("id-1", "a", ME)[1].status == "duplicate"
+
+
+def test_after_a_restart_what_ran_is_interrupted_and_what_waited_runs() -> None:  # S3
+    log = Log()
+    log.prompt("a")
+    log.prompt("b")
+    log.says(Said("half a rep"))
+    restarted = log.replayed()
+    decision = restarted.recovered("the service was restarted")
+    assert decision.payloads == (
+        MessageComplete(turn=1, text="half a rep", status="interrupted"),
+        TurnComplete(turn=1, status="interrupted", error="the service was restarted"),
+        SessionInfo(status="idle", note="the service was restarted"),
+        MessageStart(turn=2),
+    )
+    assert decision.effects == (StartTurn(2, "b"),)
+
+
+def test_a_reply_is_its_deltas_and_the_whole() -> None:
+    log = Log()
+    log.prompt("hi")
+    log.says(Said("Hel"), Said("lo"), Finished(status="complete", exit_status=0, cwd="/home"))
+    assert log.types() == [
+        "message.user",
+        "message.start",
+        "message.delta",
+        "message.delta",
+        "message.complete",
+        "turn.complete",
+    ]
+    assert payload_of(log.events[4]) == MessageComplete(turn=1, text="Hello", status="complete")
+    assert payload_of(log.events[5]) == TurnComplete(turn=1, status="complete", exit_status=0, cwd="/home")
+    assert [event.seq for event in log.events] == [1, 2, 3, 4, 5, 6]
+    assert log.session.cwd == "/home"
+
+
+def test_a_tool_between_two_pieces_makes_two_parts() -> None:
+    log = Log()
+    log.prompt("hi")
+    log.says(Said("I look."), ToolStarted(tool_id="t", title="ls"), ToolFinished(tool_id="t", status="complete"))
+    log.says(Said("Done."), Finished(status="complete"))
+    wholes = [payload_of(event) for event in log.events if event.type == "message.complete"]
+    assert wholes == [
+        MessageComplete(turn=1, part=1, text="I look.", status="complete"),
+        MessageComplete(turn=1, part=2, text="Done.", status="complete"),
+    ]
+
+
+def test_a_reply_without_end_keeps_head_and_tail_and_says_what_is_missing() -> None:
+    log = Log()
+    log.prompt("yes")
+    for n in range(3000):
+        log.says(Said(f"{n:099}\n"))
+    log.says(Finished(status="complete"))
+    whole = payload_of(log.events[-2])
+    assert isinstance(whole, MessageComplete)
+    assert len(whole.text) < HEAD_MAX + TAIL_MAX + 100
+    assert "… 0.2 MB left out …" in whole.text
+    assert whole.text.startswith("0" * 99)
+    assert whole.text.endswith("2999\n")
+    deltas = [payload_of(event) for event in log.events if event.type == "message.delta"]
+    assert "".join(delta.text for delta in deltas if isinstance(delta, MessageDelta)) == whole.text
+
+
+def test_an_open_request_means_needs_input_whatever_runs() -> None:  # S10
+    log = Log()
+    assert log.session.status is Status.IDLE
+    log.prompt("read x")
+    assert log.session.status is Status.WORKING
+    log.says(Asked(request_id="q1", kind="line", prompt="x?"))
+    assert log.session.status is Status.NEEDS_INPUT
+    log.says(Withdrew("q1"))
+    assert log.session.status is Status.WORKING
+    log.says(Finished(status="complete"))
+    assert log.session.status is Status.IDLE
+
+
+def test_the_first_answer_wins_and_later_ones_are_told_who() -> None:  # S9
+    log = Log()
+    log.prompt("read x")
+    log.says(Asked(request_id="q1", kind="line"))
+    decision, _ = log.session.answer("", "42", ME)
+    log.take(decision)
+    assert decision.effects == (HandAnswer("q1", "42"),)
+    again, closed = log.session.answer("q1", "43", OTHER)
+    assert (again, closed.by, closed.answer) == (Decision(), ME, "42")
+    with pytest.raises(RequestNotFound):
+        log.session.answer("", "44", OTHER)
+    with pytest.raises(RequestNotFound):
+        log.session.answer("q9", "44", OTHER)
+
+
+def test_a_request_of_a_turn_that_ended_is_told_expired() -> None:  # S9
+    log = Log()
+    log.prompt("read x")
+    log.says(Asked(request_id="q1", kind="line"), Finished(status="interrupted"))
+    _, closed = log.session.answer("q1", "late", ME)
+    assert closed == RequestClosed(turn=1, request_id="q1", status="expired")
+
+
+def test_choices_are_taken_by_id_or_name_and_nothing_else() -> None:  # S9
+    log = Log()
+    log.prompt("rm")
+    log.says(
+        Asked(request_id="q1", kind="choices", choices=(Choice(id="y", name="Allow"), Choice(id="n", name="Deny")))
+    )
+    with pytest.raises(BadParams, match="not one of"):
+        log.session.answer("q1", "maybe", ME)
+    decision, _ = log.session.answer("q1", "Allow", ME)
+    assert decision.effects == (HandAnswer("q1", "y"),)
+
+
+def test_several_open_requests_need_a_name() -> None:  # S9
+    log = Log()
+    log.prompt("go")
+    log.says(Asked(request_id="q1", kind="line"), Asked(request_id="q2", kind="line"))
+    with pytest.raises(Ambiguous):
+        log.session.answer("", "x", ME)
+
+
+def test_a_secret_reaches_the_program_and_not_the_log() -> None:  # S9, T7
+    log = Log()
+    log.prompt("sudo")
+    log.says(Asked(request_id="q1", kind="secret"))
+    decision, _ = log.session.answer("q1", "hunter2", ME)
+    log.take(decision)
+    assert decision.effects == (HandAnswer("q1", "hunter2"),)
+    assert all(b"hunter2" not in bytes(event.payload) for event in log.events)
+
+
+def test_an_interrupt_needs_a_turn() -> None:
+    log = Log()
+    assert log.session.interrupt() == Decision()
+    log.prompt("sleep")
+    assert log.session.interrupt().effects == (InterruptTurn(),)
+
+
+def test_the_end_closes_what_ran_and_what_waited_visibly() -> None:  # S3
+    log = Log()
+    log.prompt("a")
+    log.prompt("b")
+    log.says(Asked(request_id="q1", kind="line"), Exited(status="failed", reason="killed"))
+    assert log.types()[-5:] == [
+        "request.closed",
+        "message.complete",
+        "turn.complete",
+        "turn.complete",
+        "session.info",
+    ]
+    assert log.effects[-1] == StopBackend()
+    assert (log.session.status, log.session.queued) == (Status.FAILED, 0)
+    with pytest.raises(SessionEnded):
+        log.prompt("c")
+    assert log.prompt("a") == ("duplicate", 0)
+    assert log.session.ended("ended", "", "complete") == Decision()
+
+
+def test_a_prompt_before_the_backend_is_ready_waits_for_it() -> None:  # S1, S10
+    log = Log()
+    log.take(Decision((SessionInfo(status="starting"),)))
+    assert log.session.status is Status.STARTING
+    assert log.prompt("early") == ("queued", 0)
+    log.take(log.session.ready())
+    assert log.effects == [StartTurn(1, "early")]
+
+
+def test_output_between_turns_changes_nothing() -> None:
+    log = Log()
+    log.says(Said("boo"), Finished(status="complete"), Thought("hm"), Withdrew("q"))
+    assert log.events == []
+
+
+steps = st.lists(
+    st.one_of(
+        st.sampled_from("abcde"),
+        st.builds(Said, st.text(max_size=5)),
+        st.builds(Thought, st.text(max_size=5)),
+        st.builds(Finished, status=st.sampled_from(["complete", "interrupted", "error"])),
+        st.builds(Asked, request_id=st.sampled_from(["q1", "q2"]), kind=st.just("line")),
+        st.builds(Withdrew, st.sampled_from(["q1", "q2"])),
+        st.builds(ToolStarted, tool_id=st.sampled_from("xy"), title=st.just("t")),
+        st.builds(ToolFinished, tool_id=st.sampled_from("xy"), status=st.just("complete")),
+    ),
+    max_size=25,
+)
+
+
+@given(steps)
+def test_the_log_alone_gives_the_same_session(script: list[object]) -> None:  # S2, S3
+    log = Log()
+    for step in script:
+        if isinstance(step, str):
+            log.prompt(step)
+        else:
+            log.says(step)
+    again = log.replayed()
+    for name in ("seq", "turns", "running", "requests", "status", "queued", "cwd"):
+        assert getattr(again, name) == getattr(log.session, name)
+    assert [event.seq for event in log.events] == list(range(1, len(log.events) + 1))
+
+
+def _read(events: list[Event]) -> list[tuple[str, object]]:
+    """What a reader sees in the end: users, whole replies, what still streams, in order of their numbers."""
+    seen: list[tuple[str, object]] = []
+    streams: dict[tuple[str, object], str] = {}
+    for event in events:
+        payload = payload_of(event)
+        match payload:
+            case MessageDelta():
+                key = ("delta", (payload.turn, payload.part))
+                streams[key] = streams.get(key, "") + payload.text
+            case MessageComplete():
+                streams.pop(("delta", (payload.turn, payload.part)), None)
+                seen.append(("whole", payload))
+            case UserMessage() | RequestOpen() | RequestClosed() | TurnComplete():
+                seen.append(("said", payload))
+            case _:
+                pass
+    return seen + sorted(streams.items())
+
+
+@given(steps)
+def test_a_shortened_log_reads_the_same(script: list[object]) -> None:  # S4
+    log = Log()
+    for step in script:
+        if isinstance(step, str):
+            log.prompt(step)
+        else:
+            log.says(step)
+    short = compact(log.events)
+    assert _read(short) == _read(log.events)
+    assert [event.seq for event in short] == sorted(event.seq for event in short)
+
+
+def test_a_snapshot_is_bounded_and_says_what_is_missing() -> None:  # S4
+    log = Log()
+    for n in range(50):
+        log.prompt(f"prompt {n}")
+        log.says(Said("x" * 100), Finished(status="complete"))
+    tail = Tail(events=20)
+    for event in log.events:
+        tail.apply(event)
+    assert tail.truncated
+    assert [event.seq for event in tail][-1] == log.session.seq
+    assert len(list(tail)) == 20
+    small = Tail(size=1000)
+    for event in log.events:
+        small.apply(event)
+    assert sum(len(bytes(event.payload)) for event in small) <= 1000
