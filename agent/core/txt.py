@@ -17,10 +17,10 @@ from agent.core.records import (
     DeviceId,
     PresenceRecord,
     SessionClaim,
-    SessionId,
     SessionRow,
     Status,
 )
+from agent.core.transcript import unix_seconds
 
 TXTVERS = 1
 SIZE_MAX = 1200
