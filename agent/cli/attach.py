@@ -26,6 +26,7 @@ from agent.core.records import Participant, SessionRow
 from agent.core.transcript import RequestOpen
 from agent.errors import AgentError, SessionNotFound
 
+STDIN = 0
 LEAVE = "Ctrl-C again, or Ctrl-D, leaves; the session goes on"
 
 
@@ -70,7 +71,7 @@ class _Attachment:
         self._mark = Mark(session)
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()  # as fast as a person types, or as long as the pipe is
         self._prompts: asyncio.Queue[str] = asyncio.Queue()
-        self._keyboard = Keyboard(sys.stdin.fileno(), self._inputs.put_nowait, lively=self._lively)
+        self._keyboard = Keyboard(STDIN, self._inputs.put_nowait, lively=self._lively)
         self._here: dict[str, str] = {}
         self._left: asyncio.Future[int] | None = None
         self._ended_input = False

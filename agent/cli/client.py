@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from agent.errors import AgentError, Forbidden, NotRunning, RemoteFault, TimedOut, from_wire
+from agent.errors import AgentError, Forbidden, NotRunning, RemoteFault, TimedOut, TooLarge, from_wire
 
 ANSWER_MAX = 8 * 1024 * 1024
 """Bytes of an answer: eight frames."""
@@ -83,6 +83,11 @@ class Client:
         head, gap, body = reply.partition(b"\r\n\r\n")
         if not gap or not head.startswith(b"HTTP/1.1 "):
             raise self._foreign()
+        status = head[9:12]
+        if status == b"413":
+            raise TooLarge("that is more than the service takes at once")
+        if status == b"403":
+            raise Forbidden("the service does not answer this user", hint="run the command as the user who runs it")
         try:
             answer = json.loads(body)
         except ValueError:

@@ -11,6 +11,6 @@ import click
 @click.option("--interface", "interfaces", metavar="IF", multiple=True, help="Only this one; patterns, several times.")
 def up(name: str | None, port: int | None, interfaces: tuple[str, ...]) -> int:
     """Run the service in the foreground until Ctrl-C."""
-    from agent import daemon
+    from agent.daemon import run
 
-    return daemon.run(name, port, list(interfaces) or None)
+    return run(name, port, list(interfaces) or None)

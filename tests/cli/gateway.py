@@ -1,0 +1,273 @@
+"""A gateway for the command line's tests: one device, one session, real frames over a real socket, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from agent.core import messages, wire
+from agent.core.messages import Attached, Page, Ready, Snapshot, Submitted
+from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
+from agent.core.transcript import (
+    Choice,
+    Event,
+    MessageComplete,
+    MessageDelta,
+    MessageStart,
+    Payload,
+    RequestClosed,
+    RequestOpen,
+    TurnComplete,
+    UserMessage,
+    compact,
+    make_event,
+)
+from agent.errors import AgentError, Forbidden, MethodNotFound, RequestNotFound, SessionNotFound
+
+NOW = 1_800_000_000.0
+OWN, DESK = DeviceId("abcdefghijklmnop"), DeviceId("qrstuvwxyz234567")
+HERE, THERE = SessionId("s3ssionaaaaaaaaa"), SessionId("s3sremotebbbbbbb")
+
+
+def device(which: DeviceId = OWN, name: str = "laptop", **more: Any) -> DeviceRow:
+    row = DeviceRow(
+        id=which, name=name, self=which == OWN, state="online", paired=True, addresses=("192.0.2.1", "fe80::1%eth0"),
+        port=4000, sessions=1, working=0, needs_input=0, source="mdns", version="0.1.0",
+        heard_at="2027-01-15T08:00:00Z",
+    )  # fmt: skip
+    return msgspec.structs.replace(row, **more)
+
+
+def session(which: SessionId = HERE, title: str = "Build", **more: Any) -> SessionRow:
+    local = which == HERE
+    row = SessionRow(
+        id=which, title=title, status=Status.IDLE,
+        device=DeviceRef(OWN, "laptop") if local else DeviceRef(DESK, "desk"),
+        local=local, attachable=True, backend="shell", model="", created_at="2027-01-15T07:00:00Z",
+        updated_at="2027-01-15T08:00:00Z",
+    )  # fmt: skip
+    return msgspec.structs.replace(row, **more)
+
+
+class FakeGateway:
+    """Answers as a gateway would. A prompt `echo X` replies X; `ask` opens a request; `wait` runs until interrupted."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.devices = [device()]
+        self.sessions = [session()]
+        self.paired: list[dict[str, Any]] = []
+        self.names = ["laptop"]  # told by gateway.ready, one a connection; the last one again and again
+        self.log: list[Event] = []
+        self.requests: dict[str, RequestOpen] = {}
+        self.calls: list[tuple[str, Any]] = []
+        self.refusals: dict[str, AgentError] = {}
+        self.news: list[messages.PairNews] = []
+        self.participants: tuple[Participant, ...] = ()
+        self._turns: dict[str, int] = {}
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._attached: set[web.WebSocketResponse] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._runner: web.AppRunner | None = None
+        self.start()
+
+    # --- for the tests -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._do(self._start())
+
+    def stop(self) -> None:
+        """As `kill -9` would: sockets drop, the log stays."""
+        self._do(self._stop())
+
+    def close(self) -> None:
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def emit(self, *payloads: Payload) -> None:
+        """More of the session's log; published to whoever is attached."""
+        self._do(self._emit(*payloads))
+
+    def tell(self, method: str, params: object) -> None:
+        self._do(self._tell(method, params))
+
+    def called(self, method: str) -> list[Any]:
+        return [params for name, params in self.calls if name == method]
+
+    @property
+    def viewers(self) -> int:
+        return len(self._attached)
+
+    # --- the service -------------------------------------------------------------------------------------------------
+
+    def _do(self, job: Any) -> None:
+        asyncio.run_coroutine_threadsafe(job, self._loop).result(10)
+
+    async def _start(self) -> None:
+        app = web.Application()
+        app.router.add_post("/v1/rpc", self._rpc)
+        app.router.add_get("/v1/ws", self._ws)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await web.UnixSite(self._runner, str(self.path)).start()
+
+    async def _stop(self) -> None:
+        for socket in list(self._sockets):
+            transport = socket._req.transport if socket._req else None
+            if transport is not None:
+                transport.abort()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._runner = None
+        self.path.unlink(missing_ok=True)
+
+    async def _tell(self, method: str, params: object) -> None:
+        for socket in list(self._sockets):
+            await socket.send_bytes(wire.msgpack.notification(method, params))
+
+    async def _emit(self, *payloads: Payload) -> None:
+        for payload in payloads:
+            event = make_event(len(self.log) + 1, payload, NOW)
+            self.log.append(event)
+            for socket in list(self._attached):
+                await socket.send_bytes(wire.msgpack.notification("event", _of(event)))
+
+    async def _rpc(self, request: web.Request) -> web.Response:
+        asked = wire.json.decode(await request.read())
+        return web.Response(body=await self._answer(wire.json, asked, None), content_type="application/json")
+
+    async def _ws(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(protocols=[wire.MSGPACK, wire.JSON], compress=False)
+        await socket.prepare(request)
+        name = self.names.pop(0) if len(self.names) > 1 else self.names[0]
+        await socket.send_bytes(wire.msgpack.notification("gateway.ready", Ready(device=OWN, name=name)))
+        self._sockets.add(socket)
+        try:
+            async for frame in socket:
+                if frame.type is not WSMsgType.BINARY:
+                    break
+                asked = wire.msgpack.decode(frame.data)
+                answer = await self._answer(wire.msgpack, asked, socket)
+                await socket.send_bytes(answer)
+                if asked.method == "session.attach":
+                    params = wire.typed(asked.params, messages.Attach)
+                    for event in self.log[params.after or 0 :] if params.after is not None else ():
+                        await socket.send_bytes(wire.msgpack.notification("event", _of(event)))
+                    self._attached.add(socket)
+                if asked.method == "device.pair":
+                    for news in self.news:
+                        await socket.send_bytes(wire.msgpack.notification("device.pairing", news))
+        finally:
+            self._sockets.discard(socket)
+            self._attached.discard(socket)
+        return socket
+
+    async def _answer(self, codec: wire.Codec, asked: wire.Envelope, socket: object) -> bytes:
+        assert isinstance(asked.method, str)
+        assert isinstance(asked.id, int | str)
+        try:
+            params = wire.typed(asked.params, messages.METHODS[asked.method])
+            self.calls.append((asked.method, params))
+            if asked.method in self.refusals:
+                raise self.refusals[asked.method]
+            if socket is None and asked.method in {"session.attach", "device.pair"}:
+                raise Forbidden
+            return codec.response(asked.id, await self._result(asked.method, params))
+        except AgentError as exc:
+            return codec.failure(asked.id, exc)
+
+    async def _result(self, method: str, params: Any) -> object:  # noqa: C901, PLR0911, PLR0912 - one case a method
+        selector = getattr(params, "session_id", HERE)
+        if selector not in {HERE, HERE[:4], "Build"} and method != "session.list":
+            raise SessionNotFound(f"no session {selector!r}")
+        match method:
+            case "peer.list" | "peer.watch":
+                return self.devices
+            case "session.list" | "session.watch":
+                return self.sessions
+            case "session.create":
+                return messages.Created(HERE)
+            case "session.attach":
+                resumed = params.after is not None and params.epoch in {"", "e1"}
+                shown = None if resumed else Snapshot(session=self.sessions[0], events=tuple(compact(self.log)))
+                return Attached(session_id=HERE, epoch="e1", seq=len(self.log), snapshot=shown, resumed=resumed,
+                                participants=self.participants, requests=tuple(self.requests.values()))  # fmt: skip
+            case "session.history":
+                found = self.log[params.after :][: params.limit]
+                more = params.after + len(found) < len(self.log)
+                return Page(epoch="e1", seq=len(self.log), events=tuple(found), more=more)
+            case "prompt.submit":
+                return await self._submit(params)
+            case "request.answer":
+                request = self.requests.pop(params.request_id, None)
+                if request is None:
+                    raise RequestNotFound
+                self._later(RequestClosed(turn=request.turn, request_id=request.request_id, status="answered",
+                                          answer="" if request.kind == "secret" else params.answer, by=_sender()),
+                            *_reply(request.turn, f"got {params.answer}\n"))  # fmt: skip
+                return messages.Answered(status="accepted", request_id=request.request_id)
+            case "session.interrupt":
+                self._later(TurnComplete(turn=max(self._turns.values(), default=1), status="interrupted"))
+            case "device.pair":
+                return messages.PairWindow(code="42-913-577", ttl=params.ttl, port=4321, addresses=("192.0.2.1",))
+            case "device.join":
+                return messages.PairedRow(
+                    id=DESK, name="desk", fingerprint="00", self=False, paired_at=None, seen_at=None
+                )
+            case "device.list":
+                return self.paired
+            case "session.close" | "session.rename" | "session.detach" | "device.unpair":
+                pass
+            case _:
+                raise MethodNotFound(method)
+        return messages.Nothing()
+
+    def _later(self, *payloads: Payload) -> None:
+        self._loop.call_later(0.01, lambda: self._loop.create_task(self._emit(*payloads)))
+
+    async def _submit(self, params: messages.Submit) -> Submitted:
+        if params.prompt_id in self._turns:
+            return Submitted(turn=self._turns[params.prompt_id], status="duplicate", session_id=HERE)
+        turn = self._turns[params.prompt_id] = len(self._turns) + 1
+        said = UserMessage(turn=turn, prompt_id=params.prompt_id, text=params.text, sender=_sender())
+        word, _, rest = params.text.partition(" ")
+        match word:
+            case "echo":
+                self._later(said, *_reply(turn, rest + "\n"))
+            case "fail":
+                self._later(said, *_reply(turn, "no\n", exit_status=3))
+            case "ask" | "secret" | "choose":
+                kind: Any = {"ask": "line", "secret": "secret", "choose": "choices"}[word]
+                choices = (Choice(id="y", name="Yes"), Choice(id="n", name="No")) if word == "choose" else ()
+                request = RequestOpen(turn=turn, request_id=f"r{turn}", kind=kind, prompt=rest, choices=choices)
+                self.requests[request.request_id] = request
+                self._later(said, request)
+            case _:
+                self._later(said, MessageStart(turn=turn), MessageDelta(turn=turn, text="waiting\n"))
+        return Submitted(turn=turn, status="started", session_id=HERE)
+
+
+def _sender() -> Sender:
+    return Sender(device=OWN, name="laptop")
+
+
+def _reply(turn: int, text: str, exit_status: int = 0) -> tuple[Payload, ...]:
+    deltas = [MessageDelta(turn=turn, text=text[i : i + 3]) for i in range(0, len(text), 3)]
+    return (
+        MessageStart(turn=turn), *deltas, MessageComplete(turn=turn, text=text, status="complete"),
+        TurnComplete(turn=turn, status="complete", exit_status=exit_status, cwd="/src"),
+    )  # fmt: skip
+
+
+def _of(event: Event) -> messages.EventOf:
+    return messages.EventOf(session_id=HERE, seq=event.seq, type=event.type, payload=event.payload, at=event.at)

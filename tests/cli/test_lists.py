@@ -1,0 +1,96 @@
+"""`agent peers`, `agent sessions`: what is printed, and what a script gets."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+from agent.core.records import Status
+from tests.cli.conftest import Agent
+from tests.cli.gateway import DESK, HERE, THERE, FakeGateway, device, session
+
+
+def test_peers_lists_this_device_first_and_marked(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.devices = [device(DESK, "desk", working=1, needs_input=1, sessions=3), device()]
+    ran = agent("peers")
+    head, own, desk = ran.out.splitlines()
+    assert head.split() == ["NAME", "STATE", "SESSIONS", "ADDRESS", "HEARD"]
+    assert own.startswith("laptop (this device)")
+    assert desk.split()[0] == "desk"
+    assert "3 (1 working, 1 needs input)" in desk
+    assert "192.0.2.1:4000,[fe80::1%eth0]:4000" in desk  # untruncated in a pipe
+    assert "2027-01-15T08:00:00Z" in desk
+    assert (ran.status, ran.err) == (0, "")
+
+
+def test_json_is_the_rows_as_they_came(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.devices = [device(), device(DESK, "desk\x1b[31m")]
+    assert json.loads(agent("peers", "--json").out) == json.loads(msgspec.json.encode(gateway.devices))
+    assert json.loads(agent("sessions", "--json").out) == json.loads(msgspec.json.encode(gateway.sessions))
+
+
+def test_an_empty_list_is_success_with_one_hint(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.sessions = []
+    ran = agent("sessions")
+    assert (ran.status, ran.out) == (0, "")
+    assert ran.err == "  hint: no sessions yet: start one with `agent new`\n"
+    assert agent("sessions", "--json").out == "[]\n"
+
+
+def test_an_unpaired_and_an_offline_device_are_told_in_words(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.devices = [
+        device(),
+        device(DESK, "", paired=False, state="offline", since="2027-01-15T08:00:00Z", reason="it said goodbye"),
+    ]
+    line = agent("peers").out.splitlines()[2]
+    assert line.startswith("192.0.2.1:4000 +1")  # R7
+    assert "offline since 2027-01-15T08:00:00Z (it said goodbye), not paired" in line
+
+
+def test_names_from_the_network_are_cleaned(gateway: FakeGateway, agent: Agent) -> None:  # T10
+    gateway.devices = [device(), device(DESK, "a\x1b]0;x\x07\u202eb\nc")]
+    gateway.sessions = [session(title="t\x1b[2J\r\u2066x")]
+    for command in ("peers", "sessions"):
+        out = agent(command).out
+        assert not set("\x1b\x07\r\u202e\u2066") & set(out)
+        assert len(out.splitlines()) == (3 if command == "peers" else 2)
+
+
+def test_remote_sessions_stand_under_their_heading_only_if_there_are_any(gateway: FakeGateway, agent: Agent) -> None:
+    assert "Live on other devices" not in agent("sessions").out  # R6
+    gateway.sessions = [session(THERE, "Deploy"), session(title="")]
+    lines = agent("sessions").out.splitlines()
+    assert "Untitled session" in lines[1]  # R7, local first
+    assert lines[2:4] == ["", "Live on other devices"]
+    assert "Deploy" in lines[4]
+    assert "desk" in lines[4]
+
+
+def test_a_stale_session_says_so_without_colour(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.sessions = [session(THERE, stale=True, status=Status.NEEDS_INPUT), session(THERE, attachable=False)]
+    out = agent("sessions").out
+    assert "needs input (stale)" in out
+    assert "idle (not paired)" in out
+
+
+def test_sessions_on_one_device(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.devices = [device(), device(DESK, "desk")]
+    gateway.sessions = [session(), session(THERE, "Deploy")]
+    assert [row["id"] for row in json.loads(agent("sessions", "--on", "DES", "--json").out)] == [THERE]
+    assert [row["id"] for row in json.loads(agent("sessions", "--on", "abcd-efgh", "--json").out)] == [HERE]
+    ran = agent("sessions", "--on", "nobody")
+    assert (ran.status, ran.err.splitlines()[0]) == (4, "agent: no device 'nobody'")
+    gateway.devices.append(device(THERE, "desk two"))  # type: ignore[arg-type]  # any id will do
+    ran = agent("sessions", "--on", "de")
+    assert ran.status == 4
+    assert "desk two" in ran.err
+
+
+def test_wait_returns_as_soon_as_another_device_is_listed(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.devices = [device(), device(DESK, "desk")]
+    assert len(agent("peers", "--wait", "30").out.splitlines()) == 3
+    gateway.devices = [device()]
+    ran = agent("peers", "--wait", "0.2")
+    assert (ran.status, len(ran.out.splitlines())) == (0, 2)
+    assert [name for name, _ in gateway.calls].count("peer.watch") == 1
