@@ -55,6 +55,10 @@ class WrongCode(PairingFailed):
     hint = "type the code as it is shown; `agent pair` gives a new one"
 
 
+class TurnedAway(PairingFailed):
+    """The other device refused, and does not say why."""
+
+
 class Bundle(Struct, frozen=True, kw_only=True):
     """What paired devices tell each other at once. Grows by fields with defaults; unknown ones are ignored."""
 

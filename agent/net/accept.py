@@ -40,6 +40,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     handshakes: int = 16  # at once
     first_byte: float = 2.0  # seconds
     handshake: float = 5.0  # seconds
+    goodbye: float = 2.0  # seconds that a closed connection waits for the other side's end of TLS
     connections: int = 16  # of one paired device
 
 
@@ -172,7 +173,11 @@ class AcceptLoop:
                 self._handshakes.enter(task, origin)
                 handed_over = True  # asyncio closes the socket from here on
                 await asyncio.get_running_loop().connect_accepted_socket(
-                    self._protocol, sock, ssl=self._context(), ssl_handshake_timeout=self._limits.handshake
+                    self._protocol,
+                    sock,
+                    ssl=self._context(),
+                    ssl_handshake_timeout=self._limits.handshake,
+                    ssl_shutdown_timeout=self._limits.goodbye,
                 )
         except OSError as exc:  # also TimeoutError, ssl.SSLError and a reset: a stranger's doing, so not worth a line
             _log.debug("connection refused", extra={"origin": origin, "reason": str(exc)})

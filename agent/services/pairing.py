@@ -1,0 +1,290 @@
+"""Letting a device in, joining one, and putting one out (T3, T4).
+
+A window shows one code and ends with the first success, the third wrong try, its time, or its owner. A try is counted
+when its first message arrives, before anything else is done with it. Nothing is trusted before a run has ended well,
+and a run that ends otherwise leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+
+from agent.core.identity import Identity, device_id
+from agent.core.messages import PairNews
+from agent.core.names import clean
+from agent.core.pairing import Bundle, Host, Joiner, Partner, TurnedAway, WrongCode
+from agent.core.pairing_code import Code, new_code, parse_code
+from agent.core.records import NAME_MAX, DeviceId, Endpoint, PairedDevice
+from agent.errors import AgentError, Ambiguous, BadParams, Busy, DeviceNotFound, NotRunning, PairingFailed
+from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow, TrustStore
+
+TRIES = 3
+FIND_SECONDS = 8.0
+"""Long enough for a window that opened a moment ago to be announced."""
+
+_log = logging.getLogger(__name__)
+
+
+class Window:
+    """A chance for one device to pair. `code` goes to the person and nowhere else."""
+
+    def __init__(self, code: Code, ttl: float, news: Callable[[PairNews], None]) -> None:
+        self.code, self.ttl = str(code), ttl  # ttl in seconds
+        self.slot, self.secret = code.slot, code.secret
+        self.tries_left = TRIES
+        self.turn = asyncio.Lock()  # one run at a time
+        self.listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.over = asyncio.Event()
+        self.outcome: PairNews | None = None
+        self.tell = news
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.listening.result()
+
+    def close(self) -> None:
+        """End it if nothing else has. Idempotent."""
+        self.end(PairNews(what="closed"))
+
+    def end(self, outcome: PairNews) -> None:
+        """The first outcome stands."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.over.set()
+
+
+class Pairing:
+    """The devices that this one trusts, and how that changes."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        trust: TrustStore,
+        discovery: Discovery,
+        transport: PairingTransport,
+        clock: Clock,
+        about: Callable[[], Bundle],
+        on_trust_changed: Callable[[], None],
+        entropy: Callable[[int], bytes] = os.urandom,
+        below: Callable[[int], int] = secrets.randbelow,
+    ) -> None:
+        """`about` is asked for what a new partner is told of this device; `on_trust_changed` follows each change."""
+        self._identity, self._trust, self._discovery = identity, trust, discovery
+        self._transport, self._clock, self._about = transport, clock, about
+        self._on_trust_changed, self._entropy, self._below = on_trust_changed, entropy, below
+        self._group: asyncio.TaskGroup | None = None
+        self._window: Window | None = None
+
+    async def run(self) -> None:
+        """Keep windows until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await asyncio.Event().wait()
+        finally:
+            self._group = None
+
+    def devices(self) -> list[PairedDevice]:
+        """The trusted ones, by id."""
+        return self._trust.devices()
+
+    def unpair(self, device: DeviceId) -> None:
+        """Trust a device no longer. Raises: DeviceNotFound, StateError."""
+        if all(known.id != device for known in self._trust.devices()):
+            raise DeviceNotFound(f"{device} is not paired with this device", hint="see `agent devices`")
+        self._trust.remove(device)
+        _log.info("device unpaired", extra={"device": device})
+        self._on_trust_changed()
+
+    async def open_window(self, ttl: float, news: Callable[[PairNews], None]) -> Window:
+        """Listen for one device for `ttl` seconds. Its last news comes when nothing listens any more.
+
+        Raises: Busy, if a window is open already; NotRunning; ConfigError, StateError, if it cannot listen.
+        """
+        if self._group is None:
+            raise NotRunning("the service is stopping")
+        if self._window is not None:
+            raise Busy("this device shows a pairing code already", hint="end the other `agent pair` first")
+        window = self._window = Window(new_code(self._below), ttl, news)
+        self._group.create_task(self._keep(window), name="pairing.window")
+        try:
+            await window.listening
+        except asyncio.CancelledError:
+            window.close()
+            raise
+        return window
+
+    async def join(self, code: str, address: str = "", name: str = "") -> PairedDevice:
+        """Pair with the device that shows `code`, at `address` (HOST:PORT) if given; `name` picks one of several.
+
+        Exactly one window is tried. Raises: PairingFailed, Ambiguous, BadParams, PeerUnreachable, StateError.
+        """
+        wanted = parse_code(code)
+        if address:
+            endpoints: tuple[Endpoint, ...] = (_parse_address(address),)
+        else:
+            endpoints = (await self._find(wanted.slot, name)).endpoints
+        async with self._transport.connect(endpoints) as exchange:
+            partner = await self._join(exchange, wanted.secret)
+            return self._remember(partner, exchange.host)
+
+    async def _join(self, exchange: PairingExchange, secret: str) -> Partner:
+        joiner = Joiner(self._identity, secret, exchange.certificate, self._about(), self._entropy)
+        await exchange.send(joiner.hello())
+        proof = joiner.prove(await exchange.receive())
+        await exchange.send(proof)
+        try:
+            grant = await exchange.receive()
+        except TurnedAway:
+            raise WrongCode("the other device does not take this code") from None
+        await exchange.send(joiner.thank(grant))
+        await exchange.accepted()
+        assert joiner.partner is not None
+        return joiner.partner
+
+    async def _find(self, slot: str, name: str) -> PairingWindow:
+        windows = await self._discovery.find_windows(slot, FIND_SECONDS)
+        if name:
+            windows = [window for window in windows if window.name.casefold() == name.casefold()]
+        if not windows:
+            raise PairingFailed(
+                f"no device on this network shows a code that begins with {slot}",
+                hint="`agent pair` must still be open there, on the same network; "
+                "without multicast: `agent join CODE --address HOST:PORT`",
+            )
+        if len(windows) > 1:
+            names = ", ".join(sorted(window.name for window in windows))
+            raise Ambiguous(
+                f"several devices show a code that begins with {slot}: {names}",
+                hint="name one with `--device`, or give its address with `--address`",
+            )
+        return windows[0]
+
+    async def _keep(self, window: Window) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                jobs = [
+                    group.create_task(self._serve(window), name="pairing.serve"),
+                    group.create_task(self._announce(window), name="pairing.announce"),
+                    group.create_task(self._expire(window), name="pairing.expire"),
+                ]
+                await window.over.wait()
+                for job in jobs:
+                    job.cancel()
+        finally:
+            window.close()
+            if not window.listening.done():
+                window.listening.set_exception(NotRunning("the service is stopping"))
+            try:
+                await self._withdraw()
+            finally:
+                self._window = None
+                assert window.outcome is not None
+                window.tell(window.outcome)
+
+    async def _serve(self, window: Window) -> None:
+        def opened(port: int) -> None:
+            if not window.listening.done():
+                window.listening.set_result(port)
+
+        async def answer(exchange: PairingExchange) -> None:
+            await self._answer(window, exchange)
+
+        try:
+            await self._transport.serve(opened, answer)
+        except AgentError as exc:
+            if not window.listening.done():
+                window.listening.set_exception(exc)
+            window.close()
+
+    async def _announce(self, window: Window) -> None:
+        try:
+            port = await asyncio.shield(window.listening)
+            await self._discovery.open_window(window.slot, self._about().name, port)
+        except (AgentError, OSError) as exc:  # still to be reached by `--address`
+            _log.warning("the pairing window is not announced", extra={"reason": str(exc)})
+
+    async def _withdraw(self) -> None:
+        try:
+            await self._discovery.close_window()
+        except (AgentError, OSError) as exc:
+            _log.warning("the pairing window is not withdrawn", extra={"reason": str(exc)})
+
+    async def _expire(self, window: Window) -> None:
+        await self._clock.sleep(window.ttl)
+        window.end(PairNews(what="expired"))
+
+    async def _answer(self, window: Window, exchange: PairingExchange) -> None:
+        try:
+            hello = await exchange.receive()
+        except PairingFailed:
+            return  # nothing was asked, so nothing was tried
+        async with window.turn:
+            if window.outcome is not None:
+                await exchange.end(accepted=False)
+                return
+            window.tries_left -= 1  # first: whoever breaks off has used a guess too
+            try:
+                device = await self._host(window, exchange, hello)
+            except AgentError as exc:
+                _log.warning("pairing failed", extra={"host": exchange.host, "reason": str(exc)})
+                wrong = isinstance(exc, WrongCode)
+                window.tell(PairNews(what="wrong-code" if wrong else "failed", tries_left=window.tries_left))
+                await exchange.end(accepted=False)
+                if window.tries_left <= 0:
+                    window.end(PairNews(what="exhausted"))
+                return
+            window.end(PairNews(what="paired", device=device.id, name=device.name))
+            await exchange.end(accepted=True)
+
+    async def _host(self, window: Window, exchange: PairingExchange, hello: bytes) -> PairedDevice:
+        host = Host(self._identity, window.secret, self._about(), self._entropy)
+        await exchange.send(host.reply(hello))
+        await exchange.send(host.grant(await exchange.receive()))
+        host.finish(await exchange.receive())
+        if window.outcome is not None:
+            raise PairingFailed("the window was closed meanwhile")
+        assert host.partner is not None
+        return self._remember(host.partner, exchange.host)
+
+    def _remember(self, partner: Partner, heard_from: str) -> PairedDevice:
+        bundle = partner.bundle
+        hosts = dict.fromkeys((heard_from, *filter(_dialable, bundle.hosts)))
+        device = PairedDevice(
+            id=device_id(partner.certificate),
+            name=clean(bundle.name, NAME_MAX),
+            certificate=partner.certificate,
+            paired_at=self._clock.time(),
+            endpoints=tuple(Endpoint(host, bundle.port) for host in hosts if host),
+        )
+        self._trust.put(device)
+        _log.info("device paired", extra={"device": device.id})
+        self._on_trust_changed()
+        return device
+
+
+def _dialable(host: str) -> bool:
+    """Whether an address that a partner names means anything here: a zone, or loopback, is its own affair."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return not (address.is_link_local or address.is_loopback or address.is_multicast or address.is_unspecified)
+
+
+def _parse_address(text: str) -> Endpoint:
+    host, _, port = text.strip().rpartition(":")
+    with suppress(ValueError):
+        if host and port.isascii() and 0 < int(port) < 65536:
+            return Endpoint(host.removeprefix("[").removesuffix("]"), int(port))
+    raise BadParams(
+        f"{clean(text, 80)!r} is not HOST:PORT", hint="`agent pair` shows its address, like 192.168.1.7:41234"
+    )
