@@ -51,8 +51,11 @@ class Decode(Protocol):
 class Network(Protocol):
     """What the table needs of the network."""
 
-    def look_up(self, name: str) -> Resolved | None:
-        """What is known of an instance now; None if a part is missing."""
+    def cached(self, name: str) -> Resolved | None:
+        """What is known of an instance; None if a part is missing. Of several values that which was new last."""
+
+    def addresses(self, server: str) -> tuple[str, ...]:
+        """The known addresses of a host."""
 
     async def ask(self, name: str) -> None:
         """Ask the network for the missing parts, for a few seconds at most."""
@@ -62,13 +65,25 @@ class Network(Protocol):
 
 
 class _Instance:
-    __slots__ = ("admitted", "asking", "device", "heard_at", "looked_at", "name", "record", "server", "text", "told_at")
+    __slots__ = (
+        "admitted",
+        "asking",
+        "device",
+        "heard_at",
+        "is_news",
+        "looked_at",
+        "name",
+        "record",
+        "service",
+        "text",
+        "told_at",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.admitted = self.asking = False
-        self.text: bytes | None = None
-        self.server = ""
+        self.admitted = self.asking = self.is_news = False
+        self.text: bytes | None = None  # heard last
+        self.service: tuple[str, int] | None = None  # server and port heard last
         self.record: PresenceRecord | None = None
         self.device: DeviceId | None = None
         self.heard_at = 0.0
@@ -110,8 +125,11 @@ class Instances:
     def __len__(self) -> int:
         return len(self._known)
 
-    def heard(self, name: str, text: bytes | None = None) -> None:
-        """A record of that instance arrived; `text` if it was the TXT record. Told by the next `flush`."""
+    def heard(self, name: str, *, text: bytes | None = None, service: tuple[str, int] | None = None) -> None:
+        """A record of that instance arrived: TXT rdata, server and port of an SRV record, or else a pointer to it.
+
+        Told by the next `flush`.
+        """
         key = name.lower()
         now = self._clock.monotonic()
         instance = self._known.get(key)
@@ -119,14 +137,17 @@ class Instances:
             if len(self._known) >= MAX_INSTANCES and not self._evict(now):
                 return
             instance = self._known[key] = _Instance(name)
-        instance.heard_at = now
+        instance.heard_at, instance.is_news = now, True
         if text is not None:
             instance.text = text
+        if service is not None:
+            instance.service = service
         self._touched[key] = None
 
     def moved(self, server: str) -> None:
         """An address of that host came or went."""
-        self._touched.update((key, None) for key, instance in self._known.items() if instance.server == server)
+        owners = (key for key, known in self._known.items() if known.service and known.service[0] == server)
+        self._touched.update(dict.fromkeys(owners))
 
     def gone(self, name: str) -> None:
         """The instance was withdrawn."""
@@ -150,7 +171,7 @@ class Instances:
             self._consider(key)
 
     def refresh(self) -> None:
-        """Look at every instance again: other addresses may be reachable now."""
+        """Look at every instance again: other addresses may be reachable now. Only what differs is told."""
         self._later.update(dict.fromkeys(self._known))
         self._wake.set()
 
@@ -168,7 +189,7 @@ class Instances:
                     del self._unresolved[key]
                     if key in self._known:
                         self._resolving += 1
-                        group.create_task(self._resolve(key), name="discovery.resolve")
+                        group.create_task(self._resolve(key, self._known[key].name), name="discovery.resolve")
                 if self._later:
                     await self._clock.sleep(COALESCE)
                     self._wake.set()
@@ -183,41 +204,48 @@ class Instances:
             self._wake.set()
             return
         instance.admitted, instance.looked_at = True, now
-        found = self._network.look_up(instance.name)
-        if found is not None:
-            self._report(instance, found, now)
-        elif not instance.asking:
+        if not self._report(instance, now) and not instance.asking:
             instance.asking = True
             self._unresolved[key] = None
             self._wake.set()
 
-    def _report(self, instance: _Instance, found: Resolved, now: float) -> None:
-        instance.server = found.server
-        text = found.text if instance.text is None else instance.text
+    def _report(self, instance: _Instance, now: float) -> bool:
+        """Tell what is known of the instance, if it is news. False if it is not complete."""
+        found = self._complete(instance)
+        if found is None:
+            return False
         hosts = self._network.reachable(found.addresses)
-        record = self._decode(split_text(text), port=found.port, hosts=hosts) if hosts and found.port else None
+        record = self._decode(split_text(found.text), port=found.port, hosts=hosts) if hosts and found.port else None
+        is_news, instance.is_news = instance.is_news, False
         if record is None:
-            return
+            return True
         if record.device == self._own:
             self.echoed()
-            return
-        if record == instance.record and now - instance.told_at < REPEAT:
-            return
-        instance.record, instance.device, instance.told_at = record, record.device, now
-        self._tell(Heard(record))
+        elif record != instance.record or (is_news and now - instance.told_at >= REPEAT):
+            instance.record, instance.device, instance.told_at = record, record.device, now
+            self._tell(Heard(record))
+        return True
 
-    async def _resolve(self, key: str) -> None:
+    def _complete(self, instance: _Instance) -> Resolved | None:
+        text, service = instance.text, instance.service
+        if text is None or service is None:
+            cached = self._network.cached(instance.name)
+            if cached is None:
+                return None
+            text = cached.text if text is None else text
+            service = instance.service = service or (cached.server, cached.port)
+        addresses = self._network.addresses(service[0])
+        return Resolved(text=text, server=service[0], port=service[1], addresses=addresses) if addresses else None
+
+    async def _resolve(self, key: str, name: str) -> None:
         try:
-            await self._network.ask(self._known[key].name)
+            await self._network.ask(name)
         finally:
             self._resolving -= 1
         instance = self._known.get(key)
         if instance is not None:
             instance.asking = False
-            found = self._network.look_up(instance.name)
-            if found is not None:
-                self._report(instance, found, self._clock.monotonic())
-            elif instance.record is None:
+            if not self._report(instance, self._clock.monotonic()) and instance.record is None:
                 del self._known[key]  # heard again, it starts anew
         self._wake.set()
 

@@ -96,7 +96,7 @@ class Host:
 
     def set_ipv4(self, address: str | None, interface: str = "eth0") -> None:
         """Replace the IPv4 address, as a new lease does; None leaves none."""
-        self.ip(f"-4 addr flush dev {interface}")
+        _command("ip", "-n", self.namespace, "-4", "addr", "flush", "dev", interface)
         if address:
             self.ip(f"addr add {address}/24 brd + dev {interface}")
         if interface == "eth0":

@@ -217,6 +217,7 @@ class MdnsDiscovery:
             except OSError as exc:
                 log.debug("cannot follow the interfaces: %s", exc)
             if moved:
+                self._problems.over()  # a socket that still fails will say so
                 log.info("interfaces: %s", ", ".join(self.interfaces()) or "none")
                 table.refresh()
                 self.announce_again()

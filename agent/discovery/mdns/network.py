@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from zeroconf import (  # type: ignore[attr-defined]  # the records are public, but its `__all__` forgets them
+from zeroconf import (  # type: ignore[attr-defined]  # public, but its `__all__` forgets the records and the resolver
+    AddressResolver,
     DNSAddress,
     DNSPointer,
     DNSQuestionType,
@@ -39,13 +40,21 @@ class Lookup:
     def __init__(self, zeroconf: Zeroconf, service: str, interfaces: Callable[[], Sequence[Interface]]) -> None:
         self._zeroconf, self._service, self._interfaces = zeroconf, service, interfaces
 
-    def look_up(self, name: str) -> Resolved | None:
+    def cached(self, name: str) -> Resolved | None:
         """What is known of an instance; None if a part is missing or the name cannot be one."""
         info = self._info(name)
         if info is None or not info.load_from_cache(self._zeroconf):
             return None
         addresses = tuple(info.parsed_scoped_addresses())
         return Resolved(text=info.text, server=info.server_key or "", port=info.port or 0, addresses=addresses)
+
+    def addresses(self, server: str) -> tuple[str, ...]:
+        """The known addresses of a host, IPv6 ones with the index of the interface they came by as zone."""
+        try:
+            host = AddressResolver(server)
+        except Error:  # no name in .local
+            return ()
+        return tuple(host.parsed_scoped_addresses()) if host.load_from_cache(self._zeroconf) else ()
 
     async def ask(self, name: str) -> None:
         """Ask for the missing parts, for 3 s at most."""
@@ -108,10 +117,13 @@ class Ear(RecordUpdateListener):
             if update.old is None or expired:
                 self._table.moved(record.key)
         elif isinstance(record, (DNSText, DNSService)) and not expired and _is_instance(record.key):
-            if not self._own.is_own(record.name):
-                self._table.heard(record.name, record.text if isinstance(record, DNSText) else None)
-            elif not self._own.is_ours(record):
-                self._table.echoed()
+            if self._own.is_own(record.name):
+                if not self._own.is_ours(record):
+                    self._table.echoed()
+            elif isinstance(record, DNSText):
+                self._table.heard(record.name, text=record.text)
+            else:
+                self._table.heard(record.name, service=(record.server_key, record.port))
 
     def _pointed(self, name: str, expired: bool) -> None:
         if self._own.is_own(name):

@@ -85,9 +85,9 @@ class Windows:
     async def _look_at(self, lookup: Lookup, name: str) -> PairingWindow | None:
         if name.lower() == self._own_key:
             return None
-        if (resolved := lookup.look_up(name)) is None:
+        if (resolved := lookup.cached(name)) is None:
             await lookup.ask(name)
-            resolved = lookup.look_up(name)
+            resolved = lookup.cached(name)
         return window_of(resolved, lookup.reachable(resolved.addresses)) if resolved else None
 
 
