@@ -19,13 +19,14 @@ class ShellBackend:
 
     name: ClassVar[str] = "shell"
     description: ClassVar[str] = "commands in a bash that stays"
+    takes_command: ClassVar[bool] = False
 
     def missing(self) -> str:
         """What must be installed first, as a sentence; empty if nothing."""
         return "" if find_bash() else "bash is not installed"
 
     async def start(self, start: Start, emit: Emit) -> Backend:
-        """Start bash. `start.command` is not run: the service sends it as the first prompt.
+        """Start bash, which reads ~/.bashrc.
 
         A restored session whose directory is gone starts in the user's home and says so. A ~/.bashrc that never gives
         the prompt back (it runs another shell, or waits for input) is left out. Raises: BackendFailed.

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,9 +33,17 @@ def linux_process(pid: int) -> Process | None:
     return None if state in "ZX" else Process(pid, int(group), int(session))
 
 
+def forked(pid: int, shell: int) -> bool:
+    """Whether a process still is a copy of the shell: a subshell, or a program before its exec. Linux only."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() == Path(f"/proc/{shell}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 async def members(session: int) -> list[int]:
     """Process ids of a session: jobs in groups of their own too."""
-    if sys.platform == "linux":
+    if os.uname().sysname == "Linux":
         rows = (linux_process(int(name)) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - names only
         return [row.pid for row in rows if row is not None and row.session == session]
     listing = await asyncio.create_subprocess_exec(

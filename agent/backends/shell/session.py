@@ -9,45 +9,23 @@ import os
 import secrets
 import signal
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from agent.backends.shell.background import Background
 from agent.backends.shell.feeder import Feeder
 from agent.backends.shell.launch import Running
 from agent.backends.shell.processes import end_session
 from agent.backends.shell.reports import Ended, Ready, Report, ReportReader, Started
+from agent.backends.shell.turn import LOOK_MAX, QUIET, Turn, typed
 from agent.backends.shell.waiting import awaited
 from agent.core.transcript import Answer, RequestKind
-from agent.errors import BackendFailed, BadParams, TooLarge
+from agent.errors import BackendFailed
 from agent.ports import Asked, BackendEvent, Described, Emit, Exited, Finished, Said, Withdrew
 
 CHUNK = 16_384
 """Bytes read, and so characters emitted, at a time."""
-BACKGROUND_MAX = 65_536
-"""Characters kept of what jobs print between two turns: the newest."""
 DRAIN_MAX = 1_048_576
 """Bytes still read when a command is over: all of its own output, without waiting for jobs that print for ever."""
-QUIET = 0.1
-"""Seconds without output before anybody looks whether the program waits for input."""
-LOOK_MAX = 0.5
-"""Seconds between two such looks at most."""
-LINE_MAX = 4000
-"""Bytes in a line that a terminal hands to a program (4,095 on Linux, less elsewhere)."""
-
-_ESCALATION = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-
-
-@dataclass(slots=True)
-class _Turn:
-    number: int
-    frame: bytes
-    started: bool = False
-    interrupts: int = 0
-    signalled: int = 0  # process group that has heard the last interrupt
-    asked: Asked | None = None
-    said_at: float = 0.0  # loop time of the last output, or of an answer
-    look_after: float = QUIET
-    line: str = ""  # output since the last line feed, its end
 
 
 class _Closed(Exception):
@@ -69,12 +47,11 @@ class ShellSession:
         self._commands, self._keyboard = Feeder(running.commands), Feeder(running.terminal.master)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._reader, self._reports = ReportReader(), deque[Report]()
-        self._turn: _Turn | None = None
+        self._turn: Turn | None = None
         self._refused = ""  # why the turn was not begun at all
         self._count = 0
         self._asked_count, self._prefix = 0, secrets.token_hex(4)
-        self._background = ""
-        self._dropped = 0  # characters of it
+        self._background = Background()
         self._directory = ""
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._closed = self._released = False
@@ -94,7 +71,8 @@ class ShellSession:
 
     def note(self, text: str) -> None:
         """Say this at the start of the first turn; what start-up files printed is dropped."""
-        self._background, self._dropped = text, 0
+        self._background.take()
+        self._background.add(text)
 
     async def prompt(self, text: str) -> None:
         """Run a command. Raises: BackendFailed, if the shell has ended."""
@@ -102,8 +80,8 @@ class ShellSession:
             raise BackendFailed("the shell has ended", hint="start another session: `agent new`")
         assert self._turn is None, "one turn at a time"
         self._count += 1
-        frame = f"{self._shell.token} {self._count} {text}".encode(errors="replace")
-        self._turn = _Turn(self._count, frame + b"\0", said_at=self._loop.time())
+        frame = f"{self._shell.token} {self._count} {text}\0".encode(errors="replace")
+        self._turn = Turn(self._count, frame, self._loop.time())
         if "\0" in text:
             self._refused = "a command cannot hold NUL characters"
             self._wake.set()
@@ -113,26 +91,17 @@ class ShellSession:
         self._wake.set()
 
     async def answer(self, request_id: str, answer: Answer) -> None:
-        r"""Type an answer: a line with its end, keys as they are ("\n" is Enter).
+        """Type an answer (`turn.typed`). A secret is typed only while the terminal does not show it.
 
-        An answer that ends in Ctrl-D (U+0004) ends the input instead of the line. A secret is typed only while the
-        terminal does not show it. Raises: BadParams, TooLarge.
+        Raises: BadParams, TooLarge.
         """
         turn = self._turn
         if turn is None or turn.asked is None or turn.asked.request_id != request_id:
             return
-        if not isinstance(answer, str):
-            raise BadParams("a shell takes text as an answer")
         kind = turn.asked.kind
-        if kind == "keys":
-            typed = answer.replace("\n", "\r")
-        else:
-            typed = answer if answer.endswith(("\n", "\x04")) else answer + "\n"
-        data = typed.encode(errors="replace")
-        if kind != "keys" and max(map(len, data.split(b"\n"))) > LINE_MAX:
-            raise TooLarge(f"a terminal takes lines of up to {LINE_MAX:,} bytes")
+        data = typed(kind, answer)
         turn.asked = None
-        turn.said_at, turn.look_after = self._loop.time(), QUIET
+        turn.stirred(self._loop.time())
         if kind != "secret" or self._terminal.mode() == "no-echo":
             self._keyboard.feed(data)
         self._wake.set()
@@ -194,8 +163,7 @@ class ShellSession:
     async def _take_output(self, size: int) -> None:
         """Read and pass on what is there, up to `size` bytes."""
         if self._turn is not None and self._background:
-            kept, dropped, self._background, self._dropped = self._background, self._dropped, "", 0
-            await self._say((f"[{dropped:,} characters left out]\n" if dropped else "") + kept)
+            await self._say(self._background.take())
         while size > 0:
             data, drained = self._terminal.read(min(size, CHUNK))
             size -= len(data)
@@ -211,14 +179,11 @@ class ShellSession:
     async def _say(self, text: str) -> None:
         turn = self._turn
         if turn is None:
-            everything = self._background + text
-            self._background = everything[-BACKGROUND_MAX:]
-            self._dropped += len(everything) - len(self._background)
+            self._background.add(text)
             return
-        turn.line = (turn.line + text).rpartition("\n")[2][-512:]
         for start in range(0, len(text), CHUNK):
             await self._tell(Said(text[start : start + CHUNK]))
-        turn.said_at, turn.look_after = self._loop.time(), QUIET
+        turn.said(text, self._loop.time())
 
     async def _take_reports(self) -> None:
         if self._refused:
@@ -239,7 +204,7 @@ class ShellSession:
                 else:
                     await self._finish(turn, report)
 
-    async def _finish(self, turn: _Turn, report: Ended) -> None:
+    async def _finish(self, turn: Turn, report: Ended) -> None:
         await self._take_output(DRAIN_MAX)
         rest = self._decoder.decode(b"", final=True)
         if rest:
@@ -261,7 +226,7 @@ class ShellSession:
             return
         if turn.interrupts:
             self._press()
-            turn.look_after = QUIET / 2
+            turn.look_after = QUIET / 10
             return
         quiet = self._loop.time() - turn.said_at
         if turn.asked is None and quiet < turn.look_after:
@@ -273,7 +238,7 @@ class ShellSession:
         if kind is not None and turn.asked is None:
             await self._ask(turn, kind)
 
-    async def _ask(self, turn: _Turn, kind: RequestKind) -> None:
+    async def _ask(self, turn: Turn, kind: RequestKind) -> None:
         self._asked_count += 1
         asked = Asked(request_id=f"{self._prefix}-{self._asked_count}", kind=kind, prompt=turn.line)
         turn.asked = asked
@@ -288,19 +253,8 @@ class ShellSession:
     # --- beside it ---------------------------------------------------------------------------------------------------
 
     def _press(self) -> None:
-        """Signal the foreground group if it has not heard the interrupt: also each one that comes after it."""
-        turn, group = self._turn, self._terminal.foreground()
-        if turn is None or not turn.started or not turn.interrupts or group in {0, turn.signalled}:
-            return
-        turn.signalled = group
-        shell = group == self._process.pid
-        number = signal.SIGINT if shell else _ESCALATION[min(turn.interrupts, len(_ESCALATION)) - 1]
-        try:
-            os.killpg(group, number)
-        except ProcessLookupError:
-            turn.signalled = 0
-        except PermissionError:  # another user's program (sudo): the terminal itself may interrupt it
-            self._keyboard.feed(b"\x03")
+        if self._turn is not None:
+            self._turn.press(self._terminal, self._keyboard, self._process.pid)
 
     def _await_output(self) -> None:
         if not self._released:

@@ -1,0 +1,205 @@
+"""What every backend promises (`ports.Backend`, `ports.BackendType`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from agent.backends.shell import ShellBackend
+from agent.core.records import SessionId
+from agent.errors import BackendFailed
+from agent.ports import Asked, Backend, BackendEvent, BackendType, Exited, Finished, Said, Start, Withdrew
+from tests.fakes.clock import settle
+from tests.fakes.echo import EchoBackend
+from tests.fakes.listener import Listener, finished, run, said
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A backend under test, and how it is told to do what the contract is about."""
+
+    make: Callable[[], BackendType]
+    say: str  # then the text
+    hold: str
+    ask: str
+    leave: str
+    many: str  # at least 200 pieces or 1 MB
+
+
+KINDS = {
+    "echo": Kind(EchoBackend, "", "@hold", "@ask line Name: ", "@exit", "@slow 200"),
+    "shell": Kind(
+        ShellBackend, "echo ", "sleep 600", 'read -p "Name: " n; echo got $n', "exit", "yes abc | head -c 1000000"
+    ),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+async def backend(kind: Kind, listener: Listener) -> AsyncIterator[Backend]:
+    started = await kind.make().start(Start(session=SessionId("one")), listener.emit)
+    yield started
+    await started.close()
+
+
+def test_it_says_what_it_is(kind: Kind) -> None:
+    made = kind.make()
+    assert made.name
+    assert made.description
+    assert made.missing() == ""
+
+
+async def test_a_prompt_is_answered_and_the_turn_ends(kind: Kind, backend: Backend, listener: Listener) -> None:
+    events = await run(backend, listener, f"{kind.say}hello there")
+    assert said(events).strip() == "hello there"
+    assert finished(events).status == "complete"
+
+
+async def test_two_turns_follow_each_other(kind: Kind, backend: Backend, listener: Listener) -> None:
+    for word in ("one", "two"):
+        assert said(await run(backend, listener, f"{kind.say}{word}")).strip() == word
+
+
+async def test_the_next_prompt_may_come_while_the_end_of_the_last_is_told(kind: Kind) -> None:
+    listener = Listener()
+    started: list[Backend] = []
+
+    async def emit(event: BackendEvent) -> None:
+        if isinstance(event, Finished) and listener.taken < 50:
+            await started[0].prompt(f"{kind.say}next")
+            listener.taken += 50
+        await listener.emit(event)
+
+    started.append(await kind.make().start(Start(session=SessionId("one")), emit))
+    assert said(await run(started[0], listener, f"{kind.say}first")).strip() == "first"
+    assert said(await listener.turn()).strip() == "next"
+    await started[0].close()
+
+
+async def test_any_text_comes_back_whole(kind: Kind, backend: Backend, listener: Listener) -> None:
+    text = "žluťoučký kůň 漢字 🐎"
+    assert said(await run(backend, listener, f"{kind.say}{text}")).strip() == text
+
+
+async def test_an_interrupt_without_a_turn_does_nothing(kind: Kind, backend: Backend, listener: Listener) -> None:
+    await backend.interrupt()
+    await settle()
+    assert listener.silent()
+    assert finished(await run(backend, listener, f"{kind.say}x")).status == "complete"
+    await backend.interrupt()
+    assert finished(await run(backend, listener, f"{kind.say}x")).status == "complete"
+
+
+async def test_an_interrupt_ends_the_turn(kind: Kind, backend: Backend, listener: Listener) -> None:
+    await backend.prompt(kind.hold)
+    await settle()
+    await backend.interrupt()
+    assert finished(await listener.turn()).status == "interrupted"
+    assert said(await run(backend, listener, f"{kind.say}again")).strip() == "again"
+
+
+async def test_what_a_person_answers_reaches_the_program(kind: Kind, backend: Backend, listener: Listener) -> None:
+    await backend.prompt(kind.ask)
+    asked = await listener.until_asked()
+    assert (asked.kind, asked.prompt) == ("line", "Name: ")
+    await backend.answer("no-such-request", "wrong")
+    await backend.answer(asked.request_id, "Ada")
+    events = await listener.turn()
+    assert said(events).strip().endswith("got Ada")
+    assert finished(events).status == "complete"
+    await backend.answer(asked.request_id, "too late")  # no error
+
+
+async def test_a_question_that_is_no_longer_asked_is_withdrawn(
+    kind: Kind, backend: Backend, listener: Listener
+) -> None:
+    await backend.prompt(kind.ask)
+    asked = await listener.until_asked()
+    await backend.interrupt()
+    events = await listener.turn()
+    assert Withdrew(asked.request_id) in events
+    assert finished(events).status == "interrupted"
+
+
+async def test_every_question_has_its_own_id(kind: Kind, backend: Backend, listener: Listener) -> None:
+    ids = set()
+    for _ in range(3):
+        await backend.prompt(kind.ask)
+        asked = await listener.until_asked()
+        ids.add(asked.request_id)
+        await backend.answer(asked.request_id, "x")
+        await listener.turn()
+    assert len(ids) == 3
+
+
+async def test_it_waits_for_who_listens(kind: Kind) -> None:
+    listener = Listener(room=1)
+    backend = await kind.make().start(Start(session=SessionId("one")), listener.emit)
+    await backend.prompt(kind.many)
+    first = await listener.next()
+    assert isinstance(first, Said)
+    for _ in range(10):
+        await settle()
+    assert listener.taken <= 3  # one in hand, one waiting, one in `emit`
+    await listener.turn()
+    await backend.close()
+
+
+async def test_the_end_of_the_program_is_told_and_it_takes_no_more(
+    kind: Kind, backend: Backend, listener: Listener
+) -> None:
+    end = (await run(backend, listener, kind.leave))[-1]
+    assert isinstance(end, Exited)
+    assert end.status == "ended"
+    with pytest.raises(BackendFailed):
+        await backend.prompt(f"{kind.say}x")
+    await backend.interrupt()
+
+
+async def test_nothing_is_told_after_close_and_closing_twice_is_once(
+    kind: Kind, backend: Backend, listener: Listener
+) -> None:
+    await backend.prompt(kind.hold)
+    await settle()
+    await asyncio.gather(backend.close(), backend.close())
+    await backend.close()
+    await backend.interrupt()
+    await settle()
+    assert listener.silent()
+    with pytest.raises(BackendFailed):
+        await backend.prompt(f"{kind.say}x")
+
+
+async def test_closing_from_within_emit_is_no_deadlock(kind: Kind) -> None:
+    started: list[Backend] = []
+    told: asyncio.Queue[object] = asyncio.Queue()
+
+    async def emit(event: object) -> None:
+        if isinstance(event, Asked):
+            await started[0].close()
+        await told.put(event)
+
+    started.append(await kind.make().start(Start(session=SessionId("one")), emit))
+    await started[0].prompt(kind.ask)
+    async with asyncio.timeout(20):
+        while not isinstance(await told.get(), Asked):
+            pass
+    await started[0].close()
+    assert told.empty()
+
+
+async def test_a_directory_that_is_not_there_is_named(kind: Kind, listener: Listener) -> None:
+    with pytest.raises(BackendFailed, match="no such directory: /no/such/directory"):
+        await kind.make().start(Start(session=SessionId("one"), cwd="/no/such/directory"), listener.emit)
