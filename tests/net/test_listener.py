@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -339,6 +340,24 @@ async def test_the_loop_survives_a_client_that_leaves_early(tmp_path: Path) -> N
             sock = await raw(server.endpoints[0])
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset instead of a goodbye
             sock.close()
+        assert await attach(server, lab, den) == b"PING"
+
+
+async def test_the_loop_survives_a_process_without_free_descriptors(tmp_path: Path) -> None:
+    den, lab = device(tmp_path, 1), device(tmp_path, 2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with listening(den) as server:
+        server.trust([lab.certificate])
+        endpoint = server.endpoints[0]
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # those open stay, no other can be opened
+            try:
+                await asyncio.get_running_loop().sock_connect(sock, (endpoint.host, endpoint.port))
+                await asyncio.sleep(0.02)
+                assert not server._loop._waiting._held
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert await attach(server, lab, den) == b"PING"
 
 
