@@ -6,11 +6,11 @@ here and nothing else: one hop, no loops (L7).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from agent.core.messages import (
     LOCAL_ONLY,
@@ -21,24 +21,21 @@ from agent.core.messages import (
     CreateSession,
     Detach,
     History,
-    Join,
     ListSessions,
     Nothing,
     OnSession,
-    Pair,
     PeersChanged,
     Rename,
     SessionsChanged,
     StatusReport,
     Submit,
-    Unpair,
 )
 from agent.core.records import DeviceId, Sender, SessionId, SessionRow
 from agent.core.registry import Registry, Where
 from agent.core.wire import typed
-from agent.errors import Forbidden, MethodNotFound, NotPaired, SessionNotFound
+from agent.errors import Forbidden, MethodNotFound, SessionNotFound
+from agent.gateway.trust import TrustMethods
 from agent.ports import Channel, Followed
-from agent.services.pairing import Pairing
 from agent.services.peers import Peers
 from agent.services.presence import Presence
 from agent.services.proxy import Proxy
@@ -57,16 +54,18 @@ class Methods:
         self,
         *,
         own: DeviceId,
+        name_of: Callable[[DeviceId], str],
         registry: Registry,
         presence: Presence,
         sessions: Sessions,
         peers: Peers,
         proxy: Proxy,
-        pairing: Pairing,
+        trust: TrustMethods,
         status: Callable[[], StatusReport],
     ) -> None:
+        self._name_of = name_of
         self._own, self._registry, self._presence, self._sessions = own, registry, presence, sessions
-        self._peers, self._proxy, self._pairing, self._status = peers, proxy, pairing, status
+        self._peers, self._proxy, self._status = peers, proxy, status
         self._table: dict[str, Handler] = {
             "peer.list": self._peer_list,
             "peer.watch": self._peer_watch,
@@ -82,10 +81,10 @@ class Methods:
             "session.participants": self._participants,
             "prompt.submit": self._submit,
             "request.answer": self._answer,
-            "device.pair": self._pair,
-            "device.join": self._join,
-            "device.unpair": self._unpair,
-            "device.list": self._devices,
+            "device.pair": trust.pair,
+            "device.join": trust.join,
+            "device.unpair": trust.unpair,
+            "device.list": trust.devices,
             "gateway.status": self._gateway_status,
         }
 
@@ -223,38 +222,7 @@ class Methods:
         asked = msgspec.structs.replace(asked, session_id=self._here(channel, asked.session_id))
         return await self._sessions.answer(asked, self._sender(channel, asked.client))
 
-    # --- trust and this device ---------------------------------------------------------------------------------------
-
-    async def _pair(self, channel: Channel, asked: Pair) -> object:
-        window = await self._pairing.open_window(asked.ttl, lambda news: channel.notify("device.pairing", news))
-
-        async def follow() -> None:
-            # The window closes with the connection that opened it.
-            try:
-                await window.closed()
-            finally:
-                await window.close()
-
-        return Followed(window.told(), follow)
-
-    async def _join(self, channel: Channel, asked: Join) -> object:
-        device = await self._pairing.join(asked.code, address=asked.address, name=asked.name)
-        return self._paired_row(device.id)
-
-    async def _unpair(self, channel: Channel, asked: Unpair) -> object:
-        device = self._registry.find_device(asked.device)
-        row = self._paired_row(device)
-        await self._pairing.unpair(device)
-        return row
-
-    async def _devices(self, channel: Channel, asked: Nothing) -> object:
-        return self._pairing.rows(self._registry.device)
-
-    def _paired_row(self, device: DeviceId) -> Struct:
-        for row in self._pairing.rows(self._registry.device):
-            if row.id == device and not row.self:
-                return row
-        raise NotPaired(hint="`agent devices` lists the paired ones")
+    # --- this device -------------------------------------------------------------------------------------------------
 
     async def _gateway_status(self, channel: Channel, asked: Nothing) -> object:
         return self._status()
@@ -264,7 +232,7 @@ class Methods:
     def _sender(self, channel: Channel, client: str = "") -> Sender:
         # S7: the device whose key authenticated the connection, whatever the message claims.
         device = channel.device or self._own
-        return Sender(device=device, name=self._registry.name_of(device), client=client)
+        return Sender(device=device, name=self._name_of(device), client=client)
 
     def _here(self, channel: Channel, selector: str) -> str:
         # A client's selector is resolved among all sessions, a gateway's among those of this device.
@@ -288,7 +256,7 @@ class Methods:
         if where.session is None:
             where = await self._looked_up(where, selector)
         if where.session is None:
-            raise SessionNotFound(f"no session {selector!r} on {self._registry.name_of(where.device)}")
+            raise SessionNotFound(f"no session {selector!r} on {self._name_of(where.device)}")
         return where.device, where.session
 
     async def _looked_up(self, where: Where, selector: str) -> Where:
@@ -307,8 +275,3 @@ class Methods:
 
 def _in_scope(row: SessionRow, scope: str) -> bool:
     return scope == "all" or row.local is (scope == "local")
-
-
-def methods() -> Iterable[str]:
-    """Names of all methods, for the reference."""
-    return METHODS

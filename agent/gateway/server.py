@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -29,8 +30,9 @@ class ChannelMaker(Protocol):
     """Wraps an accepted WebSocket into a channel (`net.link`, chosen by the daemon)."""
 
     def __call__(
-        self, ws: web.WebSocketResponse, codec: Codec, *, device: DeviceId | None, transport: object
-    ) -> Channel: ...
+        self, ws: web.WebSocketResponse, codec: Codec, *, device: DeviceId | None, transport: asyncio.Transport | None
+    ) -> Channel:
+        """`device`: whose key authenticated it, None for a client of this device."""
 
 
 class Gateway:
@@ -75,9 +77,9 @@ class Gateway:
     async def _answer(self, method: object, params: object, request_id: int | str | None) -> bytes:
         if not isinstance(method, str) or request_id is None:
             return json.failure(request_id, BadRequest("one request with an id is answered here"))
+        if method in STREAMING:
+            return json.failure(request_id, Forbidden(f"{method} needs a WebSocket", hint="connect to /v1/ws"))
         try:
-            if method in STREAMING:
-                raise Forbidden(f"{method} needs a WebSocket", hint="connect to /v1/ws")
             raw = Raw(b"\x80") if params is UNSET or not isinstance(params, Raw) else params
             result = await self._methods.on_request(_Once(), method, raw)
         except AgentError as exc:
@@ -107,7 +109,7 @@ class Gateway:
         await ws.prepare(request)
         channel = self._make_channel(ws, CODECS[MSGPACK], device=device, transport=request.transport)
         try:
-            await self._peers.accept(channel)
+            await self._peers.accept(channel, request.remote or "")
         except NotPaired:
             channel.abort()
         finally:
@@ -126,7 +128,7 @@ class _Once:
     def notify(self, method: str, params: object) -> None:
         pass
 
-    async def request(self, method: str, params: object, *, seconds: float) -> Raw:
+    async def request(self, method: str, params: object, *, seconds: float) -> Raw:  # noqa: ARG002 - the port's
         raise Forbidden
 
     async def run(self, handler: object) -> None:
@@ -170,8 +172,8 @@ def peer_uid(request: web.Request) -> int | None:
     with suppress(OSError):
         if sys.platform == "linux":
             _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            return int(uid)
-        # macOS: LOCAL_PEERCRED (1) at level 0 gives struct xucred: version, uid, group count, groups.
-        _, uid = struct.unpack("2I", sock.getsockopt(0, 1, 8))
+        else:
+            # macOS: LOCAL_PEERCRED (1) at level 0 gives struct xucred: version, uid, group count, groups.
+            _, uid = struct.unpack("2I", sock.getsockopt(0, 1, 8))
         return int(uid)
     return None

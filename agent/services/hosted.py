@@ -40,6 +40,7 @@ class Hosted:
         self._filled, self._drained = asyncio.Event(), asyncio.Event()
         self._effects: asyncio.Queue[Effect] = asyncio.Queue()  # bounded by what a session accepts: its prompt queue
         self._restored = False
+        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the program of a new session. Raises: BackendFailed, StoreFull."""
@@ -58,6 +59,7 @@ class Hosted:
 
     async def run(self) -> None:
         """Store and publish what the program says and carry out effects, until cancelled; then end the program."""
+        self._task = asyncio.current_task()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(), name=f"sessions.pump-{self._session.id}")
@@ -65,6 +67,11 @@ class Hosted:
         finally:
             if self._backend is not None:
                 await self._backend.close()
+
+    def end(self) -> None:
+        """Let `run` return; after `close`."""
+        if self._task is not None:
+            self._task.cancel()
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
@@ -164,7 +171,7 @@ class Hosted:
                 await self._do(effect)
             except AgentError as exc:
                 await self._failed(str(exc))
-            except Exception as exc:  # noqa: BLE001 - a backend of another package may raise anything
+            except Exception as exc:
                 log.exception("a backend raised", extra={"session": self._session.id})
                 await self._failed(f"the backend {self.journal.meta.backend!r} raised {type(exc).__name__}: {exc}")
 

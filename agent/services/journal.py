@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from agent.core.messages import Attached, Page, Snapshot
 from agent.core.records import DeviceId, DeviceRef, ParticipantRef, SessionRow
 from agent.core.session import Session
@@ -167,6 +169,10 @@ class Journal:
             events = compact(events)
         shown = tuple(event for event in events if event.seq <= self._published)
         return Page(epoch=self.meta.epoch, seq=self._published, events=shown, more=more)
+
+    def closed_meta(self) -> SessionMeta:
+        """The session's row for the store, once it is closed."""
+        return msgspec.structs.replace(self.meta, closed=True, title=self.session.title, cwd=self.session.cwd)
 
     def notice(self) -> None:
         """Tell the change of the row, if it has changed."""

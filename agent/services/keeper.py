@@ -58,15 +58,27 @@ class Link:
     """One connection to a paired device."""
 
     def __init__(
-        self, channel: Channel, group: asyncio.TaskGroup, *, ours: bool, endpoint: Endpoint | None, opened: float
+        self, channel: Channel, group: asyncio.TaskGroup, *, dialled: Endpoint | None, host: str, opened: float
     ) -> None:
-        self.channel, self.ours, self.endpoint = channel, ours, endpoint
+        self.channel, self.dialled, self._host = channel, dialled, host
         self.opened = self.used = opened  # monotonic seconds
         self.ready: Ready | None = None
         self.listed = asyncio.Event()  # whether the other side's sessions are known
         self.early: list[SessionsChanged] | None = []  # changes that came before the list; None once it is there
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def ours(self) -> bool:
+        """Whether this device dialled it."""
+        return self.dialled is not None
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where the device can be dialled, as far as this link tells."""
+        if self.dialled is not None or self.ready is None or not self.ready.port or not self._host:
+            return self.dialled
+        return Endpoint(self._host, self.ready.port)
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run something that ends with the connection."""
@@ -167,10 +179,13 @@ class Keeper:
             if self.link is not None:
                 self.link.channel.close("the service stops")
 
-    async def serve(self, channel: Channel, *, ours: bool, endpoint: Endpoint | None = None) -> None:
-        """Run one connection to its end, as the device's link if it is the one that stays."""
+    async def serve(self, channel: Channel, host: str, dialled: Endpoint | None = None) -> None:
+        """Run one connection to its end, as the device's link if it is the one that stays.
+
+        `host`: IP address of the other side; `dialled`: where we dialled it, None if it dialled us.
+        """
         async with asyncio.TaskGroup() as group:
-            link = Link(channel, group, ours=ours, endpoint=endpoint, opened=self._clock.monotonic())
+            link = Link(channel, group, dialled=dialled, host=host, opened=self._clock.monotonic())
             link.spawn(self._expect_ready(link), "peers.expect-ready")
             channel.notify("gateway.ready", self._own)
             try:
@@ -252,7 +267,7 @@ class Keeper:
             self._failed(str(exc))
             await self._sleep(reconnect_delay(self._attempts, self._jitter()))
         else:
-            await self.serve(channel, ours=True, endpoint=endpoint)
+            await self.serve(channel, endpoint.host, endpoint)
             if self._clock.monotonic() - began >= SHORT:
                 self._attempts = 0
             elif self.link is None:

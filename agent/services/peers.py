@@ -94,12 +94,12 @@ class Peers:
         if keeper is not None and keeper.link is None and keeper.wanted:
             keeper.wake()
 
-    async def accept(self, channel: Channel) -> None:
-        """Serve a connection that a paired device opened, to its end. Raises: NotPaired."""
+    async def accept(self, channel: Channel, host: str) -> None:
+        """Serve a connection that a paired device opened from `host`, to its end. Raises: NotPaired."""
         keeper = self._keepers.get(channel.device) if channel.device else None
         if keeper is None:
             raise NotPaired
-        await keeper.serve(channel, ours=False)
+        await keeper.serve(channel, host)
 
     def linked(self) -> list[DeviceId]:
         """Devices with a link."""

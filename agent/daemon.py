@@ -1,0 +1,323 @@
+"""The service: puts the parts together, runs them, ends them in order. The only module that names adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import signal
+import socket
+import ssl
+import sys
+from base64 import b32encode
+from collections.abc import Coroutine
+from contextlib import suppress
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from msgspec import structs
+
+from agent import __version__, log
+from agent.clock import SystemClock
+from agent.core import names
+from agent.core.messages import Ready
+from agent.core.pairing import Bundle
+from agent.core.records import NAME_MAX, DeviceId, DeviceRef
+from agent.core.registry import Registry
+from agent.core.wire import PROTOCOL, Codec
+from agent.discovery import static
+from agent.discovery.mdns import MdnsDiscovery
+from agent.errors import AgentError, ConfigError, StateError
+from agent.gateway.methods import Methods
+from agent.gateway.server import Gateway
+from agent.gateway.trust import TrustMethods
+from agent.net.accept import ANY_ADDRESS, bind
+from agent.net.dial import TlsDialer
+from agent.net.link import WebSocketChannel
+from agent.net.listener import Listener
+from agent.net.pairing import TlsPairing
+from agent.net.tls import client_context, pairing_client_context
+from agent.ports import BackendType, Channel
+from agent.services.health import Health
+from agent.services.pairing import Pairing
+from agent.services.peers import Peers
+from agent.services.presence import Presence
+from agent.services.probe import Prober
+from agent.services.proxy import Proxy
+from agent.services.sessions import Sessions
+from agent.settings import Home, Settings, default_name, home, load
+from agent.storage.lock import free_socket_path, only_one
+from agent.storage.sqlite import SqliteTranscripts
+from agent.storage.state import StateFile, TrustFile, load_or_create_identity
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_PORT = 7471
+"""Tried first, so that addresses in settings need no port; any free one if it is taken."""
+LOOPBACK = ("127.0.0.1", "::1")
+
+
+def run(name: str | None, port: int | None, interfaces: list[str] | None) -> int:
+    """Run the service until SIGTERM, SIGINT or SIGHUP; the exit status. Talks to stderr."""
+    log.set_up(logging.DEBUG if os.environ.get("LAN_AGENT_DEBUG") else logging.WARNING)
+    try:
+        where = home(os.environ)
+        settings = load(where.config_file, os.environ, {"name": name, "port": port, "interfaces": interfaces})
+        with only_one(where.runtime):
+            asyncio.run(Service(where, settings).run())
+    except AgentError as exc:
+        say(f"agent: {exc}" + (f"\n  hint: {exc.hint}" if exc.hint else ""))
+        return 78 if isinstance(exc, ConfigError | StateError) else 1
+    return 0
+
+
+def say(line: str) -> None:
+    """Talk to whoever started the service."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+class Service:
+    """All parts of one device."""
+
+    def __init__(self, where: Home, settings: Settings) -> None:
+        """Open what is needed. Raises: ConfigError, StateError."""
+        self._home, self._settings, self._clock = where, settings, SystemClock()
+        self._identity = load_or_create_identity(where.state)
+        self._trust, self._state = TrustFile(where.state), StateFile(where.state)
+        self._own = self._identity.id
+        self._name = names.clean(settings.name or default_name(), NAME_MAX) or names.short_id(self._own)
+        loopback = settings.interfaces == ("lo",)
+        hosts = LOOPBACK if loopback else ANY_ADDRESS
+        sockets = self._bind(hosts)
+        self._port = int(sockets[0].getsockname()[1])
+        self._static = [static.parse(text, DEFAULT_PORT) for text in settings.peers.static]
+
+        self._discovery = MdnsDiscovery(
+            device=self._own,
+            instance=names.instance_name(self._name, self._own),
+            port=self._port,
+            clock=self._clock,
+            interfaces=settings.interfaces,
+            problem=lambda text: self._health.problem("network", text),
+        )
+        self._registry = Registry(self._own, name=self._name, version=__version__)
+        self._presence = Presence(
+            self._registry,
+            self._discovery,
+            clock=self._clock,
+            name=self._name,
+            port=self._port,
+            previous_revision=self._state.get("revision"),
+            save_revision=lambda revision: self._state.put("revision", revision),
+            mode=settings.presence.mode,
+            jitter=random.random,
+        )
+        self._store = SqliteTranscripts(where.state / "transcripts.db")
+        self._dialer = TlsDialer(context_for=self._pinned, probe_context=pairing_client_context, clock=self._clock)
+        ready = Ready(device=self._own, name=self._name, version=__version__, protocol=PROTOCOL, port=self._port)
+        self._peers = Peers(
+            own=ready,
+            paired=self._trust.devices,
+            dialer=self._dialer,
+            news=self._presence,
+            clock=self._clock,
+            jitter=lambda: random.uniform(0.5, 1.0),  # noqa: S311 - spreads load, guards nothing
+            limit=settings.links.max,
+            on_demand=settings.links.mode == "on-demand",
+        )
+        self._proxy = Proxy(self._peers, clock=self._clock, name_of=self._name_of, row_of=self._registry.session)
+        self._sessions = Sessions(
+            own=DeviceRef(self._own, self._name),
+            store=self._store,
+            clock=self._clock,
+            backends=find_backends(),
+            default_backend=settings.sessions.backend,
+            name_of=self._name_of,
+            changed=self._presence.local_sessions,
+            new_id=lambda: b32encode(secrets.token_bytes(10)).decode().lower(),
+        )
+        self._pairing = Pairing(
+            identity=self._identity,
+            trust=self._trust,
+            discovery=self._discovery,
+            transport=TlsPairing(self._identity, self._clock, hosts),
+            clock=self._clock,
+            about=lambda: Bundle(name=self._name, port=self._port, hosts=self._discovery.hosts()),
+            on_trust_changed=self._trust_changed,
+        )
+        self._health = Health(
+            own=ready,
+            clock=self._clock,
+            mode=settings.presence.mode,
+            home=str(where.state),
+            registry=self._registry,
+            discovery=self._discovery,
+            trust=self._trust,
+            peers=self._peers,
+            sessions=self._sessions,
+            say=say,
+        )
+        trust = TrustMethods(
+            own=self._identity,
+            registry=self._registry,
+            pairing=self._pairing,
+            name_of=self._name_of,
+            hosts=self._discovery.hosts,
+        )
+        methods = Methods(
+            own=self._own,
+            name_of=self._name_of,
+            registry=self._registry,
+            presence=self._presence,
+            sessions=self._sessions,
+            peers=self._peers,
+            proxy=self._proxy,
+            trust=trust,
+            status=self._health.status,
+        )
+        self._peers.handler = methods
+        self._peers.link_changed = self._link_changed
+        self._peers.protected = self._proxy.protected
+        self._presence.on_heard = self._peers.heard
+        self._gateway = Gateway(
+            own=ready,
+            methods=methods,
+            peers=self._peers,
+            make_channel=self._channel,
+            device_of=lambda request: self._listener.device_of(request.transport),
+        )
+        self._lan = web.AppRunner(self._gateway.lan_app(), access_log=None, shutdown_timeout=0.5)
+        self._control = web.AppRunner(
+            self._gateway.control_app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
+        )
+        self._listener = Listener(self._identity, sockets, self._lan_protocol, self._clock)
+        self._prober = Prober(
+            own=self._own,
+            static=self._static,
+            resolve=static.resolve,
+            delay=static.resolve_delay,
+            dialer=self._dialer,
+            heard=self._presence,
+            linked=lambda device: device in self._peers.linked(),
+            clock=self._clock,
+        )
+
+    async def run(self) -> None:
+        """Serve until a signal says otherwise. Raises: StateError, if the control socket's place is taken."""
+        stop, restored = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            async with asyncio.TaskGroup() as group:
+                # The network first: while our name is being probed the rest starts.
+                parts = [_start(group, self._presence.run(), "daemon.presence")]
+                await self._lan.setup()
+                parts.append(_start(group, self._sessions.run(restored.set), "daemon.sessions"))
+                await restored.wait()
+                self._trust_changed()
+                parts += (
+                    _start(group, self._proxy.run(), "daemon.proxy"),
+                    _start(group, self._peers.run(), "daemon.peers"),
+                    _start(group, self._listener.run(), "daemon.listener"),
+                    _start(group, self._pairing.run(), "daemon.pairing"),
+                    _start(group, self._prober.run(), "daemon.prober"),
+                    _start(group, self._health.tell(self._presence.subscribe()), "daemon.tell"),
+                )
+                await self._open_control_socket()
+                await stop.wait()
+                say("stopping")
+                for part in parts:
+                    part.cancel()
+        finally:
+            await self._control.cleanup()
+            await self._lan.cleanup()
+            await self._store.close()
+            control_socket(self._home).unlink(missing_ok=True)
+
+    # --- doors -------------------------------------------------------------------------------------------------------
+
+    def _bind(self, hosts: tuple[str, ...]) -> list[socket.socket]:
+        if self._settings.port:
+            return bind(self._settings.port, hosts)
+        for port in (self._state.get("port"), DEFAULT_PORT):
+            if port:
+                with suppress(ConfigError):
+                    return bind(port, hosts)
+        sockets = bind(0, hosts)
+        self._state.put("port", int(sockets[0].getsockname()[1]))
+        return sockets
+
+    async def _open_control_socket(self) -> None:
+        path = control_socket(self._home)
+        free_socket_path(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(str(path))
+        path.chmod(0o600)
+        await self._control.setup()
+        await web.SockSite(self._control, sock).start()
+
+    def _lan_protocol(self) -> asyncio.Protocol:
+        server = self._lan.server
+        assert server is not None, "the listener runs after setup"
+        return server()
+
+    def _channel(
+        self, ws: web.WebSocketResponse, codec: Codec, *, device: DeviceId | None, transport: asyncio.Transport | None
+    ) -> Channel:
+        cut = transport.abort if transport is not None else None
+        return WebSocketChannel(ws, codec, clock=self._clock, device=device, pings=device is not None, cut=cut)
+
+    # --- trust -------------------------------------------------------------------------------------------------------
+
+    def _trust_changed(self) -> None:
+        devices = self._trust.devices()
+        self._listener.trust(device.certificate for device in devices)
+        self._presence.paired(devices)
+        self._peers.trust_changed()
+
+    def _pinned(self, device: DeviceId) -> ssl.SSLContext | None:
+        for known in self._trust.devices():
+            if known.id == device:
+                return client_context(self._identity, known.certificate)
+        return None
+
+    def _link_changed(self, device: DeviceId, up: bool) -> None:
+        self._proxy.link_changed(device, up)
+        row = self._registry.device(device)
+        for known in self._trust.devices() if up and row else ():
+            if known.id == device and row:
+                # Where it was reached, for a start without multicast (L3); its name as it told it over the link (T5).
+                reached = tuple(self._registry.endpoints(device)[:4])
+                self._trust.put(structs.replace(known, name=row.name, endpoints=reached, seen_at=self._clock.time()))
+
+    # --- telling -----------------------------------------------------------------------------------------------------
+
+    def _name_of(self, device: DeviceId) -> str:
+        row = self._registry.device(device)
+        return row.name if row else names.short_id(device)
+
+
+def find_backends() -> dict[str, BackendType]:
+    """Every backend that is installed, by name. One that cannot be loaded is left out, and the log says why."""
+    found: dict[str, BackendType] = {}
+    for entry in entry_points(group="lan_agent.backends"):
+        try:
+            found[entry.name] = entry.load()()
+        except Exception:  # noqa: BLE001 - another package's code may raise anything
+            _log.exception("a backend cannot be loaded", extra={"backend": entry.name})
+    return found
+
+
+def control_socket(where: Home) -> Path:
+    """Where clients of this user connect."""
+    return where.runtime / "control.sock"
+
+
+def _start(group: asyncio.TaskGroup, part: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    return group.create_task(part, name=name)

@@ -1,0 +1,82 @@
+"""The `device.*` methods: who is in, letting in, putting out. Control socket only (DESIGN §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.core.identity import Identity, fingerprint
+from agent.core.messages import Join, Nothing, Pair, PairedRow, PairWindow, Unpair
+from agent.core.records import DeviceId, PairedDevice
+from agent.core.registry import Registry
+from agent.core.transcript import rfc3339
+from agent.errors import NotPaired
+from agent.ports import Channel, Followed
+from agent.services.pairing import Pairing
+
+
+class TrustMethods:
+    """Answers `device.pair`, `device.join`, `device.unpair` and `device.list`. `hosts` are this device's addresses."""
+
+    def __init__(
+        self,
+        *,
+        own: Identity,
+        registry: Registry,
+        pairing: Pairing,
+        name_of: Callable[[DeviceId], str],
+        hosts: Callable[[], tuple[str, ...]],
+    ) -> None:
+        self._own, self._registry, self._pairing = own, registry, pairing
+        self._name_of, self._hosts = name_of, hosts
+
+    async def pair(self, channel: Channel, asked: Pair) -> object:
+        """Open the pairing window. Raises: Busy, ConfigError."""
+        window = await self._pairing.open_window(asked.ttl, lambda news: channel.notify("device.pairing", news))
+
+        async def follow() -> None:
+            # The window closes with the connection that opened it.
+            try:
+                await window.over.wait()
+            finally:
+                window.close()
+
+        told = PairWindow(code=window.code, ttl=window.ttl, port=window.port, addresses=self._hosts())
+        return Followed(told, follow)
+
+    async def join(self, channel: Channel, asked: Join) -> object:
+        """Pair with the device that shows the code. Raises: PairingFailed, Ambiguous, PeerUnreachable."""
+        return self._row(await self._pairing.join(asked.code, address=asked.address, name=asked.name))
+
+    async def unpair(self, channel: Channel, asked: Unpair) -> object:
+        """Put a device out; its connections end. Raises: NotPaired, DeviceNotFound."""
+        wanted = self._registry.find_device(asked.device)
+        for device in self._pairing.devices():
+            if device.id == wanted:
+                self._pairing.unpair(wanted)
+                return self._row(device)
+        raise NotPaired(f"{self._name_of(wanted)} is not paired with this device", hint="see `agent devices`")
+
+    async def devices(self, channel: Channel, asked: Nothing) -> object:
+        """Everyone who is in, this device first."""
+        own = PairedRow(
+            id=self._own.id,
+            name=self._name_of(self._own.id),
+            fingerprint=fingerprint(self._own.certificate).hex(),
+            self=True,
+            paired_at=None,
+            seen_at=None,
+            state="online",
+        )
+        return [own, *(self._row(device) for device in self._pairing.devices())]
+
+    def _row(self, device: PairedDevice) -> PairedRow:
+        row = self._registry.device(device.id)
+        return PairedRow(
+            id=device.id,
+            name=row.name if row else device.name,
+            fingerprint=fingerprint(device.certificate).hex(),
+            self=False,
+            paired_at=rfc3339(device.paired_at),
+            seen_at=(row.heard_at if row else None) or (rfc3339(device.seen_at) if device.seen_at else None),
+            state=row.state if row else "offline",
+        )

@@ -1,0 +1,93 @@
+"""How this device is doing: what `agent status` shows, and what the service says where it was started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from agent.core.messages import Ready, StatusReport
+from agent.core.names import short_id
+from agent.core.records import DeviceId, DeviceRow
+from agent.core.registry import Registry
+from agent.core.transcript import rfc3339
+from agent.ports import Clock, Discovery, TrustStore
+from agent.services.peers import Peers
+from agent.services.sessions import Sessions
+from agent.services.subscribe import Subscription
+
+
+class Health:
+    """Gathers the state of the parts; lasting trouble is a condition here, not a log line."""
+
+    def __init__(
+        self,
+        *,
+        own: Ready,
+        clock: Clock,
+        mode: str,
+        home: str,
+        registry: Registry,
+        discovery: Discovery,
+        trust: TrustStore,
+        peers: Peers,
+        sessions: Sessions,
+        say: Callable[[str], None],
+    ) -> None:
+        """`mode` is the setting presence.mode, `home` the state folder; `say` talks to whoever started the service."""
+        self._own, self._clock, self._mode, self._home = own, clock, mode, home
+        self._registry, self._discovery, self._trust = registry, discovery, trust
+        self._peers, self._sessions, self._say = peers, sessions, say
+        self._started = clock.time()
+        self._problems: dict[str, str] = {}
+        self._told: dict[DeviceId, str] = {}
+
+    def problem(self, about: str, text: str) -> None:
+        """Something does not work, and why; empty when it works again. Said once, shown while it lasts."""
+        if text and self._problems.get(about) != text:
+            self._say(f"agent: {text}")
+        self._problems[about] = text
+
+    def status(self) -> StatusReport:
+        """This device at this moment."""
+        now = self._clock.time()
+        return StatusReport(
+            id=self._own.device,
+            name=self._own.name,
+            version=self._own.version,
+            pid=os.getpid(),
+            port=self._own.port,
+            addresses=self._discovery.hosts(),
+            interfaces=self._discovery.interfaces(),
+            started_at=rfc3339(self._started),
+            uptime=round(now - self._started, 3),
+            paired=len(self._trust.devices()),
+            online=sum(row.paired and row.state == "online" for row in self._registry.devices()[1:]),
+            links=len(self._peers.linked()),
+            sessions=len(self._sessions.rows()),
+            presence=self._mode,
+            home=self._home,
+            problems=tuple(text for text in self._problems.values() if text),
+        )
+
+    async def tell(self, changes: Subscription) -> None:
+        """Say who we are, then which devices come and go, until cancelled."""
+        self._say(f"{self._own.name} ({short_id(self._own.device)}) listens on port {self._own.port}; Ctrl-C stops it")
+        if not self._trust.devices():
+            self._say("no paired device yet: `agent pair` here, then `agent join` on the other device")
+        with changes:
+            for row in self._registry.devices()[1:]:
+                self._tell_device(row)
+            async for change in changes:
+                for row in change.devices:
+                    if not row.self:
+                        self._tell_device(row)
+
+    def _tell_device(self, row: DeviceRow) -> None:
+        state = row.state if row.paired else f"{row.state}, not paired"
+        before = self._told.get(row.id)
+        self._told[row.id] = state
+        if state == before or (before is None and row.state == "offline"):
+            return
+        where = f" at {row.addresses[0]}" if row.addresses and row.state == "online" else ""
+        why = f": {row.reason}" if row.reason else ""
+        self._say(f"{row.name} ({short_id(row.id)}) is {state}{where}{why}")
