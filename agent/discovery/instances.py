@@ -1,8 +1,8 @@
 """What was heard of each announced instance: when it is told, how often, and how much of it at most.
 
-Everything that arrives is hostile (FACTS-MDNS §8): one host can announce thousands of instances, or change one
-thousands of times a second. The table never asks a cache what a TXT record says: the text that was *heard* last
-counts, not the one that was stored last (§3).
+Everything that arrives is hostile: one host can announce thousands of instances, or change one thousands of times a
+second. The table never asks a cache for a part that it has heard: the record that was *heard* last counts, not the
+one that was new last. Source: docs/design/discovery.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Following interfaces: zeroconf does not do it by itself (FACTS-MDNS §5)."""
+"""Following interfaces: zeroconf does not do it by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of announced instances, when, and how much at most (DESIGN §8, FACTS-MDNS §8)."""
+"""What is told of announced instances, when, and how much at most (docs/design/discovery.md)."""
 
 from __future__ import annotations
 

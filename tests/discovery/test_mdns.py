@@ -10,9 +10,7 @@ from tests.fakes.clock import FakeClock
 
 
 def discovery() -> MdnsDiscovery:
-    return MdnsDiscovery(
-        device=DeviceId("a" * 16), instance="Desk aaaa", port=4000, clock=FakeClock(), decode=lambda *_, **__: None
-    )
+    return MdnsDiscovery(device=DeviceId("a" * 16), instance="Desk aaaa", port=4000, clock=FakeClock())
 
 
 def test_a_record_that_would_not_fit_one_packet_is_refused() -> None:

@@ -11,25 +11,14 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
 
 from agent.clock import SystemClock
-from agent.core.records import DeviceId, PresenceRecord
+from agent.core.records import DeviceId
 from agent.discovery.mdns import MdnsDiscovery
 from agent.ports import Echoed, Goodbye, Heard, Sighting
-
-
-def decode(strings: Sequence[bytes], *, port: int, hosts: tuple[str, ...]) -> PresenceRecord | None:
-    """The keys that these tests need."""
-    fields = dict(string.decode(errors="replace").partition("=")[::2] for string in strings)
-    if "id" not in fields or not fields.get("r", "").isalnum():
-        return None
-    revision = int(fields["r"], 36)
-    device, name = DeviceId(fields["id"]), fields.get("n", "")
-    return PresenceRecord(device=device, revision=revision, name=name, port=port, hosts=hosts)
 
 
 def say(event: str, **fields: object) -> None:
@@ -75,7 +64,6 @@ async def main(device: str, instance: str, port: str, *interfaces: str) -> None:
         instance=instance,
         port=int(port),
         clock=SystemClock(),
-        decode=decode,
         interfaces=interfaces,
         problem=lambda sentence: say("problem", sentence=sentence),
     )

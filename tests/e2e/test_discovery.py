@@ -1,4 +1,4 @@
-"""Discovery between hosts, over real multicast (DESIGN §8; FACTS-MDNS §12 has the traps)."""
+"""Discovery between hosts, over real multicast (docs/design/discovery.md has the traps)."""
 
 from __future__ import annotations
 
@@ -396,9 +396,9 @@ DBUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuratio
 class Avahi:
     """avahi with a bus of its own on a host: in a private mount namespace whose /run is empty."""
 
-    def __init__(self, host: Host, folder: Path) -> None:
+    def __init__(self, host: Host, folder: Path, setting: str = "") -> None:
         (folder / "dbus.conf").write_text(DBUS)
-        (folder / "avahi.conf").write_text("[server]\nuse-ipv6=yes\n[wide-area]\nenable-wide-area=no\n")
+        (folder / "avahi.conf").write_text(f"[server]\nuse-ipv6=yes\n{setting}\n[wide-area]\nenable-wide-area=no\n")
         script = (
             "mount -t tmpfs none /run && mkdir -p /run/dbus /run/avahi-daemon && chmod 777 /run/avahi-daemon && "
             f"dbus-daemon --config-file={folder}/dbus.conf --fork && "
@@ -411,6 +411,13 @@ class Avahi:
 
     def command(self, *words: str) -> list[str]:
         return ["nsenter", f"--target={self.daemon.pid}", "--mount", "--net", *words]
+
+    def wait_until_up(self) -> None:
+        """Return once it holds the port."""
+        until = time.monotonic() + 10.0  # noqa: TID251 - a test's watch
+        while "avahi" not in self.host.run(["ss", "-lunp", "sport = 5353"]).stdout:
+            assert time.monotonic() < until, "avahi did not start"  # noqa: TID251 - a test's watch
+            time.sleep(0.1)
 
     def browse(self, text: str) -> str:
         """What `avahi-browse` shows of our type; asks until the text is in it."""
@@ -430,23 +437,21 @@ class Avahi:
 
 
 @pytest.fixture
-def avahi(tmp_path: Path) -> Callable[[Host], Avahi]:
+def avahi(tmp_path: Path) -> Callable[..., Avahi]:
     """Start avahi on a host; skipped without it, except in CI."""
     absent = [tool for tool in ("avahi-daemon", "avahi-browse", "dbus-daemon") if not _installed(tool)]
     if absent:
         if os.environ.get("CI"):
             pytest.fail(f"end-to-end tests must run in CI: install {', '.join(absent)}")
         pytest.skip(f"not installed: {', '.join(absent)}")
-    return lambda host: Avahi(host, tmp_path)
+    return lambda host, setting="": Avahi(host, tmp_path, setting)
 
 
 def _installed(tool: str) -> bool:
     return any((Path(folder) / tool).exists() for folder in (*os.get_exec_path(), "/usr/sbin"))
 
 
-def test_avahi_on_the_same_host_and_elsewhere_sees_name_and_sessions(
-    lab: MakeLab, avahi: Callable[[Host], Avahi]
-) -> None:
+def test_avahi_on_the_same_host_and_elsewhere_sees_name_and_sessions(lab: MakeLab, avahi: Callable[..., Avahi]) -> None:
     hosts = lab(2).hosts
     beside = avahi(hosts[0])
     desk, laptop = Device(hosts[0], "desk"), Device(hosts[1], "lap")
@@ -458,7 +463,7 @@ def test_avahi_on_the_same_host_and_elsewhere_sees_name_and_sessions(
     assert "lap\\032lapa" in shown
 
 
-def test_garbage_that_avahi_publishes_under_our_type_does_no_harm(lab: MakeLab, avahi: Callable[[Host], Avahi]) -> None:
+def test_garbage_that_avahi_publishes_under_our_type_does_no_harm(lab: MakeLab, avahi: Callable[..., Avahi]) -> None:
     hosts = lab(2).hosts
     beside = avahi(hosts[0])
     desk, laptop = Device(hosts[0], "desk"), Device(hosts[1], "lap")
@@ -472,3 +477,17 @@ def test_garbage_that_avahi_publishes_under_our_type_does_no_harm(lab: MakeLab, 
     desk.publish(80)
     heard = laptop.hears(desk, r=80)
     assert heard["name"] == desk.instance
+
+
+def test_a_program_that_keeps_the_port_for_itself_is_told_and_outlived(
+    lab: MakeLab, avahi: Callable[..., Avahi]
+) -> None:
+    hosts = lab(2).hosts
+    selfish = avahi(hosts[0], "disallow-other-stacks=yes")
+    selfish.wait_until_up()
+    desk, laptop = Device(hosts[0], "desk"), Device(hosts[1], "lap")
+    told = desk.wait(lambda event: event["event"] == "problem", "problem")
+    assert "5353" in told["sentence"]
+    selfish.daemon.kill()
+    assert desk.wait(lambda event: event["event"] == "problem", "end of the problem")["sentence"] == ""
+    laptop.hears(desk)

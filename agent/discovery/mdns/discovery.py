@@ -19,16 +19,14 @@ from zeroconf import (  # type: ignore[attr-defined]  # the records are public, 
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
 
 from agent.core.records import DeviceId
-from agent.discovery.instances import Decode, Instances, join_text
+from agent.core.txt import SIZE_MAX, decode
+from agent.discovery.instances import Instances, join_text
 from agent.discovery.interfaces import Interface, scan
 from agent.discovery.mdns.network import QM, TYPE, Ear, Lookup, service_info
 from agent.discovery.mdns.windows import Windows, set_addresses
 from agent.discovery.problems import Problems
 from agent.discovery.watch import InterfaceWatch
 from agent.ports import Clock, PairingWindow, Sighting
-
-MAX_TEXT = 1200
-"""Bytes of a TXT record: what fits one frame on IPv6, too (FACTS-MDNS §7)."""
 
 _ASKING = 0.5  # seconds that a poke lasts; its question goes out after 20 to 120 ms
 _GOODBYE = 1.0  # seconds that leaving may take; three goodbyes need 0.25
@@ -55,11 +53,10 @@ class MdnsDiscovery:
         instance: str,
         port: int,
         clock: Clock,
-        decode: Decode,
         interfaces: Sequence[str] = (),
         problem: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._device, self._clock, self._decode = device, clock, decode
+        self._device, self._clock = device, clock
         self._info = service_info(TYPE, instance, port, f"{device}.local.", join_text([]))
         self._former: deque[tuple[bytes, float]] = deque(maxlen=16)  # our earlier texts, and when they were replaced
         self._problems = Problems(problem)
@@ -78,7 +75,7 @@ class MdnsDiscovery:
         try:
             opened = await self._open()
             lookup = Lookup(opened.zeroconf, TYPE, lambda: self._interfaces)
-            table = Instances(own=self._device, clock=self._clock, decode=self._decode, network=lookup, tell=heard)
+            table = Instances(own=self._device, clock=self._clock, decode=decode, network=lookup, tell=heard)
             opened.zeroconf.async_add_listener(Ear(table, self), None)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._browse(opened), name="discovery.browse")
@@ -93,8 +90,8 @@ class MdnsDiscovery:
     def publish(self, strings: Sequence[bytes]) -> None:
         """Announce these TXT strings. Raises: ValueError, if one or all are too long."""
         text = join_text(strings)
-        if len(text) > MAX_TEXT:
-            raise ValueError(f"a TXT record of {len(text)} bytes; at most {MAX_TEXT} fit")
+        if len(text) > SIZE_MAX:
+            raise ValueError(f"a TXT record of {len(text)} bytes; at most {SIZE_MAX} fit")
         self._former.append((self._info.text, self._clock.monotonic()))
         self._info.text = text
         self._changed.set()

@@ -86,7 +86,7 @@ class Ear(RecordUpdateListener):
     """Hands every record of an instance to the table, also one that zeroconf knew already.
 
     A browser's events would leave out identical announcements, which are how a device is known to be there still,
-    and a text that comes back. Nothing may be raised here: zeroconf would never call again (FACTS-MDNS §8).
+    and a text that comes back. Nothing may be raised here: zeroconf would never call again (docs/design/discovery.md).
     """
 
     def __init__(self, table: Instances, own: OwnRecord) -> None:
