@@ -72,7 +72,7 @@ class _Attachment:
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()  # as fast as a person types, or as long as the pipe is
         self._prompts: asyncio.Queue[str] = asyncio.Queue()
         self._keyboard = Keyboard(STDIN, self._inputs.put_nowait, lively=self._lively)
-        self._here: dict[str, str] = {}
+        self._here: dict[str, tuple[str, int]] = {}  # device -> name, clients
         self._left: asyncio.Future[int] | None = None
         self._ended_input = False
         self._sending = False
@@ -124,7 +124,8 @@ class _Attachment:
                 self._screen.notice(f"-- earlier: `agent log {result.session_id}`")
         self._here = _others(result.participants, stream)
         if self._here:
-            self._screen.notice(f"-- also here: {', '.join(self._here.values())}")
+            named = [name if count == 1 else f"{name} ({count})" for name, count in self._here.values()]
+            self._screen.notice(f"-- also here: {', '.join(named)}")
         self._hydrate(first.result, first)
         if self._lively:
             self._screen.notice("-- Ctrl-C interrupts the turn, Ctrl-D leaves")
@@ -148,10 +149,10 @@ class _Attachment:
                 self._hydrate(note.result, note)
             case ParticipantsChanged() if note.session_id == self._mark.session:
                 before, self._here = self._here, _others(note.participants, stream)
-                for device, name in self._here.items():
+                for device, (name, _) in self._here.items():
                     if device not in before:
                         self._screen.notice(f"-- {name} joined")
-                for device, name in before.items():
+                for device, (name, _) in before.items():
                     if device not in self._here:
                         self._screen.notice(f"-- {name} left")
             case PeerLink() if self._mark.session in note.sessions or not note.sessions:
@@ -273,12 +274,10 @@ def banner(row: SessionRow) -> list[str]:
     return [" · ".join(parts)]
 
 
-def _others(participants: tuple[Participant, ...], stream: Stream) -> dict[str, str]:
+def _others(participants: tuple[Participant, ...], stream: Stream) -> dict[str, tuple[str, int]]:
+    # Everybody but this client.
     own = stream.own.device if stream.own else ""
-    here = {}
-    for one in participants:
-        count = one.count - 1 if one.device == own else one.count
-        if count > 0:
-            name = clean(one.name) or clean(one.device)
-            here[str(one.device)] = name if count == 1 else f"{name} ({count})"
-    return here
+    counts = {one: one.count - (one.device == own) for one in participants}
+    return {
+        str(one.device): (clean(one.name) or clean(one.device), count) for one, count in counts.items() if count > 0
+    }

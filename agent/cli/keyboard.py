@@ -101,3 +101,31 @@ class Keyboard:
         for line in lines:
             self._take(Typed(line.decode(errors="replace").removesuffix("\r")))
         return True
+
+
+async def read_line(fd: int, show: Callable[[], None], *, secret: bool) -> str | None:
+    """Call `show`, then one line from a terminal, edited as the terminal does; None at its end.
+
+    A secret is not echoed from before the question on, also if what waits for it is cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    line: asyncio.Future[bytes] = loop.create_future()
+
+    def readable() -> None:
+        data = os.read(fd, CHUNK)
+        if not line.done():
+            line.set_result(data)
+
+    before = termios.tcgetattr(fd)
+    if secret:
+        hidden = termios.tcgetattr(fd)
+        hidden[3] &= ~termios.ECHO
+        termios.tcsetattr(fd, termios.TCSADRAIN, hidden)
+    loop.add_reader(fd, readable)
+    try:
+        show()
+        data = await line
+        return data.decode(errors="replace").rstrip("\r\n") if data else None
+    finally:
+        loop.remove_reader(fd)
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

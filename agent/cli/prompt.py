@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
-import termios
 import uuid
 
 import click
@@ -15,6 +13,7 @@ import msgspec
 from agent.cli.answer import answer_of, submit_answer
 from agent.cli.complete import complete_session
 from agent.cli.follow import Hydrated, Mark, Seen, follow
+from agent.cli.keyboard import read_line
 from agent.cli.main import App, Exit
 from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
 from agent.cli.text import TerminalText, clean
@@ -252,13 +251,17 @@ class _Turn:
     async def _ask(self, stream: Stream, request: RequestOpen) -> None:
         printer, session = self._app.printer, self._mark.session
         self._end_line()
-        for line in question(request):
-            printer.talk(line, "yellow")
+
+        def show() -> None:
+            for line in question(request):
+                printer.talk(line, "yellow")
+
         if not (sys.stdin.isatty() and printer.err_tty):
+            show()
             printer.talk(f"  answer with: agent answer {session} {clean(request.request_id)} ANSWER")
             return
         while True:
-            given = await _typed(secret=request.kind == "secret")
+            given = await read_line(sys.stdin.fileno(), show, secret=request.kind == "secret")
             if given is None:
                 return
             try:
@@ -281,26 +284,3 @@ class _Turn:
         elif self._turn:
             self._app.printer.talk("it stays queued and will run", "yellow")
         self._leave(Exit.INTERRUPTED)
-
-
-async def _typed(*, secret: bool) -> str | None:
-    """One line from the terminal, edited as the terminal does; None at its end."""
-    loop, fd = asyncio.get_running_loop(), sys.stdin.fileno()
-    line: asyncio.Future[bytes] = loop.create_future()
-
-    def readable() -> None:
-        data = os.read(fd, 65_536)
-        if not line.done():
-            line.set_result(data)
-
-    before = termios.tcgetattr(fd)
-    if secret:
-        hidden = termios.tcgetattr(fd)
-        hidden[3] &= ~termios.ECHO
-        termios.tcsetattr(fd, termios.TCSADRAIN, hidden)
-    loop.add_reader(fd, readable)
-    try:
-        return (await line).decode(errors="replace").rstrip("\r\n") if await line else None
-    finally:
-        loop.remove_reader(fd)
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)

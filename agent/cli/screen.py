@@ -62,8 +62,11 @@ class Screen:
         """Show the input line; with neither prompt nor text, take it away."""
         if not self.lively:
             return
+        shown = text.replace("\n", "⏎").replace("\t", " ")
+        if self._drawn and (prompt, shown) == (self._prompt, self._shown):
+            return
         self._erase()
-        self._prompt, self._shown = prompt, text.replace("\n", "⏎").replace("\t", " ")
+        self._prompt, self._shown = prompt, shown
         self._typed = bool(text)
         if not self._typed and self._held:
             held, self._held = self._held, ""
