@@ -66,7 +66,8 @@ class KnownDevice:
     def hear(self, record: PresenceRecord, source: Source, now: float) -> bool:
         """Take a presence record. False if it is older than what is known, and so says nothing (R9)."""
         if source == "static":
-            self._fixed = record.endpoints[:ENDPOINTS_MAX] if record.port else ()
+            places = record.endpoints if record.port else ()
+            self._fixed = tuple(dict.fromkeys([*places, *self._fixed]))[:ENDPOINTS_MAX]
             if self.record is not None and record.revision <= self.record.revision:
                 self.live.heard(now, news=False)
                 return True

@@ -178,6 +178,14 @@ def test_r3_one_device_on_several_interfaces_is_one_row() -> None:
     assert view.devices()[1].addresses == ("10.0.0.2", "fe80::2%eth0", "192.168.9.9")
 
 
+def test_r3_several_configured_addresses_of_one_device_are_all_kept() -> None:
+    view = registry()
+    for host in ("10.0.0.5", "10.0.0.6", "10.0.0.5"):
+        view.heard(record(DEN, 0, hosts=(host,)), "static", NOW)
+    assert sorted(each.host for each in view.endpoints(DEN)) == ["10.0.0.5", "10.0.0.6"]
+    assert view.devices()[1].source == "static"
+
+
 def test_r3_endpoints_are_tried_where_they_last_worked_first() -> None:
     view = registry()
     remembered = Endpoint("10.0.0.8", 7777)
