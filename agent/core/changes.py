@@ -29,6 +29,9 @@ class Draft:
         self._devices: dict[DeviceId, DeviceRow | None] = {}
         self._sessions: dict[SessionId, SessionRow | None] = {}
 
+    def __len__(self) -> int:
+        return len(self._devices) + len(self._sessions)
+
     def device(self, device: DeviceId, row: DeviceRow | None) -> None:
         """The device's row is now `row`; None: it is no longer listed."""
         self._devices[device] = row

@@ -185,6 +185,15 @@ class Registry:
         known = self._known.get(device)
         return known.dated() if known else None
 
+    def knows(self, device: DeviceId) -> bool:
+        """Whether that other device is listed."""
+        return device in self._known
+
+    def trusts(self, device: DeviceId) -> bool:
+        """Whether that other device is paired."""
+        known = self._known.get(device)
+        return known is not None and known.paired is not None
+
     def session(self, session: SessionId) -> SessionRow | None:
         """One session's row, by its id as listed."""
         return self._index.rows.get(session)

@@ -1,0 +1,240 @@
+"""Who is on the network and what runs there: feeds the registry, tells its subscribers, announces this device.
+
+Facts come from discovery (sightings), from links and probes (`link_up`, `answered`, …) and from the sessions hosted
+here (`local_sessions`); every change that follows is told once to whoever has subscribed (R11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from agent.core.changes import Changes
+from agent.core.records import DeviceId, Endpoint, PairedDevice, PresenceRecord, SessionId, SessionRow
+from agent.core.registry import Registry
+from agent.ports import Clock, Discovery, Echoed, Goodbye, Heard, Sighting
+from agent.services.alarm import Alarm
+from agent.services.announcer import Announcer, urgency
+from agent.services.subscribe import Subscribers, Subscription
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0
+"""Seconds between looks at what nobody tells us: our addresses, and whether the machine has slept."""
+EVERY, SPREAD = 50.0, 20.0
+"""Seconds between re-announcements, and between pokes: 60 ± 10."""
+POKE_APART = 1.0
+COALESCE = 0.1
+"""Seconds between two steps with sightings of one device."""
+PENDING_MAX = 8
+"""Sightings of one device that wait for the next step; the oldest leaves first."""
+SLEPT = 10.0
+"""Seconds by which the clocks must have moved apart."""
+
+
+class Presence:
+    """The service around the registry. `run` until cancelled; all other methods return at once."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        discovery: Discovery | None,
+        clock: Clock,
+        *,
+        name: str,
+        port: int,
+        previous_revision: int,
+        save_revision: Callable[[int], None],
+        jitter: Callable[[], float],
+        mode: Literal["open", "hidden"] = "open",
+    ) -> None:
+        self._registry, self._discovery, self._clock = registry, discovery, clock
+        self._name, self._port, self._jitter = name, port, jitter
+        self._subscribers = Subscribers()
+        self.on_heard: Callable[[DeviceId], None] | None = None  # told of each paired device that was heard
+        self._announcer: Announcer | None = None
+        if discovery is not None and mode == "open":
+            self._announcer = Announcer(
+                discovery,
+                clock,
+                own=registry.own,
+                describe=self._describe,
+                previous_revision=previous_revision,
+                save_revision=save_revision,
+            )
+        self._fed: dict[DeviceId, float] = {}  # known devices, and when they were last fed to the registry
+        self._waiting: dict[DeviceId, list[Sighting]] = {}
+        self._feed, self._poke = Alarm(clock), Alarm(clock)
+        self.own_changed(name=name, port=port)
+
+    async def run(self) -> None:
+        """Discover, announce and let time pass until cancelled; discovery then says goodbye."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look(), name="presence.look")
+            if self._discovery is None:
+                return
+            group.create_task(self._discovery.run(self._sighted), name="presence.discover")
+            group.create_task(self._feeding(), name="presence.feed")
+            group.create_task(self._poking(self._discovery), name="presence.poke")
+            if self._announcer is not None:
+                group.create_task(self._announcer.run(), name="presence.announce")
+                group.create_task(self._announcing_again(self._discovery), name="presence.announce-again")
+
+    def subscribe(self) -> Subscription:
+        """Every change from now on. Read the registry's rows in the same step, before anything is awaited."""
+        return self._subscribers.subscribe()
+
+    # --- facts -------------------------------------------------------------------------------------------------------
+
+    def own_changed(self, *, name: str | None = None, port: int | None = None) -> None:
+        """This device has another name, or its listener another port."""
+        if (name or self._name, port or self._port) != (self._name, self._port):
+            self._name, self._port = name or self._name, port or self._port
+            if self._announcer is not None:
+                self._announcer.changed("state")
+        hosts = self._discovery.hosts() if self._discovery is not None else ()
+        self._tell(self._registry.own_changed(name=self._name, port=self._port, hosts=hosts, now=self._clock.time()))
+
+    def local_sessions(self, rows: Iterable[SessionRow], removed: Iterable[SessionId]) -> None:
+        """Sessions hosted here are new, changed or gone."""
+        upserts, gone = list(rows), list(removed)
+        before = {session: self._registry.session(session) for session in [*gone, *(row.id for row in upserts)]}
+        self._tell(self._registry.local_sessions(upserts, gone, self._clock.time()))
+        for session, was in before.items():
+            now = self._registry.session(session)
+            how = urgency(was if was and was.local else None, now if now and now.local else None)
+            if how is not None and self._announcer is not None:
+                self._announcer.changed(how)
+
+    def paired(self, devices: Iterable[PairedDevice]) -> None:
+        """All the devices that are trusted now."""
+        self._tell(self._registry.paired(devices, self._clock.time()))
+
+    def heard_static(self, record: PresenceRecord) -> None:
+        """A device answered at an address from the settings."""
+        self._tell(self._registry.heard(record, "static", self._clock.time()))
+        self._call_on_heard(record.device)
+
+    def answered(self, device: DeviceId) -> None:
+        """A device that was asked accepted the connection."""
+        self._tell(self._registry.answered(device, self._clock.time()))
+
+    def dial_failed(self, device: DeviceId, reason: str) -> None:
+        """It did not."""
+        self._tell(self._registry.dial_failed(device, reason, self._clock.time()))
+
+    def link_up(self, device: DeviceId, *, name: str, version: str, endpoint: Endpoint | None) -> None:
+        """A link carries; `endpoint` is where it can be dialled again, if known."""
+        now = self._clock.time()
+        self._tell(self._registry.link_up(device, name=name, version=version, endpoint=endpoint, now=now))
+
+    def link_sessions(
+        self,
+        device: DeviceId,
+        rows: Iterable[SessionRow],
+        removed: Iterable[SessionId] = (),
+        *,
+        whole: bool = False,
+    ) -> None:
+        """A device told its sessions over a link: all of them (`whole`), or changes."""
+        self._tell(self._registry.link_sessions(device, rows, removed, self._clock.time(), whole=whole))
+
+    def link_lost(self, device: DeviceId, reason: str) -> None:
+        """A link carries no more."""
+        self._tell(self._registry.link_lost(device, reason, self._clock.time()))
+
+    def endpoints(self, device: DeviceId) -> list[Endpoint]:
+        """Where to dial a device, best first."""
+        return self._registry.endpoints(device)
+
+    def to_probe(self) -> list[DeviceId]:
+        """Devices of which a connection attempt would tell whether they are there."""
+        return self._registry.to_probe(self._clock.time())
+
+    # --- discovery ---------------------------------------------------------------------------------------------------
+
+    def _sighted(self, sighting: Sighting) -> None:
+        try:
+            self._take(sighting)
+        except Exception:  # a callback that raises blinds the browser for good (FACTS-MDNS §8)
+            log.exception("a sighting was not understood")
+
+    def _take(self, sighting: Sighting) -> None:
+        if isinstance(sighting, Echoed):
+            if self._announcer is not None:
+                self._announcer.echoed()
+            return
+        device = sighting.device if isinstance(sighting, Goodbye) else sighting.record.device
+        waiting = self._waiting.get(device)
+        if waiting is None and self._clock.monotonic() - self._fed.get(device, -COALESCE) >= COALESCE:
+            self._feed_one(device, sighting)
+            return
+        waiting = self._waiting.setdefault(device, [])
+        if sighting in waiting:
+            waiting.remove(sighting)
+        waiting.append(sighting)
+        del waiting[:-PENDING_MAX]
+        self._feed.ring()
+
+    def _feed_one(self, device: DeviceId, sighting: Sighting) -> None:
+        now = self._clock.time()
+        if isinstance(sighting, Heard):
+            self._tell(self._registry.heard(sighting.record, "mdns", now))
+            self._call_on_heard(device)
+        elif self._registry.knows(device):
+            self._tell(self._registry.goodbye(device, now))
+            self._poke.ring()  # anybody can say goodbye for another, who is not asked but by us
+        if self._registry.knows(device):
+            self._fed[device] = self._clock.monotonic()
+
+    async def _feeding(self) -> None:
+        while True:
+            await self._feed.wait(None)
+            await self._clock.sleep(COALESCE)
+            waiting, self._waiting = self._waiting, {}
+            for device, sightings in waiting.items():
+                for sighting in sightings:
+                    self._feed_one(device, sighting)
+
+    async def _poking(self, discovery: Discovery) -> None:
+        while True:
+            await self._poke.wait(EVERY + SPREAD * self._jitter())
+            discovery.poke()
+            await self._clock.sleep(POKE_APART)
+
+    async def _announcing_again(self, discovery: Discovery) -> None:
+        while True:
+            await self._clock.sleep(EVERY + SPREAD * self._jitter())
+            discovery.announce_again()
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        apart = self._clock.time() - self._clock.monotonic()
+        while True:
+            deadline = self._registry.next_deadline()
+            now = self._clock.time()
+            await self._clock.sleep(LOOK_EVERY if deadline is None else min(LOOK_EVERY, max(0.01, deadline - now)))
+            self._tell(self._registry.expire(self._clock.time()))
+            self.own_changed()
+            recently = self._clock.monotonic() - COALESCE
+            self._fed = {device: at for device, at in self._fed.items() if at > recently}
+            apart, before = self._clock.time() - self._clock.monotonic(), apart
+            if apart - before > SLEPT:
+                self._poke.ring()
+                if self._discovery is not None and self._announcer is not None:
+                    self._discovery.announce_again()
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _describe(self) -> tuple[str, int, list[SessionRow]]:
+        return self._name, self._port, self._registry.sessions("local")
+
+    def _call_on_heard(self, device: DeviceId) -> None:
+        if self.on_heard is not None and self._registry.trusts(device):
+            self.on_heard(device)
+
+    def _tell(self, changes: Changes) -> None:
+        self._subscribers.tell(changes)
