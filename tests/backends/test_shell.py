@@ -301,14 +301,14 @@ async def test_what_was_typed_and_not_read_is_not_for_the_next_command(shell: Sh
 async def test_an_interrupt_stops_anything_and_keeps_the_shell(
     shell: ShellSession, listener: Listener, command: str
 ) -> None:
-    await run(shell, listener, "x=kept; declare y=too")
+    await run(shell, listener, "kept=kept; declare y=too")
     await shell.prompt(command)
     await listener.until_said("go\n")
     await shell.interrupt()
     events = await listener.turn()
     assert (finished(events).status, finished(events).exit_status) == ("interrupted", 130)
     assert "no" not in said(events)
-    assert said(await run(shell, listener, "echo $x $y")) == "kept too\n"
+    assert said(await run(shell, listener, "echo $kept $y")) == "kept too\n"
 
 
 async def test_an_interrupt_at_any_moment_runs_no_half_command(
@@ -322,7 +322,7 @@ async def test_an_interrupt_at_any_moment_runs_no_half_command(
         await shell.interrupt()
         assert isinstance((await listener.turn())[-1], Finished)
         events = await run(shell, listener, f"echo next {number}")
-        assert said(events).lstrip("\n") == f"next {number}\n"  # bash starts a new line after an interrupt
+        assert said(events) == f"next {number}\n"
     ran = [int(line) for line in log.read_text().split()] if log.exists() else []
     assert ran == sorted(set(ran))  # none twice
 

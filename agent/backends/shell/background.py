@@ -21,6 +21,10 @@ class Background:
         self._text = everything[-MAX:]
         self._left_out += len(everything) - len(self._text)
 
+    def forget_blank_line(self) -> None:
+        """Drop an empty line at its start."""
+        self._text = self._text.removeprefix("\n")
+
     def take(self) -> str:
         """All of it; then there is none."""
         text = f"[{self._left_out:,} characters left out]\n{self._text}" if self._left_out else self._text

@@ -162,7 +162,7 @@ class ShellSession:
 
     async def _take_output(self, size: int) -> None:
         """Read and pass on what is there, up to `size` bytes."""
-        if self._turn is not None and self._background:
+        if self._turn is not None and self._turn.started and self._background:
             await self._say(self._background.take())
         while size > 0:
             data, drained = self._terminal.read(min(size, CHUNK))
@@ -178,7 +178,7 @@ class ShellSession:
 
     async def _say(self, text: str) -> None:
         turn = self._turn
-        if turn is None:
+        if turn is None or not turn.started:
             self._background.add(text)
             return
         for start in range(0, len(text), CHUNK):
@@ -192,8 +192,9 @@ class ShellSession:
         while self._reports:
             report, turn = self._reports.popleft(), self._turn
             if isinstance(report, Ready):
+                await self._take_output(DRAIN_MAX)
+                self._background.forget_blank_line()  # an interrupt that came late made bash start a new line
                 if not self._ready.done():
-                    await self._take_output(DRAIN_MAX)
                     self._ready.set_result(None)
                 elif turn is not None and not turn.started:  # an interrupt of the last turn came late and tore it
                     self._commands.feed(turn.frame)
