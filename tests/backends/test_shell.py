@@ -419,9 +419,13 @@ async def test_fifty_rounds_leave_no_process_and_no_descriptor(listener: Listene
     assert [await members(pid) for pid in pids] == [[]] * 50
 
 
-async def test_without_bash_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, listener: Listener) -> None:
-    monkeypatch.setattr("agent.backends.shell.find_bash", str)
+async def test_without_bash_it_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, listener: Listener, home: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(home))
     assert ShellBackend().missing() == "bash is not installed"
+    with pytest.raises(BackendFailed, match="bash is not installed"):
+        await ShellBackend().start(Start(session=SessionId("one")), listener.emit)
 
 
 def test_the_background_keeps_the_newest_and_counts_the_rest() -> None:

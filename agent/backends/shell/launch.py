@@ -49,7 +49,7 @@ class Running:
 
 def find_bash() -> str:
     """Path of bash; empty if there is none."""
-    return shutil.which("bash") or (shutil.which("bash", path="/bin:/usr/bin:/usr/local/bin") or "")
+    return shutil.which("bash") or ""
 
 
 def folder_of(cwd: str) -> Path:
