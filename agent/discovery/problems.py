@@ -37,7 +37,10 @@ class Problems(logging.Filter):
 
     def note(self, failure: OSError) -> None:
         """A socket failed."""
-        sentence = _SENTENCES.get(failure.errno or 0, "")
+        self.say(_SENTENCES.get(failure.errno or 0, ""))
+
+    def say(self, sentence: str) -> None:
+        """Report that, unless it was reported last."""
         if sentence and sentence != self._reported:
             self._reported = sentence
             self._report(sentence)

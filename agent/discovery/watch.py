@@ -25,9 +25,10 @@ class InterfaceWatch:
     def __init__(self, scan: Callable[[], Interfaces], clock: Clock) -> None:
         self._scan, self._clock = scan, clock
 
-    async def first(self) -> Interfaces:
-        """The interfaces, as soon as there is one."""
+    async def first(self, none: Callable[[], None]) -> Interfaces:
+        """The interfaces, as soon as there is one; `none` is called at each look that finds none."""
         while not (seen := await self._look(())):
+            none()
             await self._clock.sleep(POLL_FIRST)
         return seen
 

@@ -233,9 +233,10 @@ def test_a_device_that_leaves_says_goodbye_and_a_killed_one_comes_back(lab: Make
     assert desk.hears(again, r=7)["name"] == box.instance
 
 
-def test_two_devices_of_one_name_are_both_listed(lab: MakeLab) -> None:
+@pytest.mark.parametrize("shared", ["Mac", "M" * 63], ids=["short", "no room for a number"])
+def test_two_devices_of_one_name_are_both_listed(lab: MakeLab, shared: str) -> None:
     hosts = lab(3).hosts
-    first, second = Device(hosts[0], "aaa", instance="Mac"), Device(hosts[1], "bbb", instance="Mac")
+    first, second = Device(hosts[0], "aaa", instance=shared), Device(hosts[1], "bbb", instance=shared)
     watcher = Device(hosts[2], "ccc")
     watcher.hears(first)
     for revision in (90, 91):
@@ -262,9 +263,9 @@ def test_a_device_that_starts_before_its_network_is_found_once_it_is_there(lab: 
     hosts = lab(2).hosts
     hosts[0].down()
     desk, laptop = Device(hosts[0], "desk"), Device(hosts[1], "lap")
-    desk.tell("hosts")
-    assert desk.wait(lambda event: event["event"] == "hosts", "answer")["hosts"] == []
+    assert desk.wait(lambda event: event["event"] == "problem", "problem")["sentence"] == "no network interface is up"
     hosts[0].up()
+    assert desk.wait(lambda event: event["event"] == "problem", "end of the problem")["sentence"] == ""
     laptop.hears(desk, seconds=8.0)
     desk.hears(laptop, seconds=8.0)
 

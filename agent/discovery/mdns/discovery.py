@@ -60,7 +60,8 @@ class MdnsDiscovery:
         self._info = service_info(TYPE, instance, port, f"{device}.local.", join_text([]))
         self._former: deque[tuple[bytes, float]] = deque(maxlen=16)  # our earlier texts, and when they were replaced
         self._problems = Problems(problem)
-        self._watch = InterfaceWatch(partial(scan, tuple(interfaces)), clock)
+        self._wanted = tuple(interfaces)
+        self._watch = InterfaceWatch(partial(scan, self._wanted), clock)
         self._interfaces: tuple[Interface, ...] = ()
         self._windows = Windows(f"{device}.local.", lambda: self._interfaces)
         self._zeroconf: AsyncZeroconf | None = None
@@ -149,7 +150,7 @@ class MdnsDiscovery:
         """Open the sockets, as soon as there is an interface and they can be had."""
         version = IPVersion.All
         while True:
-            self._interfaces = await self._watch.first()
+            self._interfaces = await self._watch.first(self._say_alone)
             try:
                 opened = AsyncZeroconf(interfaces=self._sockets(), ip_version=version)
             except (OSError, RuntimeError) as exc:  # RuntimeError: an address went away just now
@@ -215,6 +216,8 @@ class MdnsDiscovery:
                 log.debug("cannot follow the interfaces: %s", exc)
             if moved:
                 self._problems.over()  # a socket that still fails will say so
+                if not seen:
+                    self._say_alone()
                 log.info("interfaces: %s", ", ".join(self.interfaces()) or "none")
                 table.refresh()
                 self.announce_again()
@@ -232,6 +235,10 @@ class MdnsDiscovery:
                 await closing.async_close()
         except TimeoutError:
             log.debug("left before the last goodbye")
+
+    def _say_alone(self) -> None:
+        named = f" named {' or '.join(self._wanted)}" if self._wanted else ""
+        self._problems.say(f"no network interface{named} is up")
 
     def _sockets(self) -> list[str]:
         return [host.partition("%")[0] for host in self.hosts()]
