@@ -271,6 +271,18 @@ async def test_a_flood_from_one_place_pushes_out_itself(tmp_path: Path) -> None:
             sock.close()
 
 
+async def test_connections_that_are_dropped_in_the_turn_they_came_in_are_closed(tmp_path: Path) -> None:
+    async with listening(device(tmp_path, 1), limits=Limits(waiting=4)) as server:
+        endpoint = server.endpoints[0]
+        flood = [socket.create_connection((endpoint.host, endpoint.port)) for _ in range(20)]  # all in the backlog
+        for sock in flood:
+            sock.setblocking(False)
+        assert [await answer_to(sock, b"") for sock in flood[:16]] == [b""] * 16
+        assert len(server._loop._waiting._held) == 4
+        for sock in flood:
+            sock.close()
+
+
 @pytest.mark.parametrize(
     ("host", "origin"),
     [

@@ -197,7 +197,7 @@ async def test_connecting_without_a_word_uses_no_try() -> None:
 
 async def test_runs_come_one_at_a_time() -> None:
     async with house() as home:
-        await home.den.show()
+        window = await home.den.show()
         results = await asyncio.gather(
             *(each.service.join("42-913-577") for each in (home.lab, home.pad)), return_exceptions=True
         )
@@ -205,6 +205,7 @@ async def test_runs_come_one_at_a_time() -> None:
         assert len([each for each in results if isinstance(each, PairingFailed)]) == 1
         assert len(home.den.trusted) == 1
         assert home.den.told == ["paired"]
+        assert window.tries_left == 2  # the second one's turn never came
 
 
 async def test_a_window_closes_by_itself() -> None:  # T3
@@ -237,6 +238,21 @@ async def test_only_one_window_is_open_at_a_time() -> None:
             await home.den.show()
         assert home.net.announced
         first.close()
+
+
+async def test_nobody_gets_in_through_a_window_that_closes_at_the_last_message() -> None:
+    async with house() as home:
+        window = await home.den.show()
+        async with home.lab.transport.connect([Endpoint("10.0.0.1", window.port)]) as exchange:
+            here = Joiner(home.lab.identity, "913577", exchange.certificate, home.lab.bundle, bytes)
+            await exchange.send(here.hello())
+            await exchange.send(here.prove(await exchange.receive()))
+            await exchange.send(here.thank(await exchange.receive()))
+            window.close()
+            await settle()
+        assert home.den.trusted == []
+        assert home.den.told[-1] == "closed"
+        assert home.den.changes == 0
 
 
 async def test_a_window_that_cannot_listen_leaves_nothing_behind() -> None:
