@@ -30,7 +30,7 @@ def log(app: App, *, session: str, as_json: bool, since: int, stay: bool) -> int
     """Print a session's transcript."""
     show = _Log(app, session, as_json=as_json)
     mark = Mark(session, after=since)
-    for epoch, event in _history(app, session, since):
+    for epoch, event in _history(app, show, since):
         show.event(event)
         mark = Mark(session, after=event.seq, epoch=epoch)
     if stay:
@@ -38,10 +38,12 @@ def log(app: App, *, session: str, as_json: bool, since: int, stay: bool) -> int
     return Exit.OK
 
 
-def _history(app: App, session: str, after: int) -> Iterator[tuple[str, Event]]:
+def _history(app: App, show: _Log, after: int) -> Iterator[tuple[str, Event]]:
     more = True
     while more:
-        page = app.client.call("session.history", {"session_id": session, "after": after, "limit": PAGE}, seconds=30.0)
+        asked = {"session_id": show.session, "after": after, "limit": PAGE}
+        page = app.client.call("session.history", asked, seconds=30.0)
+        show.session = page.get("session_id") or show.session  # the id, whatever it was asked by
         for row in page["events"]:
             payload = msgspec.Raw(msgspec.msgpack.encode(row["payload"]))
             yield page["epoch"], Event(row["seq"], row["type"], payload, row["at"])

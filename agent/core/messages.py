@@ -119,6 +119,7 @@ class Page(Struct, frozen=True, kw_only=True):
     seq: int  # of the newest event there is
     events: tuple[Event, ...]
     more: bool = False  # whether there are older (with `after`: newer) ones
+    session_id: SessionId = SessionId("")  # which one the selector named
 
 
 class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -205,7 +205,7 @@ class FakeGateway:
             case "session.history":
                 found = self.log[params.after :][: params.limit]
                 more = params.after + len(found) < len(self.log)
-                return Page(epoch="e1", seq=len(self.log), events=tuple(found), more=more)
+                return Page(epoch="e1", seq=len(self.log), events=tuple(found), more=more, session_id=HERE)
             case "prompt.submit":
                 return await self._submit(params)
             case "request.answer":

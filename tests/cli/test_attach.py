@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.messages import ParticipantsChanged, PeerLink
+from agent.core.messages import ParticipantsChanged, PeerLink, SessionsChanged
 from agent.core.records import Participant
 from agent.core.transcript import MessageDelta, SessionInfo
 from tests.cli.gateway import DESK, HERE, OWN, FakeGateway, _reply, session
@@ -232,5 +232,19 @@ def test_prompt_asks_on_a_terminal_and_hides_a_secret(gateway: FakeGateway) -> N
         assert gateway.called("request.answer")[0].answer == "hunter2"
         assert shown.child.wait(10) == 0
         assert shown.restored()
+    finally:
+        shown.close()
+
+
+def test_watch_redraws_on_a_terminal(gateway: FakeGateway) -> None:
+    shown = Terminal("sessions", "--watch")
+    try:
+        shown.until("\x1b[H\x1b[JSTATUS")
+        shown.until("Build")
+        gateway.tell("session.changed", SessionsChanged(changed=(session(title="Deploy"),)))
+        shown.until("\x1b[H\x1b[JSTATUS")
+        assert "Build" not in shown.until("s3ss\n")  # the shortest unique prefix
+        shown.type("\x03")
+        assert shown.child.wait(10) == 130
     finally:
         shown.close()

@@ -105,8 +105,8 @@ def test_a_request_tells_how_to_answer_and_answer_does(gateway: FakeGateway, hom
 def test_log_prints_who_said_what(gateway: FakeGateway, agent: Agent) -> None:
     agent("prompt", HERE, "echo", "hi")
     assert agent("log", HERE).out == "[laptop] echo hi\nhi\n-- done · exit 0 · /src\n"
-    rows = [json.loads(line) for line in agent("log", HERE, "--json", "--since", "2").out.splitlines()]
-    assert rows[0]["seq"] == 3
+    rows = [json.loads(line) for line in agent("log", "Build", "--json", "--since", "2").out.splitlines()]
+    assert (rows[0]["seq"], rows[0]["session_id"]) == (3, HERE)
     assert rows[-1]["type"] == "turn.complete"
 
 
