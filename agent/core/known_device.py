@@ -86,7 +86,8 @@ class KnownDevice:
             self._source = source
         if held is None or record.sessions != held.sessions or news:
             self._revised_at = now
-        self._record_is_news = self._record_is_news or news
+        if news and not (self.live.linked and self._told_all):  # a link tells the same, and sooner
+            self._record_is_news = True
         self.record, self._record_at = record, now
         self.live.heard(now, news=news)
         return True
@@ -121,7 +122,6 @@ class KnownDevice:
         if self.live.linked:
             self.live.heard_at = now
         self._told, self._told_all, self._record_is_news = told, True, False
-        self._made.clear()
 
     def link_lost(self, reason: str, now: float) -> None:
         """The link ended; what it told stands until a newer record is heard."""
@@ -236,6 +236,8 @@ class KnownDevice:
         title = clean(source.title, TITLE_MAX)
         for row in self._told.values():
             if row.id.startswith(source.id):  # a link has told more of it
+                if row.updated_at > stamp(min(source.updated_at, int(self._revised_at)) + 0.999):
+                    return self._make(row, ref, attachable, stale)
                 cut = title.endswith("…") and row.title.startswith(title[:-1].rstrip())
                 return msgspec.structs.replace(
                     row,
@@ -262,7 +264,7 @@ class KnownDevice:
         )
 
     def _told_in_force(self) -> bool:
-        return self._told_all and (self.live.linked or not self._record_is_news)
+        return (self.live.linked and self._told_all) or not self._record_is_news
 
     def _heard(self) -> Iterator[Endpoint]:
         record = self.record

@@ -148,6 +148,24 @@ def test_r3_after_the_link_a_newer_record_updates_the_full_rows() -> None:
     assert (updated.status, updated.title, updated.cwd) == (Status.NEEDS_INPUT, long_title, "/srv")
 
 
+def test_r3_what_a_link_told_outlives_older_records_and_a_new_link() -> None:
+    view = registry()
+    view.paired([paired()], NOW)
+    view.heard(record(DEN, 1, claim(WHOLE[:6])), "mdns", NOW)
+    link_up(view)
+    view.link_sessions(DEN, [row(WHOLE), row("latelatelatelate")], [], NOW, whole=True)
+    view.heard(record(DEN, 2, claim(WHOLE[:6], Status.WORKING)), "mdns", NOW + 1)
+    view.link_sessions(DEN, [row(WHOLE, status=Status.NEEDS_INPUT, at=NOW + 2)], [], NOW + 2)
+    for lost_at in (NOW + 3, NOW + 5):
+        assert not view.link_lost(DEN, "", lost_at).sessions_gone
+        assert sorted(ids(view)) == [WHOLE, "latelatelatelate"]
+        assert view.session(WHOLE).status is Status.NEEDS_INPUT  # type: ignore[union-attr]  # listed
+        assert not link_up(view, now=lost_at + 1).sessions_gone
+    view.link_lost(DEN, "", NOW + 7)
+    view.heard(record(DEN, 3, claim(WHOLE[:6], Status.IDLE, int(NOW))), "mdns", NOW + 8)
+    assert view.session(WHOLE).status is Status.NEEDS_INPUT  # type: ignore[union-attr]  # its own time is the later
+
+
 def test_r3_sessions_that_did_not_fit_the_record_stay_after_the_link() -> None:
     view = registry()
     view.paired([paired()], NOW)
