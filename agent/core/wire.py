@@ -87,7 +87,7 @@ class Codec:
             envelope = _unpack(frame if self.binary else _pack(msgspec.json.decode(frame)))
         except msgspec.ValidationError as exc:
             raise BadRequest(f"not a JSON-RPC 2.0 message: {exc}") from exc
-        except (ValueError, RecursionError) as exc:
+        except (ValueError, RecursionError, OverflowError) as exc:  # JSON has whole numbers of more than 64 bits
             raise BadFrame(f"not {self.subprotocol.rpartition('.')[2]}: {exc}") from exc
         answers = envelope.id is not UNSET and (envelope.result is UNSET) != (envelope.error is UNSET)
         if envelope.method is UNSET and not answers:
