@@ -17,6 +17,8 @@ QUIET = 0.1
 """Seconds without output before anybody looks whether the program waits for input."""
 LOOK_MAX = 0.5
 """Seconds between two such looks at most."""
+REPEAT = 10
+"""Looks (0.01 s each) until the shell itself is interrupted again: a `$(…)` that it forks may have missed it."""
 LINE_MAX = 4000
 """Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
 
@@ -33,6 +35,7 @@ class Turn:
     started: bool = False
     interrupts: int = 0
     signalled: int = 0  # process group that has heard the last interrupt
+    looks: int = 0  # at a group that has heard it and goes on
     spared: bool = False  # the shell was given a moment to notice the end of its program
     asked: Asked | None = None
     look_after: float = QUIET
@@ -53,9 +56,13 @@ class Turn:
         Asked once it is Ctrl-C, then SIGTERM, then SIGKILL; the shell itself only ever hears Ctrl-C.
         """
         group = terminal.foreground()
-        if not self.started or not self.interrupts or group in {0, self.signalled}:
+        if not self.started or not self.interrupts or group == 0:
             return
-        if group == shell and self.signalled and not self.spared:
+        if group == self.signalled:
+            self.looks += 1
+            if group != shell or self.looks % REPEAT:
+                return  # a program may be tidying up: it is not disturbed
+        if group == shell and self.signalled not in {0, shell} and not self.spared:
             self.spared = True  # it says 130 by itself; what it hears after that, it answers with an empty line
             return
         # A fork of the shell that is about to become the program drops signals: such a group is asked again.
