@@ -88,17 +88,26 @@ def home(environ: Mapping[str, str]) -> Home:
 def load(file: Path, environ: Mapping[str, str], given: Mapping[str, object]) -> Settings:
     """The settings in force; `given` (the command line) over the environment over the file. Raises: ConfigError."""
     values = _read(file)
+    told_by: dict[str, str] = {}
     for name, kind in _names(Settings):
-        text = environ.get(PREFIX + name.upper().replace(".", "_"))
+        variable = PREFIX + name.upper().replace(".", "_")
+        text = environ.get(variable)
         if text is not None:
             _put(values, name, _from_text(text, kind))
+            told_by[name] = variable
     for name, value in given.items():
         if value is not None:
             _put(values, name, value)
+            told_by[name] = "the command line"
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as exc:
-        raise ConfigError(f"{file}: {exc}", hint="docs/settings.md lists the settings") from exc
+        what, _, place = " ".join(str(exc).split()).partition(" - at `$.")
+        name = place.rstrip("`")
+        where = told_by.get(name.partition("[")[0], str(file))
+        raise ConfigError(
+            f"{where}: {name}: {what}" if name else f"{where}: {what}", hint="docs/settings.md lists the settings"
+        ) from exc
 
 
 def names() -> list[str]:
@@ -114,6 +123,8 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8"
         raise ConfigError(f"{file} cannot be read: {reason}") from exc
+    except RecursionError as exc:
+        raise ConfigError(f"{file} is not TOML that anybody would write: too deep") from exc
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError(f"{file} is not TOML: {exc}") from exc
 

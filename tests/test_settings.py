@@ -1,0 +1,163 @@
+"""Settings: the file, then the environment, then the command line; whatever is wrong is one line with advice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.errors import ConfigError
+from agent.settings import PREFIX, Settings, default_name, home, load, names
+
+VALUES: dict[str, tuple[str, object, str, object, object]] = {
+    # setting: in the file, as read; in the environment, as read; on the command line
+    "name": ('"den"', "den", "desk", "desk", "pi"),
+    "port": ("7001", 7001, "7002", 7002, 7003),
+    "interfaces": ('["eth0", "wl*"]', ("eth0", "wl*"), "en0, en1", ("en0", "en1"), ["lo"]),
+    "presence.mode": ('"hidden"', "hidden", "open", "open", "hidden"),
+    "links.max": ("4", 4, "5", 5, 6),
+    "links.mode": ('"on-demand"', "on-demand", "always", "always", "on-demand"),
+    "peers.static": ('["a", "b:1"]', ("a", "b:1"), "c", ("c",), ["d:2"]),
+    "sessions.backend": ('"acp"', "acp", "shell", "shell", "echo"),
+}
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    file = folder / "config.toml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+def line(name: str, value: str) -> str:
+    table, _, last = name.rpartition(".")
+    return (f"[{table}]\n" if table else "") + f"{last} = {value}\n"
+
+
+def variable(name: str) -> str:
+    return PREFIX + name.upper().replace(".", "_")
+
+
+def value_of(settings: Settings, name: str) -> object:
+    found: Any = settings
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def test_every_setting_is_tried_here() -> None:
+    assert sorted(VALUES) == sorted(names())
+
+
+def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
+    assert load(tmp_path / "config.toml", {}, {}) == Settings()
+    assert load(write(tmp_path, ""), {"LAN_AGENT_HOME": "/x", "LAN_AGENT_LATER": "1"}, {}) == Settings()
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path, name: str) -> None:
+    in_file, from_file, in_environ, from_environ, given = VALUES[name]
+    file = write(tmp_path, line(name, in_file))
+    assert value_of(load(file, {}, {name: None}), name) == from_file
+    assert value_of(load(file, {variable(name): in_environ}, {}), name) == from_environ
+    expected = tuple(given) if isinstance(given, list) else given
+    assert value_of(load(file, {variable(name): in_environ}, {name: given}), name) == expected
+
+
+def test_one_setting_of_a_table_leaves_the_others(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, '[links]\nmax = 4\nmode = "on-demand"\n'), {"LAN_AGENT_LINKS_MAX": "9"}, {})
+    assert (settings.links.max, settings.links.mode) == (9, "on-demand")
+
+
+def test_an_empty_list_in_the_environment_empties_it(tmp_path: Path) -> None:
+    assert load(write(tmp_path, '[peers]\nstatic = ["a"]'), {"LAN_AGENT_PEERS_STATIC": ""}, {}).peers.static == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("port = 70000", "port: Expected `int` <= 65535"),
+        ("port = true", "port: Expected `int`, got `bool`"),
+        ("port = 1.5", "port: Expected `int`, got `float`"),
+        ("port = 99999999999999999999999", "port: "),
+        ("name = 5", "name: Expected `str`, got `int`"),
+        ("name = 2020-01-01", "name: Expected `str`, got `date`"),
+        (f'name = "{"x" * 64}"', "name: Expected `str` of length <= 63"),
+        ('interfaces = "eth0"', "interfaces: Expected `array`, got `str`"),
+        ("interfaces = [1]", "interfaces[0]: Expected `str`"),
+        ('[presence]\nmode = "loud"', "presence.mode: Invalid enum value 'loud'"),
+        ("[links]\nmax = 0", "links.max: Expected `int` >= 1"),
+        ("links = 3", "links: Expected `object`, got `int`"),
+        ('nam = "den"', "unknown field `nam`"),
+        ('"two\\nlines" = 1', "unknown field `two lines`"),
+        ("[links]\nmaximum = 3", "links: Object contains unknown field `maximum`"),
+        ("name = ", "is not TOML"),
+        ("name = 'a'\nname = 'b'", "is not TOML"),
+        (b"name = '\xff'", "not UTF-8"),
+        ("name = " + "[" * 20_000, "is not TOML"),
+    ],
+)
+def test_a_bad_file_is_one_line_that_names_it_and_the_setting(tmp_path: Path, text: str | bytes, told: str) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {}, {})
+    message = str(caught.value)
+    assert message.startswith(str(file))
+    assert told in message
+    assert "\n" not in message
+    assert caught.value.hint
+
+
+def test_a_bad_variable_is_named_instead_of_the_file(tmp_path: Path) -> None:
+    for name, text in {
+        "port": "x",
+        "links.max": "0",
+        "links.mode": "maybe",
+        "presence.mode": "",
+        "name": "x" * 64,
+    }.items():
+        with pytest.raises(ConfigError, match=rf"^{variable(name)}: {name}: "):
+            load(tmp_path / "config.toml", {variable(name): text}, {})
+
+
+def test_a_bad_option_is_named_instead_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^the command line: name: "):
+        load(write(tmp_path, 'name = "den"'), {"LAN_AGENT_NAME": "desk"}, {"name": "x" * 64})
+
+
+def test_a_variable_for_a_table_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="links must be a table"):
+        load(write(tmp_path, "links = 3"), {"LAN_AGENT_LINKS_MAX": "4"}, {})
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(ConfigError, match=r"config\.toml cannot be read"):
+        load(tmp_path / "config.toml", {}, {})
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Settings().port = 1  # type: ignore[misc] # that is the point
+    assert msgspec.structs.replace(Settings(), port=1).port == 1
+
+
+def test_a_home_of_its_own_holds_everything(tmp_path: Path) -> None:
+    where = home({"LAN_AGENT_HOME": str(tmp_path)})
+    assert where.config_file == tmp_path / "config.toml"
+    assert where.state == tmp_path / "state"
+    assert where.runtime == tmp_path / "run"
+
+
+def test_a_home_too_deep_for_a_socket_has_its_runtime_folder_elsewhere(tmp_path: Path) -> None:
+    deep, other = tmp_path / ("x" * 100), tmp_path / ("y" * 100)
+    runtime = home({"LAN_AGENT_HOME": str(deep)}).runtime
+    assert len(str(runtime / "control.sock")) < 100
+    assert runtime != home({"LAN_AGENT_HOME": str(other)}).runtime
+    assert runtime == home({"LAN_AGENT_HOME": str(deep)}).runtime
+
+
+def test_the_default_name_has_no_domain() -> None:
+    assert default_name()
+    assert "." not in default_name()
