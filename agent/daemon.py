@@ -182,7 +182,7 @@ class Service:
         )
         self._peers.handler = methods
         self._peers.link_changed = self._link_changed
-        self._peers.protected = self._proxy.protected
+        self._peers.protected = self._protected
         self._presence.on_heard = self._peers.heard
         self._gateway = Gateway(
             own=ready,
@@ -203,7 +203,7 @@ class Service:
             delay=static.resolve_delay,
             dialer=self._dialer,
             heard=self._presence,
-            linked=lambda device: device in self._peers.linked(),
+            kept=self._peers.keeps,
             clock=self._clock,
         )
 
@@ -295,6 +295,10 @@ class Service:
                 # Where it was reached, for a start without multicast (L3); its name as it told it over the link (T5).
                 reached = tuple(self._registry.endpoints(device)[:4])
                 self._trust.put(structs.replace(known, name=row.name, endpoints=reached, seen_at=self._clock.time()))
+
+    def _protected(self, device: DeviceId) -> bool:
+        # L4: somebody here watches a session there, or somebody there one of ours.
+        return self._proxy.protected(device) or self._sessions.watched_by(device)
 
     # --- telling -----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ class AgentError(Exception):
     hint: str = ""
 
     def __init__(self, message: str = "", *, hint: str | None = None) -> None:
-        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0].rstrip("."))
+        said = message or (type(self).__doc__ or "").strip().splitlines()[0].rstrip(".")
+        super().__init__(said if message else said[:1].lower() + said[1:])
         if hint is not None:
             self.hint = hint
 

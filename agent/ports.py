@@ -160,6 +160,7 @@ class Channel(Protocol):
 
     device: DeviceId | None  # whose key authenticated it; None: a client of this device
     codec: Codec
+    told: str  # once closed: the reason that the other side gave, if any
 
     def send(self, frame: bytes) -> None:
         """Queue a frame. Never waits: when the queue is full the connection is cut off (S5)."""
@@ -201,6 +202,9 @@ class MessageHandler(Protocol):
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         """Take a notification; `frame` is the whole message as it came, to pass on."""
+
+    def on_closed(self, channel: Channel) -> None:
+        """The connection has ended, however; nothing comes after this."""
 
 
 class Dialer(Protocol):

@@ -102,8 +102,8 @@ class Methods:
         if channel.device is not None:
             self._proxy.on_notification(method, params, frame)
 
-    def gone(self, channel: Channel) -> None:
-        """A channel is closed."""
+    def on_closed(self, channel: Channel) -> None:
+        """A channel watches nothing any more."""
         self._sessions.drop(channel)
         self._proxy.drop(channel)
 

@@ -95,10 +95,7 @@ class Gateway:
         codec = CODECS[ws.ws_protocol or MSGPACK]
         channel = self._make_channel(ws, codec, device=None, transport=request.transport)
         channel.notify("gateway.ready", self._own)
-        try:
-            await channel.run(self._methods)
-        finally:
-            self._methods.gone(channel)
+        await channel.run(self._methods)
         return ws
 
     async def _peer(self, request: web.Request) -> web.StreamResponse:
@@ -112,8 +109,6 @@ class Gateway:
             await self._peers.accept(channel, request.remote or "")
         except NotPaired:
             channel.abort()
-        finally:
-            self._methods.gone(channel)
         return ws
 
 
@@ -121,6 +116,7 @@ class _Once:
     # The channel of a single request: there is nobody to tell anything afterwards.
     device: DeviceId | None = None
     codec = json
+    told = ""
 
     def send(self, frame: bytes) -> None:
         pass

@@ -41,7 +41,7 @@ WebSocket = WebSocketResponse | ClientWebSocketResponse
 
 
 class WebSocketChannel:
-    """One open WebSocket that carries messages both ways."""
+    """One open WebSocket that carries messages both ways. `told`: the reason that the other side gave for closing."""
 
     def __init__(
         self,
@@ -64,7 +64,8 @@ class WebSocketChannel:
         self._closed = False
         self._heard = clock.monotonic()
         self._attached = False
-        self._task: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self.told = ""
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -121,32 +122,32 @@ class WebSocketChannel:
         self._queue.clear()
         if self._cut is not None:
             self._cut()
-        if self._task is not None:
-            self._task.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
 
     # --- running -----------------------------------------------------------------------------------------------------
 
     async def run(self, handler: MessageHandler) -> None:
         """Read until the connection ends; then every waiting `request` has failed with PeerLost."""
-        self._task = asyncio.current_task()
+        answers: set[asyncio.Task[None]] = set()
         try:
             async with asyncio.TaskGroup() as group:
+                self._reader = group.create_task(self._read(handler, group, answers), name="link.read")
                 helpers = [group.create_task(self._write(), name="link.write")]
                 if self._pings:
                     helpers.append(group.create_task(self._ping(), name="link.ping"))
-                answers: set[asyncio.Task[None]] = set()
-                await self._read(handler, group, answers)
+                if self._closed:
+                    self._reader.cancel()  # cut before it ran
+                await asyncio.wait([self._reader])
                 for task in (*helpers, *answers):
                     task.cancel()
-        except asyncio.CancelledError:
-            if not self._closed:
-                raise  # somebody ends us; an abort of our own ends here
         finally:
             self._closed = True
             self._sent.set()
             for waiter in self._waiting.values():
                 if not waiter.done():
                     waiter.set_exception(PeerLost())
+            handler.on_closed(self)
             with suppress(Exception):
                 async with asyncio.timeout(1.0):
                     await self._ws.close()
@@ -187,6 +188,7 @@ class WebSocketChannel:
             if message.type is WSMsgType.PONG:
                 continue
             if message.type not in {WSMsgType.BINARY, WSMsgType.TEXT}:
+                self.told = message.extra or "" if message.type is WSMsgType.CLOSE else ""
                 return
             frame = message.data.encode() if isinstance(message.data, str) else message.data
             try:

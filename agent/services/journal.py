@@ -168,7 +168,7 @@ class Journal:
             more = bool(events) and events[0].seq > 1
             events = compact(events)
         shown = tuple(event for event in events if event.seq <= self._published)
-        return Page(epoch=self.meta.epoch, seq=self._published, events=shown, more=more)
+        return Page(session_id=self.meta.id, epoch=self.meta.epoch, seq=self._published, events=shown, more=more)
 
     def closed_meta(self) -> SessionMeta:
         """The session's row for the store, once it is closed."""

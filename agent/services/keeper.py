@@ -19,6 +19,8 @@ from agent.ports import Channel, Clock, Dialer, MessageHandler
 
 log = logging.getLogger(__name__)
 
+NOT_NEEDED = "not needed now"
+"""Reason for closing a link that the other side must not open again by itself (L4)."""
 READY = 5.0
 """Seconds within which a connected gateway must have said who it is."""
 SHORT = 2.0
@@ -49,6 +51,9 @@ class LinkNews(Protocol):
 
     def dial_failed(self, device: DeviceId, reason: str) -> None:
         """Nobody answered."""
+
+    def answered(self, device: DeviceId) -> None:
+        """It is there, though it does not accept us."""
 
     def endpoints(self, device: DeviceId) -> list[Endpoint]:
         """Where to dial, best first."""
@@ -99,6 +104,7 @@ class _Incoming:
     async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
         if self._link.ready is None:
             raise Forbidden("gateway.ready comes first")
+        self._keeper.used(self._link)
         return await self._handler.on_request(channel, method, params)
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
@@ -108,6 +114,9 @@ class _Incoming:
             self._keeper.sessions_changed(self._link, typed(params, SessionsChanged))
         elif self._keeper.link is self._link:
             self._handler.on_notification(channel, method, params, frame)
+
+    def on_closed(self, channel: Channel) -> None:
+        self._handler.on_closed(channel)
 
 
 class Keeper:
@@ -160,8 +169,12 @@ class Keeper:
         link = self.current()
         if link is None:
             raise PeerUnreachable
-        link.used = self._clock.monotonic()
+        self.used(link)
         return link
+
+    def used(self, link: Link) -> None:
+        """Something was asked over the link (L4)."""
+        link.used = self._clock.monotonic()
 
     def current(self) -> Link | None:
         """The link as it is at this moment."""
@@ -194,6 +207,7 @@ class Keeper:
                 link.end()
                 if self.link is link:
                     self.link = None
+                    self.wanted = self.wanted and channel.told != NOT_NEEDED
                     log.info("link lost", extra={"device": self.device})
                     self._news.link_lost(self.device, "the link was lost")
                     self._moved()
@@ -259,7 +273,10 @@ class Keeper:
             channel, endpoint = await self._dialer.dial(self.device, endpoints)
         except Refused as exc:
             self.refused = True
-            self._failed(str(exc))
+            self._attempts += 1
+            log.info("refused", extra={"device": self.device, "error": str(exc)})
+            self._news.answered(self.device)
+            self._moved()
             await self._sleep(REFUSED_RETRY)
         except NotPaired:
             await self._sleep(None)

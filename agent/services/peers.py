@@ -13,7 +13,7 @@ from agent.core.messages import Ready
 from agent.core.records import DeviceId, PairedDevice
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable
 from agent.ports import Channel, Clock, Dialer, MessageHandler
-from agent.services.keeper import Keeper, Link, LinkNews
+from agent.services.keeper import NOT_NEEDED, Keeper, Link, LinkNews
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,11 @@ class Peers:
             raise NotPaired
         await keeper.serve(channel, host)
 
+    def keeps(self, device: DeviceId) -> bool:
+        """Whether this service dials the device by itself, so that nobody else need ask whether it is there."""
+        keeper = self._keepers.get(device)
+        return keeper is not None and keeper.wanted
+
     def linked(self) -> list[DeviceId]:
         """Devices with a link."""
         return sorted(self._links)
@@ -177,4 +182,4 @@ class Peers:
             keeper = self._keepers[device]
             keeper.wanted = False
             if keeper.link is not None:
-                keeper.link.channel.close("idle")
+                keeper.link.channel.close(NOT_NEEDED)

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0
 """Seconds between looks at what nobody tells us: our addresses, and whether the machine has slept."""
+LOOK_SOON = 0.25
+"""The same while this device has no address yet, as at the start."""
 EVERY, SPREAD = 50.0, 20.0
 """Seconds between re-announcements, and between pokes: 60 ± 10."""
 POKE_APART = 1.0
@@ -216,7 +218,8 @@ class Presence:
         while True:
             deadline = self._registry.next_deadline()
             now = self._clock.time()
-            await self._clock.sleep(LOOK_EVERY if deadline is None else min(LOOK_EVERY, max(0.01, deadline - now)))
+            pause = LOOK_EVERY if self._has_address() else LOOK_SOON
+            await self._clock.sleep(pause if deadline is None else min(pause, max(0.01, deadline - now)))
             self._tell(self._registry.expire(self._clock.time()))
             self.own_changed()
             recently = self._clock.monotonic() - COALESCE
@@ -228,6 +231,9 @@ class Presence:
                     self._discovery.announce_again()
 
     # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _has_address(self) -> bool:
+        return self._discovery is None or bool(self._discovery.hosts())
 
     def _describe(self) -> tuple[str, int, list[SessionRow]]:
         return self._name, self._port, self._registry.sessions("local")

@@ -57,11 +57,11 @@ class Prober:
         delay: Callable[[int], float],
         dialer: Dialer,
         heard: Heard,
-        linked: Callable[[DeviceId], bool],
+        kept: Callable[[DeviceId], bool],
         clock: Clock,
     ) -> None:
         self._own, self._static, self._resolve, self._delay = own, static, resolve, delay
-        self._dialer, self._heard, self._linked, self._clock = dialer, heard, linked, clock
+        self._dialer, self._heard, self._kept, self._clock = dialer, heard, kept, clock
 
     async def run(self) -> None:
         """Ask static peers and silent devices until cancelled."""
@@ -93,7 +93,7 @@ class Prober:
     async def _silent(self) -> None:
         while True:
             await self._clock.sleep(LOOK_EVERY)
-            silent = [device for device in self._heard.to_probe() if not self._linked(device)][:AT_ONCE]
+            silent = [device for device in self._heard.to_probe() if not self._kept(device)][:AT_ONCE]
             async with asyncio.TaskGroup() as group:
                 for device in silent:
                     group.create_task(self._ask(device), name=f"probe.ask-{device}")

@@ -48,6 +48,7 @@ class Sessions:
         self._hosted: dict[SessionId, Hosted] = {}
         self._closed: dict[SessionId, SessionMeta] = {}
         self._attached: dict[Channel, set[SessionId]] = {}
+        self._watched: dict[Channel, set[SessionId]] = {}  # once attached over a channel that is still open
         self._group: asyncio.TaskGroup | None = None
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -165,7 +166,8 @@ class Sessions:
         """Attach a channel; `catch_up` must follow once this is sent. Raises: SessionNotFound, SessionEnded."""
         hosted = self.get(asked.session_id)
         attached = hosted.journal.attach(channel, device, asked.after, asked.epoch, asked.viewers)
-        self._attached.setdefault(channel, set()).add(attached.session_id)
+        for table in (self._attached, self._watched):
+            table.setdefault(channel, set()).add(attached.session_id)
         channel.busy(attached=True)
         return attached
 
@@ -183,6 +185,7 @@ class Sessions:
 
     def drop(self, channel: Channel) -> None:
         """A channel is gone: it watches nothing any more."""
+        self._watched.pop(channel, None)
         for session in self._attached.pop(channel, set()):
             if hosted := self._hosted.get(session):
                 hosted.journal.detach(channel)
@@ -218,6 +221,15 @@ class Sessions:
             journal = self._make(self._closed[self._match(asked.session_id, self._closed)]).journal
             await journal.restore()
         return await journal.history(asked.before, asked.after, asked.limit)
+
+    def watched_by(self, device: DeviceId) -> bool:
+        """Whether another device has a session here attached, or had over its link one that still works (L4)."""
+        for channel, sessions in self._watched.items():
+            if channel.device == device:
+                rows = (hosted.journal.row() for session in sessions if (hosted := self._hosted.get(session)))
+                if channel in self._attached or any(row.status in {"working", "needs-input"} for row in rows):
+                    return True
+        return False
 
     # --- looking up --------------------------------------------------------------------------------------------------
 

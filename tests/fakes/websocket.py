@@ -22,6 +22,7 @@ class MemoryWebSocket:
         self.stalled = asyncio.Event()
         self.stalled.set()
         self.close_code: int | None = None
+        self.mute = False  # what this end sends is lost, as with the cable out
 
     async def receive(self) -> WSMessage:
         return await self.inbox.get()
@@ -44,17 +45,19 @@ class MemoryWebSocket:
         if self.close_code is None:
             self.close_code = code
             self.inbox.put_nowait(WSMessage(WSMsgType.CLOSED, None, None))
-            self.other.closed_by_peer(code)
+            self.other.closed_by_peer(code, message.decode())
         return True
 
-    def closed_by_peer(self, code: int) -> None:
+    def closed_by_peer(self, code: int, reason: str = "") -> None:
         if self.close_code is None:
             self.close_code = code
-        self.inbox.put_nowait(WSMessage(WSMsgType.CLOSE, code, ""))
+        self.inbox.put_nowait(WSMessage(WSMsgType.CLOSE, code, reason))
 
     def _deliver(self, message: WSMessage) -> None:
         if self.close_code is not None or self.other.close_code is not None:
             raise ConnectionResetError
+        if self.mute:
+            return
         self.other.inbox.put_nowait(message)
 
 

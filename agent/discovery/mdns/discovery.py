@@ -68,6 +68,7 @@ class MdnsDiscovery:
         self._registered = False
         self._copies: asyncio.Future[None] | None = None  # of the announcement that is going out
         self._changed, self._asked, self._opened = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._published = asyncio.Event()  # whether there is anything to announce
 
     async def run(self, heard: Callable[[Sighting], None]) -> None:
         """Announce and browse until cancelled, then say goodbye."""
@@ -95,6 +96,7 @@ class MdnsDiscovery:
             raise ValueError(f"a TXT record of {len(text)} bytes; at most {SIZE_MAX} fit")
         self._former.append((self._info.text, self._clock.monotonic()))
         self._info.text = text
+        self._published.set()
         self._changed.set()
 
     def announce_again(self) -> None:
@@ -169,6 +171,7 @@ class MdnsDiscovery:
 
     async def _register(self, opened: AsyncZeroconf) -> None:
         await self._windows.resume(opened)
+        await self._published.wait()  # whoever publishes nothing (presence.mode hidden) is not named either
         set_addresses(self._info, self._interfaces)
         try:
             copies = await opened.async_register_service(self._info, allow_name_change=True)

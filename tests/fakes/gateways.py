@@ -1,0 +1,215 @@
+"""Several gateways in one process: everything real but the network, the disk and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
+
+from agent.core.messages import Ready, StatusReport
+from agent.core.records import DeviceId, DeviceRef, Endpoint, PairedDevice
+from agent.core.registry import Registry
+from agent.errors import PeerUnreachable, Refused
+from agent.gateway.methods import Methods
+from agent.gateway.trust import TrustMethods
+from agent.net.link import WebSocketChannel
+from agent.ports import TranscriptStore
+from agent.services.peers import Peers
+from agent.services.presence import Presence
+from agent.services.proxy import Proxy
+from agent.services.sessions import Sessions
+from agent.storage.memory import MemoryTranscripts
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.echo import EchoBackend
+from tests.fakes.viewer import Viewer, connected
+from tests.fakes.websocket import MemoryWebSocket, channel, pair
+
+
+class Net:
+    """Cables between gateways. `cut` breaks what is open and refuses what is dialled; `mute` only swallows."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.gateways: dict[DeviceId, Device] = {}
+        self.ids = count(1)
+        self._cut: set[frozenset[DeviceId]] = set()
+        self._open: dict[frozenset[DeviceId], list[tuple[DeviceId, MemoryWebSocket, WebSocketChannel]]] = {}
+        self.dials: list[tuple[DeviceId, DeviceId]] = []
+        self.group: asyncio.TaskGroup
+
+    def cut(self, one: Device, other: Device) -> None:
+        cable = frozenset((one.id, other.id))
+        self._cut.add(cable)
+        for _, _, link in self._open.pop(cable, []):
+            link.abort()
+
+    def heal(self, one: Device, other: Device) -> None:
+        self._cut.discard(frozenset((one.id, other.id)))
+
+    def sockets(self, one: Device, other: Device) -> list[MemoryWebSocket]:
+        """The end at `one` of every connection there was."""
+        opened = self._open.get(frozenset((one.id, other.id)), [])
+        return [socket if caller == one.id else socket.other for caller, socket, _ in opened]
+
+    async def dial(self, caller: Device, device: DeviceId) -> WebSocketChannel:
+        self.dials.append((caller.id, device))
+        cable = frozenset((caller.id, device))
+        callee = self.gateways.get(device)
+        if callee is None or cable in self._cut or not callee.up:
+            raise PeerUnreachable("no answer")
+        if caller.id not in callee.paired:
+            raise Refused
+        near, far = pair()
+        mine = channel(near, self.clock, device=device, pings=True)
+        theirs = channel(far, self.clock, device=caller.id, pings=True)
+        self._open.setdefault(cable, []).append((caller.id, near, mine))
+        self.group.create_task(callee.accept(theirs), name="net.accept")
+        return mine
+
+
+class Device:
+    """One gateway."""
+
+    def __init__(
+        self, net: Net, name: str, store: TranscriptStore | None = None, *, on_demand: bool = False, limit: int = 32
+    ) -> None:
+        self.net, self.name, self.id = net, name, DeviceId(f"{name:a<16}")
+        self.store = store or MemoryTranscripts()
+        self.up = False
+        self.paired: dict[DeviceId, PairedDevice] = {}
+        self.echo = EchoBackend(net.clock)
+        self.registry = Registry(self.id, name=name, version="1")
+        self.presence = Presence(
+            self.registry,
+            None,
+            net.clock,
+            name=name,
+            port=1000,
+            previous_revision=0,
+            save_revision=lambda revision: None,
+            jitter=lambda: 0.5,
+        )
+        self.peers = Peers(
+            own=Ready(device=self.id, name=name, version="1", port=1000),
+            paired=self.paired.values,
+            dialer=self,
+            news=self.presence,
+            clock=net.clock,
+            jitter=lambda: 1.0,
+            limit=limit,
+            on_demand=on_demand,
+        )
+        self.proxy = Proxy(self.peers, clock=net.clock, name_of=self.name_of, row_of=self.registry.session)
+        self.sessions = Sessions(
+            own=DeviceRef(self.id, name),
+            store=self.store,
+            clock=net.clock,
+            backends={"echo": self.echo},
+            default_backend="echo",
+            name_of=self.name_of,
+            changed=self.presence.local_sessions,
+            new_id=lambda: f"{name[:4]}{next(net.ids):a>12}",
+        )
+        self.methods = Methods(
+            own=self.id,
+            name_of=self.name_of,
+            registry=self.registry,
+            presence=self.presence,
+            sessions=self.sessions,
+            peers=self.peers,
+            proxy=self.proxy,
+            trust=TrustMethods.__new__(TrustMethods),  # pairing has tests of its own
+            status=_no_status,
+        )
+        self.peers.handler = self.methods
+        self.peers.link_changed = self.proxy.link_changed
+        self.peers.protected = lambda device: self.proxy.protected(device) or self.sessions.watched_by(device)
+
+    def name_of(self, device: DeviceId) -> str:
+        row = self.registry.device(device)
+        return row.name if row else str(device)
+
+    def pair(self, other: Device) -> None:
+        for one, two in ((self, other), (other, self)):
+            one.paired[two.id] = PairedDevice(
+                id=two.id,
+                name=two.name,
+                certificate=b"",
+                paired_at=1.0,
+                endpoints=(Endpoint(f"host-{two.name}", 1000),),
+            )
+            one.trust_changed()
+
+    def unpair(self, other: Device) -> None:
+        del self.paired[other.id]
+        self.trust_changed()
+
+    def trust_changed(self) -> None:
+        self.presence.paired(self.paired.values())
+        self.peers.trust_changed()
+
+    async def accept(self, theirs: WebSocketChannel) -> None:
+        await self.peers.accept(theirs, "")
+
+    async def dial(self, device: DeviceId, endpoints: Sequence[Endpoint]) -> tuple[WebSocketChannel, Endpoint]:
+        return await self.net.dial(self, device), endpoints[0]
+
+    async def identify(self, endpoint: Endpoint) -> bytes | None:
+        return None
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Viewer]:
+        """A client on this device's control socket."""
+        async with connected(self.methods, self.net.clock) as viewer:
+            yield viewer
+
+    async def run(self, ready: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.sessions.run(ready.set), name=f"{self.name}.sessions")
+            await ready.wait()
+            group.create_task(self.presence.run(), name=f"{self.name}.presence")
+            group.create_task(self.proxy.run(), name=f"{self.name}.proxy")
+            self.up = True
+            try:
+                group.create_task(self.peers.run(), name=f"{self.name}.peers")
+                await asyncio.Event().wait()
+            finally:
+                self.up = False
+
+
+def _no_status() -> StatusReport:
+    raise AssertionError("not asked for here")
+
+
+@asynccontextmanager
+async def network(*names: str) -> AsyncIterator[tuple[Net, list[Device]]]:
+    """Gateways that run, all paired with each other and linked."""
+    net = Net()
+    async with AsyncExitStack() as stack:
+        devices = [Device(net, name) for name in names]
+        await stack.enter_async_context(started(net, devices))
+        for number, one in enumerate(devices):
+            for other in devices[:number]:
+                one.pair(other)
+        await settle()
+        yield net, devices
+
+
+@asynccontextmanager
+async def started(net: Net, devices: Sequence[Device]) -> AsyncIterator[None]:
+    """Run gateways; on leaving, those that run end."""
+    async with asyncio.TaskGroup() as group:
+        net.group = group
+        tasks = []
+        for device in devices:
+            net.gateways[device.id] = device
+            ready = asyncio.Event()
+            tasks.append(group.create_task(device.run(ready), name=f"{device.name}.run"))
+            await ready.wait()
+        await settle()
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
