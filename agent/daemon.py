@@ -12,16 +12,13 @@ import socket
 import ssl
 import sys
 from base64 import b32encode
-from collections.abc import Coroutine
 from contextlib import suppress
-from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 from msgspec import structs
 
 from agent import __version__, log
+from agent.backends import find_backends
 from agent.clock import SystemClock
 from agent.core import names
 from agent.core.messages import Ready
@@ -41,7 +38,7 @@ from agent.net.link import WebSocketChannel
 from agent.net.listener import Listener
 from agent.net.pairing import TlsPairing
 from agent.net.tls import client_context, pairing_client_context
-from agent.ports import BackendType, Channel
+from agent.ports import Channel
 from agent.services.health import Health
 from agent.services.pairing import Pairing
 from agent.services.peers import Peers
@@ -50,11 +47,9 @@ from agent.services.probe import Prober
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
 from agent.settings import Home, Settings, default_name, home, load
-from agent.storage.lock import free_socket_path, only_one
+from agent.storage.lock import bind_socket, only_one
 from agent.storage.sqlite import SqliteTranscripts
 from agent.storage.state import StateFile, TrustFile, load_or_create_identity
-
-_log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 7471
 """Tried first, so that addresses in settings need no port; any free one if it is taken."""
@@ -216,18 +211,18 @@ class Service:
         try:
             async with asyncio.TaskGroup() as group:
                 # The network first: while our name is being probed the rest starts.
-                parts = [_start(group, self._presence.run(), "daemon.presence")]
+                parts = [group.create_task(self._presence.run(), name="daemon.presence")]
                 await self._lan.setup()
-                parts.append(_start(group, self._sessions.run(restored.set), "daemon.sessions"))
+                parts.append(group.create_task(self._sessions.run(restored.set), name="daemon.sessions"))
                 await restored.wait()
                 self._trust_changed()
                 parts += (
-                    _start(group, self._proxy.run(), "daemon.proxy"),
-                    _start(group, self._peers.run(), "daemon.peers"),
-                    _start(group, self._listener.run(), "daemon.listener"),
-                    _start(group, self._pairing.run(), "daemon.pairing"),
-                    _start(group, self._prober.run(), "daemon.prober"),
-                    _start(group, self._health.tell(self._presence.subscribe()), "daemon.tell"),
+                    group.create_task(self._proxy.run(), name="daemon.proxy"),
+                    group.create_task(self._peers.run(), name="daemon.peers"),
+                    group.create_task(self._listener.run(), name="daemon.listener"),
+                    group.create_task(self._pairing.run(), name="daemon.pairing"),
+                    group.create_task(self._prober.run(), name="daemon.prober"),
+                    group.create_task(self._health.tell(self._presence.subscribe()), name="daemon.tell"),
                 )
                 await self._open_control_socket()
                 await stop.wait()
@@ -238,7 +233,7 @@ class Service:
             await self._control.cleanup()
             await self._lan.cleanup()
             await self._store.close()
-            control_socket(self._home).unlink(missing_ok=True)
+            self._home.control_socket.unlink(missing_ok=True)
 
     # --- doors -------------------------------------------------------------------------------------------------------
 
@@ -254,13 +249,8 @@ class Service:
         return sockets
 
     async def _open_control_socket(self) -> None:
-        path = control_socket(self._home)
-        free_socket_path(path)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.bind(str(path))
-        path.chmod(0o600)
         await self._control.setup()
-        await web.SockSite(self._control, sock).start()
+        await web.SockSite(self._control, bind_socket(self._home.control_socket)).start()
 
     def _lan_protocol(self) -> asyncio.Protocol:
         server = self._lan.server
@@ -305,23 +295,3 @@ class Service:
     def _name_of(self, device: DeviceId) -> str:
         row = self._registry.device(device)
         return row.name if row else names.short_id(device)
-
-
-def find_backends() -> dict[str, BackendType]:
-    """Every backend that is installed, by name. One that cannot be loaded is left out, and the log says why."""
-    found: dict[str, BackendType] = {}
-    for entry in entry_points(group="lan_agent.backends"):
-        try:
-            found[entry.name] = entry.load()()
-        except Exception:  # noqa: BLE001 - another package's code may raise anything
-            _log.exception("a backend cannot be loaded", extra={"backend": entry.name})
-    return found
-
-
-def control_socket(where: Home) -> Path:
-    """Where clients of this user connect."""
-    return where.runtime / "control.sock"
-
-
-def _start(group: asyncio.TaskGroup, part: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    return group.create_task(part, name=name)

@@ -70,6 +70,11 @@ class Home(Struct, frozen=True):
         """The settings."""
         return self.config / "config.toml"
 
+    @property
+    def control_socket(self) -> Path:
+        """Where clients of this user connect."""
+        return self.runtime / "control.sock"
+
 
 def home(environ: Mapping[str, str]) -> Home:
     """Where this device keeps its things: `LAN_AGENT_HOME` puts all under one folder, else the system's places."""

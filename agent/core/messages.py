@@ -288,9 +288,7 @@ METHODS: dict[str, type[Struct]] = {
     "device.list": Nothing,
     "gateway.status": Nothing,
 }
-LOCAL_ONLY = frozenset(
-    {"device.pair", "device.join", "device.unpair", "device.list", "peer.list", "peer.watch", "gateway.status"}
-)
+LOCAL_ONLY = frozenset(method for method in METHODS if method.partition(".")[0] in {"device", "peer", "gateway"})
 """Methods of the control socket alone; everything else also over a link, for the sessions of this device (L7)."""
 
 NOTIFICATIONS: dict[str, type[Struct]] = {

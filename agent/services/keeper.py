@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from msgspec import Raw
 
 from agent.core.linking import new_link_stays, reconnect_delay
 from agent.core.messages import ListSessions, Ready, SessionsChanged
-from agent.core.records import DeviceId, Endpoint, SessionId, SessionRow
+from agent.core.records import DeviceId, Endpoint, SessionRow
 from agent.core.wire import typed
 from agent.errors import AgentError, Forbidden, NotPaired, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
+from agent.services.link import Link, LinkNews
 
 log = logging.getLogger(__name__)
 
@@ -28,95 +28,6 @@ SHORT = 2.0
 EARLY_MAX = 1000
 REFUSED_RETRY = 60.0
 """Seconds before a device that refused us is asked again, unless it is paired anew."""
-
-
-class LinkNews(Protocol):
-    """Who is told about links: the registry's service and the proxy."""
-
-    def link_up(self, device: DeviceId, *, name: str, version: str, endpoint: Endpoint | None) -> None:
-        """A link carries."""
-
-    def link_sessions(
-        self,
-        device: DeviceId,
-        rows: tuple[SessionRow, ...],
-        removed: tuple[SessionId, ...] = (),
-        *,
-        whole: bool = False,
-    ) -> None:
-        """The device told its sessions: all of them (`whole`), or changes."""
-
-    def link_lost(self, device: DeviceId, reason: str) -> None:
-        """It carries no more."""
-
-    def dial_failed(self, device: DeviceId, reason: str) -> None:
-        """Nobody answered."""
-
-    def answered(self, device: DeviceId) -> None:
-        """It is there, though it does not accept us."""
-
-    def endpoints(self, device: DeviceId) -> list[Endpoint]:
-        """Where to dial, best first."""
-
-
-class Link:
-    """One connection to a paired device."""
-
-    def __init__(
-        self, channel: Channel, group: asyncio.TaskGroup, *, dialled: Endpoint | None, host: str, opened: float
-    ) -> None:
-        self.channel, self.dialled, self._host = channel, dialled, host
-        self.opened = self.used = opened  # monotonic seconds
-        self.ready: Ready | None = None
-        self.listed = asyncio.Event()  # whether the other side's sessions are known
-        self.early: list[SessionsChanged] | None = []  # changes that came before the list; None once it is there
-        self._group = group
-        self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def ours(self) -> bool:
-        """Whether this device dialled it."""
-        return self.dialled is not None
-
-    @property
-    def endpoint(self) -> Endpoint | None:
-        """Where the device can be dialled, as far as this link tells."""
-        if self.dialled is not None or self.ready is None or not self.ready.port or not self._host:
-            return self.dialled
-        return Endpoint(self._host, self.ready.port)
-
-    def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
-        """Run something that ends with the connection."""
-        self._tasks.append(self._group.create_task(work, name=name))
-
-    def end(self) -> None:
-        """Let nothing outlive the connection."""
-        self.listed.set()
-        for task in self._tasks:
-            task.cancel()
-
-
-class _Incoming:
-    # What arrives over a link: the keeper takes what concerns the link, the handler the rest.
-    def __init__(self, keeper: Keeper, link: Link, handler: MessageHandler) -> None:
-        self._keeper, self._link, self._handler = keeper, link, handler
-
-    async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
-        if self._link.ready is None:
-            raise Forbidden("gateway.ready comes first")
-        self._keeper.used(self._link)
-        return await self._handler.on_request(channel, method, params)
-
-    def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
-        if method == "gateway.ready":
-            self._keeper.ready(self._link, typed(params, Ready))
-        elif method == "session.changed":
-            self._keeper.sessions_changed(self._link, typed(params, SessionsChanged))
-        elif self._keeper.link is self._link:
-            self._handler.on_notification(channel, method, params, frame)
-
-    def on_closed(self, channel: Channel) -> None:
-        self._handler.on_closed(channel)
 
 
 class Keeper:
@@ -322,3 +233,26 @@ class Keeper:
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
         self._changed(self)
+
+
+class _Incoming:
+    # What arrives over a link: the keeper takes what concerns the link, the handler the rest.
+    def __init__(self, keeper: Keeper, link: Link, handler: MessageHandler) -> None:
+        self._keeper, self._link, self._handler = keeper, link, handler
+
+    async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
+        if self._link.ready is None:
+            raise Forbidden("gateway.ready comes first")
+        self._keeper.used(self._link)
+        return await self._handler.on_request(channel, method, params)
+
+    def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
+        if method == "gateway.ready":
+            self._keeper.ready(self._link, typed(params, Ready))
+        elif method == "session.changed":
+            self._keeper.sessions_changed(self._link, typed(params, SessionsChanged))
+        elif self._keeper.link is self._link:
+            self._handler.on_notification(channel, method, params, frame)
+
+    def on_closed(self, channel: Channel) -> None:
+        self._handler.on_closed(channel)

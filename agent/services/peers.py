@@ -13,7 +13,8 @@ from agent.core.messages import Ready
 from agent.core.records import DeviceId, PairedDevice
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable
 from agent.ports import Channel, Clock, Dialer, MessageHandler
-from agent.services.keeper import NOT_NEEDED, Keeper, Link, LinkNews
+from agent.services.keeper import NOT_NEEDED, Keeper
+from agent.services.link import Link, LinkNews
 
 log = logging.getLogger(__name__)
 

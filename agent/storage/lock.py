@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,8 +38,8 @@ def only_one(runtime: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def free_socket_path(path: Path) -> None:
-    """Remove the socket of a service that ended badly; call while holding the lock.
+def bind_socket(path: Path) -> socket.socket:
+    """A socket of this user's at that path, in place of one that a service left behind; call while holding the lock.
 
     Raises: StateError, if anything but a socket of ours is there: it is left as it is.
     """
@@ -47,3 +48,7 @@ def free_socket_path(path: Path) -> None:
         if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
             raise StateError(f"{path} is not a socket of this service", hint="move it away and start again")
         path.unlink()
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bind(str(path))
+    path.chmod(0o600)
+    return bound

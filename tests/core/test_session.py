@@ -309,7 +309,8 @@ def _read(events: list[Event]) -> list[tuple[str, object]]:
                 seen.append(("said", payload))
             case _:
                 pass
-    return [*seen, *sorted(streams.items(), key=str)]
+    open_streams: list[tuple[str, object]] = [("streams", sorted(streams.items(), key=str))]
+    return seen + open_streams
 
 
 @given(steps)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from agent.backends.shell.background import Background
 from agent.backends.shell.feeder import Feeder
 from agent.backends.shell.launch import Running
-from agent.backends.shell.processes import end_session
+from agent.backends.shell.processes import children, end_session
 from agent.backends.shell.reports import Ended, Ready, Report, ReportReader, Started
 from agent.backends.shell.turn import LOOK_MAX, QUIET, Turn, typed
 from agent.backends.shell.waiting import awaited
@@ -81,7 +81,7 @@ class ShellSession:
         assert self._turn is None, "one turn at a time"
         self._count += 1
         frame = f"{self._shell.token} {self._count} {text}\0".encode(errors="replace")
-        self._turn = Turn(self._count, frame, self._loop.time())
+        self._turn = Turn(self._count, frame, children(self._process.pid), self._loop.time())
         if "\0" in text:
             self._refused = "a command cannot hold NUL characters"
             self._wake.set()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from dataclasses import dataclass
 
 from agent.backends.shell.feeder import Feeder
-from agent.backends.shell.processes import forked
+from agent.backends.shell.processes import children, forked
 from agent.backends.shell.terminal import Terminal
 from agent.core.transcript import Answer, RequestKind
 from agent.errors import BadParams, TooLarge
@@ -31,6 +32,7 @@ class Turn:
 
     number: int
     frame: bytes  # as the driver reads it
+    jobs: set[int]  # children that the shell had before it
     said_at: float  # loop time of the last output, or of an answer
     started: bool = False
     interrupts: int = 0
@@ -62,6 +64,7 @@ class Turn:
             self.looks += 1
             if group != shell or self.looks % REPEAT:
                 return  # a program may be tidying up: it is not disturbed
+            self._press_stragglers(shell)
         if group == shell and self.signalled not in {0, shell} and not self.spared:
             self.spared = True  # it says 130 by itself; what it hears after that, it answers with an empty line
             return
@@ -74,6 +77,17 @@ class Turn:
             self.signalled = 0
         except PermissionError:  # another user's program (sudo): the terminal itself may interrupt it
             keyboard.feed(b"\x03")
+
+    def _press_stragglers(self, shell: int) -> None:
+        """Interrupt what the shell has started in this turn and waits for, though it is not in the foreground.
+
+        A pipeline that was interrupted while it was formed never got there, and bash waits for it, deaf (seen).
+        """
+        for pid in children(shell) - self.jobs:
+            with contextlib.suppress(OSError):
+                group = os.getpgid(pid)
+                if group != shell:
+                    os.killpg(group, signal.SIGINT)
 
 
 def typed(kind: RequestKind, answer: Answer) -> bytes:

@@ -1,0 +1,61 @@
+"""What the services need of the outside world: small promises, each kept by an adapter and by a fake in the tests.
+
+Every implementation of a port passes the one suite in `tests/contracts/`.
+"""
+
+from agent.ports.backends import (
+    Asked,
+    Backend,
+    BackendEvent,
+    BackendType,
+    Described,
+    Emit,
+    Exited,
+    Finished,
+    Said,
+    Start,
+    Thought,
+    ToolFinished,
+    ToolProgressed,
+    ToolStarted,
+    Withdrew,
+)
+from agent.ports.clock import Clock
+from agent.ports.discovery import Discovery, Echoed, Goodbye, Heard, PairingWindow, Sighting
+from agent.ports.links import Channel, Dialer, Followed, MessageHandler
+from agent.ports.pairing import PairingExchange, PairingTransport
+from agent.ports.storage import SessionMeta, TranscriptStore, TrustStore
+
+__all__ = [
+    "Asked",
+    "Backend",
+    "BackendEvent",
+    "BackendType",
+    "Channel",
+    "Clock",
+    "Described",
+    "Dialer",
+    "Discovery",
+    "Echoed",
+    "Emit",
+    "Exited",
+    "Finished",
+    "Followed",
+    "Goodbye",
+    "Heard",
+    "MessageHandler",
+    "PairingExchange",
+    "PairingTransport",
+    "PairingWindow",
+    "Said",
+    "SessionMeta",
+    "Sighting",
+    "Start",
+    "Thought",
+    "ToolFinished",
+    "ToolProgressed",
+    "ToolStarted",
+    "TranscriptStore",
+    "TrustStore",
+    "Withdrew",
+]

@@ -1,0 +1,68 @@
+"""Who is on the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from agent.core.records import DeviceId, Endpoint, PresenceRecord
+
+
+class Heard(Struct, frozen=True):
+    """A presence record arrived (new, changed, or the same again)."""
+
+    record: PresenceRecord
+
+
+class Goodbye(Struct, frozen=True):
+    """A record was withdrawn by its sender, or by somebody who says so."""
+
+    device: DeviceId
+
+
+class Echoed(Struct, frozen=True):
+    """Somebody published under our own name: answer with a new revision."""
+
+
+Sighting = Heard | Goodbye | Echoed
+
+
+class PairingWindow(Struct, frozen=True, kw_only=True):
+    """A pairing listener that was heard on the network."""
+
+    slot: str  # two digits
+    name: str  # of the device that shows the code, cleaned
+    endpoints: tuple[Endpoint, ...]
+
+
+class Discovery(Protocol):
+    """Finds other gateways and announces this one. Never raises for what the network sends."""
+
+    async def run(self, heard: Callable[[Sighting], None]) -> None:
+        """Announce and browse until cancelled, then say goodbye. Calls `heard` on the loop; it must not block."""
+
+    def publish(self, strings: Sequence[bytes]) -> None:
+        """Announce these TXT strings from now on, at once; calls before `run` count too."""
+
+    def announce_again(self) -> None:
+        """Send the same record once more."""
+
+    def poke(self) -> None:
+        """Ask the network who is there."""
+
+    def hosts(self) -> tuple[str, ...]:
+        """IP addresses that are announced now, link-local IPv6 with its zone."""
+
+    def interfaces(self) -> tuple[str, ...]:
+        """Names of the interfaces in use."""
+
+    async def open_window(self, slot: str, name: str, port: int) -> None:
+        """Announce a pairing listener until `close_window`."""
+
+    async def close_window(self) -> None:
+        """Withdraw it. Idempotent."""
+
+    async def find_windows(self, slot: str, seconds: float) -> list[PairingWindow]:
+        """Pairing listeners with that slot; waits up to `seconds` for the first, and a moment for others."""

@@ -1,0 +1,69 @@
+"""What must survive a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from agent.core.records import DeviceId, PairedDevice, SessionId
+from agent.core.transcript import Event
+
+
+class SessionMeta(Struct, frozen=True, kw_only=True):
+    """What is known of a hosted session beside its events."""
+
+    id: SessionId
+    epoch: str
+    backend: str
+    created_at: float  # Unix seconds
+    title: str = ""
+    cwd: str = ""
+    command: tuple[str, ...] = ()
+    lineage: tuple[str, ...] = ()
+    closed: bool = False  # no longer listed; its log stays
+
+
+class TranscriptStore(Protocol):
+    """Durable logs of sessions. Events of one session are numbered from 1 without gaps.
+
+    All methods may be called while others run; those on one session take effect in the order of the calls.
+    """
+
+    async def put(self, meta: SessionMeta) -> None:
+        """Create or replace a session's row; durable when it returns. Raises: StoreFull."""
+
+    async def append(self, session: SessionId, events: Sequence[Event]) -> None:
+        """Return once the events would survive a power cut. All of them or none. Raises: StoreFull."""
+
+    async def read(self, session: SessionId, after: int, limit: int) -> list[Event]:
+        """Up to `limit` events numbered above `after`, oldest first. Empty for an unknown session."""
+
+    async def read_before(self, session: SessionId, before: int | None, limit: int) -> list[Event]:
+        """The newest `limit` events numbered below `before` (None: the very newest), oldest first."""
+
+    async def outline(self, session: SessionId) -> list[Event]:
+        """Every event whose type is not in `core.transcript.STREAMED`, oldest first: enough to rebuild its state."""
+
+    async def sessions(self) -> list[SessionMeta]:
+        """All sessions, oldest first."""
+
+    async def last_seq(self, session: SessionId) -> int:
+        """Number of the newest event; 0 if there is none."""
+
+    async def close(self) -> None:
+        """Write what is pending and let go of the file. Idempotent."""
+
+
+class TrustStore(Protocol):
+    """The devices that this one trusts. Each change is durable when the call returns."""
+
+    def devices(self) -> list[PairedDevice]:
+        """All of them, by id."""
+
+    def put(self, device: PairedDevice) -> None:
+        """Add or replace. Raises: StateError."""
+
+    def remove(self, device: DeviceId) -> None:
+        """Forget; an unknown id is no error. Raises: StateError."""

@@ -1,0 +1,77 @@
+"""One open connection to a paired device, and who is told about it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Protocol
+
+from agent.core.messages import Ready, SessionsChanged
+from agent.core.records import DeviceId, Endpoint, SessionId, SessionRow
+from agent.ports import Channel
+
+
+class LinkNews(Protocol):
+    """Who is told about links: the registry's service and the proxy."""
+
+    def link_up(self, device: DeviceId, *, name: str, version: str, endpoint: Endpoint | None) -> None:
+        """A link carries."""
+
+    def link_sessions(
+        self,
+        device: DeviceId,
+        rows: tuple[SessionRow, ...],
+        removed: tuple[SessionId, ...] = (),
+        *,
+        whole: bool = False,
+    ) -> None:
+        """The device told its sessions: all of them (`whole`), or changes."""
+
+    def link_lost(self, device: DeviceId, reason: str) -> None:
+        """It carries no more."""
+
+    def dial_failed(self, device: DeviceId, reason: str) -> None:
+        """Nobody answered."""
+
+    def answered(self, device: DeviceId) -> None:
+        """It is there, though it does not accept us."""
+
+    def endpoints(self, device: DeviceId) -> list[Endpoint]:
+        """Where to dial, best first."""
+
+
+class Link:
+    """One connection to a paired device."""
+
+    def __init__(
+        self, channel: Channel, group: asyncio.TaskGroup, *, dialled: Endpoint | None, host: str, opened: float
+    ) -> None:
+        self.channel, self.dialled, self._host = channel, dialled, host
+        self.opened = self.used = opened  # monotonic seconds
+        self.ready: Ready | None = None
+        self.listed = asyncio.Event()  # whether the other side's sessions are known
+        self.early: list[SessionsChanged] | None = []  # changes that came before the list; None once it is there
+        self._group = group
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def ours(self) -> bool:
+        """Whether this device dialled it."""
+        return self.dialled is not None
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where the device can be dialled, as far as this link tells."""
+        if self.dialled is not None or self.ready is None or not self.ready.port or not self._host:
+            return self.dialled
+        return Endpoint(self._host, self.ready.port)
+
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Run something that ends with the connection."""
+        self._tasks.append(self._group.create_task(work, name=name))
+
+    def end(self) -> None:
+        """Let nothing outlive the connection."""
+        self.listed.set()
+        for task in self._tasks:
+            task.cancel()
