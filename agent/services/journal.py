@@ -26,8 +26,12 @@ from agent.services.viewers import Viewers
 
 log = logging.getLogger(__name__)
 
-CATCH_UP = 500
+CATCH_UP = 100
 """Events read at once for a viewer that resumes."""
+RESTORED = 500
+"""Events of which the snapshot is made after a restart."""
+PAGE_MAX = 524_288
+"""Bytes of payload in one page of history: half of the largest frame."""
 RETRY_STORE = 1.0
 """Seconds between attempts to store output on a full disk. The program waits; nothing is lost."""
 
@@ -101,7 +105,7 @@ class Journal:
             for event in await self._store.read(self.meta.id, session.seq, last):
                 session.apply(event)  # the deltas of a reply that was cut short
         session.seq = self._published = last
-        newest = await self._store.read_before(self.meta.id, None, CATCH_UP)
+        newest = await self._store.read_before(self.meta.id, None, RESTORED)
         for event in newest:
             self._show(event)
         self._tail.truncated |= bool(newest) and newest[0].seq > 1
@@ -148,10 +152,11 @@ class Journal:
             if viewer.cursor >= self._published:
                 viewer.live = True
                 return
-            await channel.drained()
-            events = await self._store.read(self.meta.id, viewer.cursor, CATCH_UP)
-            if not viewer.live:
-                self.viewers.catch_up(viewer, (event for event in events if event.seq <= self._published))
+            for event in await self._store.read(self.meta.id, viewer.cursor, CATCH_UP):
+                await channel.drained()  # a long way back must not fill the queue and cut the channel off
+                if viewer not in self.viewers or event.seq > self._published:
+                    break
+                self.viewers.catch_up(viewer, event)
 
     def detach(self, channel: Channel, remaining: int = 0) -> None:
         """Let a channel go; the session runs on (S6)."""
@@ -161,10 +166,10 @@ class Journal:
     async def history(self, before: int | None, after: int | None, limit: int) -> Page:
         """A page of the log, newest last."""
         if after is not None:
-            events = await self._store.read(self.meta.id, after, limit)
+            events = _fitting(await self._store.read(self.meta.id, after, limit))
             more = bool(events) and events[-1].seq < self._published
         else:
-            events = await self._store.read_before(self.meta.id, before, limit)
+            events = _fitting((await self._store.read_before(self.meta.id, before, limit))[::-1])[::-1]
             more = bool(events) and events[0].seq > 1
             events = compact(events)
         shown = tuple(event for event in events if event.seq <= self._published)
@@ -203,3 +208,13 @@ class Journal:
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(session=self.row(), events=tuple(self._tail), truncated=self._tail.truncated)
+
+
+def _fitting(events: Sequence[Event]) -> list[Event]:
+    # The first of them that fit a page; at least one.
+    size = 0
+    for count, event in enumerate(events):
+        size += len(bytes(event.payload))
+        if count and size > PAGE_MAX:
+            return list(events[:count])
+    return list(events)

@@ -87,11 +87,10 @@ class Viewers:
                     viewer.cursor = event.seq
                     viewer.channel.send(frame)
 
-    def catch_up(self, viewer: Viewer, events: Iterable[Event]) -> None:
-        """Send older events to one viewer."""
-        for event in events:
-            viewer.channel.notify("event", event_of(self._session, event))
-            viewer.cursor = event.seq
+    def catch_up(self, viewer: Viewer, event: Event) -> None:
+        """Send an older event to one viewer."""
+        viewer.channel.notify("event", event_of(self._session, event))
+        viewer.cursor = event.seq
 
     def _announce(self, before: tuple[Participant, ...], besides: Channel | None = None) -> None:
         now = self.participants()

@@ -25,7 +25,7 @@ from agent.core.messages import (
 )
 from agent.core.records import DeviceId, DeviceRef, Sender, SessionId, SessionRow, Status
 from agent.core.transcript import Event, MessageComplete, TurnComplete, UserMessage
-from agent.core.wire import typed
+from agent.core.wire import FRAME_OUT_MAX, typed
 from agent.errors import BackendFailed, RequestNotFound, SessionEnded, SessionNotFound, StoreFull, TooLarge
 from agent.net.link import QUEUE_MAX
 from agent.ports import Channel, Followed, TranscriptStore
@@ -447,6 +447,41 @@ async def test_pages_of_history_join_without_gap() -> None:
         assert older.events[-1].seq == newest[-1].seq
         first = await desk.sessions.history(History(session_id=session, before=3, limit=10))
         assert not first.more
+
+
+async def test_a_long_way_back_is_sent_as_fast_as_it_is_read_and_cuts_nobody_off() -> None:  # S4, S5
+    async with running() as desk:
+        session = await desk.sessions.create(CreateSession(), ME)
+        for n in range(3 * QUEUE_MAX // 180_000):
+            await submit(desk, session, "x" * 90_000, f"p{n}")
+            await settle()
+        last = (await desk.sessions.history(History(session_id=session))).seq
+        async with desk.viewer() as viewer:
+            epoch = (await attach(viewer, session)).epoch
+            await attach(viewer, session, 0, epoch)
+            while not viewer.gone.is_set() and viewer.seqs()[-1:] != [last]:
+                await settle(1)
+            assert viewer.seqs() == list(range(1, last + 1))
+
+
+async def test_a_page_of_history_fits_a_frame() -> None:
+    async with running() as desk:
+        session = await desk.sessions.create(CreateSession(), ME)
+        for n in range(12):
+            await submit(desk, session, "x" * 90_000, f"p{n}")
+            await settle()
+        got: list[Event] = []
+        while True:
+            after = got[-1].seq if got else 0
+            page = await desk.sessions.history(History(session_id=session, after=after, limit=1000))
+            assert sum(len(bytes(event.payload)) for event in page.events) <= FRAME_OUT_MAX
+            got += page.events
+            if not page.more:
+                break
+        assert [event.seq for event in got] == list(range(1, page.seq + 1))
+        newest = await desk.sessions.history(History(session_id=session, limit=1000))
+        assert newest.more
+        assert newest.events[-1].seq == page.seq
 
 
 def _payload(event: Event | EventOf) -> object:
