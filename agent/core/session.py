@@ -32,8 +32,10 @@ from agent.core.transcript import (
     payload_of,
     unix_seconds,
 )
-from agent.errors import Ambiguous, BadParams, Busy, RequestNotFound, SessionEnded
+from agent.errors import Ambiguous, BadParams, Busy, RequestNotFound, SessionEnded, TooLarge
 
+LINE_MAX = 4000
+"""Bytes of an answer that is typed: a terminal's line buffer holds 4096 (termios(3), N_TTY)."""
 QUEUE_MAX = 64
 """Prompts that may wait in one session."""
 
@@ -289,6 +291,9 @@ def _checked(asked: RequestOpen, answer: Answer) -> Answer:
         raise BadParams(
             f"{answer!r} is not one of the choices", hint="choose one of: " + ", ".join(c.id for c in asked.choices)
         )
-    if asked.kind != "form" and not isinstance(answer, str):
-        raise BadParams("this question takes text")
+    if asked.kind != "form":
+        if not isinstance(answer, str):
+            raise BadParams("this question takes text")
+        if len(answer.encode(errors="replace")) > LINE_MAX:
+            raise TooLarge(f"an answer of more than {LINE_MAX:,} bytes", hint="a terminal takes no longer line")
     return answer

@@ -157,7 +157,7 @@ class Hosted:
         if self._backend_type is None:
             raise BackendFailed(
                 f"the backend {self.journal.meta.backend!r} is not installed on this device",
-                hint="see `agent backends`",
+                hint="install the package that has it, then start the service again",
             )
         meta = self.journal.meta
         start = Start(session=meta.id, cwd=self._session.cwd, command=meta.command, restored=self._restored)
@@ -170,13 +170,15 @@ class Hosted:
             try:
                 await self._do(effect)
             except AgentError as exc:
-                await self._failed(str(exc))
+                await self._failed(effect, str(exc))
             except Exception as exc:
                 log.exception("a backend raised", extra={"session": self._session.id})
-                await self._failed(f"the backend {self.journal.meta.backend!r} raised {type(exc).__name__}: {exc}")
+                await self._failed(effect, f"the backend {self.journal.meta.backend!r} raised {exc!r}")
 
-    async def _failed(self, reason: str) -> None:
+    async def _failed(self, effect: Effect, reason: str) -> None:
         log.info("a backend failed", extra={"session": self._session.id, "error": reason})
+        if not isinstance(effect, StartTurn) or self._session.running != effect.turn:
+            return  # the turn goes on, whatever became of an answer or an interrupt
         async with self._lock:
             decision = self._session.finished("error", error=reason[:1000])
             await self.journal.write_applied(self.journal.apply(decision.payloads))

@@ -24,7 +24,7 @@ from agent.core.transcript import (
     compact,
     payload_of,
 )
-from agent.errors import Ambiguous, BadParams, Busy, RequestNotFound, SessionEnded
+from agent.errors import Ambiguous, BadParams, Busy, RequestNotFound, SessionEnded, TooLarge
 from agent.ports import Asked, Exited, Finished, Said, Thought, ToolFinished, ToolStarted, Withdrew
 from agent.services.said import payloads_of
 
@@ -201,6 +201,17 @@ def test_choices_are_taken_by_id_or_name_and_nothing_else() -> None:  # S9
         log.session.answer("q1", "maybe", ME)
     decision, _ = log.session.answer("q1", "Allow", ME)
     assert decision.effects == (HandAnswer("q1", "y"),)
+
+
+def test_an_answer_that_no_terminal_takes_is_refused_while_it_can_be_mended() -> None:  # S9
+    log = Log()
+    log.prompt("read x")
+    log.says(Asked(request_id="q1", kind="line"))
+    with pytest.raises(TooLarge):
+        log.session.answer("q1", "x" * 4001, ME)
+    with pytest.raises(BadParams):
+        log.session.answer("q1", {"field": 1}, ME)
+    assert log.session.status is Status.NEEDS_INPUT
 
 
 def test_several_open_requests_need_a_name() -> None:  # S9
