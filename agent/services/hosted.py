@@ -182,8 +182,8 @@ class Hosted:
         async with self._lock:
             decision = self._session.finished("error", error=reason[:1000])
             await self.journal.write_applied(self.journal.apply(decision.payloads))
-        for effect in decision.effects:
-            self._effects.put_nowait(effect)
+        for next_one in decision.effects:
+            self._effects.put_nowait(next_one)
 
     async def _do(self, effect: Effect) -> None:
         backend = self._backend
