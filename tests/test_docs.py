@@ -1,0 +1,205 @@
+"""Documents say what the code does: the references are complete, links lead somewhere, advice can be followed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from agent import __version__, settings
+from agent.cli.main import COMMANDS, Exit, agent
+from agent.core.messages import LOCAL_ONLY, METHODS, NOTIFICATIONS
+from agent.core.transcript import TYPES
+from agent.errors import KINDS, AgentError
+from agent.gateway.methods import STREAMING
+from agent.settings import PREFIX
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"`agent ([a-z]+)")
+
+DEMO = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/agent demo"
+TEST = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest"
+
+
+def text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    """What stands under a heading of the second level."""
+    found = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    assert found, f"no section {heading!r}"
+    return found[1]
+
+
+def rows(table: str) -> dict[str, str]:
+    """Rows of a table by the name in back quotes that they begin with."""
+    return {name: row for row, name in re.findall(r"^(\| `([^`]+)`.*)$", table, re.MULTILINE)}
+
+
+WIRE = text(DOCS / "design" / "wire.md")
+
+
+# --- the wire --------------------------------------------------------------------------------------------------------
+
+
+def test_the_wire_page_has_every_method_and_no_other() -> None:
+    assert set(rows(section(WIRE, "Methods"))) == set(METHODS)
+
+
+def test_the_wire_page_says_which_methods_are_local_and_which_need_a_websocket() -> None:
+    for method, row in rows(section(WIRE, "Methods")).items():
+        name = row.split("|")[1]
+        assert ("local" in name) == (method in LOCAL_ONLY), method
+        assert ("stream" in name) == (method in STREAMING), method
+
+
+def test_the_wire_page_has_every_parameter() -> None:
+    table = rows(section(WIRE, "Methods"))
+    for method, kind in METHODS.items():
+        if method == "session.watch":
+            continue  # as `session.list`
+        params = table[method].split("|")[2]
+        assert [name for name in kind.__struct_fields__ if f"`{name}`" not in params] == [], method
+
+
+def test_the_wire_page_has_every_notification_and_its_fields() -> None:
+    table = rows(section(WIRE, "Notifications"))
+    assert set(table) == set(NOTIFICATIONS)
+    for name, kind in NOTIFICATIONS.items():
+        if name != "peer.back":  # as `peer.lost`
+            assert [field for field in kind.__struct_fields__ if not re.search(rf"\b{field}\b", table[name])] == []
+
+
+def test_the_wire_page_has_every_event_type_and_its_fields() -> None:
+    table = rows(section(WIRE, "Events"))
+    assert set(table) == set(TYPES)
+    for name, kind in TYPES.items():
+        assert [field for field in kind.__struct_fields__ if not re.search(rf"\b{field}\b", table[name])] == [], name
+
+
+def test_the_wire_page_has_every_error_with_its_code() -> None:
+    table = rows(section(WIRE, "Errors"))
+    known = {kind: error.code for kind, error in KINDS.items()} | {AgentError.kind: AgentError.code}
+    assert {kind: int(row.split("|")[2]) for kind, row in table.items()} == known
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def test_the_settings_page_has_every_setting_with_variable_and_default() -> None:
+    table = rows(text(DOCS / "settings.md"))
+    assert set(table) == set(settings.names())
+    for name, row in table.items():
+        assert f"`{PREFIX}{name.upper().replace('.', '_')}`" in row, name
+        defaults: object = settings.Settings()
+        for part in name.split("."):
+            defaults = getattr(defaults, part)
+        shown = row.split("|")[4].strip()
+        if name != "name":  # the host name
+            assert tomllib.loads(f"x = {shown.strip('`')}")["x"] == (list(defaults) if defaults == () else defaults), (
+                name
+            )
+
+
+def test_the_settings_page_has_every_option_of_up() -> None:
+    table = "\n".join(rows(text(DOCS / "settings.md")).values())
+    command = agent.get_command(click.Context(agent), "up")
+    assert command is not None
+    options = [option for param in command.params for option in param.opts]
+    assert options
+    assert [option for option in options if f"`{option}`" not in table] == []
+
+
+def test_the_example_of_the_settings_page_is_taken(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", text(DOCS / "settings.md"), re.DOTALL)
+    assert example
+    (tmp_path / "config.toml").write_text(example[1])
+    taken = settings.load(tmp_path / "config.toml", {}, {})
+    assert (taken.name, taken.presence.mode, len(taken.peers.static)) == ("den", "hidden", 2)
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_lists_every_command() -> None:
+    assert {name.removeprefix("agent ") for name in rows(section(text(README), "Commands"))} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_commands_page_has_every_command_with_its_options(name: str) -> None:
+    headings = re.findall(r"^### `agent (\w+)([^`]*)`$", text(DOCS / "commands.md"), re.MULTILINE)
+    shown = dict(headings)
+    assert set(shown) == set(COMMANDS)
+    command = agent.get_command(click.Context(agent), name)
+    assert command is not None
+    options = {option for param in command.params if isinstance(param, click.Option) for option in param.opts}
+    assert set(re.findall(r"--[a-z-]+", shown[name])) == {option for option in options if option.startswith("--")}
+
+
+def test_the_commands_page_has_every_exit_status() -> None:
+    table = re.findall(r"^\| (\d+) \|", text(DOCS / "commands.md"), re.MULTILINE)
+    assert [int(status) for status in table] == [int(status) for status in Exit]
+
+
+@pytest.mark.parametrize("command", [DEMO, TEST])
+def test_the_readme_has_the_two_commands_for_a_fresh_machine(command: str) -> None:
+    assert f"```sh\n{command}\n```" in text(README)
+
+
+def test_all_advice_can_be_followed() -> None:
+    """Commands that documents and hints name exist."""
+    sources = [*PAGES, *sorted((ROOT / "agent").rglob("*.py"))]
+    named = {(str(path.relative_to(ROOT)), name) for path in sources for name in COMMAND.findall(text(path))}
+    assert {(path, name) for path, name in named if name not in COMMANDS} == set()
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    targets = [link.partition("#")[0] for link in LINK.findall(text(page)) if "://" not in link]
+    assert [target for target in targets if target and not (page.parent / target).exists()] == []
+
+
+def test_pages_named_in_the_code_exist() -> None:
+    named = {name for path in (ROOT / "agent").rglob("*.py") for name in re.findall(r"docs/[\w/-]+\.md", text(path))}
+    assert named
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
+
+
+def test_every_decision_is_listed_and_says_why() -> None:
+    listed = text(DOCS / "decisions" / "README.md")
+    pages = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    for page in pages:
+        assert f"({page.name})" in listed, page.name
+        assert all(f"**{part}.**" in text(page) for part in ("Context", "Decision", "Consequences")), page.name
+
+
+def test_every_dependency_has_its_decision() -> None:
+    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    needed = {re.split(r"[<>=~! ]", each)[0] for each in project["dependencies"]}
+    headings = [text(page).splitlines()[0] for page in (DOCS / "decisions").glob("[0-9]*.md")]
+    assert {name for name in needed if not any(name in heading for heading in headings)} == set()
+
+
+def test_every_design_page_is_reached_from_the_overview() -> None:
+    linked = {Path(link).name for link in LINK.findall(text(DOCS / "design" / "overview.md"))}
+    pages = {page.name for page in [*DOCS.glob("*.md"), *(DOCS / "design").glob("*.md")]}
+    assert pages - linked == {"overview.md"}
+
+
+def test_the_changelog_knows_this_version() -> None:
+    assert __version__ in text(ROOT / "CHANGELOG.md")
+
+
+def test_the_licence_is_there() -> None:
+    assert text(ROOT / "LICENSE").startswith("MIT License")
