@@ -54,8 +54,8 @@ class Draft:
         devices, self._devices = self._devices, {}
         sessions, self._sessions = self._sessions, {}
         return Changes(
-            devices=tuple(row for row in devices.values() if row),
-            devices_gone=tuple(device for device, row in devices.items() if not row),
-            sessions=tuple(row for row in sessions.values() if row),
-            sessions_gone=tuple(session for session, row in sessions.items() if not row),
+            devices=tuple([row for row in devices.values() if row is not None]),
+            devices_gone=tuple([device for device, row in devices.items() if row is None]),
+            sessions=tuple([row for row in sessions.values() if row is not None]),
+            sessions_gone=tuple([session for session, row in sessions.items() if row is None]),
         )

@@ -18,10 +18,10 @@ LINEAGE_MAX = 16
 def dialable(host: str, *, heard: bool) -> bool:
     """Whether a connection may be tried there. What was only heard must be an address of a local network."""
     try:
-        ip = ipaddress.ip_address(host)
+        ip = ipaddress.IPv6Address(host) if ":" in host else ipaddress.IPv4Address(host)
     except ValueError:
         return False
-    if ip.is_multicast or ip.is_unspecified or str(ip) == "255.255.255.255":
+    if ip.is_multicast or ip.is_unspecified or host == "255.255.255.255":
         return False
     return not (heard and ip.is_global)
 

@@ -209,13 +209,14 @@ class KnownDevice:
         attachable = self.paired is not None and (self.live.linked or bool(self.endpoints()))
         context = (DeviceRef(self.id, self.name), attachable, state == "stale", ours)
         known = self._made if context == self._made_for else {}
+        ref, _, stale, _ = context
         made: dict[str, tuple[SessionClaim | SessionRow, SessionRow | None]] = {}
         for source in self._sources():
-            before = known.get(source.id)
+            before = known.get(source.id) if known else None
             if before is not None and before[0] == source:
                 made[source.id] = before
             elif source.id not in made:
-                row = self._make(source, *context[:3])
+                row = self._make(source, ref, attachable, stale)
                 made[source.id] = (source, None if hidden(row.id, row.lineage) else row)
         self._made, self._made_for = made, context
         return {row.id: row for _, row in made.values() if row is not None}
@@ -232,11 +233,12 @@ class KnownDevice:
     def _make(self, source: SessionClaim | SessionRow, ref: DeviceRef, attachable: bool, stale: bool) -> SessionRow:
         if isinstance(source, SessionRow):
             return msgspec.structs.replace(source, device=ref, local=False, attachable=attachable, stale=stale)
-        updated_at = stamp(min(source.updated_at, int(self._revised_at)))
+        claimed = source.updated_at if source.updated_at <= self._revised_at else int(self._revised_at)
+        updated_at = stamp(claimed)
         title = clean(source.title, TITLE_MAX)
         for row in self._told.values():
             if row.id.startswith(source.id):  # a link has told more of it
-                if row.updated_at > stamp(min(source.updated_at, int(self._revised_at)) + 0.999):
+                if row.updated_at > stamp(claimed + 0.999):
                     return self._make(row, ref, attachable, stale)
                 cut = title.endswith("…") and row.title.startswith(title[:-1].rstrip())
                 return msgspec.structs.replace(

@@ -39,7 +39,11 @@ class SessionIndex:
         held = self.rows.get(row.id)
         if held is None:
             self.rows[row.id] = row
-            self._buckets.setdefault(row.id[:BUCKET], set()).add(row.id)
+            beginning = row.id[:BUCKET]
+            if (bucket := self._buckets.get(beginning)) is not None:
+                bucket.add(row.id)
+            else:
+                self._buckets[beginning] = {row.id}
             draft.session(row.id, row)
         elif row.id not in self._rivals and held.device.id == row.device.id:
             self.rows[row.id] = row

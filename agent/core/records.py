@@ -1,4 +1,7 @@
-"""The nouns that the other modules pass to each other: devices, sessions, addresses, claims. Frozen and bounded."""
+"""The nouns that the other modules pass to each other: devices, sessions, addresses, claims. Frozen and bounded.
+
+What there may be thousands of is kept from the garbage collector (`gc=False`): such a value can be in no cycle.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +46,14 @@ Source = Literal["mdns", "static", "link"]
 """How a device was heard."""
 
 
-class Endpoint(Struct, frozen=True, order=True):
+class Endpoint(Struct, frozen=True, order=True, gc=False):
     """Where a gateway can be dialled."""
 
     host: str  # an IP address; link-local IPv6 with its zone: "fe80::1%eth0"
     port: Port
 
 
-class SessionClaim(Struct, frozen=True, kw_only=True):
+class SessionClaim(Struct, frozen=True, kw_only=True, gc=False):
     """What a presence record says of one session."""
 
     id: str  # the first characters of the session's id, six or more
@@ -92,7 +95,7 @@ class PairedDevice(Struct, frozen=True, kw_only=True):
     seen_at: float = 0.0  # Unix seconds of the last link, 0.0: never
 
 
-class Participant(Struct, frozen=True, kw_only=True):
+class Participant(Struct, frozen=True, kw_only=True, gc=False):
     """A device with clients attached to a session (S8)."""
 
     device: DeviceId
@@ -100,7 +103,7 @@ class Participant(Struct, frozen=True, kw_only=True):
     count: int  # attached clients of that device
 
 
-class Sender(Struct, frozen=True, kw_only=True):
+class Sender(Struct, frozen=True, kw_only=True, gc=False):
     """Who sent a prompt or an answer: stamped by the hosting gateway, never believed from a client (S7)."""
 
     device: DeviceId
@@ -108,14 +111,14 @@ class Sender(Struct, frozen=True, kw_only=True):
     client: str = ""  # which of its clients, as a proxying gateway tells
 
 
-class DeviceRef(Struct, frozen=True):
+class DeviceRef(Struct, frozen=True, gc=False):
     """A device as a session row names it."""
 
     id: DeviceId
     name: str
 
 
-class ParticipantRef(Struct, frozen=True):
+class ParticipantRef(Struct, frozen=True, gc=False):
     """A participant as a session row names it."""
 
     device: str
@@ -143,7 +146,7 @@ class DeviceRow(Struct, frozen=True, kw_only=True):
     linked: bool = False  # whether a link to it is open
 
 
-class SessionRow(Struct, frozen=True, kw_only=True):
+class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
     """One session as `session.list` and `agent sessions --json` give it. Grows only."""
 
     id: SessionId

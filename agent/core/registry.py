@@ -240,7 +240,8 @@ class Registry:
             draft.device(known.id, known.dated())
         before, known.rows = known.rows, known.compose(self._mine.is_mine, self._mine.keys_version)
         for session, now_listed in known.rows.items():
-            if (was := before.get(session)) is not now_listed and was != now_listed:
+            was = before.get(session) if before else None
+            if was is not now_listed and was != now_listed:
                 self._index.put(now_listed, draft)
         for session in before.keys() - known.rows.keys():
             self._index.drop(known.id, session, draft)
