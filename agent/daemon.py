@@ -124,6 +124,7 @@ class Service:
             jitter=lambda: random.uniform(0.5, 1.0),  # noqa: S311 - spreads load, guards nothing
             limit=settings.links.max,
             on_demand=settings.links.mode == "on-demand",
+            name_of=self._name_of,
         )
         self._proxy = Proxy(self._peers, clock=self._clock, name_of=self._name_of, row_of=self._registry.session)
         self._sessions = Sessions(
@@ -144,6 +145,7 @@ class Service:
             clock=self._clock,
             about=lambda: Bundle(name=self._name, port=self._port, hosts=self._discovery.hosts()),
             on_trust_changed=self._trust_changed,
+            announce=settings.presence.mode != "hidden",
         )
         self._health = Health(
             own=ready,

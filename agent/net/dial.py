@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -95,7 +96,8 @@ class TlsDialer:
         if won is not None:
             return won
         refused = next((problem for problem in problems if isinstance(problem, Refused)), None)
-        raise refused or PeerUnreachable(f"no answer at {len(problems)} addresses{_why(problems)}")
+        tried = f"{len(problems)} address{'' if len(problems) == 1 else 'es'}"
+        raise refused or PeerUnreachable(f"no answer at {tried}{_why(problems)}")
 
     async def identify(self, endpoint: Endpoint) -> bytes | None:
         """The certificate (DER) that answers there, without telling who asks; None if nobody does."""
@@ -136,7 +138,7 @@ class TlsDialer:
             return PeerUnreachable("another device answers there")
         except aiohttp.ClientOSError as exc:
             # The server closes right after the handshake when it does not accept us: the request then meets a reset.
-            return Refused() if not isinstance(exc, aiohttp.ClientConnectorError) else exc
+            return PeerUnreachable(_reason(exc)) if isinstance(exc, aiohttp.ClientConnectorError) else Refused()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
             return exc
         finally:
@@ -165,6 +167,12 @@ def _shut(sock: socket.socket | None) -> None:
     if sock is not None:
         with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
+
+
+def _reason(exc: aiohttp.ClientConnectorError) -> str:
+    # Not aiohttp's own words: they name the host that stands in the URL for every peer.
+    error = exc.os_error
+    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
 
 
 def _why(problems: Sequence[Exception]) -> str:

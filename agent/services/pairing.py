@@ -75,11 +75,13 @@ class Pairing:
         on_trust_changed: Callable[[], None],
         entropy: Callable[[int], bytes] = os.urandom,
         below: Callable[[int], int] = secrets.randbelow,
+        announce: bool = True,
     ) -> None:
         """`about` is asked for what a new partner is told of this device; `on_trust_changed` follows each change."""
         self._identity, self._trust, self._discovery = identity, trust, discovery
         self._transport, self._clock, self._about = transport, clock, about
         self._on_trust_changed, self._entropy, self._below = on_trust_changed, entropy, below
+        self._announced = announce  # whether windows may be: a hidden device is joined by its address
         self._group: asyncio.TaskGroup | None = None
         self._window: Window | None = None
 
@@ -206,6 +208,8 @@ class Pairing:
             window.close()
 
     async def _announce(self, window: Window) -> None:
+        if not self._announced:
+            return
         try:
             port = await asyncio.shield(window.listening)
             await self._discovery.open_window(window.slot, self._about().name, port)

@@ -10,8 +10,9 @@ from msgspec import Raw
 
 from agent.core.linking import LinkUse, to_close
 from agent.core.messages import Ready
+from agent.core.names import short_id
 from agent.core.records import DeviceId, PairedDevice
-from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable
+from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.keeper import NOT_NEEDED, Keeper
 from agent.services.link import Link, LinkNews
@@ -43,9 +44,11 @@ class Peers:
         jitter: Callable[[], float],
         limit: int = 32,
         on_demand: bool = False,
+        name_of: Callable[[DeviceId], str] = short_id,
     ) -> None:
         self._own, self._paired, self._dialer, self._news = own, paired, dialer, news
         self._clock, self._jitter, self._limit, self._on_demand = clock, jitter, limit, on_demand
+        self._name_of = name_of
         self._keepers: dict[DeviceId, Keeper] = {}
         self._tasks: dict[DeviceId, asyncio.Task[None]] = {}
         self._links: dict[DeviceId, Link] = {}
@@ -115,8 +118,13 @@ class Peers:
         """The link to a device, dialled if need be. Raises: NotPaired, Refused, PeerUnreachable."""
         keeper = self._keepers.get(device)
         if keeper is None:
-            raise NotPaired
-        return await keeper.get(seconds)
+            raise NotPaired(f"{self._name_of(device)} is not paired with this device")
+        try:
+            return await keeper.get(seconds)
+        except Refused as exc:
+            raise Refused(f"{self._name_of(device)} does not accept this device") from exc
+        except PeerUnreachable as exc:
+            raise PeerUnreachable(f"{self._name_of(device)} does not answer") from exc
 
     async def call(
         self, device: DeviceId, method: str, params: object, *, again: bool = True, seconds: float = ANSWER
