@@ -170,6 +170,20 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [target for target in targets if target and not (page.parent / target).exists()] == []
 
 
+def test_modules_named_in_pages_exist() -> None:
+    parts = "cli|core|ports|services|gateway|discovery|storage|net|backends"
+    named = {
+        (str(page.relative_to(ROOT)), name)
+        for page in [README, *DOCS.rglob("*.md")]
+        for name in re.findall(rf"`(?:agent/)?((?:{parts})/[a-z_/]+)(?:\.py)?[`.]", text(page))
+    }
+    assert len(named) > 30
+    package = ROOT / "agent"
+    assert {
+        (page, name) for page, name in named if not (package / name).is_dir() and not (package / f"{name}.py").is_file()
+    } == set()
+
+
 def test_pages_named_in_the_code_exist() -> None:
     named = {name for path in (ROOT / "agent").rglob("*.py") for name in re.findall(r"docs/[\w/-]+\.md", text(path))}
     assert named
