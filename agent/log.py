@@ -18,6 +18,11 @@ class FieldFormatter(logging.Formatter):
         return f"{line} [{fields}]" if fields else line
 
 
+def _not_of_the_sender(record: logging.LogRecord) -> bool:
+    # aiohttp logs a traceback for every connection that speaks no HTTP: whoever sends garbage would fill the disk.
+    return not (record.exc_info and type(record.exc_info[1]).__module__ == "aiohttp.http_exceptions")
+
+
 def set_up(level: int = logging.WARNING) -> None:
     """Log to stderr from `level` on."""
     handler = logging.StreamHandler(sys.stderr)
@@ -25,3 +30,4 @@ def set_up(level: int = logging.WARNING) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("aiohttp.server").addFilter(_not_of_the_sender)
