@@ -86,8 +86,7 @@ class Service:
         self._trust, self._state = TrustFile(where.state), StateFile(where.state)
         self._own = self._identity.id
         self._name = names.clean(settings.name or default_name(), NAME_MAX) or names.short_id(self._own)
-        loopback = settings.interfaces == ("lo",)
-        hosts = LOOPBACK if loopback else ANY_ADDRESS
+        hosts = LOOPBACK if settings.interfaces == ("lo",) else ANY_ADDRESS
         sockets = self._bind(hosts)
         self._port = int(sockets[0].getsockname()[1])
         self._static = [static.parse(text, DEFAULT_PORT) for text in settings.peers.static]
@@ -229,13 +228,13 @@ class Service:
                 await self._open_control_socket()
                 await stop.wait()
                 say("stopping")
+                self._home.control_socket.unlink(missing_ok=True)
                 for part in parts:
                     part.cancel()
         finally:
             await self._control.cleanup()
             await self._lan.cleanup()
             await self._store.close()
-            self._home.control_socket.unlink(missing_ok=True)
 
     # --- doors -------------------------------------------------------------------------------------------------------
 
@@ -286,7 +285,9 @@ class Service:
             if known.id == device and row:
                 # Where it was reached, for a start without multicast (L3); its name as it told it over the link (T5).
                 reached = tuple(self._registry.endpoints(device)[:4])
-                self._trust.put(structs.replace(known, name=row.name, endpoints=reached, seen_at=self._clock.time()))
+                seen = structs.replace(known, name=row.name, endpoints=reached, seen_at=self._clock.time())
+                with suppress(StateError):  # a full disk: the next start tries where it was reached before
+                    self._trust.put(seen)
 
     def _protected(self, device: DeviceId) -> bool:
         # L4: somebody here watches a session there, or somebody there one of ours.

@@ -6,6 +6,7 @@ damaged one stops the service with advice; it is never overwritten, since a new 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from agent.errors import StateError
 from agent.storage.files import damaged, private_folder, read_private, write_private
 
 IDENTITY, TRUST, STATE = "identity.pem", "trust.json", "state.json"
+_log = logging.getLogger(__name__)
 
 
 def load_or_create_identity(folder: Path, entropy: Callable[[int], bytes] = os.urandom) -> Identity:
@@ -109,7 +111,7 @@ class StateFile:
     """Numbers that outlive a restart, each under a key: `revision` of the last publication, `port` of the listener.
 
     Not synced to the disk, so that publishing stays cheap: after a power cut the newest numbers may be gone. Both are
-    safe to lose (R9: revisions follow the clock). Read when it is made. Raises: StateError.
+    safe to lose (R9: revisions follow the clock), so a full disk is no error. Read when it is made. Raises: StateError.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -125,8 +127,10 @@ class StateFile:
         return self._values.get(key, 0)
 
     def put(self, key: str, value: int) -> None:
-        """Remember it. Raises: StateError, and then nothing has changed."""
+        """Remember it, at least until the end of this process."""
         if self._values.get(key) != value:
-            values = self._values | {key: value}
-            write_private(self._path, msgspec.json.encode(values), durable=False)
-            self._values = values
+            self._values[key] = value
+            try:
+                write_private(self._path, msgspec.json.encode(self._values), durable=False)
+            except StateError as exc:
+                _log.info("a number is remembered until the end only", extra={"key": key, "error": str(exc)})

@@ -210,12 +210,14 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
             trust.put(paired(2))
         with pytest.raises(StateError, match=r"cannot write .*trust\.json"):
             trust.remove(paired(1).id)
-        with pytest.raises(StateError, match=r"cannot write .*state\.json"):
-            state.put("revision", 1_800_000_000_000)
+        state.put("revision", 1_800_000_000_000)  # safe to lose, so no error
         with pytest.raises(StateError, match="cannot write"):
             load_or_create_identity(tmp_path / "new")
     assert trust.devices() == TrustFile(tmp_path).devices() == [paired(1)]
-    assert state.get("revision") == StateFile(tmp_path).get("revision") == 1
+    assert state.get("revision") == 1_800_000_000_000
+    assert StateFile(tmp_path).get("revision") == 1
+    state.put("revision", 3)
+    assert StateFile(tmp_path).get("revision") == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "state.json", "trust.json"]
     assert not list((tmp_path / "new").iterdir())
 
