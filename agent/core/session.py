@@ -13,6 +13,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from agent.core.answers import checked
 from agent.core.records import Sender, SessionId, Status
 from agent.core.reply import Reply
 from agent.core.transcript import (
@@ -32,10 +33,10 @@ from agent.core.transcript import (
     payload_of,
     unix_seconds,
 )
-from agent.errors import Ambiguous, BadParams, Busy, RequestNotFound, SessionEnded, TooLarge
+from agent.errors import Ambiguous, Busy, RequestNotFound, SessionEnded
 
-LINE_MAX = 4000
-"""Bytes of an answer that is typed: a terminal's line buffer holds 4096 (termios(3), N_TTY)."""
+ANSWERED_MAX = 256
+"""Answered requests that are remembered, so that who answers again hears who was first."""
 QUEUE_MAX = 64
 """Prompts that may wait in one session."""
 
@@ -147,7 +148,7 @@ class Session:
         asked = self.requests.get(request_id)
         if asked is None:
             raise RequestNotFound(f"the session has no question {request_id}")
-        answer = _checked(asked, answer)
+        answer = checked(asked, answer)
         shown = "" if asked.kind == "secret" else answer
         closed = RequestClosed(turn=asked.turn, request_id=request_id, status="answered", answer=shown, by=by)
         return Decision((closed,), (HandAnswer(request_id, answer),)), closed
@@ -231,9 +232,12 @@ class Session:
                 self.reply.end()
             case RequestOpen():
                 self.requests[payload.request_id] = payload
+                self._closed.pop(payload.request_id, None)  # a program that was restarted counts from 1 again
             case RequestClosed():
                 self.requests.pop(payload.request_id, None)
                 self._closed[payload.request_id] = payload
+                if len(self._closed) > ANSWERED_MAX:
+                    del self._closed[next(iter(self._closed))]
             case TurnComplete():
                 self._turn_over(payload)
             case SessionInfo():
@@ -281,19 +285,3 @@ class Session:
     def _position(self, turn: int) -> int:
         ahead = [waiting.turn for waiting in self._queue]
         return ahead.index(turn) + (self.running is not None) if turn in ahead else 0
-
-
-def _checked(asked: RequestOpen, answer: Answer) -> Answer:
-    if asked.kind == "choices":
-        for choice in asked.choices:
-            if answer in (choice.id, choice.name):
-                return choice.id
-        raise BadParams(
-            f"{answer!r} is not one of the choices", hint="choose one of: " + ", ".join(c.id for c in asked.choices)
-        )
-    if asked.kind != "form":
-        if not isinstance(answer, str):
-            raise BadParams("this question takes text")
-        if len(answer.encode(errors="replace")) > LINE_MAX:
-            raise TooLarge(f"an answer of more than {LINE_MAX:,} bytes", hint="a terminal takes no longer line")
-    return answer

@@ -97,13 +97,16 @@ class Journal:
 
     async def restore(self) -> None:
         """Rebuild state and snapshot from the store, as after a restart of the service."""
-        session = self.session
+        session, began = self.session, 0
         for event in await self._store.outline(self.meta.id):
             session.apply(event)
+            if event.type == "message.start":
+                began = event.seq
         last = await self._store.last_seq(self.meta.id)
-        if session.running is not None and last > session.seq:
-            for event in await self._store.read(self.meta.id, session.seq, last):
-                session.apply(event)  # the deltas of a reply that was cut short
+        if session.reply.open:
+            for event in await self._store.read(self.meta.id, began, last - began):
+                if event.type == "message.delta":
+                    session.apply(event)  # of a reply that was cut short, whatever was logged between them
         session.seq = self._published = last
         newest = await self._store.read_before(self.meta.id, None, RESTORED)
         for event in newest:
@@ -165,6 +168,7 @@ class Journal:
 
     async def history(self, before: int | None, after: int | None, limit: int) -> Page:
         """A page of the log, newest last."""
+        before, after = _within(before, self._published + 1), _within(after, self._published)
         if after is not None:
             events = _fitting(await self._store.read(self.meta.id, after, limit))
             more = bool(events) and events[-1].seq < self._published
@@ -208,6 +212,10 @@ class Journal:
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(session=self.row(), events=tuple(self._tail), truncated=self._tail.truncated)
+
+
+def _within(seq: int | None, highest: int) -> int | None:
+    return None if seq is None else min(seq, highest)  # the store's numbers end at 63 bits, a client's do not
 
 
 def _fitting(events: Sequence[Event]) -> list[Event]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 
+from agent.core.names import clean
+from agent.core.records import TITLE_MAX
 from agent.core.session import Decision, Session
 from agent.core.transcript import (
     TEXT_MAX,
+    Choice,
     MessageDelta,
     Payload,
     RequestClosed,
@@ -37,6 +41,8 @@ BATCH = 64
 """Backend events stored in one go."""
 SHORT = 4096
 """Characters of a title or a question."""
+ID = 128
+"""Characters of an id."""
 
 
 def weight(event: BackendEvent) -> int:
@@ -73,28 +79,35 @@ def take_batch(inbox: deque[BackendEvent]) -> list[BackendEvent]:
 def payloads_of(session: Session, event: BackendEvent) -> Decision:  # noqa: PLR0911 - one return a kind of event
     """What is logged of one backend event, in the session's present state. Text is bounded here."""
     turn = session.running or session.turns
+    if not session.status.live:
+        return Decision()  # a program that has ended says nothing more
     match event:
         case Said():
-            return _reply(session, event.text)
+            return _reply(session, _text(event.text))
         case Finished():
-            return session.finished(
-                event.status, exit_status=event.exit_status, cwd=event.cwd[:SHORT], error=event.error[:SHORT]
-            )
+            cwd, error = _text(event.cwd, SHORT), _text(event.error, SHORT)
+            return session.finished(event.status, exit_status=event.exit_status, cwd=cwd, error=error)
         case Exited():
-            return session.ended(event.status, event.reason[:SHORT], "complete" if event.status == "ended" else "error")
-        case Asked() if event.request_id not in session.requests:
+            reason = _text(event.reason, SHORT)
+            return session.ended(event.status, reason, "complete" if event.status == "ended" else "error")
+        case Asked() if _text(event.request_id, ID) not in session.requests:
             asked = RequestOpen(
                 turn=turn,
-                request_id=event.request_id,
+                request_id=_text(event.request_id, ID),
                 kind=event.kind,
-                prompt=event.prompt[:SHORT],
-                choices=event.choices[:64],
+                prompt=_text(event.prompt, SHORT),
+                choices=tuple(map(_choice, event.choices[:64])),
             )
             return Decision((asked,))
-        case Withdrew() if event.request_id in session.requests:
-            return Decision((RequestClosed(turn=turn, request_id=event.request_id, status="expired"),))
+        case Withdrew() if _text(event.request_id, ID) in session.requests:
+            return Decision((RequestClosed(turn=turn, request_id=_text(event.request_id, ID), status="expired"),))
         case Described() if (event.title, event.cwd, event.model) != (None, None, None):
-            return Decision((SessionInfo(title=event.title, cwd=event.cwd, model=event.model),))
+            info = SessionInfo(
+                title=None if event.title is None else clean(_text(event.title), TITLE_MAX),
+                cwd=None if event.cwd is None else _text(event.cwd, SHORT),
+                model=None if event.model is None else clean(_text(event.model), SHORT),
+            )
+            return Decision((info,))
         case Thought() | ToolStarted() | ToolProgressed() | ToolFinished() if session.running is not None:
             return Decision((*session.end_part(), _aside(event, session.running)))
         case _:
@@ -116,16 +129,28 @@ def _reply(session: Session, text: str) -> Decision:
 def _aside(event: Thought | ToolStarted | ToolProgressed | ToolFinished, turn: int) -> Payload:
     match event:
         case Thought():
-            return ThoughtDelta(turn=turn, text=event.text[:TEXT_MAX])
+            return ThoughtDelta(turn=turn, text=_text(event.text, TEXT_MAX))
         case ToolStarted():
             return ToolStart(
                 turn=turn,
-                tool_id=event.tool_id,
-                title=event.title[:SHORT],
-                tool=event.tool[:SHORT],
-                input=event.input[:TEXT_MAX],
+                tool_id=_text(event.tool_id, ID),
+                title=_text(event.title, SHORT),
+                tool=_text(event.tool, SHORT),
+                input=_text(event.input, TEXT_MAX),
             )
         case ToolProgressed():
-            return ToolUpdate(turn=turn, tool_id=event.tool_id, text=event.text[:TEXT_MAX], title=event.title[:SHORT])
+            text, title = _text(event.text, TEXT_MAX), _text(event.title, SHORT)
+            return ToolUpdate(turn=turn, tool_id=_text(event.tool_id, ID), text=text, title=title)
         case ToolFinished():
-            return ToolComplete(turn=turn, tool_id=event.tool_id, status=event.status, output=event.output[:TEXT_MAX])
+            output = _text(event.output, TEXT_MAX)
+            return ToolComplete(turn=turn, tool_id=_text(event.tool_id, ID), status=event.status, output=output)
+
+
+def _choice(choice: Choice) -> Choice:
+    return Choice(id=_text(choice.id, ID), name=_text(choice.name, SHORT), kind=_text(choice.kind, ID))
+
+
+def _text(text: str, limit: int = sys.maxsize) -> str:
+    # What does not fit the log's types would end the session: too long, or half a surrogate pair.
+    text = text[:limit]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

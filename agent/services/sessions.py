@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 
 from agent.core.messages import Answered as AnsweredResult
 from agent.core.messages import AnswerRequest, Attach, Attached, CreateSession, History, Page, Submit, Submitted
 from agent.core.names import clean
 from agent.core.records import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow
-from agent.errors import AgentError, Ambiguous, BackendFailed, Busy, SessionEnded, SessionNotFound, TooLarge
+from agent.errors import (
+    AgentError,
+    Ambiguous,
+    Busy,
+    SessionEnded,
+    SessionNotFound,
+    TooLarge,
+)
 from agent.ports import BackendType, Channel, Clock, SessionMeta, TranscriptStore
+from agent.services.asked import PROMPT_MAX, check_command, choose_backend
 from agent.services.hosted import Hosted
 from agent.services.journal import Journal
+from agent.services.lasting import spawn, to_the_end
 
 log = logging.getLogger(__name__)
 
 SESSIONS_MAX = 256
 """Live sessions on one device."""
-PROMPT_MAX = 100_000
-"""Characters of one prompt."""
 PREFIX_MIN = 4
 """Characters of an id that may stand for it."""
 
@@ -71,8 +77,11 @@ class Sessions:
             await hosted.restore()
         except AgentError as exc:
             log.warning("a session could not be restored", extra={"session": meta.id, "error": str(exc)})
-            return
-        self._host(hosted)
+        except Exception:
+            # One log that this version cannot read must not keep the others away.
+            log.exception("a session could not be restored", extra={"session": meta.id})
+        else:
+            self._host(hosted)
 
     def _make(self, meta: SessionMeta) -> Hosted:
         journal = Journal(
@@ -83,35 +92,43 @@ class Sessions:
             name_of=self._name_of,
             changed=lambda row: self._changed((row,), ()),
         )
-        return Hosted(journal, self._backends.get(meta.backend))
+        return Hosted(journal, self._backends.get(meta.backend), self._running)
+
+    @property
+    def _running(self) -> asyncio.TaskGroup:
+        assert self._group is not None, "sessions are hosted while run() runs"
+        return self._group
 
     def _host(self, hosted: Hosted) -> None:
-        assert self._group is not None, "sessions are hosted while run() runs"
         session = hosted.journal.meta.id
         self._hosted[session] = hosted
-        self._group.create_task(self._run(hosted), name=f"sessions.run-{session}")
+        self._running.create_task(self._run(hosted), name=f"sessions.run-{session}")
         hosted.journal.notice()
 
     async def _run(self, hosted: Hosted) -> None:
+        # A bug of ours must not take the other sessions along, nor leave one that takes prompts and does nothing.
+        session = hosted.journal.meta.id
         try:
             await hosted.run()
         except* Exception:
-            # A bug of ours must not take the other sessions along.
-            log.exception("a session broke", extra={"session": hosted.journal.meta.id})
+            log.exception("a session broke", extra={"session": session})
+        else:
+            return
+        try:
+            await hosted.fail("the service has a bug; its log says more")
+        except Exception:
+            log.exception("a session cannot be ended until the service restarts", extra={"session": session})
+            self._unlist(session)
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
     async def create(self, asked: CreateSession, by: Sender) -> SessionId:
-        """Start a session. Raises: BackendFailed, Busy, StoreFull; and then nothing is left (L6)."""
+        """Start a session. Raises: BackendFailed, BadParams, Busy, TooLarge, StoreFull; nothing is left then (L6)."""
         if len(self._hosted) >= SESSIONS_MAX:
             raise Busy(f"{SESSIONS_MAX} sessions are open on {self._own.name}", hint="`agent close` some")
         name = asked.backend or self._default
-        backend = self._backends.get(name)
-        if backend is None:
-            known = ", ".join(sorted(self._backends)) or "none"
-            raise BackendFailed(f"no backend {name!r} on {self._own.name}", hint=f"there are: {known}")
-        if missing := backend.missing():
-            raise BackendFailed(missing)
+        backend = choose_backend(name, self._backends, self._own.name)
+        command = check_command(asked)
         meta = SessionMeta(
             id=SessionId(self._new_id()),
             epoch=self._new_id(),
@@ -122,22 +139,24 @@ class Sessions:
             command=asked.command if backend.takes_command else (),
         )
         hosted = self._make(meta)
-        await self._store.put(meta)
-        self._host(hosted)
         try:
+            await to_the_end(self._running, self._store.put(meta), f"sessions.put-{meta.id}")
+            self._host(hosted)
             await hosted.start()
-            if asked.command and not backend.takes_command:
-                await hosted.submit(f"{meta.id}-command", shlex.join(asked.command), by)
+            if command and not backend.takes_command:
+                await hosted.submit(f"{meta.id}-command", command, by)
         except BaseException:
             # Also when the one who asked has left before the answer: nobody knows the id (L6).
-            assert self._group is not None
-            self._group.create_task(self._discard(hosted), name=f"sessions.discard-{meta.id}")
+            spawn(self._running, self._discard(hosted), f"sessions.discard-{meta.id}")
             raise
         return meta.id
 
     async def _discard(self, hosted: Hosted) -> None:
         try:
-            await self._close(hosted, "nobody waited for it")
+            if hosted.journal.meta.id in self._hosted:
+                await self._close(hosted, "nobody waited for it")
+            else:
+                await self._store.put(hosted.journal.closed_meta())
         except AgentError as exc:
             log.warning("an orphan could not be closed", extra={"session": hosted.journal.meta.id, "error": str(exc)})
 
@@ -200,18 +219,22 @@ class Sessions:
 
     async def close(self, selector: str, by: Sender) -> None:
         """End a session; its log stays. Raises: SessionNotFound, SessionEnded, StoreFull."""
-        await self._close(self.get(selector), f"closed by {by.name}")
+        closing = self._close(self.get(selector), f"closed by {by.name}")
+        await to_the_end(self._running, closing, "sessions.close")
 
     async def _close(self, hosted: Hosted, reason: str) -> None:
         await hosted.close(reason)
         meta = hosted.journal.closed_meta()
         await self._store.put(meta)
         self._closed[meta.id] = meta
-        if self._hosted.pop(meta.id, None):
-            hosted.end()
-            for channel in [channel for channel, sessions in self._attached.items() if meta.id in sessions]:
-                self._forget(channel, meta.id)
-            self._changed((), (meta.id,))
+        hosted.end()
+        self._unlist(meta.id)
+
+    def _unlist(self, session: SessionId) -> None:
+        if self._hosted.pop(session, None):
+            for channel in [channel for channel, sessions in self._attached.items() if session in sessions]:
+                self._forget(channel, session)
+            self._changed((), (session,))
 
     async def history(self, asked: History) -> Page:
         """A page of a log, of a closed session too. Raises: SessionNotFound."""

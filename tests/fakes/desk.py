@@ -14,7 +14,7 @@ from agent.core.records import DeviceId, DeviceRef, Sender, SessionId, SessionRo
 from agent.core.transcript import Event
 from agent.core.wire import typed
 from agent.errors import StoreFull
-from agent.ports import Channel, Followed, TranscriptStore
+from agent.ports import BackendType, Channel, Followed, TranscriptStore
 from agent.services.sessions import Sessions
 from agent.storage.memory import MemoryTranscripts
 from tests.fakes.clock import FakeClock, settle
@@ -44,6 +44,7 @@ class Desk:
     def __init__(self, store: TranscriptStore, ids: count[int] | None = None) -> None:
         self.clock = FakeClock()
         self.echo = EchoBackend(self.clock)
+        self.backends: dict[str, BackendType] = {"echo": self.echo}
         self.rows: dict[SessionId, SessionRow] = {}
         self.history: list[Status] = []
         numbers = ids or count(1)
@@ -51,7 +52,7 @@ class Desk:
             own=DeviceRef(OWN, "desk"),
             store=store,
             clock=self.clock,
-            backends={"echo": self.echo},
+            backends=self.backends,
             default_backend="echo",
             name_of=lambda device: f"name of {device}",
             changed=self._changed,

@@ -21,7 +21,7 @@ from agent.core.transcript import Event, MessageComplete, TurnComplete, UserMess
 from agent.core.wire import FRAME_OUT_MAX
 from agent.errors import BackendFailed, RequestNotFound, SessionEnded, SessionNotFound, StoreFull, TooLarge
 from agent.net.link import QUEUE_MAX
-from agent.services.sessions import PROMPT_MAX
+from agent.services.asked import PROMPT_MAX
 from agent.storage.memory import MemoryTranscripts
 from tests.fakes.clock import settle
 from tests.fakes.desk import ME, PHONE, FullDisk, attach, running, submit, whole_log

@@ -1,0 +1,46 @@
+"""Work that is finished although whoever asked for it has left: half a write would leave state and disk apart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TypeVar
+
+from agent.errors import Busy
+
+T = TypeVar("T")
+
+
+def spawn(group: asyncio.TaskGroup, work: Coroutine[None, None, None], name: str) -> bool:
+    """Start a task; False, if the group is ending and takes no more."""
+    try:
+        group.create_task(work, name=name)
+    except RuntimeError:
+        work.close()
+        return False
+    return True
+
+
+async def to_the_end(group: asyncio.TaskGroup, work: Coroutine[None, None, T], name: str) -> T:
+    """Run `work` as a task of `group` and wait for it; it goes on if the one who waits is cancelled.
+
+    Raises: what the work raises; Busy, if the group takes no more.
+    """
+    done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    async def run() -> None:
+        try:
+            result = await work
+        except Exception as exc:  # noqa: BLE001 - handed to who waits; the group must not end because of it
+            if not done.done():
+                done.set_exception(exc)
+        else:
+            if not done.done():
+                done.set_result(result)
+        finally:
+            done.cancel()
+
+    if not spawn(group, run(), name):
+        work.close()
+        raise Busy("the service is stopping")
+    return await done
