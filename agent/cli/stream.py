@@ -16,7 +16,7 @@ from agent.cli.client import check_socket
 from agent.clock import SystemClock
 from agent.core import wire
 from agent.core.messages import NOTIFICATIONS, PeerLink, Ready
-from agent.errors import AgentError, NotRunning, RemoteFault, TimedOut
+from agent.errors import AgentError, NotRunning, RemoteFault, TimedOut, TooLarge
 from agent.ports import Clock
 
 T = TypeVar("T")
@@ -69,15 +69,19 @@ class Stream:
         self.failure: AgentError | None = None  # why `notes` ended
 
     async def request(self, method: str, params: object, kind: type[T], *, seconds: float = 60.0) -> T:
-        """Ask once. Raises: ServiceLost (before the answer), TimedOut, or what the service told."""
+        """Ask once. Raises: TooLarge, ServiceLost (before the answer), TimedOut, or what the service told."""
         if self._socket is None:
             raise self.failure or ServiceLost("the connection to the service is lost")
         self._asked += 1
         asked = self._asked
-        future = self._waiting[asked] = asyncio.get_running_loop().create_future()
+        frame = wire.msgpack.request(asked, method, params)
+        if len(frame) > wire.FRAME_IN_MAX:  # the service would close the connection, and again after each return
+            raise TooLarge(f"{len(frame):,} bytes are too much for one message; {wire.FRAME_IN_MAX:,} fit")
+        future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
+        self._waiting[asked] = future
         self._room.set()  # an answer is awaited: read on, whatever waits
         try:
-            await self._socket.send_bytes(wire.msgpack.request(asked, method, params))
+            await self._socket.send_bytes(frame)
             async with asyncio.timeout(seconds):
                 return wire.typed(await future, kind)
         except TimeoutError:
@@ -87,6 +91,7 @@ class Stream:
             raise ServiceLost("the connection to the service broke") from exc
         finally:
             self._waiting.pop(asked, None)
+            future.cancel()  # nobody waits for it any more, answered or not
 
     async def insist(self, method: str, params: object, kind: type[T]) -> T:
         """Ask again after every lost connection: for what may be told twice, such as a prompt with its id (S3)."""

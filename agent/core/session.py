@@ -172,15 +172,25 @@ class Session:
         done = TurnComplete(turn=self.running, status=status, exit_status=exit_status, cwd=cwd, error=error)
         return self._then_next((*self._expire_requests(), *self._end_part(status), done))
 
-    def ended(self, status: Literal["ended", "failed"], reason: str, turn_status: TurnStatus) -> Decision:
-        """The session is over; what ran or waited is closed as `turn_status`, visibly."""
+    def ended(
+        self,
+        status: Literal["ended", "failed"],
+        reason: str,
+        turn_status: TurnStatus,
+        *,
+        exit_status: int | None = None,
+    ) -> Decision:
+        """The session is over. What ran is closed as `turn_status`, what waited is told that it never will run."""
         if not self.status.live:
             return Decision()
         payloads: list[Payload] = [*self._expire_requests()]
         if self.running is not None:
             payloads += self._end_part(turn_status)
-            payloads.append(TurnComplete(turn=self.running, status=turn_status, error=reason))
-        payloads += (TurnComplete(turn=p.turn, status=turn_status, error=reason) for p in self._queue)
+            done = TurnComplete(turn=self.running, status=turn_status, exit_status=exit_status, error=reason)
+            payloads.append(done)
+        unrun: TurnStatus = "interrupted" if turn_status == "interrupted" else "error"
+        why = f"the session ended before it ran ({reason})" if reason else "the session ended before it ran"
+        payloads += (TurnComplete(turn=p.turn, status=unrun, error=why) for p in self._queue)
         payloads.append(SessionInfo(status=status, note=reason))
         return Decision(tuple(payloads), (StopBackend(),))
 

@@ -98,6 +98,7 @@ class Exited(Struct, frozen=True, kw_only=True):
 
     status: Literal["ended", "failed"]
     reason: str = ""
+    exit_status: int | None = None  # of a program that ended by itself
 
 
 BackendEvent = (

@@ -20,6 +20,7 @@ from agent.core.transcript import (
     ToolComplete,
     ToolStart,
     ToolUpdate,
+    TurnStatus,
 )
 from agent.ports import (
     Asked,
@@ -89,7 +90,8 @@ def payloads_of(session: Session, event: BackendEvent) -> Decision:  # noqa: PLR
             return session.finished(event.status, exit_status=event.exit_status, cwd=cwd, error=error)
         case Exited():
             reason = _text(event.reason, SHORT)
-            return session.ended(event.status, reason, "complete" if event.status == "ended" else "error")
+            turn_status: TurnStatus = "complete" if event.status == "ended" else "error"
+            return session.ended(event.status, reason, turn_status, exit_status=event.exit_status)
         case Asked() if _text(event.request_id, ID) not in session.requests:
             asked = RequestOpen(
                 turn=turn,

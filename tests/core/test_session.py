@@ -259,6 +259,18 @@ def test_the_end_closes_what_ran_and_what_waited_visibly() -> None:  # S3
     assert log.session.ended("ended", "", "complete") == Decision()
 
 
+def test_what_waited_when_the_session_ended_is_not_called_complete() -> None:  # S3
+    log = Log()
+    log.prompt("exit 3")
+    log.prompt("never")
+    log.says(Exited(status="ended", reason="exit status 3", exit_status=3))
+    ends = [payload_of(event) for event in log.events if event.type == "turn.complete"]
+    assert ends == [
+        TurnComplete(turn=1, status="complete", exit_status=3, error="exit status 3"),
+        TurnComplete(turn=2, status="error", error="the session ended before it ran (exit status 3)"),
+    ]
+
+
 def test_a_prompt_before_the_backend_is_ready_waits_for_it() -> None:  # S1, S10
     log = Log()
     log.take(Decision((SessionInfo(status="starting"),)))

@@ -293,4 +293,4 @@ class ShellSession:
 def _last_word(status: int) -> Exited:
     if status < 0:
         return Exited(status="failed", reason=f"bash was ended by {signal.Signals(-status).name}")
-    return Exited(status="ended", reason=f"exit status {status}")
+    return Exited(status="ended", reason=f"exit status {status}", exit_status=status)
