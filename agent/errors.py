@@ -161,6 +161,12 @@ class StateError(AgentError):
     kind, code, hint = "bad-state", -32019, "see docs/state.md"
 
 
+class ReadOnly(AgentError):
+    """It may be watched, and no more."""
+
+    kind, code, hint = "read-only", -32020, "ask the owner of that device for more"
+
+
 class RemoteFault(AgentError):
     """An error told by the other side, of a kind that this version does not know."""
 

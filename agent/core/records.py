@@ -46,6 +46,13 @@ Source = Literal["mdns", "static", "link"]
 """How a device was heard."""
 
 
+Role = Literal["member", "guest", "host"]
+"""What a paired device is to this one: of the household; let in here alone; or this one is a guest of it."""
+
+Share = Literal["all", "read-only", "private"]
+"""What other devices may do with a session: use it, watch it, or not even know of it."""
+
+
 class Endpoint(Struct, frozen=True, order=True, gc=False):
     """Where a gateway can be dialled."""
 
@@ -93,6 +100,11 @@ class PairedDevice(Struct, frozen=True, kw_only=True):
     paired_at: float  # Unix seconds
     endpoints: tuple[Endpoint, ...] = ()  # where it was reached last, newest first
     seen_at: float = 0.0  # Unix seconds of the last link, 0.0: never
+    role: Role = "member"
+    read_only: bool = False  # it may watch only
+    session: SessionId = SessionId("")  # the only one it may reach; empty: any
+    expires_at: float = 0.0  # Unix seconds at which a guest's time is over, 0.0: never
+    prompted_at: float = 0.0  # Unix seconds of its first prompt ever here, 0.0: none yet
 
 
 class Participant(Struct, frozen=True, kw_only=True, gc=False):
@@ -164,3 +176,4 @@ class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
     cwd: str = ""
     lineage: tuple[str, ...] = ()
     stale: bool = False  # its device is not surely there (R10)
+    share: Share = "all"  # what other devices may do with it; of a remote one: what this one may

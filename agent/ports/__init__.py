@@ -12,6 +12,7 @@ from agent.ports.backends import (
     Emit,
     Exited,
     Finished,
+    RunsPrograms,
     Said,
     Start,
     Thought,
@@ -24,10 +25,11 @@ from agent.ports.clock import Clock
 from agent.ports.discovery import Discovery, Echoed, Goodbye, Heard, PairingWindow, Sighting
 from agent.ports.links import Channel, Dialer, Followed, MessageHandler
 from agent.ports.pairing import PairingExchange, PairingTransport
-from agent.ports.storage import SessionMeta, TranscriptStore, TrustStore
+from agent.ports.storage import AuditLog, SessionMeta, TranscriptStore, TrustStore
 
 __all__ = [
     "Asked",
+    "AuditLog",
     "Backend",
     "BackendEvent",
     "BackendType",
@@ -47,6 +49,7 @@ __all__ = [
     "PairingExchange",
     "PairingTransport",
     "PairingWindow",
+    "RunsPrograms",
     "Said",
     "SessionMeta",
     "Sighting",

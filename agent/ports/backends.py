@@ -5,8 +5,8 @@ It names it under the entry point group `lan_agent.backends` (docs/design/backen
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import ClassVar, Literal, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -122,6 +122,14 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """End the program and everything that it started; nothing is emitted afterwards. Idempotent."""
+
+
+@runtime_checkable
+class RunsPrograms(Protocol):
+    """What a `Backend` may offer beside: which programs it runs, so that callers from inside a session are known."""
+
+    def processes(self) -> Sequence[int]:
+        """Process ids of the programs it started that still run; not those of their children."""
 
 
 class BackendType(Protocol):

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from agent.core.records import DeviceId, PairedDevice, SessionId
+from agent.core.audit import AuditEntry
+from agent.core.records import DeviceId, PairedDevice, SessionId, Share
 from agent.core.transcript import Event
 
 
@@ -23,6 +24,8 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     lineage: tuple[str, ...] = ()
     closed: bool = False  # no longer listed; its log stays
+    share: Share = "all"
+    creator: DeviceId = DeviceId("")  # which device asked for it; empty: not known
 
 
 class TranscriptStore(Protocol):
@@ -67,3 +70,13 @@ class TrustStore(Protocol):
 
     def remove(self, device: DeviceId) -> None:
         """Forget; an unknown id is no error. Raises: StateError."""
+
+
+class AuditLog(Protocol):
+    """Who did what. Bounded: the oldest entries go."""
+
+    async def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries, in order. Raises: StateError."""
+
+    async def read(self, since: str, limit: int) -> list[AuditEntry]:
+        """The newest `limit` entries at or after `since` (RFC 3339; empty: any), oldest first. Raises: StateError."""

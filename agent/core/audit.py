@@ -1,0 +1,24 @@
+"""Who did what here: one entry of the audit log. Never text, a code or a key; only how long a text was."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Action = Literal[
+    "attached", "detached", "prompted", "answered", "interrupted", "created", "closed", "renamed", "shared",
+    "paired", "unpaired", "refused",
+]  # fmt: skip
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the log, and of `agent audit --json`. Grows only."""
+
+    at: str  # RFC 3339, UTC
+    device: str  # id of who did it (or of whom it was done to: paired, unpaired)
+    name: Annotated[str, Meta(max_length=256)]  # as it was called then, cleaned
+    action: Action
+    session: str = ""
+    length: int = 0  # characters of a prompt or an answer
+    detail: str = ""  # refused: method and kind of the error; paired: the role; shared: how
