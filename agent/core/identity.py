@@ -82,6 +82,15 @@ def public_key(der: bytes) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(der[offset : offset + KEY_SIZE])
 
 
+def is_signed(der: bytes, signature: bytes, data: bytes) -> bool:
+    """Whether the key in a certificate has signed the data. Raises: BadCertificate."""
+    try:
+        public_key(der).verify(signature, data)
+    except InvalidSignature:
+        return False
+    return True
+
+
 def fingerprint(der: bytes) -> bytes:
     """SHA-256 of a certificate: the pin."""
     return hashlib.sha256(der).digest()
