@@ -39,11 +39,12 @@ ONLY_IN = {
     "zeroconf": ("agent.discovery.mdns",),
     "ifaddr": ("agent.discovery",),
     "aiohttp": ("agent.net", "agent.gateway", "agent.daemon", "agent.cli"),
-    "cryptography": ("agent.core.identity", "agent.core.pairing", "agent.storage.state"),
+    "cryptography": ("agent.core.identity", "agent.core.pairing", "agent.core.seal", "agent.storage.state"),
     "spake2": ("agent.core.pairing",),
     "sqlite3": ("agent.storage",),
     "ssl": ("agent.net", "agent.daemon"),
     "click": ("agent.cli",),
+    "segno": ("agent.cli.qr",),
     "platformdirs": ("agent.config", "agent.settings"),
 }
 """Library -> the modules that may import it."""

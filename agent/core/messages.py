@@ -200,6 +200,7 @@ class Pair(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`device.pair`: open the pairing window; it closes with the connection that opened it."""
 
     ttl: Annotated[float, Meta(ge=1, le=3600)] = 300.0  # seconds
+    long: bool = False  # a code of 128 bits, to paste or to scan
 
 
 class PairWindow(Struct, frozen=True, kw_only=True):
@@ -209,6 +210,8 @@ class PairWindow(Struct, frozen=True, kw_only=True):
     ttl: float
     port: int
     addresses: tuple[str, ...] = ()
+    tries: int = 3  # guesses it takes; 0: any number
+    link: str = ""  # of a long code: all that a QR code says
 
 
 class PairNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -217,15 +220,29 @@ class PairNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
     what: Literal["paired", "wrong-code", "failed", "expired", "exhausted", "closed"]
     device: DeviceId = DeviceId("")
     name: str = ""
-    tries_left: int = 0
+    tries_left: int = 0  # of a short code
+    failed: int = 0  # tries so far that came to nothing
 
 
 class Join(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`device.join`. `address` (HOST:PORT of the window) is for networks without multicast."""
 
-    code: Annotated[str, Meta(max_length=64)]
+    code: Annotated[str, Meta(max_length=512)]  # short, long, or a link
     address: Annotated[str, Meta(max_length=256)] = ""
     name: Annotated[str, Meta(max_length=256)] = ""  # which window, when two carry the same slot
+
+
+class FindWindows(Struct, frozen=True, kw_only=True):
+    """`device.windows`: who shows a code that begins like this one."""
+
+    code: Annotated[str, Meta(max_length=512)]
+
+
+class WindowRow(Struct, frozen=True, kw_only=True):
+    """One open pairing window, as it is announced by anybody."""
+
+    name: str  # cleaned
+    address: str  # HOST:PORT
 
 
 class Unpair(Struct, frozen=True, kw_only=True):
@@ -284,6 +301,7 @@ METHODS: dict[str, type[Struct]] = {
     "request.answer": AnswerRequest,
     "device.pair": Pair,
     "device.join": Join,
+    "device.windows": FindWindows,
     "device.unpair": Unpair,
     "device.list": Nothing,
     "gateway.status": Nothing,

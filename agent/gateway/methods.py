@@ -83,6 +83,7 @@ class Methods:
             "request.answer": self._answer,
             "device.pair": trust.pair,
             "device.join": trust.join,
+            "device.windows": trust.windows,
             "device.unpair": trust.unpair,
             "device.list": trust.devices,
             "gateway.status": self._gateway_status,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.core.identity import Identity, fingerprint
-from agent.core.messages import Join, Nothing, Pair, PairedRow, PairWindow, Unpair
+from agent.core.messages import FindWindows, Join, Nothing, Pair, PairedRow, PairWindow, Unpair, WindowRow
+from agent.core.names import address
 from agent.core.records import DeviceId, PairedDevice
 from agent.core.registry import Registry
 from agent.core.transcript import rfc3339
@@ -31,7 +32,9 @@ class TrustMethods:
 
     async def pair(self, channel: Channel, asked: Pair) -> object:
         """Open the pairing window. Raises: Busy, ConfigError."""
-        window = await self._pairing.open_window(asked.ttl, lambda news: channel.notify("device.pairing", news))
+        window = await self._pairing.open_window(
+            asked.ttl, lambda news: channel.notify("device.pairing", news), long=asked.long
+        )
 
         async def follow() -> None:
             # The window closes with the connection that opened it.
@@ -40,12 +43,25 @@ class TrustMethods:
             finally:
                 window.close()
 
-        told = PairWindow(code=window.code, ttl=window.ttl, port=window.port, addresses=self._hosts())
+        hosts = self._hosts()
+        told = PairWindow(
+            code=window.code,
+            ttl=window.ttl,
+            port=window.port,
+            addresses=hosts,
+            tries=window.tries,
+            link=window.link(self._own.id, hosts),
+        )
         return Followed(told, follow)
 
     async def join(self, channel: Channel, asked: Join) -> object:
         """Pair with the device that shows the code. Raises: PairingFailed, Ambiguous, PeerUnreachable."""
         return self._row(await self._pairing.join(asked.code, address=asked.address, name=asked.name))
+
+    async def windows(self, channel: Channel, asked: FindWindows) -> object:
+        """Who shows a code that begins like this one, for a person to choose. Raises: PairingFailed."""
+        found = await self._pairing.windows(asked.code)
+        return [WindowRow(name=each.name, address=address(each.endpoints[0])) for each in found]
 
     async def unpair(self, channel: Channel, asked: Unpair) -> object:
         """Put a device out; its connections end. Raises: NotPaired, DeviceNotFound."""

@@ -13,51 +13,21 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 
 from agent.core.identity import Identity, device_id
 from agent.core.messages import PairNews
 from agent.core.names import clean
 from agent.core.pairing import Bundle, Host, Joiner, Partner, TurnedAway, WrongCode
-from agent.core.pairing_code import Code, new_code, parse_code
+from agent.core.pairing_code import new_code, new_long_code, parse_address, parse_code
 from agent.core.records import NAME_MAX, DeviceId, Endpoint, PairedDevice
 from agent.errors import AgentError, Ambiguous, BadParams, Busy, DeviceNotFound, NotRunning, PairingFailed
 from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow, TrustStore
+from agent.services.window import Window
 
-TRIES = 3
 FIND_SECONDS = 8.0
 """Long enough for a window that opened a moment ago to be announced."""
 
 _log = logging.getLogger(__name__)
-
-
-class Window:
-    """A chance for one device to pair. `code` goes to the person and nowhere else."""
-
-    def __init__(self, code: Code, ttl: float, news: Callable[[PairNews], None]) -> None:
-        self.code, self.ttl = str(code), ttl  # ttl in seconds
-        self.slot, self.secret = code.slot, code.secret
-        self.tries_left = TRIES
-        self.turn = asyncio.Lock()  # one run at a time
-        self.listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.over = asyncio.Event()
-        self.outcome: PairNews | None = None
-        self.tell = news
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self.listening.result()
-
-    def close(self) -> None:
-        """End it if nothing else has. Idempotent."""
-        self.end(PairNews(what="closed"))
-
-    def end(self, outcome: PairNews) -> None:
-        """The first outcome stands."""
-        if self.outcome is None:
-            self.outcome = outcome
-            self.over.set()
 
 
 class Pairing:
@@ -106,8 +76,10 @@ class Pairing:
         _log.info("device unpaired", extra={"device": device})
         self._on_trust_changed()
 
-    async def open_window(self, ttl: float, news: Callable[[PairNews], None]) -> Window:
+    async def open_window(self, ttl: float, news: Callable[[PairNews], None], *, long: bool = False) -> Window:
         """Listen for one device for `ttl` seconds. Its last news comes when nothing listens any more.
+
+        `long`: with a code of 128 bits.
 
         Raises: Busy, if a window is open already; NotRunning; ConfigError, StateError, if it cannot listen.
         """
@@ -115,7 +87,8 @@ class Pairing:
             raise NotRunning("the service is stopping")
         if self._window is not None:
             raise Busy("this device shows a pairing code already", hint="end the other `agent pair` first")
-        window = self._window = Window(new_code(self._below), ttl, news)
+        code = new_long_code(self._entropy) if long else new_code(self._below)
+        window = self._window = Window(code, ttl, news)
         self._group.create_task(self._keep(window), name="pairing.window")
         try:
             await window.listening
@@ -127,14 +100,17 @@ class Pairing:
     async def join(self, code: str, address: str = "", name: str = "") -> PairedDevice:
         """Pair with the device that shows `code`, at `address` (HOST:PORT) if given; `name` picks one of several.
 
-        Exactly one window is tried. Raises: PairingFailed, Ambiguous, BadParams, PeerUnreachable, StateError.
+        Exactly one window is tried; a link pins the device. Raises: PairingFailed, Ambiguous, BadParams,
+        PeerUnreachable, StateError.
         """
         wanted = parse_code(code)
         if address:
-            endpoints: tuple[Endpoint, ...] = (_parse_address(address),)
+            endpoints: tuple[Endpoint, ...] = (_address_of(address),)
         else:
-            endpoints = (await self._find(wanted.slot, name)).endpoints
+            endpoints = wanted.endpoints or (await self._find(wanted.slot, name)).endpoints
         async with self._transport.connect(endpoints) as exchange:
+            if wanted.device and wanted.device != device_id(exchange.certificate):
+                raise PairingFailed("another device answers there than the one that showed the code")
             partner = await self._join(exchange, wanted.secret)
             return self._remember(partner, exchange.host)
 
@@ -151,6 +127,11 @@ class Pairing:
         await exchange.accepted()
         assert joiner.partner is not None
         return joiner.partner
+
+    async def windows(self, code: str) -> list[PairingWindow]:
+        """Open windows whose code begins like this one, by name. Raises: PairingFailed."""
+        found = await self._discovery.find_windows(parse_code(code).slot, FIND_SECONDS)
+        return sorted(found, key=lambda window: (window.name, window.endpoints))
 
     async def _find(self, slot: str, name: str) -> PairingWindow:
         windows = await self._discovery.find_windows(slot, FIND_SECONDS)
@@ -235,16 +216,13 @@ class Pairing:
             if window.outcome is not None:
                 await exchange.end(accepted=False)
                 return
-            window.tries_left -= 1  # first: whoever breaks off has used a guess too
+            window.failed += 1  # first: whoever breaks off has used a guess too
             try:
                 device = await self._host(window, exchange, hello)
             except AgentError as exc:
                 _log.warning("pairing failed", extra={"host": exchange.host, "reason": str(exc)})
-                wrong = isinstance(exc, WrongCode)
-                window.tell(PairNews(what="wrong-code" if wrong else "failed", tries_left=window.tries_left))
+                window.failure(wrong_code=isinstance(exc, WrongCode))
                 await exchange.end(accepted=False)
-                if window.tries_left <= 0:
-                    window.end(PairNews(what="exhausted"))
                 return
             window.end(PairNews(what="paired", device=device.id, name=device.name))
             await exchange.end(accepted=True)
@@ -284,11 +262,9 @@ def _dialable(host: str) -> bool:
     return not (address.is_link_local or address.is_loopback or address.is_multicast or address.is_unspecified)
 
 
-def _parse_address(text: str) -> Endpoint:
-    host, _, port = text.strip().rpartition(":")
-    with suppress(ValueError):
-        if host and port.isascii() and 0 < int(port) < 65536:
-            return Endpoint(host.removeprefix("[").removesuffix("]"), int(port))
+def _address_of(text: str) -> Endpoint:
+    if endpoint := parse_address(text):
+        return endpoint
     raise BadParams(
         f"{clean(text, 80)!r} is not HOST:PORT", hint="`agent pair` shows its address, like 192.168.1.7:41234"
     )

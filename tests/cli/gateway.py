@@ -27,11 +27,12 @@ from agent.core.transcript import (
     compact,
     make_event,
 )
-from agent.errors import AgentError, Forbidden, MethodNotFound, RequestNotFound, SessionNotFound
+from agent.errors import AgentError, Ambiguous, Forbidden, MethodNotFound, RequestNotFound, SessionNotFound
 
 NOW = 1_800_000_000.0
 OWN, DESK = DeviceId("abcdefghijklmnop"), DeviceId("qrstuvwxyz234567")
 HERE, THERE = SessionId("s3ssionaaaaaaaaa"), SessionId("s3sremotebbbbbbb")
+LONG = "abcd-efgh-ijkl-mnop-qrst-uvwx-ya"
 
 
 def device(which: DeviceId = OWN, name: str = "laptop", **more: Any) -> DeviceRow:
@@ -68,6 +69,7 @@ class FakeGateway:
         self.calls: list[tuple[str, Any]] = []
         self.refusals: dict[str, AgentError] = {}
         self.news: list[messages.PairNews] = []
+        self.windows: list[str] = []  # names of devices that show such a code
         self.participants: tuple[Participant, ...] = ()
         self._turns: dict[str, int] = {}
         self._sockets: set[web.WebSocketResponse] = set()
@@ -219,8 +221,16 @@ class FakeGateway:
             case "session.interrupt":
                 self._later(TurnComplete(turn=max(self._turns.values(), default=1), status="interrupted"))
             case "device.pair":
-                return messages.PairWindow(code="42-913-577", ttl=params.ttl, port=4321, addresses=("192.0.2.1",))
+                code = LONG if params.long else "42-913-577"
+                link = f"lan-agent://pair?s={LONG}" if params.long else ""
+                return messages.PairWindow(
+                    code=code, ttl=params.ttl, port=4321, addresses=("192.0.2.1",), tries=0 if link else 3, link=link
+                )
+            case "device.windows":
+                return [messages.WindowRow(name=name, address=f"192.0.2.{n}:1") for n, name in enumerate(self.windows)]
             case "device.join":
+                if len(self.windows) > 1 and not params.address:
+                    raise Ambiguous(f"several devices show such a code: {', '.join(self.windows)}")
                 return messages.PairedRow(
                     id=DESK, name="desk", fingerprint="00", self=False, paired_at=None, seen_at=None
                 )

@@ -121,11 +121,18 @@ def test_watch_prints_a_line_a_change_in_a_pipe(gateway: FakeGateway, home: Path
 
 
 def test_pair_prints_the_code_alone_and_stays_until_it_is_used(gateway: FakeGateway, agent: Agent) -> None:
-    gateway.news = [PairNews(what="wrong-code", tries_left=2), PairNews(what="paired", device=DESK, name="de\x1bsk")]
+    gateway.news = [
+        PairNews(what="wrong-code", tries_left=2, failed=1),
+        PairNews(what="paired", device=DESK, name="de\x1bsk"),
+    ]
     ran = agent("pair", "--ttl", "60")
     assert (ran.status, ran.out) == (0, "42-913-577\n")
     assert "agent join 42-913-577 --address 192.0.2.1:4321" in ran.err
-    assert ran.err.splitlines()[-2:] == ["a wrong code was tried; 2 more tries", "paired with de�sk (qrst-uvwx)"]
+    assert ran.err.splitlines()[-3:] == [
+        "a wrong code was tried, 1 so far; 2 more tries",
+        "paired with de�sk (qrst-uvwx)",
+        "next: `agent sessions`, or start one there: `agent new --on qrst-uvwx --attach`",
+    ]
 
 
 @pytest.mark.parametrize(("what", "status"), [("expired", 7), ("exhausted", 5), ("closed", 5)])
@@ -135,7 +142,11 @@ def test_pair_ends_with_its_window(gateway: FakeGateway, agent: Agent, what: str
 
 
 def test_join_and_devices(gateway: FakeGateway, agent: Agent) -> None:
-    assert agent("join", "42-913-577", "--device", "desk") == (0, "", "paired with desk (qrst-uvwx)\n")
+    assert agent("join", "42-913-577", "--device", "desk") == (
+        0,
+        "",
+        "paired with desk (qrst-uvwx)\nnext: `agent sessions`, or start one there: `agent new --on desk --attach`\n",
+    )
     assert gateway.called("device.join")[0].name == "desk"
     row = {
         "id": DESK,

@@ -22,7 +22,8 @@ from agent.core.pairing import (
     WrongCode,
     decode,
 )
-from agent.core.pairing_code import Code, new_code, parse_code
+from agent.core.pairing_code import Code, new_code, new_long_code, parse_code
+from agent.core.records import Endpoint
 from agent.errors import PairingFailed
 from tests.fakes.trust import identity
 
@@ -373,3 +374,56 @@ def test_no_text_does_more_than_be_refused(typed: str) -> None:
     except PairingFailed:
         return
     assert len(code.slot + code.secret) == 8
+
+
+# --- the long code ---------------------------------------------------------------------------------------------------
+
+
+@given(st.binary(min_size=16, max_size=16), st.sampled_from(["", "-", " ", "\u2013"]), st.booleans())
+def test_a_long_code_is_read_however_it_was_pasted(seed: bytes, dash: str, upper: bool) -> None:
+    code = new_long_code(lambda _: seed)
+    assert len(code.secret) == 26
+    text = f" {str(code).replace('-', dash)}\n"
+    assert parse_code(text.upper() if upper else text) == code
+    assert code.long
+    assert code.secret not in repr(code)
+
+
+@given(st.binary(min_size=16, max_size=16), st.lists(st.sampled_from(["10.0.0.1", "fd00::1"]), max_size=2))
+def test_a_link_says_who_and_where(seed: bytes, hosts: list[str]) -> None:
+    code = new_long_code(lambda _: seed)
+    full = msgspec.structs.replace(
+        code, device="abcdefghijklmn23", endpoints=tuple(Endpoint(host, 4242) for host in hosts)
+    )
+    assert parse_code(full.link()) == full
+    assert parse_code(f"  {full.link()} ") == full
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lan-agent://pair?",
+        "lan-agent://pair?s=",
+        "lan-agent://pair?id=../../etc&s=" + "a" * 26,
+        "lan-agent://pair?id=abc&s=" + "a" * 26,
+        "lan-agent://elsewhere?s=" + "a" * 26,
+        "https://pair?s=" + "a" * 26,
+        "a" * 25,
+        "a" * 25 + "b",  # its last two bits carry nothing, and must be zero
+        "a" * 25 + "1",
+        "a" * 100_000,
+    ],
+)
+def test_a_damaged_long_code_or_link_is_refused(text: str) -> None:
+    with pytest.raises(PairingFailed, match="eight digits"):
+        parse_code(text)
+
+
+@given(st.text(max_size=600) | st.text("abz27=&?:/[]%-lan-agent://pair", max_size=120).map("lan-agent://pair?".__add__))
+def test_no_text_does_more_than_fail_to_be_a_code(text: str) -> None:
+    try:
+        code = parse_code(text)
+    except PairingFailed:
+        return
+    assert len(code.secret) in {6, 26}
+    assert len(code.endpoints) <= 8

@@ -34,13 +34,14 @@ FILLED: dict[str, dict[str, object]] = {
     "request.answer": {"session_id": "abcd", "answer": {"name": "x", "ok": True, "n": 1.5, "of": ["a"]}},
     "device.pair": {"ttl": 1.0},
     "device.join": {"code": "12-345-678", "address": "[fe80::1%eth0]:7471"},
+    "device.windows": {"code": "42-913-577"},
     "device.unpair": {"device": "pi"},
     "gateway.ready": {"device": "abcdefghijklmnop", "name": "den", "capabilities": ["a"]},
     "event": {"session_id": "a", "seq": 1, "type": "message.delta", "payload": {"turn": 1}, "at": "2026"},
     "session.participants!": {"session_id": "a", "participants": [{"device": "d", "name": "n", "count": 2}]},
     "peer.lost": {"device": "d", "name": "den", "sessions": ["a"]},
     "peer.back": {"device": "d", "name": "den"},
-    "device.pairing": {"what": "paired", "device": "d", "name": "n", "tries_left": 2},
+    "device.pairing": {"what": "paired", "device": "d", "name": "n", "tries_left": 2, "failed": 1},
 }
 """Parameters of every method and notification that needs some; `!`: of the notification of that name."""
 

@@ -225,7 +225,7 @@ async def test_a_joiner_that_stands_still_is_given_up(tmp_path: Path) -> None:
             here = Joiner(lab.identity, SECRET, exchange.certificate, lab.bundle, lambda size: b"\5" * size)
             await exchange.send(here.hello())
             await until_told(den, 1)
-        assert den.news == [PairNews(what="failed", tries_left=2)]
+        assert den.news == [PairNews(what="failed", tries_left=2, failed=1)]
 
 
 async def test_a_host_that_stands_still_is_given_up(tmp_path: Path) -> None:

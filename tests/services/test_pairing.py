@@ -8,6 +8,7 @@ import pytest
 
 from agent.core.messages import PairNews
 from agent.core.pairing import Bundle, Joiner, WrongCode
+from agent.core.pairing_code import parse_code
 from agent.core.records import DeviceId, Endpoint
 from agent.errors import (
     Ambiguous,
@@ -20,7 +21,8 @@ from agent.errors import (
     PeerUnreachable,
     StateError,
 )
-from agent.services.pairing import Pairing, Window
+from agent.services.pairing import Pairing
+from agent.services.window import Window
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.pairing import MemoryPairing, PairingNet, WindowDiscovery
 from tests.fakes.trust import MemoryTrust, identity, paired
@@ -51,8 +53,8 @@ class Device:
     def _changed(self) -> None:
         self.changes += 1
 
-    async def show(self, ttl: float = 300.0) -> Window:
-        window = await self.service.open_window(ttl, self.news.append)
+    async def show(self, ttl: float = 300.0, *, long: bool = False) -> Window:
+        window = await self.service.open_window(ttl, self.news.append, long=long)
         await settle()
         return window
 
@@ -153,7 +155,7 @@ async def test_a_wrong_code_is_counted_and_told() -> None:  # T3
         assert "agent pair" in wrong.value.hint
         await home.lab.service.join("42-913-577")
         await settle()
-        assert home.den.news[0] == PairNews(what="wrong-code", tries_left=2)
+        assert home.den.news[0] == PairNews(what="wrong-code", tries_left=2, failed=1)
         assert home.den.told == ["wrong-code", "paired"]
 
 
@@ -180,7 +182,7 @@ async def test_breaking_off_after_the_first_message_uses_a_try() -> None:  # T3
                 await exchange.send(guess.hello())
                 await exchange.receive()
             await settle()
-            assert home.den.news[-1 if left else -2] == PairNews(what="failed", tries_left=left)
+            assert home.den.news[-1 if left else -2] == PairNews(what="failed", tries_left=left, failed=3 - left)
         assert home.den.told[-1] == "exhausted"
 
 
@@ -205,7 +207,7 @@ async def test_runs_come_one_at_a_time() -> None:
         assert len([each for each in results if isinstance(each, PairingFailed)]) == 1
         assert len(home.den.trusted) == 1
         assert home.den.told == ["paired"]
-        assert window.tries_left == 2  # the second one's turn never came
+        assert window.failed == 1  # the second one's turn never came
 
 
 async def test_a_window_closes_by_itself() -> None:  # T3
@@ -311,6 +313,45 @@ async def test_of_several_windows_with_one_slot_none_is_tried() -> None:  # T3: 
         device = await home.lab.service.join("42-913-577", name="PAD")
         assert device.name == "pad"
         assert home.net.connects == 1
+
+
+async def test_windows_with_one_slot_are_listed_to_choose_from() -> None:  # T3
+    async with house() as home:
+        await home.den.show()
+        await home.pad.show()
+        found = await home.lab.service.windows("42-913-577")
+        assert [window.name for window in found] == ["den", "pad"]
+        assert home.net.connects == 0
+        with pytest.raises(PairingFailed):
+            await home.lab.service.windows("42")
+
+
+async def test_a_long_code_pairs_and_wrong_ones_do_not_use_it_up() -> None:  # T3
+    async with house() as home:
+        window = await home.den.show(long=True)
+        assert len(window.code.replace("-", "")) == 26
+        wrong = parse_code("a" * 26)
+        for _ in range(10):
+            with pytest.raises(WrongCode):
+                await home.lab.service.join(str(wrong), f"10.0.0.1:{window.port}")
+        assert window.outcome is None
+        assert (await home.lab.service.join(window.code)).name == "den"
+        await settle()
+        assert home.den.told == ["wrong-code"] * 10 + ["paired"]
+        assert [(news.tries_left, news.failed) for news in home.den.news[:2]] == [(0, 1), (0, 2)]
+
+
+async def test_a_link_leads_to_its_device_and_to_no_other() -> None:  # T3
+    async with house() as home:
+        window = await home.den.show(long=True)
+        link = window.link(home.den.identity.id, ["fe80::1%eth0", "fd00::1", "10.0.0.1", "10.0.0.2"])
+        assert link.count("&a=") == 2
+        assert "fe80" not in link
+        other = window.link(home.pad.identity.id, ["10.0.0.1"])
+        with pytest.raises(PairingFailed, match="another device answers"):
+            await home.lab.service.join(other)
+        assert home.den.news == []  # nothing was said to it
+        assert (await home.lab.service.join(link)).name == "den"
 
 
 async def test_a_code_that_nobody_shows_ends_in_advice() -> None:
