@@ -12,6 +12,7 @@ import socket
 import ssl
 import sys
 from base64 import b32encode
+from collections.abc import Mapping
 from contextlib import suppress
 
 from aiohttp import web
@@ -53,6 +54,7 @@ from agent.storage.state import StateFile, TrustFile, load_or_create_identity
 
 DEFAULT_PORT = 7471
 """Tried first, so that addresses in settings need no port; any free one if it is taken."""
+OPEN = 'presence.mode is "open": everybody on this network can read the titles and states of the sessions here'
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -74,6 +76,16 @@ def say(line: str) -> None:
     """Talk to whoever started the service."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+class _NoHousehold:
+    """`SealKeys` of a device that is in no household."""
+
+    def current(self) -> tuple[int, bytes] | None:
+        return None
+
+    def known(self) -> Mapping[int, bytes]:
+        return {}
 
 
 class Service:
@@ -110,6 +122,9 @@ class Service:
             save_revision=lambda revision: self._state.put("revision", revision),
             mode=settings.presence.mode,
             jitter=random.random,
+            identity=self._identity,
+            keys=_NoHousehold(),
+            entropy=secrets.token_bytes,
         )
         self._store = SqliteTranscripts(where.state / "transcripts.db")
         self._dialer = TlsDialer(context_for=self._pinned, probe_context=pairing_client_context, clock=self._clock)
@@ -176,10 +191,13 @@ class Service:
             trust=trust,
             status=self._health.status,
         )
+        if settings.presence.mode == "open":
+            self._health.problem("presence", OPEN)
         self._peers.handler = methods
         self._peers.link_changed = self._link_changed
         self._peers.protected = self._protected
         self._presence.on_heard = self._peers.heard
+        self._presence.on_doubt = self._doubt
         self._gateway = Gateway(
             own=ready,
             methods=methods,
@@ -271,6 +289,11 @@ class Service:
         self._listener.trust(device.certificate for device in devices)
         self._presence.paired(devices)
         self._peers.trust_changed()
+
+    def _doubt(self, device: DeviceId) -> None:
+        # Whoever keeps a link to it dials; else it is only asked.
+        self._peers.heard(device)
+        self._prober.look()
 
     def _pinned(self, device: DeviceId) -> ssl.SSLContext | None:
         for known in self._trust.devices():

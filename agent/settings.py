@@ -24,7 +24,7 @@ PREFIX = "LAN_AGENT_"
 class PresenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What is announced."""
 
-    mode: Literal["open", "hidden"] = "open"  # hidden: nothing is announced, peers use addresses
+    mode: Literal["sealed", "open", "hidden"] = "sealed"  # open: for everybody; hidden: nothing, peers use addresses
 
 
 class LinkSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,6 +32,7 @@ LOCKED_OUT_FOR = 10.0
 AHEAD_MAX = 3_600_000
 """Milliseconds that a revision may lie ahead of our clock and still be taken for a time."""
 ENDPOINTS_MAX = 16
+HINTS_MAX = 4  # of unsigned records
 SESSIONS_MAX = 1000
 """Sessions of one device that are listed."""
 
@@ -57,6 +58,7 @@ class KnownDevice:
         self._link_name = self._version = ""
         self._link_endpoint: Endpoint | None = None
         self._fixed: tuple[Endpoint, ...] = ()
+        self._hints: tuple[Endpoint, ...] = ()
         self._worked: dict[Endpoint, float] = {}  # when a link was last opened there
         self._made: dict[str, tuple[SessionClaim | SessionRow, SessionRow | None]] = {}
         self._made_for: object = None
@@ -64,7 +66,8 @@ class KnownDevice:
     # --- facts -------------------------------------------------------------------------------------------------------
 
     def hear(self, record: PresenceRecord, source: Source, now: float) -> bool:
-        """Take a presence record. False if it is older than what is known, and so says nothing (R9)."""
+        """Take a presence record (of a paired device: signed). False if it is older than what is known (R9)."""
+        sure = self.paired is None  # a stranger cannot be asked better
         if source == "static":
             places = record.endpoints if record.port else ()
             self._fixed = tuple(dict.fromkeys([*places, *self._fixed]))[:ENDPOINTS_MAX]
@@ -74,7 +77,7 @@ class KnownDevice:
         held = self.record
         if record == held:
             self._record_at = now
-            self.live.heard(now, news=False)
+            self.live.heard(now, news=False, sure=sure)
             return True
         if held is not None and not self._supersedes(record, held, now):
             if record.revision != held.revision:
@@ -89,8 +92,12 @@ class KnownDevice:
         if news and not (self.live.linked and self._told_all):  # a link tells the same, and sooner
             self._record_is_news = True
         self.record, self._record_at = record, now
-        self.live.heard(now, news=news)
+        self.live.heard(now, news=news, sure=sure)
         return True
+
+    def hint(self, record: PresenceRecord) -> None:
+        """Take where it may be dialled from a record that anybody can have sent."""
+        self._hints = tuple(dict.fromkeys([*_places(record), *self._hints]))[:HINTS_MAX]
 
     def _supersedes(self, record: PresenceRecord, held: PresenceRecord, now: float) -> bool:
         if record.revision == held.revision:
@@ -130,6 +137,10 @@ class KnownDevice:
 
     def pair(self, paired: PairedDevice | None) -> None:
         """It is trusted; None: no longer, and what it told as a trusted device goes."""
+        if paired is not None and self.paired is None and self.record is not None:
+            # Anybody can have said that: what it has signed replaces it, whatever the revision. It is dialled there.
+            none = {"working": 0, "needs_input": 0, "idle": 0, "more": 0}
+            self.record = msgspec.structs.replace(self.record, revision=0, sessions=(), **none)
         self.paired = paired
         if paired is None:
             self._told, self._told_all, self._record_is_news = {}, False, True
@@ -149,8 +160,9 @@ class KnownDevice:
         return display_name(name, None if name else next(iter(self.endpoints()), None), self.id)
 
     def endpoints(self) -> list[Endpoint]:
-        """Where it can be dialled: where it last worked, then what was heard, remembered, configured."""
-        return list(dict.fromkeys([*self._worked, *self._heard(), *self._remembered(), *self._fixed]))[:ENDPOINTS_MAX]
+        """Where it can be dialled: where it last worked, then what was heard, remembered, configured, hinted at."""
+        sure = [*list(self._worked)[: ENDPOINTS_MAX - HINTS_MAX], *self._heard(), *self._remembered(), *self._fixed]
+        return list(dict.fromkeys([*sure, *self._hints]))[:ENDPOINTS_MAX]
 
     def complete(self) -> bool:
         """Whether all its sessions are listed, and none was left out of a record for want of room."""
@@ -203,10 +215,10 @@ class KnownDevice:
         Rows are made anew only where something changed: the rest are the very same objects.
         """
         state = self.live.state
-        if state == "offline":
+        if state == "offline" or self.paired is None:  # R1: what a stranger says of sessions is worth nothing
             self._made.clear()
             return {}
-        attachable = self.paired is not None and (self.live.linked or bool(self.endpoints()))
+        attachable = self.live.linked or bool(self.endpoints())
         context = (DeviceRef(self.id, self.name), attachable, state == "stale", ours)
         known = self._made if context == self._made_for else {}
         ref, _, stale, _ = context
@@ -270,13 +282,15 @@ class KnownDevice:
 
     def _heard(self) -> Iterator[Endpoint]:
         record = self.record
-        if record is None or self._source != "mdns":
-            return iter(())
-        hosts = record.hosts[:ENDPOINTS_MAX] if 1024 <= record.port <= 65535 else ()
-        return (Endpoint(host, record.port) for host in hosts if dialable(host, heard=True))
+        return _places(record) if record is not None and self._source == "mdns" else iter(())
 
     def _remembered(self) -> tuple[Endpoint, ...]:
         return self.paired.endpoints[:ENDPOINTS_MAX] if self.paired else ()
+
+
+def _places(record: PresenceRecord) -> Iterator[Endpoint]:
+    hosts = record.hosts[:ENDPOINTS_MAX] if 1024 <= record.port <= 65535 else ()
+    return (Endpoint(host, record.port) for host in hosts if dialable(host, heard=True))
 
 
 def _content(record: PresenceRecord) -> tuple[int, bytes]:

@@ -30,6 +30,8 @@ class Liveness:
         self._failures = 0
         self._failed_at = -PROBE_EVERY
         self._goodbye_at: float | None = None
+        self._answered_at = -PROBE_EVERY
+        self._asking = False  # a goodbye, perhaps forged, waits for a dial that fails or is answered
 
     @classmethod
     def unheard(cls, seen_at: float) -> Liveness:
@@ -52,13 +54,17 @@ class Liveness:
         """How we know that it is not online; empty if it is."""
         return "" if self.linked else self._gone or self._doubt
 
-    def heard(self, now: float, *, news: bool) -> None:
+    def heard(self, now: float, *, news: bool, sure: bool = True) -> None:
         """A record arrived; `news`: with a revision that was not known, so its sender did something.
 
         A device that does not answer is not made online by an echo of what was known: a sleep proxy can send that.
+        Nor is one that has left, if it could be asked instead (not `sure`): anybody can send an echo.
         """
         self.heard_at, self._goodbye_at = now, None
-        if not self._failures:
+        self._asking = self._asking and not news
+        if not news and not sure and self.since is not None:
+            self._failures = max(1, self._failures)
+        elif not self._failures:
             self._here()
         elif news and not self.linked:
             self._gone, self.since = "", None
@@ -68,6 +74,7 @@ class Liveness:
     def answered(self, now: float) -> None:
         """It accepted a connection."""
         self.heard_at, self._failures, self._goodbye_at = now, 0, None
+        self._answered_at, self._asking = now, False
         self._here()
 
     def link_up(self, now: float) -> None:
@@ -85,12 +92,19 @@ class Liveness:
         else:
             self._doubt = reason or "the link was lost"
 
-    def goodbye(self, now: float) -> None:
-        """Its record was withdrawn. Anybody on the network can say so: a live link knows better."""
+    def goodbye(self, now: float, *, sure: bool = True) -> None:
+        """Its record was withdrawn. Anybody on the network can say so: a live link knows better.
+
+        Not `sure`: it can be asked, and stays what it is until that fails once.
+        """
         self._goodbye_at = now
-        if not self.linked and not self._gone:
+        if self.linked or self._gone:
+            return
+        if sure:
             self._failures = 0
             self._leave("said goodbye", now)
+        else:
+            self._asking = True
 
     def dial_failed(self, reason: str, now: float) -> None:
         """It was dialled or probed and did not answer."""
@@ -102,7 +116,10 @@ class Liveness:
             if self.since is None:  # it was never here: now we know a little more
                 self._gone = reason or self._gone
             return
-        if self._failures >= FAILURES:
+        if self._asking:
+            self._failures = 0
+            self._leave("said goodbye", now)
+        elif self._failures >= FAILURES:
             self._leave(reason or "does not answer", now)
         else:
             self._doubt = reason or "did not answer"
@@ -125,9 +142,11 @@ class Liveness:
         return self._last() + FORGET_AFTER if forgettable else None
 
     def wants_probe(self, now: float) -> bool:
-        """Whether asking it would tell something: it is doubted, or was heard after it did not answer."""
-        if self.state == "online" or now - self._failed_at < PROBE_EVERY:
+        """Whether asking it would tell something: it is doubted, said goodbye, or was heard after it did not answer."""
+        if self.linked or now - self._failed_at < PROBE_EVERY:
             return False
+        if self._asking and now - self._answered_at >= PROBE_EVERY:
+            return True
         return self.state == "stale" or (self._failures > 0 and self._last() > self._failed_at)
 
     def _last(self) -> float:
@@ -137,4 +156,4 @@ class Liveness:
         self._gone, self._doubt, self.since = "", "", None
 
     def _leave(self, reason: str, now: float) -> None:
-        self._gone, self._doubt, self.since = reason, "", now
+        self._gone, self._doubt, self.since, self._asking = reason, "", now, False

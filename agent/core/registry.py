@@ -77,7 +77,7 @@ class Registry:
         return draft.take()
 
     def heard(self, record: PresenceRecord, source: Source, now: float) -> Changes:
-        """A presence record arrived. A hint: it never changes a name, a key or trust (T5)."""
+        """A presence record arrived (of a paired device: signed). It never changes a name, a key or trust (T5)."""
         draft = Draft()
         if record.device == self.own:
             return draft.take()
@@ -86,9 +86,22 @@ class Registry:
             self._refresh(known, draft)
         return draft.take()
 
+    def hinted(self, record: PresenceRecord, now: float) -> Changes:  # noqa: ARG002 - facts all take the time
+        """A record of a paired device that it has not signed: one more address to try, and nothing else."""
+        draft = Draft()
+        if (known := self._known.get(record.device)) and known.paired is not None:
+            known.hint(record)
+            self._refresh(known, draft)  # with somewhere to dial its sessions may be attached to
+        return draft.take()
+
     def goodbye(self, device: DeviceId, now: float) -> Changes:
-        """Its record was withdrawn: believed unless a link is up (R10)."""
-        return self._live(device, lambda live: live.goodbye(now))
+        """Its record was withdrawn, or somebody says so (R10).
+
+        Not believed while a link is up. A paired device that can be asked is asked first: see `to_probe`.
+        """
+        known = self._known.get(device)
+        sure = known is None or known.paired is None or not known.endpoints()
+        return self._live(device, lambda live: live.goodbye(now, sure=sure))
 
     def paired(self, devices: Iterable[PairedDevice], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
         """All the devices that are trusted now. One that is no longer among them becomes a stranger."""

@@ -1,13 +1,13 @@
-"""A presence record as the strings of a DNS-SD TXT record, and back (DESIGN §8, mode `open`).
+"""A presence record as the strings of a DNS-SD TXT record, and back (DESIGN §8).
 
 What is read comes from anybody on the network: reading never fails, it leaves out what makes no sense. Keys that are
-not known (`e0`…, `sig`) are ignored, so that a later version can be heard by this one.
+not known are ignored, so that a later version can be heard by this one; `e0`… and `sig` are for `core.seal`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from agent.core.names import clean, truncate_bytes
@@ -45,6 +45,9 @@ _COUNTS = re.compile(r"(\d{1,4}),(\d{1,4}),(\d{1,4})")
 _VERSIONS = re.compile(r"\d{1,3}(,\d{1,3}){0,7}")
 _CLAIM = re.compile(r"([a-z2-7]{6,16}),([a-z]?),([0-9a-z]{1,7}),(.*)", re.DOTALL)
 _CLAIM_KEY = re.compile(r"s(\d{1,4})")
+
+Entries = Callable[[Sequence[SessionClaim]], list[bytes]]
+"""Sessions, first things first, as the strings that carry them."""
 
 
 def make_record(
@@ -86,10 +89,16 @@ def _prefixes(ids: Iterable[str]) -> list[str]:
     return [session[:length] for session, length in needed.items()]
 
 
-def encode(record: PresenceRecord) -> list[bytes]:
-    """The strings in their order, at most 1,200 bytes with their length bytes.
+def open_entries(claims: Sequence[SessionClaim]) -> list[bytes]:
+    """One readable string for each session: `s0=…`."""
+    return [_entry(number, claim) for number, claim in enumerate(claims)]
 
-    Sessions that need input come first, then those at work, then the newest. What does not fit is counted in `more`.
+
+def encode(record: PresenceRecord, entries: Entries = open_entries, *, room: int = SIZE_MAX) -> list[bytes]:
+    """The strings in their order, at most `room` bytes with their length bytes.
+
+    `entries` writes the sessions: in the open, or sealed. Sessions that need input come first, then those at work,
+    then the newest. What does not fit is counted in `more`.
     """
     head = [
         f"txtvers={TXTVERS}",
@@ -97,16 +106,15 @@ def encode(record: PresenceRecord) -> list[bytes]:
         f"id={record.device}",
         f"n={truncate_bytes(clean(record.name, NAME_MAX), NAME_BYTES)}",
         f"pv={','.join(map(str, record.versions))}",
-        f"c={record.working},{record.needs_input},{record.idle}",
+        f"c={','.join(str(min(COUNT_MAX, count)) for count in (record.working, record.needs_input, record.idle))}",
     ]
     strings = [each.encode() for each in head]
     ordered = sorted(record.sessions, key=lambda claim: (_ORDER.get(claim.status, 2), -claim.updated_at, claim.id))
-    entries = [_entry(number, claim) for number, claim in enumerate(ordered)]
-    for fitting in range(len(entries), -1, -1):
-        left_out = record.more + len(entries) - fitting
+    for fitting in range(min(len(ordered), CLAIMS_MAX), -1, -1):
+        left_out = min(COUNT_MAX, record.more + len(ordered) - fitting)
         more = [f"more={left_out}".encode()] if left_out else []
-        whole = [*strings, *more, *entries[:fitting]]
-        if sum(map(len, whole)) + len(whole) <= SIZE_MAX:
+        whole = [*strings, *more, *entries(ordered[:fitting])]
+        if sum(map(len, whole)) + len(whole) <= room:
             return whole
     raise AssertionError("the fixed part of a record fits by its own limits")
 

@@ -73,8 +73,8 @@ class _Instance:
         "is_news",
         "looked_at",
         "name",
-        "record",
         "service",
+        "sighting",
         "text",
         "told_at",
     )
@@ -84,7 +84,7 @@ class _Instance:
         self.admitted = self.asking = self.is_news = False
         self.text: bytes | None = None  # heard last
         self.service: tuple[str, int] | None = None  # server and port heard last
-        self.record: PresenceRecord | None = None
+        self.sighting: Heard | None = None  # told last
         self.device: DeviceId | None = None
         self.heard_at = 0.0
         self.looked_at = self.told_at = float("-inf")
@@ -215,15 +215,17 @@ class Instances:
         if found is None:
             return False
         hosts = self._network.reachable(found.addresses)
-        record = self._decode(split_text(found.text), port=found.port, hosts=hosts) if hosts and found.port else None
+        strings = split_text(found.text)
+        record = self._decode(strings, port=found.port, hosts=hosts) if hosts and found.port else None
         is_news, instance.is_news = instance.is_news, False
         if record is None:
             return True
+        sighting = Heard(record, tuple(strings), instance.name)
         if record.device == self._own:
             self.echoed()
-        elif record != instance.record or (is_news and now - instance.told_at >= REPEAT):
-            instance.record, instance.device, instance.told_at = record, record.device, now
-            self._tell(Heard(record))
+        elif sighting != instance.sighting or (is_news and now - instance.told_at >= REPEAT):
+            instance.sighting, instance.device, instance.told_at = sighting, record.device, now
+            self._tell(sighting)
         return True
 
     def _complete(self, instance: _Instance) -> Resolved | None:
@@ -245,7 +247,7 @@ class Instances:
         instance = self._known.get(key)
         if instance is not None:
             instance.asking = False
-            if not self._report(instance, self._clock.monotonic()) and instance.record is None:
+            if not self._report(instance, self._clock.monotonic()) and instance.sighting is None:
                 del self._known[key]  # heard again, it starts anew
         self._wake.set()
 
@@ -259,8 +261,8 @@ class Instances:
 
     def _evict(self, now: float) -> bool:
         """Make room: first for what never was a device, then for the longest silent one."""
-        victim = min(self._known.items(), key=lambda item: (item[1].record is not None, item[1].heard_at))
-        if victim[1].record is not None and now - victim[1].heard_at < SILENT:
+        victim = min(self._known.items(), key=lambda item: (item[1].sighting is not None, item[1].heard_at))
+        if victim[1].sighting is not None and now - victim[1].heard_at < SILENT:
             log.debug("no room for another instance")
             return False
         del self._known[victim[0]]

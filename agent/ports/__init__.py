@@ -22,7 +22,8 @@ from agent.ports.backends import (
     Withdrew,
 )
 from agent.ports.clock import Clock
-from agent.ports.discovery import Discovery, Echoed, Goodbye, Heard, PairingWindow, Sighting
+from agent.ports.discovery import Discovery, Echoed, Goodbye, Heard, PairingWindow, Renamed, Sighting
+from agent.ports.household import SealKeys
 from agent.ports.links import Channel, Dialer, Followed, MessageHandler
 from agent.ports.pairing import PairingExchange, PairingTransport
 from agent.ports.storage import AuditLog, SessionMeta, TranscriptStore, TrustStore
@@ -49,8 +50,10 @@ __all__ = [
     "PairingExchange",
     "PairingTransport",
     "PairingWindow",
+    "Renamed",
     "RunsPrograms",
     "Said",
+    "SealKeys",
     "SessionMeta",
     "Sighting",
     "Start",

@@ -11,9 +11,15 @@ from agent.core.records import DeviceId, Endpoint, PresenceRecord
 
 
 class Heard(Struct, frozen=True):
-    """A presence record arrived (new, changed, or the same again)."""
+    """A presence record arrived (new, changed, or the same again).
+
+    What it was read from comes along, since only that can have been signed: the strings of the TXT record as they
+    came, and the full instance name. The port of the SRV record is the record's.
+    """
 
     record: PresenceRecord
+    strings: tuple[bytes, ...] = ()
+    instance: str = ""
 
 
 class Goodbye(Struct, frozen=True):
@@ -26,7 +32,11 @@ class Echoed(Struct, frozen=True):
     """Somebody published under our own name: answer with a new revision."""
 
 
-Sighting = Heard | Goodbye | Echoed
+class Renamed(Struct, frozen=True):
+    """Somebody has our instance name: this device is announced under another one, and must sign for that."""
+
+
+Sighting = Heard | Goodbye | Echoed | Renamed
 
 
 class PairingWindow(Struct, frozen=True, kw_only=True):
@@ -45,6 +55,9 @@ class Discovery(Protocol):
 
     def publish(self, strings: Sequence[bytes]) -> None:
         """Announce these TXT strings from now on, at once; calls before `run` count too."""
+
+    def instance(self) -> str:
+        """The full instance name that this device is announced under; it changes with `Renamed` only."""
 
     def announce_again(self) -> None:
         """Send the same record once more."""

@@ -1,13 +1,21 @@
-"""Publishes this device's record: what changed, when it may, under a revision that never returns (DESIGN §8)."""
+"""Publishes this device's record: what changed, when it may, under a revision that never returns (DESIGN §8).
+
+Every record is signed. Sessions are sealed for the household; while there is none they are not told at all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
+from msgspec.structs import replace
+
+from agent.core.identity import Identity
 from agent.core.pacing import Pacer, Urgency, next_revision
-from agent.core.records import DeviceId, SessionRow, Status
-from agent.core.txt import encode, make_record
-from agent.ports import Clock, Discovery
+from agent.core.records import PresenceRecord, SessionRow, Status
+from agent.core.seal import NONCE_SIZE, SIGNATURE_ROOM, seal, sign
+from agent.core.txt import SIZE_MAX, encode, make_record, open_entries
+from agent.ports import Clock, Discovery, SealKeys
 from agent.services.alarm import Alarm
 
 ECHO_APART = 5.0
@@ -22,16 +30,20 @@ class Announcer:
         discovery: Discovery,
         clock: Clock,
         *,
-        own: DeviceId,
+        identity: Identity,
+        keys: SealKeys | None,
+        entropy: Callable[[int], bytes],
         describe: Callable[[], tuple[str, int, Iterable[SessionRow]]],
         previous_revision: int,
         save_revision: Callable[[int], None],
     ) -> None:
-        self._discovery, self._clock, self._own, self._describe = discovery, clock, own, describe
+        """`keys` None: sessions are told to everybody (`presence.mode = "open"`)."""
+        self._discovery, self._clock, self._describe = discovery, clock, describe
+        self._identity, self._keys, self._entropy = identity, keys, entropy
         self._revision, self._save_revision = previous_revision, save_revision
         self._pacer = Pacer()
         self._alarm = Alarm(clock)
-        self._published: list[bytes] = []  # without the revision
+        self._published: tuple[PresenceRecord, object] | None = None  # without its revision, and how it was written
         self._echo: float | None = None  # when the answer to an echo is due
         self._echoed_at = float("-inf")
         self._again = False  # whether the same content goes out under a new revision
@@ -46,6 +58,12 @@ class Announcer:
         if self._echo is None:
             self._echo = max(self._clock.monotonic(), self._echoed_at + ECHO_APART)
             self._alarm.ring()
+
+    def renamed(self) -> None:
+        """The instance has another name: what was signed for the former one is signed anew before this returns."""
+        if self._published is not None:
+            self._again = True
+            self._publish()
 
     async def run(self) -> None:
         """Publish at once, then whenever something changed and it may be told."""
@@ -63,13 +81,33 @@ class Announcer:
     def _publish(self) -> None:
         name, port, sessions = self._describe()
         revision = next_revision(self._revision, int(self._clock.time() * 1000))
-        strings = encode(make_record(self._own, revision, name, port=port, sessions=sessions))
-        content = [string for string in strings if not string.startswith(b"r=")]
+        record = make_record(self._identity.id, revision, name, port=port, sessions=sessions)
+        sealing = self._keys.current() if self._keys is not None else None
+        content = (replace(record, revision=0), sealing)
         if content == self._published and not self._again:
             return
         self._published, self._again, self._revision = content, False, revision
         self._save_revision(revision)
-        self._discovery.publish(strings)
+        self._discovery.publish(self._written(record, sealing))
+
+    def _written(self, record: PresenceRecord, sealing: tuple[int, bytes] | None) -> list[bytes]:
+        room = SIZE_MAX - SIGNATURE_ROOM
+        if self._keys is None:
+            strings = encode(record, open_entries, room=room)
+        elif sealing is None:
+            strings = encode(replace(record, sessions=()), room=room)
+        else:
+            sealed = partial(
+                seal,
+                key=sealing[1],
+                epoch=sealing[0],
+                device=record.device,
+                revision=record.revision,
+                nonce=self._entropy(NONCE_SIZE),
+            )
+            strings = encode(record, sealed, room=room)
+        instance = self._discovery.instance()
+        return [*strings, sign(strings, instance=instance, port=record.port, key=self._identity.key)]
 
 
 def urgency(before: SessionRow | None, after: SessionRow | None) -> Urgency | None:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from agent.core.changes import Changes
+from agent.core.identity import Identity
 from agent.core.records import DeviceId, Endpoint, PairedDevice, PresenceRecord, SessionId, SessionRow
 from agent.core.registry import Registry
-from agent.ports import Clock, Discovery, Echoed, Goodbye, Heard, Sighting
+from agent.ports import Clock, Discovery, Echoed, Goodbye, Heard, Renamed, SealKeys, Sighting
 from agent.services.alarm import Alarm
 from agent.services.announcer import Announcer, urgency
+from agent.services.believer import Believed, Believer, Hinted
 from agent.services.subscribe import Subscribers, Subscription
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ COALESCE = 0.1
 """Seconds between two steps with sightings of one device."""
 PENDING_MAX = 8
 """Sightings of one device that wait for the next step; the oldest leaves first."""
+HINTS_APART = 5.0
+"""Seconds between two dials because of records that anybody can have sent."""
 SLEPT = 10.0
 """Seconds by which the clocks must have moved apart."""
 
@@ -50,18 +54,27 @@ class Presence:
         previous_revision: int,
         save_revision: Callable[[int], None],
         jitter: Callable[[], float],
-        mode: Literal["open", "hidden"] = "open",
+        identity: Identity,
+        keys: SealKeys,
+        entropy: Callable[[int], bytes],
+        mode: Literal["sealed", "open", "hidden"] = "sealed",
     ) -> None:
+        """`identity` signs what is announced, `keys` seal it; `entropy` gives that many random bytes."""
         self._registry, self._discovery, self._clock = registry, discovery, clock
         self._name, self._port, self._jitter = name, port, jitter
         self._subscribers = Subscribers()
         self.on_heard: Callable[[DeviceId], None] | None = None  # told of each paired device that was heard
+        self.on_doubt: Callable[[DeviceId], None] | None = None  # told of each that should be asked at once
+        self._believer = Believer(keys)
+        self._hinted: dict[DeviceId, float] = {}  # when a record without a signature was last followed
         self._announcer: Announcer | None = None
-        if discovery is not None and mode == "open":
+        if discovery is not None and mode != "hidden":
             self._announcer = Announcer(
                 discovery,
                 clock,
-                own=registry.own,
+                identity=identity,
+                keys=None if mode == "open" else keys,
+                entropy=entropy,
                 describe=self._describe,
                 previous_revision=previous_revision,
                 save_revision=save_revision,
@@ -111,8 +124,19 @@ class Presence:
                 self._announcer.changed(how)
 
     def paired(self, devices: Iterable[PairedDevice]) -> None:
-        """All the devices that are trusted now."""
-        self._tell(self._registry.paired(devices, self._clock.time()))
+        """All the devices that are trusted now. What a new one has signed is asked for."""
+        trusted = list(devices)
+        if self._believer.trust(trusted):
+            self._poke.ring()
+        self._hinted = {device.id: self._hinted[device.id] for device in trusted if device.id in self._hinted}
+        self._tell(self._registry.paired(trusted, self._clock.time()))
+
+    def keys_changed(self) -> None:
+        """The household has another key: seal with it, and read again what could not be read."""
+        if self._announcer is not None:
+            self._announcer.changed("state")
+        for record in self._believer.again():
+            self._tell(self._registry.heard(record, "mdns", self._clock.time()))
 
     def heard_static(self, record: PresenceRecord) -> None:
         """A device answered at an address from the settings."""
@@ -164,9 +188,9 @@ class Presence:
             log.exception("a sighting was not understood")
 
     def _take(self, sighting: Sighting) -> None:
-        if isinstance(sighting, Echoed):
+        if isinstance(sighting, Echoed | Renamed):
             if self._announcer is not None:
-                self._announcer.echoed()
+                self._announcer.echoed() if isinstance(sighting, Echoed) else self._announcer.renamed()
             return
         device = sighting.device if isinstance(sighting, Goodbye) else sighting.record.device
         waiting = self._waiting.get(device)
@@ -183,13 +207,26 @@ class Presence:
     def _feed_one(self, device: DeviceId, sighting: Sighting) -> None:
         now = self._clock.time()
         if isinstance(sighting, Heard):
-            self._tell(self._registry.heard(sighting.record, "mdns", now))
-            self._call_on_heard(device)
+            self._judge(sighting, now)
         elif self._registry.knows(device):
             self._tell(self._registry.goodbye(device, now))
             self._poke.ring()  # anybody can say goodbye for another, who is not asked but by us
+            if self.on_doubt is not None and device in self._registry.to_probe(now):
+                self.on_doubt(device)
         if self._registry.knows(device):
             self._fed[device] = self._clock.monotonic()
+
+    def _judge(self, heard: Heard, now: float) -> None:
+        verdict = self._believer.judge(heard, now)
+        device = heard.record.device
+        if isinstance(verdict, Believed):
+            self._tell(self._registry.heard(verdict.record, "mdns", now))
+            self._call_on_heard(device)
+        elif isinstance(verdict, Hinted):
+            self._tell(self._registry.hinted(verdict.record, now))
+            if now - self._hinted.get(device, -HINTS_APART) >= HINTS_APART:
+                self._hinted[device] = now
+                self._call_on_heard(device)
 
     async def _feeding(self) -> None:
         while True:

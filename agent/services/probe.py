@@ -13,6 +13,7 @@ from typing import Protocol
 from agent.core.identity import device_id
 from agent.core.records import DeviceId, Endpoint, PresenceRecord
 from agent.ports import Clock, Dialer
+from agent.services.alarm import Alarm
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,11 @@ class Prober:
     ) -> None:
         self._own, self._static, self._resolve, self._delay = own, static, resolve, delay
         self._dialer, self._heard, self._kept, self._clock = dialer, heard, kept, clock
+        self._look = Alarm(clock)
+
+    def look(self) -> None:
+        """Ask at once whoever should be asked."""
+        self._look.ring()
 
     async def run(self) -> None:
         """Ask static peers and silent devices until cancelled."""
@@ -92,7 +98,7 @@ class Prober:
 
     async def _silent(self) -> None:
         while True:
-            await self._clock.sleep(LOOK_EVERY)
+            await self._look.wait(LOOK_EVERY)
             silent = [device for device in self._heard.to_probe() if not self._kept(device)][:AT_ONCE]
             async with asyncio.TaskGroup() as group:
                 for device in silent:

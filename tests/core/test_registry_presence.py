@@ -71,16 +71,49 @@ def test_r10_an_answer_between_two_time_outs_counts() -> None:
     assert state(view) == "stale"
 
 
-def test_r10_a_goodbye_is_believed_at_once_and_its_record_brings_it_back() -> None:
-    view = heard_den()
+def test_r10_a_goodbye_of_a_stranger_is_believed_at_once_and_its_record_brings_it_back() -> None:
+    view = heard_den(trusted=False)
     changes = view.goodbye(DEN, NOW + 1)
     assert [(each.state, each.since, each.reason) for each in changes.devices] == [
         ("offline", rfc3339(NOW + 1), "said goodbye")
     ]
-    assert changes.sessions_gone == ("abcdef",)
     back = view.heard(record(DEN, 1, claim()), "mdns", NOW + 2)
     assert [(each.state, each.since, each.reason) for each in back.devices] == [("online", None, "")]
+
+
+def test_r10_a_goodbye_of_a_paired_device_is_believed_once_it_does_not_answer() -> None:
+    view = heard_den()
+    assert view.to_probe(NOW + 1) == []
+    assert not view.goodbye(DEN, NOW + 1)  # anybody can have sent it
+    assert view.to_probe(NOW + 1) == [DEN]
+    changes = view.dial_failed(DEN, "refused", NOW + 1.1)
+    assert [(each.state, each.since, each.reason) for each in changes.devices] == [
+        ("offline", rfc3339(NOW + 1.1), "said goodbye")
+    ]
+    assert changes.sessions_gone == ("abcdef",)
+    view.heard(record(DEN, 1, claim()), "mdns", NOW + 2)  # an echo, from whomever: it is asked
+    assert (state(view), view.to_probe(NOW + 7)) == ("offline", [DEN])
+    back = view.heard(record(DEN, 2, claim()), "mdns", NOW + 8)
     assert [each.id for each in back.sessions] == ["abcdef"]
+
+
+def test_r10_forged_goodbyes_change_nothing_while_the_device_answers() -> None:
+    view = heard_den()
+    for second in range(1, 20):
+        assert not view.goodbye(DEN, NOW + second)
+        asked = view.to_probe(NOW + second)
+        assert asked == ([DEN] if second % 5 == 1 else [])  # no more often, whatever is sent
+        if asked:
+            assert not view.answered(DEN, NOW + second)
+    assert state(view) == "online"
+    assert view.dial_failed(DEN, "no answer", NOW + 30).devices[0].state == "offline"  # the last one still waits
+
+
+def test_r10_a_goodbye_of_a_device_that_cannot_be_asked_is_believed_at_once() -> None:
+    view = registry()
+    view.paired([paired()], NOW)
+    view.heard(record(DEN, 1, claim(), hosts=()), "mdns", NOW)
+    assert view.goodbye(DEN, NOW + 1).devices[0].state == "offline"
 
 
 def test_r10_a_live_link_knows_better_than_a_goodbye() -> None:

@@ -123,12 +123,13 @@ def test_r3_endpoints_are_tried_where_they_last_worked_first() -> None:
     assert view.endpoints(DEN) == [heard[1], heard[0], remembered, *configured]
 
 
-def test_r3_of_two_devices_that_claim_one_session_the_trusted_one_is_listed() -> None:
+def test_r3_of_two_devices_that_claim_one_session_the_newer_is_listed_and_then_the_other() -> None:
     view = registry()
-    view.heard(record(BOX, 9, claim(title="forged", at=int(NOW))), "mdns", NOW)
-    view.paired([paired()], NOW)
-    view.heard(record(DEN, 1, claim(title="real", at=int(NOW) - 50)), "mdns", NOW)
-    assert [each.title for each in view.sessions()] == ["real"]
-    view.goodbye(DEN, NOW)
-    assert [each.title for each in view.sessions()] == ["forged"]
-    assert view.goodbye(BOX, NOW).sessions_gone == ("abcdef",)
+    view.paired([paired(), paired(BOX)], NOW)
+    view.heard(record(BOX, 9, claim(title="older", at=int(NOW) - 50)), "mdns", NOW)
+    view.heard(record(DEN, 1, claim(title="newer", at=int(NOW))), "mdns", NOW)
+    assert [each.title for each in view.sessions()] == ["newer"]
+    link_up(view)
+    view.link_sessions(DEN, [], [], NOW, whole=True)
+    assert [each.title for each in view.sessions()] == ["older"]
+    assert view.paired([paired()], NOW).sessions_gone == ("abcdef",)

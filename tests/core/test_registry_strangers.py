@@ -27,6 +27,7 @@ WHOLE = SessionId("abcdefghijklmnop")
 
 def test_r11_the_same_again_changes_nothing_and_a_change_is_told_once() -> None:
     view = registry()
+    view.paired([paired()], NOW)
     said = record(DEN, 1, claim(), claim("zzzzzz"))
     assert view.heard(said, "mdns", NOW)
     assert not view.heard(said, "mdns", NOW + 60)
@@ -105,4 +106,4 @@ def test_the_least_recently_heard_stranger_leaves_first() -> None:
     view.heard(record(DEN, 1, claim()), "mdns", NOW + 2)
     changes = view.heard(record(DeviceId("third"), 1), "mdns", NOW + 3)
     assert changes.devices_gone == (BOX,)
-    assert view.heard(record(DeviceId("fourth"), 1), "mdns", NOW + 4).sessions_gone == ("abcdef",)
+    assert view.heard(record(DeviceId("fourth"), 1), "mdns", NOW + 4).devices_gone == (DEN,)

@@ -97,9 +97,18 @@ async def test_a_packet_is_told_at_once() -> None:
     async with table() as t:
         t.packet("desk")
         (told,) = t.told
-        assert told == Heard(
-            PresenceRecord(device=DeviceId("desk"), revision=1, name="", port=4000, hosts=("10.0.0.1",))
-        )
+        record = PresenceRecord(device=DeviceId("desk"), revision=1, name="", port=4000, hosts=("10.0.0.1",))
+        assert told == Heard(record, strings=(b"id=desk", b"r=1"), instance="desk")
+
+
+async def test_other_strings_are_news_even_if_they_read_the_same() -> None:
+    # T5: a forgery without its signature must not keep the signed record from being told.
+    async with table() as t:
+        t.packet("desk")
+        await t.clock.advance(0.2)
+        t.instances.heard("Desk", text=txt("desk") + b"\x05sig=x")
+        t.instances.flush()
+        assert [each.strings[2:] for each in t.told if isinstance(each, Heard)] == [(), (b"sig=x",)]
 
 
 async def test_changes_of_one_instance_are_coalesced_and_the_last_wins() -> None:

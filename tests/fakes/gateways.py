@@ -22,6 +22,8 @@ from agent.services.sessions import Sessions
 from agent.storage.memory import MemoryTranscripts
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.echo import EchoBackend
+from tests.fakes.keys import MemoryKeys
+from tests.fakes.trust import identity
 from tests.fakes.viewer import Viewer, connected
 from tests.fakes.websocket import MemoryWebSocket, channel, pair
 
@@ -89,6 +91,9 @@ class Device:
             previous_revision=0,
             save_revision=lambda revision: None,
             jitter=lambda: 0.5,
+            identity=identity(1),
+            keys=MemoryKeys(),
+            entropy=bytes,
         )
         self.peers = Peers(
             own=Ready(device=self.id, name=name, version="1", port=1000),

@@ -20,13 +20,14 @@ class MemoryLan:
 
     def join(self, host: str | None = None, port: int = 7777) -> MemoryDiscovery:
         """Another machine on the network."""
-        member = MemoryDiscovery(self, (host or f"10.0.0.{len(self.members) + 1}",), port)
+        number = len(self.members) + 1
+        member = MemoryDiscovery(self, f"machine {number}", (host or f"10.0.0.{number}",), port)
         self.members.append(member)
         return member
 
-    def announce(self, record: PresenceRecord) -> None:
-        """Somebody sends a record, whoever it is of."""
-        self.deliver(Heard(record), self.members)
+    def announce(self, record: PresenceRecord, strings: Sequence[bytes] = (), instance: str = "") -> None:
+        """Somebody sends a record, whoever it is of; `strings` as it was read from, if that matters."""
+        self.deliver(Heard(record, tuple(strings), instance), self.members)
 
     def withdraw(self, device: DeviceId) -> None:
         """Somebody sends a goodbye, whoever it is of."""
@@ -40,8 +41,8 @@ class MemoryLan:
 class MemoryDiscovery:
     """One machine's discovery. `published`, `announced` and `poked` are for tests to look at."""
 
-    def __init__(self, lan: MemoryLan, addresses: tuple[str, ...], port: int) -> None:
-        self.lan, self.addresses, self.port = lan, addresses, port
+    def __init__(self, lan: MemoryLan, name: str, addresses: tuple[str, ...], port: int) -> None:
+        self.lan, self.name, self.addresses, self.port = lan, name, addresses, port
         self.plugged = True
         self.published: list[tuple[bytes, ...]] = []
         self.announced = self.poked = 0
@@ -57,6 +58,12 @@ class MemoryDiscovery:
         """What it announces, as the others read it."""
         return decode(self.published[-1], port=self.port, hosts=self.addresses) if self.published else None
 
+    @property
+    def heard(self) -> Heard:
+        """The same with what it was read from."""
+        assert self.record is not None
+        return Heard(self.record, self.published[-1], self.instance())
+
     async def run(self, heard: Callable[[Sighting], None]) -> None:
         self._heard = heard
         try:
@@ -71,6 +78,9 @@ class MemoryDiscovery:
     def publish(self, strings: Sequence[bytes]) -> None:
         self.published.append(tuple(strings))
         self._send()
+
+    def instance(self) -> str:
+        return f"{self.name}._lan-agent._tcp.local."
 
     def announce_again(self) -> None:
         self.announced += 1
@@ -129,10 +139,10 @@ class MemoryDiscovery:
 
     def _send(self) -> None:
         if self.running and self.plugged and self.record is not None:
-            self.lan.deliver(Heard(self.record), self._others())
+            self.lan.deliver(self.heard, self._others())
 
     def _ask(self) -> None:
         if self.running and self.plugged:
             for other in self._others():
                 if other.running and other.plugged and other.record is not None:
-                    self.receive(Heard(other.record))
+                    self.receive(other.heard)

@@ -9,15 +9,21 @@ from typing import Literal
 
 import pytest
 
+from agent.core.identity import Identity
 from agent.core.records import DeviceId, Endpoint, PresenceRecord, SessionId, Status
 from agent.core.registry import Registry
 from agent.core.transcript import rfc3339
 from agent.ports import Echoed
 from agent.services.presence import Presence
 from agent.services.subscribe import Subscription
-from tests.core.registry_facts import DEN, OWN, claim, paired, record, row
+from tests.core.registry_facts import claim, record, row
 from tests.fakes.clock import FakeClock, settle
+from tests.fakes.keys import MemoryKeys
 from tests.fakes.lan import MemoryDiscovery, MemoryLan
+from tests.fakes.trust import identity, paired
+
+HERE, THERE = identity(1), identity(2)
+OWN, DEN = HERE.id, THERE.id
 
 
 class Machine:
@@ -27,13 +33,15 @@ class Machine:
         self,
         clock: FakeClock,
         discovery: MemoryDiscovery | None,
-        device: DeviceId = OWN,
+        who: Identity = HERE,
         *,
         revision: int = 0,
-        mode: Literal["open", "hidden"] = "open",
+        mode: Literal["sealed", "open", "hidden"] = "open",
+        keys: MemoryKeys | None = None,
     ) -> None:
         self.clock, self.saved = clock, list[int]()
-        self.registry = Registry(device, name="here", version="1")
+        self.id = who.id
+        self.registry = Registry(who.id, name="here", version="1")
         self.presence = Presence(
             self.registry,
             discovery,
@@ -44,6 +52,9 @@ class Machine:
             save_revision=self.saved.append,
             jitter=lambda: 0.5,
             mode=mode,
+            identity=who,
+            keys=keys or MemoryKeys(),
+            entropy=bytes,
         )
 
     def state(self, device: DeviceId = DEN) -> str:
@@ -83,7 +94,8 @@ async def latest(changes: Subscription) -> list[str]:
 
 
 async def test_two_devices_hear_each_other_and_what_they_host(clock: FakeClock, lan: MemoryLan) -> None:
-    one, two = Machine(clock, lan.join()), Machine(clock, lan.join(), DEN)
+    one, two = Machine(clock, lan.join()), Machine(clock, lan.join(), THERE)
+    one.presence.paired([paired(2)])
     async with running(one, two):
         assert (one.state(DEN), two.state(OWN)) == ("online", "online")
         assert one.registry.endpoints(DEN) == [Endpoint("10.0.0.2", 7777)]
@@ -97,7 +109,8 @@ async def test_two_devices_hear_each_other_and_what_they_host(clock: FakeClock, 
 async def test_a_value_that_comes_back_is_heard_again(clock: FakeClock, lan: MemoryLan) -> None:
     """FACTS-MDNS §3: without a new revision `idle -> working -> idle` stays `working`."""
     one, member = Machine(clock, lan.join()), lan.join()
-    two = Machine(clock, member, DEN)
+    two = Machine(clock, member, THERE)
+    one.presence.paired([paired(2)])
     two.host()
     async with running(one, two):
         for status in (Status.WORKING, Status.IDLE):
@@ -108,7 +121,7 @@ async def test_a_value_that_comes_back_is_heard_again(clock: FakeClock, lan: Mem
 
 
 async def test_r10_a_device_that_leaves_says_goodbye(clock: FakeClock, lan: MemoryLan) -> None:
-    one, two = Machine(clock, lan.join()), Machine(clock, lan.join(), DEN)
+    one, two = Machine(clock, lan.join()), Machine(clock, lan.join(), THERE)
     async with running(one):
         async with running(two):
             changes = one.presence.subscribe()
@@ -119,7 +132,7 @@ async def test_r10_a_device_that_leaves_says_goodbye(clock: FakeClock, lan: Memo
 
 async def test_r10_a_device_that_is_cut_off_turns_stale_and_is_probed(clock: FakeClock, lan: MemoryLan) -> None:
     one, member = Machine(clock, lan.join()), lan.join()
-    async with running(one, Machine(clock, member, DEN)):
+    async with running(one, Machine(clock, member, THERE)):
         await clock.advance(130.0)
         assert one.state() == "online"  # heard every 60 s
         member.plugged = False
@@ -193,7 +206,7 @@ async def test_a_paired_device_that_is_heard_can_be_dialled_at_once(clock: FakeC
     one = Machine(clock, lan.join())
     heard: list[DeviceId] = []
     one.presence.on_heard = heard.append
-    one.presence.paired([paired()])
+    one.presence.paired([paired(2)])
     async with running(one):
         lan.announce(record(DEN, 1))
         lan.announce(record(DeviceId("strangerstranger"), 1))
@@ -204,7 +217,7 @@ async def test_a_paired_device_that_is_heard_can_be_dialled_at_once(clock: FakeC
 
 async def test_a_forged_goodbye_is_followed_by_a_question(clock: FakeClock, lan: MemoryLan) -> None:
     member = lan.join()
-    one, two = Machine(clock, member), Machine(clock, lan.join(), DEN)
+    one, two = Machine(clock, member), Machine(clock, lan.join(), THERE)
     async with running(one, two):
         await clock.advance(1.0)
         for _ in range(20):
@@ -336,7 +349,7 @@ async def test_after_sleep_it_asks_at_once(clock: FakeClock, lan: MemoryLan) -> 
 
 async def test_without_discovery_links_and_addresses_still_count(clock: FakeClock) -> None:
     one = Machine(clock, None)
-    one.presence.paired([paired()])
+    one.presence.paired([paired(2)])
     async with running(one):
         changes = one.presence.subscribe()
         one.presence.link_up(DEN, name="Den", version="2", endpoint=Endpoint("10.0.0.2", 7777))

@@ -26,7 +26,7 @@ from agent.discovery.mdns.network import QM, TYPE, Ear, Lookup, service_info
 from agent.discovery.mdns.windows import Windows, set_addresses
 from agent.discovery.problems import Problems
 from agent.discovery.watch import InterfaceWatch
-from agent.ports import Clock, PairingWindow, Sighting
+from agent.ports import Clock, PairingWindow, Renamed, Sighting
 
 _ASKING = 0.5  # seconds that a poke lasts; its question goes out after 20 to 120 ms
 _GOODBYE = 1.0  # seconds that leaving may take; three goodbyes need 0.25
@@ -81,7 +81,7 @@ class MdnsDiscovery:
             opened.zeroconf.async_add_listener(Ear(table, self), None)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._browse(opened), name="discovery.browse")
-                group.create_task(self._register(opened), name="discovery.register")
+                group.create_task(self._register(opened, heard), name="discovery.register")
                 group.create_task(table.run(), name="discovery.instances")
                 group.create_task(self._announce(opened), name="discovery.announce")
                 group.create_task(self._follow(opened, table), name="discovery.follow")
@@ -98,6 +98,10 @@ class MdnsDiscovery:
         self._info.text = text
         self._published.set()
         self._changed.set()
+
+    def instance(self) -> str:
+        """The full instance name that this device is announced under."""
+        return self._info.name
 
     def announce_again(self) -> None:
         """Send the same record once more."""
@@ -169,16 +173,20 @@ class MdnsDiscovery:
                 self._opened.set()
                 return opened
 
-    async def _register(self, opened: AsyncZeroconf) -> None:
+    async def _register(self, opened: AsyncZeroconf, heard: Callable[[Sighting], None]) -> None:
         await self._windows.resume(opened)
         await self._published.wait()  # whoever publishes nothing (presence.mode hidden) is not named either
         set_addresses(self._info, self._interfaces)
+        wanted = self._info.name
         try:
             copies = await opened.async_register_service(self._info, allow_name_change=True)
         except Error:  # with a number the name is too long; the id alone collides with nobody
             self._info.name = f"{self._device}.{TYPE}"
             copies = await opened.async_register_service(self._info, allow_name_change=True)
         self._copies = cast("asyncio.Future[None]", copies)
+        if self._info.name != wanted:
+            heard(Renamed())  # before the first copy goes out: what was signed for the other name is worth nothing
+            self._info.async_clear_cache()
         self._registered = True
         log.info("announced as %s", self._info.get_name())
 
