@@ -204,6 +204,7 @@ class Service:
             peers=self._peers,
             make_channel=self._channel,
             device_of=lambda request: self._listener.device_of(request.transport),
+            linked=lambda request: self._listener.linked(request.transport),
         )
         self._lan = web.AppRunner(self._gateway.lan_app(), access_log=None, shutdown_timeout=0.5)
         self._control = web.AppRunner(

@@ -46,9 +46,12 @@ class Gateway:
         peers: Peers,
         make_channel: ChannelMaker,
         device_of: Callable[[web.Request], DeviceId | None],
+        linked: Callable[[web.Request], None],
     ) -> None:
+        """`linked` is told of a LAN connection that may stay."""
         self._own, self._methods, self._peers = own, methods, peers
         self._make_channel, self._device_of = make_channel, device_of
+        self._linked = linked
 
     def control_app(self) -> web.Application:
         """The application behind the control socket."""
@@ -59,7 +62,7 @@ class Gateway:
 
     def lan_app(self) -> web.Application:
         """The application behind the LAN port. Nobody unpaired gets this far; who does may open a link."""
-        app = web.Application(client_max_size=1024)
+        app = web.Application(client_max_size=1024, middlewares=[_no_browser])
         app.router.add_get("/v1/ws", self._peer)
         return app
 
@@ -100,10 +103,11 @@ class Gateway:
 
     async def _peer(self, request: web.Request) -> web.StreamResponse:
         device = self._device_of(request)
-        if device is None or any(name in request.headers for name in ("Origin", "Cookie", "Sec-Fetch-Site")):
+        if device is None:
             raise web.HTTPForbidden
         ws = _websocket((MSGPACK,), FRAME_OUT_MAX)
         await ws.prepare(request)
+        self._linked(request)
         channel = self._make_channel(ws, CODECS[MSGPACK], device=device, transport=request.transport)
         try:
             await self._peers.accept(channel, request.remote or "")
@@ -153,11 +157,25 @@ def _websocket(protocols: tuple[str, ...], frame_max: int) -> web.WebSocketRespo
 async def _only_this_user(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
     # The 0700 folder keeps others out; this is the second look (T7). A browser has no business here either.
     uid = peer_uid(request)
-    if uid not in {None, 0, os.geteuid()} or "Origin" in request.headers:
+    if uid not in {None, 0, os.geteuid()} or _of_a_browser(request):
         raise web.HTTPForbidden
     response = await handler(request)  # type: ignore[misc] # aiohttp's Handler type is private
     assert isinstance(response, web.StreamResponse)
     return response
+
+
+@web.middleware
+async def _no_browser(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
+    # Whatever path is asked for: gateways send none of these, browsers cannot leave them out (T5).
+    if _of_a_browser(request):
+        raise web.HTTPForbidden
+    response = await handler(request)  # type: ignore[misc] # aiohttp's Handler type is private
+    assert isinstance(response, web.StreamResponse)
+    return response
+
+
+def _of_a_browser(request: web.Request) -> bool:
+    return any(name.upper().startswith(("ORIGIN", "COOKIE", "SEC-FETCH-")) for name in request.headers)
 
 
 def peer_uid(request: web.Request) -> int | None:

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What strangers may hold of this process."""
+    """What strangers, and paired devices that misbehave, may hold of this process."""
 
     waiting: int = 256  # sockets whose first byte is awaited
     handshakes: int = 16  # at once
@@ -42,6 +42,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     handshake: float = 5.0  # seconds
     goodbye: float = 2.0  # seconds that a closed connection waits for the other side's end of TLS
     connections: int = 16  # of one paired device
+    first_request: float = 5.0  # seconds after the handshake, within which a link must have been asked for and granted
 
 
 DEFAULT_LIMITS = Limits()

@@ -131,7 +131,10 @@ class TlsDialer:
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
             kept = True
-        except (aiohttp.ServerDisconnectedError, aiohttp.WSServerHandshakeError, ConnectionResetError) as exc:
+        except aiohttp.WSServerHandshakeError as exc:
+            log.debug("no link", extra={"device": device, "status": exc.status})
+            return PeerUnreachable("it says that this device connects too often") if exc.status == 429 else Refused()
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError) as exc:
             log.debug("refused", extra={"device": device, "error": str(exc)})
             return Refused()
         except aiohttp.ClientConnectorCertificateError:

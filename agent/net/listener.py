@@ -41,6 +41,7 @@ class Listener:
         self._context = server_context(identity, ())
         self._allowed: dict[bytes, DeviceId] = {}  # by fingerprint
         self._open: dict[DeviceId, dict[asyncio.Transport, None]] = {}  # oldest first
+        self._silent: dict[asyncio.Transport, asyncio.TimerHandle] = {}  # no link yet, and when that ends them
         self._loop = AcceptLoop(sockets, lambda: self._context, self._gate, clock, limits)
 
     @property
@@ -75,6 +76,15 @@ class Listener:
         certificate = peer_certificate(transport)
         return self._allowed.get(fingerprint(certificate)) if certificate else None
 
+    def linked(self, transport: asyncio.BaseTransport | None) -> None:
+        """A link was asked for and granted: this connection may stay. Any other one is cut after `first_request`.
+
+        aiohttp has no time limit of its own for a request that is dribbled, or never comes (measured).
+        """
+        timer = self._silent.pop(cast("asyncio.Transport", transport), None)
+        if timer is not None:
+            timer.cancel()
+
     def connections(self, device: DeviceId) -> int:
         """How many connections of a device are open."""
         return len(self._open.get(device, ()))
@@ -94,9 +104,12 @@ class Listener:
             del held[oldest]
             oldest.abort()
         held[transport] = None
+        later = asyncio.get_running_loop().call_later
+        self._silent[transport] = later(self._limits.first_request, transport.abort)
         return self._protocol()
 
     def _leave(self, transport: asyncio.Transport) -> None:
+        self.linked(transport)
         for device, held in self._open.items():
             if transport in held:
                 del held[transport]

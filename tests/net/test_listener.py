@@ -419,3 +419,28 @@ async def test_a_handler_knows_the_device_of_each_request(tmp_path: Path) -> Non
         server.trust([])
         with pytest.raises(aiohttp.ClientError):
             await client.get(url, ssl=context)
+
+
+# --- paired, and idle -----------------------------------------------------------------------------------------------
+
+
+async def test_a_connection_that_becomes_no_link_is_cut(tmp_path: Path) -> None:  # FACTS-SECURITY §3, first request
+    den, lab = device(tmp_path, 1), device(tmp_path, 2)
+    async with listening(den, limits=Limits(first_request=0.2)) as server:
+        server.trust([lab.certificate])
+        mute, mute_writer = await dial(server.endpoints[0], client_context(lab, den.certificate))
+        slow, slow_writer = await dial(server.endpoints[0], client_context(lab, den.certificate))
+        slow_writer.write(b"ping")  # what arrives does not prolong it
+        assert await slow.readexactly(4) == b"PING"
+        link, link_writer = await dial(server.endpoints[0], client_context(lab, den.certificate))
+        link_writer.write(b"ping")
+        assert await link.readexactly(4) == b"PING"
+        server.linked(list(server._open[lab.id])[-1])
+        assert await mute.read() == b""
+        assert await slow.read() == b""
+        link_writer.write(b"ping")
+        assert await link.readexactly(4) == b"PING"
+        assert server.connections(lab.id) == 1
+        for writer in (mute_writer, slow_writer, link_writer):
+            await hang_up(writer)
+    assert server._silent == {}
