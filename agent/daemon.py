@@ -12,7 +12,6 @@ import socket
 import ssl
 import sys
 from base64 import b32encode
-from collections.abc import Mapping
 from contextlib import suppress
 
 from aiohttp import web
@@ -20,16 +19,19 @@ from msgspec import structs
 
 from agent import __version__, log
 from agent.backends import find_backends
+from agent.backends.inside import session_of
 from agent.clock import SystemClock
 from agent.core import names
 from agent.core.messages import Ready
 from agent.core.pairing import Bundle
-from agent.core.records import NAME_MAX, DeviceId, DeviceRef
+from agent.core.records import NAME_MAX, DeviceId, DeviceRef, Sender
 from agent.core.registry import Registry
 from agent.core.wire import PROTOCOL, Codec
 from agent.discovery import static
 from agent.discovery.mdns import MdnsDiscovery
 from agent.errors import AgentError, ConfigError, StateError
+from agent.gateway.consent import Consent
+from agent.gateway.lists import Lists
 from agent.gateway.methods import Methods
 from agent.gateway.server import Gateway
 from agent.gateway.trust import TrustMethods
@@ -40,7 +42,11 @@ from agent.net.listener import Listener
 from agent.net.pairing import TlsPairing
 from agent.net.tls import client_context, pairing_client_context
 from agent.ports import Channel
+from agent.services.access import AccessControl
+from agent.services.audit import Audit
+from agent.services.gossip import Gossip
 from agent.services.health import Health
+from agent.services.household import Household
 from agent.services.pairing import Pairing
 from agent.services.peers import Peers
 from agent.services.presence import Presence
@@ -48,6 +54,8 @@ from agent.services.probe import Prober
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
 from agent.settings import Home, Settings, default_name, home, load
+from agent.storage.audit import AuditFile
+from agent.storage.household import HouseholdFile
 from agent.storage.lock import bind_socket, only_one
 from agent.storage.sqlite import SqliteTranscripts
 from agent.storage.state import StateFile, TrustFile, load_or_create_identity
@@ -78,16 +86,6 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
-class _NoHousehold:
-    """`SealKeys` of a device that is in no household."""
-
-    def current(self) -> tuple[int, bytes] | None:
-        return None
-
-    def known(self) -> Mapping[int, bytes]:
-        return {}
-
-
 class Service:
     """All parts of one device."""
 
@@ -103,6 +101,15 @@ class Service:
         self._port = int(sockets[0].getsockname()[1])
         self._static = [static.parse(text, DEFAULT_PORT) for text in settings.peers.static]
 
+        self._household = Household(
+            identity=self._identity,
+            name=self._name,
+            trust=self._trust,
+            store=HouseholdFile(where.state),
+            clock=self._clock,
+            changed=self._trust_changed,
+            keys_changed=lambda: self._presence.keys_changed(),  # noqa: PLW0108 - made further down
+        )
         self._discovery = MdnsDiscovery(
             device=self._own,
             instance=names.instance_name(self._name, self._own),
@@ -123,7 +130,7 @@ class Service:
             mode=settings.presence.mode,
             jitter=random.random,
             identity=self._identity,
-            keys=_NoHousehold(),
+            keys=self._household,
             entropy=secrets.token_bytes,
         )
         self._store = SqliteTranscripts(where.state / "transcripts.db")
@@ -131,7 +138,7 @@ class Service:
         ready = Ready(device=self._own, name=self._name, version=__version__, protocol=PROTOCOL, port=self._port)
         self._peers = Peers(
             own=ready,
-            paired=self._trust.devices,
+            paired=lambda: self._access.devices(),  # noqa: PLW0108 - made further down
             dialer=self._dialer,
             news=self._presence,
             clock=self._clock,
@@ -149,7 +156,27 @@ class Service:
             default_backend=settings.sessions.backend,
             name_of=self._name_of,
             changed=self._presence.local_sessions,
+            noted=lambda *what: self._access.noted(*what),  # noqa: PLW0108 - made further down
+            trusts=lambda device: device == self._own or any(each.id == device for each in self._access.devices()),
             new_id=lambda: b32encode(secrets.token_bytes(10)).decode().lower(),
+        )
+        self._audit = Audit(
+            AuditFile(where.state), self._clock, self._name_of, lambda text: self._health.problem("audit", text)
+        )
+        self._access = AccessControl(
+            trust=self._trust,
+            sessions=self._sessions,
+            clock=self._clock,
+            audit=self._audit,
+            notice=lambda text: self._health.notice(text),  # noqa: PLW0108 - made further down
+            expired=self._trust_changed,
+        )
+        self._gossip = Gossip(
+            own=self._own,
+            household=self._household,
+            trust=self._trust,
+            peers=self._peers,
+            clock=self._clock,
         )
         self._pairing = Pairing(
             identity=self._identity,
@@ -157,8 +184,9 @@ class Service:
             discovery=self._discovery,
             transport=TlsPairing(self._identity, self._clock, hosts),
             clock=self._clock,
-            about=lambda: Bundle(name=self._name, port=self._port, hosts=self._discovery.hosts()),
+            about=self._about,
             on_trust_changed=self._trust_changed,
+            membership=self._gossip,
             announce=settings.presence.mode != "hidden",
         )
         self._health = Health(
@@ -177,19 +205,32 @@ class Service:
             own=self._identity,
             registry=self._registry,
             pairing=self._pairing,
+            household=self._household,
+            gossip=self._gossip,
             name_of=self._name_of,
             hosts=self._discovery.hosts,
+        )
+        consent = Consent(
+            registry=self._registry,
+            sessions=self._sessions,
+            access=self._access,
+            audit=self._audit,
+            owner=Sender(device=self._own, name=self._name),
         )
         methods = Methods(
             own=self._own,
             name_of=self._name_of,
             registry=self._registry,
-            presence=self._presence,
+            lists=Lists(self._registry, self._presence, self._access),
+            access=self._access,
+            consent=consent,
             sessions=self._sessions,
             peers=self._peers,
             proxy=self._proxy,
             trust=trust,
             status=self._health.status,
+            household={"household.sync": self._gossip.sync, "household.tell": self._gossip.tell},
+            may_prompt_others=settings.sessions.may_prompt_others,
         )
         if settings.presence.mode == "open":
             self._health.problem("presence", OPEN)
@@ -205,6 +246,7 @@ class Service:
             make_channel=self._channel,
             device_of=lambda request: self._listener.device_of(request.transport),
             linked=lambda request: self._listener.linked(request.transport),
+            inside=lambda pid: session_of(pid, self._sessions.directory.programs()),
         )
         self._lan = web.AppRunner(self._gateway.lan_app(), access_log=None, shutdown_timeout=0.5)
         self._control = web.AppRunner(
@@ -233,12 +275,16 @@ class Service:
                 # The network first: while our name is being probed the rest starts.
                 parts = [group.create_task(self._presence.run(), name="daemon.presence")]
                 await self._lan.setup()
+                self._household.settle()
                 parts.append(group.create_task(self._sessions.run(restored.set), name="daemon.sessions"))
                 await restored.wait()
                 self._trust_changed()
                 parts += (
                     group.create_task(self._proxy.run(), name="daemon.proxy"),
+                    group.create_task(self._access.run(), name="daemon.access"),
+                    group.create_task(self._audit.run(), name="daemon.audit"),
                     group.create_task(self._peers.run(), name="daemon.peers"),
+                    group.create_task(self._gossip.run(), name="daemon.gossip"),
                     group.create_task(self._listener.run(), name="daemon.listener"),
                     group.create_task(self._pairing.run(), name="daemon.pairing"),
                     group.create_task(self._prober.run(), name="daemon.prober"),
@@ -285,11 +331,17 @@ class Service:
 
     # --- trust -------------------------------------------------------------------------------------------------------
 
+    def _about(self) -> Bundle:
+        return Bundle(name=self._name, port=self._port, hosts=self._discovery.hosts(), household=self._household.id)
+
     def _trust_changed(self) -> None:
-        devices = self._trust.devices()
+        self._access.trust_changed()
+        devices = self._access.devices()
         self._listener.trust(device.certificate for device in devices)
         self._presence.paired(devices)
         self._peers.trust_changed()
+        self._sessions.trust_changed()
+        self._health.problem("household", self._household.trouble())
 
     def _doubt(self, device: DeviceId) -> None:
         # Whoever keeps a link to it dials; else it is only asked.
@@ -297,7 +349,7 @@ class Service:
         self._prober.look()
 
     def _pinned(self, device: DeviceId) -> ssl.SSLContext | None:
-        for known in self._trust.devices():
+        for known in self._access.devices():
             if known.id == device:
                 return client_context(self._identity, known.certificate)
         return None
@@ -312,6 +364,8 @@ class Service:
                 seen = structs.replace(known, name=row.name, endpoints=reached, seen_at=self._clock.time())
                 with suppress(StateError):  # a full disk: the next start tries where it was reached before
                     self._trust.put(seen)
+        if up:
+            self._gossip.link_up(device)
 
     def _protected(self, device: DeviceId) -> bool:
         # L4: somebody here watches a session there, or somebody there one of ours.

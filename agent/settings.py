@@ -44,6 +44,7 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Sessions hosted here."""
 
     backend: str = "shell"  # when none is asked for
+    may_prompt_others: bool = False  # whether programs that run in sessions may use other devices (T9)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ VALUES: dict[str, tuple[str, object, str, object, object]] = {
     "links.max": ("4", 4, "5", 5, 6),
     "links.mode": ('"on-demand"', "on-demand", "always", "always", "on-demand"),
     "peers.static": ('["a", "b:1"]', ("a", "b:1"), "c", ("c",), ["d:2"]),
+    "sessions.may_prompt_others": ("true", True, "true", True, True),
     "sessions.backend": ('"acp"', "acp", "shell", "shell", "echo"),
 }
 

@@ -1,4 +1,4 @@
-"""`agent new`, `interrupt`, `close`, `rename`: one request each."""
+"""`agent new`, `interrupt`, `close`, `rename`, `share`: one request each."""
 
 from __future__ import annotations
 
@@ -19,14 +19,19 @@ START_SECONDS = 90.0
 @click.option("--backend", metavar="B", default="", help="What it is made of; default: that device's default.")
 @click.option("--title", metavar="T", default="", help="Its title.")
 @click.option("--cwd", metavar="DIR", default="", help="Its directory; default: this one, elsewhere the home.")
+@click.option("--private", is_flag=True, help="No other device may know of it; only for a session here.")
 @click.option("--attach", "stay", is_flag=True, help="Attach to it at once.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
 @click.pass_obj
-def new(app: App, *, on: str, backend: str, title: str, cwd: str, stay: bool, command: tuple[str, ...]) -> int:
+def new(
+    app: App, *, on: str, backend: str, title: str, cwd: str, private: bool, stay: bool, command: tuple[str, ...]
+) -> int:
     """Start a session and print its id."""
     if not on:
         cwd = str(Path(cwd).expanduser().absolute())
     asked = {"device": on, "backend": backend, "title": title, "cwd": cwd, "command": command}
+    if private:
+        asked["share"] = "private"
     session = str(app.client.call("session.create", asked, seconds=START_SECONDS)["session_id"])
     if stay:
         from agent.cli.attach import attached_to
@@ -61,4 +66,14 @@ def close(app: App, session: str) -> int:
 def rename(app: App, session: str, title: tuple[str, ...]) -> int:
     """Give a session another title."""
     app.client.call("session.rename", {"session_id": session, "title": " ".join(title)})
+    return Exit.OK
+
+
+@click.command()
+@click.argument("session", shell_complete=complete_session)
+@click.argument("how", type=click.Choice(["all", "read-only", "private"]))
+@click.pass_obj
+def share(app: App, session: str, how: str) -> int:
+    """Say what other devices may do with a session of this one: use it (all), watch it, or not know of it."""
+    app.client.call("session.share", {"session_id": session, "share": how})
     return Exit.OK

@@ -31,6 +31,8 @@ def status(app: App, as_json: bool) -> int:
     }
     for problem in report["problems"]:
         app.printer.line(app.printer.paint(f"problem     {clean(problem)}", "red"))
+    for notice in report["notices"]:
+        app.printer.line(app.printer.paint(f"notice      {clean(notice)}", "yellow"))
     for name, text in shown.items():
         app.printer.line(f"{app.printer.paint(name.ljust(12), 'bold')}{clean(text, 4096)}")
     return Exit.OK

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
-from agent.core.records import DeviceId, DeviceRow, Participant, Sender, SessionId, SessionRow
+from agent.core.household import Digest, KeyEpoch, Signed
+from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Role, Sender, SessionId, SessionRow, Share
 from agent.core.transcript import Answer, Event, Id, RequestOpen, Text
 
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -46,6 +47,7 @@ class CreateSession(Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: Annotated[str, Meta(max_length=512)] = ""
     cwd: Annotated[str, Meta(max_length=4096)] = ""
     command: Annotated[tuple[Annotated[str, Meta(max_length=65_536)], ...], Meta(max_length=256)] = ()
+    share: Share = "all"  # only for a session here
 
 
 class Created(Struct, frozen=True):
@@ -101,6 +103,13 @@ class Rename(Struct, frozen=True, kw_only=True):
 
     session_id: Selector
     title: Annotated[str, Meta(max_length=512)]
+
+
+class ShareSession(Struct, frozen=True, kw_only=True):
+    """`session.share`: what other devices may do with a session of this device."""
+
+    session_id: Selector
+    share: Share
 
 
 class History(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -251,6 +260,43 @@ class Unpair(Struct, frozen=True, kw_only=True):
     device: Selector
 
 
+class LimitDevice(Struct, frozen=True, kw_only=True):
+    """`device.limit`: a paired device may only watch here, or do all that its role allows."""
+
+    device: Selector
+    read_only: bool
+
+
+class ListAudit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`audit.list`: the newest `limit` entries at or after `since`."""
+
+    since: Annotated[str, Meta(max_length=64)] = ""  # RFC 3339; empty: any
+    limit: Annotated[int, Meta(ge=1, le=5000)] = 1000
+
+
+class Left(Struct, frozen=True, kw_only=True):
+    """Result of `device.leave`."""
+
+    told: int  # devices that have heard of it
+    members: int  # devices that were in the household beside this one
+
+
+class HouseholdSync(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`household.sync`: what this device knows of its household. Asked by both sides whenever a link comes up."""
+
+    household: Annotated[bytes, Meta(max_length=16)] = b""  # empty: the caller shares none with anybody
+    digests: Annotated[tuple[Digest, ...], Meta(max_length=4096)] = ()  # of the statements that it has
+
+
+class HouseholdNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`household.tell`, and the result of `household.sync`: statements that the other side may lack, and the keys."""
+
+    household: Annotated[bytes, Meta(max_length=16)] = b""
+    founder: Annotated[bytes, Meta(max_length=1024)] = b""  # certificate (DER)
+    statements: Annotated[tuple[Signed, ...], Meta(max_length=4096)] = ()  # none before what it stands on
+    keys: Annotated[tuple[KeyEpoch, ...], Meta(max_length=16)] = ()
+
+
 class PairedRow(Struct, frozen=True, kw_only=True):
     """One trusted device as `device.list` and `agent devices --json` give it. Grows only."""
 
@@ -261,6 +307,11 @@ class PairedRow(Struct, frozen=True, kw_only=True):
     paired_at: str | None  # RFC 3339
     seen_at: str | None  # RFC 3339, None: never since
     state: Literal["online", "stale", "offline"] = "offline"
+    role: Role = "member"  # guest: let in here alone; host: this device is a guest of it
+    admitted_by: DeviceRef | None = None  # who let it into the household; of the founder itself; None: not in it
+    read_only: bool = False  # it may watch only; of a host: this device may
+    session: SessionId = SessionId("")  # the only one that is reached; empty: any
+    expires_at: str | None = None  # RFC 3339: when a guest's time is over
 
 
 class StatusReport(Struct, frozen=True, kw_only=True):
@@ -282,6 +333,7 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     presence: str  # presence.mode
     home: str  # state folder
     problems: tuple[str, ...] = ()  # lasting trouble, one line each
+    notices: tuple[str, ...] = ()  # what happened since the start and the owner should know, one line each
 
 
 METHODS: dict[str, type[Struct]] = {
@@ -294,6 +346,7 @@ METHODS: dict[str, type[Struct]] = {
     "session.detach": Detach,
     "session.close": OnSession,
     "session.rename": Rename,
+    "session.share": ShareSession,
     "session.interrupt": OnSession,
     "session.history": History,
     "session.participants": OnSession,
@@ -304,9 +357,16 @@ METHODS: dict[str, type[Struct]] = {
     "device.windows": FindWindows,
     "device.unpair": Unpair,
     "device.list": Nothing,
+    "device.limit": LimitDevice,
+    "audit.list": ListAudit,
+    "device.leave": Nothing,
+    "household.sync": HouseholdSync,
+    "household.tell": HouseholdNews,
     "gateway.status": Nothing,
 }
-LOCAL_ONLY = frozenset(method for method in METHODS if method.partition(".")[0] in {"device", "peer", "gateway"})
+LOCAL_ONLY = frozenset({"session.share"}) | {
+    method for method in METHODS if method.partition(".")[0] in {"device", "peer", "gateway", "audit"}
+}
 """Methods of the control socket alone; everything else also over a link, for the sessions of this device (L7)."""
 
 NOTIFICATIONS: dict[str, type[Struct]] = {

@@ -6,12 +6,13 @@ here and nothing else: one hop, no loops (L7).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from agent.core.access import CHANGES
 from agent.core.messages import (
     LOCAL_ONLY,
     METHODS,
@@ -21,28 +22,32 @@ from agent.core.messages import (
     CreateSession,
     Detach,
     History,
-    ListSessions,
     Nothing,
     OnSession,
-    PeersChanged,
     Rename,
-    SessionsChanged,
     StatusReport,
     Submit,
 )
-from agent.core.records import DeviceId, Sender, SessionId, SessionRow
+from agent.core.records import DeviceId, Sender, SessionId
 from agent.core.registry import Registry, Where
 from agent.core.wire import typed
 from agent.errors import Forbidden, MethodNotFound, SessionNotFound
+from agent.gateway.consent import Consent
+from agent.gateway.lists import Lists
 from agent.gateway.trust import TrustMethods
 from agent.ports import Channel, Followed
+from agent.services.access import AccessControl
 from agent.services.peers import Peers
-from agent.services.presence import Presence
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
 
 STREAMING = frozenset({"session.attach", "session.watch", "peer.watch", "device.pair"})
 """Methods whose answer is only the beginning: they need a WebSocket."""
+
+GUARDED = frozenset({"device.pair", "device.join", "device.unpair", "device.leave", "device.limit", "session.share"})
+"""Methods that a program inside a session may not call at all by default (T9)."""
+
+ON_THAT_DEVICE = "run the command on that device"
 
 Handler = Callable[[Channel, Any], Awaitable[object]]
 
@@ -56,21 +61,34 @@ class Methods:
         own: DeviceId,
         name_of: Callable[[DeviceId], str],
         registry: Registry,
-        presence: Presence,
+        lists: Lists,
+        access: AccessControl,
+        consent: Consent,
         sessions: Sessions,
         peers: Peers,
         proxy: Proxy,
         trust: TrustMethods,
         status: Callable[[], StatusReport],
+        household: Mapping[str, Handler],
+        may_prompt_others: bool = False,
     ) -> None:
+        """`household` answers `household.*`.
+
+        `may_prompt_others`: whether programs inside sessions may use other devices (T9).
+        """
         self._name_of = name_of
-        self._own, self._registry, self._presence, self._sessions = own, registry, presence, sessions
+        self._own, self._registry, self._access, self._sessions = own, registry, access, sessions
+        self._may_prompt_others = may_prompt_others
+        self._inside: dict[Channel, SessionId] = {}  # clients that a program of that session is
         self._peers, self._proxy, self._status = peers, proxy, status
         self._table: dict[str, Handler] = {
-            "peer.list": self._peer_list,
-            "peer.watch": self._peer_watch,
-            "session.list": self._session_list,
-            "session.watch": self._session_watch,
+            "peer.list": lists.peer_list,
+            "peer.watch": lists.peer_watch,
+            "session.list": lists.session_list,
+            "session.watch": lists.session_watch,
+            "session.share": consent.share,
+            "device.limit": consent.limit,
+            "audit.list": consent.audit,
             "session.create": self._create,
             "session.attach": self._attach,
             "session.detach": self._detach,
@@ -85,8 +103,10 @@ class Methods:
             "device.join": trust.join,
             "device.windows": trust.windows,
             "device.unpair": trust.unpair,
+            "device.leave": trust.leave,
             "device.list": trust.devices,
             "gateway.status": self._gateway_status,
+            **household,
         }
 
     async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
@@ -96,7 +116,21 @@ class Methods:
             raise MethodNotFound(f"no method {method!r}")
         if channel.device is not None and method in LOCAL_ONLY:
             raise Forbidden(f"{method} is not for other devices")
-        return await handler(channel, typed(params, METHODS[method]))
+        if method in GUARDED:
+            self._refuse_inside(channel, method)
+        asked: Any = typed(params, METHODS[method])
+        if channel.device is not None:
+            asked = self._access.admit(channel.device, method, asked)
+        return await handler(channel, asked)
+
+    def connecting(self, device: DeviceId) -> None:
+        """Another device opens a connection. Raises: Busy."""
+        self._access.connecting(device)
+
+    def comes_from_inside(self, channel: Channel, session: SessionId) -> None:
+        """That client is a program that runs in a session here: it may not act elsewhere in the owner's name (T9)."""
+        if not self._may_prompt_others:
+            self._inside[channel] = session
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         """Take what a linked gateway tells; clients have nothing to tell."""
@@ -105,53 +139,9 @@ class Methods:
 
     def on_closed(self, channel: Channel) -> None:
         """A channel watches nothing any more."""
+        self._inside.pop(channel, None)
         self._sessions.drop(channel)
         self._proxy.drop(channel)
-
-    # --- lists -------------------------------------------------------------------------------------------------------
-
-    async def _peer_list(self, channel: Channel, asked: Nothing) -> object:
-        return self._registry.devices()
-
-    async def _peer_watch(self, channel: Channel, asked: Nothing) -> object:
-        changes = self._presence.subscribe()
-
-        async def follow() -> None:
-            with changes:
-                async for change in changes:
-                    if change.devices or change.devices_gone:
-                        told = PeersChanged(changed=change.devices, removed=change.devices_gone)
-                        channel.notify("peer.changed", told)
-                    await channel.drained()
-
-        return Followed(self._registry.devices(), follow)
-
-    async def _session_list(self, channel: Channel, asked: ListSessions) -> object:
-        return self._rows(channel, asked.scope)
-
-    async def _session_watch(self, channel: Channel, asked: ListSessions) -> object:
-        scope = self._scope(channel, asked.scope)
-        changes = self._presence.subscribe()
-        shown = {row.id for row in self._rows(channel, scope)}
-
-        async def follow() -> None:
-            with changes:
-                async for change in changes:
-                    rows = tuple(row for row in change.sessions if _in_scope(row, scope))
-                    shown.update(row.id for row in rows)
-                    removed = tuple(session for session in change.sessions_gone if session in shown)
-                    shown.difference_update(removed)
-                    if rows or removed:
-                        channel.notify("session.changed", SessionsChanged(changed=rows, removed=removed))
-                    await channel.drained()
-
-        return Followed(self._rows(channel, scope), follow)
-
-    def _rows(self, channel: Channel, scope: str) -> list[SessionRow]:
-        return self._registry.sessions(self._scope(channel, scope))
-
-    def _scope(self, channel: Channel, scope: str) -> Any:
-        return scope if channel.device is None else "local"
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 
@@ -159,6 +149,9 @@ class Methods:
         if channel.device is None and asked.device:
             device = self._registry.find_device(asked.device)
             if device != self._own:
+                self._refuse_inside(channel, "session.create")
+                if asked.share != "all":
+                    raise Forbidden("only a session of this device can be private from the start", hint=ON_THAT_DEVICE)
                 return await self._proxy.create(device, asked)
         return Created(await self._sessions.create(asked, self._sender(channel)))
 
@@ -187,13 +180,13 @@ class Methods:
     async def _rename(self, channel: Channel, asked: Rename) -> object:
         if (answer := await self._forward(channel, "session.rename", asked)) is not None:
             return answer
-        await self._sessions.rename(self._here(channel, asked.session_id), asked.title)
+        await self._sessions.rename(self._here(channel, asked.session_id), asked.title, self._sender(channel))
         return Nothing()
 
     async def _interrupt(self, channel: Channel, asked: OnSession) -> object:
         if (answer := await self._forward(channel, "session.interrupt", asked)) is not None:
             return answer
-        self._sessions.interrupt(self._here(channel, asked.session_id))
+        self._sessions.interrupt(self._here(channel, asked.session_id), self._sender(channel))
         return Nothing()
 
     async def _history(self, channel: Channel, asked: History) -> object:
@@ -227,6 +220,13 @@ class Methods:
 
     async def _gateway_status(self, channel: Channel, asked: Nothing) -> object:
         return self._status()
+
+    def _refuse_inside(self, channel: Channel, method: str) -> None:
+        if (session := self._inside.get(channel)) is not None:
+            raise Forbidden(
+                f"{method}: a program that runs in a session ({session}) may not act on other devices or on trust",
+                hint="run it in a terminal of your own; `sessions.may_prompt_others = true` allows it",
+            )
 
     # --- where a session is ------------------------------------------------------------------------------------------
 
@@ -271,8 +271,6 @@ class Methods:
         if remote is None:
             return None
         device, session = remote
+        if method in CHANGES:
+            self._refuse_inside(channel, method)
         return await self._peers.call(device, method, msgspec.structs.replace(asked, session_id=session))
-
-
-def _in_scope(row: SessionRow, scope: str) -> bool:
-    return scope == "all" or row.local is (scope == "local")

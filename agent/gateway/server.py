@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -16,9 +16,9 @@ from aiohttp import web
 from msgspec import UNSET, Raw
 
 from agent.core.messages import Ready
-from agent.core.records import DeviceId
+from agent.core.records import DeviceId, SessionId
 from agent.core.wire import CODECS, FRAME_IN_MAX, FRAME_OUT_MAX, JSON, MSGPACK, Codec, json
-from agent.errors import AgentError, BadRequest, Forbidden, NotPaired
+from agent.errors import AgentError, BadRequest, Busy, Forbidden, NotPaired
 from agent.gateway.methods import STREAMING, Methods
 from agent.ports import Channel, Followed
 from agent.services.peers import Peers
@@ -47,10 +47,14 @@ class Gateway:
         make_channel: ChannelMaker,
         device_of: Callable[[web.Request], DeviceId | None],
         linked: Callable[[web.Request], None],
+        inside: Callable[[int | None], Awaitable[SessionId | None]],
     ) -> None:
-        """`linked` is told of a LAN connection that may stay."""
+        """`linked` is told of a LAN connection that may stay.
+
+        `inside` tells in which session a process of this machine runs, if in any.
+        """
         self._own, self._methods, self._peers = own, methods, peers
-        self._make_channel, self._device_of = make_channel, device_of
+        self._make_channel, self._device_of, self._inside = make_channel, device_of, inside
         self._linked = linked
 
     def control_app(self) -> web.Application:
@@ -72,19 +76,24 @@ class Gateway:
         try:
             envelope = json.decode(body)
             request_id = envelope.id if isinstance(envelope.id, int | str) else None
-            answer = await self._answer(envelope.method, envelope.params, request_id)
+            once = _Once()
+            await self._look_inside(request, once)
+            try:
+                answer = await self._answer(once, envelope.method, envelope.params, request_id)
+            finally:
+                self._methods.on_closed(once)
         except AgentError as exc:
             answer = json.failure(None, exc)
         return web.Response(body=answer, content_type="application/json")
 
-    async def _answer(self, method: object, params: object, request_id: int | str | None) -> bytes:
+    async def _answer(self, once: _Once, method: object, params: object, request_id: int | str | None) -> bytes:
         if not isinstance(method, str) or request_id is None:
             return json.failure(request_id, BadRequest("one request with an id is answered here"))
         if method in STREAMING:
             return json.failure(request_id, Forbidden(f"{method} needs a WebSocket", hint="connect to /v1/ws"))
         try:
             raw = Raw(b"\x80") if params is UNSET or not isinstance(params, Raw) else params
-            result = await self._methods.on_request(_Once(), method, raw)
+            result = await self._methods.on_request(once, method, raw)
         except AgentError as exc:
             return json.failure(request_id, exc)
         except Exception:
@@ -98,13 +107,24 @@ class Gateway:
         codec = CODECS[ws.ws_protocol or MSGPACK]
         channel = self._make_channel(ws, codec, device=None, transport=request.transport)
         channel.notify("gateway.ready", self._own)
+        await self._look_inside(request, channel)
         await channel.run(self._methods)
         return ws
+
+    async def _look_inside(self, request: web.Request, client: Channel) -> None:
+        # When it connects, and not later: it may have started and become anything by then.
+        session = await self._inside(peer_pid(request))
+        if session is not None:
+            self._methods.comes_from_inside(client, session)
 
     async def _peer(self, request: web.Request) -> web.StreamResponse:
         device = self._device_of(request)
         if device is None:
             raise web.HTTPForbidden
+        try:
+            self._methods.connecting(device)
+        except Busy as exc:
+            raise web.HTTPTooManyRequests(text=f"{exc}; {exc.hint}") from exc
         ws = _websocket((MSGPACK,), FRAME_OUT_MAX)
         await ws.prepare(request)
         self._linked(request)
@@ -162,6 +182,21 @@ async def _only_this_user(request: web.Request, handler: Callable[[web.Request],
     response = await handler(request)  # type: ignore[misc] # aiohttp's Handler type is private
     assert isinstance(response, web.StreamResponse)
     return response
+
+
+def peer_pid(request: web.Request) -> int | None:
+    """Id of the process that opened a Unix socket; None where the system does not tell."""
+    sock = request.transport.get_extra_info("socket") if request.transport else None
+    if sock is None or sock.family != socket.AF_UNIX:
+        return None
+    with suppress(OSError):
+        if sys.platform == "linux":
+            pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        else:
+            # macOS: LOCAL_PEERPID (2) at level 0 (SOL_LOCAL).
+            (pid,) = struct.unpack("i", sock.getsockopt(0, 2, 4))
+        return int(pid) or None
+    return None
 
 
 @web.middleware

@@ -1,13 +1,17 @@
-"""What a new session is asked to be made of, checked before anything is started."""
+"""What is asked of sessions, checked before anything is started; and what is told of an answer."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from typing import Literal
 
-from agent.core.messages import CreateSession
+from agent.core.messages import Answered, AnswerRequest, CreateSession
+from agent.core.names import clean
+from agent.core.records import TITLE_MAX, DeviceId, Sender, SessionId
+from agent.core.transcript import RequestClosed
 from agent.errors import BackendFailed, BadParams, TooLarge
-from agent.ports import BackendType
+from agent.ports import BackendType, SessionMeta
 
 PROMPT_MAX = 100_000
 """Characters of one prompt, or of a command."""
@@ -32,3 +36,28 @@ def check_command(asked: CreateSession) -> str:
     if len(command) > PROMPT_MAX:
         raise TooLarge(f"a command of {len(command):,} characters; {PROMPT_MAX:,} are allowed")
     return command
+
+
+def new_meta(asked: CreateSession, session: SessionId, epoch: str, creator: DeviceId, now: float) -> SessionMeta:
+    """The row of a new session; `now` in Unix seconds."""
+    return SessionMeta(
+        id=session,
+        epoch=epoch,
+        backend=asked.backend,
+        created_at=now,
+        title=clean(asked.title, TITLE_MAX),
+        cwd=asked.cwd,
+        command=asked.command,
+        share=asked.share,
+        creator=creator,
+    )
+
+
+def told_of(asked: AnswerRequest, by: Sender, closed: RequestClosed, *, first: bool) -> Answered:
+    """What is told to whoever answered (S9)."""
+    if closed.status == "expired":
+        return Answered(status="expired", request_id=closed.request_id)
+    # The same device saying the same again is a retry over a new link, not a second opinion (L5).
+    retried = closed.by == by and closed.answer in (asked.answer, "")
+    status: Literal["accepted", "already-answered"] = "accepted" if first or retried else "already-answered"
+    return Answered(status=status, by=closed.by, request_id=closed.request_id)

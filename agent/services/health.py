@@ -15,6 +15,8 @@ from agent.services.peers import Peers
 from agent.services.sessions import Sessions
 from agent.services.subscribe import Subscription
 
+NOTICES_MAX = 20
+
 
 class Health:
     """Gathers the state of the parts; lasting trouble is a condition here, not a log line."""
@@ -39,6 +41,7 @@ class Health:
         self._peers, self._sessions, self._say = peers, sessions, say
         self._started = clock.time()
         self._problems: dict[str, str] = {}
+        self._notices: list[str] = []
         self._told: dict[DeviceId, str] = {}
 
     def problem(self, about: str, text: str) -> None:
@@ -46,6 +49,11 @@ class Health:
         if text and self._problems.get(about) != text:
             self._say(f"agent: {text}")
         self._problems[about] = text
+
+    def notice(self, text: str) -> None:
+        """Something happened that the owner should know. Said now, shown until the service ends."""
+        self._say(f"agent: {text}")
+        self._notices = [*self._notices, text][-NOTICES_MAX:]
 
     def status(self) -> StatusReport:
         """This device at this moment."""
@@ -66,6 +74,7 @@ class Health:
             sessions=len(self._sessions.rows()),
             presence=self._mode,
             home=self._home,
+            notices=tuple(self._notices),
             problems=tuple(text for text in self._problems.values() if text),
         )
 
@@ -84,10 +93,12 @@ class Health:
 
     def _tell_device(self, row: DeviceRow) -> None:
         state = row.state if row.paired else f"{row.state}, not paired"
+        if row.paired and row.state == "online" and row.reason:
+            state += f", but {row.reason}"
         before = self._told.get(row.id)
         self._told[row.id] = state
         if state == before or (before is None and row.state == "offline"):
             return
         where = f" at {row.addresses[0]}" if row.addresses and row.state == "online" else ""
-        why = f": {row.reason}" if row.reason else ""
+        why = f": {row.reason}" if row.reason and row.state != "online" else ""
         self._say(f"{row.name} ({short_id(row.id)}) is {state}{where}{why}")

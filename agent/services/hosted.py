@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from agent.core.records import Sender
+from agent.core.records import DeviceId, Sender
 from agent.core.session import Decision, Effect, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
 from agent.core.transcript import Answer, Event, RequestClosed, SessionInfo
 from agent.errors import AgentError, BackendFailed, SessionEnded, StoreFull
-from agent.ports import Backend, BackendEvent, BackendType, Finished, Start
+from agent.ports import Backend, BackendEvent, BackendType, Finished, RunsPrograms, Start
 from agent.services.journal import Journal
 from agent.services.lasting import to_the_end
 from agent.services.said import payloads_of, take_batch, weight
@@ -28,17 +28,25 @@ INBOX_MAX = 131_072
 """Characters that the program may be ahead of the store."""
 CLOSE_MAX = 5.0
 """Seconds that a program may take to end; after that nobody waits for it any longer."""
+UNPAIRED = "the device that sent this was unpaired before it ran"
 T = TypeVar("T")
 
 
 class Hosted:
     """A session's journal and the backend that fills it. `group` owns what must be finished once it was begun."""
 
-    def __init__(self, journal: Journal, backend_type: BackendType | None, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        backend_type: BackendType | None,
+        group: asyncio.TaskGroup,
+        trusts: Callable[[DeviceId], bool],
+    ) -> None:
+        """`trusts`: whether a device may still have prompts run here."""
         self.journal = journal
         self._session = journal.session
         self._backend_type = backend_type
-        self._group = group
+        self._group, self._trusts = group, trusts
         self._backend: Backend | None = None
         self._stopping = asyncio.Lock()  # held while the program is being ended
         self._handed: int | None = None  # the turn that the program was given last
@@ -83,6 +91,11 @@ class Hosted:
         if self._task is not None:
             self._task.cancel()
 
+    def processes(self) -> tuple[int, ...]:
+        """Ids of the processes that the backend runs; none, if it does not tell."""
+        backend: object = self._backend
+        return tuple(backend.processes()) if isinstance(backend, RunsPrograms) else ()
+
     # --- requests ----------------------------------------------------------------------------------------------------
 
     async def submit(self, prompt_id: str, text: str, sender: Sender) -> Verdict:
@@ -104,6 +117,12 @@ class Hosted:
             if not self._interrupting:
                 self._interrupting = True
                 self._effects.put_nowait(effect)
+
+    async def trust_changed(self) -> None:
+        """Drop prompts of devices that are trusted no longer; waits for room on the disk."""
+        await self._settled.wait()
+        async with self._lock:
+            await self._carry_applied(self._session.put_out(self._trusts, UNPAIRED))
 
     async def rename(self, title: str) -> None:
         """Give the session another title. Raises: StoreFull."""
@@ -145,6 +164,7 @@ class Hosted:
 
     async def _recover(self) -> None:
         async with self._lock:
+            await self._carry_applied(self._session.put_out(self._trusts, UNPAIRED))  # before the next one starts
             await self._carry_applied(self._session.recovered("the service was restarted"))
         self._settled.set()
 

@@ -208,6 +208,7 @@ class Journal:
             queued=session.queued,
             cwd=session.cwd,
             lineage=self.meta.lineage,
+            share=self.meta.share,
         )
 
     def _snapshot(self) -> Snapshot:

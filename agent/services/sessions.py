@@ -6,20 +6,26 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from agent.core.messages import Answered as AnsweredResult
-from agent.core.messages import AnswerRequest, Attach, Attached, CreateSession, History, Page, Submit, Submitted
-from agent.core.names import clean
-from agent.core.records import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow
-from agent.errors import (
-    AgentError,
-    Ambiguous,
-    Busy,
-    SessionEnded,
-    SessionNotFound,
-    TooLarge,
+import msgspec
+
+from agent.core.messages import (
+    Answered,
+    AnswerRequest,
+    Attach,
+    Attached,
+    CreateSession,
+    History,
+    Page,
+    Submit,
+    Submitted,
 )
+from agent.core.names import clean
+from agent.core.records import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow, Share
+from agent.errors import AgentError, Busy, SessionEnded, TooLarge
 from agent.ports import BackendType, Channel, Clock, SessionMeta, TranscriptStore
-from agent.services.asked import PROMPT_MAX, check_command, choose_backend
+from agent.services.asked import PROMPT_MAX, check_command, choose_backend, new_meta, told_of
+from agent.services.attachments import Attachments, Noted
+from agent.services.directory import Directory
 from agent.services.hosted import Hosted
 from agent.services.journal import Journal
 from agent.services.lasting import spawn, to_the_end
@@ -28,8 +34,6 @@ log = logging.getLogger(__name__)
 
 SESSIONS_MAX = 256
 """Live sessions on one device."""
-PREFIX_MIN = 4
-"""Characters of an id that may stand for it."""
 
 RowsChanged = Callable[[Iterable[SessionRow], Iterable[SessionId]], None]
 
@@ -48,13 +52,17 @@ class Sessions:
         name_of: Callable[[DeviceId], str],
         changed: RowsChanged,
         new_id: Callable[[], str],
+        noted: Noted,
+        trusts: Callable[[DeviceId], bool] = lambda device: True,  # noqa: ARG005 - all of them
     ) -> None:
+        """`trusts`: whether prompts of a device may still run; `trust_changed` follows when that changes."""
         self._own, self._store, self._clock, self._backends = own, store, clock, backends
         self._default, self._name_of, self._changed, self._new_id = default_backend, name_of, changed, new_id
-        self._hosted: dict[SessionId, Hosted] = {}
-        self._closed: dict[SessionId, SessionMeta] = {}
-        self._attached: dict[Channel, set[SessionId]] = {}
-        self._watched: dict[Channel, set[SessionId]] = {}  # once attached over a channel that is still open
+        self._noted, self._trusts = noted, trusts
+        self._filing = asyncio.Lock()  # held while a row that is in the store already is replaced
+        self.directory = Directory(own.name)
+        self._hosted, self._closed = self.directory.hosted, self.directory.closed
+        self.attachments = Attachments(own.id, self._noted)
         self._group: asyncio.TaskGroup | None = None
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -92,7 +100,7 @@ class Sessions:
             name_of=self._name_of,
             changed=lambda row: self._changed((row,), ()),
         )
-        return Hosted(journal, self._backends.get(meta.backend), self._running)
+        return Hosted(journal, self._backends.get(meta.backend), self._running, self._trusts)
 
     @property
     def _running(self) -> asyncio.TaskGroup:
@@ -129,15 +137,8 @@ class Sessions:
         name = asked.backend or self._default
         backend = choose_backend(name, self._backends, self._own.name)
         command = check_command(asked)
-        meta = SessionMeta(
-            id=SessionId(self._new_id()),
-            epoch=self._new_id(),
-            backend=name,
-            created_at=self._clock.time(),
-            title=clean(asked.title, TITLE_MAX),
-            cwd=asked.cwd,
-            command=asked.command if backend.takes_command else (),
-        )
+        asked = msgspec.structs.replace(asked, backend=name, command=asked.command if backend.takes_command else ())
+        meta = new_meta(asked, SessionId(self._new_id()), self._new_id(), by.device, self._clock.time())
         hosted = self._make(meta)
         try:
             await to_the_end(self._running, self._store.put(meta), f"sessions.put-{meta.id}")
@@ -149,6 +150,7 @@ class Sessions:
             # Also when the one who asked has left before the answer: nobody knows the id (L6).
             spawn(self._running, self._discard(hosted), f"sessions.discard-{meta.id}")
             raise
+        self._noted("created", by.device, meta.id, len(command))
         return meta.id
 
     async def _discard(self, hosted: Hosted) -> None:
@@ -166,28 +168,26 @@ class Sessions:
             raise TooLarge(f"a prompt of {len(asked.text):,} characters; {PROMPT_MAX:,} are allowed")
         hosted = self.get(asked.session_id)
         verdict = await hosted.submit(asked.prompt_id, asked.text, sender)
+        if verdict.status != "duplicate":
+            self._noted("prompted", sender.device, hosted.journal.meta.id, len(asked.text))
         return Submitted(
             turn=verdict.turn, status=verdict.status, position=verdict.position, session_id=hosted.journal.meta.id
         )
 
-    async def answer(self, asked: AnswerRequest, by: Sender) -> AnsweredResult:
+    async def answer(self, asked: AnswerRequest, by: Sender) -> Answered:
         """Answer a request (S9). Raises: SessionNotFound, RequestNotFound, Ambiguous, BadParams, StoreFull."""
-        closed, first = await self.get(asked.session_id).answer(asked.request_id, asked.answer, by)
-        if closed.status == "expired":
-            return AnsweredResult(status="expired", request_id=closed.request_id)
-        # The same device saying the same again is a retry over a new link, not a second opinion (L5).
-        retried = closed.by == by and closed.answer in (asked.answer, "")
-        return AnsweredResult(
-            status="accepted" if first or retried else "already-answered", by=closed.by, request_id=closed.request_id
-        )
+        hosted = self.get(asked.session_id)
+        closed, first = await hosted.answer(asked.request_id, asked.answer, by)
+        if first:  # of a secret nothing is kept, its length neither
+            length = len(closed.answer) if isinstance(closed.answer, str) else 0
+            self._noted("answered", by.device, hosted.journal.meta.id, length)
+        return told_of(asked, by, closed, first=first)
 
     def attach(self, channel: Channel, device: DeviceId, asked: Attach) -> Attached:
         """Attach a channel; `catch_up` must follow once this is sent. Raises: SessionNotFound, SessionEnded."""
         hosted = self.get(asked.session_id)
         attached = hosted.journal.attach(channel, device, asked.after, asked.epoch, asked.viewers)
-        for table in (self._attached, self._watched):
-            table.setdefault(channel, set()).add(attached.session_id)
-        channel.busy(attached=True)
+        self.attachments.join(channel, device, attached.session_id)
         return attached
 
     async def catch_up(self, channel: Channel, session: SessionId) -> None:
@@ -200,90 +200,98 @@ class Sessions:
         hosted = self.get(selector)
         hosted.journal.detach(channel, remaining)
         if not remaining:
-            self._forget(channel, hosted.journal.meta.id)
+            self.attachments.leave(channel, hosted.journal.meta.id)
 
     def drop(self, channel: Channel) -> None:
         """A channel is gone: it watches nothing any more."""
-        self._watched.pop(channel, None)
-        for session in self._attached.pop(channel, set()):
+        for session in self.attachments.drop(channel):
             if hosted := self._hosted.get(session):
                 hosted.journal.detach(channel)
 
-    async def rename(self, selector: str, title: str) -> None:
-        """Give a session another title. Raises: SessionNotFound, SessionEnded, StoreFull."""
-        await self.get(selector).rename(clean(title, TITLE_MAX))
+    def trust_changed(self) -> None:
+        """Drop waiting prompts of devices that are trusted no longer (T4)."""
+        for session, hosted in self._hosted.items():
+            spawn(self._running, self._drop_prompts(hosted), f"sessions.drop-{session}")
 
-    def interrupt(self, selector: str) -> None:
+    async def _drop_prompts(self, hosted: Hosted) -> None:
+        try:
+            await hosted.trust_changed()
+        except AgentError as exc:
+            log.warning("prompts were not dropped", extra={"session": hosted.journal.meta.id, "error": str(exc)})
+
+    async def rename(self, selector: str, title: str, by: Sender) -> None:
+        """Give a session another title. Raises: SessionNotFound, SessionEnded, StoreFull."""
+        hosted = self.get(selector)
+        await hosted.rename(clean(title, TITLE_MAX))
+        self._noted("renamed", by.device, hosted.journal.meta.id, 0)
+
+    def interrupt(self, selector: str, by: Sender) -> None:
         """Stop the running turn. Raises: SessionNotFound, SessionEnded."""
-        self.get(selector).interrupt()
+        hosted = self.get(selector)
+        hosted.interrupt()
+        self._noted("interrupted", by.device, hosted.journal.meta.id, 0)
+
+    async def share(self, selector: str, share: Share, by: Sender) -> None:
+        """Let other devices use a session, watch it, or not know of it; in force once it is stored.
+
+        Those who watch one that becomes private are cut off: they come back and are told that there is none.
+        Raises: SessionNotFound, SessionEnded, StoreFull.
+        """
+        hosted = self.get(selector)
+        await to_the_end(self._running, self._share(hosted, share), "sessions.share")
+        self._noted("shared", by.device, hosted.journal.meta.id, 0)
+        for channel in self.attachments.of(hosted.journal.meta.id) if share == "private" else ():
+            if channel.device is not None:
+                channel.close("a session is not shared any more")
+
+    async def _share(self, hosted: Hosted, share: Share) -> None:
+        async with self._filing:
+            if hosted.journal.meta.id not in self._hosted:
+                raise SessionEnded
+            meta = msgspec.structs.replace(hosted.journal.meta, share=share)
+            await self._store.put(meta)
+            hosted.journal.meta = meta
+        hosted.journal.notice()
 
     async def close(self, selector: str, by: Sender) -> None:
         """End a session; its log stays. Raises: SessionNotFound, SessionEnded, StoreFull."""
-        closing = self._close(self.get(selector), f"closed by {by.name}")
-        await to_the_end(self._running, closing, "sessions.close")
+        hosted = self.get(selector)
+        await to_the_end(self._running, self._close(hosted, f"closed by {by.name}"), "sessions.close")
+        self._noted("closed", by.device, hosted.journal.meta.id, 0)
 
     async def _close(self, hosted: Hosted, reason: str) -> None:
         await hosted.close(reason)
-        meta = hosted.journal.closed_meta()
-        await self._store.put(meta)
-        self._closed[meta.id] = meta
+        async with self._filing:
+            meta = hosted.journal.closed_meta()
+            await self._store.put(meta)
+            self._closed[meta.id] = meta
         hosted.end()
         self._unlist(meta.id)
 
     def _unlist(self, session: SessionId) -> None:
         if self._hosted.pop(session, None):
-            for channel in [channel for channel, sessions in self._attached.items() if session in sessions]:
-                self._forget(channel, session)
+            for channel in self.attachments.of(session):
+                self.attachments.leave(channel, session)
             self._changed((), (session,))
 
     async def history(self, asked: History) -> Page:
         """A page of a log, of a closed session too. Raises: SessionNotFound."""
-        try:
-            journal = self.get(asked.session_id).journal
-        except SessionEnded:
-            journal = self._make(self._closed[self._match(asked.session_id, self._closed)]).journal
+        session = self.directory.find(asked.session_id).id
+        if hosted := self._hosted.get(session):
+            journal = hosted.journal
+        else:
+            journal = self._make(self._closed[session]).journal
             await journal.restore()
         return await journal.history(asked.before, asked.after, asked.limit)
 
     def watched_by(self, device: DeviceId) -> bool:
         """Whether another device has a session here attached, or had over its link one that still works (L4)."""
-        for channel, sessions in self._watched.items():
-            if channel.device == device:
-                rows = (hosted.journal.row() for session in sessions if (hosted := self._hosted.get(session)))
-                if channel in self._attached or any(row.status in {"working", "needs-input"} for row in rows):
-                    return True
-        return False
-
-    # --- looking up --------------------------------------------------------------------------------------------------
-
-    def rows(self) -> list[SessionRow]:
-        """Every listed session."""
-        return [hosted.journal.row() for hosted in self._hosted.values()]
+        return self.attachments.protects(device, self.directory.rows)
 
     def get(self, selector: str) -> Hosted:
         """By id, unique prefix or exact title. Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous."""
-        if hosted := self._hosted.get(SessionId(selector)):
-            return hosted
-        titled = [hosted for hosted in self._hosted.values() if hosted.journal.session.title == selector]
-        if len(titled) == 1:
-            return titled[0]
-        try:
-            return self._hosted[self._match(selector, self._hosted)]
-        except SessionNotFound:
-            self._match(selector, self._closed)
-            raise SessionEnded from None
+        return self.directory.get(selector)
 
-    def _match(self, selector: str, among: Iterable[SessionId]) -> SessionId:
-        found = [session for session in among if session.startswith(selector)] if len(selector) >= PREFIX_MIN else []
-        if not found:
-            raise SessionNotFound(f"no session {selector!r} on {self._own.name}")
-        if len(found) > 1:
-            raise Ambiguous(f"{selector!r} matches {', '.join(sorted(found))}")
-        return found[0]
-
-    def _forget(self, channel: Channel, session: SessionId) -> None:
-        sessions = self._attached.get(channel, set())
-        sessions.discard(session)
-        if not sessions:
-            self._attached.pop(channel, None)
-            channel.busy(attached=False)
+    def rows(self) -> list[SessionRow]:
+        """Every listed session."""
+        return self.directory.rows()

@@ -9,6 +9,7 @@ from itertools import count
 
 from msgspec import Raw
 
+from agent.core.audit import Action
 from agent.core.messages import Attach, Attached, Detach, History, Submit, Submitted
 from agent.core.records import DeviceId, DeviceRef, Sender, SessionId, SessionRow, Status
 from agent.core.transcript import Event
@@ -47,6 +48,7 @@ class Desk:
         self.backends: dict[str, BackendType] = {"echo": self.echo}
         self.rows: dict[SessionId, SessionRow] = {}
         self.history: list[Status] = []
+        self.notes: list[tuple[Action, DeviceId, SessionId, int]] = []
         numbers = ids or count(1)
         self.sessions = Sessions(
             own=DeviceRef(OWN, "desk"),
@@ -56,8 +58,12 @@ class Desk:
             default_backend="echo",
             name_of=lambda device: f"name of {device}",
             changed=self._changed,
+            noted=self.noted,
             new_id=lambda: f"{next(numbers):a>16}",
         )
+
+    def noted(self, action: Action, device: DeviceId, session: SessionId, length: int) -> None:
+        self.notes.append((action, device, session, length))
 
     def _changed(self, rows: Iterable[SessionRow], removed: Iterable[SessionId]) -> None:
         for row in rows:

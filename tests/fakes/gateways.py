@@ -6,20 +6,28 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
+from typing import Any
+
+from msgspec import structs
 
 from agent.core.messages import Ready, StatusReport
-from agent.core.records import DeviceId, DeviceRef, Endpoint, PairedDevice
+from agent.core.records import DeviceId, DeviceRef, Endpoint, PairedDevice, Sender
 from agent.core.registry import Registry
 from agent.errors import PeerUnreachable, Refused
+from agent.gateway.consent import Consent
+from agent.gateway.lists import Lists
 from agent.gateway.methods import Methods
 from agent.gateway.trust import TrustMethods
 from agent.net.link import WebSocketChannel
 from agent.ports import TranscriptStore
+from agent.services.access import AccessControl
+from agent.services.audit import Audit
 from agent.services.peers import Peers
 from agent.services.presence import Presence
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
 from agent.storage.memory import MemoryTranscripts
+from tests.fakes.audit import MemoryAudit
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.echo import EchoBackend
 from tests.fakes.keys import MemoryKeys
@@ -97,7 +105,7 @@ class Device:
         )
         self.peers = Peers(
             own=Ready(device=self.id, name=name, version="1", port=1000),
-            paired=self.paired.values,
+            paired=lambda: self.access.devices(),  # noqa: PLW0108 - made further down
             dialer=self,
             news=self.presence,
             clock=net.clock,
@@ -114,17 +122,40 @@ class Device:
             default_backend="echo",
             name_of=self.name_of,
             changed=self.presence.local_sessions,
+            noted=lambda *what: self.access.noted(*what),  # noqa: PLW0108 - made further down
             new_id=lambda: f"{name[:4]}{next(net.ids):a>12}",
+        )
+        self.log = MemoryAudit()
+        self.notices: list[str] = []
+        self.problems: list[str] = []
+        self.audit = Audit(self.log, net.clock, self.name_of, self.problems.append)
+        self.access = AccessControl(
+            trust=_Paired(self.paired),
+            sessions=self.sessions,
+            clock=net.clock,
+            audit=self.audit,
+            notice=self.notices.append,
+            expired=self.trust_changed,
+        )
+        consent = Consent(
+            registry=self.registry,
+            sessions=self.sessions,
+            access=self.access,
+            audit=self.audit,
+            owner=Sender(device=self.id, name=name),
         )
         self.methods = Methods(
             own=self.id,
             name_of=self.name_of,
             registry=self.registry,
-            presence=self.presence,
+            lists=Lists(self.registry, self.presence, self.access),
+            access=self.access,
+            consent=consent,
             sessions=self.sessions,
             peers=self.peers,
             proxy=self.proxy,
             trust=TrustMethods.__new__(TrustMethods),  # pairing has tests of its own
+            household={},  # gossip has tests of its own
             status=_no_status,
         )
         self.peers.handler = self.methods
@@ -146,12 +177,18 @@ class Device:
             )
             one.trust_changed()
 
+    def limit(self, other: Device, **terms: Any) -> None:
+        """Change what is stored of a paired device: its role, and so on."""
+        self.paired[other.id] = structs.replace(self.paired[other.id], **terms)
+        self.trust_changed()
+
     def unpair(self, other: Device) -> None:
         del self.paired[other.id]
         self.trust_changed()
 
     def trust_changed(self) -> None:
-        self.presence.paired(self.paired.values())
+        self.access.trust_changed()
+        self.presence.paired(self.access.devices())
         self.peers.trust_changed()
 
     async def accept(self, theirs: WebSocketChannel) -> None:
@@ -175,12 +212,30 @@ class Device:
             await ready.wait()
             group.create_task(self.presence.run(), name=f"{self.name}.presence")
             group.create_task(self.proxy.run(), name=f"{self.name}.proxy")
+            group.create_task(self.access.run(), name=f"{self.name}.access")
+            group.create_task(self.audit.run(), name=f"{self.name}.audit")
             self.up = True
             try:
                 group.create_task(self.peers.run(), name=f"{self.name}.peers")
                 await asyncio.Event().wait()
             finally:
                 self.up = False
+
+
+class _Paired:
+    """`ports.TrustStore` in a dictionary that tests reach into."""
+
+    def __init__(self, paired: dict[DeviceId, PairedDevice]) -> None:
+        self._paired = paired
+
+    def devices(self) -> list[PairedDevice]:
+        return sorted(self._paired.values(), key=lambda device: device.id)
+
+    def put(self, device: PairedDevice) -> None:
+        self._paired[device.id] = device
+
+    def remove(self, device: DeviceId) -> None:
+        self._paired.pop(device, None)
 
 
 def _no_status() -> StatusReport:

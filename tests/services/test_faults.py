@@ -295,7 +295,7 @@ async def test_an_impatient_person_interrupts_once() -> None:
         session = await desk.sessions.create(CreateSession(), ME)
         await submit(desk, session, "@hold")
         for _ in range(1000):
-            desk.sessions.interrupt(session)
+            desk.sessions.interrupt(session, ME)
         assert desk.sessions.get(session)._effects.qsize() <= 2
         await settle()
         assert statuses(await whole_log(desk, session)) == [(1, "interrupted")]

@@ -39,7 +39,7 @@ class ShellBackend:
                 raise
             folder, moved = Path.home(), f"{exc}: the shell starts in your home directory\n"
         for with_rc in (True, False):
-            session = ShellSession(await launch(folder, with_rc=with_rc), emit)
+            session = ShellSession(await launch(start.session, folder, with_rc=with_rc), emit)
             try:
                 ready = await session.ready(START_SECONDS)
             except BaseException:

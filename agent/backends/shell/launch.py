@@ -11,7 +11,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.backends.inside import MARK
 from agent.backends.shell.terminal import Terminal
+from agent.core.records import SessionId
 from agent.errors import BackendFailed
 
 DRIVER = Path(__file__).with_name("driver.rc")
@@ -65,13 +67,14 @@ def folder_of(cwd: str) -> Path:
     return folder
 
 
-async def launch(folder: Path, *, with_rc: bool) -> Running:
-    """Start bash there, `with_rc` reading ~/.bashrc. Raises: BackendFailed."""
+async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> Running:
+    """Start bash there for a session, `with_rc` reading ~/.bashrc. Raises: BackendFailed."""
     bash = find_bash()
     if not bash:
         raise BackendFailed("bash is not installed", hint="install bash on that device")
     token = secrets.token_hex(8)
-    environment = os.environ | _PLAIN | {"LAN_AGENT_SHELL_TOKEN": token, "LAN_AGENT_SHELL_RC": "1" if with_rc else ""}
+    driver = {"LAN_AGENT_SHELL_TOKEN": token, "LAN_AGENT_SHELL_RC": "1" if with_rc else ""}
+    environment = os.environ | _PLAIN | driver | {MARK: session}
     try:
         with contextlib.ExitStack() as undo:
             terminal = Terminal()

@@ -114,6 +114,10 @@ class ShellSession:
             self._press()
             self._wake.set()
 
+    def processes(self) -> tuple[int, ...]:
+        """`ports.RunsPrograms`: bash, which leads the session of the terminal."""
+        return () if self._exit.done() else (self._process.pid,)
+
     async def close(self) -> None:
         """End every process of the terminal and wait for them. Idempotent.
 

@@ -1,0 +1,76 @@
+"""The lists and their changes: `peer.list`, `peer.watch`, `session.list`, `session.watch`.
+
+Another device gets the sessions hosted here that it may see (L7), and hears of one that it may not see any more that it
+is gone.
+"""
+
+from __future__ import annotations
+
+from agent.core.messages import ListSessions, Nothing, PeersChanged, SessionsChanged
+from agent.core.records import SessionId, SessionRow
+from agent.core.registry import Registry, Scope
+from agent.ports import Channel, Followed
+from agent.services.access import AccessControl
+from agent.services.presence import Presence
+
+
+class Lists:
+    """Answers from the registry, never by asking around."""
+
+    def __init__(self, registry: Registry, presence: Presence, access: AccessControl) -> None:
+        self._registry, self._presence, self._access = registry, presence, access
+
+    async def peer_list(self, channel: Channel, asked: Nothing) -> object:
+        """Every device, this one first."""
+        return self._registry.devices()
+
+    async def peer_watch(self, channel: Channel, asked: Nothing) -> object:
+        """The same, then every change."""
+        changes = self._presence.subscribe()
+
+        async def follow() -> None:
+            with changes:
+                async for change in changes:
+                    if change.devices or change.devices_gone:
+                        told = PeersChanged(changed=change.devices, removed=change.devices_gone)
+                        channel.notify("peer.changed", told)
+                    await channel.drained()
+
+        return Followed(self._registry.devices(), follow)
+
+    async def session_list(self, channel: Channel, asked: ListSessions) -> object:
+        """The sessions of a scope, newest first."""
+        return self._rows(channel, _scope(channel, asked))
+
+    async def session_watch(self, channel: Channel, asked: ListSessions) -> object:
+        """The same, then every change."""
+        scope = _scope(channel, asked)
+        changes = self._presence.subscribe()
+        shown = {row.id for row in self._rows(channel, scope)}
+
+        async def follow() -> None:
+            with changes:
+                async for change in changes:
+                    in_scope = [row for row in change.sessions if scope == "all" or row.local is (scope == "local")]
+                    rows = self._access.shown(channel.device, in_scope)
+                    seen = {row.id for row in rows}
+                    gone = [*change.sessions_gone, *(row.id for row in in_scope if row.id not in seen)]
+                    self._tell(channel, shown, rows, gone)
+                    await channel.drained()
+
+        return Followed(self._rows(channel, scope), follow)
+
+    @staticmethod
+    def _tell(channel: Channel, shown: set[SessionId], rows: list[SessionRow], gone: list[SessionId]) -> None:
+        shown.update(row.id for row in rows)
+        removed = tuple(session for session in gone if session in shown)
+        shown.difference_update(removed)
+        if rows or removed:
+            channel.notify("session.changed", SessionsChanged(changed=tuple(rows), removed=removed))
+
+    def _rows(self, channel: Channel, scope: Scope) -> list[SessionRow]:
+        return self._access.shown(channel.device, self._registry.sessions(scope))
+
+
+def _scope(channel: Channel, asked: ListSessions) -> Scope:
+    return asked.scope if channel.device is None else "local"

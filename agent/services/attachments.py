@@ -1,0 +1,64 @@
+"""Which channels watch which of the sessions here: told when they come and go, counted for each device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from agent.core.audit import Action
+from agent.core.records import DeviceId, SessionId, SessionRow
+from agent.ports import Channel
+
+Noted = Callable[[Action, DeviceId, SessionId, int], None]
+"""Told what a device did to a session, and how many characters its text had."""
+
+
+class Attachments:
+    """Channels with something attached."""
+
+    def __init__(self, own: DeviceId, noted: Noted) -> None:
+        self._own, self._noted = own, noted
+        self._attached: dict[Channel, set[SessionId]] = {}
+        self._watched: dict[Channel, set[SessionId]] = {}  # once attached over a channel that is still open
+
+    def join(self, channel: Channel, device: DeviceId, session: SessionId) -> None:
+        """A channel watches a session from now on. Again changes nothing."""
+        if session not in self._attached.get(channel, ()):
+            self._noted("attached", device, session, 0)
+        for table in (self._attached, self._watched):
+            table.setdefault(channel, set()).add(session)
+        channel.busy(attached=True)
+
+    def leave(self, channel: Channel, session: SessionId) -> None:
+        """It watches that one no more."""
+        sessions = self._attached.get(channel, set())
+        if session in sessions:
+            sessions.discard(session)
+            self._noted("detached", channel.device or self._own, session, 0)
+        if not sessions:
+            self._attached.pop(channel, None)
+            channel.busy(attached=False)
+
+    def drop(self, channel: Channel) -> set[SessionId]:
+        """A channel is gone; what it watched."""
+        self._watched.pop(channel, None)
+        sessions = self._attached.pop(channel, set())
+        for session in sorted(sessions):
+            self._noted("detached", channel.device or self._own, session, 0)
+        return sessions
+
+    def of(self, session: SessionId) -> list[Channel]:
+        """The channels that watch it."""
+        return [channel for channel, sessions in self._attached.items() if session in sessions]
+
+    def count(self, device: DeviceId) -> int:
+        """How much a device has attached here, over all its channels."""
+        return sum(len(sessions) for channel, sessions in self._attached.items() if channel.device == device)
+
+    def protects(self, device: DeviceId, row_of: Callable[[Iterable[SessionId]], Iterable[SessionRow]]) -> bool:
+        """Whether a device has a session attached, or had over its link one that still works (L4)."""
+        for channel, sessions in self._watched.items():
+            if channel.device == device and (
+                channel in self._attached or any(row.status in {"working", "needs-input"} for row in row_of(sessions))
+            ):
+                return True
+        return False
