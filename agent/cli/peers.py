@@ -77,7 +77,7 @@ def _state(row: Row, printer: Printer) -> str:
     words = [str(row["state"])]
     if row["state"] == "offline" and row.get("since"):
         words.append(f"since {printer.when(row['since'])}")
-    if row["state"] != "online" and row.get("reason"):
+    if row.get("reason") and (row["paired"] or row["state"] != "online"):
         words.append(f"({row['reason']})")
     text = " ".join(words)
     return text if row["paired"] or row["self"] else f"{text}, not paired"

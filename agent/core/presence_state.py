@@ -18,6 +18,9 @@ PROBE_EVERY = 5.0
 """Seconds between two probes of one device."""
 
 
+REFUSES = "does not accept this device (unpaired or revoked)"
+
+
 class Liveness:
     """The facts about one device, and the state that follows from them."""
 
@@ -27,6 +30,7 @@ class Liveness:
         self.since: float | None = None  # when it went offline
         self._gone = "" if heard_at is not None else "not heard yet"
         self._doubt = ""
+        self._refuses = False
         self._failures = 0
         self._failed_at = -PROBE_EVERY
         self._goodbye_at: float | None = None
@@ -51,8 +55,8 @@ class Liveness:
 
     @property
     def reason(self) -> str:
-        """How we know that it is not online; empty if it is."""
-        return "" if self.linked else self._gone or self._doubt
+        """How we know that it is not online, or why it is of no use; else empty."""
+        return "" if self.linked else self._gone or self._doubt or (REFUSES if self._refuses else "")
 
     def heard(self, now: float, *, news: bool, sure: bool = True) -> None:
         """A record arrived; `news`: with a revision that was not known, so its sender did something.
@@ -77,9 +81,14 @@ class Liveness:
         self._answered_at, self._asking = now, False
         self._here()
 
+    def refused(self, now: float) -> None:
+        """It accepted a connection, and then would not have this device."""
+        self.answered(now)
+        self._refuses = True
+
     def link_up(self, now: float) -> None:
         """An authenticated link is open: nothing is surer."""
-        self.linked = True
+        self.linked, self._refuses = True, False
         self.answered(now)
 
     def link_lost(self, reason: str, now: float) -> None:

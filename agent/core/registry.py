@@ -154,9 +154,9 @@ class Registry:
         """It was dialled or probed in vain; twice in a row and it is offline."""
         return self._live(device, lambda live: live.dial_failed(reason, now))
 
-    def answered(self, device: DeviceId, now: float) -> Changes:
+    def answered(self, device: DeviceId, now: float, *, refused: bool = False) -> Changes:
         """It accepted a connection (a probe, or one that it then refused to use)."""
-        return self._live(device, lambda live: live.answered(now))
+        return self._live(device, lambda live: live.refused(now) if refused else live.answered(now))
 
     def expire(self, now: float) -> Changes:
         """Let time pass: silence makes stale, a day of it makes a stranger forgotten."""

@@ -186,7 +186,7 @@ class Keeper:
             self.refused = True
             self._attempts += 1
             log.info("refused", extra={"device": self.device, "error": str(exc)})
-            self._news.answered(self.device)
+            self._news.refused(self.device)
             self._moved()
             await self._sleep(REFUSED_RETRY)
         except NotPaired:

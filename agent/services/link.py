@@ -33,8 +33,8 @@ class LinkNews(Protocol):
     def dial_failed(self, device: DeviceId, reason: str) -> None:
         """Nobody answered."""
 
-    def answered(self, device: DeviceId) -> None:
-        """It is there, though it does not accept us."""
+    def refused(self, device: DeviceId) -> None:
+        """It is there, and does not accept this device."""
 
     def endpoints(self, device: DeviceId) -> list[Endpoint]:
         """Where to dial, best first."""

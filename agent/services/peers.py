@@ -11,6 +11,7 @@ from msgspec import Raw
 from agent.core.linking import LinkUse, to_close
 from agent.core.messages import Ready
 from agent.core.names import short_id
+from agent.core.presence_state import REFUSES
 from agent.core.records import DeviceId, PairedDevice
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
@@ -122,7 +123,7 @@ class Peers:
         try:
             return await keeper.get(seconds)
         except Refused as exc:
-            raise Refused(f"{self._name_of(device)} does not accept this device") from exc
+            raise Refused(f"{self._name_of(device)} {REFUSES}") from exc
         except PeerUnreachable as exc:
             raise PeerUnreachable(f"{self._name_of(device)} does not answer") from exc
 

@@ -147,6 +147,10 @@ class Presence:
         """A device that was asked accepted the connection."""
         self._tell(self._registry.answered(device, self._clock.time()))
 
+    def refused(self, device: DeviceId) -> None:
+        """It is there, and does not accept this device."""
+        self._tell(self._registry.answered(device, self._clock.time(), refused=True))
+
     def dial_failed(self, device: DeviceId, reason: str) -> None:
         """It did not."""
         self._tell(self._registry.dial_failed(device, reason, self._clock.time()))
