@@ -45,6 +45,8 @@ def test_r10_silence_makes_stale_dims_its_sessions_and_asks_for_a_probe() -> Non
     answered = view.answered(DEN, NOW + 151)
     assert [each.state for each in answered.devices] == ["online"]
     assert [each.stale for each in answered.sessions] == [False]
+    assert view.to_probe(NOW + 151) == []
+    assert view.next_deadline() == NOW + 301
 
 
 def test_a_device_that_refuses_says_so_until_a_link_is_up() -> None:  # T2: its own words, not a network error
@@ -55,8 +57,6 @@ def test_a_device_that_refuses_says_so_until_a_link_is_up() -> None:  # T2: its 
     ]
     up = view.link_up(DEN, name="den", version="", endpoint=None, now=NOW + 2)
     assert [each.reason for each in up.devices] == [""]
-    assert view.to_probe(NOW + 151) == []
-    assert view.next_deadline() == NOW + 301
 
 
 def test_r10_one_time_out_is_never_dead_and_two_are() -> None:
