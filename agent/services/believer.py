@@ -17,9 +17,12 @@ from msgspec.structs import replace
 from agent.core.identity import BadCertificate, public_key
 from agent.core.presence_state import STALE_AFTER
 from agent.core.records import DeviceId, PairedDevice, PresenceRecord
-from agent.core.seal import PublicKey, is_signed, unseal, verify
+from agent.core.seal import SIGNED_MAX, PublicKey, is_signed, unseal, verify
 from agent.core.txt import TXTVERS
 from agent.ports import Heard, SealKeys
+
+STRANGERS_MAX = 64
+"""Strangers whose last signed record is kept: it counts from the moment they are paired."""
 
 log = logging.getLogger(__name__)
 
@@ -62,24 +65,26 @@ class Believer:
     def __init__(self, keys: SealKeys) -> None:
         self._keys = keys
         self._pinned: dict[DeviceId, _Pinned] = {}
+        self._strangers: dict[DeviceId, Heard] = {}  # least recent first
         self.refused: Counter[DeviceId] = Counter()
         """Records of each paired device that were not believed since the start."""
 
-    def trust(self, devices: Iterable[PairedDevice]) -> set[DeviceId]:
-        """All the devices that are trusted now. Returns those that were not before."""
+    def trust(self, devices: Iterable[PairedDevice]) -> dict[DeviceId, Heard | None]:
+        """All the devices that are trusted now. Returns those that were not before, and what they last announced."""
         trusted = {device.id: device for device in devices}
         for device in self._pinned.keys() - trusted.keys():
             del self._pinned[device]
             self.refused.pop(device, None)
-        new = trusted.keys() - self._pinned.keys()
+        new = {device: self._strangers.pop(device, None) for device in trusted if device not in self._pinned}
         for device in new:
             self._pinned[device] = _Pinned(_key_of(trusted[device]))
-        return set(new)
+        return new
 
     def judge(self, heard: Heard, now: float) -> Verdict:
         """What a record is worth that was heard just now (Unix seconds)."""
         pinned = self._pinned.get(heard.record.device)
         if pinned is None:
+            self._remember(heard)
             return Believed(replace(heard.record, sessions=()))
         if not is_signed(heard.strings):
             return Hinted(heard.record)
@@ -91,6 +96,13 @@ class Believer:
     def again(self) -> list[PresenceRecord]:
         """What was believed last of each device, read once more: after another key has become known."""
         return [self._read(pinned.heard) for pinned in self._pinned.values() if pinned.heard is not None]
+
+    def _remember(self, heard: Heard) -> None:
+        if is_signed(heard.strings) and sum(map(len, heard.strings)) <= SIGNED_MAX:
+            self._strangers.pop(heard.record.device, None)
+            self._strangers[heard.record.device] = heard
+            if len(self._strangers) > STRANGERS_MAX:
+                del self._strangers[next(iter(self._strangers))]
 
     def _doubt(self, heard: Heard, pinned: _Pinned, now: float) -> str:
         record = heard.record

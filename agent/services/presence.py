@@ -124,12 +124,15 @@ class Presence:
                 self._announcer.changed(how)
 
     def paired(self, devices: Iterable[PairedDevice]) -> None:
-        """All the devices that are trusted now. What a new one has signed is asked for."""
-        trusted = list(devices)
-        if self._believer.trust(trusted):
-            self._poke.ring()
+        """All the devices that are trusted now. What a new one has signed counts from now on, and is asked for."""
+        trusted, now = list(devices), self._clock.time()
+        new = self._believer.trust(trusted)
         self._hinted = {device.id: self._hinted[device.id] for device in trusted if device.id in self._hinted}
-        self._tell(self._registry.paired(trusted, self._clock.time()))
+        self._tell(self._registry.paired(trusted, now))
+        for heard in new.values():
+            self._poke.ring()
+            if heard is not None:
+                self._judge(heard, now)
 
     def keys_changed(self) -> None:
         """The household has another key: seal with it, and read again what could not be read."""
