@@ -98,7 +98,12 @@ def fingerprint(der: bytes) -> bytes:
 
 def device_id(der: bytes) -> DeviceId:
     """The device that has this certificate: 80 bits of its fingerprint."""
-    return DeviceId(_base32(fingerprint(der)[:10]))
+    return device_of(fingerprint(der))
+
+
+def device_of(mark: bytes) -> DeviceId:
+    """The device of a fingerprint: its first 80 bits."""
+    return DeviceId(_base32(mark[:10]))
 
 
 def _base32(data: bytes) -> str:

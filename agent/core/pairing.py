@@ -66,6 +66,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(max_length=256)]  # not cleaned yet
     port: Port  # of the gateway
     hosts: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)] = ()  # IP addresses
+    household: Annotated[bytes, Meta(max_length=16)] = b""  # that it shares with other devices; empty: with none
 
 
 class Partner(Struct, frozen=True, kw_only=True):

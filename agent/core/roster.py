@@ -16,10 +16,11 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
+from agent.core.household import Signed
 from agent.core.identity import Identity, fingerprint
 from agent.core.names import clean
 from agent.core.records import NAME_MAX
-from agent.core.statement import FOUNDING, SEEN_MAX, Signed, Statement, is_genuine, read, sign
+from agent.core.statement import FOUNDING, SEEN_MAX, Statement, is_genuine, read, sign
 from agent.errors import BadParams, Forbidden
 
 ROSTER_MAX = 393_216
@@ -37,10 +38,10 @@ class Member(Struct, frozen=True, kw_only=True):
     """A device that is in."""
 
     certificate: bytes  # DER
-    name: str  # what it called itself when it was let in, cleaned; empty for the founder
+    name: str  # what it called itself when it was let in, cleaned
     admission: bytes  # digest of the most senior one; FOUNDING
     admitted_by: bytes  # fingerprint; the founder's own for the founder
-    admitted_at: int  # Unix seconds as the admitter's clock had it, 0 for the founder
+    admitted_at: int  # Unix seconds as the admitter's clock had it
     knows: frozenset[bytes]  # tombstones that its admissions overcome
 
 
@@ -159,7 +160,10 @@ class Roster:
             device, let_in = self._device(admission), self._said.get(admission)
             knows = frozenset(let_in.seen if let_in else ())
             if (known := self._members.get(device)) is not None:
-                self._members[device] = structs.replace(known, knows=known.knows | knows)
+                known = structs.replace(known, knows=known.knows | knows)
+                if not known.name and let_in:  # the founder says its name by admitting itself
+                    known = structs.replace(known, name=clean(let_in.name, NAME_MAX), admitted_at=let_in.at)
+                self._members[device] = known
                 continue
             self._members[device] = Member(
                 certificate=self._certificate(admission),

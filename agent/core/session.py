@@ -8,13 +8,13 @@ publishes them (S2), then carries out the effects in order. If storing fails not
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from agent.core.answers import checked
-from agent.core.records import Sender, SessionId, Status
+from agent.core.records import DeviceId, Sender, SessionId, Status
 from agent.core.reply import Reply
 from agent.core.transcript import (
     Answer,
@@ -85,11 +85,9 @@ class Session:
     """The state of one session's log."""
 
     def __init__(self, session_id: SessionId, *, title: str = "", cwd: str = "") -> None:
-        self.id = session_id
-        self.title, self.cwd, self.model = title, cwd, ""
-        self.seq = 0
+        self.id, self.title, self.cwd, self.model = session_id, title, cwd, ""
+        self.seq = self.turns = 0  # turns: accepted so far
         self.updated_at = 0.0  # Unix seconds of the last event that a list would show
-        self.turns = 0  # turns accepted so far
         self.running: int | None = None
         self.requests: dict[str, RequestOpen] = {}
         self.reply = Reply()
@@ -204,6 +202,11 @@ class Session:
             payloads.append(TurnComplete(turn=self.running, status="interrupted", error=reason))
         payloads.append(SessionInfo(status="idle", note=reason))
         return self._then_next(tuple(payloads))
+
+    def put_out(self, trusts: Callable[[DeviceId], bool], reason: str) -> Decision:
+        """Drop waiting prompts of devices that are trusted no longer, and say why (T4). What runs goes on."""
+        out = (each for each in self._queue if not trusts(each.sender.device))
+        return Decision(tuple(TurnComplete(turn=p.turn, status="error", error=reason) for p in out))
 
     def new_part(self) -> tuple[Payload, ...]:
         """Begin another part of the reply if none is open, as after a tool."""

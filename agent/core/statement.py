@@ -6,27 +6,19 @@ came first needs no clock. Bytes from a peer become statements here and nowhere 
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from agent.core.household import BODY_MAX, Digest, HouseholdId, Signed
 from agent.core.identity import BadCertificate, Identity, check_profile, fingerprint, is_signed
 from agent.core.records import NAME_MAX
 from agent.errors import BadParams
 
 SEEN_MAX = 128
 """Statements that one statement may name."""
-BODY_MAX = 6144
-"""Bytes of one statement without its signature."""
 _LABEL = b"lan-agent household 1"
-
-HouseholdId = Annotated[bytes, Meta(min_length=16, max_length=16)]
-"""Random: two households of one founder have nothing in common."""
-Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
-"""SHA-256: of a statement's body (which one), or of a certificate (which device)."""
-Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 FOUNDING = b""
 """What the founder acts under, instead of an admission."""
@@ -51,18 +43,6 @@ class Statement(Struct, frozen=True, kw_only=True, array_like=True, forbid_unkno
     def device(self) -> bytes:
         """Fingerprint of the device that it is about."""
         return fingerprint(self.who) if self.kind == "admit" else self.who
-
-
-class Signed(Struct, frozen=True, kw_only=True):
-    """A statement as it travels and is kept."""
-
-    body: Annotated[bytes, Meta(max_length=BODY_MAX)]
-    signature: Signature
-
-    @property
-    def digest(self) -> bytes:
-        """Which statement: a signer can make many signatures for one body."""
-        return hashlib.sha256(self.body).digest()
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.core.identity import Identity, fingerprint
-from agent.core.messages import FindWindows, Join, Nothing, Pair, PairedRow, PairWindow, Unpair, WindowRow
+from agent.core.identity import Identity, device_of, fingerprint
+from agent.core.messages import FindWindows, Join, Left, Nothing, Pair, PairedRow, PairWindow, Unpair, WindowRow
 from agent.core.names import address
-from agent.core.records import DeviceId, PairedDevice
+from agent.core.records import DeviceId, DeviceRef, PairedDevice
 from agent.core.registry import Registry
 from agent.core.transcript import rfc3339
 from agent.errors import NotPaired
 from agent.ports import Channel, Followed
+from agent.services.gossip import Gossip
+from agent.services.household import Household
 from agent.services.pairing import Pairing
 
 
 class TrustMethods:
-    """Answers `device.pair`, `device.join`, `device.unpair` and `device.list`. `hosts` are this device's addresses."""
+    """Answers `device.*`. `hosts` are this device's addresses."""
 
     def __init__(
         self,
@@ -24,10 +26,13 @@ class TrustMethods:
         own: Identity,
         registry: Registry,
         pairing: Pairing,
+        household: Household,
+        gossip: Gossip,
         name_of: Callable[[DeviceId], str],
         hosts: Callable[[], tuple[str, ...]],
     ) -> None:
         self._own, self._registry, self._pairing = own, registry, pairing
+        self._household, self._gossip = household, gossip
         self._name_of, self._hosts = name_of, hosts
 
     async def pair(self, channel: Channel, asked: Pair) -> object:
@@ -64,13 +69,19 @@ class TrustMethods:
         return [WindowRow(name=each.name, address=address(each.endpoints[0])) for each in found]
 
     async def unpair(self, channel: Channel, asked: Unpair) -> object:
-        """Put a device out; its connections end. Raises: NotPaired, DeviceNotFound."""
+        """Put a device out, here and of the household; its connections end. Raises: NotPaired, DeviceNotFound."""
         wanted = self._registry.find_device(asked.device)
         for device in self._pairing.devices():
             if device.id == wanted:
-                self._pairing.unpair(wanted)
-                return self._row(device)
+                row = self._row(device)
+                self._gossip.unpair(wanted)
+                return row
         raise NotPaired(f"{self._name_of(wanted)} is not paired with this device", hint="see `agent devices`")
+
+    async def leave(self, channel: Channel, asked: Nothing) -> object:
+        """Leave the household: this device trusts none of its members any more. Raises: StateError."""
+        members = sum(self._household.is_member(device) for device in self._pairing.devices())
+        return Left(told=await self._gossip.leave(), members=members)
 
     async def devices(self, channel: Channel, asked: Nothing) -> object:
         """Everyone who is in, this device first."""
@@ -82,8 +93,15 @@ class TrustMethods:
             paired_at=None,
             seen_at=None,
             state="online",
+            admitted_by=self._admitted_by(None),
         )
         return [own, *(self._row(device) for device in self._pairing.devices())]
+
+    def _admitted_by(self, device: PairedDevice | None) -> DeviceRef | None:
+        member = self._household.admission(device)
+        if member is None:
+            return None
+        return DeviceRef(device_of(member.admitted_by), self._household.name_of(member.admitted_by))
 
     def _row(self, device: PairedDevice) -> PairedRow:
         row = self._registry.device(device.id)
@@ -95,4 +113,5 @@ class TrustMethods:
             paired_at=rfc3339(device.paired_at),
             seen_at=(row.heard_at if row else None) or (rfc3339(device.seen_at) if device.seen_at else None),
             state=row.state if row else "offline",
+            admitted_by=self._admitted_by(device),
         )

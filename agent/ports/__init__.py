@@ -23,7 +23,7 @@ from agent.ports.backends import (
 )
 from agent.ports.clock import Clock
 from agent.ports.discovery import Discovery, Echoed, Goodbye, Heard, PairingWindow, Renamed, Sighting
-from agent.ports.household import SealKeys
+from agent.ports.household import HouseholdStore, SealKeys
 from agent.ports.links import Channel, Dialer, Followed, MessageHandler
 from agent.ports.pairing import PairingExchange, PairingTransport
 from agent.ports.storage import AuditLog, SessionMeta, TranscriptStore, TrustStore
@@ -46,6 +46,7 @@ __all__ = [
     "Followed",
     "Goodbye",
     "Heard",
+    "HouseholdStore",
     "MessageHandler",
     "PairingExchange",
     "PairingTransport",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from agent.core.household import HouseholdState
+
 
 class SealKeys(Protocol):
     """Secrets that all members share, one for each epoch. A new epoch begins whenever a member is put out."""
@@ -14,3 +16,13 @@ class SealKeys(Protocol):
 
     def known(self) -> Mapping[int, bytes]:
         """Epoch to 32-byte key: everything that can be unsealed, the current epoch among them. Empty without one."""
+
+
+class HouseholdStore(Protocol):
+    """The household as it outlives a restart."""
+
+    def load(self) -> HouseholdState | None:
+        """What was saved last; None, if this device is in no household."""
+
+    def save(self, state: HouseholdState | None) -> None:
+        """Keep it, or forget it; durable when the call returns. Raises: StateError, and then nothing has changed."""

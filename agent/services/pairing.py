@@ -13,14 +13,15 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
+from typing import Protocol
 
 from agent.core.identity import Identity, device_id
 from agent.core.messages import PairNews
 from agent.core.names import clean
 from agent.core.pairing import Bundle, Host, Joiner, Partner, TurnedAway, WrongCode
 from agent.core.pairing_code import new_code, new_long_code, parse_address, parse_code
-from agent.core.records import NAME_MAX, DeviceId, Endpoint, PairedDevice
-from agent.errors import AgentError, Ambiguous, BadParams, Busy, DeviceNotFound, NotRunning, PairingFailed
+from agent.core.records import NAME_MAX, Endpoint, PairedDevice
+from agent.errors import AgentError, Ambiguous, BadParams, Busy, NotRunning, PairingFailed, StateError
 from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow, TrustStore
 from agent.services.window import Window
 
@@ -28,6 +29,16 @@ FIND_SECONDS = 8.0
 """Long enough for a window that opened a moment ago to be announced."""
 
 _log = logging.getLogger(__name__)
+
+
+class Membership(Protocol):
+    """What pairing means for the household (`services.gossip`)."""
+
+    def check(self, theirs: bytes) -> None:
+        """Raises: PairingFailed, if a device of household `theirs` (empty: of none) cannot be paired."""
+
+    def paired(self, device: PairedDevice, theirs: bytes, *, hosting: bool) -> None:
+        """A device was paired and is in the trust store; `hosting`: this one showed the code. Raises: StateError."""
 
 
 class Pairing:
@@ -43,6 +54,7 @@ class Pairing:
         clock: Clock,
         about: Callable[[], Bundle],
         on_trust_changed: Callable[[], None],
+        membership: Membership,
         entropy: Callable[[int], bytes] = os.urandom,
         below: Callable[[int], int] = secrets.randbelow,
         announce: bool = True,
@@ -51,6 +63,7 @@ class Pairing:
         self._identity, self._trust, self._discovery = identity, trust, discovery
         self._transport, self._clock, self._about = transport, clock, about
         self._on_trust_changed, self._entropy, self._below = on_trust_changed, entropy, below
+        self._membership = membership
         self._announced = announce  # whether windows may be: a hidden device is joined by its address
         self._group: asyncio.TaskGroup | None = None
         self._window: Window | None = None
@@ -67,14 +80,6 @@ class Pairing:
     def devices(self) -> list[PairedDevice]:
         """The trusted ones, by id."""
         return self._trust.devices()
-
-    def unpair(self, device: DeviceId) -> None:
-        """Trust a device no longer. Raises: DeviceNotFound, StateError."""
-        if all(known.id != device for known in self._trust.devices()):
-            raise DeviceNotFound(f"{device} is not paired with this device", hint="see `agent devices`")
-        self._trust.remove(device)
-        _log.info("device unpaired", extra={"device": device})
-        self._on_trust_changed()
 
     async def open_window(self, ttl: float, news: Callable[[PairNews], None], *, long: bool = False) -> Window:
         """Listen for one device for `ttl` seconds. Its last news comes when nothing listens any more.
@@ -112,7 +117,7 @@ class Pairing:
             if wanted.device and wanted.device != device_id(exchange.certificate):
                 raise PairingFailed("another device answers there than the one that showed the code")
             partner = await self._join(exchange, wanted.secret)
-            return self._remember(partner, exchange.host)
+            return self._remember(partner, exchange.host, hosting=False)
 
     async def _join(self, exchange: PairingExchange, secret: str) -> Partner:
         joiner = Joiner(self._identity, secret, exchange.certificate, self._about(), self._entropy)
@@ -124,8 +129,9 @@ class Pairing:
         except TurnedAway:
             raise WrongCode("the other device does not take this code") from None
         await exchange.send(joiner.thank(grant))
-        await exchange.accepted()
         assert joiner.partner is not None
+        self._membership.check(joiner.partner.bundle.household)  # the host finds the same
+        await exchange.accepted()
         return joiner.partner
 
     async def windows(self, code: str) -> list[PairingWindow]:
@@ -235,9 +241,10 @@ class Pairing:
         if window.outcome is not None:
             raise PairingFailed("the window was closed meanwhile")
         assert host.partner is not None
-        return self._remember(host.partner, exchange.host)
+        self._membership.check(host.partner.bundle.household)
+        return self._remember(host.partner, exchange.host, hosting=True)
 
-    def _remember(self, partner: Partner, heard_from: str) -> PairedDevice:
+    def _remember(self, partner: Partner, heard_from: str, *, hosting: bool) -> PairedDevice:
         bundle = partner.bundle
         hosts = dict.fromkeys((heard_from, *filter(_dialable, bundle.hosts)))
         device = PairedDevice(
@@ -248,8 +255,14 @@ class Pairing:
             endpoints=tuple(Endpoint(host, bundle.port) for host in hosts if host),
         )
         self._trust.put(device)
-        _log.info("device paired", extra={"device": device.id})
         self._on_trust_changed()
+        try:
+            self._membership.paired(device, bundle.household, hosting=hosting)
+        except StateError:
+            self._trust.remove(device.id)
+            self._on_trust_changed()
+            raise
+        _log.info("device paired", extra={"device": device.id})
         return device
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.household import BODY_MAX, Signed
 from agent.core.identity import Identity, fingerprint
 from agent.core.roster import DEPTH_MAX, ROSTER_MAX, SIGNER_MAX, Roster
-from agent.core.statement import BODY_MAX, FOUNDING, SEEN_MAX, Signed, Statement, read, sign
+from agent.core.statement import FOUNDING, SEEN_MAX, Statement, read, sign
 from agent.errors import BadParams, Forbidden
 from tests.fakes.trust import identity
 
@@ -77,6 +78,13 @@ class World:
 def test_a_household_begins_with_its_founder() -> None:
     (founder,) = roster().members.values()
     assert (founder.certificate, founder.admission) == (who(0).certificate, FOUNDING)
+
+
+def test_the_founder_tells_its_name_by_admitting_itself() -> None:
+    ours = roster()
+    ours.add([ours.admit(who(0), who(0).certificate, "den", 9.0)])
+    (founder,) = ours.members.values()
+    assert (founder.name, founder.admitted_at, founder.admitted_by) == ("den", 9, mark(0))
 
 
 def test_any_member_lets_in_and_all_learn_who_did() -> None:  # T4: N - 1 pairings

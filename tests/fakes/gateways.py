@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any
@@ -16,7 +16,7 @@ from agent.core.registry import Registry
 from agent.errors import PeerUnreachable, Refused
 from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
-from agent.gateway.methods import Methods
+from agent.gateway.methods import Handler, Methods
 from agent.gateway.trust import TrustMethods
 from agent.net.link import WebSocketChannel
 from agent.ports import TranscriptStore
@@ -82,9 +82,16 @@ class Device:
     """One gateway."""
 
     def __init__(
-        self, net: Net, name: str, store: TranscriptStore | None = None, *, on_demand: bool = False, limit: int = 32
+        self,
+        net: Net,
+        name: str,
+        store: TranscriptStore | None = None,
+        *,
+        on_demand: bool = False,
+        limit: int = 32,
+        device: DeviceId | None = None,
     ) -> None:
-        self.net, self.name, self.id = net, name, DeviceId(f"{name:a<16}")
+        self.net, self.name, self.id = net, name, device or DeviceId(f"{name:a<16}")
         self.store = store or MemoryTranscripts()
         self.up = False
         self.paired: dict[DeviceId, PairedDevice] = {}
@@ -155,12 +162,16 @@ class Device:
             peers=self.peers,
             proxy=self.proxy,
             trust=TrustMethods.__new__(TrustMethods),  # pairing has tests of its own
-            household={},  # gossip has tests of its own
+            household=self.gossip_methods(),
             status=_no_status,
         )
         self.peers.handler = self.methods
         self.peers.link_changed = self.proxy.link_changed
         self.peers.protected = lambda device: self.proxy.protected(device) or self.sessions.watched_by(device)
+
+    def gossip_methods(self) -> Mapping[str, Handler]:
+        """`household.*`; these devices are paired by hand (`tests.fakes.households` has others)."""
+        return {}
 
     def name_of(self, device: DeviceId) -> str:
         row = self.registry.device(device)

@@ -9,13 +9,12 @@ import pytest
 from agent.core.messages import PairNews
 from agent.core.pairing import Bundle, Joiner, WrongCode
 from agent.core.pairing_code import parse_code
-from agent.core.records import DeviceId, Endpoint
+from agent.core.records import Endpoint, PairedDevice
 from agent.errors import (
     Ambiguous,
     BadParams,
     Busy,
     ConfigError,
-    DeviceNotFound,
     NotRunning,
     PairingFailed,
     PeerUnreachable,
@@ -25,7 +24,9 @@ from agent.services.pairing import Pairing
 from agent.services.window import Window
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.pairing import MemoryPairing, PairingNet, WindowDiscovery
-from tests.fakes.trust import MemoryTrust, identity, paired
+from tests.fakes.trust import MemoryTrust, identity
+
+FOREIGN = b"another household"[:16]
 
 
 class Device:
@@ -38,6 +39,8 @@ class Device:
         self.transport = MemoryPairing(net, self.identity.certificate, self.host)
         self.news: list[PairNews] = []
         self.changes = 0
+        self.met: list[tuple[str, bytes, bool]] = []  # what the household was told
+        self.full = False
         self.bundle = Bundle(name=name, port=7000 + number, hosts=(self.host, *hosts))
         self.service = Pairing(
             identity=self.identity,
@@ -47,11 +50,22 @@ class Device:
             clock=clock,
             about=lambda: self.bundle,
             on_trust_changed=self._changed,
+            membership=self,
             below=lambda limit: 42 if limit == 100 else 913_577,
         )
 
     def _changed(self) -> None:
         self.changes += 1
+
+    def check(self, theirs: bytes) -> None:
+        if theirs == FOREIGN:
+            raise PairingFailed("in another household")
+
+    def paired(self, device: PairedDevice, theirs: bytes, *, hosting: bool) -> None:
+        if self.full:
+            raise StateError("no space left")
+        assert device in self.trust.devices()
+        self.met.append((device.name, theirs, hosting))
 
     async def show(self, ttl: float = 300.0, *, long: bool = False) -> Window:
         window = await self.service.open_window(ttl, self.news.append, long=long)
@@ -423,21 +437,36 @@ async def test_pairing_again_replaces() -> None:
         assert home.lab.trusted == ["study"]
 
 
-async def test_a_device_is_put_out() -> None:  # T4
+async def test_the_household_hears_of_a_device_that_was_paired() -> None:  # T4
     async with house() as home:
-        home.den.trust.put(paired(2, "lab"))
-        home.den.service.unpair(paired(2).id)
-        assert home.den.service.devices() == []
-        assert home.den.changes == 1
-        with pytest.raises(DeviceNotFound):
-            home.den.service.unpair(DeviceId("a" * 16))
-        assert home.den.changes == 1
+        home.lab.bundle = Bundle(name="lab", port=7002, household=bytes(16))
+        await home.den.show()
+        await home.lab.service.join("42-913-577")
+        await settle()
+        assert home.den.met == [("lab", bytes(16), True)]
+        assert home.lab.met == [("den", b"", False)]
 
 
-async def test_a_device_that_cannot_be_forgotten_stays() -> None:
+@pytest.mark.parametrize("foreign", ["den", "lab"])
+async def test_a_device_of_another_household_is_not_paired(foreign: str) -> None:
     async with house() as home:
-        home.den.trust.put(paired(2, "lab"))
-        home.den.trust.full = True
-        with pytest.raises(StateError):
-            home.den.service.unpair(paired(2).id)
-        assert home.den.changes == 0
+        other = home.den if foreign == "den" else home.lab
+        other.bundle = Bundle(name="other", port=7000, household=FOREIGN)
+        await home.den.show()
+        with pytest.raises(PairingFailed, match="household" if foreign == "den" else "refused"):
+            await home.lab.service.join("42-913-577")
+        await settle()
+        assert home.lab.trusted == []
+        if foreign == "lab":
+            assert home.den.trusted == []
+            assert home.den.told == ["failed"]
+
+
+async def test_what_the_household_cannot_store_is_not_paired() -> None:
+    async with house() as home:
+        home.den.full = True
+        await home.den.show()
+        with pytest.raises(PairingFailed):
+            await home.lab.service.join("42-913-577")
+        assert home.lab.trusted == home.den.trusted == []
+        assert home.den.changes == 2  # in, and out again

@@ -1,0 +1,102 @@
+"""What members of a household share and keep: signed statements as they travel, and the keys."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+BODY_MAX = 6144
+"""Bytes of one statement without its signature."""
+EPOCHS_KEPT = 4
+EPOCH_DAYS = 30
+EPOCHS_AHEAD = 1024
+"""By how much a key that another member tells may be ahead: one that lies must not use up the numbers."""
+
+
+HouseholdId = Annotated[bytes, Meta(min_length=16, max_length=16)]
+"""Random: two households of one founder have nothing in common."""
+Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
+"""SHA-256: of a statement's body (which one), or of a certificate (which device)."""
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+
+class Signed(Struct, frozen=True, kw_only=True):
+    """A statement (`core.statement`) as it travels and is kept."""
+
+    body: Annotated[bytes, Meta(max_length=BODY_MAX)]
+    signature: Signature
+
+    @property
+    def digest(self) -> bytes:
+        """Which statement: a signer can make many signatures for one body."""
+        return hashlib.sha256(self.body).digest()
+
+
+class KeyEpoch(Struct, frozen=True, kw_only=True):
+    """One key of the household, from when it was made until somebody is put out."""
+
+    number: Annotated[int, Meta(ge=1, le=2**48)]
+    key: Digest  # 32 random bytes
+    removed: Digest  # `Roster.removed` when it was made: those who were put out by then do not have it
+    at: Annotated[int, Meta(ge=0, le=2**40)]  # Unix seconds
+
+
+class HouseholdState(Struct, frozen=True, kw_only=True):
+    """What must survive a restart."""
+
+    id: HouseholdId
+    founder: Annotated[bytes, Meta(max_length=1024)]  # certificate (DER)
+    statements: tuple[Signed, ...] = ()
+    keys: tuple[KeyEpoch, ...] = ()
+    blocked: dict[str, str] = {}  # fingerprint -> digest of the tombstone that was made here; hexadecimal
+
+
+class KeyRing:
+    """The newest epochs. Of two keys of one number all members take the same one."""
+
+    def __init__(self, keys: Iterable[KeyEpoch] = ()) -> None:
+        self._epochs: dict[int, KeyEpoch] = {}
+        self._take(keys)
+
+    @property
+    def newest(self) -> KeyEpoch | None:
+        """What to seal with."""
+        return self._epochs[max(self._epochs)] if self._epochs else None
+
+    @property
+    def epochs(self) -> tuple[KeyEpoch, ...]:
+        """Those that are kept, oldest first."""
+        return tuple(self._epochs[number] for number in sorted(self._epochs))
+
+    def keys(self) -> Mapping[int, bytes]:
+        """Epoch to key."""
+        return {number: epoch.key for number, epoch in self._epochs.items()}
+
+    def add(self, keys: Iterable[KeyEpoch]) -> bool:
+        """Take what another member tells; whether that changed anything."""
+        before = self.epochs
+        highest = before[-1].number + EPOCHS_AHEAD if before else 2**32
+        self._take(epoch for epoch in keys if epoch.number <= highest)
+        return self.epochs != before
+
+    def is_stale(self, removed: bytes, now: float) -> bool:
+        """Whether another key is due: somebody who has this one was put out since, or it is old."""
+        newest = self.newest
+        return newest is None or newest.removed != removed or now - newest.at >= EPOCH_DAYS * 86_400
+
+    def turn(self, key: bytes, removed: bytes, now: float) -> None:
+        """Begin another epoch with `key`, 32 random bytes."""
+        newest = self.newest
+        number = newest.number + 1 if newest else 1
+        self._take([KeyEpoch(number=number, key=key, removed=removed, at=int(now))])
+
+    def _take(self, keys: Iterable[KeyEpoch]) -> None:
+        for epoch in keys:
+            known = self._epochs.get(epoch.number)
+            if known is None or (epoch.key, epoch.removed, epoch.at) > (known.key, known.removed, known.at):
+                self._epochs[epoch.number] = epoch
+        for number in sorted(self._epochs)[:-EPOCHS_KEPT]:
+            del self._epochs[number]

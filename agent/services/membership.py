@@ -1,0 +1,51 @@
+"""Trust follows the roster: a member gets its place in the trust store, who is out of the household loses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.core.identity import device_of, fingerprint
+from agent.core.names import short_id
+from agent.core.records import PairedDevice
+from agent.core.roster import Member, Roster
+from agent.ports import TrustStore
+
+
+def follow(roster: Roster, trust: TrustStore, own: bytes, blocked: Mapping[str, str]) -> None:
+    """Change the store where it differs; what else is stored of a device stays.
+
+    `own` is this device's fingerprint. `blocked` gives, in hexadecimal, fingerprints of devices that were put out on
+    this one, each with the tombstone: they stay out here until somebody who knows of it has let them in again. Devices
+    of which the roster knows nothing, and guests, are left alone. Raises: StateError.
+    """
+    stored = {fingerprint(device.certificate): device for device in trust.devices()}
+    for mark, member in roster.members.items():
+        known = stored.get(mark)
+        if mark == own:
+            continue
+        if _is_blocked(mark, member, blocked):
+            if known is not None and known.role == "member":
+                trust.remove(known.id)
+        elif known is None or known.role != "member":
+            trust.put(_place(member, known))
+    for mark, device in stored.items():
+        if device.role == "member" and mark in roster.out:
+            trust.remove(device.id)
+
+
+def _is_blocked(mark: bytes, member: Member, blocked: Mapping[str, str]) -> bool:
+    tombstone = blocked.get(mark.hex())
+    return tombstone is not None and bytes.fromhex(tombstone) not in member.knows
+
+
+def _place(member: Member, known: PairedDevice | None) -> PairedDevice:
+    # A guest that has become a member keeps what is known of it and loses its limits.
+    device = device_of(fingerprint(member.certificate))
+    return PairedDevice(
+        id=device,
+        name=known.name if known else member.name or short_id(device),
+        certificate=member.certificate,
+        paired_at=float(member.admitted_at),
+        endpoints=known.endpoints if known else (),
+        seen_at=known.seen_at if known else 0.0,
+    )
