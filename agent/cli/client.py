@@ -9,6 +9,8 @@ import json
 import os
 import socket
 import stat
+import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,21 @@ def check_socket(path: Path) -> None:
         )
     if found.st_uid != os.getuid():
         raise Forbidden(f"{path} belongs to another user", hint="run the command as the user who runs the service")
+
+
+def check_server(connection: socket.socket | None) -> None:
+    """Look who listens, before anything is told: a path can change hands after it was looked at. Raises: Forbidden."""
+    if connection is None:
+        return
+    try:
+        if sys.platform == "linux":
+            uid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+        else:  # macOS: LOCAL_PEERCRED (1) at level 0 gives struct xucred: version, uid, group count, groups
+            uid = struct.unpack("2I", connection.getsockopt(0, 1, 8))[1]
+    except OSError:
+        return  # the system does not tell; the folder is private all the same
+    if uid != os.getuid():
+        raise Forbidden("another user listens at the service's socket", hint="see who owns that folder")
 
 
 class Client:
@@ -67,6 +84,7 @@ class Client:
             connection.settimeout(seconds)
             try:
                 connection.connect(str(self.path))
+                check_server(connection)
                 connection.sendall(head.encode() + body)
                 reply = _read(connection)
             except TimeoutError:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import aiohttp
 from msgspec import UNSET, Raw, Struct
 
-from agent.cli.client import check_socket
+from agent.cli.client import check_server, check_socket
 from agent.clock import SystemClock
 from agent.core import wire
 from agent.core.messages import NOTIFICATIONS, PeerLink, Ready
@@ -165,6 +165,7 @@ class Stream:
                         max_msg_size=wire.FRAME_OUT_MAX,
                         compress=0,
                     )
+                    check_server(socket.get_extra_info("socket"))
                     frame = await socket.receive()
             except aiohttp.WSServerHandshakeError as exc:
                 raise RemoteFault(f"what listens at {self._path} is not the service ({exc.status})") from exc

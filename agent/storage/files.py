@@ -21,9 +21,11 @@ _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def private_folder(folder: Path) -> Path:
-    """Make the folder if it is missing, and private if it is ours. Raises: StateError."""
+    """Make the folder and what is missing above it, and make it private if it is ours. Raises: StateError."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for missing in reversed([each for each in (folder, *folder.parents) if not os.path.lexists(each)]):
+            missing.mkdir(mode=0o700, exist_ok=True)
+        _check_above(folder)
         found = folder.lstat()
     except OSError as exc:
         raise _failed("use", folder, exc) from exc
@@ -34,6 +36,17 @@ def private_folder(folder: Path) -> Path:
     if found.st_mode & _SHARED:
         folder.chmod(0o700)
     return folder
+
+
+def _check_above(folder: Path) -> None:
+    # In a folder that everybody may write to, /tmp above all, a name is its owner's to move away and to replace.
+    for child in (folder, *folder.parents):
+        if not child.parent.stat().st_mode & stat.S_IWOTH or child == child.parent:
+            continue
+        if not child.parent.stat().st_mode & stat.S_ISVTX:
+            raise StateError(f"everybody may replace what is in {child.parent}", hint=f"`chmod o-w {child.parent}`")
+        if child.lstat().st_uid not in {0, os.geteuid()}:
+            raise StateError(f"{child} belongs to another user", hint="have it removed, or use another folder")
 
 
 def read_private(path: Path, *, secret: bool = False) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from pathlib import Path
 
 from agent.errors import StateError
@@ -73,9 +74,15 @@ def _make_durable(connection: sqlite3.Connection) -> None:
 
 def _own(path: Path) -> None:
     # SQLite gives its -wal and -shm files the mode of the database, so only this one is to be set.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for name in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        if name.is_symlink():
+            raise StateError(f"{name} is a symbolic link", hint="put the file itself there, or move the link away")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
-        if os.fstat(descriptor).st_mode & 0o077:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise StateError(f"{path} is not a file of this user", hint="move it away and start again")
+        if found.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
