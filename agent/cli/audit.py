@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
 
+from agent.cli.duration import seconds
 from agent.cli.main import App, Exit
 from agent.cli.output import Cell, Printer, Style, short_device, stamp_of
 from agent.cli.text import clean
 
 HEAD = ("TIME", "DEVICE", "DID", "SESSION", "LENGTH", "DETAIL")
 LIMIT = 1000
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 _STYLES: dict[str, Style] = {"refused": "red", "paired": "green", "unpaired": "yellow"}
 
 
@@ -36,10 +35,8 @@ def audit(app: App, *, as_json: bool, since: str, limit: int) -> int:
 
 
 def _since(text: str, printer: Printer) -> str:
-    ago = re.fullmatch(r"(\d{1,6})(s|min|h|d)", text.strip())
-    if ago is None:
-        return text.strip()
-    return stamp_of(printer.now() - int(ago[1]) * _UNITS[ago[2]])
+    ago = seconds(text)
+    return text.strip() if ago is None else stamp_of(printer.now() - ago)
 
 
 def _whole(entry: dict[str, Any]) -> dict[str, Any]:

@@ -5,45 +5,68 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.complete import complete_device
+from agent.cli.complete import complete_device, complete_session
+from agent.cli.duration import span
 from agent.cli.main import App, Exit
-from agent.cli.output import Printer, short_device
+from agent.cli.output import Printer, local_time, short_device
 from agent.cli.text import clean
 from agent.errors import Ambiguous, PairingFailed, TimedOut
 
-HEAD = ("NAME", "ID", "PAIRED", "SEEN", "STATE")
+if TYPE_CHECKING:
+    from agent.core.messages import Pair
+
+HEAD = ("NAME", "ID", "ROLE", "PAIRED", "SEEN", "STATE")
 JOIN_SECONDS = 60.0
 """For finding the window on the network and the five messages."""
-TTL = 300.0
+TTL, TTL_MAX = 300.0, 3600.0
+"""Seconds that a window waits."""
 TEXT_MAX = 1024
 """Characters of a code that are read from a pipe."""
 GUESSED = "somebody may be guessing: `agent pair --long` gives a code that cannot be used up"
 
 
 @click.command()
-@click.option("--ttl", type=click.FloatRange(1, 3600), default=TTL, metavar="S", help="Wait S seconds; default 300.")
+@click.option(
+    "--ttl", callback=span, metavar="TIME", help="Wait so long, default 5min; a guest stays so long, default 8h."
+)
 @click.option("--long", "long", is_flag=True, help="A code to paste or to scan, which nobody can use up by guessing.")
+@click.option("--guest", is_flag=True, help="Let it in on this device alone, for a while; it starts and ends nothing.")
+@click.option("--read", "read", is_flag=True, help="A guest may watch, and no more.")
+@click.option("--session", metavar="SESSION", default="", shell_complete=complete_session,
+              help="The only session that a guest may reach.")  # fmt: skip
 @click.pass_obj
-def pair(app: App, ttl: float, long: bool) -> int:
+def pair(app: App, *, ttl: float | None, long: bool, guest: bool, read: bool, session: str) -> int:
     """Let another device in: show a code, and wait until it is used there with `agent join`."""
-    return asyncio.run(_pair(app, ttl, long=long))
+    if not guest and (read or session):
+        raise click.UsageError("`--read` and `--session` are for a guest: add `--guest`")
+    from agent.core.guests import STAY, STAY_MAX
+    from agent.core.messages import Pair
+
+    wait, stay = (TTL, ttl or STAY) if guest else (ttl or TTL, STAY)
+    if not 1.0 <= wait <= TTL_MAX or stay > STAY_MAX:
+        raise click.UsageError("`--ttl` is 1 second to an hour; for a guest, up to a year")
+    asked = Pair(ttl=wait, long=long, guest=guest, read_only=read, session=session, stay=stay)
+    return asyncio.run(_pair(app, asked))
 
 
-async def _pair(app: App, ttl: float, *, long: bool) -> int:
+async def _pair(app: App, asked: Pair) -> int:
     from agent.cli.qr import show_qr
     from agent.cli.stream import streaming
-    from agent.core.messages import Pair, PairNews, PairWindow
+    from agent.core.messages import PairNews, PairWindow
 
     printer = app.printer
     async with streaming(app.client.path, patience=0.0) as stream:  # the window closes with this connection
-        window = await stream.request("device.pair", Pair(ttl=ttl, long=long), PairWindow)
+        window = await stream.request("device.pair", asked, PairWindow)
         printer.line(window.code)
         printer.out.flush()
         if window.link:
             show_qr(printer, window.link)
+        if asked.guest:
+            printer.talk(f"whoever uses it is a guest of this device: {_terms(asked.read_only, asked.session, 'here')}")
         _explain(printer, window.code, window.ttl, [f"{_host(host)}:{window.port}" for host in window.addresses])
         async for note in stream.notes():
             if isinstance(note, PairNews) and _told(printer, note.what, note.failed, note.tries_left):
@@ -121,8 +144,18 @@ def join(app: App, code: str | None, address: str, device: str) -> int:
             raise
         asked["address"] = _which(app, str(code), device)
         row = app.client.call("device.join", asked, seconds=JOIN_SECONDS)
+    if row.get("role") == "host":
+        told = f"this device is a guest of {clean(row['name'])} ({short_device(row['id'])})"
+        app.printer.talk(f"{told}: {_terms(row['read_only'], row['session'], 'there')}", "green")
+        app.printer.talk(f"until {local_time(row['expires_at'])}; next: `agent sessions`, `agent attach`", "dim")
+        return Exit.OK
     _paired(app.printer, row["name"], row["id"])
     return Exit.OK
+
+
+def _terms(read_only: bool, session: str, where: str) -> str:
+    which = f"the session {clean(session)}" if session else f"the sessions {where} that are not private"
+    return f"it may watch {which}, and no more" if read_only else f"it may watch and prompt {which}"
 
 
 def _asks(printer: Printer) -> bool:
@@ -154,9 +187,18 @@ def unpair(app: App, device: str) -> int:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+@click.option("--read-only", metavar="DEVICE", default="", shell_complete=complete_device,
+              help="From now on that one may only watch here.")  # fmt: skip
+@click.option("--full", metavar="DEVICE", default="", shell_complete=complete_device,
+              help="From now on that one may do here all that its role allows.")  # fmt: skip
 @click.pass_obj
-def devices(app: App, as_json: bool) -> int:
-    """List the devices that this one trusts, itself first."""
+def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
+    """List the devices that this one trusts, itself first; or change what one may do here."""
+    for device, limited in ((read_only, True), (full, False)):
+        if device:
+            app.client.call("device.limit", {"device": device, "read_only": limited})
+    if read_only or full:
+        return Exit.OK
     rows = app.client.call("device.list")
     printer = app.printer
     if as_json:
@@ -166,14 +208,27 @@ def devices(app: App, as_json: bool) -> int:
         (
             clean(row["name"]) + (" (this device)" if row["self"] else ""),
             short_device(row["id"]) if printer.tty else row["id"],
+            _role(row),
             printer.when(row["paired_at"]),
             "-" if row["self"] else printer.when(row["seen_at"]),
             row["state"],
         )
         for row in sorted(rows, key=lambda row: not row["self"])
     ]
-    for line in printer.table(HEAD, cells, shrink=("NAME",)):
+    for line in printer.table(HEAD, cells, shrink=("NAME", "ROLE")):
         printer.line(line)
     if all(row["self"] for row in rows):
         printer.hint("no other device yet: run `agent pair` here and `agent join` there")
     return Exit.OK
+
+
+def _role(row: dict[str, Any]) -> str:
+    # What it is to this device, and all that limits it. A service that runs on from an older version tells no roles.
+    if row["self"]:
+        return "-"
+    words = [str(row.get("role", "member")), *(["read-only"] if row.get("read_only") else [])]
+    if row.get("session"):
+        words.append(f"only {clean(row['session'])}")
+    if row.get("expires_at"):
+        words.append(f"until {local_time(row['expires_at'])}")
+    return ", ".join(words)

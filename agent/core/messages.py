@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
+from agent.core.guests import STAY, STAY_MAX
 from agent.core.household import Digest, KeyEpoch, Signed
 from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Role, Sender, SessionId, SessionRow, Share
 from agent.core.transcript import Answer, Event, Id, RequestOpen, Text
@@ -210,6 +211,10 @@ class Pair(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ttl: Annotated[float, Meta(ge=1, le=3600)] = 300.0  # seconds
     long: bool = False  # a code of 128 bits, to paste or to scan
+    guest: bool = False  # let it in on this device alone, and only as the rest says
+    read_only: bool = False  # a guest may watch, and no more
+    session: Annotated[str, Meta(max_length=256)] = ""  # the only one that a guest may reach; empty: any
+    stay: Annotated[float, Meta(gt=0, le=STAY_MAX)] = STAY  # seconds that a guest may stay
 
 
 class PairWindow(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from enum import Enum, auto
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Meta, Struct
 
+from agent.core.guests import Terms
 from agent.core.identity import BadCertificate, Identity, fingerprint, public_key
 from agent.core.records import Port
 from agent.errors import PairingFailed
@@ -67,6 +68,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     port: Port  # of the gateway
     hosts: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)] = ()  # IP addresses
     household: Annotated[bytes, Meta(max_length=16)] = b""  # that it shares with other devices; empty: with none
+    guest: Terms | None = None  # from the host: the joiner is let in on these terms, and into no household
 
 
 class Partner(Struct, frozen=True, kw_only=True):
@@ -127,12 +129,7 @@ def decode(data: bytes, kind: type[M]) -> M:
         raise PairingFailed(f"a pairing message is malformed: {exc}") from exc
 
 
-class _Step(Enum):
-    START = auto()
-    SHARED = auto()
-    PROVEN = auto()
-    DONE = auto()
-    FAILED = auto()
+_Step = Enum("_Step", ("START", "SHARED", "PROVEN", "DONE", "FAILED"))
 
 
 class _Keys(Struct, frozen=True):
@@ -237,6 +234,8 @@ class Joiner(_Run):
         theirs = decode(grant, Grant)
         self._verify(_HOST, self._keys.host_mac, theirs.mac, theirs.signature)
         self._unseal(self._keys.host_seal, theirs.sealed)
+        if self.partner and self.partner.bundle.guest:  # the household is no affair of a host
+            self._bundle = msgspec.structs.replace(self._bundle, household=b"")
         self._step = _Step.DONE
         return _encode(Thanks(sealed=self._seal(self._keys.joiner_seal)))
 

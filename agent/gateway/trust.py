@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent.core.guests import Terms
 from agent.core.identity import Identity, device_of, fingerprint
 from agent.core.messages import FindWindows, Join, Left, Nothing, Pair, PairedRow, PairWindow, Unpair, WindowRow
 from agent.core.names import address
 from agent.core.records import DeviceId, DeviceRef, PairedDevice
 from agent.core.registry import Registry
 from agent.core.transcript import rfc3339
-from agent.errors import NotPaired
+from agent.errors import Forbidden, NotPaired
 from agent.ports import Channel, Followed
 from agent.services.gossip import Gossip
 from agent.services.household import Household
@@ -36,9 +37,12 @@ class TrustMethods:
         self._name_of, self._hosts = name_of, hosts
 
     async def pair(self, channel: Channel, asked: Pair) -> object:
-        """Open the pairing window. Raises: Busy, ConfigError."""
+        """Open the pairing window. Raises: Busy, ConfigError; SessionNotFound, Forbidden, for a guest's session."""
         window = await self._pairing.open_window(
-            asked.ttl, lambda news: channel.notify("device.pairing", news), long=asked.long
+            asked.ttl,
+            lambda news: channel.notify("device.pairing", news),
+            long=asked.long,
+            guest=self._terms(asked) if asked.guest else None,
         )
 
         async def follow() -> None:
@@ -58,6 +62,15 @@ class TrustMethods:
             link=window.link(self._own.id, hosts),
         )
         return Followed(told, follow)
+
+    def _terms(self, asked: Pair) -> Terms:
+        session = ""
+        if asked.session:
+            where = self._registry.find_session(asked.session)
+            if not where.local or where.session is None:
+                raise Forbidden("a guest of this device gets no session of another one", hint="run it on that device")
+            session = where.session
+        return Terms(seconds=asked.stay, read_only=asked.read_only, session=session)
 
     async def join(self, channel: Channel, asked: Join) -> object:
         """Pair with the device that shows the code. Raises: PairingFailed, Ambiguous, PeerUnreachable."""
@@ -114,4 +127,8 @@ class TrustMethods:
             seen_at=(row.heard_at if row else None) or (rfc3339(device.seen_at) if device.seen_at else None),
             state=row.state if row else "offline",
             admitted_by=self._admitted_by(device),
+            role=device.role,
+            read_only=device.read_only,
+            session=device.session,
+            expires_at=rfc3339(device.expires_at) if device.expires_at else None,
         )

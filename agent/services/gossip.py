@@ -117,6 +117,7 @@ class Gossip:
     async def _exchange(self, device: DeviceId) -> None:
         asked = HouseholdSync(household=self._household.id, digests=self._household.digests())
         try:
+            self._known(device)  # a guest hears nothing of the household
             raw: Raw = await self._peers.call(device, "household.sync", asked, again=False, seconds=ANSWER)
             news = typed(raw, HouseholdNews)
             sender = self._known(device)

@@ -8,19 +8,22 @@ and a run that ends otherwise leaves nothing behind.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import secrets
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import structs
+
+from agent.core.guests import Terms, limited
 from agent.core.identity import Identity, device_id
 from agent.core.messages import PairNews
 from agent.core.names import clean
 from agent.core.pairing import Bundle, Host, Joiner, Partner, TurnedAway, WrongCode
 from agent.core.pairing_code import new_code, new_long_code, parse_address, parse_code
-from agent.core.records import NAME_MAX, Endpoint, PairedDevice
+from agent.core.pinned import pinned
+from agent.core.records import Endpoint, PairedDevice
 from agent.errors import AgentError, Ambiguous, BadParams, Busy, NotRunning, PairingFailed, StateError
 from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow, TrustStore
 from agent.services.window import Window
@@ -81,10 +84,12 @@ class Pairing:
         """The trusted ones, by id."""
         return self._trust.devices()
 
-    async def open_window(self, ttl: float, news: Callable[[PairNews], None], *, long: bool = False) -> Window:
+    async def open_window(
+        self, ttl: float, news: Callable[[PairNews], None], *, long: bool = False, guest: Terms | None = None
+    ) -> Window:
         """Listen for one device for `ttl` seconds. Its last news comes when nothing listens any more.
 
-        `long`: with a code of 128 bits.
+        `long`: with a code of 128 bits. `guest`: it is let in here alone, on these terms.
 
         Raises: Busy, if a window is open already; NotRunning; ConfigError, StateError, if it cannot listen.
         """
@@ -93,7 +98,7 @@ class Pairing:
         if self._window is not None:
             raise Busy("this device shows a pairing code already", hint="end the other `agent pair` first")
         code = new_long_code(self._entropy) if long else new_code(self._below)
-        window = self._window = Window(code, ttl, news)
+        window = self._window = Window(code, ttl, news, guest)
         self._group.create_task(self._keep(window), name="pairing.window")
         try:
             await window.listening
@@ -117,6 +122,9 @@ class Pairing:
             if wanted.device and wanted.device != device_id(exchange.certificate):
                 raise PairingFailed("another device answers there than the one that showed the code")
             partner = await self._join(exchange, wanted.secret)
+            if (terms := partner.bundle.guest) is not None:
+                entry = pinned(partner, exchange.host, self._clock.time())
+                return self._pin(limited(entry, terms, "host", entry.paired_at))
             return self._remember(partner, exchange.host, hosting=False)
 
     async def _join(self, exchange: PairingExchange, secret: str) -> Partner:
@@ -130,7 +138,8 @@ class Pairing:
             raise WrongCode("the other device does not take this code") from None
         await exchange.send(joiner.thank(grant))
         assert joiner.partner is not None
-        self._membership.check(joiner.partner.bundle.household)  # the host finds the same
+        if joiner.partner.bundle.guest is None:
+            self._membership.check(joiner.partner.bundle.household)  # the host finds the same
         await exchange.accepted()
         return joiner.partner
 
@@ -234,30 +243,27 @@ class Pairing:
             await exchange.end(accepted=True)
 
     async def _host(self, window: Window, exchange: PairingExchange, hello: bytes) -> PairedDevice:
-        host = Host(self._identity, window.secret, self._about(), self._entropy)
+        about = self._about()
+        if window.guest is not None:
+            about = structs.replace(about, household=b"", guest=window.guest)
+        host = Host(self._identity, window.secret, about, self._entropy)
         await exchange.send(host.reply(hello))
         await exchange.send(host.grant(await exchange.receive()))
         host.finish(await exchange.receive())
         if window.outcome is not None:
             raise PairingFailed("the window was closed meanwhile")
         assert host.partner is not None
+        if window.guest is not None:
+            return self._let_in(host.partner, exchange.host, window.guest)
         self._membership.check(host.partner.bundle.household)
         return self._remember(host.partner, exchange.host, hosting=True)
 
     def _remember(self, partner: Partner, heard_from: str, *, hosting: bool) -> PairedDevice:
-        bundle = partner.bundle
-        hosts = dict.fromkeys((heard_from, *filter(_dialable, bundle.hosts)))
-        device = PairedDevice(
-            id=device_id(partner.certificate),
-            name=clean(bundle.name, NAME_MAX),
-            certificate=partner.certificate,
-            paired_at=self._clock.time(),
-            endpoints=tuple(Endpoint(host, bundle.port) for host in hosts if host),
-        )
+        device = pinned(partner, heard_from, self._clock.time())
         self._trust.put(device)
         self._on_trust_changed()
         try:
-            self._membership.paired(device, bundle.household, hosting=hosting)
+            self._membership.paired(device, partner.bundle.household, hosting=hosting)
         except StateError:
             self._trust.remove(device.id)
             self._on_trust_changed()
@@ -265,14 +271,18 @@ class Pairing:
         _log.info("device paired", extra={"device": device.id})
         return device
 
+    def _let_in(self, partner: Partner, heard_from: str, terms: Terms) -> PairedDevice:
+        # Pinned here alone: no roster, no key of the household. A member is not made less by a guest's code.
+        device = pinned(partner, heard_from, self._clock.time())
+        if any(known.id == device.id and known.role == "member" for known in self._trust.devices()):
+            raise PairingFailed(f"{device.name} is a member already", hint="`agent unpair` it first")
+        return self._pin(limited(device, terms, "guest", device.paired_at))
 
-def _dialable(host: str) -> bool:
-    """Whether an address that a partner names means anything here: a zone, or loopback, is its own affair."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return not (address.is_link_local or address.is_loopback or address.is_multicast or address.is_unspecified)
+    def _pin(self, device: PairedDevice) -> PairedDevice:
+        self._trust.put(device)
+        self._on_trust_changed()
+        _log.info("device paired", extra={"device": device.id, "role": device.role})
+        return device
 
 
 def _address_of(text: str) -> Endpoint:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec import structs
 
+from agent.core.guests import Terms
 from agent.core.messages import PairNews
 from agent.core.pairing_code import Code
 from agent.core.records import DeviceId, Endpoint
@@ -20,10 +21,11 @@ LINK_ADDRESSES = 2
 class Window:
     """Shows one code. `code` goes to the person and nowhere else."""
 
-    def __init__(self, code: Code, ttl: float, news: Callable[[PairNews], None]) -> None:
+    def __init__(self, code: Code, ttl: float, news: Callable[[PairNews], None], guest: Terms | None = None) -> None:
         self.code, self.ttl = str(code), ttl  # ttl in seconds
         self.slot, self.secret = code.slot, code.secret
         self._code = code
+        self.guest = guest  # whoever comes is let in here alone, on these terms
         self.tries = 0 if code.long else TRIES  # 0: any number
         self.failed = 0  # tries that failed, or are under way
         self.turn = asyncio.Lock()  # one run at a time
