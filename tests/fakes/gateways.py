@@ -130,6 +130,7 @@ class Device:
             name_of=self.name_of,
             changed=self.presence.local_sessions,
             noted=lambda *what: self.access.noted(*what),  # noqa: PLW0108 - made further down
+            trusts=lambda device: device == self.id or device in self.paired,
             new_id=lambda: f"{name[:4]}{next(net.ids):a>12}",
         )
         self.log = MemoryAudit()
@@ -201,6 +202,8 @@ class Device:
         self.access.trust_changed()
         self.presence.paired(self.access.devices())
         self.peers.trust_changed()
+        if self.up:
+            self.sessions.trust_changed()
 
     async def accept(self, theirs: WebSocketChannel) -> None:
         await self.peers.accept(theirs, "")
