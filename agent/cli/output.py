@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from agent.cli.text import clean, fit, width
+from agent.cli.text import UNSAFE_IN_JSON, clean, fit, width
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -78,11 +78,11 @@ class Printer:
 
     def json(self, value: Any) -> None:
         """One JSON document: indented on a terminal, one line in a pipe."""
-        self.line(json.dumps(value, ensure_ascii=False, indent=2 if self.tty else None))
+        self.line(_json(value, indent=2 if self.tty else None))
 
     def json_line(self, value: Any) -> None:
         """One line of JSON, at once."""
-        self.line(json.dumps(value, ensure_ascii=False))
+        self.line(_json(value))
         self.out.flush()
 
     def paint(self, text: str, style: Style) -> str:
@@ -91,7 +91,8 @@ class Printer:
 
     @staticmethod
     def _painted(text: str, style: Style, color: bool) -> str:
-        return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if style and color else text
+        # It begins with a reset: what somebody's text left painted must not hide what we say.
+        return f"\x1b[0;{_CODES[style]}m{text}\x1b[0m" if style and color else text
 
     def when(self, stamp: str | None) -> str:
         """An RFC 3339 time: as it is in a pipe, as an age on a terminal; "-" for none."""
@@ -116,6 +117,12 @@ class Printer:
             pad = "" if i == len(widths) - 1 else " " * (columns - width(cut) + GAP)
             shown.append(self.paint(cut, style) + pad)
         return "".join(shown).rstrip()
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    # The same value in other words: a terminal obeys some characters that JSON lets pass.
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _narrow(widths: list[int], columns: int, order: Sequence[int]) -> None:

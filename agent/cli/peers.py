@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from agent.cli.client import Client
+from agent.cli.lookalike import warnings
 from agent.cli.main import App, Exit
 from agent.cli.output import Cell, Printer, Style
 from agent.cli.text import clean
@@ -56,12 +57,14 @@ def show(rows: Sequence[Row], printer: Printer, *, as_json: bool) -> int:
 def lines(rows: Sequence[Row], printer: Printer) -> list[str]:
     """The table, this device first."""
     ordered = sorted(rows, key=lambda row: not row["self"])
-    return printer.table(HEAD, [_cells(row, printer) for row in ordered], shrink=("NAME", "STATE", "ADDRESS"))
+    doubts = warnings(rows)
+    cells = [_cells(row, printer, doubts.get(row["id"], "")) for row in ordered]
+    return printer.table(HEAD, cells, shrink=("NAME", "STATE", "ADDRESS"))
 
 
-def _cells(row: Row, printer: Printer) -> list[Cell]:
+def _cells(row: Row, printer: Printer, doubt: str) -> list[Cell]:
     dim: Style = "dim" if row["state"] == "offline" else ""
-    name = device_name(row) + (" (this device)" if row["self"] else "")
+    name = device_name(row) + (" (this device)" if row["self"] else "") + (f" {doubt}" if doubt else "")
     heard = "-" if row["self"] else printer.when(row["heard_at"])
     return [(name, dim), (_state(row, printer), _STYLES.get(row["state"], "")), (_sessions(row), dim),
             (_address(row, whole=printer.columns is None), dim), (heard, dim)]  # fmt: skip

@@ -91,7 +91,7 @@ class _Turn:
         self._turn = 0
         self._started = False
         self._reply = Reply()
-        self._filter = TerminalText(color=app.printer.color) if app.printer.tty else None
+        self._filter = TerminalText(color=app.printer.color)
         self._open = False  # stdout is in the middle of a line
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._interrupted = asyncio.Event()
@@ -223,13 +223,13 @@ class _Turn:
     def _print(self, text: str) -> None:
         if self._as_json or not text:
             return
-        shown = text if self._filter is None else self._filter.feed(text)
+        shown = self._filter.feed(text)
         self._app.printer.out.write(shown)
         self._app.printer.out.flush()
         self._open = not text.endswith("\n")
 
     def _end_line(self) -> None:
-        if self._filter is not None and not self._as_json:
+        if not self._as_json:
             self._app.printer.out.write(self._filter.end())
         if self._open:
             self._open = False

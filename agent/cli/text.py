@@ -19,7 +19,13 @@ _ESCAPE = re.compile(
     r"|[ -/]*[0-OQ-WYZ\\`-~])"  # the short ones
 )
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+_CONCEAL = re.compile(r"\x1b\[(?:[0-9;:]*;)?0*8(?:;[0-9;:]*)?m")
+_COLOUR = re.compile(r"[345]8[;:][25][;:]")  # its arguments may be 8, too
+# Controls, line separators of Unicode, and the invisible characters of language tags.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u2028\u2029\U000e0000-\U000e007f]")
+_RETURN = re.compile("\r+\n|\r")
+UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON leaves as it is and a terminal does not."""
 
 
 def clean(text: str, limit: int = 512) -> str:
@@ -73,6 +79,7 @@ def fit(text: str, columns: int) -> str:
 class TerminalText:
     """Output of a program elsewhere, on its way to our terminal: lines, tabs and perhaps colours pass, nothing else.
 
+    Colours do not hide: "conceal" is left out. A carriage return begins a line, so that nothing is painted over.
     Stateful, since an escape sequence may be cut anywhere by the stream.
     """
 
@@ -95,15 +102,22 @@ class TerminalText:
                     break
                 at = start + 1  # never finished: drop the escape itself, its text is harmless without it
                 continue
-            if self._color and _SGR.fullmatch(found.group()):
+            if self._color and _harmless(found.group()):
                 kept.append(found.group())
                 self._painted = True
             at = found.end()
         kept.append(text[at:])
-        return _CONTROL.sub("", _BIDI.sub("", "".join(kept)))
+        shown = "".join(kept)
+        if shown.endswith("\r") and not self._held:
+            shown, self._held = shown.rstrip("\r"), "\r"  # perhaps half of a line's end
+        return _CONTROL.sub("", _BIDI.sub("", _RETURN.sub("\n", shown)))
 
     def end(self) -> str:
         """What puts the terminal right after the text."""
         self._held = ""
         painted, self._painted = self._painted, False
         return "\x1b[0m" if painted else ""
+
+
+def _harmless(sequence: str) -> bool:
+    return bool(_SGR.fullmatch(sequence)) and (not _CONCEAL.fullmatch(sequence) or bool(_COLOUR.search(sequence)))

@@ -11,6 +11,7 @@ import click
 
 from agent.cli.complete import complete_device, complete_session
 from agent.cli.duration import span
+from agent.cli.lookalike import warnings
 from agent.cli.main import App, Exit
 from agent.cli.output import Printer, local_time, short_device
 from agent.cli.text import clean
@@ -204,9 +205,10 @@ def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
     if as_json:
         printer.json(rows)
         return Exit.OK
+    doubts = {one: f" {doubt}" for one, doubt in warnings([{**row, "paired": True} for row in rows]).items()}
     cells = [
         (
-            clean(row["name"]) + (" (this device)" if row["self"] else ""),
+            clean(row["name"]) + (" (this device)" if row["self"] else "") + doubts.get(row["id"], ""),
             short_device(row["id"]) if printer.tty else row["id"],
             _role(row),
             printer.when(row["paired_at"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 
 import pytest
@@ -44,10 +45,36 @@ SPOKEN = (
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_only_lines_and_colours_of_a_programs_output_reach_the_terminal(size: int) -> None:
-    for color, wanted in ((True, "plain \x1b[31mred\x1b[0m linkq \tend\r\n"), (False, "plain red linkq \tend\r\n")):
+    for color, wanted in ((True, "plain \x1b[31mred\x1b[0m linkq \tend\n"), (False, "plain red linkq \tend\n")):
         text = TerminalText(color=color)
         assert "".join(text.feed(SPOKEN[i : i + size]) for i in range(0, len(SPOKEN), size)) == wanted
         assert text.end() == ("\x1b[0m" if color else "")
+
+
+@pytest.mark.parametrize(
+    "sent", ["\x1b[8mhidden", "\x1b[0;8mhidden", "\x1b[8;31mhidden", "\x1b[08mhidden", "\x1b[1;008;4mhidden"]
+)
+def test_text_is_not_hidden_by_a_colour(sent: str) -> None:  # T10
+    assert TerminalText(color=True).feed(sent) == "hidden"
+
+
+def test_colours_with_an_eight_in_them_stay() -> None:
+    for sent in ("\x1b[38;5;8mgrey", "\x1b[48;2;8;8;8mdark", "\x1b[38m8", "\x1b[18;28m"):
+        assert TerminalText(color=True).feed(sent) == sent
+
+
+def test_nothing_printed_is_painted_over() -> None:  # T10: a return of the carriage begins a line
+    text = TerminalText(color=True)
+    sent = ("rm -rf ~\rls", "\r", "\nnext\r\r", "\n")
+    assert [text.feed(part) for part in sent] == ["rm -rf ~\nls", "", "\nnext", "\n"]
+
+
+def test_json_carries_no_character_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:  # T10
+    told = {"name": "de\x9b2Jsk\u202e\u2028\x1b[2J\x7f日"}
+    Printer(environ={}).json(told)
+    shown = capsys.readouterr().out
+    assert not DANGEROUS & set(shown.rstrip("\n"))
+    assert json.loads(shown) == told
 
 
 @given(st.text(alphabet="\x1b[]P0;m\x07\\ab\x9c"), st.integers(1, 5))
@@ -60,7 +87,7 @@ def test_a_table_gives_way_where_it_may(monkeypatch: pytest.MonkeyPatch) -> None
     printer = _on_terminal(monkeypatch, columns="40")
     rows = [("a" * 60, "idle", "0123456789"), ("b", "needs input", "abcdefghij")]
     lines = printer.table(("TITLE", "STATUS", "ID"), rows, shrink=("TITLE",))
-    assert all(width(line) <= 40 for line in lines)
+    assert all(width(TerminalText(color=False).feed(line)) <= 40 for line in lines)
     assert lines[1].endswith("idle         0123456789")
     assert "…" in lines[1]
     monkeypatch.undo()
@@ -78,12 +105,12 @@ def _on_terminal(monkeypatch: pytest.MonkeyPatch, **environ: str) -> Printer:
 
 
 def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _on_terminal(monkeypatch, term="xterm").paint("x", "red") == "\x1b[31mx\x1b[0m"
+    assert _on_terminal(monkeypatch, term="xterm").paint("x", "red") == "\x1b[0;31mx\x1b[0m"
     assert _on_terminal(monkeypatch, no_color="1").paint("x", "red") == "x"
     assert _on_terminal(monkeypatch, term="dumb").paint("x", "red") == "x"
     monkeypatch.undo()
     assert Printer(environ={}).paint("x", "red") == "x"
-    assert Printer(color="always", environ={"NO_COLOR": "1"}).paint("x", "red") == "\x1b[31mx\x1b[0m"
+    assert Printer(color="always", environ={"NO_COLOR": "1"}).paint("x", "red") == "\x1b[0;31mx\x1b[0m"
 
 
 def test_times_are_ages_on_a_terminal() -> None:
