@@ -81,8 +81,8 @@ def run(name: str | None, port: int | None, interfaces: list[str] | None) -> int
 
 
 def say(line: str) -> None:
-    """Talk to whoever started the service."""
-    sys.stderr.write(f"{line}\n")
+    """Talk to whoever started the service; an error may quote what a peer sent (T10)."""
+    sys.stderr.writelines(f"{one if one.isprintable() else names.clean(one, 1000)}\n" for one in line.split("\n"))
     sys.stderr.flush()
 
 
