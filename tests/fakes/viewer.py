@@ -25,6 +25,7 @@ class Viewer:
         self.told: list[tuple[str, object]] = []
         self.events: list[EventOf] = []
         self.channel: WebSocketChannel
+        self.serving: WebSocketChannel  # the other end
         self.socket: MemoryWebSocket
         self.gone = asyncio.Event()
 
@@ -64,7 +65,7 @@ async def connected(handler: MessageHandler, clock: Clock, *, codec: Codec = msg
     viewer = Viewer()
     viewer.socket = near
     viewer.channel = channel(near, clock, codec=codec)
-    serving = channel(far, clock, codec=codec)
+    serving = viewer.serving = channel(far, clock, codec=codec)
 
     async def serve() -> None:
         await serving.run(handler)
