@@ -280,7 +280,9 @@ class Presence:
         return self._discovery is None or bool(self._discovery.hosts())
 
     def _describe(self) -> tuple[str, int, list[SessionRow]]:
-        return self._name, self._port, self._registry.sessions("local")
+        # A private session is in no announcement, sealed or counted.
+        shown = [row for row in self._registry.sessions("local") if row.share != "private"]
+        return self._name, self._port, shown
 
     def _call_on_heard(self, device: DeviceId) -> None:
         if self.on_heard is not None and self._registry.trusts(device):
