@@ -20,7 +20,7 @@ from agent.errors import Ambiguous, PairingFailed, TimedOut
 if TYPE_CHECKING:
     from agent.core.messages import Pair
 
-HEAD = ("NAME", "ID", "ROLE", "PAIRED", "SEEN", "STATE")
+HEAD = ("NAME", "ID", "ROLE", "LET IN BY", "PAIRED", "SEEN", "STATE")
 JOIN_SECONDS = 60.0
 """For finding the window on the network and the five messages."""
 TTL, TTL_MAX = 300.0, 3600.0
@@ -177,12 +177,23 @@ def _which(app: App, code: str, device: str) -> str:
 
 
 @click.command()
-@click.argument("device", shell_complete=complete_device)
+@click.argument("device", required=False, shell_complete=complete_device)
+@click.option("--self", "leaving", is_flag=True, help="Leave the household: this device trusts nobody in it any more.")
 @click.pass_obj
-def unpair(app: App, device: str) -> int:
-    """Put a device out: it can reach nothing here from now on."""
-    app.client.call("device.unpair", {"device": device})
-    app.printer.talk(f"{clean(device)} is no longer paired")
+def unpair(app: App, device: str | None, *, leaving: bool) -> int:
+    """Put a device out, here and wherever the household reaches: it can reach nothing there from now on."""
+    if leaving is bool(device):
+        raise click.UsageError("either DEVICE or --self is needed")
+    if device:
+        app.client.call("device.unpair", {"device": device})
+        app.printer.talk(f"{clean(device)} is no longer paired")
+        return Exit.OK
+    left = app.client.call("device.leave")
+    app.printer.talk("this device is in no household now; its own sessions are kept")
+    if left["told"] < left["members"]:
+        app.printer.talk(f"{left['told']} of {left['members']} devices have heard of it so far", "yellow")
+        if not left["told"]:
+            app.printer.hint("run `agent unpair` for this device on one of them")
     return Exit.OK
 
 
@@ -211,17 +222,26 @@ def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
             clean(row["name"]) + (" (this device)" if row["self"] else "") + doubts.get(row["id"], ""),
             short_device(row["id"]) if printer.tty else row["id"],
             _role(row),
+            _let_in_by(row),
             printer.when(row["paired_at"]),
             "-" if row["self"] else printer.when(row["seen_at"]),
             row["state"],
         )
         for row in sorted(rows, key=lambda row: not row["self"])
     ]
-    for line in printer.table(HEAD, cells, shrink=("NAME", "ROLE")):
+    for line in printer.table(HEAD, cells, shrink=("NAME", "ROLE", "LET IN BY")):
         printer.line(line)
     if all(row["self"] for row in rows):
         printer.hint("no other device yet: run `agent pair` here and `agent join` there")
     return Exit.OK
+
+
+def _let_in_by(row: dict[str, Any]) -> str:
+    # A device that is in no household is paired with this one alone.
+    by = row.get("admitted_by")
+    if not by:
+        return "-"
+    return "(founder)" if by["id"] == row["id"] else clean(by["name"])
 
 
 def _role(row: dict[str, Any]) -> str:

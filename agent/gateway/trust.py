@@ -98,12 +98,13 @@ class TrustMethods:
 
     async def devices(self, channel: Channel, asked: Nothing) -> object:
         """Everyone who is in, this device first."""
+        member = self._household.admission(None)
         own = PairedRow(
             id=self._own.id,
             name=self._name_of(self._own.id),
             fingerprint=fingerprint(self._own.certificate).hex(),
             self=True,
-            paired_at=None,
+            paired_at=rfc3339(member.admitted_at) if member else None,
             seen_at=None,
             state="online",
             admitted_by=self._admitted_by(None),
