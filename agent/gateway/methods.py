@@ -100,7 +100,7 @@ class Methods:
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         """Take what a linked gateway tells; clients have nothing to tell."""
         if channel.device is not None:
-            self._proxy.on_notification(method, params, frame)
+            self._proxy.on_notification(channel.device, method, params, frame)
 
     def on_closed(self, channel: Channel) -> None:
         """A channel watches nothing any more."""

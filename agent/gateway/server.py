@@ -117,6 +117,7 @@ class _Once:
     device: DeviceId | None = None
     codec = json
     told = ""
+    open = True
 
     def send(self, frame: bytes) -> None:
         pass

@@ -68,11 +68,16 @@ class WebSocketChannel:
         self._reader: asyncio.Task[None] | None = None
         self.told = ""
 
+    @property
+    def open(self) -> bool:
+        """Whether anything can still be sent."""
+        return not self._closed and self._closing is None
+
     # --- sending -----------------------------------------------------------------------------------------------------
 
     def send(self, frame: bytes) -> None:
         """Queue a frame; when the queue is full the connection is cut off (S5)."""
-        if self._closed or self._closing:
+        if not self.open:
             return
         self._queue.append(frame)
         self._queued += len(frame)
@@ -87,7 +92,7 @@ class WebSocketChannel:
 
     async def request(self, method: str, params: object, *, seconds: float) -> Raw:
         """Ask and wait up to `seconds`. Raises: PeerLost, TimedOut, or the AgentError that the other side told."""
-        if self._closed or self._closing:
+        if not self.open:
             raise PeerLost
         number = next(self._ids)
         waiter: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
@@ -217,6 +222,10 @@ class WebSocketChannel:
                 self.send(self.codec.failure(None, exc))
                 if bad >= BAD_MAX:
                     self.close("three bad messages in a row", code=1002)
+            except Exception:
+                # A bug of ours costs this connection, not the service.
+                log.exception("a message could not be taken", extra={"device": self.device})
+                self.close("the service failed; its log says more", code=1011)
             else:
                 bad = 0
 
@@ -272,6 +281,9 @@ class WebSocketChannel:
                 await follow()
             except AgentError as exc:
                 self.close(str(exc))
+            except Exception:
+                log.exception("what follows an answer failed", extra={"method": method})
+                self.close("the service failed; its log says more", code=1011)
 
     async def _ping(self) -> None:
         while True:

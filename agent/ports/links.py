@@ -18,6 +18,10 @@ class Channel(Protocol):
     codec: Codec
     told: str  # once closed: the reason that the other side gave, if any
 
+    @property
+    def open(self) -> bool:
+        """Whether anything can still be sent; False once it is being closed, whoever began."""
+
     def send(self, frame: bytes) -> None:
         """Queue a frame. Never waits: when the queue is full the connection is cut off (S5)."""
 

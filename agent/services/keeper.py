@@ -13,7 +13,7 @@ from agent.core.linking import new_link_stays, reconnect_delay
 from agent.core.messages import ListSessions, Ready, SessionsChanged
 from agent.core.records import DeviceId, Endpoint, SessionRow
 from agent.core.wire import typed
-from agent.errors import AgentError, Forbidden, NotPaired, PeerUnreachable, Refused
+from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.link import Link, LinkNews
 
@@ -88,8 +88,26 @@ class Keeper:
         link.used = self._clock.monotonic()
 
     def current(self) -> Link | None:
-        """The link as it is at this moment."""
-        return self.link
+        """The link, if something can be asked over it at this moment."""
+        return self.link if self.link is not None and self.link.channel.open else None
+
+    def lost(self, link: Link) -> None:
+        """A connection carries no more. Idempotent."""
+        link.over = True
+        if self.link is link:
+            self.link = None
+            self.wanted = self.wanted and link.channel.told != NOT_NEEDED
+            log.info("link lost", extra={"device": self.device})
+            self._news.link_lost(self.device, "the link was lost")
+            self._moved()
+            if not link.ours:
+                self._wake.set()  # else the one who dialled it goes on by itself
+
+    def let_go(self, reason: str) -> None:
+        """Close the link, if there is one."""
+        if (link := self.link) is not None:
+            self.lost(link)
+            link.channel.close(reason)
 
     async def run(self) -> None:
         """Keep the link until cancelled."""
@@ -98,10 +116,20 @@ class Keeper:
                 if self.link is not None or not self.wanted:
                     await self._sleep(None)
                 else:
-                    await self._dial()
+                    self._wake.clear()
+                    await self._try()
         finally:
             if self.link is not None:
                 self.link.channel.close("the service stops")
+
+    async def _try(self) -> None:
+        try:
+            await self._dial()
+        except* Exception:
+            # A bug of ours costs this link, not those of all other devices.
+            log.exception("a link broke", extra={"device": self.device})
+            self._attempts += 1
+            await self._sleep(reconnect_delay(self._attempts, self._jitter()))
 
     async def serve(self, channel: Channel, host: str, dialled: Endpoint | None = None) -> None:
         """Run one connection to its end, as the device's link if it is the one that stays.
@@ -116,13 +144,7 @@ class Keeper:
                 await channel.run(_Incoming(self, link, self._handler))
             finally:
                 link.end()
-                if self.link is link:
-                    self.link = None
-                    self.wanted = self.wanted and channel.told != NOT_NEEDED
-                    log.info("link lost", extra={"device": self.device})
-                    self._news.link_lost(self.device, "the link was lost")
-                    self._moved()
-                    self._wake.set()
+                self.lost(link)
 
     async def _expect_ready(self, link: Link) -> None:
         await self._clock.sleep(READY)
@@ -131,17 +153,17 @@ class Keeper:
 
     def ready(self, link: Link, ready: Ready) -> None:
         """The other side said who it is: from here on the link carries."""
-        if link.ready is not None:
+        if link.ready is not None or link.over:
             return
         if ready.device != self.device:
-            link.channel.close("not the device of that certificate")
+            self._turn_away(link, "not the device of that certificate")
             return
         link.ready = ready
         if not self._stays(link):
-            link.channel.close("another link stays")
+            self._turn_away(link, "another link stays")
             return
         if self.link is not None:
-            self.link.channel.close("another link stays")
+            self._turn_away(self.link, "another link stays")
         self.link, self.refused = link, False
         log.info("link up", extra={"device": self.device, "dialled": link.ours})
         self._news.link_up(self.device, name=ready.name, version=ready.version, endpoint=link.endpoint)
@@ -202,15 +224,19 @@ class Keeper:
                 self._attempts += 1
                 await self._sleep(reconnect_delay(self._attempts, self._jitter()))
 
+    def _turn_away(self, link: Link, reason: str) -> None:
+        link.over = True
+        link.channel.close(reason)
+
     def _failed(self, reason: str) -> None:
         if self.link is None:
+            self.refused = False  # that was at an earlier attempt
             self._attempts += 1
             self._news.dial_failed(self.device, reason)
             self._moved()
 
     async def _sleep(self, seconds: float | None) -> None:
-        # Until woken, or for a time.
-        self._wake.clear()
+        # Until woken, or for a time; not at all if something became known while there was no sleep.
         async with asyncio.TaskGroup() as group:
             waits = [group.create_task(self._wake.wait(), name="peers.wake")]
             if seconds is not None:
@@ -218,6 +244,7 @@ class Keeper:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for task in waits:
                 task.cancel()
+        self._wake.clear()
 
     def _stays(self, new: Link) -> bool:
         old = self.link
@@ -243,6 +270,8 @@ class _Incoming:
     async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
         if self._link.ready is None:
             raise Forbidden("gateway.ready comes first")
+        if self._link.over:
+            raise PeerLost  # nobody would hear the answer, so nothing is done
         self._keeper.used(self._link)
         return await self._handler.on_request(channel, method, params)
 
@@ -256,3 +285,4 @@ class _Incoming:
 
     def on_closed(self, channel: Channel) -> None:
         self._handler.on_closed(channel)
+        self._keeper.lost(self._link)

@@ -15,6 +15,7 @@ from agent.core.records import DeviceId, PairedDevice
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.keeper import NOT_NEEDED, Keeper
+from agent.services.lasting import spawn
 from agent.services.link import Link, LinkNews
 
 log = logging.getLogger(__name__)
@@ -73,9 +74,11 @@ class Peers:
             return
         paired = {device.id for device in self._paired()}
         for device in set(self._keepers) - paired:
-            keeper = self._keepers.pop(device)
-            if keeper.link is not None:
-                keeper.link.channel.abort()
+            keeper = self._keepers[device]
+            if (link := keeper.link) is not None:
+                keeper.lost(link)
+                link.channel.abort()
+            del self._keepers[device]
             self._tasks.pop(device).cancel()
         for device in sorted(paired - set(self._keepers)):
             keeper = Keeper(
@@ -139,7 +142,7 @@ class Peers:
             try:
                 return await link.channel.request(method, params, seconds=seconds)
             except PeerLost:
-                if not again:
+                if not again or link.channel.open:  # open: the device itself said so
                     raise
             link = await self._back(device, until)
 
@@ -157,16 +160,16 @@ class Peers:
         if (link := self._links.get(device)) is not None:
             link.channel.busy(attached=attached)
 
-    def tell(self, device: DeviceId, method: str, params: object) -> None:
-        """Ask without waiting for the answer, if there is a link."""
+    def tell(self, device: DeviceId, method: str, params: Callable[[], object]) -> None:
+        """Ask without waiting for the answer, if there is a link. `params` are asked for when they are sent."""
         keeper = self._keepers.get(device)
         if keeper is not None and keeper.link is not None and self._group is not None:
             keeper.link.used = self._clock.monotonic()
-            self._group.create_task(self._told(keeper.link, method, params), name=f"peers.tell-{method}")
+            spawn(self._group, self._told(keeper.link, method, params), f"peers.tell-{method}")
 
-    async def _told(self, link: Link, method: str, params: object) -> None:
+    async def _told(self, link: Link, method: str, params: Callable[[], object]) -> None:
         try:
-            await link.channel.request(method, params, seconds=ANSWER)
+            await link.channel.request(method, params(), seconds=ANSWER)
         except AgentError as exc:
             log.debug("nobody took it", extra={"method": method, "error": str(exc)})
 
@@ -190,5 +193,4 @@ class Peers:
         for device in to_close(links, limit=self._limit, on_demand=self._on_demand, idle=IDLE, now=now):
             keeper = self._keepers[device]
             keeper.wanted = False
-            if keeper.link is not None:
-                keeper.link.channel.close(NOT_NEEDED)
+            keeper.let_go(NOT_NEEDED)
