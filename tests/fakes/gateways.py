@@ -64,8 +64,9 @@ class Net:
         keeper = caller.peers._keepers[callee.id]
         self.group.create_task(callee.accept(theirs), name="net.accept")
         self.group.create_task(keeper.serve(mine, "host", Endpoint(f"host-{callee.name}", 1000)), name="net.join")
-        await settle(5)
         if stalled:
+            while keeper.link is None:
+                await settle(1)
             near.stalled.clear()
         return near
 
