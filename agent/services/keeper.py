@@ -96,6 +96,8 @@ class Keeper:
         link.over = True
         if self.link is link:
             self.link = None
+            if self._clock.monotonic() - link.opened >= SHORT:
+                self._attempts = 0  # whichever side dialled it
             self.wanted = self.wanted and link.channel.told != NOT_NEEDED
             log.info("link lost", extra={"device": self.device})
             self._news.link_lost(self.device, "the link was lost")
