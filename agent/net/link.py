@@ -17,6 +17,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.web import WebSocketResponse
 from msgspec import UNSET, Raw
 
+from agent.core.names import truncate_bytes
 from agent.core.records import DeviceId
 from agent.core.wire import Codec, Envelope, RequestId, error_of
 from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut
@@ -61,6 +62,7 @@ class WebSocketChannel:
         self._writing_since: float | None = None  # monotonic seconds; None: nothing is being written
         self._ids = count(1)
         self._waiting: dict[RequestId, asyncio.Future[Raw]] = {}
+        self._answers: set[asyncio.Task[None]] = set()  # requests of the other side that are being answered
         self._closing: tuple[int, str] | None = None
         self._closed = False
         self._heard = clock.monotonic()
@@ -135,10 +137,9 @@ class WebSocketChannel:
 
     async def run(self, handler: MessageHandler) -> None:
         """Read until the connection ends; then every waiting `request` has failed with PeerLost."""
-        answers: set[asyncio.Task[None]] = set()
         try:
             async with asyncio.TaskGroup() as group:
-                self._reader = group.create_task(self._read(handler, group, answers), name="link.read")
+                self._reader = group.create_task(self._read(handler, group), name="link.read")
                 helpers = [
                     group.create_task(self._write(), name="link.write"),
                     group.create_task(self._watch_writes(), name="link.watch-writes"),
@@ -148,7 +149,7 @@ class WebSocketChannel:
                 if self._closed:
                     self._reader.cancel()  # cut before it ran
                 await asyncio.wait([self._reader])
-                for task in (*helpers, *answers):
+                for task in (*helpers, *self._answers):
                     task.cancel()
         finally:
             self._closed = True
@@ -184,7 +185,7 @@ class WebSocketChannel:
                 code, reason = self._closing
                 with suppress(OSError, TimeoutError):
                     async with asyncio.timeout(WRITE_STALL):
-                        await self._ws.close(code=code, message=reason.encode()[:120])
+                        await self._ws.close(code=code, message=truncate_bytes(reason, 120).encode())
                 return
 
     async def _watch_writes(self) -> None:
@@ -199,7 +200,7 @@ class WebSocketChannel:
                     return
                 await self._clock.sleep(left)
 
-    async def _read(self, handler: MessageHandler, group: asyncio.TaskGroup, answers: set[asyncio.Task[None]]) -> None:
+    async def _read(self, handler: MessageHandler, group: asyncio.TaskGroup) -> None:
         bad = 0
         while True:
             message = await self._ws.receive()
@@ -216,7 +217,7 @@ class WebSocketChannel:
             frame = message.data.encode() if isinstance(message.data, str) else message.data
             try:
                 envelope = self._decode(frame, binary=message.type is WSMsgType.BINARY)
-                self._take(handler, envelope, frame, group, answers)
+                self._take(handler, envelope, frame, group)
             except (BadFrame, BadRequest, BadParams) as exc:
                 bad += 1
                 self.send(self.codec.failure(None, exc))
@@ -234,14 +235,7 @@ class WebSocketChannel:
             raise BadFrame(f"this connection speaks {self.codec.subprotocol}")
         return self.codec.decode(frame)
 
-    def _take(
-        self,
-        handler: MessageHandler,
-        envelope: Envelope,
-        frame: bytes,
-        group: asyncio.TaskGroup,
-        answers: set[asyncio.Task[None]],
-    ) -> None:
+    def _take(self, handler: MessageHandler, envelope: Envelope, frame: bytes, group: asyncio.TaskGroup) -> None:
         params = Raw(b"\x80") if envelope.params is UNSET else envelope.params
         if envelope.method is UNSET:
             waiter = self._waiting.get(envelope.id) if isinstance(envelope.id, int | str) else None
@@ -251,15 +245,17 @@ class WebSocketChannel:
                 waiter.set_result(Raw(b"\xc0") if envelope.result is UNSET else envelope.result)
             else:
                 waiter.set_exception(error_of(envelope.error))
+        elif not self.open:
+            return  # nobody would hear the answer
         elif isinstance(envelope.id, int | str):
-            if len(answers) >= REQUESTS_MAX:
+            if len(self._answers) >= REQUESTS_MAX:
                 self.send(self.codec.failure(envelope.id, Busy(f"{REQUESTS_MAX} requests are being answered")))
                 return
             task = group.create_task(
                 self._answer(handler, envelope.id, envelope.method, params), name=f"link.answer-{envelope.method}"
             )
-            answers.add(task)
-            task.add_done_callback(answers.discard)
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
         else:
             handler.on_notification(self, envelope.method, params, frame)
 
