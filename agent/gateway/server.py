@@ -10,7 +10,7 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 from msgspec import UNSET, Raw
@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw
 from agent.core.messages import Ready
 from agent.core.records import DeviceId
 from agent.core.wire import CODECS, FRAME_IN_MAX, FRAME_OUT_MAX, JSON, MSGPACK, Codec, json
-from agent.errors import AgentError, BadRequest, Forbidden, NotPaired
+from agent.errors import AgentError, BadRequest, Forbidden, NotPaired, TooLarge
 from agent.gateway.methods import STREAMING, Methods
 from agent.ports import Channel, Followed
 from agent.services.peers import Peers
@@ -64,7 +64,11 @@ class Gateway:
         return app
 
     async def _rpc(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            told = json.failure(None, TooLarge(f"a request of more than {FRAME_IN_MAX:,} bytes"))
+            return web.Response(body=told, content_type="application/json")
         answer = json.failure(None, BadRequest())
         try:
             envelope = json.decode(body)
@@ -106,7 +110,7 @@ class Gateway:
         await ws.prepare(request)
         channel = self._make_channel(ws, CODECS[MSGPACK], device=device, transport=request.transport)
         try:
-            await self._peers.accept(channel, request.remote or "")
+            await self._peers.accept(channel, remote_host(_told_by(request, "peername")))
         except NotPaired:
             channel.abort()
         return ws
@@ -161,9 +165,26 @@ async def _only_this_user(request: web.Request, handler: Callable[[web.Request],
     return response
 
 
+def remote_host(peername: object) -> str:
+    """The IP address of the other side, link-local IPv6 with its zone: else it could not be dialled back."""
+    if not isinstance(peername, tuple):
+        return ""
+    host, *_, scope = peername
+    if len(peername) < 4 or not scope:
+        return str(host)
+    try:
+        return f"{host}%{socket.if_indextoname(scope)}"
+    except OSError:
+        return f"{host}%{scope}"
+
+
+def _told_by(request: web.Request, what: str) -> Any:
+    return request.transport.get_extra_info(what) if request.transport else None
+
+
 def peer_uid(request: web.Request) -> int | None:
     """User id at the other end of a Unix socket; None where the system does not tell."""
-    sock = request.transport.get_extra_info("socket") if request.transport else None
+    sock = _told_by(request, "socket")
     if sock is None or sock.family != socket.AF_UNIX:
         return None
     with suppress(OSError):
