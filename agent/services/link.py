@@ -27,6 +27,9 @@ class LinkNews(Protocol):
     ) -> None:
         """The device told its sessions: all of them (`whole`), or changes."""
 
+    def goodbye(self, device: DeviceId) -> None:
+        """The device itself says that it leaves."""
+
     def link_lost(self, device: DeviceId, reason: str) -> None:
         """It carries no more."""
 
@@ -52,6 +55,7 @@ class Link:
         self.over = False  # whether it is no use any more, though it may take a moment to close
         self.listed = asyncio.Event()  # whether the other side's sessions are known
         self.early: list[SessionsChanged] | None = []  # changes that came before the list; None once it is there
+        self.early_size = 0  # bytes
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
 

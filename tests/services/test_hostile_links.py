@@ -219,6 +219,28 @@ async def test_a_link_that_takes_anothers_place_carries_what_was_attached() -> N
             assert viewer.seqs() == list(range(viewer.seqs()[0], viewer.seqs()[-1] + 1))
 
 
+async def test_one_refusal_may_be_a_device_that_was_just_stopping() -> None:  # L5
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        trusted = desk.paired.pop(laptop.id)
+        desk.peers._keepers[laptop.id].wanted = False
+        net.cut(desk, laptop)
+        net.heal(desk, laptop)
+        await settle()
+        assert laptop.peers.linked() == []
+        desk.paired[laptop.id] = trusted
+        await net.clock.advance(3.0)
+        assert laptop.peers.linked() == [desk.id]
+
+
+async def test_who_keeps_refusing_is_asked_once_a_minute() -> None:
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        desk.unpair(laptop)
+        await net.clock.advance(10.0)
+        dials = len(net.dials)
+        await net.clock.advance(120.0)
+        assert len(net.dials) - dials <= 3
+
+
 async def test_what_goes_wrong_with_one_link_does_not_end_the_service() -> None:
     async with network("desk", "laptop") as (net, (desk, laptop)):
 
@@ -316,6 +338,24 @@ async def test_a_flood_of_rows_is_bounded() -> None:
             evil.tell("session.changed", SessionsChanged(changed=rows))
             await settle(5)
         assert len(laptop.registry.sessions("all")) <= 1000
+
+
+async def test_changes_that_overtake_the_list_are_bounded() -> None:
+    async with network("laptop") as (net, (laptop,)):
+        evil = Evil(net, laptop)
+        never = asyncio.Event()
+
+        async def on_request(channel: Channel, method: str, params: Raw) -> object:
+            await never.wait()
+            return None
+
+        evil.on_request = on_request  # type: ignore[method-assign]
+        async with evil.linked():
+            assert EVIL in laptop.peers.linked()
+            for _ in range(30):
+                evil.tell("session.changed", SessionsChanged(changed=(a_row("sess1234", "x" * 100_000),)))
+                await settle(5)
+            assert EVIL not in laptop.peers.linked()
 
 
 async def test_frames_that_overtake_an_answer_which_never_comes_are_bounded() -> None:
