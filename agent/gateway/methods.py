@@ -88,14 +88,14 @@ class Methods:
             "gateway.status": self._gateway_status,
         }
 
-    async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
-        """Answer one request. Raises: AgentError."""
+    def on_request(self, channel: Channel, method: str, params: Raw) -> Awaitable[object]:
+        """Answer one request. Raises: MethodNotFound, Forbidden, Undescribed at once; AgentError when awaited."""
         handler = self._table.get(method)
         if handler is None:
             raise MethodNotFound(f"no method {method!r}")
         if channel.device is not None and method in LOCAL_ONLY:
             raise Forbidden(f"{method} is not for other devices")
-        return await handler(channel, typed(params, METHODS[method]))
+        return handler(channel, typed(params, METHODS[method]))
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         """Take what a linked gateway tells; clients have nothing to tell."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
 
@@ -20,7 +20,7 @@ from msgspec import UNSET, Raw
 from agent.core.names import truncate_bytes
 from agent.core.records import DeviceId
 from agent.core.wire import Codec, Envelope, RequestId, error_of
-from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut
+from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut, Undescribed
 from agent.ports import Clock, Followed, MessageHandler
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class WebSocketChannel:
         self._answers: set[asyncio.Task[None]] = set()  # requests of the other side that are being answered
         self._closing: tuple[int, str] | None = None
         self._closed = False
+        self._bad = 0  # messages in a row that the schema does not describe
         self._heard = clock.monotonic()
         self._attached = False
         self._reader: asyncio.Task[None] | None = None
@@ -201,39 +202,34 @@ class WebSocketChannel:
                 await self._clock.sleep(left)
 
     async def _read(self, handler: MessageHandler, group: asyncio.TaskGroup) -> None:
-        bad = 0
         while True:
             message = await self._ws.receive()
             self._heard = self._clock.monotonic()
-            if message.type is WSMsgType.PING:
-                with suppress(OSError):
-                    await self._ws.pong(message.data)
-                continue
-            if message.type is WSMsgType.PONG:
+            if message.type in {WSMsgType.PING, WSMsgType.PONG}:
+                if message.type is WSMsgType.PING:
+                    with suppress(OSError):
+                        await self._ws.pong(message.data)
                 continue
             if message.type not in {WSMsgType.BINARY, WSMsgType.TEXT}:
                 self.told = message.extra or "" if message.type is WSMsgType.CLOSE else ""
                 return
             frame = message.data.encode() if isinstance(message.data, str) else message.data
             try:
-                envelope = self._decode(frame, binary=message.type is WSMsgType.BINARY)
-                self._take(handler, envelope, frame, group)
+                if (message.type is WSMsgType.BINARY) is not self.codec.binary:
+                    raise BadFrame(f"this connection speaks {self.codec.subprotocol}")  # noqa: TRY301 - told like the rest
+                self._take(handler, self.codec.decode(frame), frame, group)
             except (BadFrame, BadRequest, BadParams) as exc:
-                bad += 1
-                self.send(self.codec.failure(None, exc))
-                if bad >= BAD_MAX:
-                    self.close("three bad messages in a row", code=1002)
+                self._is_bad(None, exc)
             except Exception:
                 # A bug of ours costs this connection, not the service.
                 log.exception("a message could not be taken", extra={"device": self.device})
                 self.close("the service failed; its log says more", code=1011)
-            else:
-                bad = 0
 
-    def _decode(self, frame: bytes, *, binary: bool) -> Envelope:
-        if binary is not self.codec.binary:
-            raise BadFrame(f"this connection speaks {self.codec.subprotocol}")
-        return self.codec.decode(frame)
+    def _is_bad(self, request_id: RequestId | None, error: AgentError) -> None:
+        self._bad += 1
+        self.send(self.codec.failure(request_id, error))
+        if self._bad >= BAD_MAX:
+            self.close("three bad messages in a row", code=1002)
 
     def _take(self, handler: MessageHandler, envelope: Envelope, frame: bytes, group: asyncio.TaskGroup) -> None:
         params = Raw(b"\x80") if envelope.params is UNSET else envelope.params
@@ -251,18 +247,26 @@ class WebSocketChannel:
             if len(self._answers) >= REQUESTS_MAX:
                 self.send(self.codec.failure(envelope.id, Busy(f"{REQUESTS_MAX} requests are being answered")))
                 return
-            task = group.create_task(
-                self._answer(handler, envelope.id, envelope.method, params), name=f"link.answer-{envelope.method}"
-            )
+            try:
+                answer = handler.on_request(self, envelope.method, params)
+            except Undescribed as exc:
+                self._is_bad(envelope.id, exc)
+                return
+            except AgentError as exc:
+                self.send(self.codec.failure(envelope.id, exc))
+                return
+            work = self._answer(answer, envelope.id, envelope.method)
+            task = group.create_task(work, name=f"link.answer-{envelope.method}")
             self._answers.add(task)
             task.add_done_callback(self._answers.discard)
         else:
             handler.on_notification(self, envelope.method, params, frame)
+        self._bad = 0
 
-    async def _answer(self, handler: MessageHandler, request_id: RequestId, method: str, params: Raw) -> None:
+    async def _answer(self, answer: Awaitable[object], request_id: RequestId, method: str) -> None:
         follow = None
         try:
-            result = await handler.on_request(self, method, params)
+            result = await answer
             if isinstance(result, Followed):
                 follow = result.follow
                 result = result.result

@@ -57,8 +57,11 @@ class Followed(Struct, frozen=True):
 class MessageHandler(Protocol):
     """What a channel does with what it reads."""
 
-    async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
-        """Answer a request: a struct, `Raw` or `Followed`. Raises: AgentError. Requests run side by side."""
+    def on_request(self, channel: Channel, method: str, params: Raw) -> Awaitable[object]:
+        """Answer a request: with a struct, `Raw` or `Followed`. Requests run side by side.
+
+        What the schema does not describe is told before anything is awaited. Raises: Undescribed; AgentError.
+        """
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         """Take a notification; `frame` is the whole message as it came, to pass on."""

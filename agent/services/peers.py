@@ -14,7 +14,7 @@ from agent.core.names import short_id
 from agent.core.records import DeviceId, PairedDevice
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
-from agent.services.keeper import NOT_NEEDED, Keeper
+from agent.services.keeper import NOT_NEEDED, STOPPING, Keeper
 from agent.services.lasting import spawn
 from agent.services.link import Link, LinkNews
 
@@ -26,6 +26,8 @@ ANSWER = 30.0
 """Seconds for the answer to a request over a link."""
 LOST_MAX = 600.0
 """Seconds for which a lost link is no error to whoever uses it (L5)."""
+LEAVE = 0.1
+"""Seconds in which a goodbye over links goes out."""
 PRUNE_EVERY = 10.0
 IDLE = 60.0
 """Seconds after which an unused link on demand is closed (L4)."""
@@ -67,6 +69,15 @@ class Peers:
             while True:
                 await self._clock.sleep(PRUNE_EVERY)
                 self._prune()
+
+    async def leave(self) -> None:
+        """Say goodbye on every link; call it before `run` is cancelled."""
+        linked = [keeper for keeper in self._keepers.values() if keeper.link is not None]
+        for keeper in linked:
+            keeper.wanted = False
+            keeper.let_go(STOPPING)
+        if linked:
+            await self._clock.sleep(LEAVE)
 
     def trust_changed(self) -> None:
         """The set of paired devices changed: link new ones, cut the others at once (T4)."""

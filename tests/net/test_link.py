@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import WSMessage, WSMsgType
 from msgspec import Raw
 
-from agent.core.messages import Nothing, PeersChanged
+from agent.core.messages import Nothing, PeersChanged, Submit
 from agent.core.wire import Codec, Envelope, json, msgpack, typed
 from agent.errors import AgentError, PeerLost, SessionNotFound, TimedOut
 from agent.net.link import (
@@ -37,7 +37,12 @@ class Handler:
         self.answered = self.closed = 0
         self.heard: list[str] = []
 
-    async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
+    def on_request(self, channel: Channel, method: str, params: Raw) -> Awaitable[object]:
+        if method == "strict":
+            typed(params, Submit)
+        return self._answer(method)
+
+    async def _answer(self, method: str) -> object:
         match method:
             case "wait":
                 await self.go.wait()
@@ -128,6 +133,20 @@ async def test_a_good_message_between_bad_ones_forgives_them() -> None:
         await settle()
         assert end.handler.answered == 5
         assert end.ws.close_code is None
+
+
+async def test_three_requests_that_fit_no_schema_close_the_connection() -> None:  # DESIGN §3: -32602 counts too
+    async with an_end() as end:
+        good = Submit(session_id="s", prompt_id="p", text="t")
+        for number, asked in enumerate([{"text": 1}, {"text": 1}, good, {"text": 1}, {"text": 1}]):
+            end.put(msgpack.request(number, "strict", asked))
+        await settle()
+        before = end.ws.close_code
+        assert end.handler.answered == 1
+        end.put(msgpack.request(9, "strict", {"text": 1}))
+        await settle()
+        assert (before, end.ws.close_code) == (None, 1002)
+        assert [envelope.error.code for envelope in end.got() if envelope.error] == [-32602] * 5
 
 
 async def test_the_wrong_kind_of_frame_is_a_bad_message() -> None:
