@@ -234,6 +234,8 @@ class Sessions:
         if self._hosted.pop(session, None):
             for channel in [channel for channel, sessions in self._attached.items() if session in sessions]:
                 self._forget(channel, session)
+            for watched in self._watched.values():
+                watched.discard(session)
             self._changed((), (session,))
 
     async def history(self, asked: History) -> Page:
@@ -265,7 +267,9 @@ class Sessions:
         if hosted := self._hosted.get(SessionId(selector)):
             return hosted
         titled = [hosted for hosted in self._hosted.values() if hosted.journal.session.title == selector]
-        if len(titled) == 1:
+        if len(titled) > 1:
+            raise Ambiguous(f"{selector!r} is the title of {', '.join(each.journal.meta.id for each in titled)}")
+        if titled:
             return titled[0]
         try:
             return self._hosted[self._match(selector, self._hosted)]
