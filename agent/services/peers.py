@@ -85,12 +85,13 @@ class Peers:
             return
         paired = {device.id for device in self._paired()}
         for device in set(self._keepers) - paired:
-            keeper = self._keepers[device]
+            keeper = self._keepers.pop(device)
+            self._tasks.pop(device).cancel()
             if (link := keeper.link) is not None:
                 keeper.lost(link)
                 link.channel.abort()
-            del self._keepers[device]
-            self._tasks.pop(device).cancel()
+            else:
+                self.link_changed(device, False)  # nobody need wait for it any longer
         for device in sorted(paired - set(self._keepers)):
             keeper = Keeper(
                 device,
@@ -123,6 +124,10 @@ class Peers:
         """Whether this service dials the device by itself, so that nobody else need ask whether it is there."""
         keeper = self._keepers.get(device)
         return keeper is not None and keeper.wanted
+
+    def trusts(self, device: DeviceId) -> bool:
+        """Whether the device is paired, linked or not."""
+        return device in self._keepers
 
     def linked(self) -> list[DeviceId]:
         """Devices with a link."""

@@ -194,6 +194,10 @@ class Proxy:
             waiting.cancel()
         if not relays or self._group is None:
             return
+        if not self._peers.trusts(device):
+            for relay in relays:
+                self._end(relay, f"{self._name_of(device)} is not paired with this device any more")
+            return
         self._tell_viewers("peer.back" if up else "peer.lost", device, relays)
         if up:
             self._mark_busy(device)

@@ -219,6 +219,22 @@ async def test_a_link_that_takes_anothers_place_carries_what_was_attached() -> N
             assert viewer.seqs() == list(range(viewer.seqs()[0], viewer.seqs()[-1] + 1))
 
 
+@pytest.mark.parametrize("away", [False, True])
+async def test_who_watches_a_session_of_a_device_that_is_put_out_is_told_at_once(away: bool) -> None:  # T4
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        session = await create(desk)
+        async with laptop.client() as viewer:
+            await attach(viewer, session)
+            if away:
+                net.cut(desk, laptop)
+                await net.clock.advance(5.0)
+            laptop.unpair(desk)
+            await settle()
+            assert viewer.gone.is_set()
+            assert "not paired" in viewer.channel.told
+        assert laptop.proxy._relays == {}
+
+
 async def test_one_refusal_may_be_a_device_that_was_just_stopping() -> None:  # L5
     async with network("desk", "laptop") as (net, (desk, laptop)):
         trusted = desk.paired.pop(laptop.id)
