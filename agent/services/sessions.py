@@ -159,6 +159,10 @@ class Sessions:
                 await self._store.put(hosted.journal.closed_meta())
         except AgentError as exc:
             log.warning("an orphan could not be closed", extra={"session": hosted.journal.meta.id, "error": str(exc)})
+        except Exception:
+            log.exception("an orphan could not be closed", extra={"session": hosted.journal.meta.id})
+            hosted.end()
+            self._unlist(hosted.journal.meta.id)
 
     async def submit(self, asked: Submit, sender: Sender) -> Submitted:
         """Accept a prompt. Raises: SessionNotFound, SessionEnded, Busy, TooLarge, StoreFull."""

@@ -333,6 +333,28 @@ async def test_a_session_that_breaks_says_so_and_takes_no_more_prompts() -> None
         assert (await submit(desk, other, "and you?")).status == "started"
 
 
+async def test_an_orphan_that_cannot_be_closed_ends_no_other_session() -> None:  # L6
+    class Breaking(MemoryTranscripts):
+        broken = False
+
+        async def append(self, session: SessionId, events: Sequence[Event]) -> None:
+            if self.broken:
+                raise RuntimeError("a bug")
+            await super().append(session, events)
+
+    store = Breaking()
+    async with running(store) as desk:
+        other = await desk.sessions.create(CreateSession(), ME)
+        store.broken = True
+        with pytest.raises(RuntimeError):
+            await desk.sessions.create(CreateSession(), ME)
+        await settle()
+        assert list(desk.rows) == [other]
+        assert all(backend.closed for backend in desk.echo.sessions[1:])
+        store.broken = False
+        assert (await submit(desk, other, "and you?")).status == "started"
+
+
 # --- odd requests ----------------------------------------------------------------------------------------------------
 
 
