@@ -148,11 +148,12 @@ class Service:
             name_of=self._name_of,
         )
         self._proxy = Proxy(self._peers, clock=self._clock, name_of=self._name_of, row_of=self._registry.session)
+        backends = find_backends()
         self._sessions = Sessions(
             own=DeviceRef(self._own, self._name),
             store=self._store,
             clock=self._clock,
-            backends=find_backends(),
+            backends=backends,
             default_backend=settings.sessions.backend,
             name_of=self._name_of,
             changed=self._presence.local_sessions,
@@ -201,6 +202,10 @@ class Service:
             sessions=self._sessions,
             say=say,
         )
+        if settings.sessions.backend not in backends:
+            self._health.problem(
+                "backend", f"sessions.backend is {settings.sessions.backend!r}, which is not installed"
+            )
         trust = TrustMethods(
             own=self._identity,
             registry=self._registry,
@@ -293,6 +298,7 @@ class Service:
                 await self._open_control_socket()
                 await stop.wait()
                 say("stopping")
+                await self._peers.leave()
                 self._home.control_socket.unlink(missing_ok=True)
                 for part in parts:
                     part.cancel()

@@ -45,6 +45,10 @@ class BadParams(AgentError):
     kind, code, hint = "bad-params", -32602, "see docs/design/wire.md"
 
 
+class Undescribed(BadParams):
+    """Parameters that the schema does not describe: nothing was looked at, and three in a row end a connection."""
+
+
 class SessionNotFound(AgentError):
     """No such session."""
 

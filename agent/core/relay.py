@@ -12,14 +12,16 @@ from typing import Generic, TypeVar
 from agent.core.records import DeviceId, SessionId
 
 V = TypeVar("V")
-HELD_MAX = 4096
-"""Frames that one viewer may hold while its attachment is awaited; beyond that it starts over."""
+HELD_MAX = 4_194_304
+"""Bytes that one viewer may hold while its attachment is awaited; beyond that it starts over."""
 
 
 class _Place:
     def __init__(self) -> None:
         self.cursor: int | None = None  # number of the last event passed on; None: its attachment is awaited
         self.held: list[tuple[int, bytes]] = []
+        self.size = 0  # bytes held
+        self.overflowed = False
 
 
 class Relay(Generic[V]):
@@ -43,14 +45,18 @@ class Relay(Generic[V]):
         """A viewer is about to attach: hold its events until `attached`."""
         self._places[viewer] = _Place()
 
-    def attached(self, viewer: V, cursor: int, epoch: str) -> list[bytes]:
-        """The viewer has everything up to `cursor`; gives what it is to be sent next, from what was held."""
+    def attached(self, viewer: V, cursor: int, epoch: str) -> tuple[list[bytes], bool]:
+        """The viewer has everything up to `cursor`.
+
+        Gives what it is to be sent next, from what was held, and whether it misses some (then attach again).
+        """
         place = self._places.get(viewer)
         if place is None:
-            return []
+            return [], False
         self.epoch = epoch
-        held, place.held, place.cursor = place.held, [], cursor
-        return [frame for seq, frame in held if self._passes(place, seq)]
+        held, place.held, place.size, place.cursor = place.held, [], 0, cursor
+        overflowed, place.overflowed = place.overflowed, False
+        return [frame for seq, frame in held if self._passes(place, seq)], overflowed
 
     def left(self, viewer: V) -> bool:
         """The viewer is gone; whether it had been there."""
@@ -62,10 +68,10 @@ class Relay(Generic[V]):
         gap = False
         for viewer, place in self._places.items():
             if place.cursor is None:
-                if len(place.held) < HELD_MAX:
-                    place.held.append((seq, frame))
-                else:
-                    place.held.clear()  # what it misses shows as a gap, which is repaired by attaching again
+                if place.size + len(frame) > HELD_MAX:
+                    place.held, place.size, place.overflowed = [], 0, True
+                place.held.append((seq, frame))
+                place.size += len(frame)
             elif self._passes(place, seq):
                 receivers.append(viewer)
             else:

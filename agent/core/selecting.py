@@ -19,7 +19,9 @@ def select(selector: str, live: Mapping[SessionId, str], closed: Iterable[Sessio
     if (exact := SessionId(selector)) in live:
         return exact
     titled = [session for session, title in live.items() if title == selector]
-    if len(titled) == 1:
+    if len(titled) > 1:
+        raise Ambiguous(f"{selector!r} is the title of {', '.join(sorted(titled))}")
+    if titled:
         return titled[0]
     for among in (live, closed):
         found = [session for session in among if session.startswith(selector)] if len(selector) >= PREFIX_MIN else []

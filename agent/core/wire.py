@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from agent.errors import AgentError, BadFrame, BadParams, BadRequest, from_wire
+from agent.errors import AgentError, BadFrame, BadRequest, Undescribed, from_wire
 
 MSGPACK = "lan-agent.v1.msgpack"
 JSON = "lan-agent.v1.json"
@@ -120,11 +120,11 @@ class Codec:
 
 
 def typed(raw: Raw | UnsetType, kind: type[T]) -> T:
-    """The parameters or result of a decoded envelope. Absent ones are an empty object. Raises: BadParams."""
+    """The parameters or result of a decoded envelope. Absent ones are an empty object. Raises: Undescribed."""
     try:
         return msgspec.msgpack.decode(b"\x80" if raw is UNSET else raw, type=kind)
     except (ValueError, RecursionError) as exc:
-        raise BadParams(str(exc)) from exc
+        raise Undescribed(str(exc)) from exc
 
 
 def error_of(error: ErrorObject) -> AgentError:

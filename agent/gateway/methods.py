@@ -109,8 +109,8 @@ class Methods:
             **household,
         }
 
-    async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
-        """Answer one request. Raises: AgentError."""
+    def on_request(self, channel: Channel, method: str, params: Raw) -> Awaitable[object]:
+        """Answer one request. Raises: MethodNotFound, Forbidden, Undescribed at once; AgentError when awaited."""
         handler = self._table.get(method)
         if handler is None:
             raise MethodNotFound(f"no method {method!r}")
@@ -121,7 +121,7 @@ class Methods:
         asked: Any = typed(params, METHODS[method])
         if channel.device is not None:
             asked = self._access.admit(channel.device, method, asked)
-        return await handler(channel, asked)
+        return handler(channel, asked)
 
     def connecting(self, device: DeviceId) -> None:
         """Another device opens a connection. Raises: Busy."""
@@ -135,7 +135,7 @@ class Methods:
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         """Take what a linked gateway tells; clients have nothing to tell."""
         if channel.device is not None:
-            self._proxy.on_notification(method, params, frame)
+            self._proxy.on_notification(channel.device, method, params, frame)
 
     def on_closed(self, channel: Channel) -> None:
         """A channel watches nothing any more."""

@@ -10,7 +10,7 @@ import struct
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 from msgspec import UNSET, Raw
@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw
 from agent.core.messages import Ready
 from agent.core.records import DeviceId, SessionId
 from agent.core.wire import CODECS, FRAME_IN_MAX, FRAME_OUT_MAX, JSON, MSGPACK, Codec, json
-from agent.errors import AgentError, BadRequest, Busy, Forbidden, NotPaired
+from agent.errors import AgentError, BadRequest, Busy, Forbidden, NotPaired, TooLarge
 from agent.gateway.methods import STREAMING, Methods
 from agent.ports import Channel, Followed
 from agent.services.peers import Peers
@@ -71,7 +71,11 @@ class Gateway:
         return app
 
     async def _rpc(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            told = json.failure(None, TooLarge(f"a request of more than {FRAME_IN_MAX:,} bytes"))
+            return web.Response(body=told, content_type="application/json")
         answer = json.failure(None, BadRequest())
         try:
             envelope = json.decode(body)
@@ -130,7 +134,7 @@ class Gateway:
         self._linked(request)
         channel = self._make_channel(ws, CODECS[MSGPACK], device=device, transport=request.transport)
         try:
-            await self._peers.accept(channel, request.remote or "")
+            await self._peers.accept(channel, remote_host(_told_by(request, "peername")))
         except NotPaired:
             channel.abort()
         return ws
@@ -141,6 +145,7 @@ class _Once:
     device: DeviceId | None = None
     codec = json
     told = ""
+    open = True
 
     def send(self, frame: bytes) -> None:
         pass
@@ -213,9 +218,26 @@ def _of_a_browser(request: web.Request) -> bool:
     return any(name.upper().startswith(("ORIGIN", "COOKIE", "SEC-FETCH-")) for name in request.headers)
 
 
+def remote_host(peername: object) -> str:
+    """The IP address of the other side, link-local IPv6 with its zone: else it could not be dialled back."""
+    if not isinstance(peername, tuple):
+        return ""
+    host, *_, scope = peername
+    if len(peername) < 4 or not scope:
+        return str(host)
+    try:
+        return f"{host}%{socket.if_indextoname(scope)}"
+    except OSError:
+        return f"{host}%{scope}"
+
+
+def _told_by(request: web.Request, what: str) -> Any:
+    return request.transport.get_extra_info(what) if request.transport else None
+
+
 def peer_uid(request: web.Request) -> int | None:
     """User id at the other end of a Unix socket; None where the system does not tell."""
-    sock = request.transport.get_extra_info("socket") if request.transport else None
+    sock = _told_by(request, "socket")
     if sock is None or sock.family != socket.AF_UNIX:
         return None
     with suppress(OSError):

@@ -75,24 +75,32 @@ class TlsDialer:
         if context is None:
             raise NotPaired
         problems: list[Exception] = []
-        attempts: set[asyncio.Task[tuple[WebSocketChannel, Endpoint] | Exception]] = set()
-        won: tuple[WebSocketChannel, Endpoint] | None = None
-        async with asyncio.TaskGroup() as group:
-            for i, endpoint in enumerate(endpoints[:ADDRESSES_MAX]):
-                task = group.create_task(self._attempt(device, endpoint, context, i * STAGGER), name="dial.attempt")
-                attempts.add(task)
-            while attempts and won is None:
-                done, attempts = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    outcome = task.result()
-                    if isinstance(outcome, Exception):
-                        problems.append(outcome)
-                    elif won is None:
-                        won = outcome
-                    else:
-                        outcome[0].abort()
-            for task in attempts:
-                task.cancel()
+        opened: list[tuple[_Owning, Endpoint]] = []  # in the order in which they answered
+        won: tuple[_Owning, Endpoint] | None = None
+
+        async def attempt(endpoint: Endpoint, delay: float) -> None:
+            outcome = await self._attempt(device, endpoint, context, delay)
+            if isinstance(outcome, Exception):
+                problems.append(outcome)
+            else:
+                opened.append(outcome)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                attempts = {
+                    group.create_task(attempt(endpoint, i * STAGGER), name="dial.attempt")
+                    for i, endpoint in enumerate(endpoints[:ADDRESSES_MAX])
+                }
+                waiting = attempts
+                while waiting and not opened:
+                    _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in attempts:
+                    task.cancel()
+            won = opened[0] if opened else None
+        finally:
+            for other in opened:
+                if other is not won:
+                    await other[0].discard()
         if won is not None:
             return won
         refused = next((problem for problem in problems if isinstance(problem, Refused)), None)
@@ -114,7 +122,7 @@ class TlsDialer:
 
     async def _attempt(
         self, device: DeviceId, endpoint: Endpoint, context: ssl.SSLContext, delay: float
-    ) -> tuple[WebSocketChannel, Endpoint] | Exception:
+    ) -> tuple[_Owning, Endpoint] | Exception:
         await asyncio.sleep(delay)
         connector = aiohttp.TCPConnector(resolver=_Fixed(endpoint), ssl=context, force_close=True, limit=1)
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
@@ -158,6 +166,11 @@ class _Owning(WebSocketChannel):
         transport = ws.get_extra_info("socket")
         super().__init__(ws, msgpack, clock=clock, device=device, pings=True, cut=lambda: _shut(transport))
         self._session = session
+
+    async def discard(self) -> None:
+        """Let go of a connection that is not needed; it never runs."""
+        self.abort()
+        await self._session.close()
 
     async def run(self, handler: object) -> None:
         try:

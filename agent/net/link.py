@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
 
@@ -17,9 +17,10 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.web import WebSocketResponse
 from msgspec import UNSET, Raw
 
+from agent.core.names import truncate_bytes
 from agent.core.records import DeviceId
 from agent.core.wire import Codec, Envelope, RequestId, error_of
-from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut
+from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut, Undescribed
 from agent.ports import Clock, Followed, MessageHandler
 
 log = logging.getLogger(__name__)
@@ -61,18 +62,25 @@ class WebSocketChannel:
         self._writing_since: float | None = None  # monotonic seconds; None: nothing is being written
         self._ids = count(1)
         self._waiting: dict[RequestId, asyncio.Future[Raw]] = {}
+        self._answers: set[asyncio.Task[None]] = set()  # requests of the other side that are being answered
         self._closing: tuple[int, str] | None = None
         self._closed = False
+        self._bad = 0  # messages in a row that the schema does not describe
         self._heard = clock.monotonic()
         self._attached = False
         self._reader: asyncio.Task[None] | None = None
         self.told = ""
 
+    @property
+    def open(self) -> bool:
+        """Whether anything can still be sent."""
+        return not self._closed and self._closing is None
+
     # --- sending -----------------------------------------------------------------------------------------------------
 
     def send(self, frame: bytes) -> None:
         """Queue a frame; when the queue is full the connection is cut off (S5)."""
-        if self._closed or self._closing:
+        if not self.open:
             return
         self._queue.append(frame)
         self._queued += len(frame)
@@ -87,7 +95,7 @@ class WebSocketChannel:
 
     async def request(self, method: str, params: object, *, seconds: float) -> Raw:
         """Ask and wait up to `seconds`. Raises: PeerLost, TimedOut, or the AgentError that the other side told."""
-        if self._closed or self._closing:
+        if not self.open:
             raise PeerLost
         number = next(self._ids)
         waiter: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
@@ -130,10 +138,9 @@ class WebSocketChannel:
 
     async def run(self, handler: MessageHandler) -> None:
         """Read until the connection ends; then every waiting `request` has failed with PeerLost."""
-        answers: set[asyncio.Task[None]] = set()
         try:
             async with asyncio.TaskGroup() as group:
-                self._reader = group.create_task(self._read(handler, group, answers), name="link.read")
+                self._reader = group.create_task(self._read(handler, group), name="link.read")
                 helpers = [
                     group.create_task(self._write(), name="link.write"),
                     group.create_task(self._watch_writes(), name="link.watch-writes"),
@@ -143,7 +150,7 @@ class WebSocketChannel:
                 if self._closed:
                     self._reader.cancel()  # cut before it ran
                 await asyncio.wait([self._reader])
-                for task in (*helpers, *answers):
+                for task in (*helpers, *self._answers):
                     task.cancel()
         finally:
             self._closed = True
@@ -179,7 +186,7 @@ class WebSocketChannel:
                 code, reason = self._closing
                 with suppress(OSError, TimeoutError):
                     async with asyncio.timeout(WRITE_STALL):
-                        await self._ws.close(code=code, message=reason.encode()[:120])
+                        await self._ws.close(code=code, message=truncate_bytes(reason, 120).encode())
                 return
 
     async def _watch_writes(self) -> None:
@@ -194,45 +201,37 @@ class WebSocketChannel:
                     return
                 await self._clock.sleep(left)
 
-    async def _read(self, handler: MessageHandler, group: asyncio.TaskGroup, answers: set[asyncio.Task[None]]) -> None:
-        bad = 0
+    async def _read(self, handler: MessageHandler, group: asyncio.TaskGroup) -> None:
         while True:
             message = await self._ws.receive()
             self._heard = self._clock.monotonic()
-            if message.type is WSMsgType.PING:
-                with suppress(OSError):
-                    await self._ws.pong(message.data)
-                continue
-            if message.type is WSMsgType.PONG:
+            if message.type in {WSMsgType.PING, WSMsgType.PONG}:
+                if message.type is WSMsgType.PING:
+                    with suppress(OSError):
+                        await self._ws.pong(message.data)
                 continue
             if message.type not in {WSMsgType.BINARY, WSMsgType.TEXT}:
                 self.told = message.extra or "" if message.type is WSMsgType.CLOSE else ""
                 return
             frame = message.data.encode() if isinstance(message.data, str) else message.data
             try:
-                envelope = self._decode(frame, binary=message.type is WSMsgType.BINARY)
-                self._take(handler, envelope, frame, group, answers)
+                if (message.type is WSMsgType.BINARY) is not self.codec.binary:
+                    raise BadFrame(f"this connection speaks {self.codec.subprotocol}")  # noqa: TRY301 - told like the rest
+                self._take(handler, self.codec.decode(frame), frame, group)
             except (BadFrame, BadRequest, BadParams) as exc:
-                bad += 1
-                self.send(self.codec.failure(None, exc))
-                if bad >= BAD_MAX:
-                    self.close("three bad messages in a row", code=1002)
-            else:
-                bad = 0
+                self._is_bad(None, exc)
+            except Exception:
+                # A bug of ours costs this connection, not the service.
+                log.exception("a message could not be taken", extra={"device": self.device})
+                self.close("the service failed; its log says more", code=1011)
 
-    def _decode(self, frame: bytes, *, binary: bool) -> Envelope:
-        if binary is not self.codec.binary:
-            raise BadFrame(f"this connection speaks {self.codec.subprotocol}")
-        return self.codec.decode(frame)
+    def _is_bad(self, request_id: RequestId | None, error: AgentError) -> None:
+        self._bad += 1
+        self.send(self.codec.failure(request_id, error))
+        if self._bad >= BAD_MAX:
+            self.close("three bad messages in a row", code=1002)
 
-    def _take(
-        self,
-        handler: MessageHandler,
-        envelope: Envelope,
-        frame: bytes,
-        group: asyncio.TaskGroup,
-        answers: set[asyncio.Task[None]],
-    ) -> None:
+    def _take(self, handler: MessageHandler, envelope: Envelope, frame: bytes, group: asyncio.TaskGroup) -> None:
         params = Raw(b"\x80") if envelope.params is UNSET else envelope.params
         if envelope.method is UNSET:
             waiter = self._waiting.get(envelope.id) if isinstance(envelope.id, int | str) else None
@@ -242,22 +241,32 @@ class WebSocketChannel:
                 waiter.set_result(Raw(b"\xc0") if envelope.result is UNSET else envelope.result)
             else:
                 waiter.set_exception(error_of(envelope.error))
+        elif not self.open:
+            return  # nobody would hear the answer
         elif isinstance(envelope.id, int | str):
-            if len(answers) >= REQUESTS_MAX:
+            if len(self._answers) >= REQUESTS_MAX:
                 self.send(self.codec.failure(envelope.id, Busy(f"{REQUESTS_MAX} requests are being answered")))
                 return
-            task = group.create_task(
-                self._answer(handler, envelope.id, envelope.method, params), name=f"link.answer-{envelope.method}"
-            )
-            answers.add(task)
-            task.add_done_callback(answers.discard)
+            try:
+                answer = handler.on_request(self, envelope.method, params)
+            except Undescribed as exc:
+                self._is_bad(envelope.id, exc)
+                return
+            except AgentError as exc:
+                self.send(self.codec.failure(envelope.id, exc))
+                return
+            work = self._answer(answer, envelope.id, envelope.method)
+            task = group.create_task(work, name=f"link.answer-{envelope.method}")
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
         else:
             handler.on_notification(self, envelope.method, params, frame)
+        self._bad = 0
 
-    async def _answer(self, handler: MessageHandler, request_id: RequestId, method: str, params: Raw) -> None:
+    async def _answer(self, answer: Awaitable[object], request_id: RequestId, method: str) -> None:
         follow = None
         try:
-            result = await handler.on_request(self, method, params)
+            result = await answer
             if isinstance(result, Followed):
                 follow = result.follow
                 result = result.result
@@ -272,6 +281,9 @@ class WebSocketChannel:
                 await follow()
             except AgentError as exc:
                 self.close(str(exc))
+            except Exception:
+                log.exception("what follows an answer failed", extra={"method": method})
+                self.close("the service failed; its log says more", code=1011)
 
     async def _ping(self) -> None:
         while True:

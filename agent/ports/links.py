@@ -18,6 +18,10 @@ class Channel(Protocol):
     codec: Codec
     told: str  # once closed: the reason that the other side gave, if any
 
+    @property
+    def open(self) -> bool:
+        """Whether anything can still be sent; False once it is being closed, whoever began."""
+
     def send(self, frame: bytes) -> None:
         """Queue a frame. Never waits: when the queue is full the connection is cut off (S5)."""
 
@@ -53,8 +57,11 @@ class Followed(Struct, frozen=True):
 class MessageHandler(Protocol):
     """What a channel does with what it reads."""
 
-    async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
-        """Answer a request: a struct, `Raw` or `Followed`. Raises: AgentError. Requests run side by side."""
+    def on_request(self, channel: Channel, method: str, params: Raw) -> Awaitable[object]:
+        """Answer a request: with a struct, `Raw` or `Followed`. Requests run side by side.
+
+        What the schema does not describe is told before anything is awaited. Raises: Undescribed; AgentError.
+        """
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         """Take a notification; `frame` is the whole message as it came, to pass on."""

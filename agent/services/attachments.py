@@ -50,6 +50,13 @@ class Attachments:
         """The channels that watch it."""
         return [channel for channel, sessions in self._attached.items() if session in sessions]
 
+    def forget(self, session: SessionId) -> None:
+        """A session is closed: nobody watches it, and nothing of it stays."""
+        for channel in self.of(session):
+            self.leave(channel, session)
+        for watched in self._watched.values():
+            watched.discard(session)
+
     def count(self, device: DeviceId) -> int:
         """How much a device has attached here, over all its channels."""
         return sum(len(sessions) for channel, sessions in self._attached.items() if channel.device == device)

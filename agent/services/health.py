@@ -84,14 +84,16 @@ class Health:
         if not self._trust.devices():
             self._say("no paired device yet: `agent pair` here, then `agent join` on the other device")
         with changes:
-            for row in self._registry.devices()[1:]:
+            for row in self._registry.devices():
                 self._tell_device(row)
             async for change in changes:
                 for row in change.devices:
-                    if not row.self:
-                        self._tell_device(row)
+                    self._tell_device(row)
 
     def _tell_device(self, row: DeviceRow) -> None:
+        if row.self:
+            self._tell_address(row)
+            return
         state = row.state if row.paired else f"{row.state}, not paired"
         if row.paired and row.state == "online" and row.reason:
             state += f", but {row.reason}"
@@ -102,3 +104,10 @@ class Health:
         where = f" at {row.addresses[0]}" if row.addresses and row.state == "online" else ""
         why = f": {row.reason}" if row.reason and row.state != "online" else ""
         self._say(f"{row.name} ({short_id(row.id)}) is {state}{where}{why}")
+
+    def _tell_address(self, own: DeviceRow) -> None:
+        # Known a moment after the start, and again when the machine moves to another network.
+        addresses = ", ".join(own.addresses)
+        if addresses and addresses != self._told.get(own.id):
+            self._told[own.id] = addresses
+            self._say(f"announced at {addresses}" if self._mode != "hidden" else f"reached at {addresses}")

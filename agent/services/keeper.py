@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from msgspec import Raw
@@ -13,21 +13,26 @@ from agent.core.linking import new_link_stays, reconnect_delay
 from agent.core.messages import ListSessions, Ready, SessionsChanged
 from agent.core.records import DeviceId, Endpoint, SessionRow
 from agent.core.wire import typed
-from agent.errors import AgentError, Forbidden, NotPaired, PeerUnreachable, Refused
+from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.link import Link, LinkNews
 
 log = logging.getLogger(__name__)
 
+STOPPING = "the service stops"
+"""Reason for closing a link that is a goodbye, heard also where no multicast is."""
 NOT_NEEDED = "not needed now"
 """Reason for closing a link that the other side must not open again by itself (L4)."""
 READY = 5.0
 """Seconds within which a connected gateway must have said who it is."""
 SHORT = 2.0
 """Seconds: a link that lasted less counts as a failed attempt, or two devices that disagree would dial for ever."""
-EARLY_MAX = 1000
+EARLY_MAX = 2_097_152
+"""Bytes of changes that may overtake the list of sessions."""
 REFUSED_RETRY = 60.0
 """Seconds before a device that refused us is asked again, unless it is paired anew."""
+REFUSED_SURE = 3
+"""Refusals in a row that are believed: a device that stops just then looks the same (measured)."""
 
 
 class Keeper:
@@ -54,7 +59,7 @@ class Keeper:
         self._handler, self._changed = handler, changed
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
-        self._attempts = 0
+        self._attempts = self._refusals = 0
 
     # --- used by the service -----------------------------------------------------------------------------------------
 
@@ -88,8 +93,30 @@ class Keeper:
         link.used = self._clock.monotonic()
 
     def current(self) -> Link | None:
-        """The link as it is at this moment."""
-        return self.link
+        """The link, if something can be asked over it at this moment."""
+        return self.link if self.link is not None and self.link.channel.open else None
+
+    def lost(self, link: Link) -> None:
+        """A connection carries no more. Idempotent."""
+        link.over = True
+        if self.link is link:
+            self.link = None
+            if self._clock.monotonic() - link.opened >= SHORT:
+                self._attempts = 0  # whichever side dialled it
+            self.wanted = self.wanted and link.channel.told != NOT_NEEDED
+            log.info("link lost", extra={"device": self.device})
+            if link.channel.told == STOPPING:
+                self._news.goodbye(self.device)
+            self._news.link_lost(self.device, "the link was lost")
+            self._moved()
+            if not link.ours:
+                self._wake.set()  # else the one who dialled it goes on by itself
+
+    def let_go(self, reason: str) -> None:
+        """Close the link, if there is one."""
+        if (link := self.link) is not None:
+            self.lost(link)
+            link.channel.close(reason)
 
     async def run(self) -> None:
         """Keep the link until cancelled."""
@@ -98,10 +125,20 @@ class Keeper:
                 if self.link is not None or not self.wanted:
                     await self._sleep(None)
                 else:
-                    await self._dial()
+                    self._wake.clear()
+                    await self._try()
         finally:
             if self.link is not None:
-                self.link.channel.close("the service stops")
+                self.link.channel.close(STOPPING)
+
+    async def _try(self) -> None:
+        try:
+            await self._dial()
+        except* Exception:
+            # A bug of ours costs this link, not those of all other devices.
+            log.exception("a link broke", extra={"device": self.device})
+            self._attempts += 1
+            await self._sleep(reconnect_delay(self._attempts, self._jitter()))
 
     async def serve(self, channel: Channel, host: str, dialled: Endpoint | None = None) -> None:
         """Run one connection to its end, as the device's link if it is the one that stays.
@@ -116,13 +153,7 @@ class Keeper:
                 await channel.run(_Incoming(self, link, self._handler))
             finally:
                 link.end()
-                if self.link is link:
-                    self.link = None
-                    self.wanted = self.wanted and channel.told != NOT_NEEDED
-                    log.info("link lost", extra={"device": self.device})
-                    self._news.link_lost(self.device, "the link was lost")
-                    self._moved()
-                    self._wake.set()
+                self.lost(link)
 
     async def _expect_ready(self, link: Link) -> None:
         await self._clock.sleep(READY)
@@ -131,18 +162,18 @@ class Keeper:
 
     def ready(self, link: Link, ready: Ready) -> None:
         """The other side said who it is: from here on the link carries."""
-        if link.ready is not None:
+        if link.ready is not None or link.over:
             return
         if ready.device != self.device:
-            link.channel.close("not the device of that certificate")
+            self._turn_away(link, "not the device of that certificate")
             return
         link.ready = ready
         if not self._stays(link):
-            link.channel.close("another link stays")
+            self._turn_away(link, "another link stays")
             return
         if self.link is not None:
-            self.link.channel.close("another link stays")
-        self.link, self.refused = link, False
+            self._turn_away(self.link, "another link stays")
+        self.link, self.refused, self._refusals = link, False, 0
         log.info("link up", extra={"device": self.device, "dialled": link.ours})
         self._news.link_up(self.device, name=ready.name, version=ready.version, endpoint=link.endpoint)
         link.spawn(self._watch(link), "peers.watch")
@@ -162,13 +193,16 @@ class Keeper:
         for changes in early or ():
             self._news.link_sessions(self.device, changes.changed, changes.removed)
 
-    def sessions_changed(self, link: Link, changes: SessionsChanged) -> None:
-        """The other side told changes."""
+    def sessions_changed(self, link: Link, changes: SessionsChanged, size: int) -> None:
+        """The other side told changes, in a frame of `size` bytes."""
         if link is not self.link:
             return
         if link.early is None:
             self._news.link_sessions(self.device, changes.changed, changes.removed)
-        elif len(link.early) < EARLY_MAX:
+        elif (size := link.early_size + size) > EARLY_MAX:
+            self._turn_away(link, "too many changes before the list")
+        else:
+            link.early_size = size
             link.early.append(changes)
 
     # --- dialling ----------------------------------------------------------------------------------------------------
@@ -188,7 +222,9 @@ class Keeper:
             log.info("refused", extra={"device": self.device, "error": str(exc)})
             self._news.refused(self.device)
             self._moved()
-            await self._sleep(REFUSED_RETRY)
+            self._refusals += 1
+            sure = self._refusals >= REFUSED_SURE
+            await self._sleep(REFUSED_RETRY if sure else reconnect_delay(self._attempts, self._jitter()))
         except NotPaired:
             await self._sleep(None)
         except AgentError as exc:
@@ -196,21 +232,23 @@ class Keeper:
             await self._sleep(reconnect_delay(self._attempts, self._jitter()))
         else:
             await self.serve(channel, endpoint.host, endpoint)
-            if self._clock.monotonic() - began >= SHORT:
-                self._attempts = 0
-            elif self.link is None:
+            if self.link is None and self._clock.monotonic() - began < SHORT:
                 self._attempts += 1
                 await self._sleep(reconnect_delay(self._attempts, self._jitter()))
 
+    def _turn_away(self, link: Link, reason: str) -> None:
+        link.over = True
+        link.channel.close(reason)
+
     def _failed(self, reason: str) -> None:
         if self.link is None:
+            self.refused, self._refusals = False, 0
             self._attempts += 1
             self._news.dial_failed(self.device, reason)
             self._moved()
 
     async def _sleep(self, seconds: float | None) -> None:
-        # Until woken, or for a time.
-        self._wake.clear()
+        # Until woken, or for a time; not at all if something became known while there was no sleep.
         async with asyncio.TaskGroup() as group:
             waits = [group.create_task(self._wake.wait(), name="peers.wake")]
             if seconds is not None:
@@ -218,6 +256,7 @@ class Keeper:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for task in waits:
                 task.cancel()
+        self._wake.clear()
 
     def _stays(self, new: Link) -> bool:
         old = self.link
@@ -240,19 +279,22 @@ class _Incoming:
     def __init__(self, keeper: Keeper, link: Link, handler: MessageHandler) -> None:
         self._keeper, self._link, self._handler = keeper, link, handler
 
-    async def on_request(self, channel: Channel, method: str, params: Raw) -> object:
+    def on_request(self, channel: Channel, method: str, params: Raw) -> Awaitable[object]:
         if self._link.ready is None:
             raise Forbidden("gateway.ready comes first")
+        if self._link.over:
+            raise PeerLost  # nobody would hear the answer, so nothing is done
         self._keeper.used(self._link)
-        return await self._handler.on_request(channel, method, params)
+        return self._handler.on_request(channel, method, params)
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         if method == "gateway.ready":
             self._keeper.ready(self._link, typed(params, Ready))
         elif method == "session.changed":
-            self._keeper.sessions_changed(self._link, typed(params, SessionsChanged))
+            self._keeper.sessions_changed(self._link, typed(params, SessionsChanged), len(frame))
         elif self._keeper.link is self._link:
             self._handler.on_notification(channel, method, params, frame)
 
     def on_closed(self, channel: Channel) -> None:
         self._handler.on_closed(channel)
+        self._keeper.lost(self._link)

@@ -11,14 +11,13 @@ from agent.errors import Busy
 T = TypeVar("T")
 
 
-def spawn(group: asyncio.TaskGroup, work: Coroutine[None, None, None], name: str) -> bool:
-    """Start a task; False, if the group is ending and takes no more."""
+def spawn(group: asyncio.TaskGroup, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None] | None:
+    """Start a task; None, if the group is ending and takes no more."""
     try:
-        group.create_task(work, name=name)
+        return group.create_task(work, name=name)
     except RuntimeError:
         work.close()
-        return False
-    return True
+        return None
 
 
 async def to_the_end(group: asyncio.TaskGroup, work: Coroutine[None, None, T], name: str) -> T:
@@ -40,7 +39,7 @@ async def to_the_end(group: asyncio.TaskGroup, work: Coroutine[None, None, T], n
         finally:
             done.cancel()
 
-    if not spawn(group, run(), name):
+    if spawn(group, run(), name) is None:
         work.close()
         raise Busy("the service is stopping")
     return await done

@@ -27,6 +27,9 @@ class LinkNews(Protocol):
     ) -> None:
         """The device told its sessions: all of them (`whole`), or changes."""
 
+    def goodbye(self, device: DeviceId) -> None:
+        """The device itself says that it leaves."""
+
     def link_lost(self, device: DeviceId, reason: str) -> None:
         """It carries no more."""
 
@@ -49,8 +52,10 @@ class Link:
         self.channel, self.dialled, self._host = channel, dialled, host
         self.opened = self.used = opened  # monotonic seconds
         self.ready: Ready | None = None
+        self.over = False  # whether it is no use any more, though it may take a moment to close
         self.listed = asyncio.Event()  # whether the other side's sessions are known
         self.early: list[SessionsChanged] | None = []  # changes that came before the list; None once it is there
+        self.early_size = 0  # bytes
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -62,7 +67,7 @@ class Link:
     @property
     def endpoint(self) -> Endpoint | None:
         """Where the device can be dialled, as far as this link tells."""
-        if self.dialled is not None or self.ready is None or not self.ready.port or not self._host:
+        if self.dialled is not None or self.ready is None or not self._host or not 1 <= self.ready.port <= 65535:
             return self.dialled
         return Endpoint(self._host, self.ready.port)
 

@@ -15,7 +15,8 @@ from agent.core.presence_state import REFUSES
 from agent.core.records import DeviceId, PairedDevice
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
-from agent.services.keeper import NOT_NEEDED, Keeper
+from agent.services.keeper import NOT_NEEDED, STOPPING, Keeper
+from agent.services.lasting import spawn
 from agent.services.link import Link, LinkNews
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ ANSWER = 30.0
 """Seconds for the answer to a request over a link."""
 LOST_MAX = 600.0
 """Seconds for which a lost link is no error to whoever uses it (L5)."""
+LEAVE = 0.1
+"""Seconds in which a goodbye over links goes out."""
 PRUNE_EVERY = 10.0
 IDLE = 60.0
 """Seconds after which an unused link on demand is closed (L4)."""
@@ -68,6 +71,15 @@ class Peers:
                 await self._clock.sleep(PRUNE_EVERY)
                 self._prune()
 
+    async def leave(self) -> None:
+        """Say goodbye on every link; call it before `run` is cancelled."""
+        linked = [keeper for keeper in self._keepers.values() if keeper.link is not None]
+        for keeper in linked:
+            keeper.wanted = False
+            keeper.let_go(STOPPING)
+        if linked:
+            await self._clock.sleep(LEAVE)
+
     def trust_changed(self) -> None:
         """The set of paired devices changed: link new ones, cut the others at once (T4)."""
         if self._group is None:
@@ -75,9 +87,12 @@ class Peers:
         paired = {device.id for device in self._paired()}
         for device in set(self._keepers) - paired:
             keeper = self._keepers.pop(device)
-            if keeper.link is not None:
-                keeper.link.channel.abort()
             self._tasks.pop(device).cancel()
+            if (link := keeper.link) is not None:
+                keeper.lost(link)
+                link.channel.abort()
+            else:
+                self.link_changed(device, False)  # nobody need wait for it any longer
         for device in sorted(paired - set(self._keepers)):
             keeper = Keeper(
                 device,
@@ -111,6 +126,10 @@ class Peers:
         keeper = self._keepers.get(device)
         return keeper is not None and keeper.wanted
 
+    def trusts(self, device: DeviceId) -> bool:
+        """Whether the device is paired, linked or not."""
+        return device in self._keepers
+
     def linked(self) -> list[DeviceId]:
         """Devices with a link."""
         return sorted(self._links)
@@ -140,7 +159,7 @@ class Peers:
             try:
                 return await link.channel.request(method, params, seconds=seconds)
             except PeerLost:
-                if not again:
+                if not again or link.channel.open:  # open: the device itself said so
                     raise
             link = await self._back(device, until)
 
@@ -158,16 +177,16 @@ class Peers:
         if (link := self._links.get(device)) is not None:
             link.channel.busy(attached=attached)
 
-    def tell(self, device: DeviceId, method: str, params: object) -> None:
-        """Ask without waiting for the answer, if there is a link."""
+    def tell(self, device: DeviceId, method: str, params: Callable[[], object]) -> None:
+        """Ask without waiting for the answer, if there is a link. `params` are asked for when they are sent."""
         keeper = self._keepers.get(device)
         if keeper is not None and keeper.link is not None and self._group is not None:
             keeper.link.used = self._clock.monotonic()
-            self._group.create_task(self._told(keeper.link, method, params), name=f"peers.tell-{method}")
+            spawn(self._group, self._told(keeper.link, method, params), f"peers.tell-{method}")
 
-    async def _told(self, link: Link, method: str, params: object) -> None:
+    async def _told(self, link: Link, method: str, params: Callable[[], object]) -> None:
         try:
-            await link.channel.request(method, params, seconds=ANSWER)
+            await link.channel.request(method, params(), seconds=ANSWER)
         except AgentError as exc:
             log.debug("nobody took it", extra={"method": method, "error": str(exc)})
 
@@ -191,5 +210,4 @@ class Peers:
         for device in to_close(links, limit=self._limit, on_demand=self._on_demand, idle=IDLE, now=now):
             keeper = self._keepers[device]
             keeper.wanted = False
-            if keeper.link is not None:
-                keeper.link.channel.close(NOT_NEEDED)
+            keeper.let_go(NOT_NEEDED)

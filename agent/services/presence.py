@@ -174,6 +174,10 @@ class Presence:
         """A device told its sessions over a link: all of them (`whole`), or changes."""
         self._tell(self._registry.link_sessions(device, rows, removed, self._clock.time(), whole=whole))
 
+    def goodbye(self, device: DeviceId) -> None:
+        """A device said over its link that it leaves."""
+        self._tell(self._registry.goodbye(device, self._clock.time()))
+
     def link_lost(self, device: DeviceId, reason: str) -> None:
         """A link carries no more."""
         self._tell(self._registry.link_lost(device, reason, self._clock.time()))

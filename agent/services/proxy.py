@@ -20,11 +20,15 @@ from agent.core.messages import (
 from agent.core.records import DeviceId, SessionId, SessionRow
 from agent.core.relay import Relay
 from agent.core.wire import typed
-from agent.errors import AgentError
+from agent.errors import AgentError, BadFrame, PeerLost, PeerUnreachable, TimedOut
 from agent.ports import Channel, Clock, Followed
+from agent.services.lasting import spawn
 from agent.services.peers import LOST_MAX, Peers
 
 log = logging.getLogger(__name__)
+
+RETRY = 1.0
+"""Seconds before an attachment that a lost link took along is tried over the link that is there."""
 
 
 class _Snapshot(Struct, frozen=True):
@@ -67,7 +71,7 @@ class Proxy:
         self._peers, self._clock, self._name_of, self._row_of = peers, clock, name_of, row_of
         self._relays: dict[SessionId, Relay[Channel]] = {}
         self._used: dict[DeviceId, set[SessionId]] = {}  # sessions once attached over the device's present link (L4)
-        self._lost: dict[DeviceId, asyncio.Task[None]] = {}
+        self._lost: dict[DeviceId, asyncio.Task[None] | None] = {}
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -83,12 +87,17 @@ class Proxy:
 
         Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or what the device answered.
         """
-        relay = self._relays.setdefault(session, Relay(device, session))
+        relay = self._relays.get(session)
+        if relay is not None and relay.device != device:
+            self._end(relay, f"the session is on {self._name_of(device)} now")
+            relay = None
+        if relay is None:
+            relay = self._relays[session] = Relay(device, session)
         relay.expect(channel)
         upstream = msgspec.structs.replace(asked, session_id=session, viewers=len(relay))
         try:
             raw = await self._peers.call(device, "session.attach", upstream)
-            attached = typed(raw, _Attached)
+            attached = self._answer_about(session, device, raw)
         except BaseException:
             self.detach(channel, session)
             raise
@@ -97,20 +106,35 @@ class Proxy:
         resumed_at = asked.after if attached.resumed and asked.after is not None else attached.seq
 
         async def follow() -> None:
-            for frame in relay.attached(channel, resumed_at, attached.epoch):
+            frames, gap = relay.attached(channel, resumed_at, attached.epoch)
+            for frame in frames:
                 _pass_on(channel, frame)
+            if gap:
+                self._resume(relay)
 
         return Followed(self._as_seen_here(attached), follow)
+
+    def _answer_about(self, session: SessionId, device: DeviceId, raw: Raw) -> _Attached:
+        attached = typed(raw, _Attached)
+        if attached.session_id != session:
+            raise BadFrame(f"{self._name_of(device)} answered about another session")
+        return attached
 
     def detach(self, channel: Channel, session: SessionId) -> None:
         """A client watches the session no more."""
         relay = self._relays.get(session)
         if relay is None or not relay.left(channel):
             return
-        self._peers.tell(relay.device, "session.detach", Detach(session_id=session, viewers=len(relay)))
         if not len(relay):
             del self._relays[session]
             self._mark_busy(relay.device)
+
+        def left() -> Detach:
+            # Counted when it is sent: somebody who attaches meanwhile must not be detached after it.
+            now = self._relays.get(session)
+            return Detach(session_id=session, viewers=len(now) if now is not None and now.device == relay.device else 0)
+
+        self._peers.tell(relay.device, "session.detach", left)
 
     def drop(self, channel: Channel) -> None:
         """A client is gone."""
@@ -125,7 +149,7 @@ class Proxy:
         try:
             outcome = await asyncio.shield(task)
         except asyncio.CancelledError:
-            self._group.create_task(self._close_orphan(device, task), name="proxy.close-orphan")
+            spawn(self._group, self._close_orphan(device, task), "proxy.close-orphan")
             raise
         if isinstance(outcome, AgentError):
             raise outcome
@@ -140,15 +164,16 @@ class Proxy:
     async def _close_orphan(self, device: DeviceId, task: asyncio.Task[Created | AgentError]) -> None:
         outcome = await task
         if isinstance(outcome, Created):
-            self._peers.tell(device, "session.close", OnSession(session_id=outcome.session_id))
+            orphan = OnSession(session_id=outcome.session_id)
+            self._peers.tell(device, "session.close", lambda: orphan)
 
     # --- from links --------------------------------------------------------------------------------------------------
 
-    def on_notification(self, method: str, params: Raw, frame: bytes) -> None:
-        """Pass on what an attached session's device tells. Raises: BadParams."""
+    def on_notification(self, device: DeviceId, method: str, params: Raw, frame: bytes) -> None:
+        """Pass on what an attached session's device, and no other, tells of it. Raises: BadParams."""
         if method == "event":
             head = typed(params, _EventHead)
-            if (relay := self._relays.get(head.session_id)) is not None:
+            if (relay := self._relays.get(head.session_id)) is not None and relay.device == device:
                 receivers, gap = relay.event(head.seq, frame)
                 for channel in receivers:
                     _pass_on(channel, frame)
@@ -156,7 +181,7 @@ class Proxy:
                     self._resume(relay)
         elif method == "session.participants":
             about = typed(params, _About)
-            if (relay := self._relays.get(about.session_id)) is not None:
+            if (relay := self._relays.get(about.session_id)) is not None and relay.device == device:
                 for channel in relay.viewers:
                     _pass_on(channel, frame)
 
@@ -169,13 +194,17 @@ class Proxy:
             waiting.cancel()
         if not relays or self._group is None:
             return
+        if not self._peers.trusts(device):
+            for relay in relays:
+                self._end(relay, f"{self._name_of(device)} is not paired with this device any more")
+            return
         self._tell_viewers("peer.back" if up else "peer.lost", device, relays)
         if up:
             self._mark_busy(device)
             for relay in relays:
                 self._resume(relay)
         else:
-            self._lost[device] = self._group.create_task(self._give_up(device), name=f"proxy.lost-{device}")
+            self._lost[device] = spawn(self._group, self._give_up(device), f"proxy.lost-{device}")
 
     def protected(self, device: DeviceId) -> bool:
         """Whether the link to a device must stay (L4): a client is attached, or what it attached still works."""
@@ -195,26 +224,34 @@ class Proxy:
     def _resume(self, relay: Relay[Channel]) -> None:
         # Attach upstream again from what every viewer has; those who have more skip what comes twice.
         if self._group is not None and relay.resume_after() is not None and not relay.resuming:
-            relay.resuming = True
-            self._group.create_task(self._resumed(relay), name=f"proxy.resume-{relay.session}")
+            task = spawn(self._group, self._resumed(relay), f"proxy.resume-{relay.session}")
+            relay.resuming = task is not None
 
     async def _resumed(self, relay: Relay[Channel]) -> None:
-        after = relay.resume_after()
-        asked = Attach(session_id=relay.session, after=after, epoch=relay.epoch, viewers=max(1, len(relay)))
         problem = ""
         try:
-            attached = typed(await self._peers.call(relay.device, "session.attach", asked, again=False), _Attached)
-            if not attached.resumed:
-                problem = "the session's log began anew"
+            while len(relay) and self._relays.get(relay.session) is relay:
+                try:
+                    problem = await self._attach_anew(relay)
+                    break
+                except (PeerLost, PeerUnreachable, TimedOut):
+                    if relay.device not in self._peers.linked():
+                        break  # the next link tries again
+                    await self._clock.sleep(RETRY)  # it has come already, while this one was waited for
         except AgentError as exc:
-            if exc.kind in {"peer-lost", "peer-unreachable", "timed-out"}:
-                return  # the next link tries again
             problem = str(exc)
         finally:
             relay.resuming = False
         if problem:
             # The clients come back by themselves and start from a snapshot, or are told why they cannot.
             self._end(relay, problem)
+
+    async def _attach_anew(self, relay: Relay[Channel]) -> str:
+        # What is wrong, if the viewers cannot go on from where they are.
+        after = relay.resume_after()
+        asked = Attach(session_id=relay.session, after=after, epoch=relay.epoch, viewers=max(1, len(relay)))
+        attached = typed(await self._peers.call(relay.device, "session.attach", asked, again=False), _Attached)
+        return "" if attached.resumed else "the session's log began anew"
 
     async def _give_up(self, device: DeviceId) -> None:
         await self._clock.sleep(LOST_MAX)
@@ -240,7 +277,7 @@ class Proxy:
 
 def _pass_on(channel: Channel, frame: bytes) -> None:
     # The frame as it came for a client that speaks MessagePack, translated for one that speaks JSON.
-    if channel.codec.binary:
-        channel.send(frame)
-    else:
-        channel.send(channel.codec.translated(frame))
+    try:
+        channel.send(frame if channel.codec.binary else channel.codec.translated(frame))
+    except BadFrame as exc:
+        channel.close(str(exc))  # the other viewers have theirs

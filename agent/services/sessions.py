@@ -161,6 +161,10 @@ class Sessions:
                 await self._store.put(hosted.journal.closed_meta())
         except AgentError as exc:
             log.warning("an orphan could not be closed", extra={"session": hosted.journal.meta.id, "error": str(exc)})
+        except Exception:
+            log.exception("an orphan could not be closed", extra={"session": hosted.journal.meta.id})
+            hosted.end()
+            self._unlist(hosted.journal.meta.id)
 
     async def submit(self, asked: Submit, sender: Sender) -> Submitted:
         """Accept a prompt. Raises: SessionNotFound, SessionEnded, Busy, TooLarge, StoreFull."""
@@ -270,8 +274,7 @@ class Sessions:
 
     def _unlist(self, session: SessionId) -> None:
         if self._hosted.pop(session, None):
-            for channel in self.attachments.of(session):
-                self.attachments.leave(channel, session)
+            self.attachments.forget(session)
             self._changed((), (session,))
 
     async def history(self, asked: History) -> Page:

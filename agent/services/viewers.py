@@ -41,11 +41,11 @@ class Viewers:
     def join(self, channel: Channel, device: DeviceId, cursor: int, count: int) -> Viewer:
         """Attach, or attach anew: a channel has one attachment a session.
 
-        Clients behind a proxy share it. One that is being caught up keeps its place in the log when another joins.
+        Clients behind a proxy share it: one that is being caught up keeps its place in the log when another joins.
         """
         before = self.participants()
         earlier = self._viewers.get(channel)
-        if earlier is not None and not earlier.live:
+        if earlier is not None and not earlier.live and channel.device is not None:
             cursor = min(cursor, earlier.cursor)
         viewer = self._viewers[channel] = Viewer(channel, device, cursor, count)
         self._announce(before, besides=channel)

@@ -94,7 +94,17 @@ async def test_an_unfinished_command_is_an_error_and_no_trap(
 
 @pytest.mark.parametrize(
     "command",
-    ["break 9", "continue 9", "return 1", "set -u", "IFS=x", "PROMPT_COMMAND=", "alias read=false", "shift 9"],
+    [
+        "break 9",
+        "continue 9",
+        "return 1",
+        "set -u",
+        "IFS=x",
+        "PROMPT_COMMAND=",
+        "alias read=false",
+        "shift 9",
+        "set -o posix; shopt -s xpg_echo",
+    ],
 )
 async def test_no_command_breaks_the_loop_that_runs_it(shell: ShellSession, listener: Listener, command: str) -> None:
     await run(shell, listener, command)
@@ -109,12 +119,14 @@ async def test_state_stays_between_commands(shell: ShellSession, listener: Liste
 
 
 async def test_the_directory_is_kept_and_told(shell: ShellSession, listener: Listener, tmp_path: Path) -> None:
-    odd = tmp_path / "two words\nand a line"
+    odd = tmp_path / "two words\nand a line \\n \\\\0"
     odd.mkdir()
     events = await run(shell, listener, f"cd '{odd}'")
     assert Described(cwd=str(odd)) in events
     assert finished(events).cwd == str(odd)
-    assert finished(await run(shell, listener, "true")).cwd == str(odd)
+    events = await run(shell, listener, "true")
+    assert finished(events).cwd == str(odd)
+    assert Described(cwd=str(odd)) not in events  # told once
 
 
 async def test_it_starts_at_home_or_where_it_is_told(start: Starter, listener: Listener, home: Path) -> None:
@@ -122,6 +134,21 @@ async def test_it_starts_at_home_or_where_it_is_told(start: Starter, listener: L
     for cwd, place in (("", home), ("~/work", home / "work"), ("work", home / "work"), (str(home), home)):
         events = await run(await start(cwd), listener, "pwd")
         assert said(events) == f"{place}\n"
+
+
+async def test_where_it_starts_is_told_before_the_first_turn_and_not_again(
+    start: Starter, listener: Listener, home: Path
+) -> None:
+    (home / "work").mkdir()
+    (home / "link").symlink_to("work")
+    for cwd, place in (("", home), ("link", home / "work")):
+        backend = await start(cwd)
+        assert not listener.silent()
+        assert await listener.next() == Described(cwd=str(place))
+        assert listener.silent()
+        events = await run(backend, listener, "pwd")
+        assert said(events) == f"{place}\n"
+        assert not [event for event in events if isinstance(event, Described)]
 
 
 async def test_a_restored_session_whose_directory_is_gone_starts_at_home_and_says_so(
@@ -208,11 +235,12 @@ async def test_a_secret_is_asked_for_and_never_shown(shell: ShellSession, listen
 
 
 async def test_a_secret_that_comes_too_late_is_not_typed_where_it_would_show(
-    shell: ShellSession, listener: Listener
+    shell: ShellSession, listener: Listener, home: Path
 ) -> None:
-    await shell.prompt("read -s -t 0.4 p; cat")
+    await shell.prompt("stty -echo; until [ -e go ]; do sleep 0.02; done; stty echo; cat")
     asked = await listener.until_asked()
     assert asked.kind == "secret"
+    (home / "go").touch()
     await until(lambda: shell._terminal.mode() == "lines")
     await shell.answer(asked.request_id, "hunter2")
     asked = await listener.until_asked()
@@ -257,12 +285,16 @@ async def test_a_program_that_does_not_wait_asks_nothing(shell: ShellSession, li
     assert not [event for event in await run(shell, listener, command) if isinstance(event, Asked)]
 
 
-async def test_a_program_that_stops_waiting_withdraws_its_question(shell: ShellSession, listener: Listener) -> None:
-    await shell.prompt("timeout --foreground 0.5 cat; sleep 0.7; echo done")
+async def test_a_program_that_stops_waiting_withdraws_its_question(
+    shell: ShellSession, listener: Listener, home: Path
+) -> None:
+    await shell.prompt("sh -c 'echo $$ > pid; exec cat'; until [ -e go ]; do sleep 0.02; done; echo done")
     asked = await listener.until_asked()
-    events = await listener.turn()
-    assert Withdrew(asked.request_id) in events
-    assert said(events).endswith("done\n")
+    os.kill(int((home / "pid").read_text()), signal.SIGTERM)
+    while (event := await listener.next()) != Withdrew(asked.request_id):
+        assert not isinstance(event, Finished), event
+    (home / "go").touch()
+    assert said(await listener.turn()).endswith("done\n")
 
 
 async def test_an_answer_that_a_terminal_cannot_take_is_refused(shell: ShellSession, listener: Listener) -> None:
@@ -293,7 +325,8 @@ async def test_what_was_typed_and_not_read_is_not_for_the_next_command(shell: Sh
         "echo go; sleep 600 | cat; echo no",
         "echo go; x=$(sleep 600); echo no",
         "echo go; sleep 600 & wait",
-        "echo go; python3 -c 'while True: pass'",
+        # It says itself that it is ready: a Python that is still starting ends with status 1.
+        "python3 -c 'print(\"go\", flush=True)\nwhile True: pass'",
         "echo go; for i in 1 2 3; do sleep 600; done",
         "echo go; read x",
     ],
@@ -327,11 +360,31 @@ async def test_an_interrupt_at_any_moment_runs_no_half_command(
     assert ran == sorted(set(ran))  # none twice
 
 
+async def test_an_interrupt_that_comes_after_the_end_leaves_nothing_in_the_next_reply(
+    shell: ShellSession, listener: Listener
+) -> None:
+    for number in range(200):
+        assert said(await run(shell, listener, f"echo {number}")) == f"{number}\n"
+        os.kill(pid_of(shell), signal.SIGINT)
+
+
+async def test_a_child_interrupted_while_it_starts_leaves_nothing_in_the_next_reply(
+    shell: ShellSession, listener: Listener
+) -> None:
+    for number in range(60):
+        await shell.prompt("echo go; sleep 600 & wait")
+        await listener.until_said("go\n")
+        await shell.interrupt()
+        assert finished(await listener.turn()).exit_status == 130
+        assert said(await run(shell, listener, f"kill %% 2>/dev/null; echo {number}")) == f"{number}\n"
+
+
 async def test_a_flood_is_interrupted_while_nobody_reads(start: Starter) -> None:
     listener = Listener(room=1)
     backend = await ShellBackend().start(Start(session=SessionId("one")), listener.emit)
+    assert isinstance(await listener.next(), Described)
     await backend.prompt("yes")
-    await listener.next()
+    await listener.until_said("y\n")
     await backend.interrupt()
     assert finished(await listener.turn()).status == "interrupted"
     await backend.close()
@@ -370,7 +423,7 @@ async def test_a_job_goes_on_after_the_turn_and_is_heard_in_the_next(shell: Shel
 async def test_exit_ends_the_session(shell: ShellSession, listener: Listener) -> None:
     events = await run(shell, listener, "sleep 600 & echo bye; exit 3")
     assert said(events).startswith("bye\n")
-    assert events[-1] == Exited(status="ended", reason="exit status 3")
+    assert events[-1] == Exited(status="ended", reason="exit status 3", exit_status=3)
     assert await members(pid_of(shell)) == []
 
 
@@ -439,8 +492,8 @@ def test_the_background_keeps_the_newest_and_counts_the_rest() -> None:
 
 
 def test_reports_cut_anywhere_are_put_together_and_nonsense_is_skipped() -> None:
-    data = "ready\0start 3\0st\0end x\0end 3 130 /a b\n/ü\0".encode()
-    expected = [Ready(), Started(3), Ended(3, 130, "/a b\n/ü")]
+    data = "ready /a\0\nstart 3\0\nst\0\nend x\0\nend 3 130 /a b\n/ü\0\n".encode()
+    expected = [Ready("/a"), Started(3), Ended(3, 130, "/a b\n/ü")]
     for cut in range(len(data)):
         reader = ReportReader()
         assert reader.feed(data[:cut]) + reader.feed(data[cut:]) == expected

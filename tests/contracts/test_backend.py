@@ -11,7 +11,7 @@ import pytest
 from agent.backends.shell import ShellBackend
 from agent.core.records import SessionId
 from agent.errors import BackendFailed
-from agent.ports import Asked, Backend, BackendEvent, BackendType, Exited, Finished, Said, Start, Withdrew
+from agent.ports import Asked, Backend, BackendEvent, BackendType, Described, Exited, Finished, Said, Start, Withdrew
 from tests.fakes.clock import settle
 from tests.fakes.echo import EchoBackend
 from tests.fakes.listener import Listener, finished, run, said
@@ -47,9 +47,17 @@ def listener() -> Listener:
     return Listener()
 
 
+async def begin(kind: Kind, listener: Listener) -> Backend:
+    """A backend that was started; meanwhile it may only have described itself."""
+    started = await kind.make().start(Start(session=SessionId("one")), listener.emit)
+    while not listener.silent():
+        assert isinstance(await listener.next(), Described)
+    return started
+
+
 @pytest.fixture
 async def backend(kind: Kind, listener: Listener) -> AsyncIterator[Backend]:
-    started = await kind.make().start(Start(session=SessionId("one")), listener.emit)
+    started = await begin(kind, listener)
     yield started
     await started.close()
 
@@ -146,7 +154,8 @@ async def test_every_question_has_its_own_id(kind: Kind, backend: Backend, liste
 
 async def test_it_waits_for_who_listens(kind: Kind) -> None:
     listener = Listener(room=1)
-    backend = await kind.make().start(Start(session=SessionId("one")), listener.emit)
+    backend = await begin(kind, listener)
+    listener.taken = 0
     await backend.prompt(kind.many)
     first = await listener.next()
     assert isinstance(first, Said)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.records import DeviceId, SessionId
-from agent.core.relay import Relay
+from agent.core.relay import HELD_MAX, Relay
 
 DEVICE, SESSION = DeviceId("d" * 16), SessionId("s" * 16)
 
@@ -20,7 +20,7 @@ def test_events_that_overtake_the_answer_are_held_and_follow_it() -> None:  # S4
     relay.expect("page")
     for seq in (4, 5, 6, 7):
         assert relay.event(seq, frame(seq)) == ([], False)
-    assert relay.attached("page", 5, "life") == [frame(6), frame(7)]
+    assert relay.attached("page", 5, "life") == ([frame(6), frame(7)], False)
     assert relay.event(8, frame(8)) == (["page"], False)
 
 
@@ -52,7 +52,7 @@ def test_a_viewer_that_left_gets_nothing() -> None:  # S8
     relay.expect("page")
     assert relay.left("page")
     assert not relay.left("page")
-    assert relay.attached("page", 0, "life") == []
+    assert relay.attached("page", 0, "life") == ([], False)
     assert relay.event(1, frame(1)) == ([], False)
 
 
@@ -76,7 +76,7 @@ def test_whoever_attaches_whenever_gets_everything_once_in_order(
                 relay.expect(viewer)
             if position == min(asks + waits, len(stream)):
                 cursors[viewer] = highest
-                got[viewer] = [int(held) for held in relay.attached(viewer, highest, "life")]
+                got[viewer] = [int(held) for held in relay.attached(viewer, highest, "life")[0]]
         if position < len(stream):
             seq = stream[position]
             highest = max(highest, seq)
@@ -86,3 +86,14 @@ def test_whoever_attaches_whenever_gets_everything_once_in_order(
         assert seqs == list(range(cursors[viewer] + 1, cursors[viewer] + 1 + len(seqs)))
         assert not seqs or seqs[-1] == newest
         assert seqs or cursors[viewer] == newest
+
+
+def test_what_is_held_is_bounded_and_what_was_dropped_is_asked_for_again() -> None:  # S5, S4
+    relay: Relay[str] = Relay(DEVICE, SESSION)
+    relay.expect("page")
+    big = bytes(HELD_MAX // 3)
+    for seq in range(1, 8):
+        relay.event(seq, big)
+    frames, misses = relay.attached("page", 0, "life")
+    assert (frames, misses) == ([], True)
+    assert relay.resume_after() == 0

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.avahi import Avahi
+from tests.e2e.avahi import missing as missing_avahi
 from tests.e2e.device import Device
 from tests.e2e.lab import Lab, missing
 
@@ -70,3 +72,13 @@ def network() -> Iterator[MakeNetwork]:
     """Networks for one test."""
     with networks() as make:
         yield make
+
+
+@pytest.fixture
+def avahi(tmp_path: Path) -> Callable[..., Avahi]:
+    """Start avahi on a host; skipped without it, except in CI."""
+    if absent := missing_avahi():
+        if os.environ.get("CI"):
+            pytest.fail(f"end-to-end tests must run in CI: install {absent}")
+        pytest.skip(f"not installed: {absent}")
+    return lambda host, setting="": Avahi(host, tmp_path, setting)

@@ -219,7 +219,8 @@ def test_other_paths_methods_and_sizes_are_refused(desk: Device, tmp_path: Path)
     assert curl(desk, "http://localhost/v1/ws")[0] in {400, 426}
     assert curl(desk, "-H", "Origin: http://evil.example", "-d", "{}", RPC)[0] == 403
     (tmp_path / "large").write_text("x" * 300_000)
-    assert curl(desk, "--data-binary", f"@{tmp_path / 'large'}", RPC)[0] == 413
+    body = curl(desk, "--data-binary", f"@{tmp_path / 'large'}", RPC)[1]
+    assert json.loads(body)["error"]["data"]["kind"] == "too-large"
 
 
 # --- the LAN port -------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ def test_a_device_with_a_new_address_is_followed(network: MakeNetwork) -> None:
         row = laptop.peers()[desk.id]
         return bool(row["linked"]) and row["addresses"][:1] == ["10.64.0.77"]
 
-    until(followed, lambda: f"the new address: {laptop.peers()[desk.id]}", seconds=20.0)
+    until(followed, lambda: f"the new address: {laptop.peers()[desk.id]}", seconds=45.0)
     assert laptop.run("prompt", session, "--timeout", "20", "echo after").stdout == "after\n"
     viewer.wait_for('"after\\n"')
     events = desk.events(session)

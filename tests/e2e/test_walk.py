@@ -195,9 +195,8 @@ def test_a_session_is_created_on_a_peer(household: Household) -> None:
     assert (desk.home.parent / "ran-here").read_text() == "ran\n"  # its home, since the laptop's directory is not there
     refused = laptop.run("new", "--on", "desk", "--cwd", "/no/such/folder", status=1)
     assert "/no/such/folder" in refused.stderr
-    refused = laptop.run("new", "--on", "desk", "--backend", "no-such", status=None)
-    assert refused.returncode in {1, 2, 4}
-    assert "no-such" in refused.stderr
+    refused = laptop.run("new", "--on", "desk", "--backend", "no-such", status=1)
+    assert "no backend 'no-such' on desk" in refused.stderr
 
 
 def test_a_question_is_answered_from_another_device_once(household: Household) -> None:
@@ -299,9 +298,8 @@ def test_a_closed_session_keeps_its_log(household: Household) -> None:
     for device in (desk, laptop):
         until(partial(is_unlisted, device, session), "the row to go")
     assert "the last words" in desk.run("log", session).stdout
-    refused = desk.run("prompt", session, "echo more", status=None)
-    assert refused.returncode in {1, 4}
-    assert "ended" in refused.stderr
+    refused = desk.run("prompt", session, "echo more", status=1)
+    assert "that session has ended" in refused.stderr
 
 
 def test_nothing_broke_on_the_way(household: Household) -> None:

@@ -53,12 +53,17 @@ class EchoBackend:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
+        self.starting = asyncio.Event()
+        self.may_start = asyncio.Event()
+        self.may_start.set()
         self.sessions: list[EchoSession] = []
 
     def missing(self) -> str:
         return ""
 
     async def start(self, start: Start, emit: Emit) -> EchoSession:
+        self.starting.set()
+        await self.may_start.wait()
         if start.cwd == "/no/such/directory":
             raise BackendFailed("no such directory: /no/such/directory")
         self.sessions.append(EchoSession(start, emit, self._clock))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
@@ -35,6 +36,8 @@ from tests.fakes.trust import identity
 from tests.fakes.viewer import Viewer, connected
 from tests.fakes.websocket import MemoryWebSocket, channel, pair
 
+log = logging.getLogger(__name__)
+
 
 class Net:
     """Cables between gateways. `cut` breaks what is open and refuses what is dialled; `mute` only swallows."""
@@ -61,6 +64,21 @@ class Net:
         """The end at `one` of every connection there was."""
         opened = self._open.get(frozenset((one.id, other.id)), [])
         return [socket if caller == one.id else socket.other for caller, socket, _ in opened]
+
+    async def join(self, caller: Device, callee: Device, *, stalled: bool = False) -> MemoryWebSocket:
+        """Link two devices, whatever their keepers do; the caller's end, which sends no more while `stalled`."""
+        near, far = pair()
+        mine = channel(near, self.clock, device=callee.id, pings=True)
+        theirs = channel(far, self.clock, device=caller.id, pings=True)
+        self._open.setdefault(frozenset((caller.id, callee.id)), []).append((caller.id, near, mine))
+        keeper = caller.peers._keepers[callee.id]
+        self.group.create_task(callee.accept(theirs), name="net.accept")
+        self.group.create_task(keeper.serve(mine, "host", Endpoint(f"host-{callee.name}", 1000)), name="net.join")
+        if stalled:
+            while keeper.link is None:
+                await settle(1)
+            near.stalled.clear()
+        return near
 
     async def dial(self, caller: Device, device: DeviceId) -> WebSocketChannel:
         self.dials.append((caller.id, device))
@@ -94,6 +112,7 @@ class Device:
         self.net, self.name, self.id = net, name, device or DeviceId(f"{name:a<16}")
         self.store = store or MemoryTranscripts()
         self.up = False
+        self.parts: list[asyncio.Task[None]] = []
         self.paired: dict[DeviceId, PairedDevice] = {}
         self.echo = EchoBackend(net.clock)
         self.registry = Registry(self.id, name=name, version="1")
@@ -206,7 +225,10 @@ class Device:
             self.sessions.trust_changed()
 
     async def accept(self, theirs: WebSocketChannel) -> None:
-        await self.peers.accept(theirs, "")
+        try:
+            await self.peers.accept(theirs, "")
+        except* Exception:
+            log.exception("a connection broke")  # as aiohttp does with a handler that raises
 
     async def dial(self, device: DeviceId, endpoints: Sequence[Endpoint]) -> tuple[WebSocketChannel, Endpoint]:
         return await self.net.dial(self, device), endpoints[0]
@@ -220,17 +242,28 @@ class Device:
         async with connected(self.methods, self.net.clock) as viewer:
             yield viewer
 
+    def stop(self) -> None:
+        """End its parts, all in one step, as the daemon does."""
+        for part in self.parts:
+            part.cancel()
+
+    @property
+    def stopped_well(self) -> bool:
+        return all(part.cancelled() for part in self.parts)
+
     async def run(self, ready: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.sessions.run(ready.set), name=f"{self.name}.sessions")
+            self.parts = [group.create_task(self.sessions.run(ready.set), name=f"{self.name}.sessions")]
             await ready.wait()
-            group.create_task(self.presence.run(), name=f"{self.name}.presence")
-            group.create_task(self.proxy.run(), name=f"{self.name}.proxy")
-            group.create_task(self.access.run(), name=f"{self.name}.access")
-            group.create_task(self.audit.run(), name=f"{self.name}.audit")
+            self.parts += [
+                group.create_task(self.presence.run(), name=f"{self.name}.presence"),
+                group.create_task(self.proxy.run(), name=f"{self.name}.proxy"),
+                group.create_task(self.access.run(), name=f"{self.name}.access"),
+                group.create_task(self.audit.run(), name=f"{self.name}.audit"),
+            ]
             self.up = True
             try:
-                group.create_task(self.peers.run(), name=f"{self.name}.peers")
+                self.parts.append(group.create_task(self.peers.run(), name=f"{self.name}.peers"))
                 await asyncio.Event().wait()
             finally:
                 self.up = False

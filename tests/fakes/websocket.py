@@ -22,6 +22,7 @@ class MemoryWebSocket:
         self.stalled = asyncio.Event()
         self.stalled.set()
         self.close_code: int | None = None
+        self.close_takes = 0  # turns of the loop
         self.mute = False  # what this end sends is lost, as with the cable out
 
     async def receive(self) -> WSMessage:
@@ -42,6 +43,8 @@ class MemoryWebSocket:
         self._deliver(WSMessage(WSMsgType.PONG, data, None))
 
     async def close(self, *, code: int = 1000, message: bytes = b"") -> bool:
+        for _ in range(self.close_takes):
+            await asyncio.sleep(0)
         if self.close_code is None:
             self.close_code = code
             self.inbox.put_nowait(WSMessage(WSMsgType.CLOSED, None, None))

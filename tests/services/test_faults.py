@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.messages import AnswerRequest, CreateSession, History, Submit
+from agent.core.messages import AnswerRequest, Attach, CreateSession, History, Submit
 from agent.core.records import SessionId, Status
 from agent.core.transcript import Choice, Event, MessageComplete, TurnComplete, payload_of
-from agent.errors import AgentError, BackendFailed, BadParams, RequestNotFound, SessionEnded, StoreFull
+from agent.errors import (
+    AgentError,
+    Ambiguous,
+    BackendFailed,
+    BadParams,
+    RequestNotFound,
+    SessionEnded,
+    SessionNotFound,
+    StoreFull,
+)
 from agent.ports import Asked, BackendEvent, Described, Emit, Exited, Finished, Said, SessionMeta, Start, ToolStarted
 from agent.storage.memory import MemoryTranscripts
 from agent.storage.sqlite import SqliteTranscripts
@@ -324,6 +333,28 @@ async def test_a_session_that_breaks_says_so_and_takes_no_more_prompts() -> None
         assert (await submit(desk, other, "and you?")).status == "started"
 
 
+async def test_an_orphan_that_cannot_be_closed_ends_no_other_session() -> None:  # L6
+    class Breaking(MemoryTranscripts):
+        broken = False
+
+        async def append(self, session: SessionId, events: Sequence[Event]) -> None:
+            if self.broken:
+                raise RuntimeError("a bug")
+            await super().append(session, events)
+
+    store = Breaking()
+    async with running(store) as desk:
+        other = await desk.sessions.create(CreateSession(), ME)
+        store.broken = True
+        with pytest.raises(RuntimeError):
+            await desk.sessions.create(CreateSession(), ME)
+        await settle()
+        assert list(desk.rows) == [other]
+        assert all(backend.closed for backend in desk.echo.sessions[1:])
+        store.broken = False
+        assert (await submit(desk, other, "and you?")).status == "started"
+
+
 # --- odd requests ----------------------------------------------------------------------------------------------------
 
 
@@ -358,3 +389,54 @@ async def test_answers_of_long_ago_are_forgotten() -> None:
         assert len(desk.sessions.get(session)._session._closed) <= 256
         with pytest.raises(RequestNotFound):
             await desk.sessions.answer(AnswerRequest(session_id=session, answer="x", request_id="0"), ME)
+
+
+# --- memory and order ------------------------------------------------------------------------------------------------
+
+
+async def test_sessions_that_come_and_go_leave_nothing_behind() -> None:
+    async with running() as desk, desk.viewer() as viewer:
+        for _ in range(200):
+            session = await desk.sessions.create(CreateSession(), ME)
+            for _ in range(3):
+                await attach(viewer, session)
+            await desk.sessions.close(session, ME)
+        sessions = desk.sessions
+        assert (desk.rows, sessions.directory.hosted, sessions.attachments._attached) == ({}, {}, {})
+        assert not any(sessions.attachments._watched.values())
+        assert not any(backend.let_go.is_set() or not backend.closed for backend in desk.echo.sessions)
+
+
+async def test_a_client_that_attaches_anew_while_it_is_caught_up_starts_from_its_new_place() -> None:  # S4
+    async with running() as desk:
+        session = await desk.sessions.create(CreateSession(), ME)
+        for number in range(12):
+            await submit(desk, session, "x" * 60_000, f"p{number}")
+            await settle(100)
+        async with desk.viewer() as viewer:
+            epoch = (await attach(viewer, session)).epoch
+            viewer.socket.other.stalled.clear()
+            ask = viewer.channel.codec.request
+            viewer.channel.send(ask(900, "session.attach", Attach(session_id=session, after=0, epoch=epoch)))
+            await settle()
+            viewer.channel.send(ask(901, "session.attach", Attach(session_id=session)))
+            await settle()
+            before = len(viewer.events)
+            viewer.socket.other.stalled.set()
+            await settle(500)
+            queued = [event.seq for event in viewer.events[before:]]
+            assert queued == list(range(1, len(queued) + 1))  # what was on its way already, and nothing after it
+            last = desk.sessions.get(session).journal.session.seq
+            assert len(queued) < last
+            await submit(desk, session, "and now?")
+            await settle(200)
+            assert viewer.seqs()[before + len(queued)] == last + 1
+
+
+async def test_two_sessions_of_one_title_are_told_apart() -> None:
+    async with running() as desk:
+        ids = [await desk.sessions.create(CreateSession(title="work"), ME) for _ in range(2)]
+        with pytest.raises(Ambiguous, match=ids[1]):
+            await submit(desk, "work", "hello")
+        with pytest.raises(SessionNotFound):
+            await submit(desk, "wo", "hello")

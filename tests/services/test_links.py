@@ -308,3 +308,18 @@ async def test_closing_and_interrupting_reach_the_session_wherever_it_is() -> No
             assert isinstance(
                 await fails(viewer, "prompt.submit", Submit(session_id=session, prompt_id="x", text="x")), AgentError
             )
+
+
+async def test_a_device_that_comes_and_goes_is_missed_as_soon_each_time() -> None:  # R10, L5
+    # Backoff starts anew after every link that lasted, whichever side dialled it.
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        for _ in range(8):
+            net.cut(desk, laptop)
+            await net.clock.advance(5.0)
+            for device, other in ((desk, laptop), (laptop, desk)):
+                row = device.registry.device(other.id)
+                assert row is not None
+                assert row.state == "offline"
+            net.heal(desk, laptop)
+            await net.clock.advance(40.0)
+            assert links(net, desk, laptop)

@@ -26,7 +26,7 @@ class ShellBackend:
         return "" if find_bash() else "bash is not installed"
 
     async def start(self, start: Start, emit: Emit) -> Backend:
-        """Start bash, which reads ~/.bashrc.
+        """Start bash, which reads ~/.bashrc, and tell its directory.
 
         A restored session whose directory is gone starts in the user's home and says so. A ~/.bashrc that never gives
         the prompt back (it runs another shell, or waits for input) is left out. Raises: BackendFailed.
@@ -41,13 +41,12 @@ class ShellBackend:
         for with_rc in (True, False):
             session = ShellSession(await launch(start.session, folder, with_rc=with_rc), emit)
             try:
-                ready = await session.ready(START_SECONDS)
+                if await session.ready(START_SECONDS):
+                    await session.begin(moved)
+                    return session
             except BaseException:
                 await session.close()
                 raise
-            if ready:
-                session.note(moved)
-                return session
             await session.close()
         raise BackendFailed("bash did not get ready", hint="try `bash -i` in a terminal on that device")
 

@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from agent.backends.inside import MARK
 from agent.backends.shell.terminal import Terminal
 from agent.core.records import SessionId
 from agent.errors import BackendFailed
+from agent.ports import Exited
 
 DRIVER = Path(__file__).with_name("driver.rc")
 
@@ -41,6 +43,14 @@ class Running:
     commands: int  # descriptor: the driver's fd 9
     reports: int  # descriptor: the driver's fd 8
     token: str
+
+    def last_word(self) -> Exited:
+        """How bash ended; once it has."""
+        status = self.process.returncode
+        assert status is not None
+        if status < 0:
+            return Exited(status="failed", reason=f"bash was ended by {signal.Signals(-status).name}")
+        return Exited(status="ended", reason=f"exit status {status}", exit_status=status)
 
     def release(self) -> None:
         """Close the descriptors. Once."""

@@ -8,6 +8,8 @@ from typing import NamedTuple
 class Ready(NamedTuple):
     """Nothing is run and nothing was taken: at the start, and after a command got lost on its way."""
 
+    directory: str
+
 
 class Started(NamedTuple):
     """The command was taken; an interrupt may be sent from now on."""
@@ -34,12 +36,13 @@ class ReportReader:
 
     def feed(self, data: bytes) -> list[Report]:
         """The reports that are complete with this. What is none is skipped: a report cut by an interrupt."""
-        *whole, self._left = (self._left + data).split(b"\0")
+        *whole, self._left = (self._left + data).split(b"\0\n")
         reports = (_parse(text.decode(errors="replace")) for text in whole)
         return [report for report in reports if report is not None]
 
 
 def _parse(text: str) -> Report | None:
+    text = text.removeprefix("\n").removeprefix("-ne ")  # `echo` after `set -o posix; shopt -s xpg_echo`
     kind, _, rest = text.partition(" ")
     fields = rest.split(" ", 2)
     try:
@@ -49,4 +52,4 @@ def _parse(text: str) -> Report | None:
             return Ended(int(fields[0]), int(fields[1]), fields[2])
     except (ValueError, IndexError):
         return None
-    return Ready() if kind == "ready" else None
+    return Ready(rest) if kind == "ready" else None

@@ -7,20 +7,19 @@ import codecs
 import contextlib
 import os
 import secrets
-import signal
 from collections import deque
-from typing import Any, Literal
+from typing import Any
 
 from agent.backends.shell.background import Background
 from agent.backends.shell.feeder import Feeder
 from agent.backends.shell.launch import Running
-from agent.backends.shell.processes import children, end_session
+from agent.backends.shell.processes import children, end_session, outlast_copies
 from agent.backends.shell.reports import Ended, Ready, Report, ReportReader, Started
 from agent.backends.shell.turn import LOOK_MAX, QUIET, Turn, typed
 from agent.backends.shell.waiting import awaited
-from agent.core.transcript import Answer, RequestKind
+from agent.core.transcript import Answer, RequestKind, TurnStatus
 from agent.errors import BackendFailed
-from agent.ports import Asked, BackendEvent, Described, Emit, Exited, Finished, Said, Withdrew
+from agent.ports import Asked, BackendEvent, Described, Emit, Finished, Said, Withdrew
 
 CHUNK = 16_384
 """Bytes read, and so characters emitted, at a time."""
@@ -69,10 +68,11 @@ class ShellSession:
         await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return self._ready.done()
 
-    def note(self, text: str) -> None:
-        """Say this at the start of the first turn; what start-up files printed is dropped."""
+    async def begin(self, note: str) -> None:
+        """Tell where it starts; after `ready`. The first turn says `note` first, not what start-up files printed."""
         self._background.take()
-        self._background.add(text)
+        self._background.add(note)
+        await self._emit(Described(cwd=self._directory))
 
     async def prompt(self, text: str) -> None:
         """Run a command. Raises: BackendFailed, if the shell has ended."""
@@ -138,7 +138,7 @@ class ShellSession:
             finally:
                 await self._release()
             if self._ready.done():
-                await self._tell(_last_word(self._exit.result()))
+                await self._tell(self._shell.last_word())
             self._closed = True
 
     async def _serve(self) -> None:
@@ -195,21 +195,27 @@ class ShellSession:
             await self._tell(Finished(status="error", error=error, cwd=self._directory))
         while self._reports:
             report, turn = self._reports.popleft(), self._turn
-            if isinstance(report, Ready):
-                await self._take_output(DRAIN_MAX)
-                self._background.forget_blank_line()  # an interrupt that came late made bash start a new line
-                if not self._ready.done():
-                    self._ready.set_result(None)
-                elif turn is not None and not turn.started:  # an interrupt of the last turn came late and tore it
-                    self._commands.feed(turn.frame)
-            elif turn is not None and report.number == turn.number:
-                if isinstance(report, Started):
-                    turn.started = True
-                    self._press()
-                else:
-                    await self._finish(turn, report)
+            if turn is None or isinstance(report, Ready) or report.number != turn.number:
+                await self._at_the_top(report)
+            elif isinstance(report, Started):
+                turn.started = True
+                self._press()
+            else:
+                await self._finish(turn, report)
+
+    async def _at_the_top(self, report: Report) -> None:
+        """Bash reports outside of a turn: it is ready, or an interrupt that came late threw it there once more."""
+        await self._take_output(DRAIN_MAX)
+        self._background.forget_blank_line()  # bash began a new line before it reported
+        if isinstance(report, Ready) and not self._ready.done():
+            self._directory = report.directory
+            self._ready.set_result(None)
+        elif self._turn is not None and not self._turn.started:  # it may have torn the command
+            self._commands.feed(self._turn.frame)
 
     async def _finish(self, turn: Turn, report: Ended) -> None:
+        if turn.interrupts:
+            await outlast_copies(self._process.pid, turn.jobs)
         await self._take_output(DRAIN_MAX)
         rest = self._decoder.decode(b"", final=True)
         if rest:
@@ -221,7 +227,7 @@ class ShellSession:
         if report.directory != self._directory:
             self._directory = report.directory
             await self._tell(Described(cwd=report.directory))
-        status: Literal["interrupted", "complete"] = "interrupted" if turn.interrupts else "complete"
+        status: TurnStatus = "interrupted" if turn.interrupts else "complete"
         await self._tell(Finished(status=status, exit_status=report.status, cwd=report.directory))
 
     async def _look(self) -> None:
@@ -292,9 +298,3 @@ class ShellSession:
             self._commands.forget()
             self._keyboard.forget()
             self._shell.release()
-
-
-def _last_word(status: int) -> Exited:
-    if status < 0:
-        return Exited(status="failed", reason=f"bash was ended by {signal.Signals(-status).name}")
-    return Exited(status="ended", reason=f"exit status {status}", exit_status=status)

@@ -8,7 +8,7 @@ import signal
 from dataclasses import dataclass
 
 from agent.backends.shell.feeder import Feeder
-from agent.backends.shell.processes import children, forked
+from agent.backends.shell.processes import children, forked, forming
 from agent.backends.shell.terminal import Terminal
 from agent.core.transcript import Answer, RequestKind
 from agent.errors import BadParams, TooLarge
@@ -19,7 +19,9 @@ QUIET = 0.1
 LOOK_MAX = 0.5
 """Seconds between two such looks at most."""
 REPEAT = 10
-"""Looks (0.01 s each) until the shell itself is interrupted again: a `$(…)` that it forks may have missed it."""
+"""Looks (0.01 s each) until the shell itself is interrupted again: a `$(…)` that it forks may have missed it.
+
+Also those that it gets to start a job before that is interrupted."""
 LINE_MAX = 4000
 """Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
 
@@ -38,6 +40,7 @@ class Turn:
     interrupts: int = 0
     signalled: int = 0  # process group that has heard the last interrupt
     looks: int = 0  # at a group that has heard it and goes on
+    waited: int = 0  # looks at a job that the shell was still starting
     spared: bool = False  # the shell was given a moment to notice the end of its program
     asked: Asked | None = None
     look_after: float = QUIET
@@ -68,6 +71,10 @@ class Turn:
         if group == shell and self.signalled not in {0, shell} and not self.spared:
             self.spared = True  # it says 130 by itself; what it hears after that, it answers with an empty line
             return
+        if group != shell and self.waited < REPEAT and forming(shell, group):
+            self.waited += 1
+            return
+        self.waited = 0
         # A fork of the shell that is about to become the program drops signals: such a group is asked again.
         self.signalled = 0 if group != shell and forked(group, shell) else group
         step = 0 if group == shell else min(self.interrupts, len(_LADDER)) - 1
