@@ -53,7 +53,7 @@ class AccessControl:
         self._trust, self._sessions, self._clock, self._audit = trust, sessions, clock, audit
         self._notice, self._expired = notice, expired
         self._buckets: dict[tuple[DeviceId, str], Bucket] = {}
-        self._known: frozenset[DeviceId] | None = None
+        self._known: dict[DeviceId, str] | None = None  # by id, with names
         self._alarm = Alarm(clock)
 
     # --- who is in ---------------------------------------------------------------------------------------------------
@@ -76,12 +76,12 @@ class AccessControl:
         """Other devices are trusted than before, or otherwise: note who came and who went."""
         now = {device.id: device for device in self.devices()}
         if self._known is not None:
-            for device in sorted(now.keys() - self._known):
-                self._audit.note("paired", device, detail=now[device].role)
-            for device in sorted(self._known - now.keys()):
-                self._audit.note("unpaired", device)
+            for device in sorted(now.keys() - self._known.keys()):
+                self._audit.note("paired", device, detail=now[device].role, name=now[device].name)
+            for device in sorted(self._known.keys() - now.keys()):
+                self._audit.note("unpaired", device, name=self._known[device])
                 self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[0] != device}
-        self._known = frozenset(now)
+        self._known = {device.id: device.name for device in now.values()}
         self._alarm.ring()
 
     async def run(self) -> None:
