@@ -36,6 +36,7 @@ class Audit:
         device: DeviceId,
         session: str = "",
         length: int = 0,
+        *,
         detail: str = "",
         name: str = "",
     ) -> None:
