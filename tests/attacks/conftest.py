@@ -30,7 +30,7 @@ class Scene:
         done = (host or self.stranger.host).run(
             [sys.executable, "-P", "-m", "tests.attacks.rogue", what, self.desk.host.ipv4, PORT, *words],
             env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-            input="\n".join(part.hex() for part in sent),
+            input="".join(f"{part.hex()}\n" for part in sent),
             timeout=60,
         )
         assert done.returncode == 0, done.stderr

@@ -70,21 +70,23 @@ async def link(host: str, port: int, pem: str, frames: list[bytes], protocol: st
             async with (
                 asyncio.timeout(PATIENCE),
                 session.ws_connect(
-                    f"https://{host}:{port}/v1/ws", protocols=[protocol], server_hostname="0.0.0.0", max_msg_size=0
+                    f"https://{host}:{port}/v1/ws",
+                    protocols=[protocol],
+                    server_hostname="0.0.0.0",
+                    max_msg_size=0,
+                    autoclose=False,
                 ) as ws,
             ):
                 with suppress(ConnectionError):
                     for frame in frames:
                         await ws.send_bytes(frame)
-                async for message in ws:
-                    if message.type is not aiohttp.WSMsgType.BINARY:
-                        continue
+                while (message := await ws.receive()).type is aiohttp.WSMsgType.BINARY:
                     told = msgpack.decode(message.data)
                     if isinstance(told.error, dict) or hasattr(told.error, "code"):
                         codes.append(int(told.error.code))
                     elif told.id == 99:
                         results += 1
-                code = ws.close_code
+                code = message.data if message.type is aiohttp.WSMsgType.CLOSE else 1006
         except TimeoutError:
             code = None
         except aiohttp.WSServerHandshakeError as exc:
