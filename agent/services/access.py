@@ -13,7 +13,7 @@ from agent.core.messages import CreateSession
 from agent.core.names import short_id
 from agent.core.quotas import Bucket, Rate
 from agent.core.records import DeviceId, PairedDevice, SessionId, SessionRow, Share
-from agent.errors import AgentError, Busy, Forbidden, NotPaired, StateError
+from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, SessionNotFound, StateError
 from agent.ports import Clock, TrustStore
 from agent.services.alarm import Alarm
 from agent.services.audit import Audit
@@ -114,9 +114,18 @@ class AccessControl:
         try:
             return self._admit(device, method, asked)
         except AgentError as exc:
-            if self._wait(device, "refusals") == 0.0:
-                self._audit.note("refused", device, detail=f"{method}: {exc.kind}")
+            session = self._meant(asked)
+            wrong = isinstance(exc, SessionNotFound | Ambiguous) and not session  # a slip, of which there are many
+            if not wrong and self._wait(device, "refusals") == 0.0:
+                self._audit.note("refused", device, session, detail=f"{method}: {exc.kind}")
             raise
+
+    def _meant(self, asked: Any) -> str:
+        # Which session it was about, with the owner's eyes: for the log only.
+        try:
+            return self._sessions.directory.find(asked.session_id).id
+        except (AttributeError, SessionNotFound, Ambiguous):
+            return ""
 
     def _admit(self, device: DeviceId, method: str, asked: Any) -> Any:
         self._take(device, "requests")
