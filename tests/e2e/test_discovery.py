@@ -15,15 +15,14 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.avahi import Avahi, require_avahi
 from tests.e2e.conftest import MakeLab
 from tests.e2e.lab import Host
+from tests.e2e.packets import PTR, SRV, TXT, TYPE, TYPE_NAME, instance_name, multicast, name, record, response
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-PTR, TXT, SRV = 12, 16, 33
-TYPE = "_lan-agent._tcp.local"
-
 Event = dict[str, Any]
 
 
@@ -109,41 +108,6 @@ def pair(*devices: Device) -> None:
                 device.hears(other)
     for device in devices:
         device.forget()
-
-
-# --- packets made by hand: what an attacker sends -----------------------------------------------------------------
-
-
-def name(*labels: str) -> bytes:
-    encoded = (label.encode() for label in labels)
-    return b"".join(bytes([len(label)]) + label for label in encoded) + b"\0"
-
-
-def record(owner: bytes, kind: int, ttl: int, data: bytes, *, flush: bool = False) -> bytes:
-    return owner + struct.pack("!HHIH", kind, 0x8001 if flush else 1, ttl, len(data)) + data
-
-
-def response(*records: bytes) -> bytes:
-    return struct.pack("!6H", 0, 0x8400, 0, len(records), 0, 0) + b"".join(records)
-
-
-def multicast(host: Host, packet: bytes) -> None:
-    """Send one packet from a host to everybody on its link."""
-    code = (
-        "import socket,sys;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);"
-        "s.setsockopt(0,socket.IP_MULTICAST_TTL,255);"
-        f"s.setsockopt(0,socket.IP_MULTICAST_IF,socket.inet_aton({host.ipv4!r}));"
-        "s.setsockopt(1,socket.SO_REUSEADDR,1);s.setsockopt(1,socket.SO_REUSEPORT,1);s.bind(('',5353));"
-        "s.sendto(bytes.fromhex(sys.argv[1]),('224.0.0.251',5353))"
-    )
-    host.run([sys.executable, "-c", code, packet.hex()], check=True)
-
-
-TYPE_NAME = name(*TYPE.split("."))
-
-
-def instance_name(device: Device) -> bytes:
-    return name(device.instance, *TYPE.split("."))
 
 
 # --- finding each other -------------------------------------------------------------------------------------------
@@ -318,7 +282,7 @@ def test_a_forged_goodbye_is_mended_by_asking(lab: MakeLab) -> None:
     hosts = lab(3).hosts
     desk, laptop = Device(hosts[0], "desk"), Device(hosts[1], "lap")
     pair(desk, laptop)
-    multicast(hosts[2], response(record(TYPE_NAME, PTR, 0, instance_name(desk))))
+    multicast(hosts[2], response(record(TYPE_NAME, PTR, 0, instance_name(desk.instance))))
     laptop.sees_leave(desk)
     desk.wait(lambda event: event["event"] == "echoed", "notice of the forgery")
     laptop.tell("poke")
@@ -332,7 +296,7 @@ def test_a_forged_record_of_our_name_is_noticed(lab: MakeLab) -> None:
     desk.publish(50)
     laptop.hears(desk, r=50)
     forged = b"".join(bytes([len(string)]) + string for string in (b"r=zz", f"id={desk.id}".encode(), b"n=evil"))
-    multicast(hosts[2], response(record(instance_name(desk), TXT, 4500, forged, flush=True)))
+    multicast(hosts[2], response(record(instance_name(desk.instance), TXT, 4500, forged, flush=True)))
     laptop.hears(desk, r=35 * 36 + 35)
     desk.wait(lambda event: event["event"] == "echoed", "notice of the forgery")
     desk.publish(51)
@@ -353,8 +317,8 @@ def test_hostile_pointers_and_noise_do_not_blind_the_listener(lab: MakeLab) -> N
     ]
     for target in outside:
         multicast(hosts[2], response(record(TYPE_NAME, PTR, 4500, target)))
-    multicast(hosts[2], response(record(instance_name(desk), SRV, 120, struct.pack("!3H", 0, 0, 0) + b"\0")))
-    multicast(hosts[2], response(record(instance_name(desk), TXT, 4500, b"\xff\x00\x05ab"))[:-1])
+    multicast(hosts[2], response(record(instance_name(desk.instance), SRV, 120, struct.pack("!3H", 0, 0, 0) + b"\0")))
+    multicast(hosts[2], response(record(instance_name(desk.instance), TXT, 4500, b"\xff\x00\x05ab"))[:-1])
     multicast(hosts[2], os.urandom(200))
     desk.publish(60)
     laptop.hears(desk, r=60)
@@ -386,70 +350,12 @@ def test_a_pairing_window_is_found_by_its_slot_and_withdrawn(lab: MakeLab) -> No
 
 # --- beside avahi -------------------------------------------------------------------------------------------------
 
-DBUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/>
-<allow send_destination="*"/><allow receive_sender="*"/></policy></busconfig>
-"""
-
-
-class Avahi:
-    """avahi with a bus of its own on a host: in a private mount namespace whose /run is empty."""
-
-    def __init__(self, host: Host, folder: Path, setting: str = "") -> None:
-        (folder / "dbus.conf").write_text(DBUS)
-        (folder / "avahi.conf").write_text(f"[server]\nuse-ipv6=yes\n{setting}\n[wide-area]\nenable-wide-area=no\n")
-        script = (
-            "mount -t tmpfs none /run && mkdir -p /run/dbus /run/avahi-daemon && chmod 777 /run/avahi-daemon && "
-            f"dbus-daemon --config-file={folder}/dbus.conf --fork && "
-            f"exec avahi-daemon --no-rlimits --no-chroot --no-drop-root -f {folder}/avahi.conf"
-        )
-        null = subprocess.DEVNULL
-        self.host = host
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script]
-        self.daemon = host.popen(command, stdout=null, stderr=null)
-
-    def command(self, *words: str) -> list[str]:
-        return ["nsenter", f"--target={self.daemon.pid}", "--mount", "--net", *words]
-
-    def wait_until_up(self) -> None:
-        """Return once it holds the port."""
-        until = time.monotonic() + 10.0  # noqa: TID251 - a test's watch
-        while "avahi" not in self.host.run(["ss", "-lunp", "sport = 5353"]).stdout:
-            assert time.monotonic() < until, "avahi did not start"  # noqa: TID251 - a test's watch
-            time.sleep(0.1)
-
-    def browse(self, text: str) -> str:
-        """What `avahi-browse` shows of our type; asks until the text is in it."""
-        until = time.monotonic() + 10.0  # noqa: TID251 - a test's watch
-        while time.monotonic() < until:  # noqa: TID251 - a test's watch
-            done = subprocess.run(
-                self.command("avahi-browse", "-rpt", TYPE.removesuffix(".local")),
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=10,
-            )
-            if text in done.stdout:
-                return done.stdout
-            time.sleep(0.2)
-        pytest.fail(f"avahi-browse does not show {text!r}: {done.stdout} {done.stderr}")
-
 
 @pytest.fixture
 def avahi(tmp_path: Path) -> Callable[..., Avahi]:
-    """Start avahi on a host; skipped without it, except in CI."""
-    absent = [tool for tool in ("avahi-daemon", "avahi-browse", "dbus-daemon") if not _installed(tool)]
-    if absent:
-        if os.environ.get("CI"):
-            pytest.fail(f"end-to-end tests must run in CI: install {', '.join(absent)}")
-        pytest.skip(f"not installed: {', '.join(absent)}")
+    """Start avahi on a host."""
+    require_avahi()
     return lambda host, setting="": Avahi(host, tmp_path, setting)
-
-
-def _installed(tool: str) -> bool:
-    return any((Path(folder) / tool).exists() for folder in (*os.get_exec_path(), "/usr/sbin"))
 
 
 def test_avahi_on_the_same_host_and_elsewhere_sees_name_and_sessions(lab: MakeLab, avahi: Callable[..., Avahi]) -> None:
