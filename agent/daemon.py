@@ -57,6 +57,7 @@ from agent.settings import Home, Settings, default_name, home, load
 from agent.storage.audit import AuditFile
 from agent.storage.household import HouseholdFile
 from agent.storage.lock import bind_socket, only_one
+from agent.storage.machine import machine_id
 from agent.storage.sqlite import SqliteTranscripts
 from agent.storage.state import StateFile, TrustFile, load_or_create_identity
 
@@ -92,7 +93,8 @@ class Service:
     def __init__(self, where: Home, settings: Settings) -> None:
         """Open what is needed. Raises: ConfigError, StateError."""
         self._home, self._settings, self._clock = where, settings, SystemClock()
-        self._identity = load_or_create_identity(where.state)
+        notices: list[str] = []
+        self._identity = load_or_create_identity(where.state, machine=machine_id(), notice=notices.append)
         self._trust, self._state = TrustFile(where.state), StateFile(where.state)
         self._own = self._identity.id
         self._name = names.clean(settings.name or default_name(), NAME_MAX) or names.short_id(self._own)
@@ -206,6 +208,8 @@ class Service:
             self._health.problem(
                 "backend", f"sessions.backend is {settings.sessions.backend!r}, which is not installed"
             )
+        for text in notices:
+            self._health.notice(text)
         trust = TrustMethods(
             own=self._identity,
             registry=self._registry,

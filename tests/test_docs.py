@@ -190,6 +190,26 @@ def test_pages_named_in_the_code_exist() -> None:
     assert {name for name in named if not (ROOT / name).is_file()} == set()
 
 
+def test_every_attack_of_the_security_page_has_a_test_that_exists() -> None:
+    rows_ = [line for line in text(DOCS / "security.md").splitlines() if "::" in line]
+    assert len(rows_) > 20
+    missing = [
+        (path, name)
+        for row in rows_
+        for path, name in re.findall(r"`([\w/]+\.py)::(\w+)`", row)
+        if not (ROOT / "tests" / path).is_file() or f"def {name}(" not in text(ROOT / "tests" / path)
+    ]
+    assert missing == []
+    assert all(row.count("|") == 4 for row in rows_)
+
+
+def test_every_file_of_attacks_is_on_the_security_page() -> None:
+    page = text(DOCS / "security.md")
+    files = sorted((ROOT / "tests" / "attacks").glob("test_*.py"))
+    assert files
+    assert [path.name for path in files if f"attacks/{path.name}::" not in page] == []
+
+
 def test_every_decision_is_listed_and_says_why() -> None:
     listed = text(DOCS / "decisions" / "README.md")
     pages = sorted((DOCS / "decisions").glob("[0-9]*.md"))

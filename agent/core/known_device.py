@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import msgspec
 
-from agent.core.hearsay import dialable, usable
+from agent.core.hearsay import usable
 from agent.core.names import UNTITLED, clean, display_name
+from agent.core.places import ENDPOINTS_MAX, Places, places_of
 from agent.core.presence_state import Liveness
 from agent.core.records import (
     NAME_MAX,
@@ -31,8 +32,6 @@ LOCKED_OUT_FOR = 10.0
 """Seconds of silence after which a smaller revision is believed: a clock was set back, or the greater was forged."""
 AHEAD_MAX = 3_600_000
 """Milliseconds that a revision may lie ahead of our clock and still be taken for a time."""
-ENDPOINTS_MAX = 16
-HINTS_MAX = 4  # of unsigned records
 SESSIONS_MAX = 1000
 """Sessions of one device that are listed."""
 
@@ -57,9 +56,7 @@ class KnownDevice:
         self._told_all = False  # over the present link
         self._link_name = self._version = ""
         self._link_endpoint: Endpoint | None = None
-        self._fixed: tuple[Endpoint, ...] = ()
-        self._hints: tuple[Endpoint, ...] = ()
-        self._worked: dict[Endpoint, float] = {}  # when a link was last opened there
+        self._places = Places()
         self._made: dict[str, tuple[SessionClaim | SessionRow, SessionRow | None]] = {}
         self._made_for: object = None
 
@@ -69,8 +66,7 @@ class KnownDevice:
         """Take a presence record (of a paired device: signed). False if it is older than what is known (R9)."""
         sure = self.paired is None  # a stranger cannot be asked better
         if source == "static":
-            places = record.endpoints if record.port else ()
-            self._fixed = tuple(dict.fromkeys([*places, *self._fixed]))[:ENDPOINTS_MAX]
+            self._places.fix(record)
             if self.record is not None and record.revision <= self.record.revision:
                 self.live.heard(now, news=False)
                 return True
@@ -92,12 +88,13 @@ class KnownDevice:
         if news and not (self.live.linked and self._told_all):  # a link tells the same, and sooner
             self._record_is_news = True
         self.record, self._record_at = record, now
+        self._places.heard = tuple(places_of(record)) if self._source == "mdns" else ()
         self.live.heard(now, news=news, sure=sure)
         return True
 
     def hint(self, record: PresenceRecord) -> None:
         """Take where it may be dialled from a record that anybody can have sent."""
-        self._hints = tuple(dict.fromkeys([*_places(record), *self._hints]))[:HINTS_MAX]
+        self._places.hint(record)
 
     def _supersedes(self, record: PresenceRecord, held: PresenceRecord, now: float) -> bool:
         if record.revision == held.revision:
@@ -114,8 +111,7 @@ class KnownDevice:
         self._link_name, self._version = clean(name, NAME_MAX), clean(version, 64)
         self._link_endpoint, self._told_all = endpoint, False
         if endpoint:
-            self._worked.pop(endpoint, None)
-            self._worked = dict([(endpoint, now), *self._worked.items()][:ENDPOINTS_MAX])
+            self._places.reach(endpoint, now)
         self.live.link_up(now)
 
     def tell(self, rows: Iterable[SessionRow], removed: Iterable[SessionId], now: float, *, whole: bool) -> None:
@@ -142,10 +138,11 @@ class KnownDevice:
             none = {"working": 0, "needs_input": 0, "idle": 0, "more": 0}
             self.record = msgspec.structs.replace(self.record, revision=0, sessions=(), **none)
         self.paired = paired
+        self._places.remembered = paired.endpoints[:ENDPOINTS_MAX] if paired is not None else ()
         if paired is None:
             self._told, self._told_all, self._record_is_news = {}, False, True
             self._link_name = self._version = ""
-            self._worked.clear()
+            self._places.forget_reached()
             self._made.clear()
 
     # --- what follows ------------------------------------------------------------------------------------------------
@@ -161,8 +158,7 @@ class KnownDevice:
 
     def endpoints(self) -> list[Endpoint]:
         """Where it can be dialled: where it last worked, then what was heard, remembered, configured, hinted at."""
-        sure = [*list(self._worked)[: ENDPOINTS_MAX - HINTS_MAX], *self._heard(), *self._remembered(), *self._fixed]
-        return list(dict.fromkeys([*sure, *self._hints]))[:ENDPOINTS_MAX]
+        return self._places.to_dial()
 
     def complete(self) -> bool:
         """Whether all its sessions are listed, and none was left out of a record for want of room."""
@@ -173,7 +169,7 @@ class KnownDevice:
         return session in self._told
 
     def describe(self) -> DeviceRow:
-        """Its row, without `heard_at`: a new one alone is not worth telling anybody."""
+        """Its row, without `heard_at`: that alone is no news."""
         statuses = [row.status for row in self._told.values() if row.status.live]
         counts = (len(statuses), statuses.count(Status.WORKING), statuses.count(Status.NEEDS_INPUT))
         state, record = self.live.state, self.record
@@ -181,9 +177,8 @@ class KnownDevice:
             counts = (0, 0, 0)
         elif not self._told_in_force() and record:
             counts = (record.working + record.needs_input + record.idle, record.working, record.needs_input)
-        order = [self._link_endpoint] if self._link_endpoint else []
-        places = dict.fromkeys([*order, *self._heard(), *self._remembered(), *self._fixed, *self._worked])
-        port = next(iter(places)).port if places else 0
+        places = self._places.to_show(self._link_endpoint, trusted=self.paired is not None)
+        port = places[0].port if places else 0
         return DeviceRow(
             id=self.id,
             name=self.name,
@@ -279,18 +274,6 @@ class KnownDevice:
 
     def _told_in_force(self) -> bool:
         return (self.live.linked and self._told_all) or not self._record_is_news
-
-    def _heard(self) -> Iterator[Endpoint]:
-        record = self.record
-        return _places(record) if record is not None and self._source == "mdns" else iter(())
-
-    def _remembered(self) -> tuple[Endpoint, ...]:
-        return self.paired.endpoints[:ENDPOINTS_MAX] if self.paired else ()
-
-
-def _places(record: PresenceRecord) -> Iterator[Endpoint]:
-    hosts = record.hosts[:ENDPOINTS_MAX] if 1024 <= record.port <= 65535 else ()
-    return (Endpoint(host, record.port) for host in hosts if dialable(host, heard=True))
 
 
 def _content(record: PresenceRecord) -> tuple[int, bytes]:

@@ -16,6 +16,8 @@ GOODBYE_HOLDS = 10.0
 """Seconds that a goodbye counts which came while a link was up: the link may break a moment later."""
 PROBE_EVERY = 5.0
 """Seconds between two probes of one device."""
+ANSWER_HOLDS = 1.0
+"""Seconds after an answer in which a goodbye is not asked about: whoever forges them must not set our rate."""
 
 
 REFUSES = "does not accept this device (unpaired or revoked)"
@@ -154,7 +156,7 @@ class Liveness:
         """Whether asking it would tell something: it is doubted, said goodbye, or was heard after it did not answer."""
         if self.linked or now - self._failed_at < PROBE_EVERY:
             return False
-        if self._asking and now - self._answered_at >= PROBE_EVERY:
+        if self._asking and now - self._answered_at >= ANSWER_HOLDS:
             return True
         return self.state == "stale" or (self._failures > 0 and self._last() > self._failed_at)
 

@@ -154,8 +154,8 @@ class Instances:
         instance = self._known.pop(name.lower(), None)
         if instance is None or instance.device is None:
             return
-        if all(other.device != instance.device for other in self._known.values()):
-            self._tell(Goodbye(instance.device))
+        last = all(other.device != instance.device for other in self._known.values())
+        self._tell(Goodbye(instance.device, instance.name, last))
 
     def echoed(self) -> None:
         """Somebody else speaks under our name or id."""

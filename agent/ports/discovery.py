@@ -26,6 +26,8 @@ class Goodbye(Struct, frozen=True):
     """A record was withdrawn by its sender, or by somebody who says so."""
 
     device: DeviceId
+    instance: str = ""  # under which it was announced; empty: not known
+    last: bool = True  # whether no other instance says that it is that device
 
 
 class Echoed(Struct, frozen=True):

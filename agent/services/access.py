@@ -13,7 +13,7 @@ from agent.core.messages import CreateSession
 from agent.core.names import short_id
 from agent.core.quotas import Bucket, Rate
 from agent.core.records import DeviceId, PairedDevice, SessionId, SessionRow, Share
-from agent.errors import AgentError, Busy, Forbidden, NotPaired, StateError
+from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, SessionNotFound, StateError
 from agent.ports import Clock, TrustStore
 from agent.services.alarm import Alarm
 from agent.services.audit import Audit
@@ -53,7 +53,7 @@ class AccessControl:
         self._trust, self._sessions, self._clock, self._audit = trust, sessions, clock, audit
         self._notice, self._expired = notice, expired
         self._buckets: dict[tuple[DeviceId, str], Bucket] = {}
-        self._known: frozenset[DeviceId] | None = None
+        self._known: dict[DeviceId, str] | None = None  # by id, with names
         self._alarm = Alarm(clock)
 
     # --- who is in ---------------------------------------------------------------------------------------------------
@@ -76,12 +76,12 @@ class AccessControl:
         """Other devices are trusted than before, or otherwise: note who came and who went."""
         now = {device.id: device for device in self.devices()}
         if self._known is not None:
-            for device in sorted(now.keys() - self._known):
-                self._audit.note("paired", device, detail=now[device].role)
-            for device in sorted(self._known - now.keys()):
-                self._audit.note("unpaired", device)
+            for device in sorted(now.keys() - self._known.keys()):
+                self._audit.note("paired", device, detail=now[device].role, name=now[device].name)
+            for device in sorted(self._known.keys() - now.keys()):
+                self._audit.note("unpaired", device, name=self._known[device])
                 self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[0] != device}
-        self._known = frozenset(now)
+        self._known = {device.id: device.name for device in now.values()}
         self._alarm.ring()
 
     async def run(self) -> None:
@@ -114,9 +114,18 @@ class AccessControl:
         try:
             return self._admit(device, method, asked)
         except AgentError as exc:
-            if self._wait(device, "refusals") == 0.0:
-                self._audit.note("refused", device, detail=f"{method}: {exc.kind}")
+            session = self._meant(asked)
+            wrong = isinstance(exc, SessionNotFound | Ambiguous) and not session  # a slip, of which there are many
+            if not wrong and self._wait(device, "refusals") == 0.0:
+                self._audit.note("refused", device, session, detail=f"{method}: {exc.kind}")
             raise
+
+    def _meant(self, asked: Any) -> str:
+        # Which session it was about, with the owner's eyes: for the log only.
+        try:
+            return self._sessions.directory.find(asked.session_id).id
+        except (AttributeError, SessionNotFound, Ambiguous):
+            return ""
 
     def _admit(self, device: DeviceId, method: str, asked: Any) -> Any:
         self._take(device, "requests")

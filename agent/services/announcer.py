@@ -112,10 +112,14 @@ class Announcer:
 
 def urgency(before: SessionRow | None, after: SessionRow | None) -> Urgency | None:
     """How urgent the change of a session's row is for the network; None if a record does not show it."""
-    was = before.status if before is not None and before.status.live else None
-    now = after.status if after is not None and after.status.live else None
+    was = before.status if before is not None and _is_announced(before) else None
+    now = after.status if after is not None and _is_announced(after) else None
     if was is not now:
         return "needs-input" if now is Status.NEEDS_INPUT else "state"
     if before is None or after is None or now is None:
         return None
     return "title" if (before.title, before.updated_at) != (after.title, after.updated_at) else None
+
+
+def _is_announced(row: SessionRow) -> bool:
+    return row.status.live and row.share != "private"

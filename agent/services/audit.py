@@ -30,8 +30,17 @@ class Audit:
         self._left_out = 0
         self._alarm = Alarm(clock)
 
-    def note(self, action: Action, device: DeviceId, session: str = "", length: int = 0, detail: str = "") -> None:
-        """Keep one entry. Never waits, never raises."""
+    def note(
+        self,
+        action: Action,
+        device: DeviceId,
+        session: str = "",
+        length: int = 0,
+        *,
+        detail: str = "",
+        name: str = "",
+    ) -> None:
+        """Keep one entry; `name` is what the device is called, if not as usual. Never waits, never raises."""
         if len(self._waiting) >= WAITING_MAX:
             self._left_out += 1
             return
@@ -39,7 +48,7 @@ class Audit:
             AuditEntry(
                 at=rfc3339(self._clock.time()),
                 device=device,
-                name=clean(self._name_of(device), NAME_MAX),
+                name=clean(name or self._name_of(device), NAME_MAX),
                 action=action,
                 session=session,
                 length=length,

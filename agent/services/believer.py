@@ -19,7 +19,7 @@ from agent.core.presence_state import STALE_AFTER
 from agent.core.records import DeviceId, PairedDevice, PresenceRecord
 from agent.core.seal import SIGNED_MAX, PublicKey, is_signed, unseal, verify
 from agent.core.txt import TXTVERS
-from agent.ports import Heard, SealKeys
+from agent.ports import Goodbye, Heard, SealKeys
 
 STRANGERS_MAX = 64
 """Strangers whose last signed record is kept: it counts from the moment they are paired."""
@@ -92,6 +92,13 @@ class Believer:
             return self._refuse(heard.record.device, reason)
         pinned.revision, pinned.heard_at, pinned.heard = heard.record.revision, now, heard
         return Believed(self._read(heard))
+
+    def has_left(self, goodbye: Goodbye) -> bool:
+        """Whether a goodbye is of the instance that is believed: others that name the device do not matter."""
+        pinned = self._pinned.get(goodbye.device)
+        if pinned is None or pinned.heard is None or not goodbye.instance:
+            return goodbye.last
+        return goodbye.instance.lower() == pinned.heard.instance.lower()
 
     def again(self) -> list[PresenceRecord]:
         """What was believed last of each device, read once more: after another key has become known."""

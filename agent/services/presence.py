@@ -219,7 +219,7 @@ class Presence:
         now = self._clock.time()
         if isinstance(sighting, Heard):
             self._judge(sighting, now)
-        elif self._registry.knows(device):
+        elif isinstance(sighting, Goodbye) and self._registry.knows(device) and self._believer.has_left(sighting):
             self._tell(self._registry.goodbye(device, now))
             self._poke.ring()  # anybody can say goodbye for another, who is not asked but by us
             if self.on_doubt is not None and device in self._registry.to_probe(now):

@@ -10,8 +10,7 @@ from agent.core.household import HouseholdState
 from agent.core.identity import BadCertificate, check_profile
 from agent.errors import StateError
 from agent.storage.files import damaged, private_folder, read_private, write_private
-
-HOUSEHOLD = "household.json"
+from agent.storage.state import HOUSEHOLD
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from agent.core import messages, wire
+from agent.core.audit import AuditEntry
 from agent.core.messages import Attached, Page, Ready, Snapshot, Submitted
 from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
 from agent.core.transcript import (
@@ -69,6 +70,8 @@ class FakeGateway:
         self.calls: list[tuple[str, Any]] = []
         self.refusals: dict[str, AgentError] = {}
         self.news: list[messages.PairNews] = []
+        self.joined: dict[str, Any] = {}  # of the row that joining gives
+        self.audit: list[AuditEntry] = []
         self.windows: list[str] = []  # names of devices that show such a code
         self.participants: tuple[Participant, ...] = ()
         self._turns: dict[str, int] = {}
@@ -231,11 +234,16 @@ class FakeGateway:
             case "device.join":
                 if len(self.windows) > 1 and not params.address:
                     raise Ambiguous(f"several devices show such a code: {', '.join(self.windows)}")
-                return messages.PairedRow(
+                row = messages.PairedRow(
                     id=DESK, name="desk", fingerprint="00", self=False, paired_at=None, seen_at=None
                 )
+                return msgspec.structs.replace(row, **self.joined)
             case "device.list":
                 return self.paired
+            case "audit.list":
+                return self.audit
+            case "session.share" | "device.limit":
+                pass
             case "session.close" | "session.rename" | "session.detach" | "device.unpair":
                 pass
             case _:

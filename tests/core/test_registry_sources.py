@@ -133,3 +133,17 @@ def test_r3_of_two_devices_that_claim_one_session_the_newer_is_listed_and_then_t
     view.link_sessions(DEN, [], [], NOW, whole=True)
     assert [each.title for each in view.sessions()] == ["older"]
     assert view.paired([paired()], NOW).sessions_gone == ("abcdef",)
+
+
+def test_addresses_are_not_signed_so_a_forged_one_is_tried_and_not_listed() -> None:
+    # T5: a record that is signed can be sent on with other addresses.
+    view = registry()
+    view.paired([paired()], NOW)
+    view.heard(record(hosts=("10.0.0.2", "fe80::2%eth0")), "mdns", NOW)
+    assert view.devices()[1].addresses == ("10.0.0.2", "fe80::2%eth0")  # not reached yet: any is as good
+    link_up(view)
+    assert view.devices()[1].addresses == ("10.0.0.2",)
+    view.link_lost(DEN, "silence", NOW)
+    assert not view.heard(record(hosts=("10.0.0.66", "10.0.0.2")), "mdns", NOW + 1).devices[0].addresses[1:]
+    assert view.devices()[1].addresses == ("10.0.0.2",)
+    assert {each.host for each in view.endpoints(DEN)} == {"10.0.0.2", "10.0.0.66"}

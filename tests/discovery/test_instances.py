@@ -146,7 +146,7 @@ async def test_goodbye_is_told_once_and_only_for_what_was_told() -> None:
         t.packet("Desk", "d1")
         t.instances.gone("dESK")  # names do not know case
         t.instances.gone("desk")
-        assert t.told[1:] == [Goodbye(DeviceId("d1"))]
+        assert t.told[1:] == [Goodbye(DeviceId("d1"), "Desk")]
 
 
 async def test_a_device_that_took_a_new_name_does_not_leave_with_the_old_one() -> None:
@@ -154,7 +154,7 @@ async def test_a_device_that_took_a_new_name_does_not_leave_with_the_old_one() -
         t.packet("old", "d1")
         t.packet("new", "d1")
         t.instances.gone("old")
-        assert not [each for each in t.told if isinstance(each, Goodbye)]
+        assert [each for each in t.told if isinstance(each, Goodbye)] == [Goodbye(DeviceId("d1"), "old", last=False)]
 
 
 async def test_an_incomplete_instance_is_asked_for_and_told_when_it_is_complete() -> None:

@@ -18,13 +18,11 @@ import pytest
 from tests.e2e.avahi import Avahi
 from tests.e2e.conftest import MakeLab
 from tests.e2e.lab import Host
+from tests.e2e.packets import PTR, SRV, TXT, TYPE, TYPE_NAME, instance_name, multicast, name, record, response
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-PTR, TXT, SRV = 12, 16, 33
-TYPE = "_lan-agent._tcp.local"
-
 Event = dict[str, Any]
 
 
@@ -110,41 +108,6 @@ def pair(*devices: Device) -> None:
                 device.hears(other)
     for device in devices:
         device.forget()
-
-
-# --- packets made by hand: what an attacker sends -----------------------------------------------------------------
-
-
-def name(*labels: str) -> bytes:
-    encoded = (label.encode() for label in labels)
-    return b"".join(bytes([len(label)]) + label for label in encoded) + b"\0"
-
-
-def record(owner: bytes, kind: int, ttl: int, data: bytes, *, flush: bool = False) -> bytes:
-    return owner + struct.pack("!HHIH", kind, 0x8001 if flush else 1, ttl, len(data)) + data
-
-
-def response(*records: bytes) -> bytes:
-    return struct.pack("!6H", 0, 0x8400, 0, len(records), 0, 0) + b"".join(records)
-
-
-def multicast(host: Host, packet: bytes) -> None:
-    """Send one packet from a host to everybody on its link."""
-    code = (
-        "import socket,sys;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);"
-        "s.setsockopt(0,socket.IP_MULTICAST_TTL,255);"
-        f"s.setsockopt(0,socket.IP_MULTICAST_IF,socket.inet_aton({host.ipv4!r}));"
-        "s.setsockopt(1,socket.SO_REUSEADDR,1);s.setsockopt(1,socket.SO_REUSEPORT,1);s.bind(('',5353));"
-        "s.sendto(bytes.fromhex(sys.argv[1]),('224.0.0.251',5353))"
-    )
-    host.run([sys.executable, "-c", code, packet.hex()], check=True)
-
-
-TYPE_NAME = name(*TYPE.split("."))
-
-
-def instance_name(device: Device) -> bytes:
-    return name(device.instance, *TYPE.split("."))
 
 
 # --- finding each other -------------------------------------------------------------------------------------------
@@ -319,7 +282,7 @@ def test_a_forged_goodbye_is_mended_by_asking(lab: MakeLab) -> None:
     hosts = lab(3).hosts
     desk, laptop = Device(hosts[0], "desk"), Device(hosts[1], "lap")
     pair(desk, laptop)
-    multicast(hosts[2], response(record(TYPE_NAME, PTR, 0, instance_name(desk))))
+    multicast(hosts[2], response(record(TYPE_NAME, PTR, 0, instance_name(desk.instance))))
     laptop.sees_leave(desk)
     desk.wait(lambda event: event["event"] == "echoed", "notice of the forgery")
     laptop.tell("poke")
@@ -333,7 +296,7 @@ def test_a_forged_record_of_our_name_is_noticed(lab: MakeLab) -> None:
     desk.publish(50)
     laptop.hears(desk, r=50)
     forged = b"".join(bytes([len(string)]) + string for string in (b"r=zz", f"id={desk.id}".encode(), b"n=evil"))
-    multicast(hosts[2], response(record(instance_name(desk), TXT, 4500, forged, flush=True)))
+    multicast(hosts[2], response(record(instance_name(desk.instance), TXT, 4500, forged, flush=True)))
     laptop.hears(desk, r=35 * 36 + 35)
     desk.wait(lambda event: event["event"] == "echoed", "notice of the forgery")
     desk.publish(51)
@@ -354,8 +317,8 @@ def test_hostile_pointers_and_noise_do_not_blind_the_listener(lab: MakeLab) -> N
     ]
     for target in outside:
         multicast(hosts[2], response(record(TYPE_NAME, PTR, 4500, target)))
-    multicast(hosts[2], response(record(instance_name(desk), SRV, 120, struct.pack("!3H", 0, 0, 0) + b"\0")))
-    multicast(hosts[2], response(record(instance_name(desk), TXT, 4500, b"\xff\x00\x05ab"))[:-1])
+    multicast(hosts[2], response(record(instance_name(desk.instance), SRV, 120, struct.pack("!3H", 0, 0, 0) + b"\0")))
+    multicast(hosts[2], response(record(instance_name(desk.instance), TXT, 4500, b"\xff\x00\x05ab"))[:-1])
     multicast(hosts[2], os.urandom(200))
     desk.publish(60)
     laptop.hears(desk, r=60)

@@ -116,7 +116,8 @@ def test_putting_out_holds_on_this_side_too(network: MakeNetwork) -> None:
     told = desk.run("unpair", "laptop")
     assert "laptop is no longer paired" in told.stderr
     desk.wait_to_see(laptop, paired=False)
-    refused = desk.run("prompt", session, "id", status=5)
+    assert session not in desk.sessions()
+    refused = desk.run("new", "--on", "laptop", status=5)
     assert "not paired" in refused.stderr
     desk.leave()
     desk.up()

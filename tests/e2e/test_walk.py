@@ -66,7 +66,7 @@ def is_unlisted(device: Device, session: str) -> bool:
 
 
 def test_devices_see_each_other_before_they_trust_each_other(strangers: Household) -> None:
-    # R8: listed as soon as heard; over IPv4 and IPv6. R1: seen is not attachable.
+    # R8: listed as soon as heard; over IPv4 and IPv6. R1: name and counts, no sessions.
     for device in strangers:
         for other in strangers:
             if other is not device:
@@ -76,13 +76,13 @@ def test_devices_see_each_other_before_they_trust_each_other(strangers: Househol
                 until(partial(lists_addresses, device, other, both), f"{both}")
     desk, laptop, _ = strangers
     session = desk.create("not for strangers")
-    (row,) = until(lambda: [r for r in laptop.sessions().values() if session.startswith(r["id"])], "the row")
-    assert row["attachable"] is False
-    assert row["title"] == "not for strangers"
-    for argv in (("prompt", row["id"], "id"), ("log", row["id"]), ("new", "--on", "desk"), ("close", row["id"])):
-        refused = laptop.run(*argv, status=5)
-        assert "not paired" in refused.stderr
-        assert "agent pair" in refused.stderr
+    until(lambda: laptop.peers()[desk.id]["sessions"] == 1, "the count, which is for everybody")
+    assert laptop.sessions() == {}
+    for argv in (("prompt", session, "id"), ("log", session), ("close", session)):
+        assert "no session" in laptop.run(*argv, status=4).stderr
+    refused = laptop.run("new", "--on", "desk", status=5)
+    assert "not paired" in refused.stderr
+    assert "agent pair" in refused.stderr
     assert [event["type"] for event in desk.events(session) if event["type"] != "session.info"] == []
     desk.run("close", session)
 

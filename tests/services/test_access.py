@@ -321,7 +321,9 @@ async def test_the_log_says_who_did_what_and_no_word_of_it() -> None:
             await viewer.ask("request.answer", AnswerRequest(session_id=session, answer="hunter2"))
             await viewer.until("turn.complete")
         await settle()
-        await kind(laptop, desk, "session.rename", Rename(session_id="no such", title="x"))
+        await kind(laptop, desk, "session.rename", Rename(session_id="no such", title="x"))  # a slip is not noted
+        await share(desk, session, "private")
+        await kind(laptop, desk, "session.rename", Rename(session_id=session, title="x"))
         async with desk.client() as local:
             await local.ask("session.close", OnSession(session_id=session))
         await settle()
@@ -331,20 +333,23 @@ async def test_the_log_says_who_did_what_and_no_word_of_it() -> None:
             ("laptop", "prompted", session),
             ("laptop", "answered", session),
             ("laptop", "detached", session),
-            ("laptop", "refused", ""),
+            ("desk", "shared", session),
+            ("laptop", "refused", session),
             ("desk", "closed", session),
         ]
         lengths = {entry.action: entry.length for entry in desk.log.entries}
         assert (lengths["prompted"], lengths["answered"]) == (len("@ask secret the password?"), 0)  # of a secret none
-        assert desk.log.entries[5].detail == "session.rename: session-not-found"
+        assert desk.log.entries[6].detail == "session.rename: session-not-found"
         kept = str(desk.log.entries)
         assert not [word for word in ("password", "hunter2", "title") if word in kept]
 
 
 async def test_refusals_do_not_fill_the_log() -> None:
     async with network("desk", "laptop") as (_, (desk, laptop)):
+        session = await create(desk)
+        await share(desk, session, "private")
         for _ in range(100):
-            await kind(laptop, desk, "session.close", OnSession(session_id="no such"))
+            await kind(laptop, desk, "session.close", OnSession(session_id=session))
         await settle()
         assert sum(entry.action == "refused" for entry in desk.log.entries) == 30
 

@@ -249,7 +249,7 @@ async def test_a_forged_goodbye_is_checked_before_it_counts(clock: FakeClock, la
         await settle()
         assert (doubted, pair.member.poked, pair.view()) == ([DEN], 2, before)
         pair.one.presence.answered(DEN)
-        for _ in range(40):
+        for _ in range(8):
             pair.member.receive(Goodbye(DEN))
             await clock.advance(0.1)
         assert (doubted, pair.view()) == ([DEN], before)
@@ -257,6 +257,24 @@ async def test_a_forged_goodbye_is_checked_before_it_counts(clock: FakeClock, la
         pair.member.receive(Goodbye(DEN))
         pair.one.presence.dial_failed(DEN, "refused")
         assert pair.one.state() == "offline"
+
+
+async def test_only_the_goodbye_of_the_instance_that_is_believed_counts(clock: FakeClock, lan: MemoryLan) -> None:
+    # A phantom that names a paired device neither takes it down with it nor keeps it up.
+    pair = Pair(clock, lan)
+    doubted: list[DeviceId] = []
+    pair.one.presence.on_doubt = doubted.append
+    async with running(*pair.all):
+        await clock.advance(2.0)
+        pair.outsider.plugged = False
+        pair.member.receive(Goodbye(DEN, "phantom._lan-agent._tcp.local."))
+        pair.member.receive(Goodbye(BOX.id, "stranger", last=False))
+        await clock.advance(0.2)
+        assert (doubted, pair.one.state(BOX.id)) == ([], "online")
+        pair.member.receive(Goodbye(DEN, pair.their_member.instance().upper(), last=False))
+        pair.member.receive(Goodbye(BOX.id, "stranger"))
+        await clock.advance(0.2)
+        assert (doubted, pair.one.state(BOX.id)) == ([DEN], "offline")
 
 
 async def test_what_was_said_before_pairing_is_worth_nothing_after_it(clock: FakeClock, lan: MemoryLan) -> None:

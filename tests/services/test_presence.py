@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 import pytest
+from msgspec import structs
 
 from agent.core.identity import Identity
 from agent.core.records import DeviceId, Endpoint, PresenceRecord, SessionId, Status
@@ -256,6 +257,24 @@ async def test_the_first_record_is_out_at_once_and_changes_are_paced(clock: Fake
         one.host(Status.NEEDS_INPUT, session="needsneedsneedsn")
         await clock.advance(1.0)
         assert b"needsn,n," in readings(member)[-1]
+
+
+@pytest.mark.parametrize("mode", ["sealed", "open"])
+async def test_a_private_session_is_not_announced(
+    clock: FakeClock, lan: MemoryLan, mode: Literal["sealed", "open"]
+) -> None:
+    # Neither its title nor that there is one: not among the counts, and in no entry.
+    member = lan.join()
+    one = Machine(clock, member, mode=mode, keys=MemoryKeys())
+    async with running(one):
+        before = readings(member)[-1]
+        private = row("abcdefghijklmnop", at=clock.time(), status=Status.NEEDS_INPUT, title="diary")
+        one.presence.local_sessions([structs.replace(private, share="private")], [])
+        await clock.advance(120.0)
+        assert readings(member)[-1] == before
+        one.presence.local_sessions([private], [])
+        await clock.advance(2.0)
+        assert readings(member)[-1] != before
 
 
 async def test_a_title_waits_and_an_unchanged_record_is_not_published(clock: FakeClock, lan: MemoryLan) -> None:

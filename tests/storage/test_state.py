@@ -12,7 +12,10 @@ import pytest
 
 from agent.core.identity import check_profile, make_certificate
 from agent.errors import StateError
-from agent.storage.state import StateFile, TrustFile, load_or_create_identity
+from agent.net.tls import server_context
+from agent.storage.household import HouseholdFile
+from agent.storage.machine import machine_id
+from agent.storage.state import ASIDE, StateFile, TrustFile, load_or_create_identity
 from tests.fakes.trust import paired
 
 
@@ -49,6 +52,62 @@ def test_the_identity_is_made_once(tmp_path: Path) -> None:  # T1
 
 def test_two_devices_have_two_identities(tmp_path: Path) -> None:
     assert load_or_create_identity(tmp_path / "a").id != load_or_create_identity(tmp_path / "b").id
+
+
+HERE, ELSEWHERE = "ab" * 16, "cd" * 16
+
+
+def test_a_copy_on_another_machine_gets_an_identity_of_its_own(tmp_path: Path) -> None:
+    told: list[str] = []
+    first = load_or_create_identity(tmp_path, seeded, machine=HERE, notice=told.append)
+    TrustFile(tmp_path).put(paired(2))
+    HouseholdFile(tmp_path).save(None)
+    assert load_or_create_identity(tmp_path, other_seed, machine=HERE, notice=told.append).id == first.id
+    assert told == []
+    copy = load_or_create_identity(tmp_path, other_seed, machine=ELSEWHERE, notice=told.append)
+    assert copy.id != first.id
+    assert len(told) == 1
+    assert "copied from another machine" in told[0]
+    assert TrustFile(tmp_path).devices() == []
+    aside = {path.name for path in tmp_path.iterdir() if path.name.endswith(ASIDE)}
+    assert aside == {f"identity.pem{ASIDE}", f"trust.json{ASIDE}", f"household.json{ASIDE}"}
+    assert load_or_create_identity(tmp_path, seeded, machine=ELSEWHERE, notice=told.append).id == copy.id
+    # Moved for good: the owner puts the files back, without the line that notes the machine.
+    (tmp_path / "identity.pem").write_bytes((tmp_path / f"identity.pem{ASIDE}").read_bytes().partition(b"\n")[2])
+    assert load_or_create_identity(tmp_path, machine=ELSEWHERE, notice=told.append).id == first.id
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("machines", [("", HERE, HERE), (HERE, "", HERE), ("", "", "")])
+def test_a_machine_that_is_not_known_is_no_other_one(tmp_path: Path, machines: tuple[str, ...]) -> None:
+    assert len({load_or_create_identity(tmp_path, machine=machine).id for machine in machines}) == 1
+
+
+def test_a_machine_that_was_not_noted_is_noted(tmp_path: Path) -> None:
+    first = load_or_create_identity(tmp_path)
+    load_or_create_identity(tmp_path, machine=HERE)
+    assert load_or_create_identity(tmp_path, machine=ELSEWHERE).id != first.id
+
+
+def test_the_key_file_does_not_tell_the_machine_and_tls_reads_it(tmp_path: Path) -> None:
+    made = load_or_create_identity(tmp_path, machine=HERE)
+    text = Path(made.pem_path).read_text()
+    assert text.startswith("machine: ")
+    assert HERE not in text
+    server_context(made, ())
+
+
+def test_what_cannot_be_set_aside_stops_the_start(tmp_path: Path) -> None:
+    first = load_or_create_identity(tmp_path, machine=HERE)
+    (tmp_path / f"identity.pem{ASIDE}" / "full").mkdir(parents=True)
+    with pytest.raises(StateError, match="aside"):
+        load_or_create_identity(tmp_path, machine=ELSEWHERE)
+    assert load_or_create_identity(tmp_path, machine=HERE).id == first.id
+
+
+def test_this_machine_is_told_from_others_or_not_at_all() -> None:
+    assert machine_id() == machine_id()
+    assert len(machine_id()) in {0, 32}
 
 
 def test_an_identity_is_never_shown_with_its_key(tmp_path: Path) -> None:

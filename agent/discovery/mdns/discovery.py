@@ -34,7 +34,7 @@ _RETRY = 2.0  # seconds until the sockets are tried again
 _SETTLING = (
     3  # looks after a change at which sockets are tried again: a new IPv6 address is first checked by the kernel
 )
-_OURS = 1.0  # seconds in which a record of ours may come back after it was replaced
+_OURS = 10.0  # seconds in which a record of ours may come back after it was replaced: a flood delays it
 
 log = logging.getLogger(__name__)
 

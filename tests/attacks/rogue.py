@@ -1,0 +1,133 @@
+"""What an attacker runs, on a host of his own: `python -m tests.attacks.rogue WHAT HOST PORT …`; prints JSON.
+
+With a PEM file he has the key of a paired device; without one he has nothing. Bytes come on stdin, in hexadecimal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import sys
+from contextlib import suppress
+
+import aiohttp
+
+from agent.core.wire import MSGPACK, msgpack
+from agent.net.tls import pairing_client_context
+
+PATIENCE = 12.0
+"""Seconds for which he waits for an answer."""
+
+
+def context(pem: str) -> ssl.SSLContext:
+    """Takes whoever answers, and shows what is in the file."""
+    made = pairing_client_context()
+    if pem:
+        made.load_cert_chain(pem)
+    return made
+
+
+async def say(
+    host: str, port: int, pem: str, parts: list[bytes], pause: float, *, to_the_end: bool = True
+) -> dict[str, object]:
+    """Send these bytes over TLS, with pauses between; all that is answered, and whether the other side hung up."""
+    loop = asyncio.get_running_loop()
+    got, closed, began = b"", False, loop.time()
+    try:
+        reader, writer = await asyncio.open_connection(host, port, ssl=context(pem), server_hostname="")
+
+        async def speak() -> None:
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause)
+
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            speaking = group.create_task(speak(), name="rogue.speak")
+            while chunk := await reader.read(65_536):
+                got += chunk
+                if not to_the_end and b"\r\n\r\n" in got:
+                    break
+            else:
+                closed = True
+            speaking.cancel()
+    except TimeoutError:
+        pass
+    except (OSError, ssl.SSLError, ExceptionGroup):
+        closed = True
+    return {"got": got.decode("latin-1"), "closed": closed, "seconds": round(loop.time() - began, 1)}
+
+
+async def link(host: str, port: int, pem: str, frames: list[bytes], protocol: str) -> dict[str, object]:
+    """Open a link and send these frames; the codes of the errors that come back, and how it was closed."""
+    codes: list[int] = []
+    results = 0
+    code: int | None = None
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context(pem))) as session:
+        try:
+            async with (
+                asyncio.timeout(PATIENCE),
+                session.ws_connect(
+                    f"https://{host}:{port}/v1/ws",
+                    protocols=[protocol],
+                    server_hostname="0.0.0.0",
+                    max_msg_size=0,
+                    autoclose=False,
+                ) as ws,
+            ):
+                with suppress(ConnectionError):
+                    for frame in frames:
+                        await ws.send_bytes(frame)
+                while (message := await ws.receive()).type is aiohttp.WSMsgType.BINARY:
+                    told = msgpack.decode(message.data)
+                    if isinstance(told.error, dict) or hasattr(told.error, "code"):
+                        codes.append(int(told.error.code))
+                    elif told.id == 99:
+                        results += 1
+                code = message.data if message.type is aiohttp.WSMsgType.CLOSE else 1006
+        except TimeoutError:
+            code = None
+        except aiohttp.WSServerHandshakeError as exc:
+            code = exc.status
+        except (aiohttp.ClientError, OSError):
+            code = 1006
+    return {"codes": codes, "results": results, "close": code}
+
+
+async def flood(host: str, port: int, per_second: int, seconds: float) -> dict[str, object]:
+    """Open silent connections and keep them open."""
+    held: list[socket.socket] = []
+    opened = 0
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while loop.time() - began < seconds:
+        while opened < (loop.time() - began) * per_second:
+            sock = socket.socket()
+            sock.setblocking(False)
+            with suppress(BlockingIOError, OSError):
+                sock.connect((host, port))
+            held.append(sock)
+            opened += 1
+            if len(held) > 900:
+                held.pop(0).close()
+        await asyncio.sleep(0.005)
+    return {"opened": opened}
+
+
+def main(argv: list[str]) -> None:
+    """Run one attack."""
+    what, host, port, *more = argv
+    parts = [] if what == "flood" else [bytes.fromhex(line) for line in sys.stdin.read().splitlines()]
+    if what == "say":
+        told = asyncio.run(say(host, int(port), more[0], parts, float(more[1]), to_the_end=len(more) < 3))
+    elif what == "link":
+        told = asyncio.run(link(host, int(port), more[0], parts, more[1] if len(more) > 1 else MSGPACK))
+    else:
+        told = asyncio.run(flood(host, int(port), int(more[0]), float(more[1])))
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
