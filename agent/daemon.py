@@ -278,7 +278,8 @@ class Service:
         stop, restored = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, stop.set)
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup agent up`
+                loop.add_signal_handler(number, stop.set)
         try:
             async with asyncio.TaskGroup() as group:
                 # The network first: while our name is being probed the rest starts.

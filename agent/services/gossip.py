@@ -153,7 +153,7 @@ class Gossip:
     def _tell(self, news: HouseholdNews, but: DeviceId | None = None) -> None:
         for device in self._linked():
             if device.id != but:
-                self._peers.tell(device.id, "household.tell", news)
+                self._peers.tell(device.id, "household.tell", lambda: news)
 
     def _look_after_key(self) -> None:
         try:

@@ -344,6 +344,18 @@ async def test_an_interrupt_stops_anything_and_keeps_the_shell(
     assert said(await run(shell, listener, "echo $kept $y")) == "kept too\n"
 
 
+async def test_a_service_that_a_script_put_in_the_background_interrupts_too(start: Starter, listener: Listener) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        shell = await start()
+        await shell.prompt("echo go; sleep 600")
+        await listener.until_said("go\n")
+        await shell.interrupt()
+        assert finished(await listener.turn()).exit_status == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 async def test_an_interrupt_at_any_moment_runs_no_half_command(
     shell: ShellSession, listener: Listener, tmp_path: Path
 ) -> None:

@@ -85,6 +85,7 @@ async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> Running:
     token = secrets.token_hex(8)
     driver = {"LAN_AGENT_SHELL_TOKEN": token, "LAN_AGENT_SHELL_RC": "1" if with_rc else ""}
     environment = os.environ | _PLAIN | driver | {MARK: session}
+    _heed_keyboard()
     try:
         with contextlib.ExitStack() as undo:
             terminal = Terminal()
@@ -106,6 +107,18 @@ async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> Running:
     os.set_blocking(commands, False)
     os.set_blocking(reports, False)
     return Running(process, terminal, commands, reports, token)
+
+
+def _heed_keyboard() -> None:
+    """Ignore none of the terminal's signals in programs that are started from now on.
+
+    A shell starts what a script puts in the background (`agent up &`) with SIGINT and SIGQUIT ignored (POSIX, 2.12),
+    exec hands that on, and bash cannot undo it: no session could be interrupted.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            with contextlib.suppress(ValueError):  # not in the main thread
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
