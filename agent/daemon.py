@@ -64,6 +64,10 @@ from agent.storage.state import StateFile, TrustFile, load_or_create_identity
 DEFAULT_PORT = 7471
 """Tried first, so that addresses in settings need no port; any free one if it is taken."""
 OPEN = 'presence.mode is "open": everybody on this network can read the titles and states of the sessions here'
+TWIN = (
+    "another device announces itself with this device's key, at {}: one has files that were copied from the other; "
+    "stop one of the two and move its identity.pem away"
+)
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -134,6 +138,7 @@ class Service:
             identity=self._identity,
             keys=self._household,
             entropy=secrets.token_bytes,
+            twin=lambda hosts: self._health.problem("twin", TWIN.format(", ".join(hosts))),
         )
         self._store = SqliteTranscripts(where.state / "transcripts.db")
         self._dialer = TlsDialer(context_for=self._pinned, probe_context=pairing_client_context, clock=self._clock)

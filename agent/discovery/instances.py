@@ -157,12 +157,12 @@ class Instances:
         last = all(other.device != instance.device for other in self._known.values())
         self._tell(Goodbye(instance.device, instance.name, last))
 
-    def echoed(self) -> None:
+    def echoed(self, heard: Heard | None = None) -> None:
         """Somebody else speaks under our name or id."""
         now = self._clock.monotonic()
         if now - self._echoed_at >= ECHO:
             self._echoed_at = now
-            self._tell(Echoed())
+            self._tell(Echoed(heard))
 
     def flush(self) -> None:
         """Tell what the packet at hand brought, as far as it may be told now."""
@@ -222,7 +222,7 @@ class Instances:
             return True
         sighting = Heard(record, tuple(strings), instance.name)
         if record.device == self._own:
-            self.echoed()
+            self.echoed(sighting)
         elif sighting != instance.sighting or (is_news and now - instance.told_at >= REPEAT):
             instance.sighting, instance.device, instance.told_at = sighting, record.device, now
             self._tell(sighting)

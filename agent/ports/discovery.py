@@ -33,6 +33,8 @@ class Goodbye(Struct, frozen=True):
 class Echoed(Struct, frozen=True):
     """Somebody published under our own name: answer with a new revision."""
 
+    heard: Heard | None = None  # what, if it is a whole record that names this device
+
 
 class Renamed(Struct, frozen=True):
     """Somebody has our instance name: this device is announced under another one, and must sign for that."""

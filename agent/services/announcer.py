@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from agent.core.identity import Identity
 from agent.core.pacing import Pacer, Urgency, next_revision
 from agent.core.records import PresenceRecord, SessionRow, Status
-from agent.core.seal import NONCE_SIZE, SIGNATURE_ROOM, seal, sign
+from agent.core.seal import NONCE_SIZE, SIGNATURE_ROOM, seal, sign, verify
 from agent.core.txt import SIZE_MAX, encode, make_record, open_entries
-from agent.ports import Clock, Discovery, SealKeys
+from agent.ports import Clock, Discovery, Heard, SealKeys
 from agent.services.alarm import Alarm
 
 ECHO_APART = 5.0
@@ -36,11 +36,12 @@ class Announcer:
         describe: Callable[[], tuple[str, int, Iterable[SessionRow]]],
         previous_revision: int,
         save_revision: Callable[[int], None],
+        twin: Callable[[tuple[str, ...]], None],
     ) -> None:
         """`keys` None: sessions are told to everybody (`presence.mode = "open"`)."""
         self._discovery, self._clock, self._describe = discovery, clock, describe
         self._identity, self._keys, self._entropy = identity, keys, entropy
-        self._revision, self._save_revision = previous_revision, save_revision
+        self._revision, self._save_revision, self._twin = previous_revision, save_revision, twin
         self._pacer = Pacer()
         self._alarm = Alarm(clock)
         self._published: tuple[PresenceRecord, object] | None = None  # without its revision, and how it was written
@@ -53,11 +54,23 @@ class Announcer:
         self._pacer.changed(urgency, self._clock.monotonic())
         self._alarm.ring()
 
-    def echoed(self) -> None:
-        """Somebody else published under our name: publish anew, or their version stays (FACTS-MDNS §8)."""
+    def echoed(self, heard: Heard | None = None) -> None:
+        """Somebody else published under our name: publish anew, or their version stays (FACTS-MDNS §8).
+
+        `heard` is what, if it is a whole record of this device.
+        """
+        if heard is not None and self._is_twin(heard):
+            self._twin(heard.record.hosts)
         if self._echo is None:
             self._echo = max(self._clock.monotonic(), self._echoed_at + ECHO_APART)
             self._alarm.ring()
+
+    def _is_twin(self, heard: Heard) -> bool:
+        # Signed elsewhere by our very key, as by a copied disk: what somebody repeats of ours is older.
+        key = self._identity.key.public_key()
+        return heard.record.revision > self._revision and verify(
+            heard.strings, instance=heard.instance, port=heard.record.port, key=key
+        )
 
     def renamed(self) -> None:
         """The instance has another name: what was signed for the former one is signed anew before this returns."""

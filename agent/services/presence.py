@@ -57,9 +57,13 @@ class Presence:
         identity: Identity,
         keys: SealKeys,
         entropy: Callable[[int], bytes],
+        twin: Callable[[tuple[str, ...]], None] = lambda hosts: None,  # noqa: ARG005 - tells nobody
         mode: Literal["sealed", "open", "hidden"] = "sealed",
     ) -> None:
-        """`identity` signs what is announced, `keys` seal it; `entropy` gives that many random bytes."""
+        """`identity` signs what is announced, `keys` seal it; `entropy` gives that many random bytes.
+
+        `twin` is told the addresses of another device that has this one's key.
+        """
         self._registry, self._discovery, self._clock = registry, discovery, clock
         self._name, self._port, self._jitter = name, port, jitter
         self._subscribers = Subscribers()
@@ -75,6 +79,7 @@ class Presence:
                 identity=identity,
                 keys=None if mode == "open" else keys,
                 entropy=entropy,
+                twin=twin,
                 describe=self._describe,
                 previous_revision=previous_revision,
                 save_revision=save_revision,
@@ -201,7 +206,7 @@ class Presence:
     def _take(self, sighting: Sighting) -> None:
         if isinstance(sighting, Echoed | Renamed):
             if self._announcer is not None:
-                self._announcer.echoed() if isinstance(sighting, Echoed) else self._announcer.renamed()
+                self._announcer.echoed(sighting.heard) if isinstance(sighting, Echoed) else self._announcer.renamed()
             return
         device = sighting.device if isinstance(sighting, Goodbye) else sighting.record.device
         waiting = self._waiting.get(device)

@@ -232,10 +232,13 @@ async def test_our_own_id_under_another_name_is_an_echo_told_rarely() -> None:
         for revision in range(5):
             t.packet("impostor", OWN, revision)
             await t.clock.advance(0.2)
-        assert t.told == [Echoed()]
+        (echo,) = t.told
+        assert isinstance(echo, Echoed)
+        assert echo.heard is not None
+        assert echo.heard.record.revision == 0
         await t.clock.advance(ECHO)
         t.packet("impostor", OWN, 9)
-        assert t.told == [Echoed(), Echoed()]
+        assert [type(each) for each in t.told] == [Echoed, Echoed]
 
 
 async def test_a_device_off_our_links_is_not_told_until_it_is_on_one() -> None:

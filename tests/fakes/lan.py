@@ -126,7 +126,7 @@ class MemoryDiscovery:
             return
         own = self.record
         if isinstance(sighting, Heard) and own is not None and sighting.record.device == own.device:
-            sighting = Echoed()
+            sighting = Echoed(sighting)
         self._heard(sighting)
 
     def _others(self) -> list[MemoryDiscovery]:

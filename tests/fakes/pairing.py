@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from agent.core.pairing import TurnedAway
-from agent.core.records import Endpoint
+from agent.core.records import Endpoint, PairedDevice
 from agent.errors import PairingFailed, PeerUnreachable
 from agent.ports import PairingExchange, PairingWindow, Sighting
 
@@ -90,6 +90,14 @@ class MemoryPairing:
             await answer(exchange)
         finally:
             await exchange.send(BROKEN)
+
+
+class NoHousehold:
+    """`services.pairing.Membership` of devices that are paired and nothing more."""
+
+    def check(self, theirs: bytes) -> None: ...
+
+    def paired(self, device: PairedDevice, theirs: bytes, *, hosting: bool) -> None: ...
 
 
 class WindowDiscovery:

@@ -21,7 +21,7 @@ from agent.net.pairing import EXCHANGES, REFUSED, TlsPairing
 from agent.net.tls import client_context, pairing_client_context
 from agent.ports import PairingExchange
 from agent.services.pairing import Pairing, Window
-from tests.fakes.pairing import Answer, PairingNet, WindowDiscovery
+from tests.fakes.pairing import Answer, NoHousehold, PairingNet, WindowDiscovery
 from tests.fakes.trust import MemoryTrust
 from tests.net.connections import LOOPBACK, device, hang_up
 
@@ -46,6 +46,7 @@ class Gateway:
             clock=SystemClock(),
             about=lambda: self.bundle,
             on_trust_changed=lambda: None,
+            membership=NoHousehold(),
             below=lambda limit: 42 if limit == 100 else int(SECRET),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -39,6 +39,7 @@ class Machine:
         revision: int = 0,
         mode: Literal["sealed", "open", "hidden"] = "open",
         keys: MemoryKeys | None = None,
+        twin: Callable[[tuple[str, ...]], None] = lambda hosts: None,
     ) -> None:
         self.clock, self.saved = clock, list[int]()
         self.id = who.id
@@ -56,6 +57,7 @@ class Machine:
             identity=who,
             keys=keys or MemoryKeys(),
             entropy=bytes,
+            twin=twin,
         )
 
     def state(self, device: DeviceId = DEN) -> str:
@@ -328,6 +330,23 @@ async def test_a_forged_record_of_our_own_is_answered_with_a_new_revision(clock:
         assert len(set(revisions)) == len(revisions)
         assert len(one.registry.devices()) == 1
         member.receive(Echoed())
+
+
+async def test_another_machine_with_our_key_is_told(clock: FakeClock, lan: MemoryLan) -> None:
+    # A cloned disk. Neither what is forged nor what we sent ourselves and somebody repeats is one.
+    member, other = lan.join(), lan.join("10.0.0.7")
+    told: list[tuple[str, ...]] = []
+    one, twin = Machine(clock, member, twin=told.append), Machine(clock, other)
+    async with running(one):
+        await clock.advance(10.0)
+        member.receive(member.heard)
+        lan.announce(record(OWN, 2**50, name="forged"))
+        await clock.advance(10.0)
+        assert told == []
+        async with running(twin):
+            await clock.advance(10.0)
+        assert told
+        assert set(told) == {("10.0.0.7",)}
 
 
 async def test_hidden_announces_nothing_and_still_hears(clock: FakeClock, lan: MemoryLan) -> None:
