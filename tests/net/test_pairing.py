@@ -20,7 +20,8 @@ from agent.errors import PairingFailed, PeerUnreachable
 from agent.net.pairing import EXCHANGES, REFUSED, TlsPairing
 from agent.net.tls import client_context, pairing_client_context
 from agent.ports import PairingExchange
-from agent.services.pairing import Pairing, Window
+from agent.services.pairing import Pairing
+from agent.services.window import Window
 from tests.fakes.pairing import Answer, NoHousehold, PairingNet, WindowDiscovery
 from tests.fakes.trust import MemoryTrust
 from tests.net.connections import LOOPBACK, device, hang_up
