@@ -311,8 +311,10 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         assert self._socket
-        asyncio.run_coroutine_threadsafe(self._socket.close(), self._loop).result(5)
-        self._thread.join(5)
+        closing = asyncio.run_coroutine_threadsafe(self._socket.close(), self._loop)
+        self._thread.join(5)  # it ends when either side has closed; the service may have been first
+        closing.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
     async def _read(self) -> None:

@@ -119,6 +119,9 @@ class WindowDiscovery:
 
     def poke(self) -> None: ...
 
+    def instance(self) -> str:
+        return f"{self._host}._lan-agent._tcp.local."
+
     def hosts(self) -> tuple[str, ...]:
         return (self._host,)
 
