@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import settings
+
 # A script that runs the tests in the background has them ignore SIGINT, and every program that they start inherits it
 # (POSIX, 2.12): nothing that waits for Ctrl-C could be tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine is no defect: nothing here is judged by how long it takes.
+settings.register_profile("lan-agent", deadline=None)
+settings.load_profile("lan-agent")

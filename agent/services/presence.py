@@ -25,8 +25,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0
 """Seconds between looks at what nobody tells us: our addresses, and whether the machine has slept."""
-LOOK_SOON = 0.25
-"""The same while this device has no address yet, as at the start."""
+LOOK_SOON = 0.25  # while this device has no address yet, as at the start
 EVERY, SPREAD = 50.0, 20.0
 """Seconds between re-announcements, and between pokes: 60 ± 10."""
 POKE_APART = 1.0

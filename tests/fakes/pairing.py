@@ -112,9 +112,6 @@ class WindowDiscovery:
 
     def publish(self, strings: Sequence[bytes]) -> None: ...
 
-    def instance(self) -> str:
-        return f"device at {self._host}"
-
     def announce_again(self) -> None: ...
 
     def poke(self) -> None: ...
