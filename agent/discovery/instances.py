@@ -66,6 +66,7 @@ class Network(Protocol):
 
 class _Instance:
     __slots__ = (
+        "addresses",
         "admitted",
         "asking",
         "device",
@@ -84,6 +85,7 @@ class _Instance:
         self.admitted = self.asking = self.is_news = False
         self.text: bytes | None = None  # heard last
         self.service: tuple[str, int] | None = None  # server and port heard last
+        self.addresses: tuple[str, tuple[str, ...]] = ("", ())  # of which server, as last found
         self.sighting: Heard | None = None  # told last
         self.device: DeviceId | None = None
         self.heard_at = 0.0
@@ -236,7 +238,12 @@ class Instances:
                 return None
             text = cached.text if text is None else text
             service = instance.service = service or (cached.server, cached.port)
-        addresses = self._network.addresses(service[0])
+        addresses = tuple(self._network.addresses(service[0]))
+        if addresses:
+            instance.addresses = (service[0], addresses)
+        elif instance.addresses[0] == service[0]:
+            # A flood of phantoms fills the cache, whose shortest-lived records, addresses, then leave it at once.
+            addresses = instance.addresses[1]
         return Resolved(text=text, server=service[0], port=service[1], addresses=addresses) if addresses else None
 
     async def _resolve(self, key: str, name: str) -> None:

@@ -95,6 +95,8 @@ class Pairing:
         """
         if self._group is None:
             raise NotRunning("the service is stopping")
+        while self._window is not None and self._window.over.is_set():
+            await self._window.gone.wait()  # Ctrl-C, then `agent pair` again: the first one is being withdrawn
         if self._window is not None:
             raise Busy("this device shows a pairing code already", hint="end the other `agent pair` first")
         code = new_long_code(self._entropy) if long else new_code(self._below)
@@ -185,6 +187,7 @@ class Pairing:
                 await self._withdraw()
             finally:
                 self._window = None
+                window.gone.set()
                 assert window.outcome is not None
                 window.tell(window.outcome)
 

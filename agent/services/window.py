@@ -30,7 +30,7 @@ class Window:
         self.failed = 0  # tries that failed, or are under way
         self.turn = asyncio.Lock()  # one run at a time
         self.listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.over = asyncio.Event()
+        self.over, self.gone = asyncio.Event(), asyncio.Event()  # ended; and nothing of it is left
         self.outcome: PairNews | None = None
         self.tell = news
 

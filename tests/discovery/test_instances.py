@@ -47,12 +47,13 @@ class FakeNetwork:
         self.asked: list[str] = []
         self.answer = asyncio.Event()
         self.off_link: set[str] = set()
+        self.full = False  # so full that addresses, which live shortest, leave it at once
 
     def cached(self, name: str) -> Resolved | None:
         return self.cache.get(name)
 
     def addresses(self, server: str) -> tuple[str, ...]:
-        return () if server == "nowhere" else ("10.0.0.1",)
+        return () if self.full or server == "nowhere" else ("10.0.0.1",)
 
     async def ask(self, name: str) -> None:
         self.asked.append(name)
@@ -99,6 +100,17 @@ async def test_a_packet_is_told_at_once() -> None:
         (told,) = t.told
         record = PresenceRecord(device=DeviceId("desk"), revision=1, name="", port=4000, hosts=("10.0.0.1",))
         assert told == Heard(record, strings=(b"id=desk", b"r=1"), instance="desk")
+
+
+async def test_a_change_is_told_though_a_flood_pushed_the_addresses_out_of_the_cache() -> None:
+    async with table() as t:
+        t.packet("desk")
+        t.network.full = True
+        await t.clock.advance(1.0)
+        t.packet("desk", revision=2)
+        t.packet("newcomer")  # whose address nobody knows
+        await settle()
+        assert [told.record.revision for told in t.told if isinstance(told, Heard)] == [1, 2]
 
 
 async def test_other_strings_are_news_even_if_they_read_the_same() -> None:

@@ -215,10 +215,8 @@ def test_a_forged_goodbye_never_takes_a_paired_device_down_and_a_true_one_does(h
     end = now() + 1.2  # an answer holds for a second
     while now() < end:
         assert view(laptop, desk) == before
-    left = now()
     desk.leave()
-    laptop.wait_to_see(desk, "offline", seconds=3.0)
-    assert now() - left < 3.0
+    laptop.wait_to_see(desk, "offline", seconds=15.0)  # it is asked first, at the prober's next look
     desk.up()
     laptop.wait_to_see(desk, "online")
 

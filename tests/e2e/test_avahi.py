@@ -17,11 +17,12 @@ MakeAvahi = Callable[..., Avahi]
 
 
 def test_avahi_browse_shows_name_and_sessions(network: MakeNetwork, avahi: MakeAvahi) -> None:
-    # DESIGN §8: any DNS-SD browser reads who is there and what runs, on the same host and on another one.
+    # DESIGN §8: in mode open any DNS-SD browser reads who is there and what runs, on the same host and on another one.
     desk, laptop = network("desk", "laptop")
     beside = avahi(desk.host)
     beside.wait_until_up()  # it had the port first
     for device in (desk, laptop):
+        device.configure('presence.mode = "open"\n')
         device.start()
     for device in (desk, laptop):
         device.wait_until_up()

@@ -470,3 +470,14 @@ async def test_what_the_household_cannot_store_is_not_paired() -> None:
             await home.lab.service.join("42-913-577")
         assert home.lab.trusted == home.den.trusted == []
         assert home.den.changes == 2  # in, and out again
+
+
+async def test_a_window_that_has_just_ended_is_no_reason_to_refuse_the_next_one() -> None:
+    async with house() as home:
+        first = await home.den.show()
+        first.close()
+        second = await home.den.service.open_window(300.0, home.den.news.append)
+        assert second is not first
+        assert home.den.told == ["closed"]
+        with pytest.raises(Busy):
+            await home.den.service.open_window(300.0, home.den.news.append)
