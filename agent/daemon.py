@@ -24,7 +24,7 @@ from agent.clock import SystemClock
 from agent.core import names
 from agent.core.messages import Ready
 from agent.core.pairing import Bundle
-from agent.core.records import NAME_MAX, DeviceId, DeviceRef, Sender
+from agent.core.records import DeviceId, DeviceRef, Sender
 from agent.core.registry import Registry
 from agent.core.wire import PROTOCOL, Codec
 from agent.discovery import static
@@ -53,7 +53,7 @@ from agent.services.presence import Presence
 from agent.services.probe import Prober
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
-from agent.settings import Home, Settings, default_name, home, load
+from agent.settings import Home, Settings, home, load
 from agent.storage.audit import AuditFile
 from agent.storage.household import HouseholdFile
 from agent.storage.lock import bind_socket, only_one
@@ -101,7 +101,7 @@ class Service:
         self._identity = load_or_create_identity(where.state, machine=machine_id(), notice=notices.append)
         self._trust, self._state = TrustFile(where.state), StateFile(where.state)
         self._own = self._identity.id
-        self._name = names.clean(settings.name or default_name(), NAME_MAX) or names.short_id(self._own)
+        self._name = names.own_name(settings.name, os.uname().nodename, self._own)
         hosts = LOOPBACK if settings.interfaces == ("lo",) else ANY_ADDRESS
         sockets = self._bind(hosts)
         self._port = int(sockets[0].getsockname()[1])

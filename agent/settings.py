@@ -5,7 +5,6 @@ docs/settings.md lists every setting; a test holds the two together.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -157,8 +156,3 @@ def _put(values: dict[str, Any], name: str, value: object) -> None:
 
 def _from_text(text: str, kind: object) -> object:
     return [part.strip() for part in text.split(",") if part.strip()] if kind == tuple[str, ...] else text
-
-
-def default_name() -> str:
-    """The host name, without its domain."""
-    return os.uname().nodename.partition(".")[0]

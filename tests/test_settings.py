@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agent.errors import ConfigError
-from agent.settings import PREFIX, Settings, default_name, home, load, names
+from agent.settings import PREFIX, Settings, home, load, names
 
 VALUES: dict[str, tuple[str, object, str, object, object]] = {
     # setting: in the file, as read; in the environment, as read; on the command line
@@ -157,8 +157,3 @@ def test_a_home_too_deep_for_a_socket_has_its_runtime_folder_elsewhere(tmp_path:
     assert len(str(runtime / "control.sock")) < 100
     assert runtime != home({"LAN_AGENT_HOME": str(other)}).runtime
     assert runtime == home({"LAN_AGENT_HOME": str(deep)}).runtime
-
-
-def test_the_default_name_has_no_domain() -> None:
-    assert default_name()
-    assert "." not in default_name()

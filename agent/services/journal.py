@@ -11,6 +11,7 @@ from agent.core.messages import Attached, Page, Snapshot
 from agent.core.records import DeviceId, DeviceRef, ParticipantRef, SessionRow
 from agent.core.session import Session
 from agent.core.transcript import (
+    STREAMED,
     Event,
     Payload,
     RequestClosed,
@@ -118,7 +119,8 @@ class Journal:
             self._show(event)
         self._published = events[-1].seq
         self.viewers.publish(events)
-        self.notice()
+        if any(event.type not in STREAMED for event in events):  # a stream changes nothing that a list shows
+            self.notice()
 
     def _show(self, event: Event) -> None:
         self._tail.apply(event)

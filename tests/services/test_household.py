@@ -273,6 +273,27 @@ async def test_a_device_is_out_here_though_the_senior_stays_in_the_household() -
         assert not den.trusts(lab)
 
 
+async def test_a_member_that_heard_only_the_junior_takes_the_senior_back_when_another_tells_it() -> None:
+    async with street("den", "lab", "pad", "pot") as (net, (den, lab, pad, pot)):
+        await house_of_three(net, den, lab, pad)
+        pair(den, pot)
+        await net.clock.advance(60.0)
+        assert in_one_household(den, lab, pad, pot)
+        for one, other in ((den, lab), (den, pad), (lab, pot), (pad, pot)):
+            net.cut(one, other)
+        lab.gossip.unpair(den.id)
+        den.gossip.unpair(lab.id)
+        await net.clock.advance(5.0)
+        assert not pad.trusts(den)  # lab is all that it hears
+        assert not pot.trusts(lab)
+        net.heal(pad, pot)
+        await net.clock.advance(120.0)
+        net.heal(den, pad)
+        await net.clock.advance(120.0)
+        assert in_one_household(den, pad, pot)
+        assert not pad.trusts(lab)
+
+
 async def test_a_device_that_hears_that_it_is_out_says_so() -> None:
     async with street("den", "lab", "pad") as (net, (den, lab, pad)):
         await house_of_three(net, den, lab, pad)
