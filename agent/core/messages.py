@@ -67,7 +67,7 @@ class Attach(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """The newest part of a transcript, shortened (`core.transcript.Tail`)."""
+    """The newest part of a transcript, shortened (`core.tail.Tail`)."""
 
     session: SessionRow
     events: tuple[Event, ...]

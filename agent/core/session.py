@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from msgspec import Struct
-
 from agent.core.answers import checked
+from agent.core.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
 from agent.core.records import DeviceId, Sender, SessionId, Status
 from agent.core.reply import Reply
 from agent.core.transcript import (
@@ -39,46 +38,6 @@ ANSWERED_MAX = 256
 """Answered requests that are remembered, so that who answers again hears who was first."""
 QUEUE_MAX = 64
 """Prompts that may wait in one session."""
-
-
-class StartTurn(Struct, frozen=True):
-    """Hand the prompt to the backend, starting that first if it does not run."""
-
-    turn: int
-    text: str
-
-
-class HandAnswer(Struct, frozen=True):
-    """Hand a person's answer to the backend."""
-
-    request_id: str
-    answer: Answer
-
-
-class InterruptTurn(Struct, frozen=True):
-    """Ask the backend to stop its turn."""
-
-
-class StopBackend(Struct, frozen=True):
-    """End the backend for good."""
-
-
-Effect = StartTurn | HandAnswer | InterruptTurn | StopBackend
-
-
-class Decision(Struct, frozen=True):
-    """What is to be logged, then done."""
-
-    payloads: tuple[Payload, ...] = ()
-    effects: tuple[Effect, ...] = ()
-
-
-class Verdict(Struct, frozen=True):
-    """What became of a prompt."""
-
-    turn: int
-    status: Literal["started", "queued", "duplicate"]
-    position: int = 0
 
 
 class Session:

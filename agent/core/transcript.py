@@ -1,4 +1,4 @@
-"""The events of a session: what each type carries, and how a log of them is made short enough to show.
+"""The events of a session: what each type carries.
 
 Source: DESIGN §3 (event types) and §4 (S2, S4). Payloads are MessagePack inside an `Event`, so that storing, relaying
 and fan-out never take them apart.
@@ -6,8 +6,6 @@ and fan-out never take them apart.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
@@ -208,6 +206,11 @@ def unix_seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
+def encoded(payload: Payload) -> bytes:
+    """A payload as it is stored and sent."""
+    return _encoder.encode(payload)
+
+
 def make_event(seq: int, payload: Payload, now: float) -> Event:
     """Number and stamp a payload; `now` in Unix seconds."""
     return Event(seq, NAMES[type(payload)], Raw(_encoder.encode(payload)), rfc3339(now))
@@ -222,68 +225,3 @@ def payload_of(event: Event) -> Payload | None:
         return decoder.decode(event.payload)
     except (ValueError, RecursionError) as exc:
         raise BadFrame(f"event {event.seq} ({event.type}): {exc}") from exc
-
-
-class Tail:
-    """The newest part of a log, shortened without changing what a reader sees: what an attaching client gets first.
-
-    Deltas of a running reply are merged into one, numbered as the last of them; once `message.complete` has the text
-    they go. Thoughts and tool updates are merged likewise. Bounded: the oldest entries leave first, and `truncated`
-    says so (`session.history` has them).
-    """
-
-    def __init__(self, *, events: int = 200, size: int = 393_216) -> None:
-        self._events: dict[int, Event] = {}  # by seq; insertion order is seq order
-        self._streams: dict[tuple[str, int, object], int] = {}  # type, turn, part or tool -> seq of the merged delta
-        self._size = 0
-        self._max_events, self._max_size = events, size
-        self.truncated = False
-
-    def __iter__(self) -> Iterator[Event]:
-        """Oldest first."""
-        return iter(self._events.values())
-
-    def apply(self, event: Event) -> None:
-        """Take the next event of the log."""
-        if event.type in STREAMED:
-            event = self._merge(event)
-        elif event.type == "message.complete":
-            done = payload_of(event)
-            assert isinstance(done, MessageComplete)
-            self._drop(self._streams.pop(("message.delta", done.turn, done.part), 0))
-        elif event.type == "turn.complete":
-            self._streams.clear()
-        self._events[event.seq] = event
-        self._size += len(bytes(event.payload))
-        while len(self._events) > self._max_events or (self._size > self._max_size and len(self._events) > 1):
-            self._drop(next(iter(self._events)))
-            self.truncated = True
-
-    def _merge(self, event: Event) -> Event:
-        payload = payload_of(event)
-        assert isinstance(payload, MessageDelta | ThoughtDelta | ToolUpdate)
-        key = (event.type, payload.turn, payload.tool_id if isinstance(payload, ToolUpdate) else payload.part)
-        before = self._events.get(self._streams.get(key, 0))
-        self._streams[key] = event.seq
-        if before is None:
-            return event
-        earlier = payload_of(before)
-        assert isinstance(earlier, MessageDelta | ThoughtDelta | ToolUpdate)
-        if len(earlier.text) + len(payload.text) > TEXT_MAX:
-            return event
-        self._drop(before.seq)
-        merged = msgspec.structs.replace(payload, text=earlier.text + payload.text)
-        return Event(event.seq, event.type, Raw(_encoder.encode(merged)), event.at)
-
-    def _drop(self, seq: int) -> None:
-        event = self._events.pop(seq, None)
-        if event is not None:
-            self._size -= len(bytes(event.payload))
-
-
-def compact(events: Iterable[Event]) -> list[Event]:
-    """Shorten a page of a log as `Tail` does, dropping nothing for size."""
-    tail = Tail(events=sys.maxsize, size=sys.maxsize)
-    for event in events:
-        tail.apply(event)
-    return list(tail)

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from agent.core.effects import Decision, Effect, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
 from agent.core.records import DeviceId, Sender
-from agent.core.session import Decision, Effect, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
 from agent.core.transcript import Answer, Event, RequestClosed, SessionInfo
 from agent.errors import AgentError, BackendFailed, SessionEnded, StoreFull
 from agent.ports import Backend, BackendEvent, BackendType, Finished, RunsPrograms, Start

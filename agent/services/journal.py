@@ -10,14 +10,13 @@ import msgspec
 from agent.core.messages import Attached, Page, Snapshot
 from agent.core.records import DeviceId, DeviceRef, ParticipantRef, SessionRow
 from agent.core.session import Session
+from agent.core.tail import Tail, compact
 from agent.core.transcript import (
     STREAMED,
     Event,
     Payload,
     RequestClosed,
     RequestOpen,
-    Tail,
-    compact,
     payload_of,
     rfc3339,
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections import deque
 
+from agent.core.effects import Decision
 from agent.core.names import clean
 from agent.core.records import TITLE_MAX
-from agent.core.session import Decision, Session
+from agent.core.session import Session
 from agent.core.transcript import (
     TEXT_MAX,
     Choice,

@@ -14,6 +14,7 @@ from agent.core import messages, wire
 from agent.core.audit import AuditEntry
 from agent.core.messages import Attached, Page, Ready, Snapshot, Submitted
 from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
+from agent.core.tail import compact
 from agent.core.transcript import (
     Choice,
     Event,
@@ -25,7 +26,6 @@ from agent.core.transcript import (
     RequestOpen,
     TurnComplete,
     UserMessage,
-    compact,
     make_event,
 )
 from agent.errors import AgentError, Ambiguous, Forbidden, MethodNotFound, RequestNotFound, SessionNotFound

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend
 from agent.core.records import DeviceId, Sender, SessionId, Status
 from agent.core.reply import HEAD_MAX, TAIL_MAX
-from agent.core.session import QUEUE_MAX, Decision, HandAnswer, InterruptTurn, Session, StartTurn, StopBackend
+from agent.core.session import QUEUE_MAX, Session
+from agent.core.tail import Tail, compact
 from agent.core.transcript import (
     Choice,
     Event,
@@ -18,10 +20,8 @@ from agent.core.transcript import (
     RequestClosed,
     RequestOpen,
     SessionInfo,
-    Tail,
     TurnComplete,
     UserMessage,
-    compact,
     payload_of,
 )
 from agent.errors import Ambiguous, BadParams, Busy, RequestNotFound, SessionEnded, TooLarge
