@@ -1,4 +1,4 @@
-"""Spans of time on the command line: `90`, `30min`, `8h`, `2d`."""
+"""Spans of time on the command line: `90`, `30min`, `8h`, `2d`; and how they are told, like other numbers."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def span(ctx: click.Context, param: click.Parameter, value: str | None) -> float
     if not found:
         raise click.BadParameter(f"{value!r} is not a time like 90, 30min, 8h or 2d", ctx, param)
     return found
+
+
+def counted(number: float, noun: str, nouns: str = "") -> str:
+    """`1 try`, `2 tries`: `nouns` are more than one, or none, if not just with an `s`."""
+    return f"{number:g} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def spoken(span: float) -> str:
+    """So many seconds in words, in the largest unit in which they are a whole number: `1 hour`, `90 seconds`."""
+    for unit, name in ((3600.0, "hour"), (60.0, "minute")):
+        if span >= unit and not span % unit:
+            return counted(span / unit, name)
+    return counted(span, "second")

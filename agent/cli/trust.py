@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.complete import complete_device, complete_session
-from agent.cli.duration import span
+from agent.cli.duration import counted, span, spoken
 from agent.cli.lookalike import warnings
 from agent.cli.main import App, Exit
 from agent.cli.output import Printer, local_time, short_device
@@ -70,7 +70,11 @@ async def _pair(app: App, asked: Pair) -> int:
             printer.talk(f"whoever uses it is a guest of this device: {_terms(asked.read_only, asked.session, 'here')}")
         _explain(printer, window.code, window.ttl, [f"{_host(host)}:{window.port}" for host in window.addresses])
         async for note in stream.notes():
-            if isinstance(note, PairNews) and _told(printer, note.what, note.failed, note.tries_left):
+            if not isinstance(note, PairNews):
+                continue
+            if note.reason:
+                _declined(printer, note.name, note.reason, note.hint)
+            elif _told(printer, note.what, note.failed, note.tries_left):
                 _paired(printer, note.name, note.device)
                 return Exit.OK
     return Exit.FAILED
@@ -85,8 +89,7 @@ def _explain(printer: Printer, code: str, ttl: float, addresses: list[str]) -> N
     for address in addresses[:1]:
         printer.talk(f"without multicast there:   agent join {code} --address {address}", "dim")
     printer.talk("it needs `agent up` there, on the same network; either device may show the code", "dim")
-    minutes = f"{ttl / 60:g} minutes" if ttl >= 120 else f"{ttl:g} seconds"
-    printer.talk(f"waiting for {minutes}; Ctrl-C stops", "dim")
+    printer.talk(f"waiting for {spoken(ttl)}; Ctrl-C stops", "dim")
 
 
 def _paired(printer: Printer, name: str, device: str) -> None:
@@ -97,17 +100,25 @@ def _paired(printer: Printer, name: str, device: str) -> None:
     printer.talk(f"next: `agent sessions`, or start one there: `agent new --on {word} --attach`", "dim")
 
 
+def _declined(printer: Printer, name: str, reason: str, hint: str) -> None:
+    printer.talk(f"{name or 'a device'} used the code and was not paired: {reason}", "yellow")  # `talk` cleans it
+    if hint:
+        printer.hint(hint)
+    printer.talk("the code stays valid", "dim")
+
+
 def _told(printer: Printer, what: str, failed: int, tries_left: int) -> bool:
     """Say what happened at the window; whether it is paired. Raises: TimedOut, PairingFailed."""
     again = "run `agent pair` again for a new code"
     left = f"; {tries_left} more {'try' if tries_left == 1 else 'tries'}" if tries_left else ""
+    so_far = f"{counted(failed, 'try', 'tries')} so far{left}"
     match what:
         case "paired":
             return True
         case "wrong-code":
             printer.talk(f"a wrong code was tried, {failed} so far{left}", "yellow")
         case "failed":
-            printer.talk(f"somebody began and did not finish, {failed} tries so far{left}", "yellow")
+            printer.talk(f"somebody began and did not finish, {so_far}", "yellow")
         case "expired":
             raise TimedOut("nobody used the code in time", hint=again)
         case "exhausted":
@@ -191,7 +202,8 @@ def unpair(app: App, device: str | None, *, leaving: bool) -> int:
     left = app.client.call("device.leave")
     app.printer.talk("this device is in no household now; its own sessions are kept")
     if left["told"] < left["members"]:
-        app.printer.talk(f"{left['told']} of {left['members']} devices have heard of it so far", "yellow")
+        others = counted(left["members"], "other device")
+        app.printer.talk(f"{left['told']} of {others} heard of it so far", "yellow")
         if not left["told"]:
             app.printer.hint("run `agent unpair` for this device on one of them")
     return Exit.OK

@@ -236,6 +236,8 @@ class PairNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     tries_left: int = 0  # of a short code
     failed: int = 0  # tries so far that came to nothing
+    reason: str = ""  # failed: why a device that knows the code was not paired; no try is used up by that
+    hint: str = ""  # failed: what to do about it
 
 
 class Join(Struct, frozen=True, kw_only=True, omit_defaults=True):

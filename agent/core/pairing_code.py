@@ -15,9 +15,9 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from agent.core.names import address
+from agent.core.names import address, clean
 from agent.core.records import Endpoint
-from agent.errors import PairingFailed
+from agent.errors import BadParams, PairingFailed
 
 SECRET_DIGITS = 6
 """Three tries at a million are 3e-6."""
@@ -121,6 +121,15 @@ def parse_address(text: str) -> Endpoint | None:
     if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port[:6]) < 65536:
         return None
     return Endpoint(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def given_address(text: str) -> Endpoint:
+    """The address that a person gave. Raises: BadParams."""
+    if endpoint := parse_address(text):
+        return endpoint
+    raise BadParams(
+        f"{clean(text, 80)!r} is not HOST:PORT", hint="`agent pair` shows its address, like 192.168.1.7:41234"
+    )
 
 
 def _unreadable() -> PairingFailed:

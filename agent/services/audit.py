@@ -76,7 +76,8 @@ class Audit:
             try:
                 await self._log.append(batch)
             except StateError as exc:
-                lost = f"; {self._left_out} entries are lost" if self._left_out else ""
+                count = "1 entry is" if self._left_out == 1 else f"{self._left_out} entries are"
+                lost = f"; {count} lost" if self._left_out else ""
                 self._problem(f"the audit log is not written: {exc}{lost}")
                 return
             for _ in batch:

@@ -21,10 +21,10 @@ from agent.core.identity import Identity, device_id
 from agent.core.messages import PairNews
 from agent.core.names import clean
 from agent.core.pairing import Bundle, Host, Joiner, Partner, TurnedAway, WrongCode
-from agent.core.pairing_code import new_code, new_long_code, parse_address, parse_code
+from agent.core.pairing_code import given_address, new_code, new_long_code, parse_code
 from agent.core.pinned import pinned
-from agent.core.records import Endpoint, PairedDevice
-from agent.errors import AgentError, Ambiguous, BadParams, Busy, NotRunning, PairingFailed, StateError
+from agent.core.records import NAME_MAX, Endpoint, PairedDevice
+from agent.errors import AgentError, Ambiguous, Busy, NotRunning, PairingFailed, StateError
 from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow, TrustStore
 from agent.services.window import Window
 
@@ -117,7 +117,7 @@ class Pairing:
         """
         wanted = parse_code(code)
         if address:
-            endpoints: tuple[Endpoint, ...] = (_address_of(address),)
+            endpoints: tuple[Endpoint, ...] = (given_address(address),)
         else:
             endpoints = wanted.endpoints or (await self._find(wanted.slot, name)).endpoints
         async with self._transport.connect(endpoints) as exchange:
@@ -235,17 +235,22 @@ class Pairing:
                 await exchange.end(accepted=False)
                 return
             window.failed += 1  # first: whoever breaks off has used a guess too
+            partner: Partner | None = None
             try:
-                device = await self._host(window, exchange, hello)
+                partner = await self._prove(window, exchange, hello)
+                device = self._take(window, partner, exchange.host)
             except AgentError as exc:
                 _log.warning("pairing failed", extra={"host": exchange.host, "reason": str(exc)})
-                window.failure(wrong_code=isinstance(exc, WrongCode))
+                if partner is None:
+                    window.failure(wrong_code=isinstance(exc, WrongCode))
+                else:
+                    window.declined(clean(partner.bundle.name, NAME_MAX), exc)
                 await exchange.end(accepted=False)
                 return
             window.end(PairNews(what="paired", device=device.id, name=device.name))
             await exchange.end(accepted=True)
 
-    async def _host(self, window: Window, exchange: PairingExchange, hello: bytes) -> PairedDevice:
+    async def _prove(self, window: Window, exchange: PairingExchange, hello: bytes) -> Partner:
         about = self._about()
         if window.guest is not None:
             about = structs.replace(about, household=b"", guest=window.guest)
@@ -253,13 +258,16 @@ class Pairing:
         await exchange.send(host.reply(hello))
         await exchange.send(host.grant(await exchange.receive()))
         host.finish(await exchange.receive())
+        assert host.partner is not None
+        return host.partner
+
+    def _take(self, window: Window, partner: Partner, heard_from: str) -> PairedDevice:
         if window.outcome is not None:
             raise PairingFailed("the window was closed meanwhile")
-        assert host.partner is not None
         if window.guest is not None:
-            return self._let_in(host.partner, exchange.host, window.guest)
-        self._membership.check(host.partner.bundle.household)
-        return self._remember(host.partner, exchange.host, hosting=True)
+            return self._let_in(partner, heard_from, window.guest)
+        self._membership.check(partner.bundle.household)
+        return self._remember(partner, heard_from, hosting=True)
 
     def _remember(self, partner: Partner, heard_from: str, *, hosting: bool) -> PairedDevice:
         device = pinned(partner, heard_from, self._clock.time())
@@ -286,11 +294,3 @@ class Pairing:
         self._on_trust_changed()
         _log.info("device paired", extra={"device": device.id, "role": device.role})
         return device
-
-
-def _address_of(text: str) -> Endpoint:
-    if endpoint := parse_address(text):
-        return endpoint
-    raise BadParams(
-        f"{clean(text, 80)!r} is not HOST:PORT", hint="`agent pair` shows its address, like 192.168.1.7:41234"
-    )

@@ -11,6 +11,7 @@ from agent.core.guests import Terms
 from agent.core.messages import PairNews
 from agent.core.pairing_code import Code
 from agent.core.records import DeviceId, Endpoint
+from agent.errors import AgentError
 
 TRIES = 3
 """Guesses at a short code. A long one cannot be guessed, so its tries have no end."""
@@ -48,10 +49,21 @@ class Window:
 
     def failure(self, *, wrong_code: bool) -> None:
         """A try has failed: say so; the last one ends the window."""
-        left = max(0, self.tries - self.failed)
+        left = self._tries_left()
         self.tell(PairNews(what="wrong-code" if wrong_code else "failed", tries_left=left, failed=self.failed))
         if self.tries and not left:
             self.end(PairNews(what="exhausted", failed=self.failed))
+
+    def declined(self, name: str, reason: AgentError) -> None:
+        """A device that knows the code, called `name`, cannot be paired: that was no guess, so it uses up no try."""
+        self.failed -= 1
+        left, told = self._tries_left(), str(reason)
+        self.tell(
+            PairNews(what="failed", name=name, reason=told, hint=reason.hint, tries_left=left, failed=self.failed)
+        )
+
+    def _tries_left(self) -> int:
+        return max(0, self.tries - self.failed)
 
     def close(self) -> None:
         """End it if nothing else has. Idempotent."""

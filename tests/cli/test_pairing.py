@@ -78,6 +78,38 @@ def test_after_two_failures_the_long_code_is_offered(gateway: FakeGateway, agent
     ]
 
 
+def test_the_reason_why_a_device_was_not_paired_is_shown_with_advice(gateway: FakeGateway, agent: Agent) -> None:
+    why = "both devices are in a household already"
+    gateway.news = [
+        PairNews(what="failed", name="p\x1b[2Ji", reason=why, hint="`agent unpair --self`", tries_left=3),
+        PairNews(what="wrong-code", tries_left=2, failed=1),
+        PairNews(what="paired", device=DESK, name="desk"),
+    ]
+    ran = agent("pair")
+    assert ran.status == 0
+    told = ran.err.splitlines()
+    at = told.index(f"p\N{REPLACEMENT CHARACTER}[2Ji used the code and was not paired: {why}")
+    assert told[at + 1 : at + 4] == [
+        "  hint: `agent unpair --self`",
+        "the code stays valid",
+        "a wrong code was tried, 1 so far; 2 more tries",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ttl", "said"),
+    [("1", "1 second"), ("90", "90 seconds"), ("1min", "1 minute"), ("5min", "5 minutes"), ("1h", "1 hour")],
+)
+def test_one_is_not_many(gateway: FakeGateway, agent: Agent, ttl: str, said: str) -> None:
+    gateway.news = [
+        PairNews(what="failed", tries_left=2, failed=1),
+        PairNews(what="paired", device=DESK, name="desk"),
+    ]
+    ran = agent("pair", "--ttl", ttl)
+    assert f"waiting for {said}; Ctrl-C stops" in ran.err
+    assert "did not finish, 1 try so far; 2 more tries" in ran.err
+
+
 def test_the_code_is_taken_from_stdin(gateway: FakeGateway, home: Path) -> None:
     # So that it need not be in argv.
     command = [sys.executable, "-m", "agent", "join", "-"]

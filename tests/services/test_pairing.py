@@ -59,7 +59,7 @@ class Device:
 
     def check(self, theirs: bytes) -> None:
         if theirs == FOREIGN:
-            raise PairingFailed("in another household")
+            raise PairingFailed("in another household", hint="leave it")
 
     def paired(self, device: PairedDevice, theirs: bytes, *, hosting: bool) -> None:
         if self.full:
@@ -460,6 +460,38 @@ async def test_a_device_of_another_household_is_not_paired(foreign: str) -> None
         if foreign == "lab":
             assert home.den.trusted == []
             assert home.den.told == ["failed"]
+
+
+async def test_the_host_is_told_why_a_device_that_knows_the_code_was_not_paired() -> None:
+    # Whoever got that far has not guessed: it costs no try, and the same code serves when the reason is gone.
+    async with house() as home:
+        window = await home.den.show()
+        home.lab.bundle = Bundle(name="l\x1bab", port=7000, household=FOREIGN)
+        for _ in range(4):
+            with pytest.raises(PairingFailed):
+                await home.lab.service.join("42-913-577")
+        await settle()
+        assert window.outcome is None
+        why = PairNews(what="failed", name="lab", reason="in another household", hint="leave it", tries_left=3)
+        assert home.den.news == [why] * 4
+        with pytest.raises(WrongCode):
+            await home.pad.service.join("42-000-000")
+        await settle()
+        assert home.den.news[-1] == PairNews(what="wrong-code", tries_left=2, failed=1)
+        home.lab.bundle = Bundle(name="lab", port=7000)
+        await home.lab.service.join("42-913-577")
+        await settle()
+        assert home.den.trusted == ["lab"]
+
+
+async def test_who_does_not_know_the_code_makes_no_reason_appear() -> None:  # T3: strangers write nothing on the screen
+    async with house() as home:
+        await home.den.show()
+        home.lab.bundle = Bundle(name="lab", port=7000, household=FOREIGN)
+        with pytest.raises(WrongCode):
+            await home.lab.service.join("42-000-000")
+        await settle()
+        assert home.den.news == [PairNews(what="wrong-code", tries_left=2, failed=1)]
 
 
 async def test_what_the_household_cannot_store_is_not_paired() -> None:
