@@ -19,8 +19,13 @@ JSON = "lan-agent.v1.json"
 PROTOCOL = 1
 FRAME_IN_MAX = 262_144
 """Bytes of one frame from a client."""
+REQUEST_MAX = 266_240
+"""Bytes of one request or notification from a gateway: what a client may say, and 4,096 more for what its gateway adds
+when it passes that on."""
 FRAME_OUT_MAX = 1_048_576
-"""Bytes of one frame to anybody, and of one from a gateway."""
+"""Bytes of one frame to anybody; from a gateway, of an answer and of what is `LARGE`."""
+LARGE = frozenset({"event", "session.changed", "household.tell"})
+"""What may fill a frame (1 MiB) though it is no answer: streams that were asked for, and a household at its largest."""
 
 RequestId = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[str, Meta(max_length=64)]
 T = TypeVar("T")

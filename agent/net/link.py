@@ -1,7 +1,6 @@
 """JSON-RPC messages over an aiohttp WebSocket, either end, both ways (DESIGN §3). Implements `ports.Channel`.
 
-One writer sends what is queued, one reader takes what comes, each request is answered in a task of its own. Pings are
-ours: what counts as silence changes while anything is attached (L3).
+One writer sends what is queued, one reader takes what comes, each request is answered in a task of its own.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
 
-from aiohttp import ClientWebSocketResponse, WSMsgType
-from aiohttp.web import WebSocketResponse
+from aiohttp import WSMsgType
 from msgspec import UNSET, Raw
 
 from agent.core.names import truncate_bytes
 from agent.core.records import DeviceId
-from agent.core.wire import Codec, Envelope, RequestId, error_of
-from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut, Undescribed
+from agent.core.wire import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Envelope, RequestId, error_of
+from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut, TooLarge, Undescribed
+from agent.net.pulse import Pulse, WebSocket
 from agent.ports import Clock, Followed, MessageHandler
 
 log = logging.getLogger(__name__)
@@ -35,10 +34,6 @@ REQUESTS_MAX = 64
 """Requests of one connection that are answered side by side."""
 BAD_MAX = 3
 """Bad messages in a row after which the connection is closed (1002)."""
-PING_IDLE, PING_ATTACHED = 15.0, 5.0
-"""Seconds between pings (L3); one and a half of them in silence mean that the connection is lost."""
-
-WebSocket = WebSocketResponse | ClientWebSocketResponse
 
 
 class WebSocketChannel:
@@ -66,8 +61,7 @@ class WebSocketChannel:
         self._closing: tuple[int, str] | None = None
         self._closed = False
         self._bad = 0  # messages in a row that the schema does not describe
-        self._heard = clock.monotonic()
-        self._attached = False
+        self._pulse = Pulse(ws, clock, self.abort)
         self._reader: asyncio.Task[None] | None = None
         self.told = ""
 
@@ -117,7 +111,11 @@ class WebSocketChannel:
 
     def busy(self, *, attached: bool) -> None:
         """Ping more often while anything is attached (L3)."""
-        self._attached = attached
+        self._pulse.attached = attached
+
+    def doubt(self) -> None:
+        """Ask at once whether the other side is there; cut if it is not (L3). Needs `pings`."""
+        self._pulse.doubt()
 
     def close(self, reason: str = "", code: int = 1000) -> None:
         """Send what is queued, then close. Idempotent."""
@@ -146,7 +144,7 @@ class WebSocketChannel:
                     group.create_task(self._watch_writes(), name="link.watch-writes"),
                 ]
                 if self._pings:
-                    helpers.append(group.create_task(self._ping(), name="link.ping"))
+                    helpers.append(group.create_task(self._pulse.run(), name="link.pulse"))
                 if self._closed:
                     self._reader.cancel()  # cut before it ran
                 await asyncio.wait([self._reader])
@@ -204,7 +202,7 @@ class WebSocketChannel:
     async def _read(self, handler: MessageHandler, group: asyncio.TaskGroup) -> None:
         while True:
             message = await self._ws.receive()
-            self._heard = self._clock.monotonic()
+            self._pulse.heard()
             if message.type in {WSMsgType.PING, WSMsgType.PONG}:
                 if message.type is WSMsgType.PING:
                     with suppress(OSError):
@@ -233,6 +231,10 @@ class WebSocketChannel:
 
     def _take(self, handler: MessageHandler, envelope: Envelope, frame: bytes, group: asyncio.TaskGroup) -> None:
         params = Raw(b"\x80") if envelope.params is UNSET else envelope.params
+        if envelope.method is not UNSET and len(frame) > (most := _most(envelope.method)):
+            told = TooLarge(f"{envelope.method} of {len(frame):,} bytes; {most:,} are allowed")
+            self._is_bad(envelope.id if isinstance(envelope.id, int | str) else None, told)
+            return
         if envelope.method is UNSET:
             waiter = self._waiting.get(envelope.id) if isinstance(envelope.id, int | str) else None
             if waiter is None or waiter.done():
@@ -285,16 +287,7 @@ class WebSocketChannel:
                 log.exception("what follows an answer failed", extra={"method": method})
                 self.close("the service failed; its log says more", code=1011)
 
-    async def _ping(self) -> None:
-        while True:
-            interval = PING_ATTACHED if self._attached else PING_IDLE
-            silent = self._clock.monotonic() - self._heard
-            if silent >= 1.5 * interval:
-                self.abort()
-                return
-            if silent >= interval:
-                with suppress(OSError):
-                    await self._ws.ping()
-                await self._clock.sleep(0.5 * interval)
-            else:
-                await self._clock.sleep(min(interval - silent, PING_ATTACHED))
+
+def _most(method: str) -> int:
+    # Decided before what it carries is looked at. An answer is what we asked for: the socket's own limit holds.
+    return FRAME_OUT_MAX if method in LARGE else REQUEST_MAX

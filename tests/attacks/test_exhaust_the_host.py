@@ -98,6 +98,13 @@ def test_three_malformed_frames_end_a_link(scene: Scene, frames: list[bytes]) ->
     assert told["close"] == 1002
 
 
+def test_a_request_beyond_its_limit_is_not_looked_at(scene: Scene) -> None:
+    """Attack: requests of a size that only answers may have. Expected: an error each, closed after three."""
+    large = {"jsonrpc": "2.0", "id": 99, "method": "session.list", "params": {"x": b"x" * 300_000}}
+    told = scene.attack("link", scene.stolen, sent=[pack(large)] * 3)
+    assert (told["codes"], told["results"], told["close"]) == ([-32008] * 3, 0, 1002)
+
+
 def test_a_frame_beyond_the_limit_ends_the_link_before_it_is_read(scene: Scene) -> None:
     """Attack: a frame of 8 MiB. Expected: 1009 or a reset; the memory stays."""
     before = scene.rss()

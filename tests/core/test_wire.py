@@ -298,3 +298,18 @@ def test_a_plain_failure_is_internal() -> None:
     envelope = wire.json.decode(wire.json.failure(1, AgentError("the service failed")))
     assert not isinstance(envelope.error, msgspec.UnsetType)
     assert envelope.error.data.kind == "internal"
+
+
+def test_what_a_client_may_ask_a_gateway_may_pass_on() -> None:
+    # Of a prompt the gateway changes the session's selector for its id and adds which client it was.
+    said = Submit(session_id="abcd", prompt_id="p" * 128, text="")
+    room = wire.FRAME_IN_MAX - len(wire.msgpack.request(1, "prompt.submit", said)) - 10
+    said = msgspec.structs.replace(said, text="\N{GRINNING FACE}" * (room // 4))
+    assert wire.FRAME_IN_MAX - 10 <= len(wire.msgpack.request(1, "prompt.submit", said)) <= wire.FRAME_IN_MAX
+    passed = msgspec.structs.replace(said, session_id="x" * 256, client="\N{GRINNING FACE}" * 64)
+    assert len(wire.msgpack.request(2**53, "prompt.submit", passed)) <= wire.REQUEST_MAX
+
+
+def test_only_what_exists_is_large() -> None:
+    assert set(EVERY) >= wire.LARGE
+    assert wire.FRAME_IN_MAX < wire.REQUEST_MAX < wire.FRAME_OUT_MAX

@@ -37,6 +37,7 @@ class MemoryWebSocket:
         self._deliver(WSMessage(WSMsgType.TEXT, data, None))
 
     async def ping(self, data: bytes = b"") -> None:
+        await self.stalled.wait()
         self._deliver(WSMessage(WSMsgType.PING, data, None))
 
     async def pong(self, data: bytes = b"") -> None:

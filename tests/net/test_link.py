@@ -11,18 +11,17 @@ from aiohttp import WSMessage, WSMsgType
 from msgspec import Raw
 
 from agent.core.messages import Nothing, PeersChanged, Submit
-from agent.core.wire import Codec, Envelope, json, msgpack, typed
-from agent.errors import AgentError, PeerLost, SessionNotFound, TimedOut
+from agent.core.wire import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Envelope, json, msgpack, typed
+from agent.errors import AgentError, PeerLost, SessionNotFound, TimedOut, TooLarge
 from agent.net.link import (
     BAD_MAX,
-    PING_ATTACHED,
-    PING_IDLE,
     QUEUE_LOW,
     QUEUE_MAX,
     REQUESTS_MAX,
     WRITE_STALL,
     WebSocketChannel,
 )
+from agent.net.pulse import PING_ATTACHED, PING_IDLE, PROBE
 from agent.ports import Channel, Followed
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.viewer import Viewer, connected
@@ -168,6 +167,40 @@ async def test_nothing_is_done_for_a_connection_that_is_being_closed() -> None:
         assert (end.handler.answered, end.handler.heard) == (0, [])
 
 
+def request_of(size: int, method: str = "say") -> bytes:
+    """A request that fills a frame of so many bytes."""
+    spare = len(msgpack.request(7, method, bytes(70_000))) - 70_000
+    return msgpack.request(7, method, bytes(size - spare))
+
+
+async def test_a_request_beyond_its_limit_is_refused_and_nothing_is_done() -> None:  # FACTS: 256 KiB in, 1 MiB out
+    async with an_end() as end:
+        end.put(request_of(REQUEST_MAX))
+        end.put(request_of(REQUEST_MAX + 1))
+        end.put(msgpack.notification("news", bytes(REQUEST_MAX)))
+        await settle()
+        told = {envelope.id: envelope for envelope in end.got()}
+        assert code_of(told[None]) == TooLarge.code
+        assert (end.handler.answered, end.handler.heard) == (1, [])
+        before = end.ws.close_code
+        end.put(request_of(REQUEST_MAX + 1))
+        await settle()
+        assert code_of(end.got()[0]) == TooLarge.code
+        assert (before, end.ws.close_code) == (None, 1002)  # three bad ones in a row
+
+
+async def test_what_was_asked_for_may_fill_a_frame() -> None:
+    async with an_end() as end, asyncio.TaskGroup() as group:
+        for method in LARGE:
+            end.put(msgpack.notification(method, bytes(FRAME_OUT_MAX - 100)))
+        asking = group.create_task(end.channel.request("x", Nothing(), seconds=5.0))
+        await settle()
+        end.put(msgpack.response(1, bytes(FRAME_OUT_MAX - 100)))
+        assert len(await asking) > FRAME_OUT_MAX - 100
+        assert set(end.handler.heard) == LARGE
+        assert end.ws.close_code is None
+
+
 async def test_errors_are_told_and_a_bug_of_ours_tells_nothing_of_itself() -> None:
     async with an_end() as end:
         for number, method in enumerate(("fail", "bug", "say")):
@@ -211,6 +244,30 @@ async def test_silence_is_pinged_and_then_means_lost() -> None:  # L3
             assert not end.done
             await end.clock.advance(0.2)
             assert end.done
+
+
+async def test_what_is_in_doubt_is_asked_at_once() -> None:  # L3
+    async with an_end(pings=True) as end:
+        end.channel.doubt()
+        await settle()
+        assert end.ws.inbox.get_nowait().type is WSMsgType.PING
+        await end.clock.advance(PROBE - 0.1)
+        await end.ws.pong()
+        await end.clock.advance(PROBE)
+        assert not end.done
+        end.channel.doubt()
+        await end.clock.advance(PROBE - 0.1)
+        assert not end.done
+        await end.clock.advance(0.2)
+        assert end.done
+
+
+async def test_doubt_ends_although_nothing_can_be_written() -> None:  # L3
+    async with an_end(pings=True) as end:
+        end.ws.other.stalled.clear()
+        end.channel.doubt()
+        await end.clock.advance(PROBE)
+        assert end.done
 
 
 async def test_whoever_answers_pings_stays() -> None:  # L3
