@@ -24,7 +24,9 @@ class HandAnswer(Struct, frozen=True):
 
 
 class InterruptTurn(Struct, frozen=True):
-    """Ask the backend to stop its turn."""
+    """Ask the backend to stop that turn, if it still runs."""
+
+    turn: int
 
 
 class StopBackend(Struct, frozen=True):

@@ -15,27 +15,29 @@ from agent.core.answers import checked
 from agent.core.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
 from agent.core.records import DeviceId, Sender, SessionId, Status
 from agent.core.reply import Reply
+from agent.core.requests import Requests
 from agent.core.transcript import (
     Answer,
+    Command,
     Event,
     MessageComplete,
     MessageDelta,
     MessageStart,
+    Option,
     Payload,
     RequestClosed,
     RequestOpen,
     SessionInfo,
     TurnComplete,
     TurnStatus,
+    Usage,
     UserMessage,
     make_event,
     payload_of,
     unix_seconds,
 )
-from agent.errors import Ambiguous, Busy, RequestNotFound, SessionEnded
+from agent.errors import Busy, SessionEnded
 
-ANSWERED_MAX = 256
-"""Answered requests that are remembered, so that who answers again hears who was first."""
 QUEUE_MAX = 64
 """Prompts that may wait in one session."""
 
@@ -48,12 +50,15 @@ class Session:
         self.seq = self.turns = 0  # turns: accepted so far
         self.updated_at = 0.0  # Unix seconds of the last event that a list would show
         self.running: int | None = None
-        self.requests: dict[str, RequestOpen] = {}
+        self.options: tuple[Option, ...] = ()
+        self.commands: tuple[Command, ...] = ()
         self.reply = Reply()
+        self.unasked = Reply()  # what is said between two turns: turn 0
         self._lifecycle = Status.IDLE  # starting, idle, ended or failed
         self._queue: deque[UserMessage] = deque()
         self._prompts: dict[str, int] = {}  # prompt_id -> turn
-        self._closed: dict[str, RequestClosed] = {}
+        self._requests = Requests()
+        self.requests = self._requests.open  # by id, oldest first
 
     @property
     def status(self) -> Status:
@@ -71,10 +76,11 @@ class Session:
 
     # --- decisions ---------------------------------------------------------------------------------------------------
 
-    def prompt(self, prompt_id: str, text: str, sender: Sender) -> tuple[Decision, Verdict]:
+    def prompt(self, prompt_id: str, text: str, sender: Sender, *, steer: bool = False) -> tuple[Decision, Verdict]:
         """Accept a prompt: start it, or queue it behind the others (S1); the same id again changes nothing (S3).
 
-        Raises: SessionEnded, Busy (the queue is full).
+        `steer`: before the others, and the running turn is stopped for it. Raises: SessionEnded, Busy (the queue is
+        full).
         """
         if (turn := self._prompts.get(prompt_id)) is not None:
             return Decision(), Verdict(turn, "duplicate", self._position(turn))
@@ -84,35 +90,30 @@ class Session:
             raise Busy(f"{QUEUE_MAX} prompts are waiting already")
         turn = self.turns + 1
         waits = self.running is not None or bool(self._queue) or self._lifecycle is Status.STARTING
-        said = UserMessage(turn=turn, prompt_id=prompt_id, text=text, sender=sender, queued=waits)
+        steers = waits and steer
+        said = UserMessage(turn=turn, prompt_id=prompt_id, text=text, sender=sender, queued=waits, steer=steers)
         if waits:
-            return Decision((said,)), Verdict(turn, "queued", len(self._queue) + (self.running is not None))
-        return Decision((said, MessageStart(turn=turn)), (StartTurn(turn, text),)), Verdict(turn, "started")
+            before = (self.running is not None) + (0 if steers else len(self._queue))
+            return Decision((said,), self.interrupt().effects if steers else ()), Verdict(turn, "queued", before)
+        payloads = (*self._end_unasked(), said, MessageStart(turn=turn))
+        return Decision(payloads, (StartTurn(turn, text),)), Verdict(turn, "started")
 
     def answer(self, request_id: str, answer: Answer, by: Sender) -> tuple[Decision, RequestClosed]:
         """Answer a request once (S9). The second value is how it was closed, now or before.
 
         Raises: RequestNotFound, Ambiguous (no id given and several open), BadParams (not one of the choices).
         """
-        if not request_id:
-            if len(self.requests) > 1:
-                raise Ambiguous(f"several questions are open: {', '.join(self.requests)}", hint="name the REQUEST")
-            if not self.requests:
-                raise RequestNotFound("the session asks nothing at the moment")
-            request_id = next(iter(self.requests))
-        if request_id in self._closed:
-            return Decision(), self._closed[request_id]
-        asked = self.requests.get(request_id)
-        if asked is None:
-            raise RequestNotFound(f"the session has no question {request_id}")
+        asked = self._requests.find(request_id)
+        if isinstance(asked, RequestClosed):
+            return Decision(), asked
         answer = checked(asked, answer)
         shown = "" if asked.kind == "secret" else answer
-        closed = RequestClosed(turn=asked.turn, request_id=request_id, status="answered", answer=shown, by=by)
-        return Decision((closed,), (HandAnswer(request_id, answer),)), closed
+        closed = RequestClosed(turn=asked.turn, request_id=asked.request_id, status="answered", answer=shown, by=by)
+        return Decision((closed,), (HandAnswer(asked.request_id, answer),)), closed
 
     def interrupt(self) -> Decision:
         """Stop the running turn; without one, nothing."""
-        return Decision() if self.running is None else Decision((), (InterruptTurn(),))
+        return Decision() if self.running is None else Decision((), (InterruptTurn(self.running),))
 
     def ready(self) -> Decision:
         """The backend takes prompts."""
@@ -121,13 +122,19 @@ class Session:
         return self._then_next((SessionInfo(status="idle"),))
 
     def finished(
-        self, status: TurnStatus, *, exit_status: int | None = None, cwd: str = "", error: str = ""
+        self,
+        status: TurnStatus,
+        *,
+        exit_status: int | None = None,
+        cwd: str = "",
+        error: str = "",
+        usage: Usage | None = None,
     ) -> Decision:
         """The backend ended its turn; the next prompt starts."""
-        if self.running is None:
+        if (turn := self.running) is None:
             return Decision()
-        done = TurnComplete(turn=self.running, status=status, exit_status=exit_status, cwd=cwd, error=error)
-        return self._then_next((*self._expire_requests(), *self._end_part(status), done))
+        done = TurnComplete(turn=turn, status=status, exit_status=exit_status, cwd=cwd, error=error, usage=usage)
+        return self._then_next((*self._requests.expired(), *self._end_part(status), done))
 
     def ended(
         self,
@@ -140,7 +147,7 @@ class Session:
         """The session is over. What ran is closed as `turn_status`, what waited is told that it never will run."""
         if not self.status.live:
             return Decision()
-        payloads: list[Payload] = [*self._expire_requests()]
+        payloads: list[Payload] = [*self._requests.expired(), *self._end_unasked()]
         if self.running is not None:
             payloads += self._end_part(turn_status)
             done = TurnComplete(turn=self.running, status=turn_status, exit_status=exit_status, error=reason)
@@ -155,7 +162,7 @@ class Session:
         """After a restart of the service: what ran is closed as interrupted, what waited runs (S3)."""
         if not self.status.live:
             return Decision()
-        payloads: list[Payload] = [*self._expire_requests()]
+        payloads: list[Payload] = [*self._requests.expired()]
         if self.running is not None:
             payloads += self._end_part("interrupted")
             payloads.append(TurnComplete(turn=self.running, status="interrupted", error=reason))
@@ -167,14 +174,19 @@ class Session:
         out = (each for each in self._queue if not trusts(each.sender.device))
         return Decision(tuple(TurnComplete(turn=p.turn, status="error", error=reason) for p in out))
 
+    @property
+    def saying(self) -> Reply:
+        """Where text goes that the backend says now: into the turn's reply, or beside all turns."""
+        return self.unasked if self.running is None else self.reply
+
     def new_part(self) -> tuple[Payload, ...]:
-        """Begin another part of the reply if none is open, as after a tool."""
-        if self.running is None or self.reply.open:
-            return ()
-        return (MessageStart(turn=self.running, part=self.reply.part + 1),)
+        """Begin another part of what is being said if none is open, as after a tool."""
+        return () if self.saying.open else (MessageStart(turn=self.running or 0, part=self.saying.part + 1),)
 
     def end_part(self) -> tuple[Payload, ...]:
         """End the open part of the reply, as before a tool. An empty one stays open."""
+        if self.running is None:
+            return self._end_unasked()
         return self._end_part("complete") if self.reply.text else ()
 
     # --- the log -----------------------------------------------------------------------------------------------------
@@ -189,27 +201,16 @@ class Session:
         payload = payload_of(event)
         match payload:
             case MessageDelta():
-                self.reply.add(payload.text)
+                (self.reply if payload.turn else self.unasked).add(payload.text)
                 return
             case UserMessage():
-                self.turns = payload.turn
-                self._prompts[payload.prompt_id] = payload.turn
-                self._queue.append(payload)
+                self._accepted(payload)
             case MessageStart():
-                self.running = payload.turn
-                self.reply.begin(payload.part)
-                if self._queue and self._queue[0].turn == payload.turn:
-                    self._queue.popleft()
+                self._began(payload)
             case MessageComplete():
-                self.reply.end()
-            case RequestOpen():
-                self.requests[payload.request_id] = payload
-                self._closed.pop(payload.request_id, None)  # a program that was restarted counts from 1 again
-            case RequestClosed():
-                self.requests.pop(payload.request_id, None)
-                self._closed[payload.request_id] = payload
-                if len(self._closed) > ANSWERED_MAX:
-                    del self._closed[next(iter(self._closed))]
+                (self.reply if payload.turn else self.unasked).end()
+            case RequestOpen() | RequestClosed():
+                self._requests.apply(payload)
             case TurnComplete():
                 self._turn_over(payload)
             case SessionInfo():
@@ -217,6 +218,24 @@ class Session:
             case _:
                 return
         self.updated_at = unix_seconds(event.at)
+
+    def _accepted(self, said: UserMessage) -> None:
+        self.turns = said.turn
+        self._prompts[said.prompt_id] = said.turn
+        if said.steer:
+            self._queue.appendleft(said)
+        else:
+            self._queue.append(said)
+
+    def _began(self, start: MessageStart) -> None:
+        if not start.turn:
+            self.unasked = Reply()
+            self.unasked.begin(start.part)
+            return
+        self.running = start.turn
+        self.reply.begin(start.part)
+        if self._queue and self._queue[0].turn == start.turn:
+            self._queue.popleft()
 
     def _turn_over(self, done: TurnComplete) -> None:
         self.cwd = done.cwd or self.cwd
@@ -234,12 +253,24 @@ class Session:
             self.cwd = info.cwd
         if info.model is not None:
             self.model = info.model
+        if info.options is not None:
+            self.options = info.options
+        if info.commands is not None:
+            self.commands = info.commands
 
     def _then_next(self, payloads: tuple[Payload, ...]) -> Decision:
         if not self._queue:
             return Decision(payloads)
         waiting = self._queue[0]
-        return Decision((*payloads, MessageStart(turn=waiting.turn)), (StartTurn(waiting.turn, waiting.text),))
+        started = (*payloads, *self._end_unasked(), MessageStart(turn=waiting.turn))
+        return Decision(started, (StartTurn(waiting.turn, waiting.text),))
+
+    def _end_unasked(self) -> tuple[Payload, ...]:
+        said = self.unasked
+        if not said.open:
+            return ()
+        whole = said.text + said.rest()
+        return (MessageComplete(turn=0, part=said.part, text=whole, status="complete"),)
 
     def _end_part(self, status: TurnStatus) -> tuple[Payload, ...]:
         turn, reply = self.running, self.reply
@@ -248,11 +279,6 @@ class Session:
         rest = reply.rest()
         whole = MessageComplete(turn=turn, part=reply.part, text=reply.text + rest, status=status)
         return (MessageDelta(turn=turn, part=reply.part, text=rest), whole) if rest else (whole,)
-
-    def _expire_requests(self) -> tuple[Payload, ...]:
-        return tuple(
-            RequestClosed(turn=r.turn, request_id=r.request_id, status="expired") for r in self.requests.values()
-        )
 
     def _position(self, turn: int) -> int:
         ahead = [waiting.turn for waiting in self._queue]

@@ -36,10 +36,14 @@ class UserMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: Text
     sender: Sender
     queued: bool = False  # whether another turn was running
+    steer: bool = False  # sent to stop that turn and go first
 
 
 class MessageStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`message.start`: a reply begins. A turn has one, or several parts when tools run in between (from 1)."""
+    """`message.start`: a reply begins. A turn has one, or several parts when tools run in between (from 1).
+
+    Turn 0 is what an agent says unasked, between two turns.
+    """
 
     turn: int
     part: int = 1
@@ -80,6 +84,16 @@ class ToolStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     input: Text = ""
 
 
+class Diff(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a tool does to a file."""
+
+    path: Short
+    patch: Text  # unified diff, without the two lines of file names
+
+
+Diffs = Annotated[tuple[Diff, ...], Meta(max_length=32)]
+
+
 class ToolUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`tool.update`: more of what the tool gives."""
 
@@ -87,6 +101,7 @@ class ToolUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_id: Id
     text: Text = ""
     title: Short = ""
+    diffs: Diffs = ()
 
 
 class ToolComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -96,6 +111,30 @@ class ToolComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_id: Id
     status: TurnStatus
     output: Text = ""
+    diffs: Diffs = ()
+
+
+class PlanEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of a plan."""
+
+    text: Short
+    status: Literal["pending", "in_progress", "completed"] = "pending"
+    priority: Id = ""
+
+
+class PlanUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`plan.update`: what the agent means to do, whole; it replaces the plan before."""
+
+    turn: int
+    entries: Annotated[tuple[PlanEntry, ...], Meta(max_length=128)] = ()
+
+
+class Other(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`other`: something that a backend said and this version has no name for. Kept, not shown."""
+
+    turn: int
+    kind: Short
+    data: Text = ""  # JSON
 
 
 class Choice(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,6 +148,18 @@ class Choice(Struct, frozen=True, kw_only=True, omit_defaults=True):
 RequestKind = Literal["line", "secret", "keys", "choices", "form"]
 
 
+class Field(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One field of a form (JSON Schema, flat)."""
+
+    name: Id
+    title: Short = ""
+    description: Short = ""
+    type: Literal["text", "integer", "number", "boolean", "choice", "choices"] = "text"
+    choices: Annotated[tuple[Choice, ...], Meta(max_length=64)] = ()  # of a `choice`, or of several `choices`
+    required: bool = False
+    default: Short | int | float | bool | None = None
+
+
 class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`request.open`: the session asks a person."""
 
@@ -117,6 +168,8 @@ class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: RequestKind
     prompt: Short = ""
     choices: Annotated[tuple[Choice, ...], Meta(max_length=64)] = ()
+    detail: Text = ""  # what it is about: the command, the diff
+    fields: Annotated[tuple[Field, ...], Meta(max_length=64)] = ()  # of a form
 
 
 class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -129,6 +182,15 @@ class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: Sender | None = None
 
 
+class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a model has used, as its agent tells."""
+
+    used: int = 0  # tokens of the context
+    size: int = 0  # tokens that the context holds; 0: not told
+    cost: float = 0.0  # of the session so far; 0.0: not told
+    currency: Id = ""  # ISO 4217
+
+
 class TurnComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`turn.complete`: the turn is over; the next queued prompt starts."""
 
@@ -137,6 +199,28 @@ class TurnComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit_status: int | None = None  # of a shell command
     cwd: Short = ""
     error: Short = ""
+    usage: Usage | None = None
+
+
+class Option(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What may be set of a session: its model, its mode."""
+
+    id: Id
+    name: Short
+    value: Id
+    choices: Annotated[tuple[Choice, ...], Meta(max_length=256)] = ()
+    category: Id = ""  # model, mode, thought_level, … (ACP)
+
+
+class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A command that the agent knows: a prompt that begins with `/name`."""
+
+    name: Id
+    description: Short = ""
+
+
+Options = Annotated[tuple[Option, ...], Meta(max_length=32)]
+Commands = Annotated[tuple[Command, ...], Meta(max_length=256)]
 
 
 class SessionInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -147,6 +231,8 @@ class SessionInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cwd: Short | None = None
     model: Short | None = None
     note: Short = ""  # one line for the reader: "the service was restarted"
+    options: Options | None = None  # all of them
+    commands: Commands | None = None  # all of them
 
 
 Payload = (
@@ -158,6 +244,8 @@ Payload = (
     | ToolStart
     | ToolUpdate
     | ToolComplete
+    | PlanUpdate
+    | Other
     | RequestOpen
     | RequestClosed
     | TurnComplete
@@ -173,6 +261,8 @@ TYPES: dict[str, type[Payload]] = {
     "tool.start": ToolStart,
     "tool.update": ToolUpdate,
     "tool.complete": ToolComplete,
+    "plan.update": PlanUpdate,
+    "other": Other,
     "request.open": RequestOpen,
     "request.closed": RequestClosed,
     "turn.complete": TurnComplete,

@@ -5,13 +5,40 @@ It names it under the entry point group `lan_agent.backends` (docs/design/backen
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from agent.core.records import SessionId
-from agent.core.transcript import Answer, Choice, RequestKind, TurnStatus
+from agent.core.transcript import (
+    Answer,
+    Choice,
+    Command,
+    Diff,
+    Field,
+    Option,
+    PlanEntry,
+    RequestKind,
+    TurnStatus,
+    Usage,
+)
+
+
+class Exchange(Struct, frozen=True):
+    """One turn of a session's past: what was asked and what was answered, its parts joined."""
+
+    prompt: str
+    reply: str
+
+
+History = Callable[[int], Awaitable[list[Exchange]]]
+"""The newest turns of the session's log that fit so many characters, oldest first."""
+
+
+async def no_history(characters: int) -> list[Exchange]:  # noqa: ARG001 - the type above
+    """Of a new session."""
+    return []
 
 
 class Start(Struct, frozen=True, kw_only=True):
@@ -20,7 +47,9 @@ class Start(Struct, frozen=True, kw_only=True):
     session: SessionId
     cwd: str = ""  # empty: the user's home
     command: tuple[str, ...] = ()
-    restored: bool = False  # the service was restarted; the session has a history
+    restored: bool = False  # the session has a history: the service was restarted, or the program was stopped when idle
+    lineage: tuple[str, ...] = ()  # what `Described` told of it before, newest last
+    history: History = no_history
 
 
 class Said(Struct, frozen=True):
@@ -50,6 +79,7 @@ class ToolProgressed(Struct, frozen=True, kw_only=True):
     tool_id: str
     text: str = ""
     title: str = ""
+    diffs: tuple[Diff, ...] = ()
 
 
 class ToolFinished(Struct, frozen=True, kw_only=True):
@@ -58,6 +88,20 @@ class ToolFinished(Struct, frozen=True, kw_only=True):
     tool_id: str
     status: TurnStatus
     output: str = ""
+    diffs: tuple[Diff, ...] = ()
+
+
+class Planned(Struct, frozen=True):
+    """What the agent means to do, whole."""
+
+    entries: tuple[PlanEntry, ...]
+
+
+class Unknown(Struct, frozen=True):
+    """What has no name here: kept in the log, not shown."""
+
+    kind: str
+    data: str = ""  # JSON
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -67,6 +111,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     kind: RequestKind
     prompt: str = ""
     choices: tuple[Choice, ...] = ()
+    detail: str = ""  # what it is about: the command, the diff
+    fields: tuple[Field, ...] = ()  # of a form; its answer is an object, or "decline"
 
 
 class Withdrew(Struct, frozen=True):
@@ -76,12 +122,15 @@ class Withdrew(Struct, frozen=True):
 
 
 class Described(Struct, frozen=True, kw_only=True):
-    """What is known of the session has changed."""
+    """What is known of the session has changed; absent fields have not."""
 
     title: str | None = None
     cwd: str | None = None
     model: str | None = None
-    lineage: tuple[str, ...] = ()  # a durable id of the backend's own (S11)
+    lineage: tuple[str, ...] = ()  # a durable id of the backend's own (S11), kept for `Start.lineage`
+    options: tuple[Option, ...] | None = None  # all that may be set now
+    commands: tuple[Command, ...] | None = None
+    note: str = ""  # one line for whoever reads the log
 
 
 class Finished(Struct, frozen=True, kw_only=True):
@@ -91,6 +140,7 @@ class Finished(Struct, frozen=True, kw_only=True):
     exit_status: int | None = None
     cwd: str = ""
     error: str = ""
+    usage: Usage | None = None
 
 
 class Exited(Struct, frozen=True, kw_only=True):
@@ -102,7 +152,18 @@ class Exited(Struct, frozen=True, kw_only=True):
 
 
 BackendEvent = (
-    Said | Thought | ToolStarted | ToolProgressed | ToolFinished | Asked | Withdrew | Described | Finished | Exited
+    Said
+    | Thought
+    | ToolStarted
+    | ToolProgressed
+    | ToolFinished
+    | Planned
+    | Unknown
+    | Asked
+    | Withdrew
+    | Described
+    | Finished
+    | Exited
 )
 Emit = Callable[[BackendEvent], Awaitable[None]]
 """Take an event of the program. Waits while the store or memory is behind: stop reading the program meanwhile."""
@@ -132,8 +193,24 @@ class RunsPrograms(Protocol):
         """Process ids of the programs it started that still run; not those of their children."""
 
 
+@runtime_checkable
+class HasOptions(Protocol):
+    """What a `Backend` may offer beside: things to set. It describes them by `Described(options=…)`."""
+
+    async def choose(self, option: str, value: str) -> None:
+        """Set an option; the new state is emitted as `Described`. Raises: BackendFailed, BadParams."""
+
+
+@runtime_checkable
+class Rests(Protocol):
+    """What a `Backend` may offer beside: to be closed while idle, and started again for the next prompt."""
+
+    def may_rest(self) -> bool:
+        """Whether nothing would be lost: no turn, and `BackendType.start` with its lineage brings it back."""
+
+
 class BackendType(Protocol):
-    """A kind of session. One instance per service, made without arguments."""
+    """A kind of session. One instance per service, made without arguments (or by a `BackendFamily`)."""
 
     name: ClassVar[str]
     description: ClassVar[str]
@@ -145,3 +222,39 @@ class BackendType(Protocol):
 
     async def start(self, start: Start, emit: Emit) -> Backend:
         """Start the program; it is ready for `prompt` on return. Raises: BackendFailed."""
+
+
+class Inspection(Struct, frozen=True, kw_only=True):
+    """How a kind of session stands on this device, for `agent backends`."""
+
+    detail: str = ""  # what was found: a version, an address, a program's path
+    missing: str = ""  # what must be there first, as a sentence; empty: it can be used
+    hint: str = ""  # how to get it
+
+
+@runtime_checkable
+class Inspects(Protocol):
+    """What a `BackendType` may offer beside `missing`: a look that may take time."""
+
+    async def inspect(self) -> Inspection:
+        """Look. At most a second; raises nothing."""
+
+
+class BackendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[backends.NAME]` of the settings. Which fields count depends on `kind`."""
+
+    kind: str = "acp"  # the entry point that makes it
+    argv: tuple[str, ...] = ()  # program and arguments
+    env: dict[str, str] = {}
+    cwd: str = ""  # where sessions start, if not asked for; empty: the user's home
+    url: str = ""
+    model: str = ""
+    description: str = ""
+
+
+@runtime_checkable
+class BackendFamily(Protocol):
+    """Several kinds of session from one entry point."""
+
+    def members(self, configured: Mapping[str, BackendConfig]) -> Sequence[BackendType]:
+        """Those found on this device, and those that the settings name. Must not start or ask anything."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 
 from agent.core.effects import Decision
 from agent.core.names import clean
 from agent.core.records import TITLE_MAX
+from agent.core.reply import Reply
 from agent.core.session import Session
 from agent.core.transcript import (
     TEXT_MAX,
-    Choice,
     MessageDelta,
+    Other,
     Payload,
+    PlanUpdate,
     RequestClosed,
     RequestOpen,
     SessionInfo,
@@ -29,35 +30,41 @@ from agent.ports import (
     Described,
     Exited,
     Finished,
+    Planned,
     Said,
     Thought,
     ToolFinished,
     ToolProgressed,
     ToolStarted,
+    Unknown,
     Withdrew,
 )
+from agent.services.bounds import DETAIL, ID, SHORT, Room, whole
 
 CHUNK = 16_384
 """Characters of one logged delta: small enough to flow, large enough that a flood costs little."""
 BATCH = 64
 """Backend events stored in one go."""
-SHORT = 4096
-"""Characters of a title or a question."""
-ID = 128
-"""Characters of an id."""
 
 
 def weight(event: BackendEvent) -> int:
     """Characters that an event keeps in memory, roughly."""
     match event:
-        case Said() | Thought() | ToolProgressed():
-            return len(event.text) + 64
+        case Said() | Thought():
+            size = len(event.text)
+        case ToolProgressed():
+            size = len(event.text) + sum(len(diff.patch) for diff in event.diffs)
         case ToolFinished():
-            return len(event.output) + 64
+            size = len(event.output) + sum(len(diff.patch) for diff in event.diffs)
         case ToolStarted():
-            return len(event.input) + 64
+            size = len(event.input)
+        case Unknown():
+            size = len(event.data)
+        case Asked():
+            size = len(event.detail)
         case _:
-            return 64
+            size = 0
+    return size + 64
 
 
 def take_batch(inbox: deque[BackendEvent]) -> list[BackendEvent]:
@@ -80,80 +87,100 @@ def take_batch(inbox: deque[BackendEvent]) -> list[BackendEvent]:
 
 def payloads_of(session: Session, event: BackendEvent) -> Decision:  # noqa: PLR0911 - one return a kind of event
     """What is logged of one backend event, in the session's present state. Text is bounded here."""
-    turn = session.running or session.turns
+    turn, room = session.running or session.turns, Room()
     if not session.status.live:
         return Decision()  # a program that has ended says nothing more
     match event:
         case Said():
-            return _reply(session, _text(event.text))
+            return _reply(session, whole(event.text))
         case Finished():
-            cwd, error = _text(event.cwd, SHORT), _text(event.error, SHORT)
-            return session.finished(event.status, exit_status=event.exit_status, cwd=cwd, error=error)
+            cwd, error = room.text(event.cwd, SHORT), room.text(event.error, SHORT)
+            return session.finished(
+                event.status, exit_status=event.exit_status, cwd=cwd, error=error, usage=event.usage
+            )
         case Exited():
-            reason = _text(event.reason, SHORT)
+            reason = room.text(event.reason, SHORT)
             turn_status: TurnStatus = "complete" if event.status == "ended" else "error"
             return session.ended(event.status, reason, turn_status, exit_status=event.exit_status)
-        case Asked() if _text(event.request_id, ID) not in session.requests:
+        case Asked() if (request_id := room.text(event.request_id, ID)) not in session.requests:
             asked = RequestOpen(
                 turn=turn,
-                request_id=_text(event.request_id, ID),
+                request_id=request_id,
                 kind=event.kind,
-                prompt=_text(event.prompt, SHORT),
-                choices=tuple(map(_choice, event.choices[:64])),
+                prompt=room.text(event.prompt, SHORT),
+                choices=room.choices(event.choices, 64),
+                detail=room.text(event.detail, DETAIL),
+                fields=room.fields(event.fields),
             )
             return Decision((asked,))
-        case Withdrew() if _text(event.request_id, ID) in session.requests:
-            return Decision((RequestClosed(turn=turn, request_id=_text(event.request_id, ID), status="expired"),))
-        case Described() if (event.title, event.cwd, event.model) != (None, None, None):
+        case Withdrew() if (request_id := room.text(event.request_id, ID)) in session.requests:
+            return Decision((RequestClosed(turn=turn, request_id=request_id, status="expired"),))
+        case Described():
             info = SessionInfo(
-                title=None if event.title is None else clean(_text(event.title), TITLE_MAX),
-                cwd=None if event.cwd is None else _text(event.cwd, SHORT),
-                model=None if event.model is None else clean(_text(event.model), SHORT),
+                title=None if event.title is None else clean(whole(event.title), TITLE_MAX),
+                cwd=None if event.cwd is None else room.text(event.cwd, SHORT),
+                model=None if event.model is None else clean(whole(event.model), SHORT),
+                note=room.text(event.note, SHORT),
+                options=None if event.options is None else room.options(event.options),
+                commands=None if event.commands is None else room.commands(event.commands),
             )
-            return Decision((info,))
-        case Thought() | ToolStarted() | ToolProgressed() | ToolFinished() if session.running is not None:
-            return Decision((*session.end_part(), _aside(event, session.running)))
+            return Decision() if _known(session, info) else Decision((info,))
+        case Thought() | ToolStarted() | ToolProgressed() | ToolFinished() | Planned():
+            return Decision((*session.end_part(), _aside(event, session.running or 0, room)))
+        case Unknown():
+            return Decision(
+                (Other(turn=turn, kind=room.text(event.kind, SHORT), data=room.text(event.data, TEXT_MAX)),)
+            )
         case _:
             return Decision()
 
 
+_DESCRIBED = ("title", "cwd", "model", "options", "commands")
+
+
+def _known(session: Session, info: SessionInfo) -> bool:
+    # Agents repeat themselves: what changes nothing is not logged.
+    told = {name: value for name in _DESCRIBED if (value := getattr(info, name)) is not None}
+    return not info.note and all(getattr(session, name) == value for name, value in told.items())
+
+
 def _reply(session: Session, text: str) -> Decision:
-    if session.running is None:
-        return Decision()  # a backend keeps what comes between turns for the next one
-    begin = session.new_part()
-    text = session.reply.take(text)
+    begin, saying = session.new_part(), session.saying
+    text = (Reply() if begin and session.running is None else saying).take(text)
     if not text:
         return Decision(begin)
-    part = session.reply.part + bool(begin)
+    part = saying.part + bool(begin)
     pieces = (text[i : i + CHUNK] for i in range(0, len(text), CHUNK))
-    return Decision((*begin, *(MessageDelta(turn=session.running, part=part, text=piece) for piece in pieces)))
+    return Decision((*begin, *(MessageDelta(turn=session.running or 0, part=part, text=piece) for piece in pieces)))
 
 
-def _aside(event: Thought | ToolStarted | ToolProgressed | ToolFinished, turn: int) -> Payload:
+def _aside(event: Thought | ToolStarted | ToolProgressed | ToolFinished | Planned, turn: int, room: Room) -> Payload:
     match event:
         case Thought():
-            return ThoughtDelta(turn=turn, text=_text(event.text, TEXT_MAX))
+            return ThoughtDelta(turn=turn, text=room.text(event.text, TEXT_MAX))
         case ToolStarted():
             return ToolStart(
                 turn=turn,
-                tool_id=_text(event.tool_id, ID),
-                title=_text(event.title, SHORT),
-                tool=_text(event.tool, SHORT),
-                input=_text(event.input, TEXT_MAX),
+                tool_id=room.text(event.tool_id, ID),
+                title=room.text(event.title, SHORT),
+                tool=room.text(event.tool, SHORT),
+                input=room.text(event.input, TEXT_MAX),
             )
         case ToolProgressed():
-            text, title = _text(event.text, TEXT_MAX), _text(event.title, SHORT)
-            return ToolUpdate(turn=turn, tool_id=_text(event.tool_id, ID), text=text, title=title)
+            return ToolUpdate(
+                turn=turn,
+                tool_id=room.text(event.tool_id, ID),
+                text=room.text(event.text, TEXT_MAX),
+                title=room.text(event.title, SHORT),
+                diffs=room.diffs(event.diffs),
+            )
         case ToolFinished():
-            output = _text(event.output, TEXT_MAX)
-            return ToolComplete(turn=turn, tool_id=_text(event.tool_id, ID), status=event.status, output=output)
-
-
-def _choice(choice: Choice) -> Choice:
-    return Choice(id=_text(choice.id, ID), name=_text(choice.name, SHORT), kind=_text(choice.kind, ID))
-
-
-def _text(text: str, limit: int = sys.maxsize) -> str:
-    # What does not fit the log's types would end the session: too long, or half a surrogate pair.
-    text = text[:limit]
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+            return ToolComplete(
+                turn=turn,
+                tool_id=room.text(event.tool_id, ID),
+                status=event.status,
+                output=room.text(event.output, TEXT_MAX),
+                diffs=room.diffs(event.diffs),
+            )
+        case Planned():
+            return PlanUpdate(turn=turn, entries=room.plan(event.entries))

@@ -13,10 +13,15 @@ from agent.core.session import QUEUE_MAX, Session
 from agent.core.tail import Tail, compact
 from agent.core.transcript import (
     Choice,
+    Command,
+    Diff,
     Event,
+    Field,
     MessageComplete,
     MessageDelta,
     MessageStart,
+    Option,
+    PlanEntry,
     RequestClosed,
     RequestOpen,
     SessionInfo,
@@ -25,7 +30,20 @@ from agent.core.transcript import (
     payload_of,
 )
 from agent.errors import Ambiguous, BadParams, Busy, RequestNotFound, SessionEnded, TooLarge
-from agent.ports import Asked, Exited, Finished, Said, Thought, ToolFinished, ToolStarted, Withdrew
+from agent.ports import (
+    Asked,
+    Described,
+    Exited,
+    Finished,
+    Planned,
+    Said,
+    Thought,
+    ToolFinished,
+    ToolProgressed,
+    ToolStarted,
+    Unknown,
+    Withdrew,
+)
 from agent.services.said import payloads_of
 
 ME = Sender(device=DeviceId("laptop"), name="laptop")
@@ -236,7 +254,7 @@ def test_an_interrupt_needs_a_turn() -> None:
     log = Log()
     assert log.session.interrupt() == Decision()
     log.prompt("sleep")
-    assert log.session.interrupt().effects == (InterruptTurn(),)
+    assert log.session.interrupt().effects == (InterruptTurn(1),)
 
 
 def test_the_end_closes_what_ran_and_what_waited_visibly() -> None:  # S3
@@ -280,10 +298,70 @@ def test_a_prompt_before_the_backend_is_ready_waits_for_it() -> None:  # S1, S10
     assert log.effects == [StartTurn(1, "early")]
 
 
-def test_output_between_turns_changes_nothing() -> None:
+def test_what_is_said_between_turns_is_of_turn_0_and_whole_before_the_next() -> None:
     log = Log()
-    log.says(Said("boo"), Finished(status="complete"), Thought("hm"), Withdrew("q"))
-    assert log.events == []
+    log.says(Said("boo"), Finished(status="complete"), Withdrew("q"), Said("t"))
+    assert log.types() == ["message.start", "message.delta", "message.delta"]
+    assert log.session.status is Status.IDLE
+    log.prompt("hello")
+    log.says(Said("hi"), Finished(status="complete"))
+    whole = [payload for event in log.events if isinstance(payload := payload_of(event), MessageComplete)]
+    assert [(message.turn, message.text) for message in whole] == [(0, "boot"), (1, "hi")]
+    log.says(Thought("hm"), Said("later"))
+    starts = [payload for event in log.events if isinstance(payload := payload_of(event), MessageStart)]
+    assert [(start.turn, start.part) for start in starts] == [(0, 1), (1, 1), (0, 2)]
+
+
+def test_steering_stops_the_turn_and_goes_first() -> None:  # S1
+    log = Log()
+    assert log.session.prompt("x", "nothing to stop", ME, steer=True)[1].status == "started"
+    for text in ("a", "b"):
+        log.prompt(text)
+    decision, verdict = log.session.prompt("c", "c", ME, steer=True)
+    log.take(decision)
+    assert (verdict.status, verdict.position) == ("queued", 1)
+    assert log.effects == [StartTurn(1, "a"), InterruptTurn(1)]
+    assert log.replayed().queued == 2
+    log.says(Finished(status="interrupted"))
+    assert log.effects[2:] == [StartTurn(3, "c")]
+    log.says(Finished(status="complete"))
+    assert log.effects[3:] == [StartTurn(2, "b")]
+
+
+def test_what_may_be_set_is_remembered_and_said_once() -> None:
+    log = Log()
+    option = Option(id="mode", name="Mode", value="ask", choices=(Choice(id="ask", name="Ask"),), category="mode")
+    log.says(Described(options=(option,), commands=(Command(name="plan"),), model="m"))
+    log.says(Described(options=(option,)), Described(model="m"), Described())
+    assert log.types() == ["session.info"]
+    assert log.replayed().options == (option,)
+    assert [command.name for command in log.replayed().commands] == ["plan"]
+    log.says(Described(title=""), Described(note="moved"), Described(options=()))
+    assert log.types() == ["session.info"] * 3
+    assert log.session.options == ()
+
+
+def test_no_event_is_larger_than_a_frame_however_much_an_agent_lists() -> None:
+    log = Log()
+    log.prompt("a")
+    wide = "\N{ELEPHANT}" * 200_000
+    diffs = tuple(Diff(path=wide, patch=wide) for _ in range(40))
+    choices = tuple(Choice(id=f"{n}{wide}", name=wide, kind=wide) for n in range(300))
+    fields = tuple(Field(name=wide, title=wide, description=wide, choices=choices, default=wide) for _ in range(80))
+    options = tuple(Option(id=wide, name=wide, value=wide, choices=choices) for _ in range(80))
+    log.says(
+        ToolStarted(tool_id="t", title=wide, input=wide),
+        ToolProgressed(tool_id="t", text=wide, diffs=diffs),
+        ToolFinished(tool_id="t", status="complete", output="x", diffs=diffs),
+        Planned(tuple(PlanEntry(text=wide) for _ in range(300))),
+        Unknown(wide, wide),
+        Asked(request_id="q", kind="form", prompt=wide, choices=choices, detail=wide, fields=fields),
+        Described(options=options, commands=tuple(Command(name=wide, description=wide) for _ in range(400))),
+    )
+    assert len(log.events) >= 9
+    for event in log.events:
+        assert payload_of(event) is not None
+        assert len(bytes(event.payload)) < 1_000_000, event.type
 
 
 steps = st.lists(

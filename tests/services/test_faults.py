@@ -386,7 +386,7 @@ async def test_answers_of_long_ago_are_forgotten() -> None:
             await backend.emit(Asked(request_id=str(number), kind="line"))
             await settle(10)
             await desk.sessions.answer(AnswerRequest(session_id=session, answer="x"), ME)
-        assert len(desk.sessions.get(session)._session._closed) <= 256
+        assert len(desk.sessions.get(session)._session._requests._closed) <= 256
         with pytest.raises(RequestNotFound):
             await desk.sessions.answer(AnswerRequest(session_id=session, answer="x", request_id="0"), ME)
 
