@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.backends.pty.processes import members
 from agent.backends.shell import ShellBackend
 from agent.backends.shell.background import MAX as BACKGROUND_MAX
 from agent.backends.shell.background import Background
-from agent.backends.shell.processes import members
 from agent.backends.shell.reports import Ended, Ready, ReportReader, Started
 from agent.backends.shell.session import ShellSession
 from agent.core.records import SessionId

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from agent.backends.shell.launch import find_bash, folder_of, launch
+from agent.backends.pty.starting import folder_of
+from agent.backends.shell.launch import find_bash, launch
 from agent.backends.shell.session import ShellSession
 from agent.errors import BackendFailed
 from agent.ports import Backend, Emit, Start

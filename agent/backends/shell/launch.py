@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.backends.inside import MARK
-from agent.backends.shell.terminal import Terminal
+from agent.backends.pty.starting import heed_keyboard
+from agent.backends.pty.terminal import PseudoTerminal
 from agent.core.records import SessionId
 from agent.errors import BackendFailed
 from agent.ports import Exited
 
+ROWS, COLUMNS = 24, 120
+"""Size that programs are told."""
 DRIVER = Path(__file__).with_name("driver.rc")
 
 # Opening the terminal as the leader of a new session makes it the controlling one, on Linux and macOS alike, with no
@@ -39,7 +42,7 @@ class Running:
     """A bash that was started; its driver may not be ready yet."""
 
     process: asyncio.subprocess.Process
-    terminal: Terminal
+    terminal: PseudoTerminal
     commands: int  # descriptor: the driver's fd 9
     reports: int  # descriptor: the driver's fd 8
     token: str
@@ -64,19 +67,6 @@ def find_bash() -> str:
     return shutil.which("bash") or ""
 
 
-def folder_of(cwd: str) -> Path:
-    """The directory to start in; relative to the user's home, which is also the default.
-
-    Raises: BackendFailed, naming it, if it cannot be entered.
-    """
-    folder = Path.home() / Path(cwd).expanduser() if cwd else Path.home()
-    if not folder.is_dir():
-        raise BackendFailed(f"no such directory: {folder}", hint="give one that exists on that device: --cwd DIR")
-    if not os.access(folder, os.X_OK):
-        raise BackendFailed(f"not allowed to enter {folder}", hint="give another directory: --cwd DIR")
-    return folder
-
-
 async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> Running:
     """Start bash there for a session, `with_rc` reading ~/.bashrc. Raises: BackendFailed."""
     bash = find_bash()
@@ -85,10 +75,10 @@ async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> Running:
     token = secrets.token_hex(8)
     driver = {"LAN_AGENT_SHELL_TOKEN": token, "LAN_AGENT_SHELL_RC": "1" if with_rc else ""}
     environment = os.environ | _PLAIN | driver | {MARK: session}
-    _heed_keyboard()
+    heed_keyboard()
     try:
         with contextlib.ExitStack() as undo:
-            terminal = Terminal()
+            terminal = PseudoTerminal(ROWS, COLUMNS, plain=True)
             undo.callback(terminal.close)
             driver_in, commands = _pipe(undo)
             reports, driver_out = _pipe(undo)
@@ -107,18 +97,6 @@ async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> Running:
     os.set_blocking(commands, False)
     os.set_blocking(reports, False)
     return Running(process, terminal, commands, reports, token)
-
-
-def _heed_keyboard() -> None:
-    """Ignore none of the terminal's signals in programs that are started from now on.
-
-    A shell starts what a script puts in the background (`agent up &`) with SIGINT and SIGQUIT ignored (POSIX, 2.12),
-    exec hands that on, and bash cannot undo it: no session could be interrupted.
-    """
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            with contextlib.suppress(ValueError):  # not in the main thread
-                signal.signal(number, signal.SIG_DFL)
 
 
 def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:

@@ -10,13 +10,14 @@ import secrets
 from collections import deque
 from typing import Any
 
+from agent.backends.pty.feeder import Feeder
+from agent.backends.pty.processes import end_session
+from agent.backends.pty.waiting import awaited
 from agent.backends.shell.background import Background
-from agent.backends.shell.feeder import Feeder
+from agent.backends.shell.copies import children, outlast_copies
 from agent.backends.shell.launch import Running
-from agent.backends.shell.processes import children, end_session, outlast_copies
 from agent.backends.shell.reports import Ended, Ready, Report, ReportReader, Started
 from agent.backends.shell.turn import LOOK_MAX, QUIET, Turn, typed
-from agent.backends.shell.waiting import awaited
 from agent.core.transcript import Answer, RequestKind, TurnStatus
 from agent.errors import BackendFailed
 from agent.ports import Asked, BackendEvent, Described, Emit, Finished, Said, Withdrew

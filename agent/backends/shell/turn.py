@@ -7,9 +7,9 @@ import os
 import signal
 from dataclasses import dataclass
 
-from agent.backends.shell.feeder import Feeder
-from agent.backends.shell.processes import children, forked, forming
-from agent.backends.shell.terminal import Terminal
+from agent.backends.pty.feeder import Feeder
+from agent.backends.pty.terminal import PseudoTerminal
+from agent.backends.shell.copies import children, forked, forming
 from agent.core.transcript import Answer, RequestKind
 from agent.errors import BadParams, TooLarge
 from agent.ports import Asked
@@ -55,7 +55,7 @@ class Turn:
         """Note that the program has something to do."""
         self.said_at, self.look_after = now, QUIET
 
-    def press(self, terminal: Terminal, keyboard: Feeder, shell: int) -> None:
+    def press(self, terminal: PseudoTerminal, keyboard: Feeder, shell: int) -> None:
         """Signal the foreground group if it has not heard the interrupt: also each one that comes after it.
 
         Asked once it is Ctrl-C, then SIGTERM, then SIGKILL; the shell itself only ever hears Ctrl-C.

@@ -1,4 +1,4 @@
-"""A pseudo-terminal: the screen and keyboard that a shell session's programs see."""
+"""A pseudo-terminal: the screen and keyboard that a session's programs see."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ import pty
 import termios
 from typing import Literal
 
-ROWS, COLUMNS = 24, 120
-"""Size that programs are told."""
-
 Mode = Literal["lines", "no-echo", "raw"]
 
 
-class Terminal:
+class PseudoTerminal:
     """Both ends of a pseudo-terminal.
 
     The programs' end stays open here too: reading never fails between two programs, and its settings can be seen.
     """
 
-    def __init__(self) -> None:
-        """Open one. Raises: OSError, if there is none left."""
+    def __init__(self, rows: int, columns: int, *, plain: bool) -> None:
+        r"""Open one of that size; `plain`: lines end in "\n", as text does. Raises: OSError, if there is none left."""
         self.master, self._slave = pty.openpty()
         os.set_blocking(self.master, False)
         self.name = os.ttyname(self._slave)
-        settings = termios.tcgetattr(self._slave)
-        settings[1] &= ~termios.OPOST  # lines end in "\n", as text does
-        termios.tcsetattr(self._slave, termios.TCSANOW, settings)
-        termios.tcsetwinsize(self._slave, (ROWS, COLUMNS))
+        if plain:
+            settings = termios.tcgetattr(self._slave)
+            settings[1] &= ~termios.OPOST
+            termios.tcsetattr(self._slave, termios.TCSANOW, settings)
+        self.resize(rows, columns)
         for descriptor in (self.master, self._slave):
             fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
 
@@ -45,6 +43,15 @@ class Terminal:
                 return b"".join(parts), True
             size -= len(parts[-1])
         return b"".join(parts), False
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give it another size; programs in the foreground hear of it (SIGWINCH)."""
+        termios.tcsetwinsize(self._slave, (rows, columns))
+
+    def interrupt_key(self) -> bytes:
+        """What a person types to interrupt: Ctrl-C unless the user chose otherwise."""
+        key = termios.tcgetattr(self._slave)[6][termios.VINTR]
+        return key if isinstance(key, bytes) and key != b"\0" else b"\x03"
 
     def mode(self) -> Mode:
         """How the foreground program wants its input."""

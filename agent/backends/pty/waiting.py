@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.backends.shell.processes import linux_process
-from agent.backends.shell.terminal import Terminal
+from agent.backends.pty.processes import linux_process
+from agent.backends.pty.terminal import PseudoTerminal
 from agent.core.transcript import RequestKind
 
 LONG_QUIET = 1.5
@@ -26,7 +26,7 @@ _MACHINE = os.uname().machine
 _THREADS = 64  # of one process that are looked at
 
 
-def awaited(terminal: Terminal, shell: int, *, quiet: float, half_line: bool) -> RequestKind | None:
+def awaited(terminal: PseudoTerminal, shell: int, *, quiet: float, half_line: bool) -> RequestKind | None:
     """What the foreground program waits for; None if it does not.
 
     `quiet`: seconds since the last output. `half_line`: whether that did not end in a line feed.

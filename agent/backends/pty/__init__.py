@@ -1,0 +1,1 @@
+"""Programs on a pseudo-terminal: what the backends `shell` and `terminal` share."""
