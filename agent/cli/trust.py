@@ -76,6 +76,7 @@ async def _pair(app: App, asked: Pair) -> int:
                 _declined(printer, note.name, note.reason, note.hint)
             elif _told(printer, note.what, note.failed, note.tries_left):
                 _paired(printer, note.name, note.device)
+                _offer_old(printer, [(old.id, old.name, old.seen_at) for old in note.namesakes])
                 return Exit.OK
     return Exit.FAILED
 
@@ -98,6 +99,23 @@ def _paired(printer: Printer, name: str, device: str) -> None:
     printer.talk(f"paired with {told} ({short_device(device)})", "green")
     word = told if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", told) else short_device(device)
     printer.talk(f"next: `agent sessions`, or start one there: `agent new --on {word} --attach`", "dim")
+
+
+def _namesakes(rows: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
+    # A service that runs on from an older version tells none.
+    return list(
+        dict.fromkeys((old["id"], old["name"], old["seen_at"]) for row in rows for old in row.get("namesakes", ()))
+    )
+
+
+def _offer_old(printer: Printer, namesakes: list[tuple[str, str, str | None]]) -> None:
+    # A new key is a new device. Whether the old one is meant is for a person to say, so nothing is done here.
+    for device, name, seen_at in namesakes:
+        seen = f"was last seen {local_time(seen_at)}" if seen_at else "was not seen by this device yet"
+        printer.hint(
+            f"another device is called {clean(name)} and {seen}: "
+            f"if this is the same machine, installed anew, run `agent unpair {short_device(device)}`"
+        )
 
 
 def _declined(printer: Printer, name: str, reason: str, hint: str) -> None:
@@ -162,6 +180,7 @@ def join(app: App, code: str | None, address: str, device: str) -> int:
         app.printer.talk(f"until {local_time(row['expires_at'])}; next: `agent sessions`, `agent attach`", "dim")
         return Exit.OK
     _paired(app.printer, row["name"], row["id"])
+    _offer_old(app.printer, _namesakes([row]))
     return Exit.OK
 
 
@@ -245,6 +264,7 @@ def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
         printer.line(line)
     if all(row["self"] for row in rows):
         printer.hint("no other device yet: run `agent pair` here and `agent join` there")
+    _offer_old(printer, _namesakes(rows))
     return Exit.OK
 
 

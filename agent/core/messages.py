@@ -1,8 +1,6 @@
 """The methods and notifications of the wire, one struct each (DESIGN §3).
 
-Unknown fields are ignored, new ones have defaults.
-
-`METHODS` and `NOTIFICATIONS` are the decoder table: both encodings and both directions use it.
+Unknown fields are ignored, new ones have defaults. `METHODS` and `NOTIFICATIONS` are the decoder table: both encodings and both directions use it.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from msgspec import Meta, Raw, Struct
 from agent.core.guests import STAY, STAY_MAX
 from agent.core.household import Digest, KeyEpoch, Signed
 from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Role, Sender, SessionId, SessionRow, Share
+from agent.core.terminal import TERMINAL_METHODS, TERMINAL_NOTIFICATIONS
 from agent.core.transcript import Answer, Event, Id, RequestOpen, Text
 
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -228,6 +227,14 @@ class PairWindow(Struct, frozen=True, kw_only=True):
     link: str = ""  # of a long code: all that a QR code says
 
 
+class Namesake(Struct, frozen=True, kw_only=True):
+    """A trusted device that is not there, and has the name of another one: perhaps the same machine, installed anew."""
+
+    id: DeviceId
+    name: str
+    seen_at: str | None  # RFC 3339, None: never by this device
+
+
 class PairNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`device.pairing`: what happens at the window; after `paired`, `closed` or `expired` it is gone."""
 
@@ -238,6 +245,7 @@ class PairNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failed: int = 0  # tries so far that came to nothing
     reason: str = ""  # failed: why a device that knows the code was not paired; no try is used up by that
     hint: str = ""  # failed: what to do about it
+    namesakes: tuple[Namesake, ...] = ()  # paired: who was called so before
 
 
 class Join(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -319,6 +327,7 @@ class PairedRow(Struct, frozen=True, kw_only=True):
     read_only: bool = False  # it may watch only; of a host: this device may
     session: SessionId = SessionId("")  # the only one that is reached; empty: any
     expires_at: str | None = None  # RFC 3339: when a guest's time is over
+    namesakes: tuple[Namesake, ...] = ()  # of one that is there; told by `device.join`: those of this device, too
 
 
 class StatusReport(Struct, frozen=True, kw_only=True):
@@ -370,6 +379,7 @@ METHODS: dict[str, type[Struct]] = {
     "household.sync": HouseholdSync,
     "household.tell": HouseholdNews,
     "gateway.status": Nothing,
+    **TERMINAL_METHODS,
 }
 LOCAL_ONLY = frozenset({"session.share"}) | {
     method for method in METHODS if method.partition(".")[0] in {"device", "peer", "gateway", "audit"}
@@ -385,4 +395,5 @@ NOTIFICATIONS: dict[str, type[Struct]] = {
     "peer.lost": PeerLink,
     "peer.back": PeerLink,
     "device.pairing": PairNews,
+    **TERMINAL_NOTIFICATIONS,
 }

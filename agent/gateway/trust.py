@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from msgspec import structs
 
 from agent.core.guests import Terms
 from agent.core.identity import Identity, device_of, fingerprint
-from agent.core.messages import FindWindows, Join, Left, Nothing, Pair, PairedRow, PairWindow, Unpair, WindowRow
+from agent.core.messages import (
+    FindWindows,
+    Join,
+    Left,
+    Namesake,
+    Nothing,
+    Pair,
+    PairedRow,
+    PairNews,
+    PairWindow,
+    Unpair,
+    WindowRow,
+)
 from agent.core.names import address
 from agent.core.records import DeviceId, DeviceRef, PairedDevice
 from agent.core.registry import Registry
@@ -16,6 +30,8 @@ from agent.ports import Channel, Followed
 from agent.services.gossip import Gossip
 from agent.services.household import Household
 from agent.services.pairing import Pairing
+
+NAMESAKES_MAX = 8
 
 
 class TrustMethods:
@@ -40,7 +56,7 @@ class TrustMethods:
         """Open the pairing window. Raises: Busy, ConfigError; SessionNotFound, Forbidden, for a guest's session."""
         window = await self._pairing.open_window(
             asked.ttl,
-            lambda news: channel.notify("device.pairing", news),
+            lambda news: channel.notify("device.pairing", self._with_namesakes(news)),
             long=asked.long,
             guest=self._terms(asked) if asked.guest else None,
         )
@@ -74,7 +90,12 @@ class TrustMethods:
 
     async def join(self, channel: Channel, asked: Join) -> object:
         """Pair with the device that shows the code. Raises: PairingFailed, Ambiguous, PeerUnreachable."""
-        return self._row(await self._pairing.join(asked.code, address=asked.address, name=asked.name))
+        device = await self._pairing.join(asked.code, address=asked.address, name=asked.name)
+        if device.role == "member":
+            await self._gossip.introduced(device)  # else its household, and who had our name in it, is not known here
+        rows, own = self._rows(), self._own.id
+        old = {each.id: each for one in (device.id, own) for each in _namesakes(one, self._name_of(one), rows)}
+        return structs.replace(self._row(device), namesakes=tuple(old.values()))
 
     async def windows(self, channel: Channel, asked: FindWindows) -> object:
         """Who shows a code that begins like this one, for a person to choose. Raises: PairingFailed."""
@@ -109,7 +130,18 @@ class TrustMethods:
             state="online",
             admitted_by=self._admitted_by(None),
         )
-        return [own, *(self._row(device) for device in self._pairing.devices())]
+        rows = [own, *self._rows()]
+        return [
+            structs.replace(row, namesakes=_namesakes(row.id, row.name, rows)) if row.state == "online" else row
+            for row in rows
+        ]
+
+    def _with_namesakes(self, news: PairNews) -> PairNews:
+        found = _namesakes(news.device, news.name, self._rows()) if news.what == "paired" else ()
+        return structs.replace(news, namesakes=found)
+
+    def _rows(self) -> list[PairedRow]:
+        return [self._row(device) for device in self._pairing.devices()]
 
     def _admitted_by(self, device: PairedDevice | None) -> DeviceRef | None:
         member = self._household.admission(device)
@@ -133,3 +165,10 @@ class TrustMethods:
             session=device.session,
             expires_at=rfc3339(device.expires_at) if device.expires_at else None,
         )
+
+
+def _namesakes(device: DeviceId, name: str, rows: Iterable[PairedRow]) -> tuple[Namesake, ...]:
+    # A name proves nothing, so nothing is done with them: a person says whether they are one machine.
+    alike = [row for row in rows if row.id != device and row.name.casefold() == name.casefold()]
+    gone = [Namesake(id=row.id, name=row.name, seen_at=row.seen_at) for row in alike if row.state != "online"]
+    return tuple(gone[:NAMESAKES_MAX])

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 ANSWER = 10.0
 """Seconds for one exchange."""
+INTRODUCTION = 2.0
+"""Seconds in which a link to a device that was just paired comes up, and brings its household along."""
 FAREWELL = 2.0
 """Seconds that leaving waits for the others to hear of it."""
 LOOK_EVERY = 3600.0
@@ -73,6 +75,12 @@ class Gossip:
             self.link_up(device.id)  # paired anew over a link that is still there
         elif self._group is not None:
             self._group.create_task(self._reach(device.id), name=f"gossip.reach-{device.id}")
+
+    async def introduced(self, device: PairedDevice) -> None:
+        """Return once this device is in one household with one that was just paired, or after `INTRODUCTION`."""
+        until = self._clock.monotonic() + INTRODUCTION
+        while not self._household.is_member(device) and self._clock.monotonic() < until:
+            await self._clock.sleep(0.05)
 
     def unpair(self, device: DeviceId) -> None:
         """Put a device out, here at once and elsewhere as it is heard. Raises: DeviceNotFound, StateError."""

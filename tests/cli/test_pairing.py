@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.cli.qr import QUIET, qr_lines
 from agent.cli.text import width
-from agent.core.messages import PairNews
+from agent.core.messages import Namesake, PairedRow, PairNews
+from agent.core.records import DeviceId
 from tests.cli.conftest import Agent
 from tests.cli.gateway import DESK, LONG, FakeGateway
 from tests.cli.test_attach import Terminal
@@ -94,6 +96,33 @@ def test_the_reason_why_a_device_was_not_paired_is_shown_with_advice(gateway: Fa
         "the code stays valid",
         "a wrong code was tried, 1 so far; 2 more tries",
     ]
+
+
+OLD = Namesake(id=DeviceId("zzzzyyyyxxxxwwww"), name="desk", seen_at="2027-01-10T12:00:00Z")
+ADVICE = "if this is the same machine, installed anew, run `agent unpair zzzz-yyyy`"
+
+
+@pytest.mark.parametrize("argv", [("pair",), ("join", "42-913-577"), ("devices",)])
+def test_an_old_entry_of_the_same_name_is_offered_for_unpairing(
+    gateway: FakeGateway, agent: Agent, argv: tuple[str, ...]
+) -> None:
+    # FACTS "Reinstall": a new key is a new device; the old one is offered and never put out by itself.
+    gateway.news = [PairNews(what="paired", device=DESK, name="desk", namesakes=(OLD,))]
+    gateway.joined = {"namesakes": (OLD,)}
+    row = PairedRow(id=DESK, name="desk", fingerprint="", self=False, paired_at=None, seen_at=None, namesakes=(OLD,))
+    gateway.paired = msgspec.to_builtins([row, row])
+    ran = agent(*argv)
+    assert ran.status == 0
+    (told,) = [line for line in ran.err.splitlines() if "installed anew" in line]
+    assert told.startswith("  hint: another device is called desk and was last seen 2027-01-1")
+    assert told.endswith(ADVICE)
+    assert gateway.called("device.unpair") == []
+
+
+def test_an_old_entry_that_was_never_seen_says_so(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.joined = {"namesakes": (msgspec.structs.replace(OLD, name="de\x1bsk", seen_at=None),)}
+    told = agent("join", "42-913-577").err
+    assert f"is called de\N{REPLACEMENT CHARACTER}sk and was not seen by this device yet: {ADVICE}" in told
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,10 @@ class Device:
             self._id = next(row["id"] for row in self.ask("peer.list") if row["self"])
         return self._id
 
+    def forget_id(self) -> None:
+        """The next question asks for it again: the device has another key now."""
+        self._id = ""
+
     def peers(self) -> dict[str, Row]:
         """What it lists of others, by id."""
         return {row["id"]: row for row in self.ask("peer.list", default=[]) if not row["self"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests.e2e.conftest import MakeNetwork
@@ -117,6 +119,36 @@ def test_a_device_that_leaves_is_forgotten_and_keeps_its_sessions(network: MakeN
     assert list(rows(laptop)) == ["laptop"]
     pair(desk, laptop)
     desk.wait_for_session(session, status="idle")
+
+
+def test_a_device_that_was_installed_anew_is_a_new_one_and_the_old_one_is_offered(network: MakeNetwork) -> None:
+    # FACTS "Reinstall": both screens name the command that puts the old one out; nothing does it by itself.
+    desk, laptop, pi = network("desk", "laptop", "pi")
+    up(desk, laptop, pi)
+    pair(desk, laptop)
+    pair(desk, pi)
+    old = pi.id
+    pi.leave()
+    shutil.rmtree(pi.home / "state")
+    pi.forget_id()
+    pi.up()
+    assert pi.id != old
+    desk.wait_to_see(pi, paired=False)
+    until(lambda: desk.peers()[old]["state"] == "offline", "the old one to be gone")
+    advice = f"`agent unpair {old[:4]}-{old[4:8]}`"
+    window = desk.begin("pair")
+    joined = pi.run("join", until(lambda: window.out, "a code")[0])
+    assert window.end(seconds=10) == 0
+    for told in (joined.stderr, "\n".join(window.err), desk.run("devices").stderr):
+        assert "another device is called pi and was" in told
+        assert advice in told
+    all_linked(desk, laptop, pi)
+    assert sorted(row["name"] for row in desk.json("devices")) == ["desk", "laptop", "pi", "pi"]
+    desk.run("unpair", f"{old[:4]}-{old[4:8]}")
+    for device in (desk, laptop, pi):
+        until(lambda: old not in {row["id"] for row in device.json("devices")}, "the old one to be out")  # noqa: B023 - at once
+        assert "installed anew" not in device.run("devices").stderr
+    all_linked(desk, laptop, pi)
 
 
 def test_two_households_are_not_mixed_by_pairing(network: MakeNetwork) -> None:
