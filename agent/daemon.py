@@ -37,6 +37,7 @@ from agent.gateway.server import Gateway
 from agent.gateway.trust import TrustMethods
 from agent.net.accept import ANY_ADDRESS, bind
 from agent.net.dial import TlsDialer
+from agent.net.frames import FrameGuard
 from agent.net.link import WebSocketChannel
 from agent.net.listener import Listener
 from agent.net.pairing import TlsPairing
@@ -337,7 +338,7 @@ class Service:
     def _lan_protocol(self) -> asyncio.Protocol:
         server = self._lan.server
         assert server is not None, "the listener runs after setup"
-        return server()
+        return FrameGuard(server(), self._clock)
 
     def _channel(
         self, ws: web.WebSocketResponse, codec: Codec, *, device: DeviceId | None, transport: asyncio.Transport | None

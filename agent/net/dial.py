@@ -12,10 +12,13 @@ from contextlib import suppress
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from agent.core.records import DeviceId, Endpoint
 from agent.core.wire import FRAME_OUT_MAX, MSGPACK, msgpack
 from agent.errors import NotPaired, PeerUnreachable, Refused
+from agent.net.frames import FrameGuard
 from agent.net.link import WebSocketChannel
 from agent.ports import Clock
 
@@ -52,6 +55,25 @@ class _Fixed(AbstractResolver):
 
     async def close(self) -> None:
         pass
+
+
+class _Guarding(aiohttp.TCPConnector):
+    # Puts a guard between TLS and aiohttp, before anything is asked.
+    def __init__(self, clock: Clock, endpoint: Endpoint, context: ssl.SSLContext) -> None:
+        super().__init__(resolver=_Fixed(endpoint), ssl=context, force_close=True, limit=1)
+        self._clock = clock
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        transport, protocol = connection.transport, connection.protocol
+        if transport is not None and protocol is not None:
+            transport.set_protocol(FrameGuard(protocol, self._clock, transport))
+        return connection
 
 
 class TlsDialer:
@@ -124,7 +146,7 @@ class TlsDialer:
         self, device: DeviceId, endpoint: Endpoint, context: ssl.SSLContext, delay: float
     ) -> tuple[_Owning, Endpoint] | Exception:
         await asyncio.sleep(delay)
-        connector = aiohttp.TCPConnector(resolver=_Fixed(endpoint), ssl=context, force_close=True, limit=1)
+        connector = _Guarding(self._clock, endpoint, context)
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         kept = False
         try:

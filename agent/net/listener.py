@@ -16,6 +16,7 @@ from typing import cast
 from agent.core.identity import Identity, device_id, fingerprint
 from agent.core.records import DeviceId, Endpoint
 from agent.net.accept import DEFAULT_LIMITS, AcceptLoop, Limits
+from agent.net.layer import Layer
 from agent.net.tls import peer_certificate, server_context
 from agent.ports import Clock
 
@@ -118,7 +119,7 @@ class Listener:
                 return
 
 
-class _Gate(asyncio.Protocol):
+class _Gate(Layer):
     # Stands before the real protocol, which is made only for a trusted device and hears everything afterwards.
 
     def __init__(
@@ -126,36 +127,18 @@ class _Gate(asyncio.Protocol):
         enter: Callable[[asyncio.Transport], asyncio.Protocol | None],
         leave: Callable[[asyncio.Transport], None],
     ) -> None:
+        super().__init__()
         self._enter, self._leave = enter, leave
-        self._inner: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._inner = self._enter(self._transport)
-        if self._inner is None:
+        self.inner = self._enter(self._transport)
+        if self.inner is None:
             self._transport.abort()
-        else:
-            self._inner.connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self._inner is not None:
-            self._inner.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received() if self._inner is not None else None
-
-    def pause_writing(self) -> None:
-        if self._inner is not None:
-            self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        if self._inner is not None:
-            self._inner.resume_writing()
+        super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
             self._leave(self._transport)
-        if self._inner is not None:
-            self._inner.connection_lost(exc)
-        self._inner = None
+        super().connection_lost(exc)

@@ -113,6 +113,34 @@ def test_a_frame_beyond_the_limit_ends_the_link_before_it_is_read(scene: Scene) 
     assert scene.rss() - before < 20 * 1024 * 1024
 
 
+UPGRADE = (
+    b"GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: lan-agent.v1.msgpack\r\n\r\n"
+)
+FRAGMENTS = b"\x02\x80abcd" + b"\x00\x80abcd" * 2_000_000
+PINGS = b"\x89\x80abcd" * 2_000_000
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param([UPGRADE, FRAGMENTS], id="fragments"),
+        pytest.param([UPGRADE, PINGS], id="pings"),
+        pytest.param([UPGRADE + b"\x82\xff" + (2**62).to_bytes(8, "big") + b"abcd", PINGS], id="hidden-in-a-frame"),
+        pytest.param([UPGRADE + FRAGMENTS], id="in-one-breath"),
+        pytest.param([b"\r\n\r\n" + UPGRADE, PINGS], id="behind-another-head"),
+        pytest.param([UPGRADE.replace(b"\r\n", b"\n"), PINGS], id="behind-a-head-that-never-ends"),
+    ],
+)
+def test_frames_that_never_become_a_message_end_a_link(scene: Scene, sent: list[bytes]) -> None:
+    """Attack: 12 MB of empty fragments or pings. Expected: cut while they come, before the 5 s of a silent link."""
+    before = scene.rss()
+    told = scene.attack("say", scene.stolen, "0.2", sent=sent)
+    assert told["closed"], told
+    assert told["seconds"] < 4.0
+    assert scene.rss() - before < 20 * 1024 * 1024
+
+
 def test_a_link_without_a_first_message_ends(scene: Scene) -> None:
     """Attack: links that never say `gateway.ready`. Expected: closed after 5 s; requests meanwhile are refused."""
     told = scene.attack("link", scene.stolen, sent=[pack({"jsonrpc": "2.0", "id": 5, "method": "session.list"})])

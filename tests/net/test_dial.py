@@ -240,3 +240,32 @@ async def test_who_answers_is_learned_without_telling_who_asks(tmp_path: Path) -
             assert await dialer.identify(endpoint) == desk.certificate
         assert await dialer.identify(Endpoint("127.0.0.1", refused_port())) is None
         assert await dialer.identify(Endpoint("not an address", 1)) is None
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        pytest.param(b"\x02\x00" + b"\x00\x00" * 1000, id="fragments"),
+        pytest.param(b"\x89\x00" * 1000, id="pings"),
+    ],
+)
+async def test_a_dialled_gateway_that_floods_is_cut_off(tmp_path: Path, flood: bytes) -> None:  # T4
+    desk, laptop = device(tmp_path, 1), device(tmp_path, 2)
+    caller, seen = Caller(laptop, desk), Peer()
+
+    class Flooding(Peer):
+        async def serve(self, request: web.Request) -> web.StreamResponse:
+            ws = web.WebSocketResponse(protocols=(MSGPACK,), autoping=False, compress=False, timeout=1.0)
+            await ws.prepare(request)
+            assert request.transport is not None
+            assert (await ws.receive()).data == b"go"
+            request.transport.write(flood)
+            await ws.receive()
+            return ws
+
+    async with Flooding().listening(desk, [laptop]) as listener:
+        channel, _ = await caller.dialer.dial(desk.id, listener.endpoints[:1])
+        channel.send(b"go")
+        async with asyncio.timeout(5):
+            await channel.run(seen)
+    assert not channel.open
