@@ -6,6 +6,8 @@ import signal
 
 from hypothesis import settings
 
+pytest_plugins = ["tests.agents.fixtures"]
+
 # A script that runs the tests in the background has them ignore SIGINT, and every program that they start inherits it
 # (POSIX, 2.12): nothing that waits for Ctrl-C could be tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
