@@ -11,7 +11,7 @@ import pytest
 
 from agent import __version__, settings
 from agent.cli.main import COMMANDS, Exit, agent
-from agent.core.messages import LOCAL_ONLY, METHODS, NOTIFICATIONS
+from agent.core.methods import LOCAL_ONLY, METHODS, NOTIFICATIONS
 from agent.core.transcript import TYPES
 from agent.errors import KINDS, AgentError
 from agent.gateway.methods import STREAMING

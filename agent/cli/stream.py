@@ -15,7 +15,8 @@ from msgspec import UNSET, Raw, Struct
 from agent.cli.client import check_server, check_socket
 from agent.clock import SystemClock
 from agent.core import wire
-from agent.core.messages import NOTIFICATIONS, PeerLink, Ready
+from agent.core.messages import PeerLink, Ready
+from agent.core.methods import NOTIFICATIONS
 from agent.errors import AgentError, NotRunning, RemoteFault, TimedOut, TooLarge
 from agent.ports import Clock
 

@@ -13,9 +13,14 @@ from agent.core.records import PairedDevice, SessionId, Share
 from agent.errors import AgentError, Forbidden, NotPaired, ReadOnly
 
 LISTS = frozenset({"session.list", "session.watch"})
-READS = frozenset({"session.attach", "session.detach", "session.history", "session.participants"})
-STEERS = frozenset({"prompt.submit", "request.answer", "session.interrupt"})
-OWNS = frozenset({"session.create", "session.close", "session.rename"})
+READS = frozenset(
+    {
+        "session.attach", "session.detach", "session.history", "session.participants",
+        "terminal.attach", "terminal.detach",
+    }
+)  # fmt: skip
+STEERS = frozenset({"prompt.submit", "request.answer", "session.interrupt", "terminal.input", "terminal.resize"})
+OWNS = frozenset({"session.create", "session.close", "session.rename", "session.configure"})
 CHANGES = STEERS | OWNS
 """Methods that make something happen; all others only look."""
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Action = Literal[
-    "attached", "detached", "prompted", "answered", "interrupted", "created", "closed", "renamed", "shared",
+    "attached", "detached", "prompted", "answered", "typed", "interrupted", "created", "closed", "renamed",
+    "configured", "shared",
     "paired", "unpaired", "refused",
 ]  # fmt: skip
 
@@ -21,4 +22,6 @@ class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     action: Action
     session: str = ""
     length: int = 0  # characters of a prompt or an answer
-    detail: str = ""  # refused: method and kind of the error; paired: the role; shared: how
+    detail: str = (
+        ""  # refused: method and kind of the error; paired: the role; shared: how; a device renamed: its old name
+    )

@@ -1,6 +1,6 @@
 """The methods and notifications of the wire, one struct each (DESIGN §3).
 
-Unknown fields are ignored, new ones have defaults. `METHODS` and `NOTIFICATIONS` are the decoder table: both encodings and both directions use it.
+Unknown fields are ignored, new ones have defaults. `core.methods` has the table of them.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
+from agent.core.audit import AuditEntry
 from agent.core.guests import STAY, STAY_MAX
 from agent.core.household import Digest, KeyEpoch, Signed
 from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Role, Sender, SessionId, SessionRow, Share
-from agent.core.terminal import TERMINAL_METHODS, TERMINAL_NOTIFICATIONS
-from agent.core.transcript import Answer, Event, Id, RequestOpen, Text
+from agent.core.transcript import Answer, Commands, Event, Id, Options, RequestOpen, Text
 
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -83,6 +83,8 @@ class Attached(Struct, frozen=True, kw_only=True, omit_defaults=True):
     resumed: bool = False
     participants: tuple[Participant, ...] = ()
     requests: tuple[RequestOpen, ...] = ()
+    options: Options = ()
+    commands: Commands = ()
 
 
 class Detach(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -138,6 +140,15 @@ class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt_id: Annotated[str, Meta(min_length=1, max_length=128)]
     text: Text
     client: Annotated[str, Meta(max_length=64)] = ""  # which client of the calling device
+    steer: bool = False  # stop the running turn and go first
+
+
+class Configure(Struct, frozen=True, kw_only=True):
+    """`session.configure`: set an option (`session.info` tells which there are)."""
+
+    session_id: Selector
+    option: Id
+    value: Id
 
 
 class Submitted(Struct, frozen=True, kw_only=True):
@@ -283,10 +294,16 @@ class LimitDevice(Struct, frozen=True, kw_only=True):
 
 
 class ListAudit(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`audit.list`: the newest `limit` entries at or after `since`."""
+    """`audit.list`, `audit.watch`: the newest `limit` entries at or after `since`."""
 
     since: Annotated[str, Meta(max_length=64)] = ""  # RFC 3339; empty: any
     limit: Annotated[int, Meta(ge=1, le=5000)] = 1000
+
+
+class AuditNoted(Struct, frozen=True, kw_only=True):
+    """`audit.noted`: what was done since, oldest first."""
+
+    entries: tuple[AuditEntry, ...]
 
 
 class Left(Struct, frozen=True, kw_only=True):
@@ -327,6 +344,7 @@ class PairedRow(Struct, frozen=True, kw_only=True):
     read_only: bool = False  # it may watch only; of a host: this device may
     session: SessionId = SessionId("")  # the only one that is reached; empty: any
     expires_at: str | None = None  # RFC 3339: when a guest's time is over
+    was: str = ""  # what it was called before, for 30 days
     namesakes: tuple[Namesake, ...] = ()  # of one that is there; told by `device.join`: those of this device, too
 
 
@@ -350,50 +368,3 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     home: str  # state folder
     problems: tuple[str, ...] = ()  # lasting trouble, one line each
     notices: tuple[str, ...] = ()  # what happened since the start and the owner should know, one line each
-
-
-METHODS: dict[str, type[Struct]] = {
-    "peer.list": Nothing,
-    "peer.watch": Nothing,
-    "session.list": ListSessions,
-    "session.watch": ListSessions,
-    "session.create": CreateSession,
-    "session.attach": Attach,
-    "session.detach": Detach,
-    "session.close": OnSession,
-    "session.rename": Rename,
-    "session.share": ShareSession,
-    "session.interrupt": OnSession,
-    "session.history": History,
-    "session.participants": OnSession,
-    "prompt.submit": Submit,
-    "request.answer": AnswerRequest,
-    "device.pair": Pair,
-    "device.join": Join,
-    "device.windows": FindWindows,
-    "device.unpair": Unpair,
-    "device.list": Nothing,
-    "device.limit": LimitDevice,
-    "audit.list": ListAudit,
-    "device.leave": Nothing,
-    "household.sync": HouseholdSync,
-    "household.tell": HouseholdNews,
-    "gateway.status": Nothing,
-    **TERMINAL_METHODS,
-}
-LOCAL_ONLY = frozenset({"session.share"}) | {
-    method for method in METHODS if method.partition(".")[0] in {"device", "peer", "gateway", "audit"}
-}
-"""Methods of the control socket alone; everything else also over a link, for the sessions of this device (L7)."""
-
-NOTIFICATIONS: dict[str, type[Struct]] = {
-    "gateway.ready": Ready,
-    "event": EventOf,
-    "peer.changed": PeersChanged,
-    "session.changed": SessionsChanged,
-    "session.participants": ParticipantsChanged,
-    "peer.lost": PeerLink,
-    "peer.back": PeerLink,
-    "device.pairing": PairNews,
-    **TERMINAL_NOTIFICATIONS,
-}

@@ -14,10 +14,9 @@ from msgspec import Raw
 
 from agent.core.access import CHANGES
 from agent.core.messages import (
-    LOCAL_ONLY,
-    METHODS,
     AnswerRequest,
     Attach,
+    Configure,
     Created,
     CreateSession,
     Detach,
@@ -28,6 +27,7 @@ from agent.core.messages import (
     StatusReport,
     Submit,
 )
+from agent.core.methods import LOCAL_ONLY, METHODS
 from agent.core.records import DeviceId, Sender, SessionId
 from agent.core.registry import Registry, Where
 from agent.core.wire import typed
@@ -41,7 +41,7 @@ from agent.services.peers import Peers
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
 
-STREAMING = frozenset({"session.attach", "session.watch", "peer.watch", "device.pair"})
+STREAMING = frozenset({"session.attach", "session.watch", "peer.watch", "audit.watch", "device.pair"})
 """Methods whose answer is only the beginning: they need a WebSocket."""
 
 GUARDED = frozenset({"device.pair", "device.join", "device.unpair", "device.leave", "device.limit", "session.share"})
@@ -69,10 +69,10 @@ class Methods:
         proxy: Proxy,
         trust: TrustMethods,
         status: Callable[[], StatusReport],
-        household: Mapping[str, Handler],
+        more: Mapping[str, Handler],
         may_prompt_others: bool = False,
     ) -> None:
-        """`household` answers `household.*`.
+        """`more`: methods that other modules answer, by name.
 
         `may_prompt_others`: whether programs inside sessions may use other devices (T9).
         """
@@ -89,11 +89,13 @@ class Methods:
             "session.share": consent.share,
             "device.limit": consent.limit,
             "audit.list": consent.audit,
+            "audit.watch": consent.audit_watch,
             "session.create": self._create,
             "session.attach": self._attach,
             "session.detach": self._detach,
             "session.close": self._close,
             "session.rename": self._rename,
+            "session.configure": self._configure,
             "session.interrupt": self._interrupt,
             "session.history": self._history,
             "session.participants": self._participants,
@@ -106,7 +108,7 @@ class Methods:
             "device.leave": trust.leave,
             "device.list": trust.devices,
             "gateway.status": self._gateway_status,
-            **household,
+            **more,
         }
 
     def on_request(self, channel: Channel, method: str, params: Raw) -> Awaitable[object]:
@@ -181,6 +183,13 @@ class Methods:
         if (answer := await self._forward(channel, "session.rename", asked)) is not None:
             return answer
         await self._sessions.rename(self._here(channel, asked.session_id), asked.title, self._sender(channel))
+        return Nothing()
+
+    async def _configure(self, channel: Channel, asked: Configure) -> object:
+        if (answer := await self._forward(channel, "session.configure", asked)) is not None:
+            return answer
+        session = self._here(channel, asked.session_id)
+        await self._sessions.configure(session, asked.option, asked.value, self._sender(channel))
         return Nothing()
 
     async def _interrupt(self, channel: Channel, asked: OnSession) -> object:

@@ -61,4 +61,4 @@ class Directory:
 
     def programs(self) -> dict[SessionId, tuple[int, ...]]:
         """The live sessions, each with the ids of the processes that it runs, as far as its backend tells."""
-        return {session: hosted.processes() for session, hosted in self.hosted.items()}
+        return {session: hosted.program.processes() for session, hosted in self.hosted.items()}

@@ -10,24 +10,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from agent.core.answers import checked_option
 from agent.core.effects import Decision, Effect, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
-from agent.core.records import DeviceId, Sender
+from agent.core.records import DeviceId, Sender, Status
 from agent.core.transcript import Answer, Event, RequestClosed, SessionInfo
-from agent.errors import AgentError, BackendFailed, SessionEnded, StoreFull
-from agent.ports import Backend, BackendEvent, BackendType, Finished, RunsPrograms, Start
+from agent.errors import AgentError, SessionEnded, StoreFull
+from agent.ports import (
+    BackendEvent,
+    BackendType,
+    Described,
+    Finished,
+    Start,
+)
+from agent.services.bounds import ID, whole
 from agent.services.journal import Journal
 from agent.services.lasting import to_the_end
+from agent.services.program import Program
 from agent.services.said import payloads_of, take_batch, weight
 
 log = logging.getLogger(__name__)
 
 INBOX_MAX = 131_072
 """Characters that the program may be ahead of the store."""
-CLOSE_MAX = 5.0
-"""Seconds that a program may take to end; after that nobody waits for it any longer."""
+LINEAGE_MAX = 16
+"""Ids of its own that a program may have told."""
 UNPAIRED = "the device that sent this was unpaired before it ran"
 T = TypeVar("T")
 
@@ -41,14 +50,13 @@ class Hosted:
         backend_type: BackendType | None,
         group: asyncio.TaskGroup,
         trusts: Callable[[DeviceId], bool],
+        file: Callable[[Hosted, tuple[str, ...]], Awaitable[None]],
     ) -> None:
-        """`trusts`: whether a device may still have prompts run here."""
+        """`trusts`: whether a device may still have prompts run here. `file` keeps ids that the program has told."""
         self.journal = journal
         self._session = journal.session
-        self._backend_type = backend_type
-        self._group, self._trusts = group, trusts
-        self._backend: Backend | None = None
-        self._stopping = asyncio.Lock()  # held while the program is being ended
+        self._group, self._trusts, self._file = group, trusts, file
+        self.program = Program(backend_type, journal.meta.backend, self._how, self.emit)
         self._handed: int | None = None  # the turn that the program was given last
         self._lock = asyncio.Lock()  # held while the log is written
         self._inbox: deque[BackendEvent] = deque()
@@ -57,20 +65,20 @@ class Hosted:
         self._effects: asyncio.Queue[Effect] = asyncio.Queue()  # bounded by what a session accepts: its prompt queue
         self._interrupting = False  # whether an interrupt waits among the effects: one is enough
         self._settled = asyncio.Event()  # whether the log says how the session stands now
-        self._restored = self._over = False
+        self._restored = self._has_history = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the program of a new session. Raises: BackendFailed, StoreFull."""
         self._settled.set()
         await self._write(lambda: (Decision((SessionInfo(status="starting"),)), None))
-        await self._start_backend()
+        await self.program.start()
         await self._write(lambda: (self._session.ready(), None))
 
     async def restore(self) -> None:
         """Read the log after a restart of the service; `run` goes on from there (S3)."""
         await self.journal.restore()
-        self._restored = True
+        self._restored = self._has_history = True
 
     async def run(self) -> None:
         """Store and publish what the program says and carry out effects, until cancelled; then end the program."""
@@ -82,25 +90,39 @@ class Hosted:
                 group.create_task(self._pump(), name=f"sessions.pump-{self._session.id}")
                 group.create_task(self._perform(), name=f"sessions.effects-{self._session.id}")
         finally:
-            self._over = True
+            self.program.over = True
             self._settled.set()
-            await self._stop()
+            await self.program.stop()
 
     def end(self) -> None:
         """Let `run` return; after `close`."""
         if self._task is not None:
             self._task.cancel()
 
-    def processes(self) -> tuple[int, ...]:
-        """Ids of the processes that the backend runs; none, if it does not tell."""
-        backend: object = self._backend
-        return tuple(backend.processes()) if isinstance(backend, RunsPrograms) else ()
-
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    async def submit(self, prompt_id: str, text: str, sender: Sender) -> Verdict:
+    async def submit(self, prompt_id: str, text: str, sender: Sender, *, steer: bool = False) -> Verdict:
         """Accept a prompt. Raises: SessionEnded, Busy, StoreFull (then nothing was accepted)."""
-        return await self._write(lambda: self._session.prompt(prompt_id, text, sender))
+        return await self._write(lambda: self._session.prompt(prompt_id, text, sender, steer=steer))
+
+    async def configure(self, option: str, value: str) -> None:
+        """Set an option of the program, which is started for it if it rests.
+
+        Raises: BadParams, BackendFailed, SessionEnded.
+        """
+        if not self._session.status.live:
+            raise SessionEnded
+        chosen = checked_option(self._session.options, option, value)
+        await to_the_end(self._group, self.program.choose(option, chosen), f"sessions.configure-{self._session.id}")
+
+    async def rest(self, since: float) -> None:
+        """Stop a program that nobody has used since then (Unix seconds) and that the next prompt brings back."""
+
+        def idle() -> bool:
+            session = self._session
+            return session.status is Status.IDLE and not session.queued and session.updated_at <= since
+
+        self._has_history = self._has_history or await self.program.rest(idle)
 
     async def answer(self, request_id: str, answer: Answer, by: Sender) -> tuple[RequestClosed, bool]:
         """Answer a request (S9). True if this answer was the first. Raises: RequestNotFound, BadParams, StoreFull."""
@@ -131,7 +153,7 @@ class Hosted:
     async def close(self, reason: str) -> None:
         """End the session and its program; the log stays. Raises: StoreFull."""
         await self._write(lambda: (self._session.ended("ended", reason, "interrupted"), None))
-        await self._stop()
+        await self.program.stop()
 
     async def fail(self, reason: str) -> None:
         """End a session of which `run` broke, so that nobody waits for it. Raises: StoreFull."""
@@ -194,6 +216,8 @@ class Hosted:
         for event in batch:
             if isinstance(event, Finished) and self._session.running != self._handed:
                 continue  # said twice: it must not end the next turn, which the program has not even been given
+            if isinstance(event, Described) and event.lineage:
+                await self._keep(event.lineage)
             decision = payloads_of(self._session, event)
             events += self.journal.apply(decision.payloads)
             effects += decision.effects
@@ -203,37 +227,28 @@ class Hosted:
         for effect in effects:
             self._effects.put_nowait(effect)
 
-    async def _start_backend(self) -> Backend:
-        name = self.journal.meta.backend
-        if self._backend_type is None:
-            raise BackendFailed(
-                f"the backend {name!r} is not installed on this device",
-                hint="install the package that has it, then start the service again",
-            )
+    async def _keep(self, lineage: tuple[str, ...]) -> None:
+        # Ids of the program's own (S11): without them it is not found again after a restart.
         meta = self.journal.meta
-        start = Start(session=meta.id, cwd=self._session.cwd, command=meta.command, restored=self._restored)
+        known = (*(each for each in meta.lineage if each not in lineage), *lineage)[-LINEAGE_MAX:]
+        if known == meta.lineage:
+            return
         try:
-            backend = self._backend = await self._backend_type.start(start, self.emit)
-        except AgentError:
-            raise
-        except Exception as exc:
-            log.exception("a backend raised", extra={"session": meta.id})
-            raise BackendFailed(f"the backend {name!r} raised {exc!r}") from exc
-        if self._over:
-            await self._stop()
-            raise SessionEnded
-        return backend
+            await self._file(self, tuple(whole(each, ID) for each in known))
+        except AgentError as exc:
+            log.warning("a session's lineage is not kept", extra={"session": meta.id, "error": str(exc)})
 
-    async def _stop(self) -> None:
-        # Whoever comes second waits for the first: a program half ended must not be left behind.
-        async with self._stopping:
-            if self._backend is not None:
-                try:
-                    async with asyncio.timeout(CLOSE_MAX):
-                        await self._backend.close()
-                except Exception:
-                    log.exception("a program could not be ended", extra={"session": self._session.id})
-                self._backend = None
+    def _how(self) -> Start:
+        meta = self.journal.meta
+        return Start(
+            session=meta.id,
+            cwd=self._session.cwd,
+            command=meta.command,
+            restored=self._has_history,
+            lineage=meta.lineage,
+            history=self.journal.exchanges,
+            model=self._session.model,
+        )
 
     async def _perform(self) -> None:
         while True:
@@ -255,18 +270,19 @@ class Hosted:
 
     async def _do(self, effect: Effect) -> None:
         match effect:
-            case StartTurn() if self._session.running == effect.turn:
-                backend = self._backend or await self._start_backend()
-                if self._session.running == effect.turn:
-                    self._handed = effect.turn
-                    await backend.prompt(effect.text)
-            case HandAnswer() if self._backend is not None:
-                await self._backend.answer(effect.request_id, effect.answer)
+            case StartTurn():
+                await self.program.prompt(effect.text, lambda: self._hands(effect.turn))
+            case HandAnswer():
+                await self.program.answer(effect.request_id, effect.answer)
             case InterruptTurn():
                 self._interrupting = False
-                if self._backend is not None:
-                    await self._backend.interrupt()
+                if self._session.running == effect.turn:
+                    await self.program.interrupt()
             case StopBackend():
-                await self._stop()
-            case _:
-                pass
+                await self.program.stop()
+
+    def _hands(self, turn: int) -> bool:
+        # Whether the program gets that turn now: it may be over by the time that the program runs.
+        if self._session.running == turn:
+            self._handed = turn
+        return self._session.running == turn

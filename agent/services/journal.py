@@ -14,14 +14,16 @@ from agent.core.tail import Tail, compact
 from agent.core.transcript import (
     STREAMED,
     Event,
+    MessageComplete,
     Payload,
     RequestClosed,
     RequestOpen,
+    UserMessage,
     payload_of,
     rfc3339,
 )
 from agent.errors import StoreFull
-from agent.ports import Channel, Clock, SessionMeta, TranscriptStore
+from agent.ports import Channel, Clock, Exchange, SessionMeta, TranscriptStore
 from agent.services.viewers import Viewers
 
 log = logging.getLogger(__name__)
@@ -103,7 +105,7 @@ class Journal:
             if event.type == "message.start":
                 began = event.seq
         last = await self._store.last_seq(self.meta.id)
-        if session.reply.open:
+        if session.reply.open or session.unasked.open:
             for event in await self._store.read(self.meta.id, began, last - began):
                 if event.type == "message.delta":
                     session.apply(event)  # of a reply that was cut short, whatever was logged between them
@@ -147,6 +149,8 @@ class Journal:
             resumed=resumes,
             participants=self.viewers.participants(),
             requests=tuple(self._asked.values()),
+            options=self.session.options,
+            commands=self.session.commands,
         )
 
     async def catch_up(self, channel: Channel) -> None:
@@ -179,6 +183,27 @@ class Journal:
             events = compact(events)
         shown = tuple(event for event in events if event.seq <= self._published)
         return Page(session_id=self.meta.id, epoch=self.meta.epoch, seq=self._published, events=shown, more=more)
+
+    async def exchanges(self, characters: int) -> list[Exchange]:
+        """The newest whole turns that fit so many characters, oldest first (`ports.History`)."""
+        asked: dict[int, str] = {}
+        replies: dict[int, list[str]] = {}
+        for event in await self._store.outline(self.meta.id):
+            match payload_of(event) if event.type in {"message.user", "message.complete"} else None:
+                case UserMessage() as said:
+                    asked[said.turn] = said.text
+                case MessageComplete() as reply if reply.turn in asked:
+                    replies.setdefault(reply.turn, []).append(reply.text)
+                case _:
+                    pass
+        newest: list[Exchange] = []
+        for turn in reversed(replies):
+            exchange = Exchange(asked[turn], "".join(replies[turn]))
+            characters -= len(exchange.prompt) + len(exchange.reply)
+            if characters < 0:
+                break
+            newest.append(exchange)
+        return newest[::-1]
 
     def closed_meta(self) -> SessionMeta:
         """The session's row for the store, once it is closed."""

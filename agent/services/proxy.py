@@ -46,6 +46,8 @@ class _Attached(Struct, frozen=True, omit_defaults=True):
     resumed: bool = False
     participants: Raw = Raw(b"\x90")
     requests: Raw = Raw(b"\x90")
+    options: Raw = Raw(b"\x90")
+    commands: Raw = Raw(b"\x90")
 
 
 class _EventHead(Struct, frozen=True):

@@ -21,11 +21,12 @@ from agent.core.messages import (
 )
 from agent.core.names import clean
 from agent.core.records import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow, Share
-from agent.errors import AgentError, Busy, SessionEnded, TooLarge
+from agent.errors import AgentError, Busy, TooLarge
 from agent.ports import BackendType, Channel, Clock, SessionMeta, TranscriptStore
 from agent.services.asked import PROMPT_MAX, check_command, choose_backend, new_meta, told_of
 from agent.services.attachments import Attachments, Noted
 from agent.services.directory import Directory
+from agent.services.filing import Filing
 from agent.services.hosted import Hosted
 from agent.services.journal import Journal
 from agent.services.lasting import spawn, to_the_end
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 
 SESSIONS_MAX = 256
 """Live sessions on one device."""
+
+REST_AFTER = 1800.0
+"""Seconds after which an idle program that comes back by itself is stopped."""
 
 RowsChanged = Callable[[Iterable[SessionRow], Iterable[SessionId]], None]
 
@@ -59,9 +63,9 @@ class Sessions:
         self._own, self._store, self._clock, self._backends = own, store, clock, backends
         self._default, self._name_of, self._changed, self._new_id = default_backend, name_of, changed, new_id
         self._noted, self._trusts = noted, trusts
-        self._filing = asyncio.Lock()  # held while a row that is in the store already is replaced
         self.directory = Directory(own.name)
         self._hosted, self._closed = self.directory.hosted, self.directory.closed
+        self._filing = Filing(store, self._hosted)
         self.attachments = Attachments(own.id, self._noted)
         self._group: asyncio.TaskGroup | None = None
 
@@ -77,7 +81,10 @@ class Sessions:
                 else:
                     await self._restore(meta)
             ready()
-            await asyncio.Event().wait()
+            while True:
+                await self._clock.sleep(REST_AFTER / 4)
+                for hosted in list(self._hosted.values()):
+                    await hosted.rest(self._clock.time() - REST_AFTER)
 
     async def _restore(self, meta: SessionMeta) -> None:
         hosted = self._make(meta)
@@ -86,8 +93,7 @@ class Sessions:
         except AgentError as exc:
             log.warning("a session could not be restored", extra={"session": meta.id, "error": str(exc)})
         except Exception:
-            # One log that this version cannot read must not keep the others away.
-            log.exception("a session could not be restored", extra={"session": meta.id})
+            log.exception("a session could not be restored", extra={"session": meta.id})  # the others are
         else:
             self._host(hosted)
 
@@ -100,7 +106,7 @@ class Sessions:
             name_of=self._name_of,
             changed=lambda row: self._changed((row,), ()),
         )
-        return Hosted(journal, self._backends.get(meta.backend), self._running, self._trusts)
+        return Hosted(journal, self._backends.get(meta.backend), self._running, self._trusts, self._filing.lineage)
 
     @property
     def _running(self) -> asyncio.TaskGroup:
@@ -108,8 +114,7 @@ class Sessions:
         return self._group
 
     def _host(self, hosted: Hosted) -> None:
-        session = hosted.journal.meta.id
-        self._hosted[session] = hosted
+        self._hosted[session := hosted.journal.meta.id] = hosted
         self._running.create_task(self._run(hosted), name=f"sessions.run-{session}")
         hosted.journal.notice()
 
@@ -171,7 +176,7 @@ class Sessions:
         if len(asked.text) > PROMPT_MAX:
             raise TooLarge(f"a prompt of {len(asked.text):,} characters; {PROMPT_MAX:,} are allowed")
         hosted = self.get(asked.session_id)
-        verdict = await hosted.submit(asked.prompt_id, asked.text, sender)
+        verdict = await hosted.submit(asked.prompt_id, asked.text, sender, steer=asked.steer)
         if verdict.status != "duplicate":
             self._noted("prompted", sender.device, hosted.journal.meta.id, len(asked.text))
         return Submitted(
@@ -229,6 +234,12 @@ class Sessions:
         await hosted.rename(clean(title, TITLE_MAX))
         self._noted("renamed", by.device, hosted.journal.meta.id, 0)
 
+    async def configure(self, selector: str, option: str, value: str, by: Sender) -> None:
+        """Set an option of a session. Raises: SessionNotFound, SessionEnded, BadParams, BackendFailed."""
+        hosted = self.get(selector)
+        await hosted.configure(option, value)
+        self._noted("configured", by.device, hosted.journal.meta.id, 0)
+
     def interrupt(self, selector: str, by: Sender) -> None:
         """Stop the running turn. Raises: SessionNotFound, SessionEnded."""
         hosted = self.get(selector)
@@ -242,20 +253,11 @@ class Sessions:
         Raises: SessionNotFound, SessionEnded, StoreFull.
         """
         hosted = self.get(selector)
-        await to_the_end(self._running, self._share(hosted, share), "sessions.share")
+        await to_the_end(self._running, self._filing.share(hosted, share), "sessions.share")
         self._noted("shared", by.device, hosted.journal.meta.id, 0)
         for channel in self.attachments.of(hosted.journal.meta.id) if share == "private" else ():
             if channel.device is not None:
                 channel.close("a session is not shared any more")
-
-    async def _share(self, hosted: Hosted, share: Share) -> None:
-        async with self._filing:
-            if hosted.journal.meta.id not in self._hosted:
-                raise SessionEnded
-            meta = msgspec.structs.replace(hosted.journal.meta, share=share)
-            await self._store.put(meta)
-            hosted.journal.meta = meta
-        hosted.journal.notice()
 
     async def close(self, selector: str, by: Sender) -> None:
         """End a session; its log stays. Raises: SessionNotFound, SessionEnded, StoreFull."""
@@ -265,10 +267,8 @@ class Sessions:
 
     async def _close(self, hosted: Hosted, reason: str) -> None:
         await hosted.close(reason)
-        async with self._filing:
-            meta = hosted.journal.closed_meta()
-            await self._store.put(meta)
-            self._closed[meta.id] = meta
+        meta = await self._filing.close(hosted)
+        self._closed[meta.id] = meta
         hosted.end()
         self._unlist(meta.id)
 

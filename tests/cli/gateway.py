@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import WSMsgType, web
 
-from agent.core import messages, wire
+from agent.core import messages, methods, wire
 from agent.core.audit import AuditEntry
 from agent.core.messages import Attached, Page, Ready, Snapshot, Submitted
 from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
@@ -108,6 +109,13 @@ class FakeGateway:
     def called(self, method: str) -> list[Any]:
         return [params for name, params in self.calls if name == method]
 
+    def wait_for(self, method: str) -> None:
+        """Return once it was called."""
+        until = time.monotonic() + 20  # noqa: TID251 - a test's watch
+        while not self.called(method):
+            assert time.monotonic() < until, f"{method} was not called"  # noqa: TID251 - as above
+            time.sleep(0.01)
+
     @property
     def viewers(self) -> int:
         return len(self._attached)
@@ -181,11 +189,11 @@ class FakeGateway:
         assert isinstance(asked.method, str)
         assert isinstance(asked.id, int | str)
         try:
-            params = wire.typed(asked.params, messages.METHODS[asked.method])
+            params = wire.typed(asked.params, methods.METHODS[asked.method])
             self.calls.append((asked.method, params))
             if asked.method in self.refusals:
                 raise self.refusals[asked.method]
-            if socket is None and asked.method in {"session.attach", "device.pair"}:
+            if socket is None and asked.method in {"session.attach", "device.pair", "audit.watch"}:
                 raise Forbidden
             return codec.response(asked.id, await self._result(asked.method, params))
         except AgentError as exc:
@@ -240,7 +248,7 @@ class FakeGateway:
                 return msgspec.structs.replace(row, **self.joined)
             case "device.list":
                 return self.paired
-            case "audit.list":
+            case "audit.list" | "audit.watch":
                 return self.audit
             case "session.share" | "device.limit":
                 pass

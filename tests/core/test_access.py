@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.access import CHANGES, LISTS, READS, SELF, STEERS, Access, access_of
-from agent.core.messages import LOCAL_ONLY, METHODS
+from agent.core.methods import LOCAL_ONLY, METHODS
 from agent.core.records import SessionId, Share
 from tests.fakes.trust import paired
 

@@ -321,7 +321,9 @@ def test_steering_stops_the_turn_and_goes_first() -> None:  # S1
     log.take(decision)
     assert (verdict.status, verdict.position) == ("queued", 1)
     assert log.effects == [StartTurn(1, "a"), InterruptTurn(1)]
-    assert log.replayed().queued == 2
+    again = log.replayed()
+    assert again.queued == 2
+    assert again.finished("interrupted").effects == (StartTurn(3, "c"),)  # S3: the order is in the log
     log.says(Finished(status="interrupted"))
     assert log.effects[2:] == [StartTurn(3, "c")]
     log.says(Finished(status="complete"))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw, Struct
 
 from agent.core import wire
-from agent.core.messages import METHODS, NOTIFICATIONS, EventOf, Ready, Submit
+from agent.core.messages import EventOf, Ready, Submit
+from agent.core.methods import METHODS, NOTIFICATIONS
 from agent.core.records import DeviceId, SessionId
 from agent.core.transcript import TEXT_MAX, TYPES, Event, MessageDelta, make_event, payload_of
 from agent.core.wire import CODECS, Codec, error_of, typed
@@ -27,6 +28,7 @@ FILLED: dict[str, dict[str, object]] = {
     "session.detach": {"session_id": "abcd", "viewers": 1},
     "session.close": {"session_id": "desk/abcd"},
     "session.rename": {"session_id": "abcd", "title": "日本語"},
+    "session.configure": {"session_id": "abcd", "option": "mode", "value": "ask"},
     "session.interrupt": {"session_id": "abcd"},
     "session.share": {"session_id": "abcd", "share": "read-only"},
     "session.history": {"session_id": "abcd", "before": 7, "limit": 1000},

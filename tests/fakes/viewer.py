@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from msgspec import Raw
 
-from agent.core.messages import NOTIFICATIONS, EventOf
+from agent.core.messages import EventOf
+from agent.core.methods import NOTIFICATIONS
 from agent.core.transcript import Event, Payload, payload_of
 from agent.core.wire import Codec, msgpack, typed
 from agent.errors import MethodNotFound

@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 from msgspec import Raw
 
+from agent.core.audit import AuditEntry
 from agent.core.messages import (
     AnswerRequest,
+    AuditNoted,
+    Configure,
     CreateSession,
     History,
     LimitDevice,
+    ListAudit,
     ListSessions,
     OnSession,
     Page,
@@ -18,12 +22,15 @@ from agent.core.messages import (
     ShareSession,
     Submit,
 )
-from agent.core.records import SessionRow, Share
+from agent.core.names import short_id
+from agent.core.records import DeviceId, Endpoint, SessionRow, Share
 from agent.core.wire import typed
 from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, ReadOnly, SessionNotFound
 from agent.services import access as quotas
+from agent.services.audit import WAITING_MAX
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, network
+from tests.fakes.viewer import Viewer
 from tests.services.test_links import attach, create, fails, submit
 
 LOOKS = ("session.history", "session.participants", "session.attach", "session.detach")
@@ -62,6 +69,7 @@ def every_way(session: str) -> dict[str, object]:
         "request.answer": AnswerRequest(session_id=session, answer="yes"),
         "session.interrupt": on,
         "session.rename": Rename(session_id=session, title="mine"),
+        "session.configure": Configure(session_id=session, option="mode", value="ask"),
         "session.close": on,
     }
 
@@ -368,6 +376,65 @@ async def test_a_log_that_cannot_be_written_holds_nothing_up() -> None:
         assert [action for _, action, _ in desk.log.done()] == ["created", "prompted"]
 
 
+async def test_a_device_that_calls_itself_otherwise_is_noted_and_told_with_its_old_name() -> None:
+    # T5: a name comes from the device's own link; the owner knows it by the one it had.
+    async with network("desk", "laptop") as (_, (desk, laptop)):
+        session = await create(desk)
+        where = (Endpoint("10.0.0.9", 7471),)
+        desk.access.met(laptop.id, "laptop", where)
+        assert (desk.notices, desk.paired[laptop.id].endpoints) == ([], where)
+        desk.access.met(laptop.id, "den", where)
+        desk.access.met(laptop.id, "bank", where)
+        who = short_id(laptop.id)
+        assert desk.notices == [f"laptop ({who}) calls itself den now"]
+        async with laptop.client() as viewer:
+            await submit(viewer, session, "hello")
+        assert desk.notices[1:] == [
+            f"bank (was laptop) ({who}) prompted a session on this device for the first time: {session}"
+        ]
+        await settle()
+        entries = [(each.name, each.detail) for each in desk.log.entries if each.action == "renamed"]
+        assert entries == [("den", "was laptop"), ("bank", "was den")]
+        desk.access.met(DeviceId("stranger"), "desk", where)
+        assert set(desk.paired) == {laptop.id}
+
+
+async def noted(viewer: Viewer) -> list[str]:
+    await settle()
+    return [entry.action for _, told in viewer.told if isinstance(told, AuditNoted) for entry in told.entries]
+
+
+async def test_whoever_follows_the_log_gets_each_entry_once() -> None:
+    async with network("desk", "laptop") as (_, (desk, laptop)):
+        session = await create(desk)
+        desk.log.full = True  # what waits for the disk is told as well
+        async with desk.client() as owner, laptop.client() as viewer:
+            there = await owner.ask("audit.watch", ListAudit(), list[AuditEntry])
+            assert isinstance(there, list)
+            assert [entry.action for entry in there] == ["created"]
+            await submit(viewer, session, "hello")
+            assert await noted(owner) == ["prompted"]
+            desk.log.full = False
+            await settle()
+            await attach(viewer, session)
+            assert await noted(owner) == ["prompted", "attached"]
+        assert await kind(laptop, desk, "audit.watch", ListAudit()) == "forbidden"
+        await settle()
+        assert len(desk.audit.readers) == 0
+
+
+async def test_a_reader_of_the_log_that_is_too_slow_starts_anew() -> None:
+    async with network("desk") as (_, (desk,)):
+        entries = desk.audit.subscribe()
+        for _ in range(WAITING_MAX + 1):
+            desk.audit.note("refused", desk.id)
+            if len(desk.log.entries) % 1000 == 0:
+                await settle()
+        with pytest.raises(Busy):
+            await entries.take()
+        assert len(desk.audit.readers) == 0
+
+
 # --- programs inside sessions (T9) -----------------------------------------------------------------------------------
 
 
@@ -382,7 +449,7 @@ async def test_a_program_in_a_session_may_not_act_elsewhere_unless_it_is_allowed
             acts = {method: asked for method, asked in every_way(there).items() if method not in LOOKS}
             acts |= {"session.create": CreateSession(device="laptop")}
             for method, asked in acts.items():
-                if allowed and method in {"session.close", "request.answer"}:
+                if allowed and method in {"session.close", "request.answer", "session.configure"}:
                     continue
                 if allowed:
                     await viewer.channel.request(method, asked, seconds=30.0)

@@ -1,0 +1,88 @@
+"""The decoder table: both encodings and both directions use it (DESIGN §3)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from agent.core.backends import BACKEND_METHODS
+from agent.core.messages import (
+    AnswerRequest,
+    Attach,
+    AuditNoted,
+    Configure,
+    CreateSession,
+    Detach,
+    EventOf,
+    FindWindows,
+    History,
+    HouseholdNews,
+    HouseholdSync,
+    Join,
+    LimitDevice,
+    ListAudit,
+    ListSessions,
+    Nothing,
+    OnSession,
+    Pair,
+    PairNews,
+    ParticipantsChanged,
+    PeerLink,
+    PeersChanged,
+    Ready,
+    Rename,
+    SessionsChanged,
+    ShareSession,
+    Submit,
+    Unpair,
+)
+from agent.core.terminal import TERMINAL_METHODS, TERMINAL_NOTIFICATIONS
+
+METHODS: dict[str, type[Struct]] = {
+    "peer.list": Nothing,
+    "peer.watch": Nothing,
+    "session.list": ListSessions,
+    "session.watch": ListSessions,
+    "session.create": CreateSession,
+    "session.attach": Attach,
+    "session.detach": Detach,
+    "session.close": OnSession,
+    "session.rename": Rename,
+    "session.configure": Configure,
+    "session.share": ShareSession,
+    "session.interrupt": OnSession,
+    "session.history": History,
+    "session.participants": OnSession,
+    "prompt.submit": Submit,
+    "request.answer": AnswerRequest,
+    "device.pair": Pair,
+    "device.join": Join,
+    "device.windows": FindWindows,
+    "device.unpair": Unpair,
+    "device.list": Nothing,
+    "device.limit": LimitDevice,
+    "audit.list": ListAudit,
+    "audit.watch": ListAudit,
+    "device.leave": Nothing,
+    "household.sync": HouseholdSync,
+    "household.tell": HouseholdNews,
+    "gateway.status": Nothing,
+    **TERMINAL_METHODS,
+    **BACKEND_METHODS,
+}
+LOCAL_ONLY = frozenset({"session.share"}) | {
+    method for method in METHODS if method.partition(".")[0] in {"device", "peer", "gateway", "audit"}
+}
+"""Methods of the control socket alone; everything else also over a link, for the sessions of this device (L7)."""
+
+NOTIFICATIONS: dict[str, type[Struct]] = {
+    "gateway.ready": Ready,
+    "event": EventOf,
+    "peer.changed": PeersChanged,
+    "session.changed": SessionsChanged,
+    "session.participants": ParticipantsChanged,
+    "peer.lost": PeerLink,
+    "peer.back": PeerLink,
+    "device.pairing": PairNews,
+    "audit.noted": AuditNoted,
+    **TERMINAL_NOTIFICATIONS,
+}

@@ -1,0 +1,47 @@
+"""The rows of sessions in the store: replaced one after the other, so that no change undoes another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from agent.core.records import SessionId, Share
+from agent.errors import SessionEnded
+from agent.ports import SessionMeta, TranscriptStore
+from agent.services.hosted import Hosted
+
+
+class Filing:
+    """Changes of rows that are in the store already, in force once they are stored."""
+
+    def __init__(self, store: TranscriptStore, hosted: Mapping[SessionId, Hosted]) -> None:
+        """`hosted`: the live ones; the row of a closed one stays as it is."""
+        self._store, self._hosted = store, hosted
+        self._lock = asyncio.Lock()
+
+    async def share(self, hosted: Hosted, share: Share) -> None:
+        """What other devices may do with it. Raises: SessionEnded, StoreFull."""
+        async with self._lock:
+            await self._put(hosted, msgspec.structs.replace(hosted.journal.meta, share=share))
+        hosted.journal.notice()
+
+    async def lineage(self, hosted: Hosted, ids: tuple[str, ...]) -> None:
+        """Ids that its program told of itself (S11). Raises: SessionEnded, StoreFull."""
+        async with self._lock:
+            await self._put(hosted, msgspec.structs.replace(hosted.journal.meta, lineage=ids))
+        hosted.journal.notice()
+
+    async def close(self, hosted: Hosted) -> SessionMeta:
+        """Its last row. Raises: StoreFull."""
+        async with self._lock:
+            meta = hosted.journal.closed_meta()
+            await self._store.put(meta)
+            return meta
+
+    async def _put(self, hosted: Hosted, meta: SessionMeta) -> None:
+        if meta.id not in self._hosted:
+            raise SessionEnded
+        await self._store.put(meta)
+        hosted.journal.meta = meta
