@@ -1,13 +1,13 @@
-"""What the owner lets others do, and what they did (`session.share`, `device.limit`, `audit.list`). No other device."""
+"""What the owner lets others do, and what they did (`session.share`, `device.limit`, `audit.*`). No other device."""
 
 from __future__ import annotations
 
-from agent.core.messages import LimitDevice, ListAudit, Nothing, ShareSession
+from agent.core.messages import AuditNoted, LimitDevice, ListAudit, Nothing, ShareSession
 from agent.core.records import Sender
 from agent.core.registry import Registry
 from agent.core.transcript import rfc3339, unix_seconds
 from agent.errors import BadParams, Forbidden, SessionNotFound
-from agent.ports import Channel
+from agent.ports import Channel, Followed
 from agent.services.access import AccessControl
 from agent.services.audit import Audit
 from agent.services.sessions import Sessions
@@ -43,10 +43,25 @@ class Consent:
 
     async def audit(self, channel: Channel, asked: ListAudit) -> object:
         """The newest entries of the log, oldest first. Raises: BadParams, StateError."""
-        since = ""
-        if asked.since:
-            try:
-                since = rfc3339(unix_seconds(asked.since))  # the same form as in the log, whatever the zone
-            except (ValueError, OverflowError) as exc:
-                raise BadParams(f"{asked.since!r} is not a time", hint="like 2026-01-31T12:00:00Z") from exc
-        return await self._audit.read(since, asked.limit)
+        return await self._audit.read(_since(asked.since), asked.limit)
+
+    async def audit_watch(self, channel: Channel, asked: ListAudit) -> object:
+        """The same, then every entry as it is made. Raises: BadParams, StateError."""
+        entries = await self._audit.read(_since(asked.since), asked.limit)
+        fresh = self._audit.subscribe()  # in the same step: none is left out, none comes twice
+
+        async def follow() -> None:
+            with fresh:
+                while True:
+                    channel.notify("audit.noted", AuditNoted(entries=await fresh.take()))
+                    await channel.drained()
+
+        return Followed(entries, follow)
+
+
+def _since(stamp: str) -> str:
+    # In the form that the log has, whatever the zone.
+    try:
+        return rfc3339(unix_seconds(stamp)) if stamp else ""
+    except (ValueError, OverflowError) as exc:
+        raise BadParams(f"{stamp!r} is not a time", hint="like 2026-01-31T12:00:00Z") from exc

@@ -2,21 +2,63 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 from agent.core.audit import Action, AuditEntry
 from agent.core.names import clean
 from agent.core.records import NAME_MAX, DeviceId
 from agent.core.transcript import rfc3339
-from agent.errors import StateError
+from agent.errors import Busy, StateError
 from agent.ports import AuditLog, Clock
 from agent.services.alarm import Alarm
 
 WAITING_MAX = 10_000
 """Entries that wait for the disk; more of them are counted and not kept. Nobody waits for the log."""
+BATCH = 256
+"""Entries that are told at a time: far below what fits into a frame."""
 RETRY = 5.0
 """Seconds between attempts to write on a disk that does not take it."""
+
+
+class Entries:
+    """Those that are made from now on, for one reader. Overflow: it ends with `Busy`, and the reader starts anew.
+
+    Use it as a context manager, so that it is given up when its reader goes.
+    """
+
+    def __init__(self, leave: Callable[[Entries], None]) -> None:
+        self._leave = leave
+        self._waiting: deque[AuditEntry] = deque()
+        self._some = asyncio.Event()
+
+    def put(self, entry: AuditEntry) -> None:
+        """Add one. Never waits."""
+        self._waiting.append(entry)
+        self._some.set()
+        if len(self._waiting) > WAITING_MAX:
+            self._leave(self)
+
+    async def take(self) -> tuple[AuditEntry, ...]:
+        """What was added since, some at least and `BATCH` at most. Raises: Busy, after an overflow."""
+        await self._some.wait()
+        if len(self._waiting) > WAITING_MAX:
+            raise Busy("the reader fell too far behind the audit log")
+        taken = tuple(self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting))))
+        if not self._waiting:
+            self._some.clear()
+        return taken
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave(self)
 
 
 class Audit:
@@ -29,6 +71,13 @@ class Audit:
         self._waiting: deque[AuditEntry] = deque()
         self._left_out = 0
         self._alarm = Alarm(clock)
+        self.readers: set[Entries] = set()
+
+    def subscribe(self) -> Entries:
+        """Follow from now on: `read` what is there in the same step, before anything else is awaited."""
+        entries = Entries(self.readers.discard)
+        self.readers.add(entries)
+        return entries
 
     def note(
         self,
@@ -44,18 +93,19 @@ class Audit:
         if len(self._waiting) >= WAITING_MAX:
             self._left_out += 1
             return
-        self._waiting.append(
-            AuditEntry(
-                at=rfc3339(self._clock.time()),
-                device=device,
-                name=clean(name or self._name_of(device), NAME_MAX),
-                action=action,
-                session=session,
-                length=length,
-                detail=detail,
-            )
+        entry = AuditEntry(
+            at=rfc3339(self._clock.time()),
+            device=device,
+            name=clean(name or self._name_of(device), NAME_MAX),
+            action=action,
+            session=session,
+            length=length,
+            detail=detail,
         )
+        self._waiting.append(entry)
         self._alarm.ring()
+        for reader in list(self.readers):
+            reader.put(entry)
 
     async def run(self) -> None:
         """Write until cancelled; then what is left."""

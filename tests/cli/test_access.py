@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.core.audit import AuditEntry
-from agent.core.messages import PairNews
+from agent.core.audit import Action, AuditEntry
+from agent.core.messages import AuditNoted, PairNews
 from agent.errors import Forbidden, ReadOnly
 from tests.cli.conftest import Agent
 from tests.cli.gateway import DESK, HERE, FakeGateway
+from tests.cli.test_attach import Terminal
 
 
 @pytest.mark.parametrize("how", ["all", "read-only", "private"])
@@ -76,10 +84,11 @@ def test_devices_shows_roles_limits_and_ends(gateway: FakeGateway, agent: Agent)
            "state": "online", "role": "member", "read_only": False, "session": "", "expires_at": None}  # fmt: skip
     guest = {**row, "name": "pad", "role": "guest", "read_only": True, "session": HERE,
              "expires_at": "2027-01-15T20:00:00Z"}  # fmt: skip
-    gateway.paired = [{**row, "name": "laptop", "self": True}, row, guest]
+    gateway.paired = [{**row, "name": "laptop", "self": True}, {**row, "was": "p\x1bi"}, guest]
     lines = agent("devices").out.splitlines()
     assert "ROLE" in lines[0]
     assert " member " in lines[2]
+    assert lines[2].startswith("desk (was p\N{REPLACEMENT CHARACTER}i) ")
     assert f"guest, read-only, only {HERE}, until 2027-01-1" in lines[3]
 
 
@@ -115,3 +124,79 @@ def test_audit_since(gateway: FakeGateway, agent: Agent) -> None:
     ago, stamp = gateway.called("audit.list")
     assert ago.since.endswith("Z")
     assert (ago.limit, stamp.since, stamp.limit) == (5, "2026-01-31T12:00:00Z", 1000)
+
+
+def entry(second: int, action: Action = "prompted", **more: Any) -> AuditEntry:
+    return AuditEntry(at=f"{AT}{second}.000Z", device=DESK, name="desk", action=action, **more)
+
+
+@contextmanager
+def following(gateway: FakeGateway, *argv: str) -> Iterator[subprocess.Popen[str]]:
+    """`agent audit --follow` in a pipe, once it watches."""
+    command = [sys.executable, "-m", "agent", "audit", "--follow", *argv]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def test_audit_follows_and_leaves_nothing_out_over_a_restart(gateway: FakeGateway, home: Path) -> None:
+    gateway.audit = [entry(0), entry(1), entry(1, session=HERE)]
+    with following(gateway, "--json", "--since", f"{AT}0Z", "--limit", "7") as running:
+        assert running.stdout
+        shown = [json.loads(running.stdout.readline()) for _ in range(3)]
+        assert [each["session"] for each in shown] == ["", "", HERE]
+        gateway.tell("audit.noted", AuditNoted(entries=(entry(2), entry(2))))
+        assert [json.loads(running.stdout.readline())["at"] for _ in range(2)] == [f"{AT}2.000Z"] * 2
+        gateway.stop()
+        # Meanwhile: one more that looks the same, and one of later.
+        gateway.audit = [entry(2), entry(2), entry(2), entry(3, "refused", detail="session.close: x")]
+        gateway.start()
+        late = [json.loads(running.stdout.readline()) for _ in range(2)]
+        assert [(each["at"][-6:-1], each["detail"]) for each in late] == [("2.000", ""), ("3.000", "session.close: x")]
+        gateway.tell("audit.noted", AuditNoted(entries=(entry(4),)))
+        assert json.loads(running.stdout.readline())["at"] == f"{AT}4.000Z"
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 130
+        assert running.stdout.read() == ""
+        assert running.stderr
+        assert "Traceback" not in running.stderr.read()
+    first, again = gateway.called("audit.watch")
+    assert (first.since, first.limit) == (f"{AT}0Z", 7)
+    assert (again.since, again.limit) == (f"{AT}2.000Z", 5000)
+
+
+def test_audit_follows_as_one_table(gateway: FakeGateway, home: Path) -> None:
+    with following(gateway) as running:
+        assert running.stdout
+        head = running.stdout.readline()
+        assert head.split() == ["TIME", "DEVICE", "DID", "SESSION", "LENGTH", "DETAIL"]
+        for second, action in enumerate(("prompted", "refused")):
+            gateway.tell("audit.noted", AuditNoted(entries=(entry(second, action, session=HERE),)))  # type: ignore[arg-type]
+            line = running.stdout.readline()
+            assert line.split()[:4] == [f"{AT}{second}.000Z", "desk", action, HERE]
+        assert line.index("refused") - line.index("desk") == head.index("DID") - head.index("DEVICE")
+
+
+def test_audit_ends_when_its_reader_leaves(gateway: FakeGateway, home: Path) -> None:
+    with following(gateway, "--json") as running:
+        assert running.stdout
+        gateway.wait_for("audit.watch")
+        running.stdout.close()
+        gateway.tell("audit.noted", AuditNoted(entries=(entry(0),)))
+        assert running.wait(20) == 1
+        assert running.stderr
+        assert running.stderr.read() == ""
+
+
+def test_audit_follows_with_the_clock_on_a_terminal(gateway: FakeGateway, home: Path) -> None:
+    gateway.audit = [entry(0)]
+    shown = Terminal("audit", "--follow")
+    try:
+        shown.until("desk")
+        assert " ago" not in shown.text
+        shown.type("\x03")
+        assert shown.child.wait(20) == 130
+    finally:
+        shown.close()
