@@ -40,6 +40,9 @@ class TranscriptStore(Protocol):
     async def append(self, session: SessionId, events: Sequence[Event]) -> None:
         """Return once the events would survive a power cut. All of them or none. Raises: StoreFull."""
 
+    async def remove(self, session: SessionId) -> None:
+        """Forget a session and its events, durably when it returns; an unknown id is no error. Raises: StoreFull."""
+
     async def read(self, session: SessionId, after: int, limit: int) -> list[Event]:
         """Up to `limit` events numbered above `after`, oldest first. Empty for an unknown session."""
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import TypeVar
 
-from agent.errors import Busy
+from agent.errors import AgentError, Busy
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -43,3 +46,13 @@ async def to_the_end(group: asyncio.TaskGroup, work: Coroutine[None, None, T], n
         work.close()
         raise Busy("the service is stopping")
     return await done
+
+
+async def tried(work: Coroutine[None, None, None], failure: str, session: str) -> None:
+    """Do what nobody waits for; if it raises, the log says which `failure` that is."""
+    try:
+        await work
+    except AgentError as exc:
+        log.warning(failure, extra={"session": session, "error": str(exc)})
+    except Exception:
+        log.exception(failure, extra={"session": session})

@@ -29,7 +29,7 @@ from agent.services.directory import Directory
 from agent.services.filing import Filing
 from agent.services.hosted import Hosted
 from agent.services.journal import Journal
-from agent.services.lasting import spawn, to_the_end
+from agent.services.lasting import spawn, to_the_end, tried
 
 log = logging.getLogger(__name__)
 
@@ -159,17 +159,13 @@ class Sessions:
         return meta.id
 
     async def _discard(self, hosted: Hosted) -> None:
-        try:
-            if hosted.journal.meta.id in self._hosted:
-                await self._close(hosted, "nobody waited for it")
-            else:
-                await self._store.put(hosted.journal.closed_meta())
-        except AgentError as exc:
-            log.warning("an orphan could not be closed", extra={"session": hosted.journal.meta.id, "error": str(exc)})
-        except Exception:
-            log.exception("an orphan could not be closed", extra={"session": hosted.journal.meta.id})
-            hosted.end()
-            self._unlist(hosted.journal.meta.id)
+        # Neither listed nor stored: of what nobody got there is nothing to read later.
+        session = hosted.journal.meta.id
+        if session in self._hosted:
+            await tried(hosted.close("nobody waited for it"), "an orphan could not be closed", session)
+        hosted.end()
+        self._unlist(session)
+        await tried(self._store.remove(session), "an orphan could not be removed", session)
 
     async def submit(self, asked: Submit, sender: Sender) -> Submitted:
         """Accept a prompt. Raises: SessionNotFound, SessionEnded, Busy, TooLarge, StoreFull."""

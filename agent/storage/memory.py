@@ -39,6 +39,11 @@ class MemoryTranscripts:
             self.room -= size
             log.extend(events)
 
+    async def remove(self, session: SessionId) -> None:
+        """Forget a session and its events."""
+        self.room += sum(len(bytes(event.payload)) for event in self._events.pop(session, ()))
+        self._metas.pop(session, None)
+
     async def read(self, session: SessionId, after: int, limit: int) -> list[Event]:
         """Up to `limit` events numbered above `after`, oldest first."""
         start = max(after, 0)

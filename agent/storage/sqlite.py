@@ -70,6 +70,10 @@ class SqliteTranscripts:
         """
         await self._submit(Write(session, asyncio.get_running_loop().create_future(), events=tuple(events)))
 
+    async def remove(self, session: SessionId) -> None:
+        """Forget a session and its events, durably when it returns. Raises: StoreFull."""
+        await self._submit(Write(session, asyncio.get_running_loop().create_future(), remove=True))
+
     async def read(self, session: SessionId, after: int, limit: int) -> list[Event]:
         """Up to `limit` events numbered above `after`, oldest first. Raises: StateError, if the file is damaged."""
         return await self._events(session, _AFTER, after, max(limit, 0))

@@ -24,17 +24,20 @@ from agent.storage.sequence import check_sequence
 BATCH_MAX = 1024
 """Writes in one transaction: keeps the log of one commit, and so the wait of the first caller, small."""
 
+_REMOVE_EVENTS = "DELETE FROM event WHERE session = (SELECT number FROM session WHERE id = ?)"
+_REMOVE_SESSION = "DELETE FROM session WHERE id = ?"
 _SHORT_OF_SPACE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 
 @dataclass(slots=True, eq=False)
 class Write:
-    """One caller's write: either a session's row or events of one session."""
+    """One caller's write: a session's row, events of it, or the end of both."""
 
     session: SessionId
     done: asyncio.Future[None]
     meta: bytes = b""  # the row's SessionMeta, encoded
     events: Sequence[Event] = ()
+    remove: bool = False
     error: Exception | None = None
 
     def answer(self) -> None:
@@ -137,6 +140,12 @@ class Writer:
                 "INSERT INTO session (id, meta) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET meta = excluded.meta",
                 (write.session, write.meta),
             )
+            return None
+        if write.remove:
+            self._connection.execute(_REMOVE_EVENTS, (write.session,))
+            self._connection.execute(_REMOVE_SESSION, (write.session,))
+            heads.pop(write.session, None)
+            self._heads.pop(write.session, None)  # if this is not committed it is read again
             return None
         head = heads.get(write.session) or self._heads.get(write.session) or self._head(write.session)
         try:

@@ -145,6 +145,34 @@ async def test_sessions_are_listed_oldest_first_and_replaced(store: TranscriptSt
     assert await store.last_seq(ONE) == 1  # its log stays
 
 
+async def test_what_is_removed_is_gone_and_the_others_stay(store: TranscriptStore) -> None:
+    await store.put(meta(TWO))
+    await asyncio.gather(store.append(ONE, deltas(1, 3)), store.append(TWO, deltas(1, 2)))
+    await store.remove(ONE)
+    assert await store.sessions() == [meta(TWO)]
+    assert (await store.read(ONE, 0, 10), await store.outline(ONE), await store.last_seq(ONE)) == ([], [], 0)
+    assert numbers(await store.read(TWO, 0, 10)) == [1, 2]
+    with pytest.raises(ValueError, match="never put"):
+        await store.append(ONE, deltas(4, 4))
+    await store.remove(ONE)  # an unknown one
+    await store.append(TWO, deltas(3, 3))
+    assert await store.last_seq(TWO) == 3
+
+
+async def test_removing_takes_its_place_among_the_calls(store: TranscriptStore) -> None:
+    outcome = await asyncio.gather(
+        store.append(ONE, deltas(1, 3)),
+        store.remove(ONE),
+        store.append(ONE, deltas(4, 4)),
+        store.put(meta(ONE, title="again")),
+        store.append(ONE, deltas(1, 2)),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in outcome] == [type(None), type(None), ValueError, type(None), type(None)]
+    assert await store.sessions() == [meta(ONE, title="again")]
+    assert numbers(await store.read(ONE, 0, 10)) == [1, 2]
+
+
 async def test_closing_twice_is_once(store: TranscriptStore) -> None:
     await store.close()
     await store.close()

@@ -89,8 +89,24 @@ async def test_a_client_that_leaves_while_a_session_is_made_leaves_nothing() -> 
             await settle()
             assert len(desk.rows) == int(was_made)
             assert all(backend.closed for backend in desk.echo.sessions) is not was_made or not desk.echo.sessions
+        assert len(await store.sessions()) == int(was_made)
         async with running(store, ids) as desk:
             assert len(desk.rows) == int(was_made)
+
+
+async def test_of_a_start_that_failed_nothing_remains() -> None:  # L6
+    store = FullDisk()
+    async with running(store) as desk:
+        with pytest.raises(BackendFailed):
+            await desk.sessions.create(CreateSession(cwd="/no/such/directory"), ME)
+        await settle()
+        assert (desk.rows, await store.sessions()) == ({}, [])
+        store.full = True
+        with pytest.raises(StoreFull):
+            await desk.sessions.create(CreateSession(), ME)
+        await settle()
+        assert (desk.rows, await store.sessions()) == ({}, [])
+        assert all(backend.closed for backend in desk.echo.sessions)
 
 
 async def test_a_reply_cut_short_keeps_what_was_shown_before_another_prompt_was_queued() -> None:  # S2, S3

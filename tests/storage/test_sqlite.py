@@ -69,6 +69,19 @@ async def test_a_log_goes_on_where_it_stopped_after_a_restart(tmp_path: Path) ->
     await store.close()
 
 
+async def test_what_was_removed_is_gone_after_a_restart_too(tmp_path: Path) -> None:
+    await filled(tmp_path / "t.db")
+    store = SqliteTranscripts(tmp_path / "t.db")
+    await store.remove(ONE)
+    await store.close()
+    store = SqliteTranscripts(tmp_path / "t.db")
+    assert (await store.sessions(), await store.read(ONE, 0, 10)) == ([], [])
+    await store.close()
+    with sqlite3.connect(tmp_path / "t.db") as connection:
+        assert connection.execute("SELECT count(*) FROM event").fetchone() == (0,)
+    connection.close()
+
+
 async def test_everything_acknowledged_survives_a_kill(tmp_path: Path) -> None:  # S2
     program = run_program(
         """
