@@ -30,6 +30,7 @@ from agent.core.wire import PROTOCOL, Codec
 from agent.discovery import static
 from agent.discovery.mdns import MdnsDiscovery
 from agent.errors import AgentError, ConfigError, StateError
+from agent.gateway.backends import BackendMethods
 from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
 from agent.gateway.methods import Methods
@@ -45,6 +46,7 @@ from agent.net.tls import client_context, pairing_client_context
 from agent.ports import Channel
 from agent.services.access import AccessControl
 from agent.services.audit import Audit
+from agent.services.backends import Backends
 from agent.services.gossip import Gossip
 from agent.services.health import Health
 from agent.services.household import Household
@@ -156,12 +158,12 @@ class Service:
             name_of=self._name_of,
         )
         self._proxy = Proxy(self._peers, clock=self._clock, name_of=self._name_of, row_of=self._registry.session)
-        backends = find_backends()
+        backends = find_backends(settings.backends)
         self._sessions = Sessions(
             own=DeviceRef(self._own, self._name),
             store=self._store,
             clock=self._clock,
-            backends=backends,
+            backends=backends.usable(),
             default_backend=settings.sessions.backend,
             name_of=self._name_of,
             changed=self._presence.local_sessions,
@@ -210,10 +212,8 @@ class Service:
             sessions=self._sessions,
             say=say,
         )
-        if settings.sessions.backend not in backends:
-            self._health.problem(
-                "backend", f"sessions.backend is {settings.sessions.backend!r}, which is not installed"
-            )
+        for number, text in enumerate(backends.troubles(settings.sessions.backend)):
+            self._health.problem(f"backend {number}", text)
         for text in notices:
             self._health.notice(text)
         trust = TrustMethods(
@@ -232,6 +232,7 @@ class Service:
             audit=self._audit,
             owner=Sender(device=self._own, name=self._name),
         )
+        kinds = Backends(tuple(backends.installed.values()), default=settings.sessions.backend, clock=self._clock)
         methods = Methods(
             own=self._own,
             name_of=self._name_of,
@@ -244,7 +245,11 @@ class Service:
             proxy=self._proxy,
             trust=trust,
             status=self._health.status,
-            household={"household.sync": self._gossip.sync, "household.tell": self._gossip.tell},
+            more={
+                "household.sync": self._gossip.sync,
+                "household.tell": self._gossip.tell,
+                "backend.list": BackendMethods(self._own, self._registry, self._peers, kinds).list,
+            },
             may_prompt_others=settings.sessions.may_prompt_others,
         )
         if settings.presence.mode == "open":

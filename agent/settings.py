@@ -16,8 +16,10 @@ from msgspec import Meta, Struct
 from agent.config import runtime_folder
 from agent.core.records import NAME_MAX
 from agent.errors import ConfigError
+from agent.ports.backends import BACKEND_NAME, BackendConfig
 
 PREFIX = "LAN_AGENT_"
+ADVICE = "docs/settings.md lists the settings"
 
 
 class PresenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +58,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     links: LinkSettings = LinkSettings()
     peers: PeerSettings = PeerSettings()
     sessions: SessionSettings = SessionSettings()
+    backends: dict[str, BackendConfig] = {}  # by name; only in the file: a variable cannot say so much
 
 
 class Home(Struct, frozen=True):
@@ -93,6 +96,7 @@ def home(environ: Mapping[str, str]) -> Home:
 def load(file: Path, environ: Mapping[str, str], given: Mapping[str, object]) -> Settings:
     """The settings in force; `given` (the command line) over the environment over the file. Raises: ConfigError."""
     values = _read(file)
+    backends = _backends(values.pop("backends", {}), file)
     told_by: dict[str, str] = {}
     for name, kind in _names(Settings):
         variable = PREFIX + name.upper().replace(".", "_")
@@ -105,19 +109,40 @@ def load(file: Path, environ: Mapping[str, str], given: Mapping[str, object]) ->
             _put(values, name, value)
             told_by[name] = "the command line"
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as exc:
-        what, _, place = " ".join(str(exc).split()).partition(" - at `$.")
-        name = place.rstrip("`")
+        what, name = _told(exc)
         where = told_by.get(name.partition("[")[0], str(file))
-        raise ConfigError(
-            f"{where}: {name}: {what}" if name else f"{where}: {what}", hint="docs/settings.md lists the settings"
-        ) from exc
+        raise ConfigError(f"{where}: {name}: {what}" if name else f"{where}: {what}", hint=ADVICE) from exc
+    return msgspec.structs.replace(settings, backends=backends)
 
 
 def names() -> list[str]:
-    """Every setting, as `links.max`."""
+    """Every setting with a name of its own, as `links.max`; not the tables `[backends.NAME]`."""
     return [name for name, _ in _names(Settings)]
+
+
+def _told(error: msgspec.ValidationError) -> tuple[str, str]:
+    # What is wrong, and where.
+    what, _, place = " ".join(str(error).split()).partition(" - at `$.")
+    return what, place.rstrip("`")
+
+
+def _backends(tables: object, file: Path) -> dict[str, BackendConfig]:
+    # One by one: msgspec does not say in which entry of a dictionary something is wrong.
+    if not isinstance(tables, dict):
+        raise ConfigError(f"{file}: backends must be tables: [backends.NAME]", hint=ADVICE)
+    found: dict[str, BackendConfig] = {}
+    for name, table in tables.items():
+        if not BACKEND_NAME.fullmatch(name):
+            hint = "up to 64 lower-case letters, digits and . _ -, the first one a letter or digit"
+            raise ConfigError(f"{file}: {name!r} is no name for a backend", hint=hint)
+        try:
+            found[name] = msgspec.convert(table, BackendConfig, strict=False)
+        except msgspec.ValidationError as exc:
+            what, field = _told(exc)
+            raise ConfigError(f"{file}: backends.{name}{f'.{field}' if field else ''}: {what}", hint=ADVICE) from exc
+    return found
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -139,7 +164,7 @@ def _names(kind: type[Struct], above: str = "") -> list[tuple[str, Any]]:
     for field in msgspec.structs.fields(kind):
         if isinstance(field.type, type) and issubclass(field.type, Struct):
             found += _names(field.type, f"{above}{field.name}.")
-        else:
+        elif field.name != "backends":
             found.append((above + field.name, field.type))
     return found
 

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from agent import __version__, settings
@@ -15,6 +16,7 @@ from agent.core.methods import LOCAL_ONLY, METHODS, NOTIFICATIONS
 from agent.core.transcript import TYPES
 from agent.errors import KINDS, AgentError
 from agent.gateway.methods import STREAMING
+from agent.ports import BackendConfig
 from agent.settings import PREFIX
 
 ROOT = Path(__file__).parents[1]
@@ -95,7 +97,7 @@ def test_the_wire_page_has_every_error_with_its_code() -> None:
 
 
 def test_the_settings_page_has_every_setting_with_variable_and_default() -> None:
-    table = rows(text(DOCS / "settings.md"))
+    table = rows(text(DOCS / "settings.md").partition("\n## ")[0])
     assert set(table) == set(settings.names())
     for name, row in table.items():
         assert f"`{PREFIX}{name.upper().replace('.', '_')}`" in row, name
@@ -107,6 +109,21 @@ def test_the_settings_page_has_every_setting_with_variable_and_default() -> None
             assert tomllib.loads(f"x = {shown.strip('`')}")["x"] == (list(defaults) if defaults == () else defaults), (
                 name
             )
+
+
+def test_the_settings_page_has_every_field_of_a_backend_with_its_default() -> None:
+    table = rows(section(text(DOCS / "settings.md"), "Backends"))
+    defaults = msgspec.to_builtins(BackendConfig())
+    assert {name: tomllib.loads(f"x = {row.split('|')[2].strip().strip('`')}")["x"] for name, row in table.items()} == {
+        name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()
+    }
+
+
+def test_the_example_of_a_backend_is_taken(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", section(text(DOCS / "settings.md"), "Backends"), re.DOTALL)
+    assert example
+    (tmp_path / "config.toml").write_text(example[1])
+    assert settings.load(tmp_path / "config.toml", {}, {}).backends["fable"].kind == "openai"
 
 
 def test_the_settings_page_has_every_option_of_up() -> None:

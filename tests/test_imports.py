@@ -25,7 +25,7 @@ MAY_IMPORT = {
     **dict.fromkeys(ADAPTERS, PURE),
     # Beside the layers: what the daemon resolves once and hands to the parts as values.
     "config": set[str](),
-    "settings": {"config", "core", "errors"},
+    "settings": {"config", "ports", "core", "errors"},
     "log": set[str](),
     "clock": set[str](),
     "daemon": PURE | ADAPTERS | {"services", "gateway", "settings", "log", "clock", "config"},
@@ -38,7 +38,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "zeroconf": ("agent.discovery.mdns",),
     "ifaddr": ("agent.discovery",),
-    "aiohttp": ("agent.net", "agent.gateway", "agent.daemon", "agent.cli"),
+    "aiohttp": ("agent.net", "agent.gateway", "agent.daemon", "agent.cli", "agent.backends.openai"),
     "cryptography": ("agent.core.identity", "agent.core.pairing", "agent.core.seal", "agent.storage.state"),
     "spake2": ("agent.core.pairing",),
     "sqlite3": ("agent.storage",),

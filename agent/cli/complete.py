@@ -33,9 +33,18 @@ def complete_session(_ctx: click.Context, _param: click.Parameter, incomplete: s
     ]
 
 
-def _ask(method: str) -> list[dict[str, Any]]:
+def complete_backend(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of backends, of the device that `--on` names; what each is, as help."""
+    return [
+        CompletionItem(clean(row["name"]), help=clean(row["description"] if row["ready"] else row["missing"]))
+        for row in _ask("backend.list", {"device": ctx.params.get("on") or ""})
+        if row["name"].startswith(incomplete)
+    ]
+
+
+def _ask(method: str, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     try:
-        rows = Client(control_socket_path(os.environ), seconds=SECONDS).call(method)
+        rows = Client(control_socket_path(os.environ), seconds=SECONDS).call(method, params)
     except AgentError:
         return []
     return rows if isinstance(rows, list) else []

@@ -62,6 +62,7 @@ COMMANDS = {
     "peers": ("agent.cli.peers", "List the devices on this network."),
     "sessions": ("agent.cli.sessions", "List the sessions of all devices."),
     "new": ("agent.cli.session", "Start a session, here or on another device."),
+    "backends": ("agent.cli.backends", "List what sessions can be made of."),
     "attach": ("agent.cli.attach", "Follow a session, type prompts, answer its questions."),
     "prompt": ("agent.cli.prompt", "Send one prompt and print the reply."),
     "answer": ("agent.cli.answer", "Answer what a session asks."),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.complete import complete_device, complete_session
+from agent.cli.complete import complete_backend, complete_device, complete_session
 from agent.cli.main import App, Exit
 from agent.cli.text import clean
 
@@ -16,7 +16,8 @@ START_SECONDS = 90.0
 
 @click.command()
 @click.option("--on", metavar="DEVICE", default="", shell_complete=complete_device, help="On that device.")
-@click.option("--backend", metavar="B", default="", help="What it is made of; default: that device's default.")
+@click.option("--backend", metavar="B", default="", shell_complete=complete_backend,
+              help="What it is made of: see `agent backends`.")  # fmt: skip
 @click.option("--title", metavar="T", default="", help="Its title.")
 @click.option("--cwd", metavar="DIR", default="", help="Its directory; default: this one, elsewhere the home.")
 @click.option("--private", is_flag=True, help="No other device may know of it; only for a session here.")

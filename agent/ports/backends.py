@@ -5,8 +5,9 @@ It names it under the entry point group `lan_agent.backends` (docs/design/backen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -23,6 +24,9 @@ from agent.core.transcript import (
     TurnStatus,
     Usage,
 )
+
+BACKEND_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+"""What a backend may be called: it is typed in a shell."""
 
 
 class Exchange(Struct, frozen=True):
@@ -49,6 +53,7 @@ class Start(Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     restored: bool = False  # the session has a history: the service was restarted, or the program was stopped when idle
     lineage: tuple[str, ...] = ()  # what `Described` told of it before, newest last
+    model: str = ""  # the same of its model
     history: History = no_history
 
 
@@ -212,10 +217,17 @@ class Rests(Protocol):
 class BackendType(Protocol):
     """A kind of session. One instance per service, made without arguments (or by a `BackendFamily`)."""
 
-    name: ClassVar[str]
-    description: ClassVar[str]
-    takes_command: ClassVar[bool]
-    """Whether `Start.command` is the program to run. If not, the service sends it as the first prompt."""
+    @property
+    def name(self) -> str:
+        """What people call it: `agent new --backend NAME`."""
+
+    @property
+    def description(self) -> str:
+        """What it is, in a few words, for everybody in the household."""
+
+    @property
+    def takes_command(self) -> bool:
+        """Whether `Start.command` is the program to run. If not, the service sends it as the first prompt."""
 
     def missing(self) -> str:
         """What must be installed before it can be used, as a sentence; empty if nothing."""
@@ -249,6 +261,8 @@ class BackendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cwd: str = ""  # where sessions start, if not asked for; empty: the user's home
     url: str = ""
     model: str = ""
+    key_env: str = ""  # name of the environment variable of the service that holds an API key (T7)
+    key_file: str = ""  # a file with mode 0600 that holds it
     description: str = ""
 
 
@@ -258,3 +272,13 @@ class BackendFamily(Protocol):
 
     def members(self, configured: Mapping[str, BackendConfig]) -> Sequence[BackendType]:
         """Those found on this device, and those that the settings name. Must not start or ask anything."""
+
+
+class Installed(Struct, frozen=True, kw_only=True):
+    """One kind of session as it was found when the service started."""
+
+    name: str
+    entry: str  # the entry point that makes it
+    type: BackendType | None = None  # None: it is broken
+    problem: str = ""  # why it is broken
+    hint: str = ""

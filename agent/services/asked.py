@@ -22,10 +22,15 @@ def choose_backend(name: str, backends: Mapping[str, BackendType], device: str) 
     backend = backends.get(name)
     if backend is None:
         known = ", ".join(sorted(backends)) or "none"
-        raise BackendFailed(f"no backend {name!r} on {device}", hint=f"there are: {known}")
+        raise BackendFailed(f"no backend {name!r} on {device}", hint=f"there are: {known}; see {_listing(device)}")
     if missing := backend.missing():
-        raise BackendFailed(missing)
+        raise BackendFailed(missing, hint=f"{_listing(device)} says what is there and what is missing")
     return backend
+
+
+def _listing(device: str) -> str:
+    # Right on that device and on any other one, wherever this is read.
+    return f"`agent backends --on {shlex.quote(device)}`"
 
 
 def check_command(asked: CreateSession) -> str:

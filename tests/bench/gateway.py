@@ -19,10 +19,10 @@ from typing import ClassVar
 import msgspec
 
 from agent import daemon
-from agent.backends import find_backends
+from agent.backends import Found, find_backends
 from agent.core.records import SessionId
 from agent.core.transcript import Answer, Event
-from agent.ports import BackendType, Emit, Finished, Said, Start
+from agent.ports import BackendConfig, Emit, Finished, Installed, Said, Start
 from agent.storage.sqlite import SqliteTranscripts
 
 WIDTH = 80
@@ -88,8 +88,9 @@ class NotingTranscripts(SqliteTranscripts):
             self._at.clear()
 
 
-def backends() -> Mapping[str, BackendType]:
-    return {**find_backends(), "tick": TickBackend()}
+def backends(configured: Mapping[str, BackendConfig]) -> Found:
+    tick = Installed(name="tick", entry="tick", type=TickBackend())
+    return Found({**find_backends(configured).installed, "tick": tick})
 
 
 def main(name: str, loop: str = "asyncio") -> int:

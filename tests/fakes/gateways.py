@@ -15,14 +15,16 @@ from agent.core.messages import Ready, StatusReport
 from agent.core.records import DeviceId, DeviceRef, Endpoint, PairedDevice, Sender
 from agent.core.registry import Registry
 from agent.errors import PeerUnreachable, Refused
+from agent.gateway.backends import BackendMethods
 from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
 from agent.gateway.methods import Handler, Methods
 from agent.gateway.trust import TrustMethods
 from agent.net.link import WebSocketChannel
-from agent.ports import TranscriptStore
+from agent.ports import Installed, TranscriptStore
 from agent.services.access import AccessControl
 from agent.services.audit import Audit
+from agent.services.backends import Backends
 from agent.services.peers import Peers
 from agent.services.presence import Presence
 from agent.services.proxy import Proxy
@@ -164,6 +166,9 @@ class Device:
             notice=self.notices.append,
             expired=self.trust_changed,
         )
+        self.kinds = [Installed(name="echo", entry="echo", type=self.echo)]
+        looks = Backends(self.kinds, default="echo", clock=net.clock)
+        kinds = BackendMethods(self.id, self.registry, self.peers, looks)
         consent = Consent(
             registry=self.registry,
             sessions=self.sessions,
@@ -182,7 +187,7 @@ class Device:
             peers=self.peers,
             proxy=self.proxy,
             trust=TrustMethods.__new__(TrustMethods),  # pairing has tests of its own
-            household=self.gossip_methods(),
+            more={**self.gossip_methods(), "backend.list": kinds.list},
             status=_no_status,
         )
         self.peers.handler = self.methods

@@ -1,0 +1,50 @@
+"""`agent backends`: what sessions can be made of, here or on another device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from agent.cli.complete import complete_device
+from agent.cli.main import App, Exit
+from agent.cli.output import Cell, Printer, Style
+from agent.cli.text import clean
+
+HEAD = ("NAME", "STATE", "WHAT")
+SECONDS = 45.0
+"""A peer may have to be dialled, and looks at what it has."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+@click.option("--on", metavar="DEVICE", default="", shell_complete=complete_device, help="Those of that device.")
+@click.pass_obj
+def backends(app: App, as_json: bool, on: str) -> int:
+    """List what sessions can be made of, what is missing for the others, and how to get it."""
+    rows = app.client.call("backend.list", {"device": on}, seconds=SECONDS)
+    if as_json:
+        app.printer.json(rows)
+        return Exit.OK
+    for line in lines(rows, app.printer):
+        app.printer.line(line)
+    if not any(row["default"] and row["ready"] for row in rows):
+        app.printer.hint("no backend that can be used is the default: say which with `agent new --backend NAME`")
+    return Exit.OK
+
+
+def lines(rows: Sequence[dict[str, Any]], printer: Printer) -> list[str]:
+    """The table: those that can be used, then the others."""
+    ordered = sorted(rows, key=lambda row: (not row["ready"], row["name"]))
+    return printer.table(HEAD, [_cells(row) for row in ordered], shrink=("WHAT",))
+
+
+def _cells(row: dict[str, Any]) -> list[Cell]:
+    name = clean(row["name"]) + (" (default)" if row["default"] else "")
+    if row["ready"]:
+        about = ": ".join(filter(None, (row["description"], row["detail"])))
+        return [name, ("ready", "green"), about or "-"]
+    dim: Style = "dim"
+    about = "; ".join(filter(None, (row["missing"], row["hint"])))
+    return [(name, dim), ("missing", dim), (about or "-", dim)]

@@ -1,0 +1,26 @@
+"""`backend.list`: of this device, or of another one that is asked over its link."""
+
+from __future__ import annotations
+
+from agent.core.backends import ListBackends, for_others
+from agent.core.records import DeviceId
+from agent.core.registry import Registry
+from agent.ports import Channel
+from agent.services.backends import Backends
+from agent.services.peers import Peers
+
+
+class BackendMethods:
+    """Answers it. Other devices learn less (`core.backends.for_others`), and never of a third one (L7)."""
+
+    def __init__(self, own: DeviceId, registry: Registry, peers: Peers, backends: Backends) -> None:
+        self._own, self._registry, self._peers, self._backends = own, registry, peers, backends
+
+    async def list(self, channel: Channel, asked: ListBackends) -> object:
+        """The rows, those that are ready first. Raises: DeviceNotFound, Ambiguous, and what `Peers.call` does."""
+        if channel.device is not None:
+            return [for_others(row) for row in await self._backends.rows()]
+        device = self._registry.find_device(asked.device) if asked.device else self._own
+        if device != self._own:
+            return await self._peers.call(device, "backend.list", ListBackends())
+        return await self._backends.rows()
