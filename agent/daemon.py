@@ -15,7 +15,6 @@ from base64 import b32encode
 from contextlib import suppress
 
 from aiohttp import web
-from msgspec import structs
 
 from agent import __version__, log
 from agent.backends import find_backends
@@ -224,6 +223,7 @@ class Service:
             gossip=self._gossip,
             name_of=self._name_of,
             hosts=self._discovery.hosts,
+            now=self._clock.time,
         )
         consent = Consent(
             registry=self._registry,
@@ -379,13 +379,8 @@ class Service:
     def _link_changed(self, device: DeviceId, up: bool) -> None:
         self._proxy.link_changed(device, up)
         row = self._registry.device(device)
-        for known in self._trust.devices() if up and row else ():
-            if known.id == device and row:
-                # Where it was reached, for a start without multicast (L3); its name as it told it over the link (T5).
-                reached = tuple(self._registry.endpoints(device)[:4])
-                seen = structs.replace(known, name=row.name, endpoints=reached, seen_at=self._clock.time())
-                with suppress(StateError):  # a full disk: the next start tries where it was reached before
-                    self._trust.put(seen)
+        if up and row:
+            self._access.met(device, row.name, tuple(self._registry.endpoints(device)[:4]))
         if up:
             self._gossip.link_up(device)
 

@@ -250,7 +250,7 @@ def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
     doubts = {one: f" {doubt}" for one, doubt in warnings([{**row, "paired": True} for row in rows]).items()}
     cells = [
         (
-            clean(row["name"]) + (" (this device)" if row["self"] else "") + doubts.get(row["id"], ""),
+            _name(row) + doubts.get(row["id"], ""),
             short_device(row["id"]) if printer.tty else row["id"],
             _role(row),
             _let_in_by(row),
@@ -266,6 +266,11 @@ def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
         printer.hint("no other device yet: run `agent pair` here and `agent join` there")
     _offer_old(printer, _namesakes(rows))
     return Exit.OK
+
+
+def _name(row: dict[str, Any]) -> str:
+    name, was = clean(row["name"]), clean(row.get("was", ""))
+    return name + (" (this device)" if row["self"] else "") + (f" (was {was})" if was else "")
 
 
 def _let_in_by(row: dict[str, Any]) -> str:

@@ -22,6 +22,4 @@ class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     action: Action
     session: str = ""
     length: int = 0  # characters of a prompt or an answer
-    detail: str = (
-        ""  # refused: method and kind of the error; paired: the role; shared: how; a device renamed: its old name
-    )
+    detail: str = ""  # refused: method and kind of the error; paired: the role; shared: how; renamed: from what

@@ -105,6 +105,8 @@ class PairedDevice(Struct, frozen=True, kw_only=True):
     session: SessionId = SessionId("")  # the only one it may reach; empty: any
     expires_at: float = 0.0  # Unix seconds at which a guest's time is over, 0.0: never
     prompted_at: float = 0.0  # Unix seconds of its first prompt ever here, 0.0: none yet
+    former_name: str = ""  # what it was called before (`core.renaming`)
+    renamed_at: float = 0.0  # Unix seconds at which it told another name, 0.0: never
 
 
 class Participant(Struct, frozen=True, kw_only=True, gc=False):

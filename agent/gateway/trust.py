@@ -24,6 +24,7 @@ from agent.core.messages import (
 from agent.core.names import address
 from agent.core.records import DeviceId, DeviceRef, PairedDevice
 from agent.core.registry import Registry
+from agent.core.renaming import former_name
 from agent.core.transcript import rfc3339
 from agent.errors import Forbidden, NotPaired
 from agent.ports import Channel, Followed
@@ -47,10 +48,12 @@ class TrustMethods:
         gossip: Gossip,
         name_of: Callable[[DeviceId], str],
         hosts: Callable[[], tuple[str, ...]],
+        now: Callable[[], float],
     ) -> None:
+        """`now` tells the time, in Unix seconds."""
         self._own, self._registry, self._pairing = own, registry, pairing
         self._household, self._gossip = household, gossip
-        self._name_of, self._hosts = name_of, hosts
+        self._name_of, self._hosts, self._now = name_of, hosts, now
 
     async def pair(self, channel: Channel, asked: Pair) -> object:
         """Open the pairing window. Raises: Busy, ConfigError; SessionNotFound, Forbidden, for a guest's session."""
@@ -164,6 +167,7 @@ class TrustMethods:
             read_only=device.read_only,
             session=device.session,
             expires_at=rfc3339(device.expires_at) if device.expires_at else None,
+            was=former_name(device, self._now()),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,7 +13,8 @@ from agent.core.audit import Action
 from agent.core.messages import CreateSession
 from agent.core.names import short_id
 from agent.core.quotas import Bucket, Rate
-from agent.core.records import DeviceId, PairedDevice, SessionId, SessionRow, Share
+from agent.core.records import DeviceId, Endpoint, PairedDevice, SessionId, SessionRow, Share
+from agent.core.renaming import is_notice, known_as, renamed
 from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, SessionNotFound, StateError
 from agent.ports import Clock, TrustStore
 from agent.services.alarm import Alarm
@@ -142,7 +144,7 @@ class AccessControl:
             self._take(device, COUNTED[method])
         if method == "session.create" and sessions.directory.created_by(device) >= SESSIONS_MAX:
             raise Busy(f"{SESSIONS_MAX} sessions of this device are open there", hint="`agent close` some")
-        if method == "session.attach" and sessions.attachments.count(device) >= ATTACHED_MAX:
+        if method in {"session.attach", "terminal.attach"} and sessions.attachments.count(device) >= ATTACHED_MAX:
             raise Busy(f"{ATTACHED_MAX} sessions are attached over there", hint="leave some: Ctrl-D in `agent attach`")
         return asked
 
@@ -171,18 +173,34 @@ class AccessControl:
             bucket = self._buckets[device, what] = Bucket(RATES[what], now)
         return bucket.take(now)
 
+    # --- what was heard ----------------------------------------------------------------------------------------------
+
+    def met(self, device: DeviceId, name: str, reached: tuple[Endpoint, ...]) -> None:
+        """A link to a device carries: keep where it was reached (L3), and the name that it gave itself there (T5)."""
+        now = self._clock.time()
+        for known in self._trust.devices():
+            if known.id != device:
+                continue
+            if name != known.name:
+                self._audit.note("renamed", device, detail=f"was {known.name}", name=name)
+            if is_notice(known, name, now):
+                self._notice(f"{known.name} ({short_id(device)}) calls itself {name} now")
+            seen = msgspec.structs.replace(renamed(known, name, now), endpoints=reached, seen_at=now)
+            with suppress(StateError):  # a full disk: the next start tries where it was reached before
+                self._trust.put(seen)
+
     # --- what was done -----------------------------------------------------------------------------------------------
 
     def noted(self, action: Action, device: DeviceId, session: SessionId, length: int) -> None:
         """A device did something to a session here (`attachments.Noted`)."""
         self._audit.note(action, device, session, length)
-        if action == "prompted" or (action == "created" and length):
+        if action in {"prompted", "typed"} or (action == "created" and length):
             self._prompted(device, session)
 
     def _prompted(self, device: DeviceId, session: SessionId) -> None:
         for known in self._trust.devices():
             if known.id == device and not known.prompted_at:
-                who = f"{known.name} ({short_id(device)})"
+                who = f"{known_as(known, self._clock.time())} ({short_id(device)})"
                 self._notice(f"{who} prompted a session on this device for the first time: {session}")
                 try:
                     self._trust.put(msgspec.structs.replace(known, prompted_at=self._clock.time()))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from agent.core.identity import device_of, fingerprint
 from agent.core.names import short_id
-from agent.core.records import PairedDevice
+from agent.core.records import PairedDevice, SessionId
 from agent.core.roster import Member, Roster
 from agent.ports import TrustStore
 
@@ -39,13 +41,11 @@ def _is_blocked(mark: bytes, member: Member, blocked: Mapping[str, str]) -> bool
 
 
 def _place(member: Member, known: PairedDevice | None) -> PairedDevice:
-    # A guest that has become a member keeps what is known of it and loses its limits.
+    admitted_at = float(member.admitted_at)
+    if known is not None:  # a guest that has become a member keeps what is known of it and loses its limits
+        return structs.replace(
+            known, role="member", paired_at=admitted_at, read_only=False, session=SessionId(""), expires_at=0.0
+        )
     device = device_of(fingerprint(member.certificate))
-    return PairedDevice(
-        id=device,
-        name=known.name if known else member.name or short_id(device),
-        certificate=member.certificate,
-        paired_at=float(member.admitted_at),
-        endpoints=known.endpoints if known else (),
-        seen_at=known.seen_at if known else 0.0,
-    )
+    name = member.name or short_id(device)
+    return PairedDevice(id=device, name=name, certificate=member.certificate, paired_at=admitted_at)

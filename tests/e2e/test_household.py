@@ -121,6 +121,29 @@ def test_a_device_that_leaves_is_forgotten_and_keeps_its_sessions(network: MakeN
     desk.wait_for_session(session, status="idle")
 
 
+def test_a_device_that_renamed_itself_is_shown_with_its_old_name(network: MakeNetwork) -> None:
+    # T5: its own link tells the name, an announcement does not.
+    desk, pi = network("desk", "pi")
+    up(desk, pi)
+    pair(desk, pi)
+    pi.leave()
+    pi.name = "den"
+    pi.up()
+    desk.wait_to_see(pi, name="den", linked=True)
+    (row,) = [row for row in desk.json("devices") if not row["self"]]
+    assert (row["id"], row["name"], row["was"]) == (pi.id, "den", "pi")
+    assert "den (was pi)" in desk.run("devices").stdout
+    (notice,) = desk.json("status")["notices"]
+    assert notice == f"pi ({pi.id[:4]}-{pi.id[4:8]}) calls itself den now"
+    desk.leave()
+    desk.up()  # it is kept
+    desk.wait_to_see(pi, name="den", linked=True)
+    assert desk.json("status")["notices"] == []
+    pi.run("prompt", desk.create("theirs"), "true")
+    until(lambda: "den (was pi) (" in str(desk.json("status")["notices"]), "the notice of its first prompt")
+    assert [entry["detail"] for entry in desk.json("audit") if entry["action"] == "renamed"] == ["was pi"]
+
+
 def test_a_device_that_was_installed_anew_is_a_new_one_and_the_old_one_is_offered(network: MakeNetwork) -> None:
     # FACTS "Reinstall": both screens name the command that puts the old one out; nothing does it by itself.
     desk, laptop, pi = network("desk", "laptop", "pi")
