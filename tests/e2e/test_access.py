@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import signal
 from pathlib import Path
 
 import pytest
@@ -201,6 +203,30 @@ def test_the_log_tells_who_did_what_and_holds_no_text(network: MakeNetwork) -> N
     assert "keep" not in _read(file)
     assert "prompted" in desk.run("audit", "--since", "1h").stdout
     assert "laptop" in str(desk.json("status")["notices"])
+
+
+def test_the_log_is_followed_over_a_restart(network: MakeNetwork) -> None:
+    (desk,) = network("desk")
+    desk.up()
+    one = desk.create("one")
+    following = desk.begin("audit", "--follow", "--json")
+    until(lambda: len(following.out) == 1, "what is there")
+    desk.run("rename", one, "first")
+    until(lambda: len(following.out) == 2, "what comes")
+    desk.leave()
+    following.wait_for("the service is away")
+    desk.up()
+    two = desk.create("two")
+    until(lambda: two in "".join(following.out), "what comes after the restart")
+    following.process.send_signal(signal.SIGINT)
+    assert following.end() == 130
+    shown = [json.loads(line) for line in following.out]
+    assert shown == desk.json("audit")
+    assert [(entry["action"], entry["session"]) for entry in shown if entry["action"] in {"created", "renamed"}] == [
+        ("created", one),
+        ("renamed", one),
+        ("created", two),
+    ]
 
 
 def _read(path: Path) -> str:
