@@ -34,6 +34,7 @@ from agent.core.wire import typed
 from agent.errors import Forbidden, MethodNotFound, SessionNotFound
 from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
+from agent.gateway.terminal import TerminalMethods
 from agent.gateway.trust import TrustMethods
 from agent.ports import Channel, Followed
 from agent.services.access import AccessControl
@@ -41,7 +42,9 @@ from agent.services.peers import Peers
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
 
-STREAMING = frozenset({"session.attach", "session.watch", "peer.watch", "audit.watch", "device.pair"})
+STREAMING = frozenset(
+    {"session.attach", "terminal.attach", "session.watch", "peer.watch", "audit.watch", "device.pair"}
+)
 """Methods whose answer is only the beginning: they need a WebSocket."""
 
 GUARDED = frozenset({"device.pair", "device.join", "device.unpair", "device.leave", "device.limit", "session.share"})
@@ -81,6 +84,8 @@ class Methods:
         self._may_prompt_others = may_prompt_others
         self._inside: dict[Channel, SessionId] = {}  # clients that a program of that session is
         self._peers, self._proxy, self._status = peers, proxy, status
+        places = (self._remote, self._here, self._refuse_inside)
+        self._terminals = TerminalMethods(own, *places, sessions=sessions, proxy=proxy, access=access)
         self._table: dict[str, Handler] = {
             "peer.list": lists.peer_list,
             "peer.watch": lists.peer_watch,
@@ -108,6 +113,7 @@ class Methods:
             "device.leave": trust.leave,
             "device.list": trust.devices,
             "gateway.status": self._gateway_status,
+            **self._terminals.table(),
             **more,
         }
 
@@ -135,14 +141,17 @@ class Methods:
             self._inside[channel] = session
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
-        """Take what a linked gateway tells; clients have nothing to tell."""
-        if channel.device is not None:
+        """Take what a linked gateway tells, and how far a viewer is; clients have nothing else to tell."""
+        if method == "terminal.taken":
+            self._terminals.taken(channel, params)
+        elif channel.device is not None:
             self._proxy.on_notification(channel.device, method, params, frame)
 
     def on_closed(self, channel: Channel) -> None:
         """A channel watches nothing any more."""
         self._inside.pop(channel, None)
         self._sessions.drop(channel)
+        self._terminals.drop(channel)
         self._proxy.drop(channel)
 
     # --- sessions ----------------------------------------------------------------------------------------------------

@@ -148,6 +148,10 @@ class AccessControl:
             raise Busy(f"{ATTACHED_MAX} sessions are attached over there", hint="leave some: Ctrl-D in `agent attach`")
         return asked
 
+    def may(self, device: DeviceId | None, method: str, share: Share) -> bool:
+        """Whether a device (None: this one) may call `method` on a session that is shared like that."""
+        return self.of(device).refusal(method, share, self._clock.time()) is None
+
     def shown(self, device: DeviceId | None, rows: Iterable[SessionRow]) -> list[SessionRow]:
         """Of the sessions here those that a device sees, as it may use them."""
         if device is None:

@@ -177,6 +177,11 @@ class Peers:
         if (link := self._links.get(device)) is not None:
             link.channel.busy(attached=attached)
 
+    def notify(self, device: DeviceId, method: str, params: object) -> None:
+        """Tell a device something that needs no answer, if there is a link."""
+        if (link := self._links.get(device)) is not None:
+            link.channel.notify(method, params)
+
     def tell(self, device: DeviceId, method: str, params: Callable[[], object]) -> None:
         """Ask without waiting for the answer, if there is a link. `params` are asked for when they are sent."""
         keeper = self._keepers.get(device)

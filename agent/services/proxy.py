@@ -24,6 +24,7 @@ from agent.errors import AgentError, BadFrame, PeerLost, PeerUnreachable, TimedO
 from agent.ports import Channel, Clock, Followed
 from agent.services.lasting import spawn
 from agent.services.peers import LOST_MAX, Peers
+from agent.services.remote_terminals import RemoteTerminals
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Proxy:
         row_of: Callable[[SessionId], SessionRow | None],
     ) -> None:
         self._peers, self._clock, self._name_of, self._row_of = peers, clock, name_of, row_of
+        self.terminals = RemoteTerminals(peers, clock=clock, name_of=name_of)
         self._relays: dict[SessionId, Relay[Channel]] = {}
         self._used: dict[DeviceId, set[SessionId]] = {}  # sessions once attached over the device's present link (L4)
         self._lost: dict[DeviceId, asyncio.Task[None] | None] = {}
@@ -79,7 +81,7 @@ class Proxy:
     async def run(self) -> None:
         """Own the tasks of the relays until cancelled."""
         async with asyncio.TaskGroup() as group:
-            self._group = group
+            self._group = self.terminals.group = group
             await asyncio.Event().wait()
 
     # --- for clients -------------------------------------------------------------------------------------------------
@@ -140,6 +142,7 @@ class Proxy:
 
     def drop(self, channel: Channel) -> None:
         """A client is gone."""
+        self.terminals.drop(channel)
         for session in [session for session, relay in self._relays.items() if channel in relay.viewers]:
             self.detach(channel, session)
 
@@ -186,9 +189,12 @@ class Proxy:
             if (relay := self._relays.get(about.session_id)) is not None and relay.device == device:
                 for channel in relay.viewers:
                     _pass_on(channel, frame)
+        else:
+            self.terminals.on_notification(device, method, params, frame)
 
     def link_changed(self, device: DeviceId, up: bool) -> None:
         """The link to a device broke, or carries (again)."""
+        self.terminals.link_changed(device, up)
         relays = [relay for relay in self._relays.values() if relay.device == device]
         if not up:
             self._used.pop(device, None)
@@ -210,7 +216,7 @@ class Proxy:
 
     def protected(self, device: DeviceId) -> bool:
         """Whether the link to a device must stay (L4): a client is attached, or what it attached still works."""
-        if any(relay.device == device for relay in self._relays.values()):
+        if self._watched(device):
             return True
         rows = (self._row_of(session) for session in self._used.get(device, ()))
         return any(row is not None and row.status in {"working", "needs-input"} for row in rows)
@@ -266,7 +272,10 @@ class Proxy:
             channel.close(reason)
 
     def _mark_busy(self, device: DeviceId) -> None:
-        self._peers.busy(device, attached=any(relay.device == device for relay in self._relays.values()))
+        self._peers.busy(device, attached=self._watched(device))
+
+    def _watched(self, device: DeviceId) -> bool:
+        return self.terminals.watches(device) or any(relay.device == device for relay in self._relays.values())
 
     def _as_seen_here(self, attached: _Attached) -> _Attached:
         # The device told its own view; here the session is a remote one.

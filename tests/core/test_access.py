@@ -23,7 +23,8 @@ def kinds(access: Access, share: Share = "all", now: float = NOW) -> dict[str, s
 
 def test_every_session_method_of_the_wire_is_one_that_looks_or_one_that_changes() -> None:
     # A method that is added without a thought about access fails here.
-    over_links = {method for method in METHODS if method.partition(".")[0] in {"session", "prompt", "request"}}
+    families = {"session", "prompt", "request", "terminal"}
+    over_links = {method for method in METHODS if method.partition(".")[0] in families}
     assert over_links - LOCAL_ONLY == LISTS | READS | CHANGES
     assert LISTS & CHANGES == READS & CHANGES == set()
 

@@ -15,6 +15,11 @@ class Feeder:
         self._loop = asyncio.get_running_loop()
         self._left = bytearray()
 
+    @property
+    def left(self) -> int:
+        """Bytes that were not taken yet."""
+        return len(self._left)
+
     def feed(self, data: bytes) -> None:
         """Write it behind what is left."""
         self._left += data

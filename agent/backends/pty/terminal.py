@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import os
@@ -66,6 +67,13 @@ class PseudoTerminal:
             return os.tcgetpgrp(self.master)
         except OSError:
             return 0
+
+    def unread(self) -> int:
+        """Bytes that were typed and that no program has read yet; while lines are read, those of whole lines."""
+        count = array.array("i", [0])
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._slave, termios.FIONREAD, count)
+        return count[0]
 
     def forget_input(self) -> None:
         """Drop what was typed and not read: it was not meant for the next program."""

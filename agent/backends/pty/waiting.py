@@ -36,10 +36,21 @@ def awaited(terminal: PseudoTerminal, shell: int, *, quiet: float, half_line: bo
         return "secret"
     if mode == "raw":
         return "keys"
-    if _MACHINE in _READ and Path(f"/proc/{shell}/syscall").exists():
-        group = terminal.foreground()
-        return "line" if any(_reads(pid, terminal.name) for pid in _family(shell, group)) else None
+    reading = reads_terminal(terminal, shell)
+    if reading is not None:
+        return "line" if reading else None
     return "line" if half_line and quiet >= LONG_QUIET else None
+
+
+def reads_terminal(terminal: PseudoTerminal, leader: int) -> bool | None:
+    """Whether a foreground process, `leader` or a descendant, is inside read(2) on the terminal.
+
+    None: this system does not tell.
+    """
+    if _MACHINE not in _READ or not Path(f"/proc/{leader}/syscall").exists():
+        return None
+    group = terminal.foreground()
+    return any(_reads(pid, terminal.name) for pid in _family(leader, group))
 
 
 def _family(shell: int, group: int) -> Iterator[int]:

@@ -1,0 +1,114 @@
+"""`terminal.*`: the terminal of a session, here or on another device (docs/design/terminal.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from agent.core.messages import Nothing
+from agent.core.records import DeviceId, SessionId
+from agent.core.terminal import (
+    TerminalAttach,
+    TerminalDetach,
+    TerminalInput,
+    TerminalResize,
+    TerminalTaken,
+    typed_bytes,
+)
+from agent.core.wire import typed
+from agent.errors import Forbidden
+from agent.ports import Channel
+from agent.services.access import AccessControl
+from agent.services.proxy import Proxy
+from agent.services.sessions import Sessions
+from agent.services.terminals import Terminals
+
+Remote = Callable[[Channel, str], Awaitable[tuple[DeviceId, SessionId] | None]]
+Here = Callable[[Channel, str], str]
+RefuseInside = Callable[[Channel, str], None]
+
+
+class TerminalMethods:
+    """Answers them. The three functions are those of `Methods`: where a session is, and who may not reach it (T9)."""
+
+    def __init__(
+        self,
+        own: DeviceId,
+        remote: Remote,
+        here: Here,
+        refuse_inside: RefuseInside,
+        *,
+        sessions: Sessions,
+        proxy: Proxy,
+        access: AccessControl,
+    ) -> None:
+        self._own, self._access, self._relays = own, access, proxy.terminals
+        self._sessions, self._terminals = sessions, Terminals(sessions)
+        self._remote, self._here, self._refuse_inside = remote, here, refuse_inside
+
+    def table(self) -> Mapping[str, Callable[[Channel, Any], Awaitable[object]]]:
+        """Method -> handler."""
+        return {
+            "terminal.attach": self._attach,
+            "terminal.input": self._input,
+            "terminal.resize": self._resize,
+            "terminal.detach": self._detach,
+        }
+
+    def taken(self, channel: Channel, params: Raw) -> None:
+        """`terminal.taken`, of a client or of a gateway: whichever watches that terminal. Raises: Undescribed."""
+        told = typed(params, TerminalTaken)
+        self._relays.taken(channel, told)
+        self._terminals.taken(channel, told)
+
+    def drop(self, channel: Channel) -> None:
+        """A channel is gone."""
+        self._terminals.drop(channel)
+
+    async def _attach(self, channel: Channel, asked: TerminalAttach) -> object:
+        remote = await self._remote(channel, asked.session_id)
+        if remote is not None:
+            steers = True
+            try:
+                self._refuse_inside(channel, "terminal.input")
+            except Forbidden:
+                steers = False  # it may look (T9)
+            return await self._relays.attach(channel, *remote, asked, steers=steers)
+        session = self._sessions.directory.find(self._here(channel, asked.session_id))
+        steers = self._access.may(channel.device, "terminal.input", session.share)
+        asked = msgspec.structs.replace(asked, session_id=session.id)
+        return await self._terminals.attach(channel, channel.device or self._own, asked, steers=steers)
+
+    async def _input(self, channel: Channel, asked: TerminalInput) -> object:
+        data = typed_bytes(asked)
+        remote = await self._remote(channel, asked.session_id)
+        if remote is not None:
+            self._refuse_inside(channel, "terminal.input")
+            await self._relays.type(channel, remote[1], data)
+        else:
+            await self._terminals.type(channel, self._session(channel, asked.session_id), data)
+        return Nothing()
+
+    async def _resize(self, channel: Channel, asked: TerminalResize) -> object:
+        remote = await self._remote(channel, asked.session_id)
+        if remote is not None:
+            self._refuse_inside(channel, "terminal.resize")
+            await self._relays.resize(channel, remote[1], asked)
+        else:
+            session = self._session(channel, asked.session_id)
+            self._terminals.resize(channel, msgspec.structs.replace(asked, session_id=session))
+        return Nothing()
+
+    async def _detach(self, channel: Channel, asked: TerminalDetach) -> object:
+        remote = await self._remote(channel, asked.session_id)
+        if remote is not None:
+            self._relays.detach(channel, remote[1])
+        else:
+            self._terminals.detach(channel, self._session(channel, asked.session_id))
+        return Nothing()
+
+    def _session(self, channel: Channel, selector: str) -> SessionId:
+        return self._sessions.directory.find(self._here(channel, selector)).id

@@ -1,0 +1,241 @@
+"""Terminals of sessions on other devices, for the clients here: one upstream attachment a session, fanned out (L2).
+
+Each client gets its own replay from the host and then the frames of the one stream. What the fastest of them has taken
+is told upstream, so the program over there runs as fast as that one reads. A client that falls behind is left out and
+told, once it listens again, by a gap in the bytes: it attaches anew, from where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Raw
+
+from agent.core.messages import PeerLink
+from agent.core.records import DeviceId, SessionId
+from agent.core.replies import without_replies
+from agent.core.terminal import (
+    Size,
+    TerminalAttach,
+    TerminalAttached,
+    TerminalClosed,
+    TerminalDetach,
+    TerminalInput,
+    TerminalOutput,
+    TerminalResize,
+    TerminalResized,
+    TerminalTaken,
+)
+from agent.core.wire import msgpack, typed
+from agent.errors import AgentError, BadFrame, BadParams, PeerLost, PeerUnreachable, TimedOut
+from agent.ports import Channel, Clock, Followed
+from agent.services.lasting import spawn
+from agent.services.peers import LOST_MAX, Peers
+from agent.services.terminal_relay import TerminalRelay, Watcher
+
+RETRY = 1.0
+"""Seconds before an attachment that a lost link took along is tried over the link that is there."""
+
+
+class RemoteTerminals:
+    """Every terminal elsewhere that somebody here watches. `group` is set while tasks may be started."""
+
+    def __init__(self, peers: Peers, *, clock: Clock, name_of: Callable[[DeviceId], str]) -> None:
+        self._peers, self._clock, self._name_of = peers, clock, name_of
+        self._relays: dict[SessionId, TerminalRelay] = {}
+        self._lost: dict[DeviceId, asyncio.Task[None] | None] = {}
+        self.group: asyncio.TaskGroup | None = None
+
+    def watches(self, device: DeviceId) -> bool:
+        """Whether somebody here watches a terminal there."""
+        return any(relay.device == device for relay in self._relays.values())
+
+    # --- for clients -------------------------------------------------------------------------------------------------
+
+    async def attach(
+        self, channel: Channel, device: DeviceId, session: SessionId, asked: TerminalAttach, *, steers: bool
+    ) -> Followed:
+        """Show a client the terminal of a session there. Raises: as `Peers.call`."""
+        await channel.drained()
+        relay = self._relays.get(session)
+        if relay is None or relay.device != device:
+            relay = self._relays[session] = TerminalRelay(device, session)
+        first = not relay.clients
+        size = Size(asked.rows, asked.cols) if steers and asked.rows and asked.cols else None
+        client = relay.clients[channel] = Watcher(size, steers=steers)
+        rows, cols = relay.size()
+        upstream = msgspec.structs.replace(asked, session_id=session, rows=rows, cols=cols)
+        try:
+            raw = await self._peers.call(device, "terminal.attach", upstream)
+            attached = typed(raw, TerminalAttached)
+            if attached.session_id != session:
+                raise BadFrame(f"{self._name_of(device)} answered about another session")  # noqa: TRY301 - tidied below
+        except BaseException:
+            if relay.clients.get(channel) is client:
+                self.detach(channel, session)
+            raise
+        end = attached.offset + len(attached.data)
+        if first or relay.epoch != attached.epoch:
+            relay.epoch, relay.received, relay.told = attached.epoch, end, end
+        self._peers.busy(device, attached=True)
+
+        async def follow() -> None:
+            if relay.clients.get(channel) is client:
+                relay.attached(channel, client, end)
+
+        return Followed(raw, follow)
+
+    async def type(self, channel: Channel, session: SessionId, data: bytes) -> None:
+        """Type over there, once: what a lost link takes along is lost, never typed twice. Raises: as `Peers.call`."""
+        relay, client = self._client(channel, session)
+        if not relay.answers(client):
+            data = without_replies(data)
+        asked = TerminalInput(session_id=session, data=Raw(msgspec.msgpack.encode(data)))
+        if data:
+            await self._peers.call(relay.device, "terminal.input", asked, again=False)
+
+    async def resize(self, channel: Channel, session: SessionId, asked: TerminalResize) -> None:
+        """A client's window has another size. Raises: as `Peers.call`."""
+        relay, client = self._client(channel, session)
+        client.size = Size(asked.rows, asked.cols) if asked.rows and asked.cols else None
+        rows, cols = relay.size()
+        told = TerminalResize(session_id=session, rows=rows, cols=cols)
+        await self._peers.call(relay.device, "terminal.resize", told, again=False)
+
+    def taken(self, channel: Channel, told: TerminalTaken) -> None:
+        """A client has everything up to there."""
+        relay = self._relays.get(told.session_id)
+        client = relay.clients.get(channel) if relay is not None else None
+        if relay is None or client is None or client.sent is None:
+            return
+        client.taken = max(client.taken, min(told.offset, client.sent))
+        relay.tell_behind(channel, client)
+        self._tell_taken(relay)
+
+    def detach(self, channel: Channel, session: SessionId) -> None:
+        """A client watches that terminal no more; it may have gone already."""
+        relay = self._relays.get(session)
+        if relay is None or relay.clients.pop(channel, None) is None:
+            return
+        if not relay.clients:
+            del self._relays[session]
+            self._peers.tell(relay.device, "terminal.detach", lambda: TerminalDetach(session_id=session))
+            return
+        size = relay.size()
+        if size.rows:
+            asked = TerminalResize(session_id=session, rows=size.rows, cols=size.cols)
+            self._peers.tell(relay.device, "terminal.resize", lambda: asked)
+        self._tell_taken(relay)
+
+    def drop(self, channel: Channel) -> None:
+        """A client is gone."""
+        for session in [session for session, relay in self._relays.items() if channel in relay.clients]:
+            self.detach(channel, session)
+
+    def _client(self, channel: Channel, session: SessionId) -> tuple[TerminalRelay, Watcher]:
+        relay = self._relays.get(session)
+        client = relay.clients.get(channel) if relay is not None else None
+        if relay is None or client is None:
+            raise BadParams("that terminal is not attached over this connection", hint="terminal.attach comes first")
+        return relay, client
+
+    # --- from links --------------------------------------------------------------------------------------------------
+
+    def on_notification(self, device: DeviceId, method: str, params: Raw, frame: bytes) -> None:
+        """Pass on what the host of a watched terminal, and no other, tells of it. Raises: BadParams."""
+        if method == "terminal.output":
+            output = typed(params, TerminalOutput)
+            if (relay := self._of(device, output.session_id)) is not None:
+                relay.take(output, frame)
+                self._tell_taken(relay)
+        elif method == "terminal.resized":
+            resized = typed(params, TerminalResized)
+            if (relay := self._of(device, resized.session_id)) is not None:
+                for channel in relay.clients:
+                    channel.notify(method, resized)
+        elif method == "terminal.closed":
+            closed = typed(params, TerminalClosed)
+            if (relay := self._of(device, closed.session_id)) is not None:
+                self._close(relay, closed)
+
+    def link_changed(self, device: DeviceId, up: bool) -> None:
+        """The link to a device broke, or carries (again)."""
+        relays = [relay for relay in self._relays.values() if relay.device == device]
+        if (waiting := self._lost.pop(device, None)) is not None:
+            waiting.cancel()
+        if not relays or self.group is None:
+            return
+        if not self._peers.trusts(device):
+            self._end(relays, f"{self._name_of(device)} is not paired with this device any more")
+            return
+        for relay in relays:
+            told = PeerLink(device=device, name=self._name_of(device), sessions=(relay.session,))
+            for channel in relay.clients:
+                channel.notify("peer.back" if up else "peer.lost", told)
+            if up and not relay.resuming:
+                relay.resuming = spawn(self.group, self._resume(relay), f"proxy.terminal-{relay.session}") is not None
+        if up:
+            self._peers.busy(device, attached=True)
+        else:
+            self._lost[device] = spawn(self.group, self._give_up(device), f"proxy.terminal-lost-{device}")
+
+    async def _resume(self, relay: TerminalRelay) -> None:
+        try:
+            while relay.clients and self._relays.get(relay.session) is relay:
+                try:
+                    await self._attach_anew(relay)
+                    break
+                except (PeerLost, PeerUnreachable, TimedOut):
+                    if relay.device not in self._peers.linked():
+                        break  # the next link tries again
+                    await self._clock.sleep(RETRY)
+        except AgentError:
+            # The session ended, or is not for us any more. Whoever asks again is told which.
+            self._close(relay, TerminalClosed(session_id=relay.session, offset=relay.received))
+        finally:
+            relay.resuming = False
+
+    async def _attach_anew(self, relay: TerminalRelay) -> None:
+        places = [client.sent for client in relay.clients.values() if client.sent is not None and not client.behind]
+        rows, cols = relay.size()
+        asked = TerminalAttach(
+            session_id=relay.session, rows=rows, cols=cols, after=min(places, default=None), epoch=relay.epoch
+        )
+        raw = await self._peers.call(relay.device, "terminal.attach", asked, again=False)
+        attached = typed(raw, TerminalAttached)
+        if attached.epoch != relay.epoch:
+            self._end([relay], "the program was started anew")
+            return
+        output = TerminalOutput(session_id=relay.session, offset=attached.offset, data=attached.data)
+        relay.received = relay.told = attached.offset  # the host begins to count anew
+        relay.take(output, msgpack.notification("terminal.output", output))
+        relay.told = relay.received
+
+    async def _give_up(self, device: DeviceId) -> None:
+        await self._clock.sleep(LOST_MAX)
+        lost = [relay for relay in self._relays.values() if relay.device == device]
+        self._end(lost, f"{self._name_of(device)} did not come back")
+
+    def _of(self, device: DeviceId, session: SessionId) -> TerminalRelay | None:
+        relay = self._relays.get(session)
+        return relay if relay is not None and relay.device == device else None
+
+    def _tell_taken(self, relay: TerminalRelay) -> None:
+        if (offset := relay.taken()) is not None:
+            told = TerminalTaken(session_id=relay.session, offset=offset)
+            self._peers.notify(relay.device, "terminal.taken", told)
+
+    def _close(self, relay: TerminalRelay, closed: TerminalClosed) -> None:
+        if self._relays.get(relay.session) is relay:
+            del self._relays[relay.session]
+        for channel in relay.clients:
+            channel.notify("terminal.closed", closed)
+
+    def _end(self, relays: list[TerminalRelay], reason: str) -> None:
+        # As the proxy does: the clients come back by themselves, or are told why they cannot.
+        for relay in relays:
+            self._relays.pop(relay.session, None)
+            for channel in relay.clients:
+                channel.close(reason)

@@ -1,0 +1,85 @@
+"""One terminal of a session elsewhere, and the clients here that watch it: how far each is, and who fell behind."""
+
+from __future__ import annotations
+
+from agent.core.records import DeviceId, SessionId
+from agent.core.terminal import BEHIND, TAKEN_EVERY, Size, TerminalOutput
+from agent.ports import Channel
+
+
+class Watcher:
+    """A client that watches a terminal."""
+
+    def __init__(self, size: Size | None, *, steers: bool) -> None:
+        self.size, self.steers = size, steers
+        self.sent: int | None = None  # offset; None: its replay is awaited
+        self.taken = 0
+        self.behind = self.told = False
+        self.held: list[tuple[TerminalOutput, bytes]] = []
+        self.held_size = 0
+
+
+class TerminalRelay:
+    """One terminal elsewhere and the clients here that watch it."""
+
+    def __init__(self, device: DeviceId, session: SessionId) -> None:
+        self.device, self.session = device, session
+        self.epoch = ""
+        self.clients: dict[Channel, Watcher] = {}
+        self.received = self.told = 0  # offsets: the end of the stream so far, and of what the host knows was taken
+        self.resuming = False
+
+    def size(self) -> Size:
+        """The smallest of the clients; 0 and 0 if none counts."""
+        sizes = [client.size for client in self.clients.values() if client.size is not None]
+        if not sizes:
+            return Size(0, 0)
+        return Size(min(each.rows for each in sizes), min(each.cols for each in sizes))
+
+    def take(self, output: TerminalOutput, frame: bytes) -> None:
+        """Pass a frame of the stream on."""
+        end = output.offset + len(output.data)
+        self.received = max(self.received, end)
+        for channel, client in self.clients.items():
+            self._offer(channel, client, output, frame)
+
+    def _offer(self, channel: Channel, client: Watcher, output: TerminalOutput, frame: bytes) -> None:
+        end = output.offset + len(output.data)
+        if client.sent is None:
+            client.held_size += len(frame)
+            if client.held_size <= BEHIND:
+                client.held.append((output, frame))
+        elif output.offset > client.sent or (end > client.sent and end - client.taken > BEHIND):
+            client.behind = True
+            self.tell_behind(channel, client)
+        elif end > client.sent and not client.behind:
+            channel.send(frame if channel.codec.binary else channel.codec.translated(frame))
+            client.sent = end
+
+    def attached(self, channel: Channel, client: Watcher, end: int) -> None:
+        """A client has its replay, up to `end`."""
+        client.sent = client.taken = end
+        client.behind = client.told = False
+        held, client.held, client.held_size = client.held, [], 0
+        for output, frame in held:
+            self._offer(channel, client, output, frame)
+
+    def tell_behind(self, channel: Channel, client: Watcher) -> None:
+        """Make a client that was left out attach anew, once it listens again."""
+        if client.behind and not client.told and client.sent is not None and client.sent - client.taken < TAKEN_EVERY:
+            client.told = True
+            gap = TerminalOutput(session_id=self.session, offset=max(self.received, client.sent + 1), data=b"")
+            channel.notify("terminal.output", gap)
+
+    def taken(self) -> int | None:
+        """What to tell the host that was taken; None: nothing new."""
+        places = [client.taken for client in self.clients.values() if client.sent is not None]
+        best = min(max(places, default=0), self.received)
+        if best - self.told < TAKEN_EVERY:
+            return None
+        self.told = best
+        return best
+
+    def answers(self, client: Watcher) -> bool:
+        """Whether it is that client's terminal that answers the program's questions."""
+        return next((each for each in self.clients.values() if each.steers), None) is client
