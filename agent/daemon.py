@@ -256,6 +256,7 @@ class Service:
             self._health.problem("presence", OPEN)
         self._peers.handler = methods
         self._peers.link_changed = self._link_changed
+        self._peers.announced = self._registry.announced
         self._peers.protected = self._protected
         self._presence.on_heard = self._peers.heard
         self._presence.on_doubt = self._doubt
@@ -386,7 +387,9 @@ class Service:
 
     def _protected(self, device: DeviceId) -> bool:
         # L4: somebody here watches a session there, or somebody there one of ours.
-        return self._proxy.protected(device) or self._sessions.watched_by(device)
+        return self._proxy.protected(device) or self._sessions.attachments.protects(
+            device, self._sessions.directory.rows
+        )
 
     # --- telling -----------------------------------------------------------------------------------------------------
 

@@ -98,6 +98,16 @@ class Session:
         payloads = (*self._end_unasked(), said, MessageStart(turn=turn))
         return Decision(payloads, (StartTurn(turn, text),)), Verdict(turn, "started")
 
+    def prompted(self, text: str, sender: Sender) -> Decision:
+        """Somebody has prompted the program by other means: that turn runs already. In a turn it is only noted."""
+        if not self.status.live:
+            return Decision()
+        if self.running is not None or self._lifecycle is Status.STARTING:
+            return Decision((SessionInfo(note=f"[{sender.name} {sender.client}] {text}"[:4096]),))
+        turn = self.turns + 1
+        said = UserMessage(turn=turn, prompt_id=f"{self.id}-{turn}", text=text, sender=sender)
+        return Decision((*self._end_unasked(), said, MessageStart(turn=turn)))
+
     def answer(self, request_id: str, answer: Answer, by: Sender) -> tuple[Decision, RequestClosed]:
         """Answer a request once (S9). The second value is how it was closed, now or before.
 
@@ -168,6 +178,10 @@ class Session:
             payloads.append(TurnComplete(turn=self.running, status="interrupted", error=reason))
         payloads.append(SessionInfo(status="idle", note=reason))
         return self._then_next(tuple(payloads))
+
+    def reopened(self, note: str) -> Decision:
+        """A session that had ended goes on."""
+        return Decision() if self.status.live else Decision((SessionInfo(status="idle", note=note),))
 
     def put_out(self, trusts: Callable[[DeviceId], bool], reason: str) -> Decision:
         """Drop waiting prompts of devices that are trusted no longer, and say why (T4). What runs goes on."""

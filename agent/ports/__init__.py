@@ -21,6 +21,7 @@ from agent.ports.backends import (
     Inspects,
     Installed,
     Planned,
+    Prompted,
     Rests,
     RunsPrograms,
     Said,
@@ -34,6 +35,7 @@ from agent.ports.backends import (
 )
 from agent.ports.clock import Clock
 from agent.ports.discovery import Discovery, Echoed, Goodbye, Heard, PairingWindow, Renamed, Sighting
+from agent.ports.found import FindsSessions, Offer, Offered
 from agent.ports.household import HouseholdStore, SealKeys
 from agent.ports.links import Channel, Dialer, Followed, MessageHandler
 from agent.ports.pairing import PairingExchange, PairingTransport
@@ -56,6 +58,7 @@ __all__ = [
     "Emit",
     "Exchange",
     "Exited",
+    "FindsSessions",
     "Finished",
     "Followed",
     "Goodbye",
@@ -67,10 +70,13 @@ __all__ = [
     "Inspects",
     "Installed",
     "MessageHandler",
+    "Offer",
+    "Offered",
     "PairingExchange",
     "PairingTransport",
     "PairingWindow",
     "Planned",
+    "Prompted",
     "Renamed",
     "Rests",
     "RunsPrograms",

@@ -55,6 +55,17 @@ class Start(Struct, frozen=True, kw_only=True):
     lineage: tuple[str, ...] = ()  # what `Described` told of it before, newest last
     model: str = ""  # the same of its model
     history: History = no_history
+    found: bool = False  # not started from here: join what runs under that lineage (`ports.found`)
+
+
+class Prompted(Struct, frozen=True, kw_only=True):
+    """Somebody prompted the program by other means, at its own window: a turn begins, which ends as any other.
+
+    While a turn runs it is only noted.
+    """
+
+    text: str
+    by: str = ""  # which means, for "who said it": "hermes"
 
 
 class Said(Struct, frozen=True):
@@ -157,7 +168,8 @@ class Exited(Struct, frozen=True, kw_only=True):
 
 
 BackendEvent = (
-    Said
+    Prompted
+    | Said
     | Thought
     | ToolStarted
     | ToolProgressed

@@ -40,6 +40,9 @@ class Channel(Protocol):
     def abort(self) -> None:
         """Cut at once."""
 
+    def doubt(self) -> None:
+        """Ask at once whether the other side is there; if nothing comes within seconds, cut (L3)."""
+
     async def drained(self) -> None:
         """Return once most of what was queued is sent, or the connection is closed."""
 

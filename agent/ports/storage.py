@@ -25,6 +25,7 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     lineage: tuple[str, ...] = ()
     closed: bool = False  # no longer listed; its log stays
     share: Share = "all"
+    found: bool = False  # it ran already when this service found it
     creator: DeviceId = DeviceId("")  # which device asked for it; empty: not known
 
 

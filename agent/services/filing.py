@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 import msgspec
 
 from agent.core.records import SessionId, Share
-from agent.errors import SessionEnded
+from agent.errors import AgentError, SessionEnded
 from agent.ports import SessionMeta, TranscriptStore
+from agent.services.bounds import ID, whole
 from agent.services.hosted import Hosted
+
+log = logging.getLogger(__name__)
+
+LINEAGE_MAX = 16
+"""Ids of its own that a program may have told."""
 
 
 class Filing:
@@ -27,10 +34,18 @@ class Filing:
             await self._put(hosted, msgspec.structs.replace(hosted.journal.meta, share=share))
         hosted.journal.notice()
 
-    async def lineage(self, hosted: Hosted, ids: tuple[str, ...]) -> None:
-        """Ids that its program told of itself (S11). Raises: SessionEnded, StoreFull."""
+    async def lineage(self, hosted: Hosted, told: tuple[str, ...]) -> None:
+        """Ids that its program told of itself (S11): without them it is not found again after a restart."""
+        new = tuple(whole(each, ID) for each in told)
         async with self._lock:
-            await self._put(hosted, msgspec.structs.replace(hosted.journal.meta, lineage=ids))
+            meta = hosted.journal.meta
+            known = (*(each for each in meta.lineage if each not in new), *new)[-LINEAGE_MAX:]
+            if known == meta.lineage:
+                return
+            try:
+                await self._put(hosted, msgspec.structs.replace(meta, lineage=known))
+            except AgentError as exc:
+                log.warning("a session's lineage is not kept", extra={"session": meta.id, "error": str(exc)})
         hosted.journal.notice()
 
     async def close(self, hosted: Hosted) -> SessionMeta:

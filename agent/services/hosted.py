@@ -16,16 +16,17 @@ from typing import TypeVar
 from agent.core.answers import checked_option
 from agent.core.effects import Decision, Effect, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
 from agent.core.records import DeviceId, Sender, Status
-from agent.core.transcript import Answer, Event, RequestClosed, SessionInfo
+from agent.core.transcript import TEXT_MAX, Answer, Event, RequestClosed, SessionInfo
 from agent.errors import AgentError, SessionEnded, StoreFull
 from agent.ports import (
     BackendEvent,
     BackendType,
     Described,
     Finished,
+    Prompted,
     Start,
 )
-from agent.services.bounds import ID, whole
+from agent.services.bounds import whole
 from agent.services.journal import Journal
 from agent.services.lasting import to_the_end
 from agent.services.program import Program
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 
 INBOX_MAX = 131_072
 """Characters that the program may be ahead of the store."""
-LINEAGE_MAX = 16
-"""Ids of its own that a program may have told."""
 UNPAIRED = "the device that sent this was unpaired before it ran"
 T = TypeVar("T")
 
@@ -75,10 +74,18 @@ class Hosted:
         await self.program.start()
         await self._write(lambda: (self._session.ready(), None))
 
+    async def join(self) -> None:
+        """Start the program of a session that was found, unless it runs: what it does meanwhile is to be seen.
+
+        Raises: BackendFailed, SessionEnded.
+        """
+        await self._settled.wait()
+        await to_the_end(self._group, self.program.join(), f"sessions.join-{self._session.id}")
+
     async def restore(self) -> None:
         """Read the log after a restart of the service; `run` goes on from there (S3)."""
         await self.journal.restore()
-        self._restored = self._has_history = True
+        self._restored, self._has_history = True, self._session.seq > 0
 
     async def run(self) -> None:
         """Store and publish what the program says and carry out effects, until cancelled; then end the program."""
@@ -187,7 +194,10 @@ class Hosted:
     async def _recover(self) -> None:
         async with self._lock:
             await self._carry_applied(self._session.put_out(self._trusts, UNPAIRED))  # before the next one starts
-            await self._carry_applied(self._session.recovered("the service was restarted"))
+            was = "the service was restarted" if self._has_history else ""
+            await self._carry_applied(self._session.recovered(was))
+            if self.journal.meta.found:
+                await self._carry_applied(self._session.reopened("it runs again"))
         self._settled.set()
 
     # --- the program -------------------------------------------------------------------------------------------------
@@ -217,8 +227,8 @@ class Hosted:
             if isinstance(event, Finished) and self._session.running != self._handed:
                 continue  # said twice: it must not end the next turn, which the program has not even been given
             if isinstance(event, Described) and event.lineage:
-                await self._keep(event.lineage)
-            decision = payloads_of(self._session, event)
+                await self._file(self, event.lineage)
+            decision = self._decide(event)
             events += self.journal.apply(decision.payloads)
             effects += decision.effects
         await self.journal.write_applied(events)
@@ -227,16 +237,15 @@ class Hosted:
         for effect in effects:
             self._effects.put_nowait(effect)
 
-    async def _keep(self, lineage: tuple[str, ...]) -> None:
-        # Ids of the program's own (S11): without them it is not found again after a restart.
-        meta = self.journal.meta
-        known = (*(each for each in meta.lineage if each not in lineage), *lineage)[-LINEAGE_MAX:]
-        if known == meta.lineage:
-            return
-        try:
-            await self._file(self, tuple(whole(each, ID) for each in known))
-        except AgentError as exc:
-            log.warning("a session's lineage is not kept", extra={"session": meta.id, "error": str(exc)})
+    def _decide(self, event: BackendEvent) -> Decision:
+        if not isinstance(event, Prompted):
+            return payloads_of(self._session, event)
+        own = self.journal.own
+        sender = Sender(device=own.id, name=own.name, client=whole(event.by, 64))
+        decision = self._session.prompted(whole(event.text, TEXT_MAX), sender)
+        if self._session.running is None:
+            self._handed = self._session.turns + 1
+        return decision
 
     def _how(self) -> Start:
         meta = self.journal.meta
@@ -248,6 +257,7 @@ class Hosted:
             lineage=meta.lineage,
             history=self.journal.exchanges,
             model=self._session.model,
+            found=meta.found,
         )
 
     async def _perform(self) -> None:

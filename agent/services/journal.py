@@ -56,7 +56,7 @@ class Journal:
         self.session.updated_at = meta.created_at
         self.viewers = Viewers(meta.id, name_of)
         self.store_full = False
-        self._own, self._store, self._clock, self._changed = own, store, clock, changed
+        self.own, self._store, self._clock, self._changed = own, store, clock, changed
         self._tail = Tail()
         self._published = 0  # number of the last event that was shown
         self._asked: dict[str, RequestOpen] = {}  # open requests as shown
@@ -223,7 +223,7 @@ class Journal:
             id=self.meta.id,
             title=session.title,
             status=session.status,
-            device=self._own,
+            device=self.own,
             local=True,
             attachable=True,
             backend=self.meta.backend,

@@ -67,6 +67,11 @@ class Program:
                 if wanted():
                     await backend.prompt(text)
 
+    async def join(self) -> None:
+        """Start it, without anything to do. Raises: as `start`."""
+        async with self._calling:
+            await self.start()
+
     async def answer(self, request_id: str, answer: Answer) -> None:
         """Hand over an answer, if the program runs. Raises: BackendFailed."""
         async with self._calling:

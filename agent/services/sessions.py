@@ -27,6 +27,7 @@ from agent.services.asked import PROMPT_MAX, check_command, choose_backend, new_
 from agent.services.attachments import Attachments, Noted
 from agent.services.directory import Directory
 from agent.services.filing import Filing
+from agent.services.found import Found
 from agent.services.hosted import Hosted
 from agent.services.journal import Journal
 from agent.services.lasting import spawn, to_the_end, tried
@@ -38,7 +39,6 @@ SESSIONS_MAX = 256
 
 REST_AFTER = 1800.0
 """Seconds after which an idle program that comes back by itself is stopped."""
-
 RowsChanged = Callable[[Iterable[SessionRow], Iterable[SessionId]], None]
 
 
@@ -67,6 +67,16 @@ class Sessions:
         self._hosted, self._closed = self.directory.hosted, self.directory.closed
         self._filing = Filing(store, self._hosted)
         self.attachments = Attachments(own.id, self._noted)
+        self._found = Found(
+            backends=backends,
+            hosted=self._hosted,
+            closed=self._closed,
+            store=store,
+            clock=clock,
+            new_id=new_id,
+            host=self._restore,
+            close=self._close,
+        )
         self._group: asyncio.TaskGroup | None = None
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -81,12 +91,13 @@ class Sessions:
                 else:
                     await self._restore(meta)
             ready()
+            group.create_task(self._found.run(), name="sessions.found")
             while True:
                 await self._clock.sleep(REST_AFTER / 4)
                 for hosted in list(self._hosted.values()):
                     await hosted.rest(self._clock.time() - REST_AFTER)
 
-    async def _restore(self, meta: SessionMeta) -> None:
+    async def _restore(self, meta: SessionMeta) -> Hosted | None:
         hosted = self._make(meta)
         try:
             await hosted.restore()
@@ -96,6 +107,8 @@ class Sessions:
             log.exception("a session could not be restored", extra={"session": meta.id})  # the others are
         else:
             self._host(hosted)
+            return hosted
+        return None
 
     def _make(self, meta: SessionMeta) -> Hosted:
         journal = Journal(
@@ -238,8 +251,7 @@ class Sessions:
 
     def interrupt(self, selector: str, by: Sender) -> None:
         """Stop the running turn. Raises: SessionNotFound, SessionEnded."""
-        hosted = self.get(selector)
-        hosted.interrupt()
+        (hosted := self.get(selector)).interrupt()
         self._noted("interrupted", by.device, hosted.journal.meta.id, 0)
 
     async def share(self, selector: str, share: Share, by: Sender) -> None:
@@ -283,14 +295,6 @@ class Sessions:
             await journal.restore()
         return await journal.history(asked.before, asked.after, asked.limit)
 
-    def watched_by(self, device: DeviceId) -> bool:
-        """Whether another device has a session here attached, or had over its link one that still works (L4)."""
-        return self.attachments.protects(device, self.directory.rows)
-
     def get(self, selector: str) -> Hosted:
         """By id, unique prefix or exact title. Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous."""
         return self.directory.get(selector)
-
-    def rows(self) -> list[SessionRow]:
-        """Every listed session."""
-        return self.directory.rows()

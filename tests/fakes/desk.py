@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 
@@ -42,10 +42,15 @@ class FullDisk(MemoryTranscripts):
 class Desk:
     """One gateway's sessions, and the methods that clients call."""
 
-    def __init__(self, store: TranscriptStore, ids: count[int] | None = None) -> None:
+    def __init__(
+        self,
+        store: TranscriptStore,
+        ids: count[int] | None = None,
+        backends: Mapping[str, BackendType] | None = None,
+    ) -> None:
         self.clock = FakeClock()
         self.echo = EchoBackend(self.clock)
-        self.backends: dict[str, BackendType] = {"echo": self.echo}
+        self.backends: dict[str, BackendType] = {"echo": self.echo, **(backends or {})}
         self.rows: dict[SessionId, SessionRow] = {}
         self.history: list[Status] = []
         self.notes: list[tuple[Action, DeviceId, SessionId, int]] = []
@@ -98,8 +103,12 @@ class Desk:
 
 
 @asynccontextmanager
-async def running(store: TranscriptStore | None = None, ids: count[int] | None = None) -> AsyncIterator[Desk]:
-    desk = Desk(store or MemoryTranscripts(), ids)
+async def running(
+    store: TranscriptStore | None = None,
+    ids: count[int] | None = None,
+    backends: Mapping[str, BackendType] | None = None,
+) -> AsyncIterator[Desk]:
+    desk = Desk(store or MemoryTranscripts(), ids, backends)
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(desk.sessions.run(ready.set), name="test.sessions")

@@ -192,7 +192,10 @@ class Device:
         )
         self.peers.handler = self.methods
         self.peers.link_changed = self.proxy.link_changed
-        self.peers.protected = lambda device: self.proxy.protected(device) or self.sessions.watched_by(device)
+        self.peers.announced = self.registry.announced
+        self.peers.protected = lambda device: (
+            self.proxy.protected(device) or self.sessions.attachments.protects(device, self.sessions.directory.rows)
+        )
 
     def gossip_methods(self) -> Mapping[str, Handler]:
         """`household.*`; these devices are paired by hand (`tests.fakes.households` has others)."""

@@ -82,7 +82,7 @@ async def test_a_private_session_is_not_there_for_others() -> None:
         async with desk.client() as viewer:
             await viewer.ask("session.create", CreateSession(title="diary", share="private"))
         await settle()
-        row = desk.sessions.rows()[0]
+        row = desk.sessions.directory.rows()[0]
         assert row.share == "private"
         assert laptop.registry.sessions("remote") == []
         counts = laptop.registry.device(desk.id)
@@ -158,7 +158,7 @@ async def test_only_its_own_device_decides_who_shares_a_session() -> None:
             assert isinstance(await fails(viewer, "session.share", asked), Forbidden)
             private = CreateSession(device="desk", share="private")
             assert isinstance(await fails(viewer, "session.create", private), Forbidden)
-        assert [row.share for row in desk.sessions.rows()] == ["all"]
+        assert [row.share for row in desk.sessions.directory.rows()] == ["all"]
 
 
 # --- read-only -------------------------------------------------------------------------------------------------------

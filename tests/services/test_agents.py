@@ -99,8 +99,7 @@ class AgentSession:
 async def at_desk(
     backend: AgentBackend, store: MemoryTranscripts | None = None, ids: count[int] | None = None
 ) -> AsyncIterator[Desk]:
-    async with running(store, ids) as desk:
-        desk.backends["agent"] = backend
+    async with running(store, ids, {"agent": backend}) as desk:
         yield desk
 
 
@@ -136,8 +135,6 @@ async def test_the_programs_own_id_is_kept_and_handed_back_after_a_restart() -> 
         await settle()
     agent = AgentBackend()
     async with at_desk(agent, store, ids) as desk:
-        # The desk knows its backends from the start; this one joins it late.
-        desk.sessions.get(session).program._type = agent
         await submit(desk, session, "again")
         await settle()
         start = agent.sessions[0].start
@@ -217,7 +214,6 @@ async def test_what_an_agent_says_unasked_is_shown_and_whole_after_a_restart() -
             await settle()
             assert desk.rows[session].status == "idle"
     async with at_desk(AgentBackend(), store, ids) as desk:
-        desk.sessions.get(session).program._type = AgentBackend()
         await submit(desk, session, "hello")
         await settle()
         log = [payload_of(event) for event in await whole_log(desk, session)]

@@ -142,7 +142,7 @@ async def test_a_link_that_is_closed_as_idle_is_not_asked_any_more() -> None:  #
             laptop.peers._prune()
             await viewer.ask("session.create", CreateSession(device="desk"))
             await settle()
-            assert len(desk.sessions.rows()) == 2
+            assert len(desk.sessions.directory.rows()) == 2
 
 
 async def test_a_peer_that_says_its_peer_is_lost_is_not_asked_for_ever() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from msgspec import structs
 
@@ -12,6 +14,7 @@ from agent.core.messages import Created as CreatedSession
 from agent.core.transcript import TurnComplete
 from agent.core.wire import typed
 from agent.errors import AgentError, DeviceNotFound, Forbidden, NotPaired, PairingFailed, StateError
+from agent.services.gossip import INTRODUCTION
 from agent.services.household import Household
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.gateways import Net, started
@@ -108,6 +111,25 @@ async def test_members_of_two_households_are_not_paired() -> None:
         await net.clock.advance(1.0)
         assert in_one_household(den, lab, pad)
         assert not pot.trusts(pad)
+
+
+async def test_a_joiner_waits_for_the_household_a_moment_and_no_longer() -> None:
+    # So that its screen can name an old entry of its own name, which only the others know.
+    async with street("den", "lab", "pad") as (net, (den, lab, pad)):
+        pair(den, lab)
+        await net.clock.advance(1.0)
+        pair(den, pad)
+        waiting = asyncio.create_task(pad.gossip.introduced(den.as_paired()), name="test.introduced")  # noqa: TID251 - ends below
+        await net.clock.advance(0.5)
+        assert waiting.done()
+        assert pad.trusts(lab)
+        net.cut(lab, pad)
+        stranger = paired(99, "nobody")
+        waiting = asyncio.create_task(pad.gossip.introduced(stranger), name="test.introduced")  # noqa: TID251 - ends below
+        await net.clock.advance(INTRODUCTION - 0.1)
+        assert not waiting.done()
+        await net.clock.advance(0.2)
+        assert waiting.done()
 
 
 async def test_pairing_twice_changes_nothing() -> None:
@@ -354,7 +376,7 @@ async def test_leaving_is_heard_and_ends_trust_on_both_sides() -> None:
         assert lab.household.id == b""
         assert lab.kept.state is None
         assert lab.paired == {}
-        assert [row.title for row in lab.sessions.rows()] == ["kept"]
+        assert [row.title for row in lab.sessions.directory.rows()] == ["kept"]
         assert in_one_household(den, pad)
         assert den.household.current() != key
         assert share_a_key(den, pad)
