@@ -227,8 +227,11 @@ class Registry:
 
     def endpoints(self, device: DeviceId) -> list[Endpoint]:
         """Where to dial it, best first: where it last worked, then heard, remembered, configured."""
-        known = self._known.get(device)
-        return known.endpoints() if known else []
+        return known.endpoints() if (known := self._known.get(device)) else []
+
+    def announced(self, device: DeviceId) -> tuple[str, ...]:
+        """The addresses that it announced last, as far as that was believed."""
+        return known.record.hosts if (known := self._known.get(device)) and known.record else ()
 
     def to_probe(self, now: float) -> list[DeviceId]:
         """Devices of which a connection attempt would tell whether they are there, least known first."""

@@ -165,6 +165,9 @@ class _Once:
     def abort(self) -> None:
         pass
 
+    def doubt(self) -> None:
+        pass
+
     async def drained(self) -> None:
         pass
 

@@ -49,7 +49,8 @@ class Link:
     def __init__(
         self, channel: Channel, group: asyncio.TaskGroup, *, dialled: Endpoint | None, host: str, opened: float
     ) -> None:
-        self.channel, self.dialled, self._host = channel, dialled, host
+        self.channel, self.dialled = channel, dialled
+        self.host = host  # IP address of the other side
         self.opened = self.used = opened  # monotonic seconds
         self.ready: Ready | None = None
         self.over = False  # whether it is no use any more, though it may take a moment to close
@@ -67,9 +68,9 @@ class Link:
     @property
     def endpoint(self) -> Endpoint | None:
         """Where the device can be dialled, as far as this link tells."""
-        if self.dialled is not None or self.ready is None or not self._host or not 1 <= self.ready.port <= 65535:
+        if self.dialled is not None or self.ready is None or not self.host or not 1 <= self.ready.port <= 65535:
             return self.dialled
-        return Endpoint(self._host, self.ready.port)
+        return Endpoint(self.host, self.ready.port)
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run something that ends with the connection."""

@@ -56,11 +56,13 @@ class Peers:
         self._keepers: dict[DeviceId, Keeper] = {}
         self._tasks: dict[DeviceId, asyncio.Task[None]] = {}
         self._links: dict[DeviceId, Link] = {}
+        self._hosts: dict[DeviceId, frozenset[str]] = {}  # announced last
         self._group: asyncio.TaskGroup | None = None
         # Set by the composition root before run(): the parts know each other both ways.
         self.handler: MessageHandler
         self.link_changed: Callable[[DeviceId, bool], None]
         self.protected: Callable[[DeviceId], bool]
+        self.announced: Callable[[DeviceId], Iterable[str]]
 
     async def run(self) -> None:
         """Keep the links until cancelled."""
@@ -88,6 +90,7 @@ class Peers:
         for device in set(self._keepers) - paired:
             keeper = self._keepers.pop(device)
             self._tasks.pop(device).cancel()
+            self._hosts.pop(device, None)
             if (link := keeper.link) is not None:
                 keeper.lost(link)
                 link.channel.abort()
@@ -109,10 +112,16 @@ class Peers:
             self._tasks[device] = self._group.create_task(keeper.run(), name=f"peers.keep-{device}")
 
     def heard(self, device: DeviceId) -> None:
-        """A record of a device arrived: dial now if there is no link."""
+        """A record of a device arrived: dial now if there is no link, or ask over one whose address it gave up."""
         keeper = self._keepers.get(device)
-        if keeper is not None and keeper.link is None and keeper.wanted:
+        if keeper is None:
+            return
+        hosts = frozenset(self.announced(device))
+        given_up, self._hosts[device] = self._hosts.get(device, frozenset()) - hosts, hosts
+        if keeper.link is None and keeper.wanted:
             keeper.wake()
+        elif keeper.link is not None and keeper.link.host in given_up:
+            keeper.link.channel.doubt()
 
     async def accept(self, channel: Channel, host: str) -> None:
         """Serve a connection that a paired device opened from `host`, to its end. Raises: NotPaired."""

@@ -22,6 +22,7 @@ from agent.core.records import PresenceRecord, SessionId, SessionRow
 from agent.core.transcript import MessageDelta, UserMessage
 from agent.core.wire import typed
 from agent.errors import AgentError, Forbidden, NotPaired, PeerUnreachable, Refused, SessionNotFound
+from agent.net.pulse import PROBE
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, Net, network, started
 from tests.fakes.viewer import Viewer
@@ -158,6 +159,43 @@ async def test_a_silent_link_is_noticed_and_dialled_again() -> None:  # L3, R10
         assert len(net.dials) >= 2
 
 
+def announces(net: Net, device: Device, *hosts: str) -> None:
+    """Every other device hears and believes that it is there."""
+    for other in net.gateways.values():
+        if other is not device:
+            revision = int(net.clock.time() * 1000)
+            record = PresenceRecord(device=device.id, revision=revision, name=device.name, port=1000, hosts=hosts)
+            other.registry.heard(record, "mdns", net.clock.time())
+            other.peers.heard(device.id)
+
+
+async def test_a_link_to_an_address_that_was_given_up_is_asked_at_once() -> None:  # L3
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        caller, moving = (desk, laptop) if (await desk.peers.link(laptop.id)).ours else (laptop, desk)
+        announces(net, moving, f"host-{moving.name}", "fe80::1%eth0")
+        await net.clock.advance(60.0)
+        for end in net.sockets(desk, laptop):
+            end.mute = end.other.mute = True  # as when it left that address
+        dials = len(net.dials)
+        announces(net, moving, "fe80::1%eth0", "10.0.0.9")
+        await net.clock.advance(PROBE + 0.5)
+        assert len(net.dials) == dials + 1
+        assert net.dials[-1] == (caller.id, moving.id)
+        assert links(net, desk, laptop)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_link_that_carries_stays_whatever_is_announced(kept: bool) -> None:  # L3, T5: addresses are not signed
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        dials = len(net.dials)
+        for device in (desk, laptop):
+            announces(net, device, f"host-{device.name}")
+            announces(net, device, "10.0.0.9", *([f"host-{device.name}"] if kept else []))
+        await net.clock.advance(120.0)
+        assert links(net, desk, laptop)
+        assert len(net.dials) == dials
+
+
 async def test_two_that_dial_at_once_keep_one_link() -> None:  # L2
     net = Net()
     desk, laptop = Device(net, "desk"), Device(net, "laptop")
@@ -187,7 +225,7 @@ async def test_creating_on_a_peer_and_leaving_early_closes_the_orphan() -> None:
         await net.clock.advance(5.0)
         assert len(desk.echo.sessions) == 1
         assert desk.echo.sessions[0].closed
-        assert desk.sessions.rows() == []
+        assert desk.sessions.directory.rows() == []
 
 
 async def test_questions_are_answered_from_another_device() -> None:  # S9
