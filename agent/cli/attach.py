@@ -27,18 +27,26 @@ from agent.core.transcript import RequestOpen
 from agent.errors import AgentError, SessionNotFound
 
 STDIN = 0
+TERMINAL = "terminal"
+"""The backend whose sessions are best seen as they are."""
 LEAVE = "Ctrl-C again, or Ctrl-D, leaves; the session goes on"
 
 
 @click.command()
 @click.argument("session", required=False, shell_complete=complete_session)
+@click.option("--raw", is_flag=True, help="Show its terminal as it is: for sessions of the backend terminal.")
+@click.option("--detach-key", metavar="KEY", default="ctrl-]", show_default=True, help="Key that leaves, with --raw.")
 @click.pass_obj
-def attach(app: App, session: str | None) -> int:
+def attach(app: App, session: str | None, *, raw: bool, detach_key: str) -> int:
     """Follow a session, type prompts, answer its questions.
 
     Ctrl-C interrupts the running turn, Ctrl-D leaves. In a pipe every line is a prompt; at the end of the input it
-    waits for what is running and queued.
+    waits for what is running and queued. With --raw the program's own screen and keyboard.
     """
+    if raw:
+        from agent.cli.raw import raw_attached_to
+
+        return raw_attached_to(app, session or choose(app), detach_key)
     return attached_to(app, session or choose(app))
 
 
@@ -120,6 +128,8 @@ class _Attachment:
         if result.snapshot is not None:
             for line in banner(result.snapshot.session):
                 self._screen.notice(line)
+            if result.snapshot.session.backend == TERMINAL:
+                self._screen.notice(f"-- it has a terminal: `agent attach --raw {result.session_id}` shows it")
             if result.snapshot.truncated:
                 self._screen.notice(f"-- earlier: `agent log {result.session_id}`")
         self._here = _others(result.participants, stream)

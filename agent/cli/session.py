@@ -35,11 +35,21 @@ def new(
         asked["share"] = "private"
     session = str(app.client.call("session.create", asked, seconds=START_SECONDS)["session_id"])
     if stay:
-        from agent.cli.attach import attached_to
-
-        return attached_to(app, session)
+        return _stay(app, session, backend)
     app.printer.line(clean(session))
     return Exit.OK
+
+
+def _stay(app: App, session: str, backend: str) -> int:
+    from agent.cli.attach import TERMINAL, attached_to
+
+    if not backend:  # that device's default
+        backend = next((row["backend"] for row in app.client.call("session.list") if row["id"] == session), "")
+    if backend == TERMINAL and app.printer.tty:
+        from agent.cli.raw import raw_attached_to
+
+        return raw_attached_to(app, session)
+    return attached_to(app, session)
 
 
 @click.command()

@@ -94,6 +94,12 @@ class Stream:
             self._waiting.pop(asked, None)
             future.cancel()  # nobody waits for it any more, answered or not
 
+    async def tell(self, method: str, params: object) -> None:
+        """Send a notification; it is lost with a lost connection."""
+        if self._socket is not None:
+            with suppress(ConnectionError, aiohttp.ClientError):
+                await self._socket.send_bytes(wire.msgpack.notification(method, params))
+
     async def insist(self, method: str, params: object, kind: type[T]) -> T:
         """Ask again after every lost connection: for what may be told twice, such as a prompt with its id (S3)."""
         while True:

@@ -76,12 +76,13 @@ class TerminalInput(Struct, frozen=True, kw_only=True):
     data: Raw
 
 
-class TerminalResize(Struct, frozen=True, kw_only=True):
-    """`terminal.resize`: the viewer's window has another size."""
+class TerminalResize(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`terminal.resize`: the viewer's window has another size, or must be drawn anew (`repaint`)."""
 
     session_id: Selector
     rows: Rows
     cols: Rows
+    repaint: bool = False
 
 
 class TerminalDetach(Struct, frozen=True, kw_only=True):

@@ -101,7 +101,7 @@ class RemoteTerminals:
         relay, client = self._client(channel, session)
         client.size = Size(asked.rows, asked.cols) if asked.rows and asked.cols else None
         rows, cols = relay.size()
-        told = TerminalResize(session_id=session, rows=rows, cols=cols)
+        told = TerminalResize(session_id=session, rows=rows, cols=cols, repaint=asked.repaint)
         await self._peers.call(relay.device, "terminal.resize", told, again=False)
 
     def taken(self, channel: Channel, told: TerminalTaken) -> None:

@@ -196,7 +196,8 @@ class Terminals:
         """A viewer's window has another size. Raises: BadParams."""
         shown, viewer = self._viewer(channel, asked.session_id)
         viewer.steers, viewer.size = True, _size(asked.rows, asked.cols)
-        shown.settle()
+        if not shown.settle() and asked.repaint:
+            shown.terminal.repaint()
 
     def detach(self, channel: Channel, session: str) -> None:
         """Let a channel go; it may have gone already."""
