@@ -1,0 +1,170 @@
+"""What an editor sends, of the Agent Client Protocol, as far as sessions here have a use for it.
+
+Source: agentclientprotocol.com, protocol version 1, schema 1.19. What a client sends beyond this is passed over.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from agent.core.transcript import Scalar
+
+VERSION = 1
+
+RequestId = Annotated[str, Meta(max_length=256)] | int | None
+Json = dict[str, object]
+
+
+class Envelope(Struct, frozen=True):
+    """One line of either direction."""
+
+    id: RequestId | UnsetType = UNSET
+    method: str | UnsetType = UNSET
+    params: Raw | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
+class Fault(Struct, frozen=True):
+    """An error that the client answered with."""
+
+    code: int = 0
+    message: str = ""
+
+
+class Message(Struct, frozen=True, rename="camel"):
+    """Base of what comes from a client."""
+
+
+class Elicitation(Message, frozen=True):
+    """How a client can ask its user."""
+
+    form: Json | None = None
+
+
+class ClientCapabilities(Message, frozen=True):
+    """What a client can do. Files and terminals of the client's are never used."""
+
+    elicitation: Elicitation | None = None
+
+
+class Initialize(Message, frozen=True):
+    """`initialize`."""
+
+    protocol_version: int = VERSION
+    client_capabilities: ClientCapabilities | None = None
+
+
+class NewSession(Message, frozen=True):
+    """`session/new`; servers of MCP are not passed on."""
+
+    cwd: str = ""
+
+
+class ListSessions(Message, frozen=True):
+    """`session/list`."""
+
+    cwd: str | None = None
+
+
+class OnSession(Message, frozen=True):
+    """`session/load`, `resume`, `close`, `cancel`: the directory that comes with some is the session's own affair."""
+
+    session_id: str
+
+
+class TextBlock(Message, frozen=True, tag_field="type", tag="text"):
+    """Text of a prompt."""
+
+    text: str
+
+
+class LinkBlock(Message, frozen=True, tag_field="type", tag="resource_link"):
+    """Something that the prompt names."""
+
+    uri: str
+    name: str = ""
+
+
+class Resource(Message, frozen=True):
+    """Something that the prompt brings along; without `text` it is binary."""
+
+    uri: str = ""
+    text: str | None = None
+
+
+class ResourceBlock(Message, frozen=True, tag_field="type", tag="resource"):
+    """The same, as a block."""
+
+    resource: Resource
+
+
+class ImageBlock(Message, frozen=True, tag_field="type", tag="image"):
+    """Not taken."""
+
+
+class AudioBlock(Message, frozen=True, tag_field="type", tag="audio"):
+    """Not taken."""
+
+
+Block = TextBlock | LinkBlock | ResourceBlock | ImageBlock | AudioBlock
+
+
+class Prompt(Message, frozen=True):
+    """`session/prompt`."""
+
+    session_id: str
+    prompt: tuple[Block, ...]
+
+
+class SetMode(Message, frozen=True):
+    """`session/set_mode`."""
+
+    session_id: str
+    mode_id: str
+
+
+class SetModel(Message, frozen=True):
+    """`session/set_model`, which older clients have."""
+
+    session_id: str
+    model_id: str
+
+
+class SetConfigOption(Message, frozen=True):
+    """`session/set_config_option`."""
+
+    session_id: str
+    config_id: str
+    value: str | bool
+
+
+class CancelRequest(Message, frozen=True):
+    """`$/cancel_request`."""
+
+    request_id: RequestId
+
+
+class Selected(Message, frozen=True, tag_field="outcome", tag="selected"):
+    """The person chose."""
+
+    option_id: str
+
+
+class Dismissed(Message, frozen=True, tag_field="outcome", tag="cancelled"):
+    """The person did not choose."""
+
+
+class PermissionAnswer(Message, frozen=True):
+    """What `session/request_permission` is answered with."""
+
+    outcome: Selected | Dismissed
+
+
+class ElicitationAnswer(Message, frozen=True):
+    """What `elicitation/create` is answered with."""
+
+    action: str  # accept, decline, cancel
+    content: dict[str, Scalar | list[str]] | None = None

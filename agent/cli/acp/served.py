@@ -1,0 +1,249 @@
+"""One session, followed for the editor: replayed, streamed, prompted, asked."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from agent.cli.acp.options import changes, with_value
+from agent.cli.acp.outgoing import SessionUpdate, StopReason, Update
+from agent.cli.acp.peer import Peer
+from agent.cli.acp.questions import answer_from, how_to_answer
+from agent.cli.acp.sessions import first
+from agent.cli.acp.turns import Turns
+from agent.cli.acp.updates import VERBATIM, Updates, commands_of, line
+from agent.cli.answer import submit_answer
+from agent.cli.follow import Hydrated, Mark, Seen, follow
+from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
+from agent.core.messages import Attached, Configure, History, OnSession, Page, PeerLink, Snapshot, Submit, Submitted
+from agent.core.tail import compact
+from agent.core.transcript import (
+    TEXT_MAX,
+    Event,
+    Option,
+    RequestClosed,
+    RequestOpen,
+    SessionInfo,
+    payload_of,
+)
+from agent.errors import AgentError, BadParams, NotRunning, TooLarge
+
+PAGE = 1000
+REPLAYED_MAX = 20_000
+"""Events of a log that are replayed at most, the newest; `agent log` has all."""
+
+
+class Served:
+    """A session that the editor has opened. `run` follows it until it is cancelled or the service is gone for good."""
+
+    def __init__(self, peer: Peer, session: str, *, forms: bool, turns: Turns | None = None, replay: bool) -> None:
+        """`turns`: prompts that are waited for already, when the same session is opened again."""
+        loop = asyncio.get_running_loop()
+        self._peer, self._forms, self._replays = peer, forms, replay
+        self._mark = Mark(session)
+        self._stream: Stream | None = None
+        self._updates = Updates("")
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._failure: AgentError | None = None
+        self.turns = turns or Turns()
+        self.options: tuple[Option, ...] = ()
+        self.attached: asyncio.Future[None] = loop.create_future()
+        self.replayed: asyncio.Future[None] = loop.create_future()
+        self.told = asyncio.Event()  # the editor knows the session's id: updates may be sent
+
+    @property
+    def id(self) -> str:
+        """The session's id; what was asked for, until it is attached."""
+        return self._mark.session
+
+    async def run(self, path: Path) -> None:
+        """Follow it. What goes wrong is told by the futures, or as a message of the session."""
+        try:
+            async with streaming(path) as stream, asyncio.TaskGroup() as tasks:
+                self._stream = stream
+                await self._follow(stream, tasks)
+        except* AgentError as group:
+            await self._fail(first(group))
+        finally:
+            self._stream = None
+
+    async def _follow(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
+        notes = follow(stream, self._mark)
+        first = await anext(notes)
+        assert isinstance(first, Hydrated)
+        result, snapshot = first.result, first.result.snapshot
+        assert snapshot is not None
+        self._updates = Updates(stream.own.device if stream.own else "", verbatim=snapshot.session.backend in VERBATIM)
+        self.options = result.options
+        self.attached.set_result(None)
+        await self.told.wait()
+        await self._hydrate(stream, first, snapshot)
+        if result.commands:
+            await self._tell([commands_of(result.commands)])
+        self.replayed.set_result(None)
+        self._ask_all(tasks, result)
+        await self._stay(stream, notes, tasks)
+
+    async def _hydrate(self, stream: Stream, first: Hydrated, snapshot: Snapshot) -> None:
+        if self._replays and snapshot.truncated and first.events:
+            await self._older(stream, first.events[0].seq)
+        for event in first.events:
+            await self._show(event, merged=True)
+
+    async def _older(self, stream: Stream, before: int) -> None:
+        # Forward, as it was logged: pages that the service has shortened do not say where they begin.
+        after = max(0, before - 1 - REPLAYED_MAX)
+        if after:
+            await self._note(f"earlier: `agent log {self.id}` in a terminal")
+        while after < before - 1:
+            asked = History(session_id=self.id, after=after, limit=PAGE)
+            page = await stream.insist("session.history", asked, Page)
+            for event in compact(event for event in page.events if event.seq < before):
+                await self._show(event)
+            if not page.events:
+                return
+            after = page.events[-1].seq
+
+    async def _stay(self, stream: Stream, notes: AsyncIterator[Note], tasks: asyncio.TaskGroup) -> None:
+        async for note in notes:
+            match note:
+                case Seen(event=event):
+                    await self._event(stream, event, tasks)
+                case Hydrated():
+                    await self._returned(stream, note, tasks)
+                case PeerLink() if self.id in note.sessions or not note.sessions:
+                    await self._note(f"link to {line(note.name)} lost; nothing is lost, retrying")
+                case PeerBack() if self.id in note.link.sessions or not note.link.sessions:
+                    await self._note(f"link to {line(note.link.name)} is back")
+                case Lost():
+                    await self._note("the service is away; nothing is lost, waiting for it")
+                case _:
+                    pass
+
+    async def _returned(self, stream: Stream, note: Hydrated, tasks: asyncio.TaskGroup) -> None:
+        await self._note("back; nothing was lost")
+        for event in note.events:
+            await self._event(stream, event, tasks, merged=True)
+        snapshot = note.result.snapshot
+        if snapshot is not None and snapshot.session.status == "idle":
+            self.turns.nothing_runs()
+        await self._set_options(note.result.options)
+        self._ask_all(tasks, note.result)
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    async def _event(self, stream: Stream, event: Event, tasks: asyncio.TaskGroup, *, merged: bool = False) -> None:
+        await self._tell(self._updates.take(event, merged=merged, skip=self.turns.prompts))
+        match payload_of(event):
+            case RequestOpen() as request if not merged:
+                self._ask(tasks, request)
+            case RequestClosed(request_id=request_id):
+                self._asked(request_id)
+            case SessionInfo(options=options) if options is not None:
+                await self._set_options(options)
+            case _:
+                pass
+        if self.turns.see(event):
+            with suppress(AgentError):  # it has ended meanwhile
+                await stream.insist("session.interrupt", OnSession(session_id=self.id), dict)
+
+    async def _show(self, event: Event, *, merged: bool = False) -> None:
+        # Of the past. A prompt that is waited for has its end in there if the session was opened again.
+        shown = self._updates.take(event, merged=merged)
+        if self._replays:
+            await self._tell(shown)
+        self.turns.see(event)
+
+    async def _set_options(self, options: tuple[Option, ...]) -> None:
+        before, self.options = self.options, options
+        if options != before:
+            await self._tell(changes(before, options))
+
+    async def _tell(self, updates: Sequence[Update]) -> None:
+        for update in updates:
+            await self._peer.notify("session/update", SessionUpdate(session_id=self.id, update=update))
+
+    async def _note(self, text: str) -> None:
+        await self._tell(self._updates.note(text))
+
+    async def _fail(self, reason: AgentError) -> None:
+        self._failure = reason
+        for future in (self.attached, self.replayed):
+            if not future.done():
+                future.set_exception(reason)
+                future.exception()  # looked at: not every caller waits for both
+        self.turns.fail(reason)
+        if self.told.is_set():
+            await self._note(f"{reason}; open the session again to go on ({reason.hint})")
+
+    # --- what the editor wants ---------------------------------------------------------------------------------------
+
+    def _connected(self) -> Stream:
+        if self._stream is None:
+            raise self._failure or NotRunning("the session is not connected")
+        return self._stream
+
+    async def prompt(self, text: str) -> StopReason:
+        """Run one prompt to the end of its turn. Raises: AgentError, also for a turn that failed."""
+        if not text.strip():
+            raise BadParams("the prompt is empty", hint="")
+        if len(text) > TEXT_MAX:
+            raise TooLarge(f"a prompt has at most {TEXT_MAX:,} characters, not {len(text):,}")
+        stream = self._connected()
+        prompt_id = uuid.uuid4().hex
+        waiting = self.turns.sent(prompt_id)
+        try:
+            params = Submit(session_id=self.id, prompt_id=prompt_id, text=text)
+            told = await stream.insist("prompt.submit", params, Submitted)
+            if self.turns.accepted(waiting, told):
+                await stream.insist("session.interrupt", OnSession(session_id=self.id), dict)
+            return await waiting.done
+        finally:
+            self.turns.over(prompt_id)
+
+    async def cancel(self) -> None:
+        """Stop what the editor waits for; the running turn, if it waits for nothing."""
+        if self.turns.cancel() and self._stream is not None:
+            try:
+                await self._stream.insist("session.interrupt", OnSession(session_id=self.id), dict)
+            except AgentError as exc:
+                await self._note(f"not interrupted: {exc}")
+
+    async def configure(self, option: str, value: str) -> None:
+        """Set an option. Raises: BadParams, BackendFailed, and what the service tells."""
+        params = Configure(session_id=self.id, option=option, value=value)
+        await self._connected().insist("session.configure", params, dict)
+        await self._set_options(with_value(self.options, option, value))
+
+    # --- what the session asks ---------------------------------------------------------------------------------------
+
+    def _ask_all(self, tasks: asyncio.TaskGroup, attached: Attached) -> None:
+        open_now = {request.request_id: request for request in attached.requests}
+        for gone in self._asking.keys() - open_now.keys():
+            self._asked(gone)
+        for request in open_now.values():
+            self._ask(tasks, request)
+
+    def _ask(self, tasks: asyncio.TaskGroup, request: RequestOpen) -> None:
+        if request.request_id not in self._asking:
+            job = tasks.create_task(self._question(request), name="acp.ask")
+            self._asking[request.request_id] = job
+
+    def _asked(self, request_id: str) -> None:
+        job = self._asking.pop(request_id, None)
+        if job is not None:
+            job.cancel()
+
+    async def _question(self, request: RequestOpen) -> None:
+        try:
+            answer = await answer_from(self._peer, self.id, request, forms=self._forms)
+            if answer is not None:
+                await submit_answer(self._connected(), self.id, request, answer)
+                return  # who was first is told by the event
+        except AgentError as exc:
+            await self._note(f"not answered from here: {exc}")
+        if request.request_id in self._asking:
+            await self._note(how_to_answer(self.id, request))
