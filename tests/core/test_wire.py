@@ -41,12 +41,23 @@ FILLED: dict[str, dict[str, object]] = {
     "device.unpair": {"device": "pi"},
     "device.limit": {"device": "pi", "read_only": True},
     "audit.list": {"since": "2026-01-31T12:00:00Z", "limit": 10},
+    "audit.watch": {"since": "2026-01-31T12:00:00Z", "limit": 10},
+    "audit.noted": {"entries": [{"at": "2026", "device": "d", "name": "dén", "action": "prompted", "length": 7}]},
     "gateway.ready": {"device": "abcdefghijklmnop", "name": "den", "capabilities": ["a"]},
     "event": {"session_id": "a", "seq": 1, "type": "message.delta", "payload": {"turn": 1}, "at": "2026"},
     "session.participants!": {"session_id": "a", "participants": [{"device": "d", "name": "n", "count": 2}]},
     "peer.lost": {"device": "d", "name": "den", "sessions": ["a"]},
     "peer.back": {"device": "d", "name": "den"},
-    "device.pairing": {"what": "paired", "device": "d", "name": "n", "tries_left": 2, "failed": 1},
+    "device.pairing": {
+        "what": "paired",
+        "device": "d",
+        "name": "n",
+        "tries_left": 2,
+        "failed": 1,
+        "reason": "full",
+        "hint": "h",
+        "namesakes": [{"id": "e", "name": "n", "seen_at": None}],
+    },
 }
 """Parameters of every method and notification that needs some; `!`: of the notification of that name."""
 
