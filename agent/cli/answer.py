@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 
 import click
-import msgspec
 
 from agent.cli.complete import complete_session
+from agent.cli.form import Form, chosen, from_json
+from agent.cli.keyboard import read_line
 from agent.cli.main import App, Exit
 from agent.cli.output import Printer
+from agent.cli.question import field_lines, question
 from agent.cli.stream import Stream, streaming
 from agent.cli.text import clean
-from agent.cli.transcript import name_of, question
+from agent.cli.transcript import name_of
+from agent.core.answers import checked
 from agent.core.messages import Answered, AnswerRequest, Attach, Attached
 from agent.core.transcript import Answer, RequestOpen
-from agent.errors import Ambiguous, BadParams, RequestNotFound
+from agent.errors import AgentError, Ambiguous, RequestNotFound
 
 
 @click.command()
@@ -29,7 +31,8 @@ def answer(app: App, session: str, words: tuple[str, ...]) -> int:
     """Answer what a session asks.
 
     ANSWER is text, or the number, id or name of a choice; `-` reads it from standard input, which is how a password
-    is given. Without it, a terminal is asked. REQUEST is needed only while several are open.
+    is given. A form takes a JSON object, or `decline`. Without ANSWER, a terminal is asked, a form field by field.
+    REQUEST is needed only while several are open.
     """
     if len(words) > 2:
         raise click.UsageError("one answer is needed: quote it")
@@ -45,16 +48,38 @@ async def _answer(app: App, session: str, wanted: str, given: str | None) -> int
     async with streaming(app.client.path) as stream:
         attached = await stream.request("session.attach", Attach(session_id=session), Attached)
         request = pick(attached.requests, wanted)
-        if given is None:
-            given = _asked(request, app.printer)
-        told = await submit_answer(stream, attached.session_id, request, answer_of(request, given))
+        found = await ask(request, app.printer) if given is None else answer_of(request, given)
+        if found is None:
+            return Exit.INTERRUPTED
+        told = await submit_answer(stream, attached.session_id, request, found)
     return report(told, app.printer)
 
 
-def _asked(request: RequestOpen, printer: Printer) -> str:
-    for line in question(request):
-        printer.talk(line, "yellow")
-    return str(click.prompt("answer", prompt_suffix=": ", hide_input=request.kind == "secret", err=True))
+async def ask(request: RequestOpen, printer: Printer) -> Answer | None:
+    """Ask on the terminal, until the answer fits; None at the end of the input."""
+    form = Form(request) if request.kind == "form" else None
+
+    def show() -> None:
+        lines = field_lines(form.field) if form is not None and form.field is not None else []
+        for text, style in [*(opening if first else []), *lines]:
+            printer.talk(text, style)
+        printer.ask(form.label if form is not None else "answer: ")
+
+    opening, first = question(request, fields=False), True
+    while True:
+        given = await read_line(sys.stdin.fileno(), show, secret=request.kind == "secret")
+        first = False
+        if given is None:
+            return None
+        if request.kind == "secret":
+            printer.talk("")  # the end of that line was not echoed
+        try:
+            found = form.take(given) if form is not None else answer_of(request, given)
+        except AgentError as exc:
+            printer.error(str(exc), exc.hint)
+            continue
+        if found is not None:
+            return found
 
 
 async def submit_answer(stream: Stream, session: str, request: RequestOpen, given: Answer) -> Answered:
@@ -85,18 +110,9 @@ def pick(requests: Sequence[RequestOpen], wanted: str) -> RequestOpen:
 
 
 def answer_of(request: RequestOpen, text: str) -> Answer:
-    """What a typed line means as an answer. Raises: BadParams, if it is none of the choices or no form."""
+    """What a typed line means as an answer. Raises: BadParams or TooLarge, if it does not fit the question."""
     if request.kind == "form":
-        try:
-            return msgspec.convert(json.loads(text), dict[str, str | int | float | bool | list[str] | None])
-        except ValueError:
-            raise BadParams("a form is answered by a JSON object", hint='such as {"name": "value"}') from None
-    if request.kind != "choices" or not request.choices:
-        return text
-    word = text.strip()
-    if word.isdecimal() and 1 <= int(word) <= len(request.choices):
-        return request.choices[int(word) - 1].id
-    for choice in request.choices:
-        if word == choice.id or word.lower() == choice.name.lower():
-            return choice.id
-    raise BadParams(f"{clean(word)!r} is none of the choices", hint=f"give a number from 1 to {len(request.choices)}")
+        return checked(request, from_json(text))
+    if request.kind == "choices" and request.choices:
+        return chosen(request.choices, text)
+    return checked(request, text)

@@ -65,6 +65,11 @@ class Printer:
         self.err.write(self._painted(told, style, self.err_color) + "\n")
         self.err.flush()
 
+    def ask(self, label: str) -> None:
+        """What stands before what is typed."""
+        self.err.write(clean(label))
+        self.err.flush()
+
     def hint(self, text: str) -> None:
         """What to do next."""
         self.talk(f"  hint: {text}", "dim")

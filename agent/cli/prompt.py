@@ -6,36 +6,43 @@ import asyncio
 import signal
 import sys
 import uuid
+from collections.abc import Iterable
 
 import click
 import msgspec
 
-from agent.cli.answer import answer_of, submit_answer
+from agent.cli.answer import ask, submit_answer
 from agent.cli.complete import complete_session
 from agent.cli.follow import Hydrated, Mark, Seen, follow
-from agent.cli.keyboard import read_line
+from agent.cli.lines import Line
 from agent.cli.main import App, Exit
+from agent.cli.question import question
 from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
 from agent.cli.text import TerminalText, clean
-from agent.cli.transcript import Reply, question
+from agent.cli.tools import Work
+from agent.cli.transcript import Reply, used
 from agent.core.messages import Attached, History, OnSession, Page, PeerLink, Submit, Submitted
 from agent.core.transcript import (
     Event,
     MessageComplete,
     MessageDelta,
+    PlanUpdate,
     RequestClosed,
     RequestOpen,
+    ToolComplete,
     ToolStart,
+    ToolUpdate,
     TurnComplete,
     payload_of,
 )
-from agent.errors import AgentError, BadParams
+from agent.errors import AgentError
 
 
 @click.command()
 @click.argument("session", shell_complete=complete_session)
 @click.argument("text", nargs=-1, required=True)
 @click.option("--no-wait", is_flag=True, help="Only send it; print its id.")
+@click.option("--steer", is_flag=True, help="Stop the running turn, and go before what waits.")
 @click.option("--json", "as_json", is_flag=True, help="Print the events of the turn, one a line.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Wait S seconds at most.")
 @click.option("--id", "prompt_id", metavar="ID", help="Of the prompt: the same one again never runs twice.")
@@ -46,6 +53,7 @@ def prompt(
     session: str,
     text: tuple[str, ...],
     no_wait: bool,
+    steer: bool,
     as_json: bool,
     timeout: float | None,
     prompt_id: str | None,
@@ -60,7 +68,7 @@ def prompt(
         asked = sys.stdin.read().removesuffix("\n")
     if not asked.strip():
         raise click.UsageError("the prompt is empty")
-    submit = Submit(session_id=session, prompt_id=prompt_id or uuid.uuid4().hex, text=asked)
+    submit = Submit(session_id=session, prompt_id=prompt_id or uuid.uuid4().hex, text=asked, steer=steer)
     if no_wait:
         return _send_only(app, submit, as_json=as_json)
     return asyncio.run(_Turn(app, submit, as_json=as_json).run(timeout))
@@ -90,7 +98,7 @@ class _Turn:
         self._mark = Mark(submit.session_id)
         self._turn = 0
         self._started = False
-        self._reply = Reply()
+        self._reply, self._work = Reply(), Work()
         self._filter = TerminalText(color=app.printer.color)
         self._open = False  # stdout is in the middle of a line
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -144,7 +152,9 @@ class _Turn:
             await self._replay(stream, first.result)
         for request in first.result.requests:
             if request.turn != self._turn:
-                self._app.printer.talk(f"waits for an answer: {' '.join(question(request))}", "yellow")
+                self._app.printer.talk(
+                    f"waits for an answer: {' '.join(text for text, _ in question(request))}", "yellow"
+                )
         async for note in events:
             self._take(note, tasks, stream)
 
@@ -199,9 +209,8 @@ class _Turn:
                 self._print(self._reply.whole(turn, part, text) if merged else self._reply.more(turn, part, text))
             case MessageComplete(turn=turn, part=part, text=text):
                 self._print(self._reply.whole(turn, part, text))
-            case ToolStart() if self._app.printer.err_tty and not self._as_json:
-                self._end_line()
-                self._app.printer.talk(f"  tool: {clean(payload.title)}", "dim")
+            case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
+                self._talk(self._work.lines(payload, merged=merged))
             case RequestOpen():
                 return payload
             case RequestClosed(request_id=request_id):
@@ -228,6 +237,15 @@ class _Turn:
         self._app.printer.out.flush()
         self._open = not text.endswith("\n")
 
+    def _talk(self, lines: Iterable[Line]) -> None:
+        # Beside the reply, for a person who watches.
+        if self._as_json or not self._app.printer.err_tty:
+            return
+        for number, (text, style) in enumerate(lines):
+            if not number:
+                self._end_line()
+            self._app.printer.talk(text, style)
+
     def _end_line(self) -> None:
         if not self._as_json:
             self._app.printer.out.write(self._filter.end())
@@ -244,6 +262,8 @@ class _Turn:
             self._app.printer.error(turn.error)
         elif turn.exit_status and self._app.printer.err_tty:
             self._app.printer.talk(f"exit status {turn.exit_status}", "dim")
+        if turn.usage and (words := used(turn.usage)):
+            self._talk([(f"-- {' · '.join(words)}", "dim")])
         return Exit.OK if turn.status == "complete" and not turn.exit_status else Exit.FAILED
 
     # --- the person --------------------------------------------------------------------------------------------------
@@ -251,28 +271,17 @@ class _Turn:
     async def _ask(self, stream: Stream, request: RequestOpen) -> None:
         printer, session = self._app.printer, self._mark.session
         self._end_line()
-
-        def show() -> None:
-            for line in question(request):
-                printer.talk(line, "yellow")
-
         if not (sys.stdin.isatty() and printer.err_tty):
-            show()
+            for text, style in question(request):
+                printer.talk(text, style)
             printer.talk(f"  answer with: agent answer {session} {clean(request.request_id)} ANSWER")
             return
-        while True:
-            given = await read_line(sys.stdin.fileno(), show, secret=request.kind == "secret")
-            if given is None:
-                return
-            try:
-                await submit_answer(stream, session, request, answer_of(request, given))
-            except BadParams as exc:
-                printer.error(str(exc), exc.hint)
-            except AgentError as exc:
-                printer.error(str(exc), exc.hint)
-                return
-            else:
-                return
+        try:
+            found = await ask(request, printer)
+            if found is not None:
+                await submit_answer(stream, session, request, found)
+        except AgentError as exc:
+            printer.error(str(exc), exc.hint)
 
     async def _stop(self, stream: Stream) -> None:
         await self._interrupted.wait()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from agent.cli.lines import Line
+from agent.cli.question import question
 from agent.cli.screen import Screen
+from agent.cli.settled import Settled
 from agent.cli.text import TerminalText, clean
+from agent.cli.tools import Work
 from agent.core.records import Sender
 from agent.core.transcript import (
     TEXT_MAX,
@@ -13,13 +17,18 @@ from agent.core.transcript import (
     MessageComplete,
     MessageDelta,
     MessageStart,
+    Option,
+    PlanUpdate,
     RequestClosed,
     RequestOpen,
+    Scalar,
     SessionInfo,
     ThoughtDelta,
     ToolComplete,
     ToolStart,
+    ToolUpdate,
     TurnComplete,
+    Usage,
     UserMessage,
     payload_of,
 )
@@ -62,7 +71,8 @@ class Transcript:
         self._reply = Reply()
         self._filter = TerminalText(color=screen.printer.color)
         self._queued: dict[int, UserMessage] = {}
-        self._tools: dict[str, str] = {}
+        self._work, self._settled = Work(), Settled()
+        self._unasked = 0  # the part of turn 0 that is being shown
         self._thinking = False
         self.requests: dict[str, RequestOpen] = {}  # open ones, oldest first
         self.last_turn = 0  # the newest that was asked for
@@ -79,7 +89,7 @@ class Transcript:
                 self._ask(request)
         self.requests = still
 
-    def show(self, event: Event, *, merged: bool = False) -> None:  # noqa: C901, PLR0912 - one case an event type
+    def show(self, event: Event, *, merged: bool = False) -> None:
         """Print one event."""
         payload = payload_of(event)
         if not isinstance(payload, ThoughtDelta):
@@ -90,19 +100,17 @@ class Transcript:
             case MessageStart():
                 self._begin(payload)
             case MessageDelta(turn=turn, part=part, text=text):
+                self._speak(turn, part)
                 new = self._reply.whole(turn, part, text) if merged else self._reply.more(turn, part, text)
                 self._screen.text(self._filter.feed(new))
             case MessageComplete():
+                self._speak(payload.turn, payload.part)
                 new = self._reply.whole(payload.turn, payload.part, payload.text)
                 self._screen.text(self._filter.feed(new) + self._filter.end())
             case ThoughtDelta():
                 self._think(payload)
-            case ToolStart():
-                self._tools[payload.tool_id] = clean(payload.title)
-                self._screen.end_line()
-                self._screen.line(f"  tool: {clean(payload.title)}", "dim")
-            case ToolComplete():
-                self._tool_done(payload)
+            case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
+                self._lines(self._work.lines(payload, merged=merged))
             case RequestOpen():
                 self._ask(payload)
             case RequestClosed():
@@ -112,13 +120,30 @@ class Transcript:
             case SessionInfo():
                 self._info(payload)
             case _:
-                pass  # of a later version, or a tool's own output
+                pass  # `other`, or of a later version
+
+    def set_to(self, options: Iterable[Option]) -> None:
+        """What the session is set to, as attaching tells; a line of what of it is news."""
+        self._settle(self._settled.options(options))
+
+    def _lines(self, lines: Iterable[Line]) -> None:
+        for number, (text, style) in enumerate(lines):
+            if not number:
+                self._screen.end_line()
+            self._screen.line(text, style)
+
+    def _speak(self, turn: int, part: int) -> None:
+        # What an agent says between two turns follows no prompt: say so, once a part.
+        if turn == 0 and part != self._unasked:
+            self._lines([("-- unasked:", "dim")])
+        self._unasked = part if turn == 0 else 0
 
     def _user(self, message: UserMessage) -> None:
         self.last_turn = max(self.last_turn, message.turn)
         if message.queued:
             self._queued[message.turn] = message
-        self._say(message, " (queued)" if message.queued else "")
+        notes = [*(["queued"] if message.queued else []), *(["goes first"] if message.steer else [])]
+        self._say(message, f" ({', '.join(notes)})" if notes else "")
 
     def _say(self, message: UserMessage, note: str) -> None:
         first, *more = message.text.rstrip("\n").split("\n")
@@ -145,27 +170,17 @@ class Transcript:
             self._thinking = False
             self._screen.end_line()
 
-    def _tool_done(self, tool: ToolComplete) -> None:
-        title = self._tools.pop(tool.tool_id, "")
-        if tool.status != "complete":
-            self._screen.line(f"  tool {tool.status}: {title}", "red")
-
     def _ask(self, request: RequestOpen) -> None:
         self.requests[request.request_id] = request
-        self._screen.end_line()
-        for line in question(request):
-            self._screen.line(line, "yellow")
+        self._lines(question(request))
 
     def _asked(self, closed: RequestClosed) -> None:
         request = self.requests.pop(closed.request_id, None)
         if closed.status == "expired":
             self._screen.line("  no longer asked", "dim")
             return
-        told = closed.answer if isinstance(closed.answer, str) else "a form"
-        for choice in request.choices if request else ():
-            told = choice.name if choice.id == told else told
         who = f"[{name_of(closed.by)}]" if closed.by else "answered"
-        self._screen.line(f"{who} {clean(told) if told else '(hidden)'}", "cyan")
+        self._screen.line(f"{who} {answered(request, closed)}", "cyan")
 
     def _done(self, turn: TurnComplete) -> None:
         self.done_turn = max(self.done_turn, turn.turn)
@@ -180,6 +195,11 @@ class Transcript:
             self._screen.notice(f"-- {clean(info.note)}")
         if info.title:
             self._screen.notice(f"-- title: {clean(info.title)}")
+        self._settle(self._settled.told(info))
+
+    def _settle(self, changed: str) -> None:
+        if changed:
+            self._screen.notice(f"-- {changed}")
 
 
 def name_of(sender: Sender) -> str:
@@ -197,11 +217,37 @@ def status_line(turn: TurnComplete) -> str:
         parts.append(clean(turn.error))
     if turn.cwd:
         parts.append(clean(turn.cwd))
+    if turn.usage:
+        parts += used(turn.usage)
     return "-- " + " · ".join(parts)
 
 
-def question(request: RequestOpen) -> list[str]:
-    """A request in lines: what is asked, and the choices with their numbers."""
-    asked = clean(request.prompt, 4096).strip() or "The session waits for input"
-    choices = [f"  {number}) {clean(choice.name)}" for number, choice in enumerate(request.choices, 1)]
-    return [f"? {asked}", *choices]
+def used(usage: Usage) -> list[str]:
+    """What a model has used, in words: tokens of its context, and money."""
+    tokens = f"{_amount(usage.used)} of {_amount(usage.size)} tokens" if usage.size else f"{_amount(usage.used)} tokens"
+    cost = f"{usage.cost:.4f}".rstrip("0").rstrip(".")
+    return [*([tokens] if usage.used else []), *([f"{cost} {clean(usage.currency)}".strip()] if usage.cost else [])]
+
+
+def _amount(count: int) -> str:
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
+
+
+def answered(request: RequestOpen | None, closed: RequestClosed) -> str:
+    """What was answered, in words."""
+    told = closed.answer
+    if isinstance(told, dict):
+        said = [f"{clean(name)}: {clean(_said(value))}" for name, value in told.items() if value is not None]
+        return " · ".join(said) or "an empty form"
+    for choice in request.choices if request else ():
+        told = choice.name if choice.id == told else told
+    return clean(told) if told else "(hidden)"
+
+
+def _said(value: Scalar | list[str]) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

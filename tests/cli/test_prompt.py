@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.transcript import MessageDelta, MessageStart, UserMessage
+from agent.core.transcript import MessageDelta, MessageStart, ToolComplete, ToolStart, UserMessage
 from agent.errors import NotPaired, PeerUnreachable
 from tests.cli.conftest import Agent
 from tests.cli.gateway import HERE, FakeGateway, _reply, _sender
@@ -51,6 +51,22 @@ def test_the_same_id_again_prints_the_same_reply_and_runs_nothing(gateway: FakeG
 
 def test_no_wait_prints_the_id_and_says_the_state(gateway: FakeGateway, agent: Agent) -> None:
     assert agent("prompt", HERE, "--no-wait", "--id", "p1", "echo", "hi") == (0, "p1\n", "started\n")
+
+
+def test_steer_is_asked_for(gateway: FakeGateway, agent: Agent) -> None:
+    assert agent("prompt", HERE, "--steer", "echo", "hi").out == "hi\n"
+    agent("prompt", HERE, "echo", "hi")
+    assert [call.steer for call in gateway.called("prompt.submit")] == [True, False]
+
+
+def test_what_the_agent_does_stays_out_of_the_reply(gateway: FakeGateway, agent: Agent) -> None:
+    said = UserMessage(turn=1, prompt_id="x", text="go", sender=_sender())
+    tool = ToolStart(turn=1, tool_id="t", title="make")
+    done = ToolComplete(turn=1, tool_id="t", status="complete", output="built\n")
+    gateway.emit(said, MessageStart(turn=1), tool, done, *_reply(1, "ready\n"))
+    gateway._turns["x"] = 1
+    ran = agent("prompt", HERE, "--id", "x", "go")
+    assert (ran.out, ran.err) == ("ready\n", "was sent before\n")  # on a terminal the tools are told on stderr
 
 
 def test_a_time_out_is_status_7_and_says_that_the_turn_goes_on(gateway: FakeGateway, agent: Agent) -> None:
