@@ -36,7 +36,12 @@ class TerminalBackend:
             raise BackendFailed(RESTARTED, hint="start it anew: `agent new --backend terminal`")
         folder = folder_of(start.cwd)
         session = TerminalSession(await launch(start.session, folder, command_of(start.command, folder)), emit)
-        await emit(Described(cwd=str(folder)))
+        try:
+            await session.ready()
+            await emit(Described(cwd=str(folder)))
+        except BaseException:
+            await session.close()
+            raise
         return session
 
 

@@ -25,6 +25,8 @@ HALF_LINE_QUIET = 5.0
 """Those for a program that takes lines, has printed half a line (a question?) and is not seen to read."""
 LOOK = 0.1
 """Seconds between two looks."""
+BEGIN_MAX, BEGIN_LOOK = 1.0, 0.01
+"""Seconds that a program gets to be ready for what is typed, and between looks at it meanwhile."""
 
 
 class _Closed(Exception):
@@ -55,6 +57,14 @@ class TerminalSession:
     def processes(self) -> tuple[int, ...]:
         """`ports.RunsPrograms`: the program, which leads the session of the terminal."""
         return () if self._exit.done() else (self._process.pid,)
+
+    async def ready(self) -> None:
+        """Return once the program listens, has ended, or had its time: an interrupt any earlier would end it."""
+        until = self._loop.time() + BEGIN_MAX
+        while not self._exit.done() and self._loop.time() < until:
+            if self._terminal.mode() == "raw" or reads_terminal(self._terminal, self._process.pid):
+                return
+            await asyncio.wait([self._exit], timeout=BEGIN_LOOK)
 
     async def prompt(self, text: str) -> None:
         """Type a text and Enter. Raises: BackendFailed, if the program has ended; TooLarge, for a line that is."""
