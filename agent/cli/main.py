@@ -67,6 +67,7 @@ COMMANDS = {
     "attach": ("agent.cli.attach", "Follow a session, type prompts, answer its questions."),
     "prompt": ("agent.cli.prompt", "Send one prompt and print the reply."),
     "answer": ("agent.cli.answer", "Answer what a session asks."),
+    "set": ("agent.cli.options", "Show or set a session's model, mode and other options."),
     "interrupt": ("agent.cli.session", "Stop the running turn of a session."),
     "close": ("agent.cli.session", "End a session; its transcript stays."),
     "rename": ("agent.cli.session", "Give a session another title."),
