@@ -27,7 +27,7 @@ from agent.core.terminal import (
     TerminalResized,
     TerminalTaken,
 )
-from agent.errors import BadParams, Busy
+from agent.errors import BadParams, Busy, SessionEnded
 from agent.ports import Channel
 from agent.ports.terminal import ShowsTerminal, Terminal
 from agent.services.hosted import Hosted
@@ -175,6 +175,8 @@ class Terminals:
         return answer
 
     async def _show(self, hosted: Hosted) -> _Shown:
+        if not hosted.journal.session.status.live:
+            raise SessionEnded
         program = hosted.program.shown or await hosted.program.start()
         if not isinstance(program, ShowsTerminal):
             backend = hosted.journal.meta.backend

@@ -34,6 +34,7 @@ from tests.fakes.audit import MemoryAudit
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.echo import EchoBackend
 from tests.fakes.keys import MemoryKeys
+from tests.fakes.terminal import FakeTerminalBackend
 from tests.fakes.trust import identity
 from tests.fakes.viewer import Viewer, connected
 from tests.fakes.websocket import MemoryWebSocket, channel, pair
@@ -117,6 +118,7 @@ class Device:
         self.parts: list[asyncio.Task[None]] = []
         self.paired: dict[DeviceId, PairedDevice] = {}
         self.echo = EchoBackend(net.clock)
+        self.screens = FakeTerminalBackend()
         self.registry = Registry(self.id, name=name, version="1")
         self.presence = Presence(
             self.registry,
@@ -146,7 +148,7 @@ class Device:
             own=DeviceRef(self.id, name),
             store=self.store,
             clock=net.clock,
-            backends={"echo": self.echo},
+            backends={"echo": self.echo, "terminal": self.screens},
             default_backend="echo",
             name_of=self.name_of,
             changed=self.presence.local_sessions,
