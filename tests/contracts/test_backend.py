@@ -3,43 +3,111 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from agent.backends.openai.kinds import ConfiguredChat
 from agent.backends.shell import ShellBackend
+from agent.backends.terminal import TerminalBackend
 from agent.core.records import SessionId
 from agent.errors import BackendFailed
-from agent.ports import Asked, Backend, BackendEvent, BackendType, Described, Exited, Finished, Said, Start, Withdrew
+from agent.ports import (
+    Asked,
+    Backend,
+    BackendConfig,
+    BackendEvent,
+    BackendType,
+    Described,
+    Exited,
+    Finished,
+    Said,
+    Start,
+    Withdrew,
+)
 from tests.fakes.clock import settle
 from tests.fakes.echo import EchoBackend
 from tests.fakes.listener import Listener, finished, run, said
+from tests.models import ModelServer
+
+LINES = r"""
+import sys, time
+while True:
+    try:
+        word, _, text = input().partition(" ")
+        if word == "leave":
+            sys.exit()
+        if word == "hold":
+            time.sleep(600)
+        print({"say": text, "many": "abc\n" * 250000}[word], flush=True)
+    except KeyboardInterrupt:
+        pass
+"""
+"""A program that takes lines, for a backend that runs any."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A backend under test, and how it is told to do what the contract is about."""
+    """A backend under test, and how it is told to do what the contract is about.
 
-    make: Callable[[], BackendType]
+    Not all can do all; a test takes those that can.
+    """
+
+    make: Callable[[str], BackendType]  # with the address of a model server, if it has a `model`
     say: str  # then the text
     hold: str
-    ask: str
-    leave: str
     many: str  # at least 200 pieces or 1 MB
+    ask: str = ""  # empty: it never asks
+    leave: str = ""  # empty: it never ends by itself
+    folder: bool = True  # whether it runs in a directory
+    model: bool = False  # whether it talks to a model
+    command: tuple[str, ...] = ()  # the program that it runs
 
 
 KINDS = {
-    "echo": Kind(EchoBackend, "", "@hold", "@ask line Name: ", "@exit", "@slow 200"),
+    "echo": Kind(
+        lambda _: EchoBackend(), say="", hold="@hold", many="@slow 200", ask="@ask line Name: ", leave="@exit"
+    ),
     "shell": Kind(
-        ShellBackend, "echo ", "sleep 600", 'read -p "Name: " n; echo got $n', "exit", "yes abc | head -c 1000000"
+        lambda _: ShellBackend(),
+        say="echo ",
+        hold="sleep 600",
+        many="yes abc | head -c 1000000",
+        ask='read -p "Name: " n; echo got $n',
+        leave="exit",
+    ),
+    "terminal": Kind(
+        lambda _: TerminalBackend(),
+        say="say ",
+        hold="hold",
+        many="many",
+        leave="leave",
+        command=(sys.executable, "-I", "-c", LINES),
+    ),
+    "openai": Kind(
+        lambda url: ConfiguredChat("one", BackendConfig(kind="openai", url=url), {}),
+        say="model: text ",
+        hold="model: wait for ever",
+        many="model: say 200",
+        folder=False,
+        model=True,
     ),
 }
+THAT_ASK = [name for name, kind in KINDS.items() if kind.ask]
+THAT_LEAVE = [name for name, kind in KINDS.items() if kind.leave]
+IN_A_FOLDER = [name for name, kind in KINDS.items() if kind.folder]
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return KINDS[request.param]
+async def kind(request: pytest.FixtureRequest) -> AsyncIterator[Kind]:
+    found = KINDS[request.param]
+    if not found.model:
+        yield found
+        return
+    async with ModelServer() as models:
+        yield replace(found, make=lambda _: found.make(models.url))
 
 
 @pytest.fixture
@@ -49,7 +117,7 @@ def listener() -> Listener:
 
 async def begin(kind: Kind, listener: Listener) -> Backend:
     """A backend that was started; meanwhile it may only have described itself."""
-    started = await kind.make().start(Start(session=SessionId("one")), listener.emit)
+    started = await kind.make("").start(Start(session=SessionId("one"), command=kind.command), listener.emit)
     while not listener.silent():
         assert isinstance(await listener.next(), Described)
     return started
@@ -63,7 +131,7 @@ async def backend(kind: Kind, listener: Listener) -> AsyncIterator[Backend]:
 
 
 def test_it_says_what_it_is(kind: Kind) -> None:
-    made = kind.make()
+    made = kind.make("")
     assert made.name
     assert made.description
     assert made.missing() == ""
@@ -90,7 +158,7 @@ async def test_the_next_prompt_may_come_while_the_end_of_the_last_is_told(kind: 
             listener.taken += 50
         await listener.emit(event)
 
-    started.append(await kind.make().start(Start(session=SessionId("one")), emit))
+    started.append(await kind.make("").start(Start(session=SessionId("one"), command=kind.command), emit))
     assert said(await run(started[0], listener, f"{kind.say}first")).strip() == "first"
     assert said(await listener.turn()).strip() == "next"
     await started[0].close()
@@ -118,6 +186,7 @@ async def test_an_interrupt_ends_the_turn(kind: Kind, backend: Backend, listener
     assert said(await run(backend, listener, f"{kind.say}again")).strip() == "again"
 
 
+@pytest.mark.parametrize("kind", THAT_ASK, indirect=True)
 async def test_what_a_person_answers_reaches_the_program(kind: Kind, backend: Backend, listener: Listener) -> None:
     await backend.prompt(kind.ask)
     asked = await listener.until_asked()
@@ -130,6 +199,7 @@ async def test_what_a_person_answers_reaches_the_program(kind: Kind, backend: Ba
     await backend.answer(asked.request_id, "too late")  # no error
 
 
+@pytest.mark.parametrize("kind", THAT_ASK, indirect=True)
 async def test_a_question_that_is_no_longer_asked_is_withdrawn(
     kind: Kind, backend: Backend, listener: Listener
 ) -> None:
@@ -141,6 +211,7 @@ async def test_a_question_that_is_no_longer_asked_is_withdrawn(
     assert finished(events).status == "interrupted"
 
 
+@pytest.mark.parametrize("kind", THAT_ASK, indirect=True)
 async def test_every_question_has_its_own_id(kind: Kind, backend: Backend, listener: Listener) -> None:
     ids = set()
     for _ in range(3):
@@ -166,6 +237,7 @@ async def test_it_waits_for_who_listens(kind: Kind) -> None:
     await backend.close()
 
 
+@pytest.mark.parametrize("kind", THAT_LEAVE, indirect=True)
 async def test_the_end_of_the_program_is_told_and_it_takes_no_more(
     kind: Kind, backend: Backend, listener: Listener
 ) -> None:
@@ -191,6 +263,7 @@ async def test_nothing_is_told_after_close_and_closing_twice_is_once(
         await backend.prompt(f"{kind.say}x")
 
 
+@pytest.mark.parametrize("kind", THAT_ASK, indirect=True)
 async def test_closing_from_within_emit_is_no_deadlock(kind: Kind) -> None:
     started: list[Backend] = []
     told: asyncio.Queue[object] = asyncio.Queue()
@@ -200,7 +273,7 @@ async def test_closing_from_within_emit_is_no_deadlock(kind: Kind) -> None:
             await started[0].close()
         await told.put(event)
 
-    started.append(await kind.make().start(Start(session=SessionId("one")), emit))
+    started.append(await kind.make("").start(Start(session=SessionId("one"), command=kind.command), emit))
     await started[0].prompt(kind.ask)
     async with asyncio.timeout(20):
         while not isinstance(await told.get(), Asked):
@@ -209,6 +282,9 @@ async def test_closing_from_within_emit_is_no_deadlock(kind: Kind) -> None:
     assert told.empty()
 
 
+@pytest.mark.parametrize("kind", IN_A_FOLDER, indirect=True)
 async def test_a_directory_that_is_not_there_is_named(kind: Kind, listener: Listener) -> None:
     with pytest.raises(BackendFailed, match="no such directory: /no/such/directory"):
-        await kind.make().start(Start(session=SessionId("one"), cwd="/no/such/directory"), listener.emit)
+        await kind.make("").start(
+            Start(session=SessionId("one"), command=kind.command, cwd="/no/such/directory"), listener.emit
+        )
