@@ -1,0 +1,145 @@
+"""What an agent has started and left behind: found, ended and reaped (Linux).
+
+Agents run commands in sessions of their own, which outlive a cancel and the end of the agent's process group (seen:
+codex). A process belongs to the session if it carries its mark (`backends.inside`) or descended from its agent when
+that was ended. While agents run, this service takes orphans in (PR_SET_CHILD_SUBREAPER), so that in a container
+without an init nothing is left as a zombie. Orphans of other sessions come here, too: they are left alone, and
+reaped when they have ended by themselves. Children that asyncio has started are never waited for: not all that ended
+(`waitpid(-1)`), only processes that were seen here as orphans.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.backends.inside import MARK
+from agent.core.records import SessionId
+
+GRACE = 0.3
+"""Seconds between SIGTERM and SIGKILL."""
+PATIENCE = 2.0
+"""Seconds to wait for processes that were killed; one that is stuck in the kernel is left to it."""
+UNCLAIMED = 10.0
+"""Seconds after which a child that has ended is an orphan: asyncio takes its own within milliseconds."""
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+
+class Row(NamedTuple):
+    """A process. `started` tells it from a later one with its number."""
+
+    pid: int
+    parent: int
+    started: int  # clock ticks since boot
+    zombie: bool
+
+
+class Orphans:
+    """One for all agents of a service: it is a property of the process."""
+
+    def __init__(self) -> None:
+        self._agents: set[int] = set()
+        self._unclaimed: dict[tuple[int, int], float] = {}
+
+    def adopt(self, agent: int) -> None:
+        """Take in what that agent will leave behind."""
+        if not self._agents:
+            _be_subreaper(on=True)
+        self._agents.add(agent)
+
+    def descendants(self, agent: int) -> set[tuple[int, int]]:
+        """What has come of the agent and still hangs on it; to be asked before it is ended."""
+        rows = _rows()
+        found: set[int] = {agent}
+        size = 0
+        while len(found) > size:
+            size = len(found)
+            found |= {row.pid for row in rows.values() if row.parent in found}
+        return {(pid, rows[pid].started) for pid in found if pid in rows and pid != agent}
+
+    async def end(self, agent: int, session: SessionId, known: set[tuple[int, int]]) -> None:
+        """End what the agent has left behind, and wait for it; after the agent has ended.
+
+        `known`: its `descendants` before. Other sessions' processes are left alone.
+        """
+        loop = asyncio.get_running_loop()
+        begun, warned = loop.time(), set[tuple[int, int]]()
+        while left := await asyncio.to_thread(_left, agent, session, known):
+            late = loop.time() - begun >= GRACE
+            for row in left:
+                if row.zombie:
+                    self._reap(row)
+                elif late or (row.pid, row.started) not in warned:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(row.pid, signal.SIGKILL if late else signal.SIGTERM)
+                    warned.add((row.pid, row.started))
+            if loop.time() - begun >= PATIENCE:
+                break
+            await asyncio.sleep(0.01)
+        self._agents.discard(agent)
+        self._reap_unclaimed(loop.time())
+        if not self._agents:
+            _be_subreaper(on=False)
+
+    def _reap(self, row: Row) -> None:
+        if row.parent == os.getpid() and row.pid not in self._agents:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(row.pid, os.WNOHANG)
+
+    def _reap_unclaimed(self, now: float) -> None:
+        own = os.getpid()
+        ended = {(r.pid, r.started): r for r in _rows().values() if r.zombie and r.parent == own}
+        self._unclaimed = {key: self._unclaimed.get(key, now) for key in ended}
+        for key, since in self._unclaimed.items():
+            if now - since >= UNCLAIMED:
+                self._reap(ended[key])
+
+
+def _left(agent: int, session: SessionId, known: set[tuple[int, int]]) -> list[Row]:
+    rows = _rows()
+    mine = {row.pid for row in rows.values() if (row.pid, row.started) in known or _marked(row, session)}
+    size = -1
+    while len(mine) > size:
+        size = len(mine)
+        mine |= {row.pid for row in rows.values() if row.parent in mine}
+    own = os.getpid()
+    left = [rows[pid] for pid in mine if pid not in {own, agent}]
+    return [row for row in left if not row.zombie or row.parent == own]
+
+
+def _marked(row: Row, session: SessionId) -> bool:
+    if row.zombie:
+        return False
+    try:
+        environment = Path(f"/proc/{row.pid}/environ").read_bytes()
+    except OSError:
+        return False  # another user's, or gone
+    return f"{MARK}={session}".encode() in environment.split(b"\0")
+
+
+def _rows() -> dict[int, Row]:
+    if sys.platform != "linux":
+        return {}
+    names = os.listdir("/proc")  # noqa: PTH208 - names only
+    return {row.pid: row for name in names if name.isdigit() and (row := _row(int(name))) is not None}
+
+
+def _row(pid: int) -> Row | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name in front may hold anything
+    return Row(pid, int(fields[1]), int(fields[19]), fields[0] in "ZX")
+
+
+def _be_subreaper(*, on: bool) -> None:
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - half a MiB that only services with agents need
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)

@@ -1,0 +1,22 @@
+"""How long an agent is waited for."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Patience(Struct, frozen=True, kw_only=True):
+    """Seconds. Tests take shorter ones."""
+
+    start: float = 60.0  # until `initialize` and `session/new` are answered: some start an interpreter and a database
+    load: float = 60.0  # until `session/load` is
+    quiet: float = 0.3  # without updates after that, so that no replay is left
+    quiet_max: float = 5.0  # however much is replayed after the answer
+    again: float = 5.0  # between attempts at a load that will work later
+    minute: float = 65.0  # for such attempts
+    gap: float = 0.05  # between answering what is asked and `session/cancel`: at least 0.02 (hermes)
+    cancel: float = 10.0  # for a turn to end after `session/cancel`
+    call: float = 30.0  # for any other answer
+    eof: float = 1.0  # for an agent to end after its input has
+    term: float = 2.0  # and after SIGTERM
+    silence: float = 0.2  # for output that is still in the pipe when the agent has ended

@@ -1,0 +1,81 @@
+"""What agents do otherwise than others, by the name and version they give themselves: one table.
+
+What every agent is protected from is no quirk and has no row: one prompt at a time; open questions are answered
+`cancelled` before `session/cancel`; an error after our cancel is an interrupt, after which the agent is started anew;
+so is one that answers the next prompt with nothing; replays are dropped; updates may come between turns; unknown ones
+are kept; tool output is read wherever it is (docs/design/acp.md has them all, with their tests).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from msgspec import Struct
+
+Version = tuple[int, ...]
+
+
+class Quirks(Struct, frozen=True, kw_only=True):
+    """How one agent is to be treated. The defaults are for those that are sound."""
+
+    recycle: Literal["never", "in-tools", "always"] = "never"
+    """When it is started anew after an interrupt: never, if a tool ran or a question was open, always."""
+    heeds_eof: bool = True
+    """Whether it ends when its input does."""
+    loads_after: str = ""
+    """What it says to a `session/load` that works some time later."""
+    postpones: str = ""
+    """What its reply to a prompt begins with if it has lost step and will not work on it."""
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """Agents of these names, before that version (all, if it is empty)."""
+
+    names: tuple[str, ...]
+    before: Version = ()
+    quirks: Quirks
+    seen: str
+    """What was seen, in which version."""
+
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        names=("@zed-industries/claude-agent-acp", "@zed-industries/claude-code-acp"),
+        quirks=Quirks(recycle="always", heeds_eof=False),
+        seen="0.23.1: after a cancel every prompt returns at once and empty, its text comes with the next one;"
+        " does not end with its input",
+    ),
+    Row(
+        names=("codex-acp",),
+        before=(1,),
+        quirks=Quirks(heeds_eof=False),
+        seen="0.16.0: does not end with its input",
+    ),
+    Row(
+        names=("hermes-agent",),
+        quirks=Quirks(recycle="in-tools", postpones="Queued for the next turn"),
+        seen="0.19.0: a cancel while it asks or uses a tool is answered by an error,"
+        " then every prompt is queued for ever",
+    ),
+    Row(
+        names=("gemini-cli",),
+        quirks=Quirks(loads_after="Invalid session identifier"),
+        seen="0.61.0: names session files by the minute; a load in the minute of the last run fails",
+    ),
+)
+
+
+def quirks_of(name: str, version: str) -> Quirks:
+    """The quirks of an agent by its `agentInfo`."""
+    parsed = parse(version)
+    for row in TABLE:
+        if name in row.names and (not row.before or parsed < row.before):
+            return row.quirks
+    return Quirks()
+
+
+def parse(version: str) -> Version:
+    """The numbers that a version begins with; a version without any is older than all."""
+    found = re.match(r"v?(\d+(?:\.\d+)*)", version)
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
