@@ -55,26 +55,43 @@ async def _answer(app: App, session: str, wanted: str, given: str | None) -> int
     return report(told, app.printer)
 
 
+class Answering:
+    """One request being answered, line by line: a form takes one for each field, everything else one."""
+
+    def __init__(self, request: RequestOpen) -> None:
+        self.request = request
+        self.form = Form(request) if request.kind == "form" else None
+
+    @property
+    def label(self) -> str:
+        """What stands before the input."""
+        return "answer: " if self.form is None else self.form.label
+
+    def take(self, text: str) -> Answer | None:
+        """A typed line; the answer once it is complete. Raises: BadParams or TooLarge, if it does not fit."""
+        return answer_of(self.request, text) if self.form is None else self.form.take(text)
+
+
 async def ask(request: RequestOpen, printer: Printer) -> Answer | None:
     """Ask on the terminal, until the answer fits; None at the end of the input."""
-    form = Form(request) if request.kind == "form" else None
+    asked = Answering(request)
+    for text, style in question(request, fields=False):
+        printer.talk(text, style)
 
     def show() -> None:
-        lines = field_lines(form.field) if form is not None and form.field is not None else []
-        for text, style in [*(opening if first else []), *lines]:
-            printer.talk(text, style)
-        printer.ask(form.label if form is not None else "answer: ")
+        if asked.form is not None and asked.form.field is not None:
+            for text, style in field_lines(asked.form.field):
+                printer.talk(text, style)
+        printer.ask(asked.label)
 
-    opening, first = question(request, fields=False), True
     while True:
         given = await read_line(sys.stdin.fileno(), show, secret=request.kind == "secret")
-        first = False
         if given is None:
             return None
         if request.kind == "secret":
             printer.talk("")  # the end of that line was not echoed
         try:
-            found = form.take(given) if form is not None else answer_of(request, given)
+            found = asked.take(given)
         except AgentError as exc:
             printer.error(str(exc), exc.hint)
             continue

@@ -9,22 +9,20 @@ from collections.abc import AsyncIterator
 
 import click
 
-from agent.cli.answer import answer_of, submit_answer
+from agent.cli.answer import Answering, submit_answer
+from agent.cli.arrival import banner, choose, others
 from agent.cli.complete import complete_session
 from agent.cli.edit import Changed, Ended, Typed
 from agent.cli.follow import Hydrated, Mark, Seen, follow
 from agent.cli.keyboard import Input, Interrupted, Keyboard, Stopped
 from agent.cli.main import App, Exit
-from agent.cli.output import local_time
 from agent.cli.screen import Screen
-from agent.cli.sessions import device_of, title_of
 from agent.cli.stream import Lost, Note, PeerBack, Returned, Stream, streaming
 from agent.cli.text import clean
 from agent.cli.transcript import Transcript, name_of
 from agent.core.messages import Attached, OnSession, ParticipantsChanged, PeerLink, Submit, Submitted
-from agent.core.records import Participant, SessionRow
 from agent.core.transcript import RequestOpen
-from agent.errors import AgentError, SessionNotFound
+from agent.errors import AgentError
 
 STDIN = 0
 TERMINAL = "terminal"
@@ -40,28 +38,15 @@ LEAVE = "Ctrl-C again, or Ctrl-D, leaves; the session goes on"
 def attach(app: App, session: str | None, *, raw: bool, detach_key: str) -> int:
     """Follow a session, type prompts, answer its questions.
 
-    Ctrl-C interrupts the running turn, Ctrl-D leaves. In a pipe every line is a prompt; at the end of the input it
-    waits for what is running and queued. With --raw the program's own screen and keyboard.
+    Ctrl-C interrupts the running turn, Alt-Enter sends a prompt that does, Ctrl-D leaves. In a pipe every line is a
+    prompt; at the end of the input it waits for what is running and queued. With --raw the program's own screen and
+    keyboard.
     """
     if raw:
         from agent.cli.raw import raw_attached_to
 
         return raw_attached_to(app, session or choose(app), detach_key)
     return attached_to(app, session or choose(app))
-
-
-def choose(app: App) -> str:
-    """Ask which session, of all devices. Raises: UsageError, without a terminal to ask on."""
-    if not (sys.stdin.isatty() and app.printer.err_tty):
-        raise click.UsageError("a session is needed: see `agent sessions`")
-    rows = [row for row in app.client.call("session.list") if row["attachable"]]
-    if not rows:
-        raise SessionNotFound("there is no session to attach to", hint="start one with `agent new --attach`")
-    rows.sort(key=lambda row: not row["local"])
-    for number, row in enumerate(rows, 1):
-        app.printer.talk(f"{number:3}) {title_of(row)} · {device_of(row)} · {row['status']}")
-    chosen = click.prompt("session", type=click.IntRange(1, len(rows)), default=1, err=True)
-    return str(rows[int(chosen) - 1]["id"])
 
 
 def attached_to(app: App, session: str) -> int:
@@ -78,8 +63,9 @@ class _Attachment:
         self._transcript = Transcript(self._screen)
         self._mark = Mark(session)
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()  # as fast as a person types, or as long as the pipe is
-        self._prompts: asyncio.Queue[str] = asyncio.Queue()
+        self._prompts: asyncio.Queue[Typed] = asyncio.Queue()
         self._keyboard = Keyboard(STDIN, self._inputs.put_nowait, lively=self._lively)
+        self._answering: Answering | None = None
         self._here: dict[str, tuple[str, int]] = {}  # device -> name, clients
         self._left: asyncio.Future[int] | None = None
         self._ended_input = False
@@ -132,16 +118,17 @@ class _Attachment:
                 self._screen.notice(f"-- it has a terminal: `agent attach --raw {result.session_id}` shows it")
             if result.snapshot.truncated:
                 self._screen.notice(f"-- earlier: `agent log {result.session_id}`")
-        self._here = _others(result.participants, stream)
+        self._here = others(result.participants, stream)
         if self._here:
             named = [name if count == 1 else f"{name} ({count})" for name, count in self._here.values()]
             self._screen.notice(f"-- also here: {', '.join(named)}")
         self._hydrate(first.result, first)
         if self._lively:
-            self._screen.notice("-- Ctrl-C interrupts the turn, Ctrl-D leaves")
+            self._screen.notice("-- Ctrl-C interrupts the turn, Alt-Enter steers it, Ctrl-D leaves")
 
     def _hydrate(self, result: Attached, note: Hydrated) -> None:
         self._transcript.hydrate(note.events, result.requests)
+        self._transcript.set_to(result.options)
         if note.again:
             self._screen.notice("-- back; nothing was lost")
 
@@ -158,7 +145,7 @@ class _Attachment:
             case Hydrated():
                 self._hydrate(note.result, note)
             case ParticipantsChanged() if note.session_id == self._mark.session:
-                before, self._here = self._here, _others(note.participants, stream)
+                before, self._here = self._here, others(note.participants, stream)
                 for device, (name, _) in self._here.items():
                     if device not in before:
                         self._screen.notice(f"-- {name} joined")
@@ -191,16 +178,26 @@ class _Attachment:
         return next(iter(self._transcript.requests.values()), None)
 
     @property
+    def _asked(self) -> Answering | None:
+        # A form that is half filled in goes on until its request is answered, here or elsewhere.
+        request = self._request
+        if request is None:
+            self._answering = None
+        elif self._answering is None or self._answering.request != request:
+            self._answering = Answering(request)
+        return self._answering
+
+    @property
     def _running(self) -> bool:
         return self._transcript.done_turn < self._transcript.last_turn
 
     def _redraw(self) -> None:
-        request, editor = self._request, self._keyboard.editor
-        editor.secret = request is not None and request.kind == "secret"
-        prompt = "> " if request is None else "answer: "
-        if self._running and request is None and not editor.text:
+        asked, editor = self._asked, self._keyboard.editor
+        editor.secret = asked is not None and asked.request.kind == "secret"
+        prompt = "> " if asked is None else asked.label
+        if self._running and asked is None and not editor.text:
             prompt = ""
-        self._screen.edit(prompt, "" if editor.secret else editor.text)
+        self._screen.edit(prompt, *(("", 0) if editor.secret else (editor.text, editor.cursor)))
 
     async def _listen(self, stream: Stream) -> None:
         while True:
@@ -208,7 +205,7 @@ class _Attachment:
             match given:
                 case Typed(text=text) if text.strip() or self._request is not None:
                     self._warned = False
-                    await self._typed(stream, text)
+                    await self._typed(stream, given)
                 case Interrupted():
                     await self._interrupt(stream)
                 case Stopped(signal=number):
@@ -224,13 +221,18 @@ class _Attachment:
                     pass
             self._redraw()
 
-    async def _typed(self, stream: Stream, text: str) -> None:
-        request = self._request
-        if request is None:
-            self._prompts.put_nowait(text)
+    async def _typed(self, stream: Stream, given: Typed) -> None:
+        asked = self._asked
+        if asked is None or (given.steer and given.text.strip() and asked.request.kind != "secret"):
+            self._prompts.put_nowait(given)
             return
+        label, request = asked.label, asked.request
         try:
-            told = await submit_answer(stream, self._mark.session, request, answer_of(request, text))
+            answer = asked.take(given.text)
+            if answer is None:
+                self._screen.notice(f"   {label}{clean(given.text)}")
+                return
+            told = await submit_answer(stream, self._mark.session, request, answer)
         except AgentError as exc:
             self._trouble(exc)
             return
@@ -256,9 +258,11 @@ class _Attachment:
     async def _send(self, stream: Stream) -> None:
         # In order, each until the gateway has taken it: the same id never runs twice (S3).
         while True:
-            text = await self._prompts.get()
+            given = await self._prompts.get()
             self._sending = True
-            params = Submit(session_id=self._mark.session, prompt_id=uuid.uuid4().hex, text=text)
+            params = Submit(
+                session_id=self._mark.session, prompt_id=uuid.uuid4().hex, text=given.text, steer=given.steer
+            )
             try:
                 told = await stream.insist("prompt.submit", params, Submitted)
                 self._transcript.last_turn = max(self._transcript.last_turn, told.turn)
@@ -273,21 +277,3 @@ class _Attachment:
 
     def _hint_answer(self, request: RequestOpen) -> None:
         self._screen.notice(f"-- answer with: agent answer {self._mark.session} {clean(request.request_id)} ANSWER")
-
-
-def banner(row: SessionRow) -> list[str]:
-    """What a person needs to know of the session first."""
-    title, device = clean(row.title).strip() or "Untitled session", clean(row.device.name) or row.device.id
-    parts = [f"-- {title}", f"on {device}", clean(row.backend) or "?"]
-    if row.created_at:
-        parts.append(f"since {local_time(row.created_at)}")
-    return [" · ".join(parts)]
-
-
-def _others(participants: tuple[Participant, ...], stream: Stream) -> dict[str, tuple[str, int]]:
-    # Everybody but this client.
-    own = stream.own.device if stream.own else ""
-    counts = {one: one.count - (one.device == own) for one in participants}
-    return {
-        str(one.device): (clean(one.name) or clean(one.device), count) for one, count in counts.items() if count > 0
-    }

@@ -57,7 +57,10 @@ class Form:
             return checked(self.request, from_json(text))
         self._values.update(self._checked(self.field, text))
         self._at += 1
-        return self._values if self._at == len(self.request.fields) else None
+        if self._at < len(self.request.fields):
+            return None
+        values, self._values, self._at = self._values, {}, 0  # refused after all, it is asked from its beginning
+        return values
 
     def _checked(self, field: Field, text: str) -> dict[str, Scalar | list[str]]:
         value = value_of(field, text)

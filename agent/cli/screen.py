@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.cli.output import Printer, Style
-from agent.cli.text import width
+from agent.cli.text import fit, width
 
 ERASE = "\r\x1b[K"
 
@@ -21,7 +21,7 @@ class Screen:
         self._open = False  # output stands in the middle of a line
         self._drawn = False  # the input line is on the screen
         self._typed = False  # and has text on it
-        self._prompt, self._shown = "", ""
+        self._prompt, self._shown, self._cursor = "", "", 0
         self._held = ""
 
     def text(self, text: str) -> None:
@@ -58,15 +58,15 @@ class Screen:
         if self._held or self._open:
             self.text("\n")
 
-    def edit(self, prompt: str, text: str) -> None:
-        """Show the input line; with neither prompt nor text, take it away."""
+    def edit(self, prompt: str, text: str, cursor: int = 0) -> None:
+        """Show the input line, its cursor on that character; with neither prompt nor text, take it away."""
         if not self.lively:
             return
         shown = text.replace("\n", "⏎").replace("\t", " ")
-        if self._drawn and (prompt, shown) == (self._prompt, self._shown):
+        if self._drawn and (prompt, shown, cursor) == (self._prompt, self._shown, self._cursor):
             return
         self._erase()
-        self._prompt, self._shown = prompt, shown
+        self._prompt, self._shown, self._cursor = prompt, shown, cursor
         self._typed = bool(text)
         if not self._typed and self._held:
             held, self._held = self._held, ""
@@ -95,12 +95,26 @@ class Screen:
 
     def _draw(self) -> None:
         room = (self.printer.columns or 80) - width(self._prompt) - 1
-        shown = self._shown
-        while shown and width(shown) > room:
-            shown = "…" + shown[2:]
+        shown, behind = window(self._shown, self._cursor, room)
         if self._open:
             self.printer.out.write("\n")
             self._open = False
-        self.printer.out.write(self.printer.paint(self._prompt, "cyan") + shown)
+        back = f"\x1b[{behind}D" if behind else ""
+        self.printer.out.write(self.printer.paint(self._prompt, "cyan") + shown + back)
         self.printer.out.flush()
         self._drawn = True
+
+
+def window(text: str, cursor: int, room: int) -> tuple[str, int]:
+    """The part of a line around its cursor that fits so many columns; how many of them stand behind the cursor."""
+    before, after = text[:cursor], text[cursor:]
+    if width(text) <= room:
+        return text, width(after)
+    after = fit(after, max(room // 3, room - width(before)))
+    left = room - width(after)
+    if width(before) > left:
+        start = len(before)
+        while start and width(before[start - 1 :]) < left:
+            start -= 1
+        before = "…" + before[start:] if left > 0 else ""
+    return before + after, width(after)

@@ -108,6 +108,43 @@ def test_output_does_not_garble_what_is_typed(gateway: FakeGateway, terminal: Te
     terminal.until("[laptop] echo abc\nabc\n")
 
 
+def test_the_cursor_is_drawn_where_the_line_is_edited(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("echo ab日本")
+    terminal.until("> echo ab日本")
+    terminal.type("\x1b[D\x1b[D")
+    terminal.until("> echo ab日本\x1b[4D")
+    terminal.type("c\x01")
+    terminal.until("> echo abc日本\x1b[12D")
+    gateway._turns["another's"] = 1
+    gateway.emit(*_reply(1, "one\n"))
+    terminal.until("\r\x1b[Kone\n> echo abc日本\x1b[12D")  # printed above, the cursor where it was
+    terminal.type("\r")
+    terminal.until("[laptop] echo abc日本\nabc日本\n")
+
+
+def test_alt_enter_steers_also_instead_of_an_answer(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("choose Go on?\r")
+    terminal.until("answer: ")
+    terminal.type("echo rather this\x1b\r")
+    terminal.until("[laptop] echo rather this\n")
+    assert [(call.text, call.steer) for call in gateway.called("prompt.submit")] == [
+        ("choose Go on?", False), ("echo rather this", True),
+    ]  # fmt: skip
+    assert not gateway.called("request.answer")
+
+
+def test_a_secret_never_becomes_a_prompt(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("secret Password\r")
+    terminal.until("answer: ")
+    terminal.type("hunter2\x1b\r")
+    terminal.until("(hidden)")
+    assert [call.answer for call in gateway.called("request.answer")] == ["hunter2"]
+    assert len(gateway.called("prompt.submit")) == 1
+
+
 def test_requests_are_answered_by_line_number_and_in_secret(gateway: FakeGateway, terminal: Terminal) -> None:
     terminal.until("> ")
     terminal.type("choose Go on?\r")

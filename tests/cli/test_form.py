@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.cli.form import Form
 from agent.config import control_socket_path
-from agent.core.transcript import Choice, Field, RequestOpen
-from agent.errors import BadParams
+from agent.core.transcript import Choice, Field, RequestClosed, RequestOpen
+from agent.errors import BadParams, Busy
 from tests.cli.agents import FORM, MODES, AgentGateway
 from tests.cli.conftest import Agent
 from tests.cli.gateway import HERE
@@ -120,6 +121,39 @@ def test_answer_on_a_terminal_ends_with_the_input(gateway: AgentGateway, answeri
     assert answering.child.wait(10) == 130
     assert not gateway.called("request.answer")
     assert answering.restored()
+
+
+def test_attach_asks_field_by_field_and_starts_over_when_refused(gateway: AgentGateway) -> None:
+    gateway.refusals["request.answer"] = Busy("not now")
+    shown = Terminal("attach", HERE)
+    try:
+        shown.until("-- mode: Ask first · model: Small one\n")
+        shown.until("count: ")
+        shown.type("3\r")
+        shown.until("   count: 3\n")
+        shown.until("mode [Do it]: ")
+        shown.type("x\r")
+        shown.until("-- 'x' is none of the choices (give a number from 1 to 2)\n")
+        shown.type("1\r")
+        shown.until("why: ")
+        shown.type("\r")
+        shown.until("-- not now")
+        shown.until("count: ")
+        del gateway.refusals["request.answer"]
+        shown.type("decline\r")
+        shown.until("[laptop] decline\n")
+        shown.until("> ")
+        assert [call.answer for call in gateway.called("request.answer")] == [{"count": 3, "mode": "ask"}, "decline"]
+        gateway.requests["form-2"] = FORM
+        gateway.emit(msgspec.structs.replace(FORM, request_id="form-2"))
+        shown.until("count: ")
+        shown.type("4\r")
+        shown.until("mode [Do it]: ")
+        gateway.emit(RequestClosed(turn=1, request_id="form-2", status="expired"))
+        shown.until("no longer asked\n")
+        shown.until("> ")
+    finally:
+        shown.close()
 
 
 def test_scripts_give_an_object_or_decline(gateway: AgentGateway, agent: Agent) -> None:

@@ -1,0 +1,49 @@
+"""Before a session is followed: which one, what it is, who else is there."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from agent.cli.main import App
+from agent.cli.output import local_time
+from agent.cli.sessions import device_of, title_of
+from agent.cli.stream import Stream
+from agent.cli.text import clean
+from agent.core.records import Participant, SessionRow
+from agent.errors import SessionNotFound
+
+
+def choose(app: App) -> str:
+    """Ask which session, of all devices. Raises: UsageError, without a terminal to ask on."""
+    if not (sys.stdin.isatty() and app.printer.err_tty):
+        raise click.UsageError("a session is needed: see `agent sessions`")
+    rows = [row for row in app.client.call("session.list") if row["attachable"]]
+    if not rows:
+        raise SessionNotFound("there is no session to attach to", hint="start one with `agent new --attach`")
+    rows.sort(key=lambda row: not row["local"])
+    for number, row in enumerate(rows, 1):
+        app.printer.talk(f"{number:3}) {title_of(row)} · {device_of(row)} · {row['status']}")
+    chosen = click.prompt("session", type=click.IntRange(1, len(rows)), default=1, err=True)
+    return str(rows[int(chosen) - 1]["id"])
+
+
+def banner(row: SessionRow) -> list[str]:
+    """What a person needs to know of the session first."""
+    title, device = clean(row.title).strip() or "Untitled session", clean(row.device.name) or row.device.id
+    parts = [f"-- {title}", f"on {device}", clean(row.backend) or "?"]
+    if row.model:
+        parts.append(clean(row.model))
+    if row.created_at:
+        parts.append(f"since {local_time(row.created_at)}")
+    return [" · ".join(parts)]
+
+
+def others(participants: tuple[Participant, ...], stream: Stream) -> dict[str, tuple[str, int]]:
+    """Who is attached beside this client: name and number of clients by device."""
+    own = stream.own.device if stream.own else ""
+    counts = {one: one.count - (one.device == own) for one in participants}
+    return {
+        str(one.device): (clean(one.name) or clean(one.device), count) for one, count in counts.items() if count > 0
+    }
