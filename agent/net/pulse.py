@@ -64,6 +64,7 @@ class Pulse:
     async def _probe(self) -> None:
         while True:
             await self._doubted.wait()
+            self._doubted.clear()  # a doubt that comes meanwhile is another one: what was answered came before it
             self._answered = False
             async with asyncio.TaskGroup() as group:
                 # In a task: it waits for ever behind writes that nobody takes.
@@ -73,7 +74,6 @@ class Pulse:
             if not self._answered:
                 self._lost()
                 return
-            self._doubted.clear()
 
     async def _ask(self) -> None:
         with suppress(OSError):

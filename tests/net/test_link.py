@@ -262,6 +262,19 @@ async def test_what_is_in_doubt_is_asked_at_once() -> None:  # L3
         assert end.done
 
 
+async def test_a_doubt_that_comes_while_one_is_asked_about_is_asked_about_too() -> None:  # L3
+    async with an_end(pings=True) as end:
+        end.channel.doubt()
+        await end.clock.advance(PROBE / 2)
+        await end.ws.pong()
+        await end.clock.advance(PROBE / 4)
+        end.channel.doubt()
+        await end.clock.advance(PROBE)
+        assert not end.done
+        await end.clock.advance(PROBE / 2)
+        assert end.done
+
+
 async def test_doubt_ends_although_nothing_can_be_written() -> None:  # L3
     async with an_end(pings=True) as end:
         end.ws.other.stalled.clear()

@@ -169,7 +169,7 @@ def announces(net: Net, device: Device, *hosts: str) -> None:
             other.peers.heard(device.id)
 
 
-async def test_a_link_to_an_address_that_was_given_up_is_asked_at_once() -> None:  # L3
+async def test_a_link_to_a_device_that_has_other_addresses_is_asked_at_once() -> None:  # L3
     async with network("desk", "laptop") as (net, (desk, laptop)):
         caller, moving = (desk, laptop) if (await desk.peers.link(laptop.id)).ours else (laptop, desk)
         announces(net, moving, f"host-{moving.name}", "fe80::1%eth0")
@@ -177,7 +177,7 @@ async def test_a_link_to_an_address_that_was_given_up_is_asked_at_once() -> None
         for end in net.sockets(desk, laptop):
             end.mute = end.other.mute = True  # as when it left that address
         dials = len(net.dials)
-        announces(net, moving, "fe80::1%eth0", "10.0.0.9")
+        announces(net, moving, f"host-{moving.name}", "fe80::1%eth0", "10.0.0.9")  # the old one lingers in caches
         await net.clock.advance(PROBE + 0.5)
         assert len(net.dials) == dials + 1
         assert net.dials[-1] == (caller.id, moving.id)
