@@ -170,6 +170,7 @@ class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
     choices: Annotated[tuple[Choice, ...], Meta(max_length=64)] = ()
     detail: Text = ""  # what it is about: the command, the diff
     fields: Annotated[tuple[Field, ...], Meta(max_length=64)] = ()  # of a form
+    local: bool = False  # only a client of the session's own device may answer
 
 
 class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):

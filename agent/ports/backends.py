@@ -66,6 +66,7 @@ class Prompted(Struct, frozen=True, kw_only=True):
 
     text: str
     by: str = ""  # which means, for "who said it": "hermes"
+    past: bool = False  # that turn is over; if another one runs, all of it up to its end is left out
 
 
 class Said(Struct, frozen=True):
@@ -129,6 +130,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     choices: tuple[Choice, ...] = ()
     detail: str = ""  # what it is about: the command, the diff
     fields: tuple[Field, ...] = ()  # of a form; its answer is an object, or "decline"
+    local: bool = False  # answered on this device only, as the password of its owner
 
 
 class Withdrew(Struct, frozen=True):
@@ -147,6 +149,7 @@ class Described(Struct, frozen=True, kw_only=True):
     options: tuple[Option, ...] | None = None  # all that may be set now
     commands: tuple[Command, ...] | None = None
     note: str = ""  # one line for whoever reads the log
+    notice: str = ""  # one line for the owner of this device: said there, shown in `agent status`
 
 
 class Finished(Struct, frozen=True, kw_only=True):
@@ -218,14 +221,6 @@ class HasOptions(Protocol):
         """Set an option; the new state is emitted as `Described`. Raises: BackendFailed, BadParams."""
 
 
-@runtime_checkable
-class Rests(Protocol):
-    """What a `Backend` may offer beside: to be closed while idle, and started again for the next prompt."""
-
-    def may_rest(self) -> bool:
-        """Whether nothing would be lost: no turn, and `BackendType.start` with its lineage brings it back."""
-
-
 class BackendType(Protocol):
     """A kind of session. One instance per service, made without arguments (or by a `BackendFamily`)."""
 
@@ -275,6 +270,9 @@ class BackendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     model: str = ""
     key_env: str = ""  # name of the environment variable of the service that holds an API key (T7)
     key_file: str = ""  # a file with mode 0600 that holds it
+    mode: str = ""  # hermes: "own", a gateway of our own (the default); "join", one that runs already
+    token_file: str = ""  # hermes: a file with mode 0600 that holds the token of the gateway to join
+    remote_secrets: bool = False  # hermes: whether other devices may answer questions for passwords and secrets
     description: str = ""
 
 

@@ -6,11 +6,13 @@ import shlex
 from collections.abc import Mapping
 from typing import Literal
 
+from agent.core.effects import Decision
 from agent.core.messages import Answered, AnswerRequest, CreateSession
 from agent.core.names import clean
 from agent.core.records import TITLE_MAX, DeviceId, Sender, SessionId
-from agent.core.transcript import RequestClosed
-from agent.errors import BackendFailed, BadParams, TooLarge
+from agent.core.session import Session
+from agent.core.transcript import Answer, RequestClosed
+from agent.errors import BackendFailed, BadParams, Forbidden, TooLarge
 from agent.ports import BackendType, SessionMeta
 
 PROMPT_MAX = 100_000
@@ -56,6 +58,18 @@ def new_meta(asked: CreateSession, session: SessionId, epoch: str, creator: Devi
         share=asked.share,
         creator=creator,
     )
+
+
+def answered(
+    session: Session, own: DeviceId, request_id: str, answer: Answer, by: Sender
+) -> tuple[Decision, RequestClosed]:
+    """As `Session.answer`, but some questions only the device itself (`own`) may answer. Raises: Forbidden, too."""
+    local = {asked.request_id for asked in session.requests.values() if asked.local}
+    decision, closed = session.answer(request_id, answer, by)
+    if decision.payloads and closed.request_id in local and by.device != own:
+        hint = "run `agent answer` on that device; or its owner lets others answer: remote_secrets in docs/settings.md"
+        raise Forbidden("this question is answered on the device of the session only", hint=hint)
+    return decision, closed
 
 
 def told_of(asked: AnswerRequest, by: Sender, closed: RequestClosed, *, first: bool) -> Answered:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
+from agent.core.names import clean
 from agent.core.records import SessionId, Share
 from agent.errors import AgentError, SessionEnded
-from agent.ports import SessionMeta, TranscriptStore
+from agent.ports import Described, SessionMeta, TranscriptStore
 from agent.services.bounds import ID, whole
 from agent.services.hosted import Hosted
 
@@ -18,14 +19,18 @@ log = logging.getLogger(__name__)
 
 LINEAGE_MAX = 16
 """Ids of its own that a program may have told."""
+NOTICE_MAX = 500
+"""Characters of what a program tells the owner."""
 
 
 class Filing:
     """Changes of rows that are in the store already, in force once they are stored."""
 
-    def __init__(self, store: TranscriptStore, hosted: Mapping[SessionId, Hosted]) -> None:
-        """`hosted`: the live ones; the row of a closed one stays as it is."""
-        self._store, self._hosted = store, hosted
+    def __init__(
+        self, store: TranscriptStore, hosted: Mapping[SessionId, Hosted], notice: Callable[[str], None]
+    ) -> None:
+        """`hosted`: the live ones; the row of a closed one stays as it is. `notice` tells the owner."""
+        self._store, self._hosted, self._notice = store, hosted, notice
         self._lock = asyncio.Lock()
 
     async def share(self, hosted: Hosted, share: Share) -> None:
@@ -34,8 +39,15 @@ class Filing:
             await self._put(hosted, msgspec.structs.replace(hosted.journal.meta, share=share))
         hosted.journal.notice()
 
-    async def lineage(self, hosted: Hosted, told: tuple[str, ...]) -> None:
-        """Ids that its program told of itself (S11): without them it is not found again after a restart."""
+    async def described(self, hosted: Hosted, told: Described) -> None:
+        """What a program told of itself beside what is logged."""
+        if told.notice:
+            self._notice(f"{clean(whole(told.notice, NOTICE_MAX), NOTICE_MAX)}: {hosted.journal.meta.id}")
+        if told.lineage:
+            await self._lineage(hosted, told.lineage)
+
+    async def _lineage(self, hosted: Hosted, told: tuple[str, ...]) -> None:
+        # Its own ids (S11): without them it is not found again after a restart.
         new = tuple(whole(each, ID) for each in told)
         async with self._lock:
             meta = hosted.journal.meta

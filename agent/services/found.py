@@ -69,7 +69,7 @@ class Found:
             if (there := known.get(key)) is None:
                 meta = self._meta(name, key, offer)
                 await self._attempt(self._begin(meta), meta.id)
-            elif there.journal.meta.found:
+            else:  # one that was started from here, too: it ran on while this service was restarted
                 await self._attempt(there.join(), there.journal.meta.id)
 
     def _meta(self, name: str, key: str, offer: Offer) -> SessionMeta:

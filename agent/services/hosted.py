@@ -18,14 +18,8 @@ from agent.core.effects import Decision, Effect, HandAnswer, InterruptTurn, Star
 from agent.core.records import DeviceId, Sender, Status
 from agent.core.transcript import TEXT_MAX, Answer, Event, RequestClosed, SessionInfo
 from agent.errors import AgentError, SessionEnded, StoreFull
-from agent.ports import (
-    BackendEvent,
-    BackendType,
-    Described,
-    Finished,
-    Prompted,
-    Start,
-)
+from agent.ports import BackendEvent, BackendType, Described, Finished, Prompted, Start
+from agent.services.asked import answered
 from agent.services.bounds import whole
 from agent.services.journal import Journal
 from agent.services.lasting import to_the_end
@@ -49,9 +43,9 @@ class Hosted:
         backend_type: BackendType | None,
         group: asyncio.TaskGroup,
         trusts: Callable[[DeviceId], bool],
-        file: Callable[[Hosted, tuple[str, ...]], Awaitable[None]],
+        file: Callable[[Hosted, Described], Awaitable[None]],
     ) -> None:
-        """`trusts`: whether a device may still have prompts run here. `file` keeps ids that the program has told."""
+        """`trusts`: whether a device may still have prompts run here. `file` takes what concerns more than the log."""
         self.journal = journal
         self._session = journal.session
         self._group, self._trusts, self._file = group, trusts, file
@@ -64,7 +58,7 @@ class Hosted:
         self._effects: asyncio.Queue[Effect] = asyncio.Queue()  # bounded by what a session accepts: its prompt queue
         self._interrupting = False  # whether an interrupt waits among the effects: one is enough
         self._settled = asyncio.Event()  # whether the log says how the session stands now
-        self._restored = self._has_history = False
+        self._restored = self._has_history = self._left_out = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -99,7 +93,7 @@ class Hosted:
         finally:
             self.program.over = True
             self._settled.set()
-            await self.program.stop()
+            await self.program.stop(letting_go=True)
 
     def end(self) -> None:
         """Let `run` return; after `close`."""
@@ -135,7 +129,7 @@ class Hosted:
         """Answer a request (S9). True if this answer was the first. Raises: RequestNotFound, BadParams, StoreFull."""
 
         def decide() -> tuple[Decision, tuple[RequestClosed, bool]]:
-            decision, closed = self._session.answer(request_id, answer, by)
+            decision, closed = answered(self._session, self.journal.own.id, request_id, answer, by)
             return decision, (closed, bool(decision.payloads))
 
         return await self._write(decide)
@@ -224,10 +218,12 @@ class Hosted:
         events: list[Event] = []
         effects: list[Effect] = []
         for event in batch:
+            if self._leaves_out(event):
+                continue
             if isinstance(event, Finished) and self._session.running != self._handed:
                 continue  # said twice: it must not end the next turn, which the program has not even been given
-            if isinstance(event, Described) and event.lineage:
-                await self._file(self, event.lineage)
+            if isinstance(event, Described):
+                await self._file(self, event)
             decision = self._decide(event)
             events += self.journal.apply(decision.payloads)
             effects += decision.effects
@@ -236,6 +232,12 @@ class Hosted:
         self._drained.set()
         for effect in effects:
             self._effects.put_nowait(effect)
+
+    def _leaves_out(self, event: BackendEvent) -> bool:
+        if isinstance(event, Prompted):
+            self._left_out = event.past and self._session.running is not None
+        left_out, self._left_out = self._left_out, self._left_out and not isinstance(event, Finished)
+        return left_out  # a turn of the past, up to its end, while another one runs
 
     def _decide(self, event: BackendEvent) -> Decision:
         if not isinstance(event, Prompted):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agent.core.transcript import Answer
 from agent.errors import AgentError, BackendFailed, SessionEnded
-from agent.ports import Backend, BackendType, Emit, HasOptions, Rests, RunsPrograms, Start
+from agent.ports import Backend, BackendType, Emit, HasOptions, LetsGo, Rests, RunsPrograms, Start
 
 log = logging.getLogger(__name__)
 
@@ -101,13 +101,14 @@ class Program:
             await self.stop()
             return True
 
-    async def stop(self) -> None:
-        """End it. Whoever comes second waits for the first: a program half ended must not be left behind."""
+    async def stop(self, *, letting_go: bool = False) -> None:
+        """End it; or let go of it, if others use it. Whoever comes second waits: nothing half ended is left behind."""
         async with self._stopping:
             if self._backend is not None:
                 try:
                     async with asyncio.timeout(CLOSE_MAX):
-                        await self._backend.close()
+                        shared = self.shown if letting_go else None
+                        await (shared.let_go() if isinstance(shared, LetsGo) else self._backend.close())
                 except Exception:
                     log.exception("a program could not be ended", extra={"backend": self._name})
                 self._backend = None

@@ -111,6 +111,7 @@ def payloads_of(session: Session, event: BackendEvent) -> Decision:  # noqa: PLR
                 choices=room.choices(event.choices, 64),
                 detail=room.text(event.detail, DETAIL),
                 fields=room.fields(event.fields),
+                local=event.local,
             )
             return Decision((asked,))
         case Withdrew() if (request_id := room.text(event.request_id, ID)) in session.requests:

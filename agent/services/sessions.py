@@ -58,14 +58,14 @@ class Sessions:
         new_id: Callable[[], str],
         noted: Noted,
         trusts: Callable[[DeviceId], bool] = lambda device: True,  # noqa: ARG005 - all of them
+        notice: Callable[[str], None] = log.info,
     ) -> None:
-        """`trusts`: whether prompts of a device may still run; `trust_changed` follows when that changes."""
-        self._own, self._store, self._clock, self._backends = own, store, clock, backends
+        """`trusts`: whether prompts of a device may still run (`trust_changed` follows). `notice` tells the owner."""
+        self._own, self._store, self._clock, self._backends, self._noted = own, store, clock, backends, noted
         self._default, self._name_of, self._changed, self._new_id = default_backend, name_of, changed, new_id
-        self._noted, self._trusts = noted, trusts
-        self.directory = Directory(own.name)
+        self._trusts, self.directory = trusts, Directory(own.name)
         self._hosted, self._closed = self.directory.hosted, self.directory.closed
-        self._filing = Filing(store, self._hosted)
+        self._filing = Filing(store, self._hosted, notice)
         self.attachments = Attachments(own.id, self._noted)
         self._found = Found(
             backends=backends,
@@ -119,7 +119,7 @@ class Sessions:
             name_of=self._name_of,
             changed=lambda row: self._changed((row,), ()),
         )
-        return Hosted(journal, self._backends.get(meta.backend), self._running, self._trusts, self._filing.lineage)
+        return Hosted(journal, self._backends.get(meta.backend), self._running, self._trusts, self._filing.described)
 
     @property
     def _running(self) -> asyncio.TaskGroup:

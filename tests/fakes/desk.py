@@ -54,6 +54,7 @@ class Desk:
         self.rows: dict[SessionId, SessionRow] = {}
         self.history: list[Status] = []
         self.notes: list[tuple[Action, DeviceId, SessionId, int]] = []
+        self.notices: list[str] = []
         numbers = ids or count(1)
         self.sessions = Sessions(
             own=DeviceRef(OWN, "desk"),
@@ -64,6 +65,7 @@ class Desk:
             name_of=lambda device: f"name of {device}",
             changed=self._changed,
             noted=self.noted,
+            notice=self.notices.append,
             new_id=lambda: f"{next(numbers):a>16}",
         )
 

@@ -8,14 +8,16 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import ClassVar
 
-from agent.core.messages import CreateSession
-from agent.core.records import SessionId
-from agent.core.transcript import Answer, SessionInfo, TurnComplete, UserMessage, payload_of
-from agent.errors import BackendFailed
-from agent.ports import Described, Emit, Finished, Offer, Offered, Prompted, Said, Start
+import pytest
+
+from agent.core.messages import AnswerRequest, CreateSession
+from agent.core.records import Sender, SessionId
+from agent.core.transcript import Answer, RequestClosed, SessionInfo, TurnComplete, UserMessage, payload_of
+from agent.errors import BackendFailed, Forbidden
+from agent.ports import Asked, Described, Emit, Finished, Offer, Offered, Prompted, Said, Start
 from agent.storage.memory import MemoryTranscripts
 from tests.fakes.clock import settle
-from tests.fakes.desk import ME, Desk, running, submit, whole_log
+from tests.fakes.desk import ME, PHONE, Desk, running, submit, whole_log
 
 
 class WindowBackend:
@@ -58,6 +60,7 @@ class WindowSession:
 
     def __init__(self, emit: Emit) -> None:
         self.emit, self.prompts = emit, list[str]()
+        self.end = ""
 
     async def prompt(self, text: str) -> None:
         self.prompts.append(text)
@@ -69,7 +72,10 @@ class WindowSession:
         pass
 
     async def close(self) -> None:
-        pass
+        self.end = "closed"
+
+    async def let_go(self) -> None:
+        self.end = "let go of"
 
 
 @asynccontextmanager
@@ -169,3 +175,68 @@ async def test_a_flood_of_windows_is_bounded() -> None:
         for _ in range(20):
             await settle()
         assert len(desk.rows) == 128
+
+
+async def test_what_was_started_from_here_and_ran_on_is_joined_after_a_restart() -> None:
+    store, ids = MemoryTranscripts(), count(1)
+    async with at_desk(store, ids) as (desk, window):
+        await desk.sessions.create(CreateSession(backend="window", title="ours"), ME)
+        await settle()
+    async with at_desk(store, ids) as (desk, window):
+        assert window.starts == []
+        await window.open("new-0")
+        assert [(start.found, start.restored, start.lineage) for start in window.starts] == [(False, True, ("new-0",))]
+        assert listed(desk) == {"ours": "idle"}
+
+
+async def test_a_service_that_stops_lets_go_of_what_others_use_and_a_person_who_closes_ends_it() -> None:
+    async with at_desk(MemoryTranscripts(), count(1)) as (desk, window):
+        await window.open("a", "b")
+        session = next(row.id for row in desk.rows.values() if row.title == "Title a")
+        await desk.sessions.close(session, ME)
+        await settle()
+        assert (window.sessions["a"].end, window.sessions["b"].end) == ("closed", "")
+    assert window.sessions["b"].end == "let go of"
+
+
+async def test_a_turn_of_the_past_does_not_mix_with_one_that_runs() -> None:
+    async with at_desk(MemoryTranscripts(), count(1)) as (desk, window):
+        await window.open("a")
+        session = next(iter(desk.rows))
+        emit = window.sessions["a"].emit
+        for event in (Prompted(text="once", by="window", past=True), Said("long ago"), Finished(status="complete")):
+            await emit(event)
+        await settle()
+        await submit(desk, session, "now")
+        await settle()
+        late = (Prompted(text="later", by="window", past=True), Said("left out"), Finished(status="complete"))
+        for event in (*late, Said("the answer"), Finished(status="complete")):
+            await emit(event)
+        log = [payload_of(event) for event in await whole_log(desk, session)]
+        assert [entry.text for entry in log if isinstance(entry, UserMessage)] == ["once", "now"]
+        assert [entry.turn for entry in log if isinstance(entry, TurnComplete)] == [1, 2]
+        assert "left out" not in repr(log)
+
+
+async def test_a_question_for_the_device_itself_is_answered_there_only() -> None:  # T7
+    async with at_desk(MemoryTranscripts(), count(1)) as (desk, window):
+        await window.open("a")
+        session = next(iter(desk.rows))
+        await window.sessions["a"].emit(Asked(request_id="sudo", kind="secret", prompt="Password: ", local=True))
+        await settle()
+        asked = AnswerRequest(session_id=session, request_id="sudo", answer="hunter2")
+        with pytest.raises(Forbidden, match="on the device of the session only"):
+            await desk.sessions.answer(asked, Sender(device=PHONE, name="phone"))
+        assert desk.rows[SessionId(session)].status == "needs-input"
+        assert (await desk.sessions.answer(asked, ME)).status == "accepted"
+        log = [payload_of(event) for event in await whole_log(desk, session)]
+        assert [entry.by for entry in log if isinstance(entry, RequestClosed)] == [ME]
+        assert "hunter2" not in repr(log)
+
+
+async def test_the_owner_is_told_what_a_backend_notices() -> None:
+    async with at_desk(MemoryTranscripts(), count(1)) as (desk, window):
+        await window.open("a")
+        await window.sessions["a"].emit(Described(notice="somebody took \x1b[31mthis"))
+        await settle()
+        assert desk.notices == [f"somebody took [31mthis: {next(iter(desk.rows))}"]

@@ -1,0 +1,21 @@
+"""What a `Backend` may offer beside: ways to stop that are not the end of its session."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Rests(Protocol):
+    """What a `Backend` may offer beside: to be closed while idle, and started again for the next prompt."""
+
+    def may_rest(self) -> bool:
+        """Whether nothing would be lost: no turn, and `BackendType.start` with its lineage brings it back."""
+
+
+@runtime_checkable
+class LetsGo(Protocol):
+    """What a `Backend` may offer beside: to be let go of when this service stops, its program going on elsewhere."""
+
+    async def let_go(self) -> None:
+        """As `close`, but what others may still use goes on."""
