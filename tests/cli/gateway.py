@@ -13,6 +13,7 @@ from aiohttp import WSMsgType, web
 
 from agent.core import messages, methods, wire
 from agent.core.audit import AuditEntry
+from agent.core.backends import BackendRow
 from agent.core.messages import Attached, Page, Ready, Snapshot, Submitted
 from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
 from agent.core.tail import compact
@@ -67,12 +68,14 @@ class FakeGateway:
         self.paired: list[dict[str, Any]] = []
         self.names = ["laptop"]  # told by gateway.ready, one a connection; the last one again and again
         self.log: list[Event] = []
+        self.newest = 0  # events of the log in a snapshot; 0: all
         self.requests: dict[str, RequestOpen] = {}
         self.calls: list[tuple[str, Any]] = []
         self.refusals: dict[str, AgentError] = {}
         self.news: list[messages.PairNews] = []
         self.joined: dict[str, Any] = {}  # of the row that joining gives
         self.audit: list[AuditEntry] = []
+        self.backends: list[BackendRow] = []
         self.windows: list[str] = []  # names of devices that show such a code
         self.participants: tuple[Participant, ...] = ()
         self._turns: dict[str, int] = {}
@@ -212,7 +215,7 @@ class FakeGateway:
                 return messages.Created(HERE)
             case "session.attach":
                 resumed = params.after is not None and params.epoch in {"", "e1"}
-                shown = None if resumed else Snapshot(session=self.sessions[0], events=tuple(compact(self.log)))
+                shown = None if resumed else self._snapshot()
                 return Attached(session_id=HERE, epoch="e1", seq=len(self.log), snapshot=shown, resumed=resumed,
                                 participants=self.participants, requests=tuple(self.requests.values()))  # fmt: skip
             case "session.history":
@@ -248,15 +251,21 @@ class FakeGateway:
                 return msgspec.structs.replace(row, **self.joined)
             case "device.list":
                 return self.paired
+            case "backend.list":
+                return self.backends
             case "audit.list" | "audit.watch":
                 return self.audit
-            case "session.share" | "device.limit":
+            case "session.share" | "session.configure" | "device.limit":
                 pass
             case "session.close" | "session.rename" | "session.detach" | "device.unpair":
                 pass
             case _:
                 raise MethodNotFound(method)
         return messages.Nothing()
+
+    def _snapshot(self) -> Snapshot:
+        events = tuple(compact(self.log))[-self.newest :]
+        return Snapshot(session=self.sessions[0], events=events, truncated=len(events) < len(compact(self.log)))
 
     def _later(self, *payloads: Payload) -> None:
         self._loop.call_later(0.01, lambda: self._loop.create_task(self._emit(*payloads)))

@@ -13,6 +13,8 @@ from agent.cli.acp.incoming import CancelRequest, Envelope, Fault, RequestId
 from agent.errors import AgentError, BadFrame, BadParams, BadRequest, RemoteFault
 
 T = TypeVar("T")
+LAST_ANSWERS = 1.0
+"""Seconds for answers when the input has ended: an editor that leaves waits for about two."""
 CANCELLED = -32800
 NOT_FOUND = -32002
 _CODES = {"session-not-found": NOT_FOUND, "device-not-found": NOT_FOUND, "ambiguous": -32602}
@@ -74,8 +76,15 @@ class Peer:
                 else:
                     task = tasks.create_task(self._requested(message, handle), name=f"acp.{message.method[:64]}")
                     self._handling[message.id] = task, message
-            for task, _ in self._handling.values():
-                task.cancel()
+            await self._finish()
+
+    async def _finish(self) -> None:
+        # What was asked before the end is answered, if that is quick; the end of a turn is not waited for.
+        quick = [task for task, asked in self._handling.values() if asked.method != "session/prompt"]
+        if quick:
+            await asyncio.wait(quick, timeout=LAST_ANSWERS)
+        for task, _ in self._handling.values():
+            task.cancel()
 
     async def notify(self, method: str, params: object) -> None:
         """Tell something."""

@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
 
 LINE_MAX = 8 * 1024 * 1024
-"""Bytes of a line; a longer one is given as an empty one, which is no message."""
+"""Bytes of a line."""
+TOO_LONG = b"(too long)"
+"""What is given for a longer one: it is no message, and is told to be none."""
 UNSENT_MAX = 1024 * 1024
 """Bytes that wait for the reader of ours; then who writes waits."""
 WAITING_LINES = 64
@@ -42,9 +44,10 @@ class Pipes:
             threading.Thread(target=job, name=f"acp{job.__name__}", daemon=True).start()
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Each line without its end, until the input ends or the reader of ours has left."""
+        """Each line that is not blank, without its end, until the input ends or the reader of ours has left."""
         while (line := await self._lines.get()) is not None and not self._broken:
-            yield line
+            if line.strip():
+                yield line
 
     async def write(self, line: bytes) -> None:
         """Send a line; returns when it may be followed by another one. Nothing happens once the reader has left."""
@@ -78,7 +81,7 @@ class Pipes:
                 data = b""
             *whole, rest = (bytes(held) + data).split(b"\n")
             for line in whole:
-                if not self._give(b"" if too_long else line):
+                if not self._give(TOO_LONG if too_long else line):
                     return
                 too_long = False
             held = bytearray(rest)

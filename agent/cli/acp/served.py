@@ -245,5 +245,5 @@ class Served:
                 return  # who was first is told by the event
         except AgentError as exc:
             await self._note(f"not answered from here: {exc}")
-        if request.request_id in self._asking:
+        if request.request_id in self._asking and not self.turns.stopping:
             await self._note(how_to_answer(self.id, request))

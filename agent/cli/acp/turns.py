@@ -33,6 +33,11 @@ class Turns:
         """Ids of the prompts that the editor shows itself."""
         return self._waiting.keys()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the editor has cancelled a turn that is not over."""
+        return any(each.stopped for each in self._waiting.values())
+
     def sent(self, prompt_id: str) -> Waiting:
         """A prompt is on its way."""
         waiting = self._waiting[prompt_id] = Waiting()
