@@ -138,6 +138,43 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         load(tmp_path / "config.toml", {}, {})
 
 
+def test_backends_are_tables_by_name(tmp_path: Path) -> None:
+    text = (
+        '[backends.mine]\nargv = ["x", "--acp"]\nenv = {A = "1"}\n[backends."4.1"]\nkind = "openai"\nurl = "http://x"\n'
+    )
+    found = load(write(tmp_path, text), {"LAN_AGENT_BACKENDS": "x", "LAN_AGENT_BACKENDS_MINE_ARGV": "y"}, {}).backends
+    assert list(found) == ["mine", "4.1"]
+    assert (found["mine"].kind, found["mine"].argv, found["mine"].env) == ("acp", ("x", "--acp"), {"A": "1"})
+    assert (found["4.1"].kind, found["4.1"].url) == ("openai", "http://x")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("backends = 3", "backends must be tables"),
+        ("[backends]\nmine = 3", "backends.mine: Expected `object`, got `int`"),
+        ("[backends.mine]\nargs = []", "backends.mine: Object contains unknown field `args`"),
+        ('[backends.mine]\nargv = "x"', "backends.mine.argv: Expected `array`, got `str`"),
+        ("[backends.other]\n[backends.mine]\nenv = {A = 1}", "backends.mine.env[...]: Expected `str`, got `int`"),
+        ('[backends.mine]\nkey = "sk-1"', "unknown field `key`"),
+        ("[backends.MINE]", "'MINE' is no name for a backend"),
+        ('[backends."a b"]', "'a b' is no name for a backend"),
+        ('[backends."a\\nb"]', "is no name for a backend"),
+        (f"[backends.{'x' * 65}]", "is no name for a backend"),
+        ('[backends.""]', "'' is no name for a backend"),
+    ],
+)
+def test_a_bad_backend_is_one_line_that_names_it(tmp_path: Path, text: str, told: str) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {}, {})
+    assert str(caught.value).startswith(f"{file}: ")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "sk-1" not in str(caught.value)
+    assert caught.value.hint
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         Settings().port = 1  # type: ignore[misc] # that is the point

@@ -16,6 +16,8 @@ from agent.ports import BackendConfig
 
 KEY_MAX = 4096
 """Bytes of a key."""
+FIELDS = {"kind", "url", "model", "key_env", "key_file", "description"}
+"""What the settings may say of a server."""
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -58,7 +60,9 @@ class Place(Struct, frozen=True, kw_only=True):
 
 def place_of(name: str, config: BackendConfig) -> Place:
     """What the settings say. Raises: BackendFailed, if that makes no sense, or would give the key away."""
-    wrong = [field for field in ("argv", "env", "cwd") if getattr(config, field)]
+    unset = BackendConfig()
+    names = [name for name in config.__struct_fields__ if name not in FIELDS]
+    wrong = [name for name in names if getattr(config, name) != getattr(unset, name)]
     if wrong:
         raise BackendFailed(f'{wrong[0]} is nothing for kind "openai"', hint="docs/settings.md has its fields")
     if config.key_env and config.key_file:
