@@ -119,6 +119,10 @@ class Device:
         self.home.mkdir(exist_ok=True, mode=0o700)
         (self.home / "config.toml").write_text(text)
 
+    def add_environ(self, **more: str) -> None:
+        """Add to the environment of its service, from its next start on."""
+        self._more.update(more)
+
     def start(self, *options: str) -> Self:
         """Start `agent up`; does not wait."""
         with self.log.open("ab") as log:
