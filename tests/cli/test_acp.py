@@ -279,6 +279,7 @@ async def test_a_turn_streams_and_ends_as_it_ended(gateway: FakeGateway) -> None
         assert (await editor.prompt("echo hello"))["result"] == {"stopReason": "end_turn"}
         assert "hello" in editor.text()
         assert len(editor.updates("agent_message_chunk")) > 2
+        assert editor.updates("session_info_update") == [{"sessionUpdate": "session_info_update", "title": "Build"}]
         assert editor.updates("user_message_chunk") == []  # the editor shows its own
         asked = editor.begin_prompt("sleep")
         await editor.says("waiting")

@@ -308,6 +308,11 @@ def test_a_running_tools_output_is_bounded_and_its_end_is_whole() -> None:
     assert len(found[-1]["content"][0]["content"]["text"]) == 100_000
 
 
+@pytest.mark.parametrize("given", ["rm x", '"\\ud800"', "[" * 100_000, "1e999", "{} {}"])
+def test_a_tools_input_that_is_no_json_is_sent_as_text(given: str) -> None:
+    assert told(ToolStart(turn=1, tool_id="t", title="Run", input=given))[0]["rawInput"] == {"input": given}
+
+
 def test_a_diff_has_its_two_sides() -> None:
     assert sides("@@ -1,3 +1,3 @@ def f\n a\n-b\n+c\n\n\\ No newline at end of file\n") == ("a\nb\n\n", "a\nc\n\n")
     assert sides("@@ -0,0 +1 @@\n+new\n") == (None, "new\n")

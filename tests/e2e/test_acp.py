@@ -30,6 +30,7 @@ from acp.schema import (
     ElicitationCapabilities,
     ElicitationFormCapabilities,
     RequestPermissionResponse,
+    SessionInfoUpdate,
     ToolCallProgress,
     ToolCallStart,
     UserMessageChunk,
@@ -143,6 +144,7 @@ async def test_a_session_of_another_device_is_loaded_prompted_and_cancelled(hous
         await connection.load_session(cwd="/", session_id=session, mcp_servers=[])
         await eventually(lambda: "before the editor" in editor.text(), "the replay")
         assert editor.text(UserMessageChunk) == "[desk] echo before the editor"  # S7
+        assert editor.of(SessionInfoUpdate)[-1].title == "[desk] Build"
 
         editor.updates.clear()
         assert await ask(connection, session, "for i in 1 2 3; do echo piece $i; sleep 0.3; done") == "end_turn"

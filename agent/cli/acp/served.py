@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.cli.acp.options import changes, with_value
-from agent.cli.acp.outgoing import SessionUpdate, StopReason, Update
+from agent.cli.acp.outgoing import SessionUpdate, StopReason, Title, Update
 from agent.cli.acp.peer import Peer
 from agent.cli.acp.questions import answer_from, how_to_answer
-from agent.cli.acp.sessions import first
+from agent.cli.acp.sessions import first, where
 from agent.cli.acp.turns import Turns
 from agent.cli.acp.updates import VERBATIM, Updates, commands_of, line
 from agent.cli.answer import submit_answer
@@ -76,11 +76,15 @@ class Served:
         assert isinstance(first, Hydrated)
         result, snapshot = first.result, first.result.snapshot
         assert snapshot is not None
-        self._updates = Updates(stream.own.device if stream.own else "", verbatim=snapshot.session.backend in VERBATIM)
+        row = snapshot.session
+        own = stream.own.device if stream.own else ""
+        self._updates = Updates(own, verbatim=row.backend in VERBATIM, where=where(row))
         self.options = result.options
         self.attached.set_result(None)
         await self.told.wait()
         await self._hydrate(stream, first, snapshot)
+        if row.title:
+            await self._tell([Title(title=where(row) + line(row.title))])
         if result.commands:
             await self._tell([commands_of(result.commands)])
         self.replayed.set_result(None)

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.cli.acp.outgoing import SessionRef, SessionRefs
-from agent.cli.acp.updates import line
+from agent.cli.acp.updates import UNTITLED, line
 from agent.cli.stream import streaming
 from agent.core.messages import Created, CreateSession, History, ListSessions, Page
 from agent.core.records import SessionRow
 from agent.errors import AgentError
 
 T = TypeVar("T")
-UNTITLED = "Untitled session"
 SHOWN_MAX = 1000
 """Rows that are told, the newest: an editor shows them in one list."""
 
@@ -54,14 +53,18 @@ async def _asked(path: Path, method: str, params: object, kind: type[T], *, seco
 
 
 def _ref(row: SessionRow, cwd: str) -> SessionRef:
-    title = line(row.title) or UNTITLED
     here = row.cwd or "/"
     return SessionRef(
         session_id=row.id,
         cwd=here if row.local else cwd or here,
-        title=title if row.local else f"[{line(row.device.name) or row.device.id}] {title}",
+        title=where(row) + (line(row.title) or UNTITLED),
         updated_at=row.updated_at,
     )
+
+
+def where(row: SessionRow) -> str:
+    """What stands before a title: nothing for a session here, else the name of its device."""
+    return "" if row.local else f"[{line(row.device.name) or row.device.id}] "
 
 
 def first(group: BaseExceptionGroup[AgentError]) -> AgentError:

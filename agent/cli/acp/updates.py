@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container
+
+import msgspec
 
 from agent.cli.acp.outgoing import (
     AgentChunk,
@@ -51,6 +52,7 @@ FENCE = "`````"
 """Longer than what output is likely to have."""
 TOOL_TEXT_MAX = 16_384
 """Characters of a running tool's output that are told, the newest: each update carries them all."""
+UNTITLED = "Untitled session"
 _DONE = {"complete": "completed", "interrupted": "failed", "error": "failed"}
 
 
@@ -61,10 +63,13 @@ class _Tool:
 
 
 class Updates:
-    """Turns events, in their order, into updates. `own` is this device; its prompts carry no name."""
+    """Turns events, in their order, into updates.
 
-    def __init__(self, own: str, *, verbatim: bool = False) -> None:
-        self._own, self._verbatim = own, verbatim
+    `own` is this device: its prompts carry no name. `where` stands before the title of a session of another one.
+    """
+
+    def __init__(self, own: str, *, verbatim: bool = False, where: str = "") -> None:
+        self._own, self._verbatim, self._where = own, verbatim, where
         self._reply, self._thought = Reply(), Reply()
         self._filter = TerminalText(color=False)
         self._waiting: dict[int, UserMessage] = {}  # queued prompts, by turn: shown when it begins
@@ -212,7 +217,7 @@ class Updates:
         # Options are told by whoever keeps them: they are needed in results, too.
         shown: list[Update] = []
         if info.title is not None:
-            shown.append(Title(title=line(info.title) or "Untitled session"))
+            shown.append(Title(title=self._where + (line(info.title) or UNTITLED)))
         if info.commands is not None:
             shown.append(commands_of(info.commands))
         if info.status in {"ended", "failed"}:
@@ -264,8 +269,8 @@ def _with_input(call: ToolCall, text: str) -> ToolCall:
     if not text:
         return call
     try:
-        given: object = json.loads(text)
-    except ValueError:
+        given: object = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
         given = {"input": text}
     return ToolCall(
         tool_call_id=call.tool_call_id, title=call.title, kind=call.kind, status=call.status, raw_input=given
