@@ -20,7 +20,7 @@ _TAIL_MAX = 64
 _SEQUENCE = re.compile(
     rb"\x1b(?:"
     rb"\[\?(?P<modes>[0-9;]{1,48})(?P<set>[hl])"
-    rb"|\[>4(?:;(?P<keys>[0-9]))?m"
+    rb"|\[>4(?:;(?P<keys>[0-9]?))?m"
     rb"|\[(?P<kitty>[<>=])(?P<flags>[0-9;]{0,8})u"
     rb"|\[(?P<shape>[0-9]?) q"
     rb"|(?P<keypad>[=>])"

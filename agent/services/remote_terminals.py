@@ -42,8 +42,11 @@ RETRY = 1.0
 class RemoteTerminals:
     """Every terminal elsewhere that somebody here watches. `group` is set while tasks may be started."""
 
-    def __init__(self, peers: Peers, *, clock: Clock, name_of: Callable[[DeviceId], str]) -> None:
-        self._peers, self._clock, self._name_of = peers, clock, name_of
+    def __init__(
+        self, peers: Peers, *, clock: Clock, name_of: Callable[[DeviceId], str], marked: Callable[[DeviceId], None]
+    ) -> None:
+        """`marked` is called when somebody begins or ceases to watch a terminal of a device."""
+        self._peers, self._clock, self._name_of, self._marked = peers, clock, name_of, marked
         self._relays: dict[SessionId, TerminalRelay] = {}
         self._lost: dict[DeviceId, asyncio.Task[None] | None] = {}
         self.group: asyncio.TaskGroup | None = None
@@ -60,7 +63,10 @@ class RemoteTerminals:
         """Show a client the terminal of a session there. Raises: as `Peers.call`."""
         await channel.drained()
         relay = self._relays.get(session)
-        if relay is None or relay.device != device:
+        if relay is not None and relay.device != device:
+            self._end([relay], f"the session is on {self._name_of(device)} now")
+            relay = None
+        if relay is None:
             relay = self._relays[session] = TerminalRelay(device, session)
         first = not relay.clients
         size = Size(asked.rows, asked.cols) if steers and asked.rows and asked.cols else None
@@ -79,7 +85,7 @@ class RemoteTerminals:
         end = attached.offset + len(attached.data)
         if first or relay.epoch != attached.epoch:
             relay.epoch, relay.received, relay.told = attached.epoch, end, end
-        self._peers.busy(device, attached=True)
+        self._marked(device)
 
         async def follow() -> None:
             if relay.clients.get(channel) is client:
@@ -121,6 +127,7 @@ class RemoteTerminals:
             return
         if not relay.clients:
             del self._relays[session]
+            self._marked(relay.device)
             self._peers.tell(relay.device, "terminal.detach", lambda: TerminalDetach(session_id=session))
             return
         size = relay.size()
@@ -177,7 +184,7 @@ class RemoteTerminals:
             if up and not relay.resuming:
                 relay.resuming = spawn(self.group, self._resume(relay), f"proxy.terminal-{relay.session}") is not None
         if up:
-            self._peers.busy(device, attached=True)
+            self._marked(device)
         else:
             self._lost[device] = spawn(self.group, self._give_up(device), f"proxy.terminal-lost-{device}")
 

@@ -15,6 +15,8 @@ from agent.errors import Busy
 
 PACE = 0.002
 """Seconds between two times that viewers are told of output, unless there is a whole chunk: fewer, larger frames."""
+UNWATCHED_PACE = 0.01
+"""Seconds in which one chunk is read while nobody watches: a flood that nobody sees must not keep a core busy."""
 WIGGLE = 0.15
 """Seconds for which a program is told of one row less; shorter, and some do not notice (measured)."""
 TYPED_MAX = 65_536
@@ -45,7 +47,8 @@ class Screen:
         self._told, self._told_at = 0, 0.0  # offset; loop time
         self._telling: asyncio.TimerHandle | None = None
         self._wiggling: asyncio.TimerHandle | None = None
-        self._reading = self._closed = False
+        self._reading = self._resting = self._closed = False
+        self._period, self._unwatched = 0.0, 0  # loop time; bytes read since then
         self._read_on()
 
     # --- the port ----------------------------------------------------------------------------------------------------
@@ -121,6 +124,8 @@ class Screen:
     # --- output ------------------------------------------------------------------------------------------------------
 
     def _read_on(self) -> None:
+        if self._resting:
+            return
         wanted = not self._closed and (self._changed is None or self.end < self._let)
         if wanted and not self._reading:
             self._loop.add_reader(self._terminal.master, self._readable)
@@ -144,6 +149,22 @@ class Screen:
         data, _ = self._terminal.read(CHUNK)
         if data:
             self._take(data)
+        if self._changed is None and not self._closed:
+            self._pace(len(data))
+        self._read_on()
+
+    def _pace(self, size: int) -> None:
+        now = self._loop.time()
+        if now - self._period >= UNWATCHED_PACE:
+            self._period, self._unwatched = now, 0
+        self._unwatched += size
+        if self._unwatched >= CHUNK:
+            self._loop.remove_reader(self._terminal.master)
+            self._reading, self._resting = False, True
+            self._loop.call_later(UNWATCHED_PACE, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
         self._read_on()
 
     def _take(self, data: bytes) -> None:

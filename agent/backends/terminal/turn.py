@@ -31,17 +31,18 @@ class Turn:
         self._plain = Plain()
         self._echo = text.strip()
         self._text = ""  # to be said
-        self._said = self._left_out = 0  # characters
-
-    @property
-    def half_line(self) -> bool:
-        """Whether the last line that was written has not ended."""
-        return self._plain.half_line
+        self._said = self._left_out = 0  # characters; of what is not looked at, bytes
+        self.half_line = False  # whether the last line that was written has not ended
 
     def heard(self, data: bytes, now: float) -> None:
         """Take output."""
         self.stirred_at = now
-        self._add(self._plain.feed(data))
+        if self._said >= SAID_MAX:
+            self._left_out += len(data)
+            self.half_line = not data.endswith(b"\n")
+        else:
+            self._add(self._plain.feed(data))
+            self.half_line = self._plain.half_line
 
     def take(self, *, whole: bool) -> str:
         """The next piece of the reply; `whole`: the last line, too, ended or not. Empty: nothing more now."""
