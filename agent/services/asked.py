@@ -23,7 +23,7 @@ def choose_backend(name: str, backends: Mapping[str, BackendType], device: str) 
     """The backend of that name, if it can be used on `device` (its name). Raises: BackendFailed."""
     backend = backends.get(name)
     if backend is None:
-        known = ", ".join(sorted(backends)) or "none"
+        known = ", ".join(sorted(each for each in backends if not backends[each].missing())) or "none"
         raise BackendFailed(f"no backend {name!r} on {device}", hint=f"there are: {known}; see {_listing(device)}")
     if missing := backend.missing():
         raise BackendFailed(missing, hint=f"{_listing(device)} says what is there and what is missing")
