@@ -10,7 +10,7 @@ import click
 
 from agent.cli.complete import complete_session
 from agent.cli.form import Form, chosen, from_json
-from agent.cli.keyboard import read_line
+from agent.cli.keyboard import piped_text, read_line
 from agent.cli.main import App, Exit
 from agent.cli.output import Printer
 from agent.cli.question import field_lines, question
@@ -40,7 +40,7 @@ def answer(app: App, session: str, words: tuple[str, ...]) -> int:
     if given is None and not sys.stdin.isatty():
         raise click.UsageError("an answer is needed; `-` reads it from standard input")
     if given == "-":
-        given = sys.stdin.read().removesuffix("\n")
+        given = piped_text()
     return asyncio.run(_answer(app, session, words[0] if len(words) == 2 else "", given))
 
 
@@ -75,13 +75,13 @@ class Answering:
 async def ask(request: RequestOpen, printer: Printer) -> Answer | None:
     """Ask on the terminal, until the answer fits; None at the end of the input."""
     asked = Answering(request)
-    for text, style in question(request, fields=False):
-        printer.talk(text, style)
+    opening = question(request, fields=False)
 
-    def show() -> None:
-        if asked.form is not None and asked.form.field is not None:
-            for text, style in field_lines(asked.form.field):
-                printer.talk(text, style)
+    def show() -> None:  # once the terminal no longer echoes a secret: from here on it may be typed
+        field = asked.form.field if asked.form is not None else None
+        for text, style in [*opening, *(field_lines(field) if field is not None else [])]:
+            printer.talk(text, style)
+        opening.clear()
         printer.ask(asked.label)
 
     while True:

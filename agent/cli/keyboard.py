@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
 from msgspec import Struct
 
 from agent.cli.edit import Changed, Ended, LineEditor, Typed
@@ -101,6 +103,14 @@ class Keyboard:
         for line in lines:
             self._take(Typed(line.decode(errors="replace").removesuffix("\r")))
         return True
+
+
+def piped_text() -> str:
+    """All of standard input, without the last line's end. Raises: UsageError, if it is not UTF-8."""
+    try:
+        return sys.stdin.buffer.read().decode().removesuffix("\n")
+    except UnicodeDecodeError:
+        raise click.UsageError("standard input is not UTF-8 text") from None
 
 
 async def read_line(fd: int, show: Callable[[], None], *, secret: bool) -> str | None:

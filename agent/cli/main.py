@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
@@ -55,6 +56,9 @@ STATUS_OF = {
     "bad-state": Exit.BAD_CONFIG,
 }
 """By the kind of the error; any other one is `Exit.FAILED`."""
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""How Python keeps bytes that are not UTF-8. No encoding of the wire carries them."""
 
 # Command -> module, and what `agent --help` says of it without importing that module.
 COMMANDS = {
@@ -146,6 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     printer = Printer(environ=os.environ)
     try:
+        _check_text(argv)
         with agent.make_context("agent", argv) as ctx:
             result: Any = agent.invoke(ctx)
             return Exit.OK if result is None else int(result)
@@ -166,6 +171,11 @@ def _run(argv: list[str]) -> int:
         told = _cause(exc)
         printer.error(str(told), told.hint)
         return STATUS_OF.get(told.kind, Exit.FAILED)
+
+
+def _check_text(argv: list[str]) -> None:
+    if any(SURROGATE.search(word) for word in argv):
+        raise click.UsageError("the command line is not UTF-8 text")
 
 
 def _cause(exc: BaseException) -> AgentError:

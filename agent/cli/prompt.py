@@ -14,6 +14,7 @@ import msgspec
 from agent.cli.answer import ask, submit_answer
 from agent.cli.complete import complete_session
 from agent.cli.follow import Hydrated, Mark, Seen, follow
+from agent.cli.keyboard import piped_text
 from agent.cli.lines import Line
 from agent.cli.main import App, Exit
 from agent.cli.question import question
@@ -65,7 +66,7 @@ def prompt(
     """
     asked = " ".join(text)
     if text == ("-",):
-        asked = sys.stdin.read().removesuffix("\n")
+        asked = piped_text()
     if not asked.strip():
         raise click.UsageError("the prompt is empty")
     submit = Submit(session_id=session, prompt_id=prompt_id or uuid.uuid4().hex, text=asked, steer=steer)

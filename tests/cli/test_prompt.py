@@ -87,6 +87,19 @@ def test_stdin_is_read_for_a_dash(gateway: FakeGateway, home: Path) -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "a\nb\n", "")
 
 
+@pytest.mark.parametrize(("word", "given"), [("-", b"a\xff"), (b"a\xff", b"")])
+@pytest.mark.parametrize("command", ["prompt", "answer"])
+def test_what_is_not_utf_8_is_told_and_not_sent(
+    gateway: FakeGateway, home: Path, command: str, word: str | bytes, given: bytes
+) -> None:
+    words = [sys.executable, "-m", "agent", command, HERE, word]
+    ran = subprocess.run(words, input=given, capture_output=True, check=False, timeout=30)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(b"agent: ")
+    assert b"is not UTF-8 text\n" in ran.stderr
+    assert not gateway.calls
+
+
 def test_ctrl_c_interrupts_the_turn(gateway: FakeGateway, home: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "agent", "prompt", HERE, "sleep"],
