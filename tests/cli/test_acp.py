@@ -306,6 +306,17 @@ async def test_prompts_of_others_and_their_replies_stream_outside_of_turns(gatew
         assert editor.text("user_message_chunk") == "[desk] make"
 
 
+async def test_a_session_is_loaded_by_its_id_alone(gateway: FakeGateway) -> None:
+    async with editing(gateway, "", load=False) as editor:
+        told = await editor.fails("session/load", sessionId="Build", cwd="/")
+        assert told["code"] == -32002
+        assert HERE in told["message"]
+        both = [editor.begin("session/load", sessionId=HERE, cwd="/") for _ in range(2)]
+        assert [("result" in await editor.answer(asked)) for asked in both] == [True, True]
+        await editor.prompt("echo once")
+        assert editor.text().count("once") == 1
+
+
 async def test_closing_a_session_detaches_and_ends_nothing(gateway: FakeGateway) -> None:
     async with editing(gateway) as editor:
         asked = editor.begin_prompt("sleep")

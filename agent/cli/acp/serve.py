@@ -108,22 +108,22 @@ class Serving:
         return Answer(self._state(served, served.id), served.told.set)
 
     async def _load(self, params: Raw) -> Answer:
-        served = await self._open(await self._allowed(params), replay=True)
+        served = await self._open_exactly(params, replay=True)
         served.told.set()
         await served.replayed
         return Answer(self._state(served, ""))
 
     async def _resume(self, params: Raw) -> Answer:
-        served = await self._open(await self._allowed(params), replay=False)
+        served = await self._open_exactly(params, replay=False)
         return Answer(self._state(served, ""), served.told.set)
 
     async def _close(self, params: Raw) -> Answer:
         session = converted(params, incoming.OnSession).session_id
         self._of(session).turns.leave()
-        self._served.pop(session)[1].cancel()
+        self._leave(session)
         return Answer({})
 
-    async def _allowed(self, params: Raw) -> str:
+    async def _open_exactly(self, params: Raw, *, replay: bool) -> Served:
         session = converted(params, incoming.OnSession).session_id
         if self._session:
             from agent.cli.acp.sessions import resolved
@@ -131,16 +131,17 @@ class Serving:
             self._session = await resolved(self._path, self._session)
             if session != self._session:
                 raise SessionNotFound(f"only {clean(self._session)!r} is served here, not {clean(session)!r}")
-        return session
+        served = await self._open(session, replay=replay)
+        if served.id != session:  # a title, or the beginning of an id: the editor would not know it by the updates
+            self._leave(served.id)
+            raise SessionNotFound(f"no session has the id {clean(session)!r}", hint=f"{served.id} is called so")
+        return served
 
     async def _open(self, session: str, *, replay: bool) -> Served:
         from agent.cli.acp.served import Served  # brings aiohttp, which `initialize` needs not wait for
 
-        before = self._served.pop(session, None)
-        turns = None
-        if before is not None:
-            turns = before[0].turns
-            before[1].cancel()
+        before = self._leave(session)
+        turns = before.turns if before else None
         served = Served(self._peer, session, forms=self._forms, turns=turns, replay=replay)
         assert self._tasks is not None
         task = self._tasks.create_task(served.run(self._path), name="acp.session")
@@ -149,7 +150,14 @@ class Serving:
         except asyncio.CancelledError:
             task.cancel()
             raise
+        self._leave(served.id)  # it was opened twice at once
         self._served[served.id] = served, task
+        return served
+
+    def _leave(self, session: str) -> Served | None:
+        served, task = self._served.pop(session, (None, None))
+        if task is not None:
+            task.cancel()
         return served
 
     def _of(self, session: str) -> Served:

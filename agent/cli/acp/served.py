@@ -69,6 +69,8 @@ class Served:
             await self._fail(first(group))
         finally:
             self._stream = None
+            for future in (self.attached, self.replayed):
+                future.cancel()  # nothing, if it is done
 
     async def _follow(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
         notes = follow(stream, self._mark)
