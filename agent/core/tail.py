@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from agent.core.transcript import (
+    DIFFS_MAX,
     STREAMED,
     TEXT_MAX,
     Event,
@@ -66,16 +67,24 @@ class Tail:
             return event
         earlier = payload_of(before)
         assert isinstance(earlier, MessageDelta | ThoughtDelta | ToolUpdate)
-        if len(earlier.text) + len(payload.text) > TEXT_MAX:
+        merged = msgspec.structs.replace(payload, text=earlier.text + payload.text)
+        if isinstance(merged, ToolUpdate) and isinstance(earlier, ToolUpdate):
+            diffs = (*earlier.diffs, *(diff for diff in merged.diffs if diff not in earlier.diffs))
+            merged = msgspec.structs.replace(merged, title=merged.title or earlier.title, diffs=diffs)
+        if not _fits(merged):
             return event
         self._drop(before.seq)
-        merged = msgspec.structs.replace(payload, text=earlier.text + payload.text)
         return Event(event.seq, event.type, Raw(encoded(merged)), event.at)
 
     def _drop(self, seq: int) -> None:
         event = self._events.pop(seq, None)
         if event is not None:
             self._size -= len(bytes(event.payload))
+
+
+def _fits(merged: MessageDelta | ThoughtDelta | ToolUpdate) -> bool:
+    diffs = merged.diffs if isinstance(merged, ToolUpdate) else ()
+    return len(diffs) <= DIFFS_MAX and len(merged.text) + sum(len(diff.patch) for diff in diffs) <= TEXT_MAX
 
 
 def compact(events: Iterable[Event]) -> list[Event]:

@@ -91,7 +91,8 @@ class Diff(Struct, frozen=True, kw_only=True, omit_defaults=True):
     patch: Text  # unified diff, without the two lines of file names
 
 
-Diffs = Annotated[tuple[Diff, ...], Meta(max_length=32)]
+DIFFS_MAX = 32
+Diffs = Annotated[tuple[Diff, ...], Meta(max_length=DIFFS_MAX)]
 
 
 class ToolUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):

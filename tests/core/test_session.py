@@ -12,6 +12,7 @@ from agent.core.reply import HEAD_MAX, TAIL_MAX
 from agent.core.session import QUEUE_MAX, Session
 from agent.core.tail import Tail, compact
 from agent.core.transcript import (
+    TEXT_MAX,
     Choice,
     Command,
     Diff,
@@ -25,8 +26,10 @@ from agent.core.transcript import (
     RequestClosed,
     RequestOpen,
     SessionInfo,
+    ToolUpdate,
     TurnComplete,
     UserMessage,
+    make_event,
     payload_of,
 )
 from agent.errors import Ambiguous, BadParams, Busy, RequestNotFound, SessionEnded, TooLarge
@@ -427,6 +430,22 @@ def test_a_shortened_log_reads_the_same(script: list[object]) -> None:  # S4
     short = compact(log.events)
     assert _read(short) == _read(log.events)
     assert [event.seq for event in short] == sorted(event.seq for event in short)
+
+
+def test_a_shortened_tool_keeps_its_title_and_all_its_diffs() -> None:  # S4
+    first, second = Diff(path="a", patch="+a\n"), Diff(path="b", patch="+b\n")
+    told = [
+        ToolUpdate(turn=1, tool_id="t", title="edit a", text="one\n", diffs=(first,)),
+        ToolUpdate(turn=1, tool_id="t", text="two\n"),
+        ToolUpdate(turn=1, tool_id="t", diffs=(first, second)),
+    ]
+    short = [payload_of(event) for event in compact(make_event(seq, each, 1.0) for seq, each in enumerate(told, 1))]
+    assert short == [ToolUpdate(turn=1, tool_id="t", title="edit a", text="one\ntwo\n", diffs=(first, second))]
+    large = [
+        ToolUpdate(turn=1, tool_id="t", diffs=(Diff(path=str(n), patch="+" * TEXT_MAX),), text="x") for n in range(2)
+    ]
+    kept = [payload_of(event) for event in compact(make_event(seq, each, 1.0) for seq, each in enumerate(large, 1))]
+    assert kept == large  # as one they might not fit a frame
 
 
 def test_a_snapshot_is_bounded_and_says_what_is_missing() -> None:  # S4
