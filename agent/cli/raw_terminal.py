@@ -53,12 +53,20 @@ class DetachKey:
 class RawTerminal:
     """The terminal that stdin and stdout are. Writing never blocks the loop: `pending` bytes wait."""
 
-    def __init__(self, *, typed: Callable[[bytes], None], drained: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        typed: Callable[[bytes], None],
+        drained: Callable[[], None],
+        stdin: int = STDIN,
+        stdout: int = STDOUT,
+    ) -> None:
         """`typed` takes keys, empty when the terminal is gone; `drained` is called as the terminal takes output."""
+        self._stdin, self._stdout = stdin, stdout
         self.modes = Modes()
         self._typed, self._drained = typed, drained
         self._waiting = bytearray()
-        self._fd = _opened()
+        self._fd = _opened(stdout)
         self._loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
 
@@ -67,34 +75,33 @@ class RawTerminal:
         """Bytes that the terminal has not taken yet."""
         return len(self._waiting)
 
-    @staticmethod
-    def size() -> Size:
+    def size(self) -> Size:
         """As it is now."""
-        columns, rows = os.get_terminal_size(STDOUT)
+        columns, rows = os.get_terminal_size(self._stdout)
         return Size(rows or 24, columns or 80)
 
     @contextmanager
     def raw(self, resized: Callable[[], None], stopped: Callable[[int], None]) -> Iterator[None]:
         """Raw mode for the block; the terminal is as before afterwards, whatever was written to it."""
-        loop, before = self._loop, termios.tcgetattr(STDIN)
+        loop, before = self._loop, termios.tcgetattr(self._stdin)
         stop = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
         for number in stop:
             loop.add_signal_handler(number, stopped, int(number))
         loop.add_signal_handler(signal.SIGWINCH, resized)
         loop.add_signal_handler(signal.SIGCONT, self._resumed, resized)
         try:
-            tty.setraw(STDIN, termios.TCSADRAIN)
+            tty.setraw(self._stdin, termios.TCSADRAIN)
             self.write(_TITLE_KEPT)
-            loop.add_reader(STDIN, self._readable)
+            loop.add_reader(self._stdin, self._readable)
             yield
         finally:
-            loop.remove_reader(STDIN)
+            loop.remove_reader(self._stdin)
             loop.remove_writer(self._fd)
             for number in (*stop, signal.SIGWINCH, signal.SIGCONT):
                 loop.remove_signal_handler(number)
             self._restore()
             with contextlib.suppress(termios.error):
-                termios.tcsetattr(STDIN, termios.TCSADRAIN, before)
+                termios.tcsetattr(self._stdin, termios.TCSADRAIN, before)
             os.close(self._fd)
 
     def write(self, data: bytes) -> None:
@@ -137,22 +144,22 @@ class RawTerminal:
 
     def _readable(self) -> None:
         try:
-            data = os.read(STDIN, CHUNK)
+            data = os.read(self._stdin, CHUNK)
         except OSError:
             data = b""
         if not data:
-            self._loop.remove_reader(STDIN)
+            self._loop.remove_reader(self._stdin)
         self._typed(data)
 
     def _resumed(self, resized: Callable[[], None]) -> None:
         # After SIGSTOP and `fg` the shell has put the terminal back to its own ways.
-        tty.setraw(STDIN, termios.TCSADRAIN)
+        tty.setraw(self._stdin, termios.TCSADRAIN)
         resized()
 
 
-def _opened() -> int:
+def _opened(stdout: int) -> int:
     # A description of our own: what is set on it (non-blocking) does not reach the shell that shares stdout.
     try:
-        return os.open(os.ttyname(STDOUT), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        return os.open(os.ttyname(stdout), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError:  # another user's terminal (su): blocking, then
-        return os.dup(STDOUT)
+        return os.dup(stdout)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Literal
 
 from agent.core.effects import Decision
@@ -45,6 +46,11 @@ def check_command(asked: CreateSession) -> str:
     return command
 
 
+def _program(command: Sequence[str]) -> str:
+    # Its name and no argument: a title is announced, and an argument may be a secret.
+    return PurePath(command[0]).name if command else ""
+
+
 def new_meta(asked: CreateSession, session: SessionId, epoch: str, creator: DeviceId, now: float) -> SessionMeta:
     """The row of a new session; `now` in Unix seconds."""
     return SessionMeta(
@@ -52,7 +58,7 @@ def new_meta(asked: CreateSession, session: SessionId, epoch: str, creator: Devi
         epoch=epoch,
         backend=asked.backend,
         created_at=now,
-        title=clean(asked.title, TITLE_MAX),
+        title=clean(asked.title or _program(asked.command), TITLE_MAX),
         cwd=asked.cwd,
         command=asked.command,
         share=asked.share,

@@ -484,3 +484,11 @@ async def test_a_terminal_does_not_outlive_the_service() -> None:
         with pytest.raises(SessionEnded):
             await Eye(viewer, session).attach()
         assert again.screens.sessions == []
+
+
+async def test_without_a_title_it_is_called_after_its_program_and_tells_no_argument() -> None:
+    async with network("desk", "pi") as (_, (desk, pi)):
+        session = await create(desk)
+        row = pi.registry.session(session)
+        assert row is not None
+        assert (row.title, row.backend) == ("vim", "terminal")

@@ -51,8 +51,7 @@ class ShellSession:
         self._refused = ""  # why the turn was not begun at all
         self._count = 0
         self._asked_count, self._prefix = 0, secrets.token_hex(4)
-        self._background = Background()
-        self._directory = ""
+        self._background, self._directory = Background(), ""
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._closed = self._released = False
         self._release_lock = asyncio.Lock()
