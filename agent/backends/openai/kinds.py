@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.backends.openai.place import Place, place_of
-from agent.backends.openai.servers import Seen, Spot, spots
+from agent.backends.openai.servers import Seen, Spot, name_of, spots
 from agent.errors import BackendFailed
 from agent.ports import Backend, BackendConfig, BackendType, Emit, Inspection, Start
 
@@ -41,7 +41,7 @@ class ConfiguredChat:
 
     def __init__(self, name: str, config: BackendConfig, environ: Mapping[str, str]) -> None:
         self.name, self._config, self._environ = name, config, environ
-        self.description = config.description or (f"chat with {config.model}" if config.model else "chat with a model")
+        self.description = config.description or f"chat with {name_of(config.model) or 'a model'}"
 
     def missing(self) -> str:
         """What is wrong with its table or its key; nobody is asked."""
@@ -73,9 +73,9 @@ class ConfiguredChat:
             seen = await Server(place, self._environ).models(LIST_SECONDS)
         except TimeoutError:
             seen = None  # it may talk all the same
-        if seen is None and not self._config.model:
+        if not self._config.model and (seen is None or not seen.models):
             hint = "set model in its table in config.toml, or correct its url"
-            raise BackendFailed(f"{self.name} does not list its models", hint=hint)
+            raise BackendFailed(f"{self.name} {'has no model' if seen else 'does not list its models'}", hint=hint)
         return await _begun(place, seen or Seen(()), start, emit, model=self._config.model, environ=self._environ)
 
     def _place(self) -> Place:
@@ -142,16 +142,11 @@ async def _begun(
     server.place.key(environ or {})  # a key that cannot be had is told now
     characters = budget_of(seen.context)
     past = await start.history(characters) if start.restored else []
+    models = {name_of(each): each for each in (model, *seen.models) if each}
     # What was chosen before, if it is still there; else what the settings say; else the server's first.
-    chosen = start.model if start.model and (not seen.models or start.model in seen.models) else ""
-    session = ChatSession(
-        server,
-        emit,
-        Conversation(characters, past),
-        model=chosen or model or seen.models[0],
-        models=seen.models,
-        context=seen.context,
-    )
+    chosen = start.model if start.model in models else next(iter(models))
+    talk = Conversation(characters, past)
+    session = ChatSession(server, emit, talk, model=chosen, models=models, context=seen.context)
     await session.begin()
     return session
 

@@ -27,6 +27,11 @@ class Seen(Struct, frozen=True):
     context: int = 0
 
 
+def name_of(model: str) -> str:
+    """What a model is called where other devices see it: llama.cpp has the path of a file as its id."""
+    return model.rpartition("/")[2] or model if model.startswith(("/", "~", ".")) else model
+
+
 Pages = Mapping[str, bytes]
 """Answers of a server, by path."""
 

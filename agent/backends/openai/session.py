@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import aiohttp
@@ -59,11 +59,21 @@ class ChatSession:
     """`ports.Backend`. What was said is kept here, bounded; after a rest or a restart it comes from the log."""
 
     def __init__(
-        self, server: Server, emit: Emit, conversation: Conversation, *, model: str, models: Sequence[str], context: int
+        self,
+        server: Server,
+        emit: Emit,
+        conversation: Conversation,
+        *,
+        model: str,
+        models: Mapping[str, str],
+        context: int,
     ) -> None:
-        """`models`: those that may be chosen; empty: not known. `context`: tokens, 0: not known."""
+        """`models`: those that may be chosen, their ids by name; `model`: one of the names.
+
+        `context`: tokens, 0: not known.
+        """
         self._server, self._take, self._conversation = server, emit, conversation
-        self._model, self._models, self._context = model, tuple(models[:CHOICES_MAX]), context
+        self._model, self._models, self._context = model, models, context
         self._usage = True  # whether to ask for it
         self._told = False  # that something was forgotten
         self._closed = False
@@ -109,8 +119,8 @@ class ChatSession:
         """Another model, from the next prompt on. Raises: BadParams."""
         if option != MODEL:
             raise BadParams(f"there is no option {option!r}", hint=f"there is: {MODEL}")
-        if self._models and value not in self._models:
-            raise BadParams(f"there is no model {value!r}", hint=f"there are: {', '.join(self._models[:20])}")
+        if value not in self._models:
+            raise BadParams(f"there is no model {value!r}", hint=f"there are: {', '.join([*self._models][:20])}")
         self._model = value
         await self._tell(self._described())
 
@@ -127,7 +137,8 @@ class ChatSession:
             end = Finished(status="interrupted")
         except (BackendFailed, aiohttp.ClientError, OSError) as exc:
             told = self._server.broken(exc)
-            end = Finished(status="error", error=f"{told}: {told.hint}" if told.hint else str(told))
+            error = f"{told}: {told.hint}" if told.hint else str(told)
+            end = Finished(status="error", error=error.replace(self._models[self._model], self._model))
         except Exception as exc:
             log.exception("a turn failed", extra={"backend": self._server.place.name})
             end = Finished(status="error", error=f"{exc!r}")
@@ -155,7 +166,7 @@ class ChatSession:
                     raise
 
     async def _ask(self, turn: _Turn, messages: list[Message]) -> Finished:
-        body: dict[str, Any] = {"model": self._model, "messages": messages, "stream": True}
+        body: dict[str, Any] = {"model": self._models[self._model], "messages": messages, "stream": True}
         if self._usage:
             body["stream_options"] = {"include_usage": True}
         reply = turn.reply = await self._unless_stopped(turn, self._server.chat(body))
@@ -220,8 +231,8 @@ class ChatSession:
     # --- telling -----------------------------------------------------------------------------------------------------
 
     def _described(self) -> Described:
-        names = self._models or (self._model,)
-        choices = tuple(Choice(id=name, name=name) for name in names if len(name) <= 128)
+        names = [name for name in self._models if len(name) <= 128][:CHOICES_MAX]
+        choices = tuple(Choice(id=name, name=name) for name in names)
         option = Option(id=MODEL, name="Model", value=self._model[:128], choices=choices, category=MODEL)
         return Described(model=self._model, options=(option,))
 

@@ -45,7 +45,7 @@ def chat(
     server: Server, listener: Listener, *, characters: int = 10_000, past: tuple[Exchange, ...] = ()
 ) -> ChatSession:
     return ChatSession(
-        server, listener.emit, Conversation(characters, past), model="m", models=("m", "n"), context=4096
+        server, listener.emit, Conversation(characters, past), model="m", models={"m": "m", "n": "n"}, context=4096
     )
 
 
@@ -319,6 +319,9 @@ async def test_starting_says_what_is_wrong_before_a_session_is_there() -> None:
         url = server.url
         with pytest.raises(BackendFailed, match="refuses the key"):
             await start(url, Listener())
+        server.pages = {"/v1/models": Canned(b'{"object":"list","data":[]}', kind=JSON)}
+        with pytest.raises(BackendFailed, match="one has no model"):
+            await start(url, Listener())
         server.pages = {}
         with pytest.raises(BackendFailed, match="does not list its models") as told_:
             await start(url, Listener())
@@ -397,6 +400,40 @@ async def test_another_model_may_be_chosen_for_the_next_turn() -> None:
         await session.close()
 
 
+async def test_a_model_that_is_a_file_is_told_by_its_name_and_asked_by_its_path() -> None:
+    # llama.cpp; the path of a home is nothing for other devices.
+    path = "/home/ada/models/Qwen3-4B.gguf"
+    async with ModelServer("llama.cpp", models=(path,)) as server:
+        listener = Listener()
+        kind = ConfiguredChat("one", BackendConfig(kind="openai", url=server.url, model=path), {})
+        assert kind.description == "chat with Qwen3-4B.gguf"
+        backend = await kind.start(Start(session=SessionId("one"), model="Qwen3-4B.gguf"), listener.emit)
+        described = await listener.next()
+        assert isinstance(described, Described)
+        assert described.model == "Qwen3-4B.gguf"
+        assert "ada" not in repr(described)
+        await run(backend, listener, "a")
+        await backend.close()
+        assert server.turns[-1].ask is not None
+        assert server.turns[-1].ask.model == path
+    async with CannedServer([Canned(f'{{"error":{{"message":"cannot load {path}"}}}}'.encode(), 500, JSON)]) as broken:
+        session = ChatSession(broken.server(), listener.emit, Conversation(9), model="q", models={"q": path}, context=0)
+        assert finished(await run(session, listener, "a")).error.startswith("one: cannot load q:")
+        await session.close()
+
+
+async def test_a_model_of_the_settings_that_is_not_listed_is_offered_too() -> None:
+    async with ModelServer(models=("m",)) as server:
+        listener = Listener()
+        kind = ConfiguredChat("one", BackendConfig(kind="openai", url=server.url, model="hidden"), {})
+        backend = await kind.start(Start(session=SessionId("one"), model="gone"), listener.emit)
+        described = await listener.next()
+        assert isinstance(described, Described)
+        assert described.options is not None
+        assert (described.model, [each.id for each in described.options[0].choices]) == ("hidden", ["hidden", "m"])
+        await backend.close()
+
+
 # --- ends ------------------------------------------------------------------------------------------------------------
 
 
@@ -410,7 +447,9 @@ async def test_closing_from_within_emit_is_no_deadlock_and_the_server_is_told() 
             await sessions[0].close()
 
         place = Place(name="one", url=f"{server.url}/v1")
-        sessions.append(ChatSession(Server(place, {}), emit, Conversation(1000), model="m", models=(), context=0))
+        sessions.append(
+            ChatSession(Server(place, {}), emit, Conversation(1000), model="m", models={"m": "m"}, context=0)
+        )
         await sessions[0].prompt("model: say 1\nmodel: wait for ever")
         async with asyncio.timeout(20):
             await server.until(lambda seen: seen.turns[0].outcome == "hung up" if seen.turns else False)
