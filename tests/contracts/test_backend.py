@@ -13,6 +13,7 @@ from agent.backends.openai.kinds import ConfiguredChat
 from agent.backends.shell import ShellBackend
 from agent.backends.terminal import TerminalBackend
 from agent.core.records import SessionId
+from agent.core.transcript import RequestKind
 from agent.errors import BackendFailed
 from agent.ports import (
     Asked,
@@ -27,6 +28,7 @@ from agent.ports import (
     Start,
     Withdrew,
 )
+from tests.backends.acp.agents import odd
 from tests.fakes.clock import settle
 from tests.fakes.echo import EchoBackend
 from tests.fakes.listener import Listener, finished, run, said
@@ -60,6 +62,7 @@ class Kind:
     hold: str
     many: str  # at least 200 pieces or 1 MB
     ask: str = ""  # empty: it never asks
+    asks: RequestKind = "line"  # what it asks for
     leave: str = ""  # empty: it never ends by itself
     folder: bool = True  # whether it runs in a directory
     model: bool = False  # whether it talks to a model
@@ -86,6 +89,7 @@ KINDS = {
         leave="leave",
         command=(sys.executable, "-I", "-c", LINES),
     ),
+    "acp": Kind(lambda _: odd(), say="say ", hold="hold", many="many 200", ask="ask Name: ", asks="choices"),
     "openai": Kind(
         lambda url: ConfiguredChat("one", BackendConfig(kind="openai", url=url), {}),
         say="model: text ",
@@ -190,7 +194,7 @@ async def test_an_interrupt_ends_the_turn(kind: Kind, backend: Backend, listener
 async def test_what_a_person_answers_reaches_the_program(kind: Kind, backend: Backend, listener: Listener) -> None:
     await backend.prompt(kind.ask)
     asked = await listener.until_asked()
-    assert (asked.kind, asked.prompt) == ("line", "Name: ")
+    assert (asked.kind, asked.prompt) == (kind.asks, "Name: ")
     await backend.answer("no-such-request", "wrong")
     await backend.answer(asked.request_id, "Ada")
     events = await listener.turn()
@@ -218,7 +222,7 @@ async def test_every_question_has_its_own_id(kind: Kind, backend: Backend, liste
         await backend.prompt(kind.ask)
         asked = await listener.until_asked()
         ids.add(asked.request_id)
-        await backend.answer(asked.request_id, "x")
+        await backend.answer(asked.request_id, "Ada")
         await listener.turn()
     assert len(ids) == 3
 

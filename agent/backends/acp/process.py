@@ -20,6 +20,8 @@ AHEAD_MAX = 65_536
 """Bytes read beyond what was taken; then the agent waits at its next write."""
 STDERR_MAX = 65_536
 """Bytes of the end of stderr that are kept."""
+LOOKS_MAX = 25
+"""How often a pipe that is not silent, of an agent that has ended, is looked at."""
 LAST_LINES, LAST_CHARACTERS = 3, 400
 """How much of it an error message shows."""
 
@@ -32,7 +34,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._patience = patience
         self._transport: asyncio.SubprocessTransport | None = None
         self._read: list[bytes] = []
-        self._ahead = 0
+        self._ahead = self._taken = 0  # bytes not yet read by us, and in all
         self._eof = False
         self._wake = asyncio.Event()
         self._exited = asyncio.Event()
@@ -136,6 +138,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
             return
         self._read.append(data)
         self._ahead += len(data)
+        self._taken += len(data)
         if self._ahead >= AHEAD_MAX and (pipe := self._pipe(1)) is not None and pipe.is_reading():
             pipe.pause_reading()
         self._wake.set()
@@ -148,7 +151,16 @@ class AgentProcess(asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         """It has ended. A program of its own may hold on to the pipe for long."""
         self._exited.set()
-        self._loop.call_later(self._patience.silence, self._ended)
+        self._loop.call_later(self._patience.silence, self._until_silent, self._taken, 0)
+
+    def _until_silent(self, taken: int, looks: int) -> None:
+        """End when nothing came since; while nobody takes what came, there may be more."""
+        pipe = self._pipe(1)
+        waits = pipe is not None and not pipe.is_closing() and not pipe.is_reading()
+        if self._eof or not (waits or (self._taken != taken and looks < LOOKS_MAX)):
+            self._ended()
+            return
+        self._loop.call_later(self._patience.silence, self._until_silent, self._taken, looks + (not waits))
 
     def _ended(self) -> None:
         self._eof = True

@@ -115,7 +115,8 @@ class AcpSession:
         """Tell what the agent told with its session, all at once, and set again what people have set."""
         self._options.opened(session.state)
         for option, value in self._options.to_set_again():
-            await self._set(life, option, value)
+            with contextlib.suppress(BackendFailed):  # then people see what it is
+                await self._set(life, option, value)
         known, self._known = self._known, Described()
         for event in (*self._updates.events(), self._options.described()):
             if isinstance(event, Described):
@@ -146,6 +147,8 @@ class AcpSession:
 
     async def _heard(self, life: Life, messages: list[Message]) -> None:
         for message in messages:
+            if life.leaving:
+                return  # what it says now belongs to no turn any more
             if isinstance(message, Updated):
                 if message.session == life.session or not life.session:
                     (self._updates.replayed if self._replaying else self._updates.take)(message.update)
@@ -171,7 +174,11 @@ class AcpSession:
                 await self._replied(life, turn, message)
             case Garbage() if not life.noted:
                 life.noted = True
-                await self._tell(Described(note=f"{self._name} wrote what is no message: {clean(message.text, 200)}"))
+                note = Described(note=f"{self._name} wrote what is no message: {clean(message.text, 200)}")
+                if life.session:
+                    await self._tell(note)
+                else:
+                    self._known = joined(self._known, note)
             case _:
                 pass
 
@@ -188,8 +195,11 @@ class AcpSession:
                 task.cancel()
             await asyncio.wait({preparing, stopped})
             life = self._upkeep.life
+        if life is not None and life.leaving and not turn.problem:
+            turn.problem = f"{self._name} has ended"
         if turn.cancelled.is_set() or turn.problem or life is None:
-            await self._finish(turn, Outcome("error", turn.problem) if turn.problem else Outcome("interrupted"))
+            cancelled = turn.cancelled.is_set()
+            await self._finish(turn, Outcome("interrupted") if cancelled else Outcome("error", turn.problem))
             return
         self._replaying, self._remembers = False, True
         turn.content_before = self._updates.content

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from agent.backends.acp import AcpAgent
+from agent.backends.acp.session import AcpSession
+from agent.core.records import SessionId
+from agent.ports import Described, Start
+from tests.fakes.listener import Listener
+
+Begin = Callable[..., Awaitable[AcpSession]]
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+async def begin(listener: Listener) -> AsyncIterator[Begin]:
+    """Start a session of an agent; what it told of itself is in `listener.known`. All are closed in the end."""
+    async with AsyncExitStack() as sessions:
+
+        async def start(agent: AcpAgent, *, session: str = "one", lineage: str = "", restored: bool = False,
+                        cwd: str = "") -> AcpSession:  # fmt: skip
+            known = (lineage,) if lineage else ()
+            how = Start(session=SessionId(session), cwd=cwd, lineage=known, restored=restored)
+            started = await agent.start(how, listener.emit)
+            assert isinstance(started, AcpSession)
+            sessions.push_async_callback(started.close)
+            return started
+
+        yield start
+
+
+async def described(listener: Listener) -> Described:
+    event = await listener.next()
+    assert isinstance(event, Described), event
+    return event
