@@ -13,6 +13,8 @@ from agent.ports import Backend, BackendConfig, BackendType, Emit, Inspection, S
 
 LOOK_EVERY = 60.0
 """Seconds for which what was found at a port counts, in lists."""
+LOOK_SECONDS = 0.3
+"""For all that is asked of one port."""
 LIST_SECONDS = 10.0
 """For the list of models when a session is started."""
 INSPECT_SECONDS = 0.8
@@ -39,8 +41,11 @@ class ConfiguredChat:
 
     takes_command = False
 
-    def __init__(self, name: str, config: BackendConfig, environ: Mapping[str, str]) -> None:
-        self.name, self._config, self._environ = name, config, environ
+    def __init__(
+        self, name: str, config: BackendConfig, environ: Mapping[str, str], *, seconds: float = INSPECT_SECONDS
+    ) -> None:
+        """`environ`: where its key may be. `seconds`: for a look."""
+        self.name, self._config, self._environ, self._seconds = name, config, environ, seconds
         self.description = config.description or f"chat with {name_of(config.model) or 'a model'}"
 
     def missing(self) -> str:
@@ -57,7 +62,7 @@ class ConfiguredChat:
 
         try:
             place = self._place()
-            seen = await Server(place, self._environ).models(INSPECT_SECONDS)
+            seen = await Server(place, self._environ).models(self._seconds)
         except TimeoutError:
             return Inspection(detail=f"{self._config.url}, slow to answer")
         except BackendFailed as exc:
@@ -87,10 +92,11 @@ class FoundChat:
 
     takes_command = False
 
-    def __init__(self, spot: Spot, now: Callable[[], float] | None = None) -> None:
-        """`now`: monotonic seconds; None: the loop's."""
+    def __init__(self, spot: Spot, now: Callable[[], float] | None = None, *, seconds: float = LOOK_SECONDS) -> None:
+        """`now`: monotonic seconds; None: the loop's. `seconds`: for a look."""
         self.name, self._spot, self._now = spot.known.name, spot, now
         self.description = f"chat with a model on this machine, by {spot.known.title}"
+        self._seconds = seconds
         self._seen: Seen | None = None
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
@@ -127,7 +133,7 @@ class FoundChat:
             old = self._looked_at is None or now - self._looked_at >= LOOK_EVERY
             if old or (anew and (self._seen is None or not self._seen.models)):
                 self._looked_at = now
-                self._seen = await look(self._spot)
+                self._seen = await look(self._spot, self._seconds)
             return self._seen
 
 

@@ -10,18 +10,19 @@ from agent.backends.openai.client import page_of
 from agent.backends.openai.servers import Seen, Spot
 from agent.errors import BackendFailed
 
-SECONDS = 0.3
-"""For all that is asked of one server."""
 PAGE_MAX = 262_144
 """Bytes of an answer."""
 
 
-async def look(spot: Spot) -> Seen | None:
-    """The server, if it is there and answers exactly as itself. No key and no cookie is sent. Raises nothing."""
+async def look(spot: Spot, seconds: float) -> Seen | None:
+    """The server, if it is there and answers exactly as itself within that time.
+
+    No key and no cookie is sent. Raises nothing.
+    """
     pages: dict[str, bytes] = {}
     try:
         async with (
-            asyncio.timeout(SECONDS),
+            asyncio.timeout(seconds),
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
         ):
             for path in spot.known.paths:

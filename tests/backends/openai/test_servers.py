@@ -8,7 +8,7 @@ import pytest
 
 from agent.backends.openai.kinds import LOOK_EVERY, FoundChat, OpenAIFamily
 from agent.backends.openai.look import PAGE_MAX, look
-from agent.backends.openai.servers import KNOWN, Known, Spot, listed, spots
+from agent.backends.openai.servers import KNOWN, Known, Seen, Spot, listed, spots
 from agent.core.records import SessionId
 from agent.errors import BackendFailed
 from agent.ports import BackendConfig, Start
@@ -22,6 +22,14 @@ LIST_ONLY = {"lm-studio", "jan", "localai"}
 """Servers that have no more of their own than a list of models."""
 
 
+PATIENCE = 20.0
+"""Seconds: a loaded machine must not fail a test."""
+
+
+async def seen_at(spot: Spot) -> Seen | None:
+    return await look(spot, PATIENCE)
+
+
 def at(url: str, known: Known) -> Spot:
     return Spot(known, url, f"{url}/v1")
 
@@ -29,7 +37,7 @@ def at(url: str, known: Known) -> Spot:
 @pytest.mark.parametrize("shape", ["ollama", "lm-studio", "llama.cpp", "vllm"])
 async def test_each_server_is_known_by_its_answers(shape: str) -> None:
     async with ModelServer(shape, models=MODELS) as server:
-        seen = await look(at(server.url, BY_NAME[shape]))
+        seen = await seen_at(at(server.url, BY_NAME[shape]))
     assert seen is not None
     assert seen.models == ("llama3.2:3b", "qwen3")  # what does not chat is not offered
     assert seen.version == ("0.12.6" if shape == "ollama" else "")
@@ -39,7 +47,7 @@ async def test_each_server_is_known_by_its_answers(shape: str) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_no_server_is_taken_for_another_one(shape: str) -> None:
     async with ModelServer(shape, models=MODELS) as server:
-        taken = {known.name for known in KNOWN if await look(at(server.url, known)) is not None}
+        taken = {known.name for known in KNOWN if await seen_at(at(server.url, known)) is not None}
     assert taken - LIST_ONLY == ({shape} if shape in BY_NAME and shape != "lm-studio" else set())
     if shape == "llama.cpp":
         assert "localai" not in taken  # the two share a port
@@ -53,7 +61,7 @@ async def test_koboldcpp_is_known_by_its_answers() -> None:
         ),
     }
     async with CannedServer(pages=pages) as server:
-        seen = await look(at(server.url, BY_NAME["koboldcpp"]))
+        seen = await seen_at(at(server.url, BY_NAME["koboldcpp"]))
     assert seen is not None
     assert (seen.models, seen.version) == (("koboldcpp/x",), "1.99")
 
@@ -87,19 +95,19 @@ def test_a_list_may_be_empty() -> None:
 )
 async def test_an_odd_answer_is_nobody(answer: Canned) -> None:
     async with CannedServer(pages={"/api/version": answer}) as server:
-        assert await look(at(server.url, BY_NAME["ollama"])) is None
+        assert await seen_at(at(server.url, BY_NAME["ollama"])) is None
         assert server.paths == ["/api/version"]  # nor is a redirect followed
 
 
 async def test_nobody_at_the_port_is_nobody() -> None:
     async with ModelServer("ollama") as server:
         spot = at(server.url, BY_NAME["ollama"])
-    assert await look(spot) is None
+    assert await seen_at(spot) is None
 
 
 async def test_a_guessed_port_gets_no_key_no_body_and_no_more_than_get() -> None:
     async with ModelServer("llama.cpp") as server:
-        await look(at(server.url, BY_NAME["llama.cpp"]))
+        await seen_at(at(server.url, BY_NAME["llama.cpp"]))
         heads = [heard.headers for heard in server.requests]
         assert {heard.method for heard in server.requests} == {"GET"}
     assert [name for head in heads for name in head if name.lower() in {"authorization", "cookie", "referer"}] == []
@@ -118,7 +126,7 @@ class Watch:
 async def test_a_port_is_asked_once_a_minute_for_lists() -> None:
     watch = Watch()
     async with ModelServer("ollama", models=MODELS) as server:
-        found = FoundChat(at(server.url, BY_NAME["ollama"]), watch)
+        found = FoundChat(at(server.url, BY_NAME["ollama"]), watch, seconds=PATIENCE)
         for _ in range(3):
             inspection = await found.inspect()
         assert len(server.requests) == 2  # its two pages, once
@@ -133,7 +141,7 @@ async def test_who_asks_for_it_by_name_is_not_told_what_was_a_minute_ago() -> No
     watch = Watch()
     async with ModelServer("ollama", models=("qwen3",)) as gone:
         port, url = gone.port, gone.url
-    found = FoundChat(at(url, BY_NAME["ollama"]), watch)
+    found = FoundChat(at(url, BY_NAME["ollama"]), watch, seconds=PATIENCE)
     inspection = await found.inspect()
     assert inspection.missing == f"no Ollama at {url}"
     assert "ollama.com" in inspection.hint
@@ -151,7 +159,7 @@ async def test_who_asks_for_it_by_name_is_not_told_what_was_a_minute_ago() -> No
 
 async def test_a_server_without_a_model_is_there_and_no_use() -> None:
     async with ModelServer("ollama", models=()) as server:
-        found = FoundChat(at(server.url, BY_NAME["ollama"]))
+        found = FoundChat(at(server.url, BY_NAME["ollama"]), seconds=PATIENCE)
         inspection = await found.inspect()
         with pytest.raises(BackendFailed, match="Ollama has no model"):
             await found.start(Start(session=SessionId("one")), Listener().emit)
@@ -200,7 +208,8 @@ def test_a_base_url_of_the_environment_counts_only_on_this_machine() -> None:
 async def test_a_base_url_of_the_environment_is_asked_without_the_key_of_the_environment() -> None:
     async with ModelServer("openai", models=("m",)) as server:
         environ = {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "sk-secret"}
-        [found] = [member for member in OpenAIFamily(environ).members({}) if member.name == "openai"]
+        assert "openai" in {member.name for member in OpenAIFamily(environ).members({})}
+        [found] = [FoundChat(spot, seconds=PATIENCE) for spot in spots(environ) if spot.known.name == "openai"]
         listener = Listener()
         backend = await found.start(Start(session=SessionId("one")), listener.emit)
         await listener.next()

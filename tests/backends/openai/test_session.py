@@ -307,7 +307,7 @@ async def test_a_server_that_stays_silent_is_told() -> None:
         session = chat(Server(Place(name="one", url=url), {}, silence=0.05), listener)
         assert "one said nothing for 0.05 s" in finished(await run(session, listener, "a")).error
         spot = Spot(KNOWN[0], url.removesuffix("/v1"), url)
-        assert await look(spot) is None  # within its 0.3 s
+        assert await look(spot, 0.05) is None
         await session.close()
         for writer in silent:
             writer.close()
@@ -336,7 +336,7 @@ async def test_starting_says_what_is_wrong_before_a_session_is_there() -> None:
 
 async def test_what_is_wrong_is_seen_in_the_list() -> None:
     def kind(url: str, key_env: str = "") -> ConfiguredChat:
-        return ConfiguredChat("one", BackendConfig(kind="openai", url=url, key_env=key_env), {})
+        return ConfiguredChat("one", BackendConfig(kind="openai", url=url, key_env=key_env), {}, seconds=20.0)
 
     async with ModelServer(models=("m", "n")) as server:
         seen = await kind(server.url).inspect()
