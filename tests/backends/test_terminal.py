@@ -168,6 +168,19 @@ async def test_questions_are_answered_while_nobody_is_there_and_by_viewers_else(
     await watcher.until(rb"b'\x1b[7;7R'")
 
 
+async def test_ctrl_c_is_heard_by_a_program_that_reads_nothing_of_what_was_typed(
+    begin: Begin, listener: Listener
+) -> None:
+    session = await begin("sh", "-c", "stty -icanon; sleep 600")
+    watcher = Watcher(session.terminal)
+    await session.terminal.write(b"x" * 60_000)
+    assert listener.silent()
+    await session.terminal.write(b"\x03")
+    end = await listener.next()
+    assert isinstance(end, Exited)
+    assert watcher.shown.count(b"x") < 60_000
+
+
 async def test_the_end_comes_after_the_last_output_and_takes_everything_along(begin: Begin, listener: Listener) -> None:
     session = await begin("sh", "-c", "read x; sleep 600 & echo the last word; exit 5")
     (pid,) = session.processes()

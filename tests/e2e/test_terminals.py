@@ -176,6 +176,42 @@ def test_a_pulled_cable_is_told_and_nothing_is_lost(household: tuple[Device, Dev
         one.wait_for("the session has ended")
 
 
+def test_the_viewers_own_service_may_restart(household: tuple[Device, Device], window: OpenWindow) -> None:
+    desk, laptop = household
+    session = create(desk, *SHELL)
+    laptop.wait_for_session(session)
+    with window(laptop, rows=40) as one:
+        one.agent("attach", "--raw", session)
+        one.wait_for("inner>")
+        one.line("clear; for i in 1 2 3 4 5 6 7 8; do echo count $i; sleep 0.5; done")
+        one.wait_for("count 2\n")
+        laptop.kill()
+        one.wait_for("the service is away")
+        laptop.up()
+        text = one.wait_for("count 8\n", seconds=30)
+        assert [line for line in text.split("\n") if line.startswith("count")] == [f"count {i}" for i in range(1, 9)]
+        one.line("exit")
+        one.wait_for("the session has ended")
+
+
+def test_a_terminal_ends_with_its_service_and_says_so(household: tuple[Device, Device], window: OpenWindow) -> None:
+    desk, laptop = household
+    session = create(desk, *SHELL)
+    laptop.wait_for_session(session)
+    with window(laptop) as one:
+        before = one.state(), one.settings()
+        one.agent("attach", "--raw", session)
+        one.wait_for("inner>")
+        desk.kill()
+        one.wait_for("link to desk lost")
+        desk.up()
+        one.wait_for("status=", seconds=40)
+        until(lambda: (one.state(), one.settings()) == before, "the terminal to be as it was")
+        one.agent("attach", "--raw", session)
+        one.wait_for("ended")
+    desk.wait_for_session(session, status="ended")
+
+
 def test_attach_without_raw_says_what_shows_it_and_raw_needs_a_terminal(household: tuple[Device, Device]) -> None:
     desk, laptop = household
     session = create(desk, "cat")

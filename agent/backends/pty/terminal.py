@@ -54,6 +54,10 @@ class PseudoTerminal:
         key = termios.tcgetattr(self._slave)[6][termios.VINTR]
         return key if isinstance(key, bytes) and key != b"\0" else b"\x03"
 
+    def interrupts(self, typed: bytes) -> bool:
+        """Whether a key among these interrupts the program by itself, whatever that is doing."""
+        return bool(termios.tcgetattr(self._slave)[3] & termios.ISIG) and self.interrupt_key() in typed
+
     def mode(self) -> Mode:
         """How the foreground program wants its input."""
         flags = termios.tcgetattr(self._slave)[3]

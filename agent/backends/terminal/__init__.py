@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from agent.backends.pty.starting import folder_of
-from agent.backends.terminal.launch import command_of, launch
-from agent.backends.terminal.session import TerminalSession
 from agent.errors import BackendFailed
 from agent.ports import Backend, Described, Emit, Exited, Start
 
@@ -34,6 +31,11 @@ class TerminalBackend:
         if start.restored:
             await emit(Exited(status="ended", reason=RESTARTED))
             raise BackendFailed(RESTARTED, hint="start it anew: `agent new --backend terminal`")
+        # Who has no such session need not have all of this in memory.
+        from agent.backends.pty.starting import folder_of  # noqa: PLC0415 - as said
+        from agent.backends.terminal.launch import command_of, launch  # noqa: PLC0415 - as said
+        from agent.backends.terminal.session import TerminalSession  # noqa: PLC0415 - as said
+
         folder = folder_of(start.cwd)
         session = TerminalSession(await launch(start.session, folder, command_of(start.command, folder)), emit)
         try:

@@ -94,10 +94,13 @@ class Screen:
 
     async def write(self, data: bytes) -> None:
         """Type bytes. Raises: Busy, if the program has not read those before for a while."""
+        if self.keyboard.left and not self._closed and self._terminal.interrupts(data):
+            self.keyboard.forget()  # what interrupts is heard by a program that does not read, too
+            self._terminal.forget_input()
         until = self._loop.time() + PATIENCE
         while self.keyboard.left > TYPED_MAX and not self._closed:
             if self._loop.time() > until:
-                raise Busy("the program does not read what is typed", hint="`agent interrupt` may help")
+                raise Busy("the program does not read what is typed", hint="Ctrl-C may help")
             await asyncio.sleep(0.01)
         if not self._closed:
             self.keyboard.feed(data)
