@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -12,7 +13,11 @@ from agent.cli.sessions import device_of, title_of
 from agent.cli.stream import Stream
 from agent.cli.text import clean
 from agent.core.records import Participant, SessionRow
+from agent.core.transcript import Command
 from agent.errors import SessionNotFound
+
+COMMANDS_MAX = 12
+"""Commands of an agent that are named."""
 
 
 def choose(app: App) -> str:
@@ -38,6 +43,13 @@ def banner(row: SessionRow) -> list[str]:
     if row.created_at:
         parts.append(f"since {local_time(row.created_at)}")
     return [" · ".join(parts)]
+
+
+def commands_line(commands: Sequence[Command]) -> str:
+    """The commands that the agent knows, in one line."""
+    named = [f"/{clean(command.name)}" for command in commands[:COMMANDS_MAX]]
+    rest = len(commands) - len(named)
+    return f"-- commands: {' '.join(named)}" + (f" and {rest} more" if rest else "")
 
 
 def others(participants: tuple[Participant, ...], stream: Stream) -> dict[str, tuple[str, int]]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import click
 
 from agent.cli.answer import Answering, submit_answer
-from agent.cli.arrival import banner, choose, others
+from agent.cli.arrival import banner, choose, commands_line, others
 from agent.cli.complete import complete_session
 from agent.cli.edit import Changed, Ended, Typed
 from agent.cli.follow import Hydrated, Mark, Seen, follow
@@ -123,6 +123,8 @@ class _Attachment:
             named = [name if count == 1 else f"{name} ({count})" for name, count in self._here.values()]
             self._screen.notice(f"-- also here: {', '.join(named)}")
         self._hydrate(first.result, first)
+        if self._lively and first.result.commands:
+            self._screen.notice(commands_line(first.result.commands))
         if self._lively:
             self._screen.notice("-- Ctrl-C interrupts the turn, Alt-Enter steers it, Ctrl-D leaves")
 

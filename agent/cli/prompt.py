@@ -153,8 +153,9 @@ class _Turn:
             await self._replay(stream, first.result)
         for request in first.result.requests:
             if request.turn != self._turn:
+                short = msgspec.structs.replace(request, detail="", fields=())
                 self._app.printer.talk(
-                    f"waits for an answer: {' '.join(text for text, _ in question(request))}", "yellow"
+                    f"waits for an answer: {' '.join(text for text, _ in question(short))}", "yellow"
                 )
         async for note in events:
             self._take(note, tasks, stream)

@@ -8,11 +8,12 @@ import msgspec
 
 from agent.core.answers import checked_option
 from agent.core.messages import Attached, Configure, Nothing
-from agent.core.transcript import Choice, Field, Option, RequestOpen, SessionInfo
+from agent.core.transcript import Choice, Command, Field, Option, RequestOpen, SessionInfo
 from tests.cli.gateway import FakeGateway
 
 MODES = (Choice(id="ask", name="Ask first"), Choice(id="free", name="Do it"))
 MODELS = (Choice(id="small", name="Small one"), Choice(id="large", name="La\x1b[2Jrge"))
+COMMANDS = tuple(Command(name=name) for name in ("init", "re\x1b[2Jview", *map(str, range(12))))
 FORM = RequestOpen(
     turn=1,
     request_id="form-1",
@@ -41,7 +42,7 @@ class AgentGateway(FakeGateway):
             return await self._configure(params)
         result = await super()._result(method, params)
         if isinstance(result, Attached):
-            return msgspec.structs.replace(result, options=tuple(self.options))
+            return msgspec.structs.replace(result, options=tuple(self.options), commands=COMMANDS)
         return result
 
     async def _configure(self, params: Configure) -> Nothing:

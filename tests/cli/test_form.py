@@ -128,6 +128,8 @@ def test_attach_asks_field_by_field_and_starts_over_when_refused(gateway: AgentG
     shown = Terminal("attach", HERE)
     try:
         shown.until("-- mode: Ask first · model: Small one\n")
+        shown.until("-- commands: /init /re�[2Jview /0 /1")
+        shown.until(" /9 and 2 more\n")
         shown.until("count: ")
         shown.type("3\r")
         shown.until("   count: 3\n")
