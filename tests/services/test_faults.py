@@ -420,7 +420,7 @@ async def test_sessions_that_come_and_go_leave_nothing_behind() -> None:
         sessions = desk.sessions
         assert (desk.rows, sessions.directory.hosted, sessions.attachments._attached) == ({}, {}, {})
         assert not any(sessions.attachments._watched.values())
-        assert not any(backend.let_go.is_set() or not backend.closed for backend in desk.echo.sessions)
+        assert not any(backend.released.is_set() or not backend.closed for backend in desk.echo.sessions)
 
 
 async def test_a_client_that_attaches_anew_while_it_is_caught_up_starts_from_its_new_place() -> None:  # S4
