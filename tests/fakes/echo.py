@@ -2,7 +2,7 @@
 
 PROMPT            the prompt comes back, a word at a time
 @slow N           N pieces, one a second of the clock (without a clock: at once)
-@hold             nothing, until it is interrupted or `EchoSession.let_go` is set
+@hold             nothing, until it is interrupted or `EchoSession.released` is set
 @ask KIND [TEXT]  asks for a line, a secret or keys; then says what it got
 @choices A B…     asks to choose; then says what was chosen
 @tool             uses a tool between two parts of the reply
@@ -77,7 +77,7 @@ class EchoSession:
         self.start = start
         self.prompts: list[str] = []
         self.answers: list[tuple[str, Answer]] = []
-        self.let_go = asyncio.Event()
+        self.released = asyncio.Event()
         self.closed = False
         self._take, self._clock = emit, clock
         self._ended = self._stopping = False
@@ -92,7 +92,7 @@ class EchoSession:
             raise BackendFailed("the echo has died away")
         self.prompts.append(text)
         self._stopping = False
-        self.let_go.clear()
+        self.released.clear()
         self._turn = asyncio.get_running_loop().create_task(self._run(text), name="fakes.echo")
 
     async def answer(self, request_id: str, answer: Answer) -> None:
@@ -159,7 +159,7 @@ class EchoSession:
         return Finished(status="complete")
 
     async def _play_hold(self, text: str) -> BackendEvent:
-        await self._until(self.let_go.wait())
+        await self._until(self.released.wait())
         return await self._say(text or "let go")
 
     async def _ask(self, kind: RequestKind, prompt: str, choices: tuple[Choice, ...] = ()) -> Answer:
