@@ -18,7 +18,8 @@ from agent.core.modes import Modes
 from agent.core.terminal import Size
 
 STDIN, STDOUT = 0, 1
-CHUNK = 65_536
+CHUNK, PIECE = 65_536, 8192
+"""Bytes read, and written, at a time: a terminal takes some 4,096 at once."""
 DRAIN = 2.0
 """Seconds in which the terminal must take what is left when the command ends."""
 _TITLE_KEPT, _TITLE_BACK = b"\x1b[22;0t", b"\x1b[23;0t"
@@ -120,7 +121,7 @@ class RawTerminal:
     def _flush(self) -> None:
         try:
             while self._waiting:
-                del self._waiting[: os.write(self._fd, self._waiting[:CHUNK])]
+                del self._waiting[: os.write(self._fd, self._waiting[:PIECE])]
         except BlockingIOError:
             self._loop.add_writer(self._fd, self._flush)
         except OSError:  # the terminal is gone: reading tells
