@@ -281,7 +281,7 @@ def test_output_of_a_shell_is_a_block_that_is_closed_before_anything_else() -> N
         MessageDelta(turn=1, text="ok\r\n"), MessageComplete(turn=1, text="Name? ok\r\n", status="complete"),
         verbatim=True,
     )  # fmt: skip
-    assert text_of(found) == f"{FENCE}\nName? \n{FENCE}\n{FENCE}\nok\n\n{FENCE}\n"
+    assert text_of(found) == f"{FENCE}\nName? \n{FENCE}\n{FENCE}\nok\n{FENCE}\n"
     assert [row["sessionUpdate"] for row in found][2] == "tool_call"
 
 

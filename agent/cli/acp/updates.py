@@ -75,6 +75,7 @@ class Updates:
         self._waiting: dict[int, UserMessage] = {}  # queued prompts, by turn: shown when it begins
         self._tools: dict[str, _Tool] = {}
         self._message = ""  # id of the fenced message, while its fence is open
+        self._in_line = False  # whether what was said last needs an end of its line
         self._asked: dict[str, RequestOpen] = {}
         self._mine: set[int] = set()  # turns whose failure the editor is told as the answer to its prompt
         self._notes = 0
@@ -144,6 +145,7 @@ class Updates:
         message = f"reply-{turn}-{part}"
         if self._verbatim and not self._message:
             self._message, shown = message, f"{FENCE}\n{shown}"
+        self._in_line = not shown.endswith("\n")
         return [AgentChunk(content=Text(shown), message_id=message)]
 
     def _thinks(self, turn: int, part: int, text: str) -> list[Update]:
@@ -154,7 +156,8 @@ class Updates:
 
     def _unfenced(self) -> list[Update]:
         message, self._message = self._message, ""
-        return [AgentChunk(content=Text(f"\n{FENCE}\n"), message_id=message)] if message else []
+        end = f"\n{FENCE}\n" if self._in_line else f"{FENCE}\n"
+        return [AgentChunk(content=Text(end), message_id=message)] if message else []
 
     # --- tools and questions -----------------------------------------------------------------------------------------
 
