@@ -31,7 +31,7 @@ from agent.core.terminal import (
     TerminalTaken,
 )
 from agent.core.transcript import SessionInfo, payload_of
-from agent.errors import AgentError, Forbidden
+from agent.errors import AgentError, Forbidden, ReadOnly
 
 DETACH = "ctrl-]"
 PIECE = 32_768
@@ -40,6 +40,8 @@ TYPED_MAX = 1_048_576
 """Bytes that wait to be sent; more are dropped, with a bell."""
 LAST_WORD = 1.0
 """Seconds to wait for the end of the output of a session that has ended."""
+NOTICE = 4.0
+"""Seconds for which it is shown why something was not typed."""
 INSIDE = "LAN_AGENT_SESSION"
 BELL, CLEARED = b"\a", b"\x1b[m\x1b[H\x1b[2J"
 
@@ -61,6 +63,7 @@ class _RawAttachment:
         self._typed = bytearray()
         self._some, self._took, self._other_size = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._covered = False  # whether a line of ours lies over the program's last one
+        self._refused = False  # whether we may only watch
         self._end = ""
 
     async def run(self) -> int:
@@ -112,7 +115,7 @@ class _RawAttachment:
                 self._terminal.write(self._terminal.modes.undo() + CLEARED)
             self._terminal.write(attached.modes)
         self._terminal.write(without_queries(attached.data))
-        self._epoch = attached.epoch
+        self._epoch, self._refused = attached.epoch, False
         self._next = self._taken = attached.offset + len(attached.data)
 
     async def _follow(self, stream: Stream, events: AsyncIterator[Note]) -> None:
@@ -196,6 +199,8 @@ class _RawAttachment:
         before = self._key.before(data)
         if not data or before is not None:
             self._leave(Exit.OK)
+        if self._refused:
+            return  # the terminal types by itself, too (mouse, focus): no bell for each of them
         self._typed += data if before is None else before
         if len(self._typed) > TYPED_MAX:
             self._typed.clear()
@@ -217,8 +222,10 @@ class _RawAttachment:
             except ServiceLost:
                 self._terminal.write(BELL)  # it may have arrived: nothing is typed twice
             except AgentError as exc:
+                self._refused = isinstance(exc, ReadOnly | Forbidden)
                 self._terminal.write(BELL)
                 self._cover(clean(str(exc)))
+                asyncio.get_running_loop().call_later(NOTICE, self._uncover)
 
     async def _tell_size(self, stream: Stream) -> None:
         while True:

@@ -239,6 +239,7 @@ class RemoteTerminals:
             del self._relays[relay.session]
         for channel in relay.clients:
             channel.notify("terminal.closed", closed)
+        self._marked(relay.device)
 
     def _end(self, relays: list[TerminalRelay], reason: str) -> None:
         # As the proxy does: the clients come back by themselves, or are told why they cannot.
@@ -246,3 +247,4 @@ class RemoteTerminals:
             self._relays.pop(relay.session, None)
             for channel in relay.clients:
                 channel.close(reason)
+            self._marked(relay.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from agent.backends.pty.processes import members
+from agent.backends.pty.terminal import PseudoTerminal
 from agent.backends.terminal import TerminalBackend
 from agent.backends.terminal.plain import Plain
 from agent.backends.terminal.queries import Queries
+from agent.backends.terminal.screen import Screen
 from agent.backends.terminal.session import TerminalSession
 from agent.backends.terminal.turn import SAID_MAX, Turn, typed
 from agent.core.records import SessionId
@@ -147,6 +150,39 @@ async def test_without_a_viewer_the_program_goes_on(begin: Begin) -> None:
     session = await begin("sh", "-c", "stty -opost; yes 1234567 | head -c 2000000; printf done; sleep 60")
     await until(lambda: session.terminal.end >= 2_000_004)
     assert session.terminal.read(2_000_000, 10) == b"done"
+
+
+async def test_a_program_waits_no_longer_than_a_while_for_viewers_that_sleep() -> None:
+    pseudo = PseudoTerminal(24, 80, plain=True)
+    program = os.open(pseudo.name, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    screen = Screen(pseudo, "epoch", lambda _: None, stall=0.3)
+    asleep = Watcher(screen, limit=1000)
+
+    def wrote() -> int:
+        with contextlib.suppress(BlockingIOError):
+            return os.write(program, b"x" * 65_536)
+        return 0
+
+    written = 0
+    while piece := wrote():
+        written += piece
+        await asyncio.sleep(0)
+    assert screen.end < written  # it is full, and the program waits
+    await until(lambda: screen.end == written)
+    for _ in range(20):
+        written += wrote()
+        await asyncio.sleep(0.01)
+    await until(lambda: screen.end == written)
+    asleep._limit = screen.end  # somebody wakes up: it waits for them again
+    screen.let(screen.end)
+    while piece := wrote():
+        written += piece
+        await asyncio.sleep(0)
+    assert screen.end < written
+    os.close(program)
+    screen.finish(0)
+    assert screen.end == written
+    pseudo.close()
 
 
 async def test_questions_are_answered_while_nobody_is_there_and_by_viewers_else(begin: Begin) -> None:

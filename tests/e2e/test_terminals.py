@@ -176,6 +176,28 @@ def test_a_pulled_cable_is_told_and_nothing_is_lost(household: tuple[Device, Dev
         one.wait_for("the session has ended")
 
 
+def test_who_may_only_watch_sees_everything_and_is_told_when_typing(
+    household: tuple[Device, Device], window: OpenWindow
+) -> None:
+    desk, laptop = household
+    session = create(desk, *SHELL)
+    desk.run("share", session, "read-only")
+    until(lambda: laptop.sessions().get(session, {}).get("share") == "read-only", "the laptop to hear of it")
+    with window(desk, rows=30, cols=100) as owner, window(laptop, rows=30, cols=100) as watching:
+        owner.agent("attach", "--raw", session)
+        owner.wait_for("inner>")
+        watching.agent("attach", "--raw", session)
+        watching.wait_for("inner>")
+        watching.type("x")
+        watching.wait_for("that session may only be watched")
+        owner.line("echo seen $((40 + 2))")
+        assert "x echo" not in watching.wait_for("seen 42")
+        watching.press("C-]")
+        watching.wait_for("status=0")
+        owner.line("exit")
+        owner.wait_for("the session has ended")
+
+
 def test_the_viewers_own_service_may_restart(household: tuple[Device, Device], window: OpenWindow) -> None:
     desk, laptop = household
     session = create(desk, *SHELL)

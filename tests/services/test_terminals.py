@@ -323,6 +323,32 @@ async def test_after_a_long_loss_each_client_gets_a_replay() -> None:
             assert not one.attached[-1].resumed
 
 
+async def test_a_device_that_stays_away_lets_its_viewers_go() -> None:
+    async with network("desk", "pi") as (net, (desk, pi)):
+        session = await create(desk)
+        async with eye(pi, session) as one:
+            assert pi.proxy.protected(desk.id)  # L4
+            net.cut(desk, pi)
+            await net.clock.advance(599.0)
+            assert not one.viewer.gone.is_set()
+            await net.clock.advance(2.0)
+            assert one.viewer.gone.is_set()
+            assert not pi.proxy.protected(desk.id)
+
+
+async def test_a_terminal_protects_its_link_until_it_is_left() -> None:
+    async with network("desk", "pi") as (_, (desk, pi)):
+        session = await create(desk)
+        async with eye(pi, session) as one:
+            assert pi.proxy.protected(desk.id)
+            assert desk.sessions.attachments.protects(pi.id, desk.sessions.directory.rows)
+            await one.viewer.channel.request("terminal.detach", TerminalDetach(session_id=session), seconds=9.0)
+            await settle()
+            assert not pi.proxy.protected(desk.id)
+            assert not desk.sessions.attachments.protects(pi.id, desk.sessions.directory.rows)
+            assert not screen(desk).watched
+
+
 async def test_what_is_typed_while_a_link_breaks_is_never_typed_twice() -> None:
     async with network("desk", "pi") as (net, (desk, pi)):
         session = await create(desk)

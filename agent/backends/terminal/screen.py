@@ -32,12 +32,14 @@ DRAIN_MAX = 1_048_576
 class Screen:
     """`ports.Terminal`. `heard` is given all output as it is read."""
 
-    def __init__(self, terminal: PseudoTerminal, epoch: str, heard: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, terminal: PseudoTerminal, epoch: str, heard: Callable[[bytes], None], *, stall: float = STALL
+    ) -> None:
         self.epoch, self.size = epoch, Size(ROWS, COLS)
         self.over = False
         self.exit_status: int | None = None
         self.keyboard = Feeder(terminal.master)
-        self._terminal, self._heard = terminal, heard
+        self._terminal, self._heard, self._stall = terminal, heard, stall
         self._loop = asyncio.get_running_loop()
         self._ring, self._before, self._now = Ring(RING), Modes(), Modes()
         self._queries, self._answers = Queries(), True
@@ -136,7 +138,7 @@ class Screen:
             self._loop.remove_reader(self._terminal.master)
         self._reading = wanted
         if not wanted and not self._closed and self._stalling is None:
-            self._stalling = self._loop.call_later(STALL, self._give_up)
+            self._stalling = self._loop.call_later(self._stall, self._give_up)
 
     def _give_up(self) -> None:
         # Whoever watches sleeps: the program does not wait for them, and they go on with a replay.
