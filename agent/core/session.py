@@ -48,6 +48,7 @@ class Session:
     def __init__(self, session_id: SessionId, *, title: str = "", cwd: str = "") -> None:
         self.id, self.title, self.cwd, self.model = session_id, title, cwd, ""
         self.seq = self.turns = 0  # turns: accepted so far
+        self.named = False  # whether a person gave the title
         self.updated_at = 0.0  # Unix seconds of the last event that a list would show
         self.running: int | None = None
         self.options: tuple[Option, ...] = ()
@@ -262,7 +263,7 @@ class Session:
         if info.status:
             self._lifecycle = Status(info.status)
         if info.title is not None:
-            self.title = info.title
+            self.title, self.named = info.title, info.named
         if info.cwd is not None:
             self.cwd = info.cwd
         if info.model is not None:

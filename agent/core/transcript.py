@@ -230,6 +230,7 @@ class SessionInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     status: Literal["starting", "idle", "ended", "failed", ""] = ""
     title: Annotated[str, Meta(max_length=512)] | None = None
+    named: bool = False  # a person gave that title: no program changes it
     cwd: Short | None = None
     model: Short | None = None
     note: Short = ""  # one line for the reader: "the service was restarted"

@@ -149,7 +149,7 @@ class Hosted:
 
     async def rename(self, title: str) -> None:
         """Give the session another title. Raises: StoreFull."""
-        await self._write(lambda: (Decision((SessionInfo(title=title),)), None))
+        await self._write(lambda: (Decision((SessionInfo(title=title, named=bool(title)),)), None))
 
     async def close(self, reason: str) -> None:
         """End the session and its program; the log stays. Raises: StoreFull."""

@@ -54,6 +54,7 @@ class Journal:
         self.meta = meta
         self.session = Session(meta.id, title=meta.title, cwd=meta.cwd)
         self.session.updated_at = meta.created_at
+        self.session.named = bool(meta.title) and not meta.found
         self.viewers = Viewers(meta.id, name_of)
         self.store_full = False
         self.own, self._store, self._clock, self._changed = own, store, clock, changed

@@ -118,7 +118,7 @@ def payloads_of(session: Session, event: BackendEvent) -> Decision:  # noqa: PLR
             return Decision((RequestClosed(turn=turn, request_id=request_id, status="expired"),))
         case Described():
             info = SessionInfo(
-                title=None if event.title is None else clean(whole(event.title), TITLE_MAX),
+                title=None if event.title is None or session.named else clean(whole(event.title), TITLE_MAX),
                 cwd=None if event.cwd is None else room.text(event.cwd, SHORT),
                 model=None if event.model is None else clean(whole(event.model), SHORT),
                 note=room.text(event.note, SHORT),

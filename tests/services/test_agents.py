@@ -265,6 +265,28 @@ async def test_what_is_told_again_is_not_logged_again() -> None:
         assert len([entry for entry in log if isinstance(entry, SessionInfo) and entry.options]) == 1
 
 
+async def test_a_title_that_a_person_gave_is_not_changed_by_the_agent() -> None:
+    store, ids = MemoryTranscripts(), count(1)
+    async with at_desk(agent := AgentBackend(), store, ids) as desk:
+        asked = (CreateSession(backend="agent", title="mine"), CreateSession(backend="agent"))
+        mine, free = [await desk.sessions.create(each, ME) for each in asked]
+        for session in agent.sessions:
+            await session.emit(Described(title="the agent's"))
+        await settle()
+        assert [desk.rows[session].title for session in (mine, free)] == ["mine", "the agent's"]
+        await desk.sessions.rename(free, "ours", ME)
+    async with at_desk(agent := AgentBackend(), store, ids) as desk:
+        await submit(desk, free, "wake")
+        await settle()
+        await agent.sessions[0].emit(Described(title="once more"))
+        await settle()
+        assert desk.rows[free].title == "ours"
+        await desk.sessions.rename(free, "", ME)
+        await agent.sessions[0].emit(Described(title="once more"))
+        await settle()
+        assert desk.rows[free].title == "once more"
+
+
 async def test_a_closed_session_takes_no_option() -> None:
     async with at_desk(AgentBackend()) as desk:
         session = await begin(desk)
