@@ -1,0 +1,72 @@
+"""`agent hermes`: the command."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from agent.cli.complete import complete_device, complete_session
+from agent.cli.main import App
+
+if TYPE_CHECKING:
+    from agent.core.messages import CreateSession
+
+FIRST = "hermes"
+"""The backend that new sessions are made of, where there is one of that name."""
+BACKENDS_SECONDS = 45.0
+"""A peer may have to be dialled, and looks at what it has."""
+
+
+@click.command()
+@click.argument("session", required=False, default="", shell_complete=complete_session)
+@click.option(
+    "--on", metavar="DEVICE", default="", shell_complete=complete_device, help="New sessions: on that device."
+)
+@click.option("--backend", metavar="B", default="", help="New sessions: what they are made of.")
+@click.option("--hermes", "program", metavar="PATH", default="hermes", help="Hermes's program, if not on PATH.")
+@click.pass_obj
+def hermes(app: App, *, session: str, on: str, backend: str, program: str) -> int:
+    """Start Hermes's terminal UI on the sessions of all devices; with SESSION, on that one first.
+
+    Ctrl+X lists and switches. Hermes itself must be installed here, but nothing of it runs besides its terminal UI.
+    Sessions go on when it leaves.
+    """
+    from agent.cli.hermes.child import Terminal, argv_of
+
+    argv = argv_of(program)
+    make = _making(app, on, backend)
+    with Terminal() as terminal:
+        status = asyncio.run(_run(app, argv, session, make))
+        terminal.restore(broken=status < 0 or status > 128)
+    return status if status >= 0 else 128 - status
+
+
+def _making(app: App, on: str, backend: str) -> CreateSession:
+    import os
+
+    from agent.core.messages import CreateSession
+
+    rows = app.client.call("backend.list", {"device": on}, seconds=BACKENDS_SECONDS) if not backend else []
+    if any(row["name"] == FIRST and row["ready"] for row in rows):
+        backend = FIRST
+    return CreateSession(device=on, backend=backend, cwd="" if on else os.getcwd())  # noqa: PTH109 - as the shell has it
+
+
+async def _run(app: App, argv: list[str], session: str, make: CreateSession) -> int:
+    from agent.cli.hermes.child import run
+    from agent.cli.hermes.listener import listening
+    from agent.cli.hermes.listing import Listing
+    from agent.cli.hermes.serve import Serving
+
+    async with asyncio.TaskGroup() as tasks:
+        listing = Listing(app.client.path)
+        watching = tasks.create_task(listing.run(), name="hermes.list")
+        await listing.ready
+        serving = Serving(listing, tasks, session=session, make=make)
+        async with listening(serving.serve) as listener:
+            status = await run(argv, listener.url)
+        serving.end()
+        watching.cancel()
+    return status
