@@ -40,7 +40,7 @@ def missing(agent: str) -> str:
     if program_of(agent) is None:
         return f"needs {AGENTS[agent]}, on PATH or in a folder of {FOLDERS}"
     wanted = NODE.get(agent, 0)
-    if wanted and _node_version() < wanted:
+    if wanted and node_version() < wanted:
         return f"{agent} needs node {wanted} or later on PATH"
     return ""
 
@@ -51,7 +51,7 @@ def installed() -> list[str]:
 
 
 @cache
-def _node_version() -> int:
+def node_version() -> int:
     """Major version of the node on PATH, 0 without one."""
     if not shutil.which("node"):
         return 0

@@ -38,8 +38,9 @@ def approvals(request: RequestOpen) -> dict[str, Choice]:
 class Questions:
     """The open questions of a session; the oldest is shown."""
 
-    def __init__(self, session: str) -> None:
-        self._session = session
+    def __init__(self, session: str, *, local: bool) -> None:
+        """`local`: the session is one of this device."""
+        self._session, self._local = session, local
         self._open: dict[str, RequestOpen] = {}  # oldest first
         self._shown: RequestOpen | None = None
         self._form: Form | None = None
@@ -58,9 +59,12 @@ class Questions:
         if request.request_id in self._open:
             return []
         self._open[request.request_id] = request
+        if request.local and not self._local:
+            return [line(f"-- {_asked(request)} (it can be answered on the session's own device only)")]
         if request.kind == "keys":
-            prompt = clean(request.prompt, 4096) or "it"
-            return [line(f"-- {prompt} waits for keys: `agent attach --raw {self._session}` in a terminal")]
+            return [
+                line(f"-- {_asked(request)} (it waits for keys: `agent attach --raw {self._session}` in a terminal)")
+            ]
         return self._next()
 
     def closed(self, request_id: str, now: float) -> tuple[bool, list[Frame]]:
@@ -156,7 +160,8 @@ class Questions:
         if self._shown is not None:
             return []
         for request in self._open.values():
-            if request.kind != "keys" and request.request_id not in self._left:
+            can_be_shown = request.kind != "keys" and (self._local or not request.local)
+            if can_be_shown and request.request_id not in self._left:
                 self._shown, self._doubting, self._replaced_at = request, False, None
                 self._form = Form(request) if request.kind == "form" else None
                 return [*_detail(request), self._frame(request)]

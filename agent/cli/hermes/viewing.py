@@ -55,7 +55,7 @@ class Viewing:
         self._own = ""
         self._events: Events
         self._make: Callable[[], Events]  # as it was before the first event of the log
-        self._questions = Questions(session)
+        self._questions = Questions(session, local=True)
         self._mine: set[str] = set()  # ids of prompts that the UI shows itself
         self._here: dict[str, str] = {}  # other clients' devices -> names
         self._failure: AgentError | None = None
@@ -110,7 +110,7 @@ class Viewing:
     def _hydrate(self, stream: Stream, first: Hydrated, snapshot: Snapshot) -> None:
         row, options = snapshot.session, first.result.options
         self._own = stream.own.device if stream.own else ""
-        self._questions = Questions(self.id)
+        self._questions = Questions(self.id, local=row.local)
         self._make = lambda: Events(info_of(row, options), local=row.local, verbatim=row.backend in VERBATIM)
         self._events = self._make()
         past = Past(self._events, self._own)
