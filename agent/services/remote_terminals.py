@@ -68,7 +68,6 @@ class RemoteTerminals:
             relay = None
         if relay is None:
             relay = self._relays[session] = TerminalRelay(device, session)
-        first = not relay.clients
         size = Size(asked.rows, asked.cols) if steers and asked.rows and asked.cols else None
         client = relay.clients[channel] = Watcher(size, steers=steers)
         rows, cols = relay.size()
@@ -83,8 +82,7 @@ class RemoteTerminals:
                 self.detach(channel, session)
             raise
         end = attached.offset + len(attached.data)
-        if first or relay.epoch != attached.epoch:
-            relay.epoch, relay.received, relay.told = attached.epoch, end, end
+        relay.begun(attached.epoch, end)
         self._marked(device)
 
         async def follow() -> None:
@@ -181,6 +179,7 @@ class RemoteTerminals:
             told = PeerLink(device=device, name=self._name_of(device), sessions=(relay.session,))
             for channel in relay.clients:
                 channel.notify("peer.back" if up else "peer.lost", told)
+            relay.interrupted()
             if up and not relay.resuming:
                 relay.resuming = spawn(self.group, self._resume(relay), f"proxy.terminal-{relay.session}") is not None
         if up:
@@ -216,9 +215,7 @@ class RemoteTerminals:
             self._end([relay], "the program was started anew")
             return
         output = TerminalOutput(session_id=relay.session, offset=attached.offset, data=attached.data)
-        relay.received = relay.told = attached.offset  # the host begins to count anew
-        relay.take(output, msgpack.notification("terminal.output", output))
-        relay.told = relay.received
+        relay.resumed(output, msgpack.notification("terminal.output", output))
 
     async def _give_up(self, device: DeviceId) -> None:
         await self._clock.sleep(LOST_MAX)

@@ -28,6 +28,8 @@ class TerminalRelay:
         self.clients: dict[Channel, Watcher] = {}
         self.received = self.told = 0  # offsets: the end of the stream so far, and of what the host knows was taken
         self.resuming = False
+        self._early: list[tuple[TerminalOutput, bytes]] | None = None  # frames that overtook what is between
+        self._early_size = 0
 
     def size(self) -> Size:
         """The smallest of the clients; 0 and 0 if none counts."""
@@ -36,10 +38,32 @@ class TerminalRelay:
             return Size(0, 0)
         return Size(min(each.rows for each in sizes), min(each.cols for each in sizes))
 
+    def begun(self, epoch: str, end: int) -> None:
+        """The host has told a replay up to `end`; frames after it may have come before."""
+        if epoch != self.epoch:
+            self.epoch, self.told = epoch, max(self.told, end)
+        self.received = max(self.received, end)
+
+    def interrupted(self) -> None:
+        """The link broke, or another one carries: what comes over it waits until the host has told what is between."""
+        self._early, self._early_size = [], 0
+
+    def resumed(self, output: TerminalOutput, frame: bytes) -> None:
+        """The host has told what is between."""
+        early, self._early = self._early or [], None
+        self.take(output, frame)
+        for each in early:
+            self.take(*each)
+
     def take(self, output: TerminalOutput, frame: bytes) -> None:
         """Pass a frame of the stream on."""
         end = output.offset + len(output.data)
         self.received = max(self.received, end)
+        if self._early is not None:
+            self._early_size += len(frame)
+            if self._early_size <= BEHIND:
+                self._early.append((output, frame))
+            return
         for channel, client in self.clients.items():
             self._offer(channel, client, output, frame)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -518,3 +519,54 @@ async def test_without_a_title_it_is_called_after_its_program_and_tells_no_argum
         row = pi.registry.session(session)
         assert row is not None
         assert (row.title, row.backend) == ("vim", "terminal")
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_happens_every_viewer_ends_with_the_same_bytes_in_order(seed: int) -> None:
+    # Slow and fast ones, here and elsewhere, links that break, a ring that is short.
+    dice = random.Random(seed)
+    async with network("desk", "pi") as (net, (desk, pi)):
+        desk.screens.room = dice.choice((60_000, 300_000, 720_896))
+        session = await create(desk)
+        everything, linked = b"", True
+        async with (
+            eye(desk, session) as one,
+            eye(desk, session) as two,
+            eye(pi, session) as three,
+            eye(pi, session) as four,
+        ):
+            eyes = [one, two, three, four]
+            for _ in range(40):
+                what = dice.random()
+                if what < 0.6:
+                    piece = b"%07d\n" % dice.randrange(10**7) * dice.choice((1, 100, 10_000, 30_000))
+                    everything += piece
+                    screen(desk).print(piece)
+                elif what < 0.75:
+                    each = dice.choice(eyes)
+                    each.slow = not each.slow
+                    if not each.slow:
+                        each.take()
+                elif what < 0.85:
+                    linked = not linked
+                    (net.heal if linked else net.cut)(desk, pi)
+                    await net.clock.advance(30.0 if linked else 0.0)
+                for each in eyes[: 4 if linked else 2]:
+                    await each.look()
+            if not linked:
+                net.heal(desk, pi)
+                await net.clock.advance(60.0)
+            for _ in range(5):
+                for each in eyes:
+                    each.slow = False
+                    each.take()
+                    await each.look()
+            screen(desk).print(b"the end")
+            for each in eyes * 2:
+                each.take()
+                await each.look()
+                assert each.next == screen(desk).end
+            assert screen(desk).waiting == 0
+            for each in eyes:
+                assert each.shown.endswith(b"the end")
+                assert (everything + b"the end")[each.first :] == each.shown
