@@ -38,7 +38,14 @@ MAY_IMPORT = {
 ONLY_IN = {
     "zeroconf": ("agent.discovery.mdns",),
     "ifaddr": ("agent.discovery",),
-    "aiohttp": ("agent.net", "agent.gateway", "agent.daemon", "agent.cli", "agent.backends.openai"),
+    "aiohttp": (
+        "agent.net",
+        "agent.gateway",
+        "agent.daemon",
+        "agent.cli",
+        "agent.backends.hermes",
+        "agent.backends.openai",
+    ),
     "cryptography": ("agent.core.identity", "agent.core.pairing", "agent.core.seal", "agent.storage.state"),
     "spake2": ("agent.core.pairing",),
     "sqlite3": ("agent.storage",),
