@@ -1,8 +1,10 @@
-"""What a `Backend` may offer beside: ways to stop that are not the end of its session."""
+"""What backends may offer beside: ways to stop that are not the end of a session, and to clear up after one."""
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
+
+from agent.core.records import SessionId
 
 
 @runtime_checkable
@@ -19,3 +21,11 @@ class LetsGo(Protocol):
 
     async def let_go(self) -> None:
         """As `close`, but what others may still use goes on."""
+
+
+@runtime_checkable
+class ClearsUp(Protocol):
+    """What a `BackendType` may offer beside: to end what a service that was killed has left running."""
+
+    async def clear_up(self, session: SessionId) -> None:
+        """End what still runs of that session; called once, before anything of it is started. Raises nothing."""

@@ -78,6 +78,7 @@ class Hosted:
 
     async def restore(self) -> None:
         """Read the log after a restart of the service; `run` goes on from there (S3)."""
+        await self.program.clear_up()
         await self.journal.restore()
         self._restored, self._has_history = True, self._session.seq > 0
 
@@ -242,8 +243,7 @@ class Hosted:
     def _decide(self, event: BackendEvent) -> Decision:
         if not isinstance(event, Prompted):
             return payloads_of(self._session, event)
-        own = self.journal.own
-        sender = Sender(device=own.id, name=own.name, client=whole(event.by, 64))
+        sender = Sender(device=self.journal.own.id, name=self.journal.own.name, client=whole(event.by, 64))
         decision = self._session.prompted(whole(event.text, TEXT_MAX), sender)
         if self._session.running is None:
             self._handed = self._session.turns + 1

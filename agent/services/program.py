@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agent.core.transcript import Answer
 from agent.errors import AgentError, BackendFailed, SessionEnded
-from agent.ports import Backend, BackendType, Emit, HasOptions, LetsGo, Rests, RunsPrograms, Start
+from agent.ports import Backend, BackendType, ClearsUp, Emit, HasOptions, LetsGo, Rests, RunsPrograms, Start
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,15 @@ class Program:
         """Ids of the processes that it runs; none, if it does not tell."""
         backend = self.shown
         return tuple(backend.processes()) if isinstance(backend, RunsPrograms) else ()
+
+    async def clear_up(self) -> None:
+        """End what it has left running, after the service was killed."""
+        kind: object = self._type
+        if isinstance(kind, ClearsUp):
+            try:
+                await kind.clear_up(self._how().session)
+            except Exception:
+                log.exception("what a program has left could not be ended", extra={"backend": self._name})
 
     async def start(self) -> Backend:
         """Start it unless it runs. Raises: BackendFailed, SessionEnded."""

@@ -42,12 +42,17 @@ class AgentBackend:
 
     def __init__(self) -> None:
         self.sessions: list[AgentSession] = []
+        self.cleared: list[SessionId] = []
 
     def missing(self) -> str:
         return ""
 
     def closed(self) -> list[bool]:
         return [session.closed for session in self.sessions]
+
+    async def clear_up(self, session: SessionId) -> None:
+        assert not self.sessions  # nothing was started yet
+        self.cleared.append(session)
 
     async def start(self, start: Start, emit: Emit) -> AgentSession:
         session = AgentSession(start, emit)
@@ -142,6 +147,18 @@ async def test_the_programs_own_id_is_kept_and_handed_back_after_a_restart() -> 
         assert agent.sessions[0].past == [Exchange("hello", "heard hello")]
         assert desk.rows[session].lineage == ("own-1",)  # the same id once more is no news
         assert (await store.sessions())[0].lineage == ("own-1",)
+
+
+async def test_what_a_killed_service_left_is_cleared_up_before_a_session_is_back() -> None:
+    store, ids = MemoryTranscripts(), count(1)
+    async with at_desk(first := AgentBackend(), store, ids) as desk:
+        kept, closed = await begin(desk), await begin(desk)
+        await desk.sessions.close(closed, ME)
+        assert first.cleared == []  # new ones have left nothing
+    agent = AgentBackend()
+    async with at_desk(agent, store, ids) as desk:
+        assert agent.cleared == [kept]
+        await submit(desk, kept, "again")
 
 
 async def test_an_idle_agent_rests_and_the_next_prompt_brings_it_back() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from agent.backends.acp.agents import KNOWN, Known
 from agent.backends.acp.orphans import Orphans
 from agent.backends.acp.patience import Patience
+from agent.core.records import SessionId
 from agent.errors import BackendFailed
 from agent.ports import Backend, BackendConfig, BackendType, Emit, Inspection, Start
 
@@ -75,6 +76,10 @@ class AcpAgent:
         return await start_session(
             program, start, emit, cwd=self._config.cwd, orphans=self._orphans, patience=self._patience
         )
+
+    async def clear_up(self, session: SessionId) -> None:
+        """End an agent that has outlived the service: not all heed the end of their input."""
+        await self._orphans.clear_up(session)
 
     def _argv(self) -> tuple[str, ...]:
         """Program and arguments, the program by its path; empty if it is not there."""

@@ -45,6 +45,7 @@ class Orphans:
     def __init__(self) -> None:
         self._agents: set[int] = set()
         self._unclaimed: dict[tuple[int, int], float] = {}
+        self._earlier: set[SessionId] | None = None  # sessions of which something ran when this service started
 
     def adopt(self, agent: int) -> None:
         """Take in what that agent will leave behind."""
@@ -62,6 +63,13 @@ class Orphans:
             found |= {row.pid for row in rows.values() if row.parent in found}
         return {(pid, rows[pid].started) for pid in found if pid in rows and pid != agent}
 
+    async def clear_up(self, session: SessionId) -> None:
+        """End what an earlier service has left of that session; before anything of it is started."""
+        if self._earlier is None:
+            self._earlier = await asyncio.to_thread(_marks)  # once for all sessions
+        if session in self._earlier:
+            await self.end(0, session, set())
+
     async def end(self, agent: int, session: SessionId, known: set[tuple[int, int]]) -> None:
         """End what the agent has left behind, and wait for it; after the agent has ended.
 
@@ -69,7 +77,8 @@ class Orphans:
         """
         loop = asyncio.get_running_loop()
         begun, warned = loop.time(), set[tuple[int, int]]()
-        while left := await asyncio.to_thread(_left, agent, session, known):
+        # What was warned counts as known: the mark of one that has ended cannot be read any more.
+        while left := await asyncio.to_thread(_left, agent, session, known | warned):
             late = loop.time() - begun >= GRACE
             for row in left:
                 if row.zombie:
@@ -113,13 +122,24 @@ def _left(agent: int, session: SessionId, known: set[tuple[int, int]]) -> list[R
 
 
 def _marked(row: Row, session: SessionId) -> bool:
-    if row.zombie:
-        return False
+    return not row.zombie and session in _marks_of(row.pid)
+
+
+def _marks() -> set[SessionId]:
+    return {session for row in _rows().values() if not row.zombie for session in _marks_of(row.pid)}
+
+
+def _marks_of(pid: int) -> list[SessionId]:
     try:
-        environment = Path(f"/proc/{row.pid}/environ").read_bytes()
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
-        return False  # another user's, or gone
-    return f"{MARK}={session}".encode() in environment.split(b"\0")
+        return []  # another user's, or gone
+    prefix = f"{MARK}=".encode()
+    return [
+        SessionId(entry.removeprefix(prefix).decode(errors="replace"))
+        for entry in environment.split(b"\0")
+        if entry.startswith(prefix)
+    ]
 
 
 def _rows() -> dict[int, Row]:
