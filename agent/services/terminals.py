@@ -59,9 +59,9 @@ class _Shown:
 
     def send_all(self) -> list[Channel]:
         """Send everybody what they lack; those that have everything there ever will be."""
-        self._frames.clear()
         for viewer in self.viewers.values():
             self.send(viewer)
+        self._frames.clear()  # encoded once for all of them, and not kept
         ahead = [viewer.sent for viewer in self.viewers.values() if not viewer.behind]
         if ahead:
             self.terminal.let(max(ahead) + CHUNK)

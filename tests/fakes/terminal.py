@@ -78,7 +78,7 @@ class FakeTerminal:
         self._waiting += data
         self._go_on()
 
-    def end_with(self, status: int) -> None:
+    def end_with(self, status: int | None) -> None:
         """The program ends."""
         self.over, self.exit_status = True, status
         if self._changed is not None:
@@ -110,7 +110,7 @@ class FakeTerminalSession:
         pass
 
     async def close(self) -> None:
-        pass
+        self.terminal.end_with(None)
 
     async def exit(self, status: int) -> None:
         """The program ends."""

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from agent.core.messages import Created, CreateSession, PeerLink, ShareSession
+from agent.core.messages import Created, CreateSession, OnSession, PeerLink, ShareSession
 from agent.core.records import SessionId
 from agent.core.terminal import (
     CHUNK,
@@ -451,6 +451,18 @@ async def test_the_end_is_told_after_the_last_byte(where: int) -> None:
             assert one.shown == b"bye"
             assert one.told(TerminalClosed) == [TerminalClosed(session_id=session, offset=3, exit_status=3)]
             with pytest.raises(SessionEnded):
+                await one.attach()
+
+
+@pytest.mark.parametrize("where", [0, 1])
+async def test_closing_a_session_is_told_to_who_watches_its_terminal(where: int) -> None:
+    async with network("desk", "pi") as (_, devices):
+        session = await create(devices[0])
+        async with eye(devices[where], session) as one, devices[1 - where].client() as other:
+            await other.ask("session.close", OnSession(session_id=session))
+            await one.look()
+            assert one.told(TerminalClosed) == [TerminalClosed(session_id=session, offset=0)]
+            with pytest.raises((SessionEnded, SessionNotFound)):
                 await one.attach()
 
 
