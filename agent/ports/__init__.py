@@ -40,6 +40,7 @@ from agent.ports.leaving import ClearsUp, LetsGo, Rests
 from agent.ports.links import Channel, Dialer, Followed, MessageHandler
 from agent.ports.pairing import PairingExchange, PairingTransport
 from agent.ports.storage import AuditLog, SessionMeta, TranscriptStore, TrustStore
+from agent.ports.terminal import ShowsTerminal, Terminal
 
 __all__ = [
     "Asked",
@@ -85,8 +86,10 @@ __all__ = [
     "Said",
     "SealKeys",
     "SessionMeta",
+    "ShowsTerminal",
     "Sighting",
     "Start",
+    "Terminal",
     "Thought",
     "ToolFinished",
     "ToolProgressed",

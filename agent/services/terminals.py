@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from agent.core.records import DeviceId, SessionId
 from agent.core.replies import without_replies
 from agent.core.terminal import (
@@ -172,7 +174,8 @@ class Terminals:
         if not resized and not answer.resumed:
             shown.terminal.repaint()
         self._changed(shown)
-        return answer
+        size = shown.terminal.size
+        return msgspec.structs.replace(answer, rows=size.rows, cols=size.cols)
 
     async def _show(self, hosted: Hosted) -> _Shown:
         if not hosted.journal.session.status.live:

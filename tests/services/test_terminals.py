@@ -165,7 +165,7 @@ async def test_the_smallest_viewer_gives_the_size_and_all_are_told() -> None:
     async with network("desk", "pi") as (_, (desk, pi)):
         session = await create(desk)
         async with eye(desk, session, 40, 120) as large:
-            assert screen(desk).size == Size(40, 120)
+            assert (large.attached[0].rows, large.attached[0].cols) == screen(desk).size == Size(40, 120)
             async with eye(pi, session, 50, 100), eye(pi, session, 30, 200):
                 assert screen(desk).size == Size(30, 100)
                 assert large.told(TerminalResized)[-1] == TerminalResized(session_id=session, rows=30, cols=100)
