@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from agent.backends.acp.agents import KNOWN, Known
 from agent.backends.acp.orphans import Orphans
 from agent.backends.acp.patience import Patience
+from agent.backends.acp.recent import Recent
 from agent.core.records import SessionId
 from agent.errors import BackendFailed
 from agent.ports import Backend, BackendConfig, BackendType, Emit, Inspection, Start
@@ -39,6 +40,7 @@ class AcpAgent:
         self._name, self._config = name, config or BackendConfig()
         self._known = KNOWN.get(name, _UNKNOWN)
         self._orphans, self._patience = orphans, patience or Patience()
+        self._recent = Recent()
 
     @property
     def name(self) -> str:
@@ -74,7 +76,13 @@ class AcpAgent:
             raise BackendFailed(self._missing(), hint=self._hint())
         program = Program(name=self._name, argv=argv, env=self._config.env, login=self._known.login)
         return await start_session(
-            program, start, emit, cwd=self._config.cwd, orphans=self._orphans, patience=self._patience
+            program,
+            start,
+            emit,
+            cwd=self._config.cwd,
+            orphans=self._orphans,
+            recent=self._recent,
+            patience=self._patience,
         )
 
     async def clear_up(self, session: SessionId) -> None:

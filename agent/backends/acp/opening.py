@@ -67,10 +67,6 @@ class _Details(Struct):
     message: str = ""
 
 
-class LoadsLater(Exception):
-    """The agent cannot load the session yet; it will within `Patience.minute`."""
-
-
 class Session(Struct, frozen=True):
     """An open session of an agent."""
 
@@ -116,7 +112,7 @@ class Introduction:
     async def open(self, folder: Path, known: str) -> Session:
         """Open the session that the agent `known` as that, or else a new one.
 
-        It is ready for prompts on return: nothing of a replay is left. Raises: BackendFailed, LoadsLater.
+        It is ready for prompts on return: nothing of a replay is left. Raises: BackendFailed.
         """
         params = {"cwd": str(folder), "mcpServers": []}
         forgotten = ""
@@ -124,12 +120,9 @@ class Introduction:
             try:
                 answer = await self._ask(self._load, {**params, "sessionId": known}, self._patience.load)
             except CallFailed as exc:
-                said = fault_text(exc.fault)
                 if exc.fault.code == AUTH_REQUIRED:
                     raise self._needs_login(exc.fault) from exc
-                if self.quirks.loads_after and self.quirks.loads_after in said:
-                    raise LoadsLater(said) from exc
-                forgotten = said
+                forgotten = fault_text(exc.fault)
             else:
                 await self._quiet()
                 state = _read(answer, SessionState)

@@ -12,8 +12,7 @@ class Patience(Struct, frozen=True, kw_only=True):
     load: float = 60.0  # until `session/load` is
     quiet: float = 0.3  # without updates after that, so that no replay is left
     quiet_max: float = 5.0  # however much is replayed after the answer
-    again: float = 5.0  # between attempts at a load that will work later
-    minute: float = 65.0  # for such attempts
+    minute: float = 61.0  # for the clock to show another minute than when a session was opened
     gap: float = 0.05  # between answering what is asked and `session/cancel`: at least 0.02 (hermes)
     cancel: float = 10.0  # for a turn to end after `session/cancel`
     call: float = 30.0  # for any other answer

@@ -23,8 +23,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """When it is started anew after an interrupt: never, if a tool ran or a question was open, always."""
     heeds_eof: bool = True
     """Whether it ends when its input does."""
-    loads_after: str = ""
-    """What it says to a `session/load` that works some time later."""
+    files_by_minute: bool = False
+    """Whether a session must not be loaded in the clock minute in which it was last opened: that would destroy it."""
     postpones: str = ""
     """What its reply to a prompt begins with if it has lost step and will not work on it."""
 
@@ -60,8 +60,9 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         names=("gemini-cli",),
-        quirks=Quirks(loads_after="Invalid session identifier"),
-        seen="0.61.0: names session files by the minute; a load in the minute of the last run fails",
+        quirks=Quirks(files_by_minute=True),
+        seen="0.61.0: names session files by the minute in which they were opened. A load in that minute fails"
+        " (`Invalid session identifier`, `No previous sessions found`), and the next process deletes the file",
     ),
 )
 

@@ -48,6 +48,7 @@ class AcpSession:
         self._tasks = Tasks(emit, broken=self._broken, last=upkeep.end)
         self._spawn, self._tell = self._tasks.spawn, self._tasks.tell
         self._asking = Asking(self._tell)
+        upkeep.tell(started=self._started, opened=self._opened, waits=self._waits)
 
     async def open(self, known: Described, *, restored: bool, remembers: bool) -> None:
         """Start the agent and open its session; tell once what is known then, `known` included.
@@ -59,7 +60,7 @@ class AcpSession:
         self._known, self._remembers = known, remembers
         if restored:
             await self._upkeep.clear()
-        await self._upkeep.ready(self._started, self._opened, now=True)
+        await self._upkeep.ready(now=True)
 
     async def prompt(self, text: str) -> None:
         """Start a turn. Raises: BackendFailed, if the session is closed."""
@@ -88,7 +89,7 @@ class AcpSession:
 
     async def choose(self, option: str, value: str) -> None:
         """Set an option. Raises: BadParams, BackendFailed."""
-        life = await self._upkeep.ready(self._started, self._opened)
+        life = await self._upkeep.ready()
         await self._set(life, option, value)
         await self._tell(self._options.described())
 
@@ -125,6 +126,9 @@ class AcpSession:
             note = f"{self._name} has forgotten what was said before: {session.forgotten}"
             known = joined(known, Described(note=note))
         await self._tell(joined(known, Described(lineage=(life.session,))))
+
+    async def _waits(self) -> None:
+        await self._tell(Described(note=f"{self._name} can go on with this session within a minute"))
 
     async def _set(self, life: Life, option: str, value: str) -> None:
         method, params = self._options.setting(life.session, option, value)
@@ -186,8 +190,6 @@ class AcpSession:
 
     async def _begin(self, turn: Turn) -> None:
         if (life := self._upkeep.life) is None or not life.there or not life.session:
-            if life is not None and life.there:
-                await self._tell(Described(note=f"{self._name} cannot load the session yet: trying for a minute"))
             preparing = self._spawn(self._prepare(turn), "prepare")
             stopped = self._spawn(turn.stopped(), "stopped")
             await asyncio.wait({preparing, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -208,7 +210,7 @@ class AcpSession:
 
     async def _prepare(self, turn: Turn) -> None:
         try:
-            await self._upkeep.ready(self._started, self._opened)
+            await self._upkeep.ready()
         except AgentError as exc:
             turn.problem = f"{exc}; {exc.hint}" if exc.hint else str(exc)
 
@@ -229,8 +231,7 @@ class AcpSession:
             self._upkeep.retire()
         await self._asking.take_back()
         self._updates.end_turn(outcome.status)
-        for event in self._updates.events():
-            await self._tell(event)
+        await self._tell(*self._updates.events())
         self._after_cancel = turn.cancelled.is_set() and not outcome.recycle
         self._turn = None
         turn.over.set()
@@ -259,8 +260,8 @@ class AcpSession:
             await self._finish(self._turn, Outcome("error", "see the service's log on that device", recycle=True))
 
     async def _tell_updates(self, life: Life) -> None:
-        if life.session:
-            for event in self._updates.events():
-                if isinstance(event, Said) and self._turn is not None:
-                    self._turn.said(event.text)
-                await self._tell(event)
+        if life.session and (events := self._updates.events()):
+            turn = self._turn
+            if turn is not None and not turn.beginning and isinstance(events[0], Said):
+                turn.beginning = events[0].text
+            await self._tell(*events)

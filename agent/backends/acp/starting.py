@@ -7,6 +7,7 @@ from pathlib import Path
 from agent.backends.acp.life import Program
 from agent.backends.acp.orphans import Orphans
 from agent.backends.acp.patience import Patience
+from agent.backends.acp.recent import Recent
 from agent.backends.acp.session import AcpSession
 from agent.backends.acp.upkeep import Upkeep
 from agent.backends.pty.starting import folder_of, heed_keyboard
@@ -16,7 +17,7 @@ from agent.ports.backends import no_history
 
 
 async def start_session(
-    program: Program, start: Start, emit: Emit, *, cwd: str, orphans: Orphans, patience: Patience
+    program: Program, start: Start, emit: Emit, *, cwd: str, orphans: Orphans, recent: Recent, patience: Patience
 ) -> AcpSession:
     """Start an agent and open its session; `cwd` is used where none was asked for.
 
@@ -25,7 +26,7 @@ async def start_session(
     folder, note = _folder(start.cwd or cwd, restored=start.restored)
     heed_keyboard()
     known = start.lineage[-1] if start.lineage else ""
-    upkeep = Upkeep(program, folder, start.session, known=known, orphans=orphans, patience=patience)
+    upkeep = Upkeep(program, folder, start.session, known=known, orphans=orphans, recent=recent, patience=patience)
     session = AcpSession(program.name, upkeep, emit, patience)
     remembers = start.restored and (start.history is no_history or bool(await start.history(_ALL)))
     try:

@@ -46,13 +46,14 @@ class Tasks:
         task.add_done_callback(self._own.discard)
         return task
 
-    async def tell(self, event: BackendEvent) -> None:
-        """Emit an event, one at a time; after `close`, from within `emit` too, the task that told it ends."""
+    async def tell(self, *events: BackendEvent) -> None:
+        """Emit events, in one row; after `close`, from within `emit` too, the task that told them ends."""
         async with self._telling:
-            if not self._closing.is_set():
-                await self._emit(event)
-            if self._closing.is_set():
-                raise _Closed
+            for event in events:
+                if not self._closing.is_set():
+                    await self._emit(event)
+                if self._closing.is_set():
+                    raise _Closed
 
     async def close(self) -> None:
         """End all. Idempotent. Called from within `emit`, it returns at once: they end when that has returned."""

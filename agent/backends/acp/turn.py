@@ -13,8 +13,6 @@ from agent.backends.acp.quirks import Quirks
 from agent.backends.acp.schema import ABSENT, BAD, Reply, given
 from agent.core.transcript import TurnStatus
 
-BEGINNING = 64
-"""Characters of a reply's beginning that are remembered."""
 LOST_STEP = "the agent lost step after the interrupt and is started anew: send the prompt again"
 _STOPS = {
     "max_tokens": "the agent stopped at the model's limit of tokens",
@@ -35,17 +33,12 @@ class Turn:
         self.refused = False  # whether a person said no to something
         self.in_tools = False  # whether a tool ran, or a question was open, when it was cancelled
         self.content_before = 0  # `Updates.content` when it was sent
-        self.beginning = ""  # of the reply
+        self.beginning = ""  # of the reply: the first piece
         self.problem = ""  # why it could not be sent
 
     async def stopped(self) -> None:
         """Wait until it is cancelled."""
         await self.cancelled.wait()
-
-    def said(self, text: str) -> None:
-        """Note how the reply begins."""
-        if len(self.beginning) < BEGINNING:
-            self.beginning += text[:BEGINNING]
 
 
 class Outcome(Struct, frozen=True):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from agent.backends.acp.life import Life, Program, begin
-from agent.backends.acp.opening import LoadsLater, Session
+from agent.backends.acp.opening import Session
 from agent.backends.acp.orphans import Orphans
 from agent.backends.acp.patience import Patience
+from agent.backends.acp.recent import Recent
 from agent.core.records import SessionId
 
 
@@ -18,11 +18,19 @@ class Upkeep:
     """At most one agent at a time: the next one is started when nothing is left of the last."""
 
     def __init__(
-        self, program: Program, folder: Path, owner: SessionId, *, known: str, orphans: Orphans, patience: Patience
+        self,
+        program: Program,
+        folder: Path,
+        owner: SessionId,
+        *,
+        known: str,
+        orphans: Orphans,
+        recent: Recent,
+        patience: Patience,
     ) -> None:
         """`known`: the agent's id of the session, if it is to go on with one."""
         self._program, self._folder, self._owner, self._patience = program, folder, owner, patience
-        self._orphans = orphans
+        self._orphans, self._recent = orphans, recent
         self._known = known
         self._beginning = asyncio.Lock()
         self._lives: set[Life] = set()  # also those that are being ended
@@ -41,33 +49,43 @@ class Upkeep:
         """End what an earlier service has left of this session when it was killed."""
         await self._orphans.end(0, self._owner, set())
 
-    async def ready(
+    def tell(
         self,
+        *,
         started: Callable[[Life], None],
         opened: Callable[[Life, Session], Awaitable[None]],
-        *,
-        now: bool = False,
-    ) -> Life:
+        waits: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Who is told of a new agent, to read from it; of an open session; and of a wait for one that may be long."""
+        self._started, self._opened, self._waits = started, opened, waits
+
+    async def ready(self, *, now: bool = False) -> Life:
         """The agent with its session open; starts it and opens that first if need be.
 
-        `started` is told of a new agent, to read from it; `opened` of a session. With `now` a session that can only
-        be loaded later is not waited for: it is not open on return. Raises: BackendFailed.
+        With `now` a session that may only be opened later is not waited for: it is not open on return.
+        Raises: BackendFailed.
         """
         async with self._beginning:
             if self.life is None or not self.life.there:
                 await self.end()
                 self.life = await begin(self._program, self._folder, self._owner, self._orphans, self._patience)
                 self._lives.add(self.life)
-                started(self.life)
+                self._started(self.life)
             life = self.life
             try:
                 if not life.agent.greeted:
                     await life.agent.greet()
                 if not life.session:
-                    session = await self._open(life, now=now)
-                    if session is not None:
-                        self._known = life.session = session.state.session
-                        await opened(life, session)
+                    early = self._early(life)
+                    if early and now:
+                        return life
+                    if early:
+                        await self._waits()
+                        await asyncio.sleep(early)
+                    session = await life.agent.open(self._folder, self._known)
+                    self._known = life.session = session.state.session
+                    self._recent.opened(self._known, asyncio.get_running_loop().time())
+                    await self._opened(life, session)
             except BaseException:
                 await self.end()
                 raise
@@ -84,18 +102,9 @@ class Upkeep:
             await life.end()
             self._lives.discard(life)
 
-    async def _open(self, life: Life, *, now: bool) -> Session | None:
-        with contextlib.suppress(LoadsLater):
-            return await life.agent.open(self._folder, self._known)
-        if now:
-            return None
-        loop = asyncio.get_running_loop()
-        begun, said = loop.time(), ""
-        while loop.time() - begun < self._patience.minute:
-            await asyncio.sleep(self._patience.again)
-            try:
-                return await life.agent.open(self._folder, self._known)
-            except LoadsLater as exc:
-                said = str(exc)
-        session = await life.agent.open(self._folder, "")
-        return Session(session.state, said)
+    def _early(self, life: Life) -> float:
+        """Seconds until the session may be opened."""
+        if not self._known or not life.agent.quirks.files_by_minute:
+            return 0.0
+        age = self._recent.age(self._known, asyncio.get_running_loop().time())
+        return max(0.0, self._patience.minute - age)

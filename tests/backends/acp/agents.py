@@ -11,9 +11,7 @@ from agent.backends.acp.patience import Patience
 from agent.ports import BackendConfig
 
 HERE = Path(__file__).parent
-QUICK = Patience(
-    start=10.0, load=10.0, quiet=0.05, again=0.02, minute=5.0, cancel=5.0, call=10.0, eof=2.0, term=2.0, silence=0.05
-)
+QUICK = Patience(start=10.0, load=10.0, quiet=0.05, minute=0.2, cancel=5.0, call=10.0, eof=2.0, term=2.0, silence=0.05)
 """For an agent that answers at once. Only what a test is about is made to run out."""
 ORPHANS = Orphans()
 

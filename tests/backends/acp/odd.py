@@ -5,6 +5,7 @@ many N            N pieces of 5,000 characters
 pour N            the same, then ends in the middle of the turn
 think TEXT        a thought
 hold              nothing, until it is cancelled
+wait              says "la " first
 ask [TEXT]        asks for permission to be told a name; then says what it got
 form              asks to fill in a form; then says what it got
 url               asks to open a page; `opened` comes back when it was told so
@@ -16,6 +17,7 @@ long BYTES        says a line of that length; `long-reply BYTES` answers the pro
 noise BYTES       writes so much to stderr, then says "done"
 die [STATUS]      ends in the middle of the turn
 orphan            starts a process that outlives it in a session of its own, and says its id
+queue             says that it will see to the prompt later
 ignore            never answers, not even after a cancel
 twice             answers the prompt twice
 stop              says that it was cancelled, which it was not
@@ -28,7 +30,7 @@ request METHOD    asks the client for something it does not offer; says the erro
 
 Options: --no-load, --resume (instead of load), --needs-login, --deaf (does not end with its input), --name NAME,
 --version VERSION, --wrong-version, --no-start (ends before it answers), --state FILE (sessions that outlive it),
---slow-load N (so many loads fail), --cancel-fails, --cancel-ends-nothing, --banner TEXT, --replay-late.
+--cancel-fails, --cancel-ends-nothing, --banner TEXT, --replay-late.
 """
 
 from __future__ import annotations
@@ -53,7 +55,6 @@ for flag in ("no-load", "resume", "needs-login", "deaf", "wrong-version", "no-st
 parser.add_argument("--name", default="odd")
 parser.add_argument("--version", default="1.0.0")
 parser.add_argument("--state", default="")
-parser.add_argument("--slow-load", type=int, default=0)
 parser.add_argument("--banner", default="")
 OPTIONS = parser.parse_args()
 
@@ -91,7 +92,6 @@ class Agent:
         self.held = self.ignoring = False
         self.asked: dict[str, str] = {}  # id of a request of ours -> what it is about
         self.count = 0
-        self.loads = 0
 
     def send(self, message: Row) -> None:
         sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
@@ -171,9 +171,6 @@ class Agent:
         return {"result": {"sessionId": self.session, "modes": MODES, "configOptions": CONFIG}}
 
     def loaded(self, method: str, session: str) -> Row:
-        self.loads += 1
-        if self.loads <= OPTIONS.slow_load:
-            return {"error": {"code": -32603, "message": "Invalid session identifier: not yet"}}
         if session not in self.kept():
             return {"error": {"code": -32002, "message": "no such session"}}
         self.session = session
@@ -261,6 +258,14 @@ class Agent:
 
     def turn_hold(self, text: str) -> None:
         self.held = True
+
+    def turn_wait(self, text: str) -> None:
+        self.held = True
+        self.say("la ")
+
+    def turn_queue(self, text: str) -> None:
+        self.say("Queued for the next turn. (1 queued)")
+        self.end()
 
     def turn_ignore(self, text: str) -> None:
         self.held = self.ignoring = True

@@ -1,0 +1,40 @@
+"""When agents' sessions were last opened, for an agent that must not open one again too soon."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+KEPT = 1024
+"""Sessions that are remembered: enough for all that were opened within a minute."""
+
+
+class Recent:
+    """One for each kind of agent and service. Times are those of the event loop's clock."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, float] = {}
+
+    def opened(self, session: str, now: float) -> None:
+        """A session was opened."""
+        self._opened.pop(session, None)
+        self._opened[session] = now
+        if len(self._opened) > KEPT:
+            del self._opened[next(iter(self._opened))]
+
+    def age(self, session: str, now: float) -> float:
+        """Seconds since it was opened, at least: of one that an earlier service opened, those that this one runs."""
+        if (opened := self._opened.get(session)) is not None:
+            return now - opened
+        if len(self._opened) >= KEPT:
+            return now - next(iter(self._opened.values()))
+        return max(0.0, now - started())
+
+
+def started() -> float:
+    """When this process began, by the event loop's clock; where that cannot be known, as if it began only now."""
+    try:
+        ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return float("inf")
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
