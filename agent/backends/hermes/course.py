@@ -41,6 +41,7 @@ class Running:
     muted: bool = False
     interrupting: bool = False
     error: str = ""
+    read: int | None = None  # parts of it that were read; None: it is streamed
     idle: int = 0  # times that the gateway was seen idle meanwhile
     said: list[str] = field(default_factory=list)
     part: int = 0  # where in `said` the newest part begins
@@ -149,60 +150,77 @@ class Course:
 
     # --- the past ----------------------------------------------------------------------------------------------------
 
-    async def catch_up(self, turns: list[Turn], running: Turn | None, *, muted: bool = False) -> bool:
+    async def catch_up(
+        self, turns: list[Turn], running: Turn | None, *, muted: bool = False, reading: bool = False
+    ) -> bool:
         """Tell what has happened meanwhile, the turn that runs included.
 
-        `muted`: the log has another turn running. False, if the turn that the log has running is unknown over there.
+        `muted`: the log has another turn running. `reading`: a turn that runs is not streamed to us, but read in parts.
+        False, if the turn that the log has running is unknown over there.
         """
         turn, log = self.turn, [*self.log]
         if turn is not None:
             log.append(Exchange(turn.text, "".join(turn.said)))
         whole = [*turns, running] if running is not None else turns
         found = past.unseen(log, whole)
-        if log and not found.agreed:
+        if log and found.last is None:
             if running is None:
                 return turn is None
             found = past.Unseen(turns=(running,))
             await self.finish("error", "Hermes does not know of it any more")
         goes_on = running is not None and not found.turns
+        await self._go_on(found, over=not goes_on, muted=muted)
+        if running is None or goes_on:
+            await self._import_all(found.turns)
+        else:
+            await self._import_all(found.turns[:-1])
+            await self.begin(running.prompt, muted=muted)
+            await self._parts(running.parts)
+        if self.turn is not None and running is not None:
+            self.turn.read = len(running.parts) if reading else None
+        return True
+
+    async def _go_on(self, found: past.Unseen, *, over: bool, muted: bool) -> None:
+        # The rest of the log's last turn; `over`: that is all of it.
+        turn = self.turn
         if turn is not None:
-            await self.tell(mapping.pieces(found.rest))
-            if not goes_on:
+            if found.last is not None and turn.read is not None:
+                await self._parts(found.last.parts[turn.read :])
+            else:
+                await self.tell(mapping.pieces(found.rest))
+            if over:
                 await self.finish("complete")
-        elif goes_on and log:
+        elif not over and found.last is not None:
             await self.begin(GOES_ON, muted=muted)
             await self.tell(mapping.pieces(found.rest))
         elif found.rest:
             await self._import(Turn(GOES_ON, (found.rest,)))
-        new = list(found.turns)
-        if running is not None and new:
-            new.pop()
-        if len(new) > PAST_MAX:
-            await self._emit(Described(note=f"{len(new) - PAST_MAX} earlier turns are not shown"))
-        for each in new[-PAST_MAX:]:
+
+    async def _import_all(self, turns: tuple[Turn, ...]) -> None:
+        if len(turns) > PAST_MAX:
+            await self._emit(Described(note=f"{len(turns) - PAST_MAX} earlier turns are not shown"))
+        for each in turns[-PAST_MAX:]:
             await self._import(each)
-        if running is not None and not goes_on:
-            await self.begin(running.prompt, muted=muted)
-            await self.tell(mapping.pieces(running.reply))
-        return True
 
     async def _import(self, turn: Turn) -> None:
         await self._emit(Prompted(text=turn.prompt, by=BY, past=True))
+        await self._parts(turn.parts)
+        await self._emit(Finished(status="complete"))
+        self._keep(Exchange(turn.prompt, turn.reply))
+
+    async def _parts(self, parts: tuple[str | Tool, ...]) -> None:
         before: str | Tool = ""
-        for part in turn.parts:
+        for part in parts:
             if isinstance(part, Tool):
                 self._count += 1
                 tool_id = f"past-{self._token}-{self._count}"
                 title = self._veil.over(part.context or part.name)
-                await self._emit(ToolStarted(tool_id=tool_id, title=title, tool=part.name))
-                await self._emit(ToolFinished(tool_id=tool_id, status="complete"))
+                await self.tell([ToolStarted(tool_id=tool_id, title=title, tool=part.name)])
+                await self.tell([ToolFinished(tool_id=tool_id, status="complete")])
             else:
                 gap = "\n\n" if before and isinstance(before, str) else ""
-                for piece in mapping.pieces(gap + part):
-                    await self._emit(piece)
+                await self.tell(mapping.pieces(gap + part))
             before = part
-        await self._emit(Finished(status="complete"))
-        self._keep(Exchange(turn.prompt, turn.reply))
 
     def _keep(self, exchange: Exchange) -> None:
         self.log = past.logged([*self.log, exchange])[-LOG_MAX:]

@@ -263,7 +263,7 @@ class Following:
 
     async def _caught_up(self, turns: list[past.Turn], running: past.Turn | None, working: bool) -> None:
         course, turn = self.course, self.course.turn
-        known = await course.catch_up(turns, running, muted=self.prompt is not None)
+        known = await course.catch_up(turns, running, muted=self.prompt is not None, reading=self.at.driven)
         if running is None:
             course.settled = not working
         if not known and turn is not None:

@@ -42,6 +42,7 @@ class Listing:
         self._title: str | None = None
         self._read: tuple[int, str] | None = None  # how it was listed when its conversation was read last
         self._turns = 0  # that it had when it was idle
+        self._count = -1  # messages that it had when they were compared last
 
     def anew(self) -> None:
         """The connection is a new one: what was seen before does not count."""
@@ -70,10 +71,20 @@ class Listing:
                 await self._caught_up(turns, None, False)
         elif idle:
             course.settled, self._strange = True, 0
-        elif course.settled and row.status != "starting":
+            await self._compare(row)
+        elif row.status != "starting":
             self._strange += 1
-            if self._strange >= SURE:
+            if self._strange >= (SURE if course.settled else 2 * SURE):
                 await self._elsewhere(row)
+
+    async def _compare(self, row: Row) -> None:
+        # A turn that was over before it was noticed: another window has prompted it, and has its events since.
+        if self._count == row.message_count or self._hub.own is not None or self._hub.newer:
+            return
+        self._count = row.message_count
+        known = {"".join(each.prompt.split()) for each in self._course.log}
+        if any("".join(turn.prompt.split()) not in known for turn in await self._at.turns()):
+            await self._elsewhere(row)
 
     async def _elsewhere(self, row: Row) -> None:
         # It works, and nothing is heard of it: another window has prompted it.
@@ -82,7 +93,7 @@ class Listing:
             await self._hydrate(await self._at.activate())
             return
         self._at.driven, self._read = True, None
-        self._turns = len(await self._at.turns()) - 1
+        self._turns = len(await self._at.turns()) - (row.status != "idle")
         await self._emit(Described(note=BACK_NOTE))
         await self._read_there(row)
 

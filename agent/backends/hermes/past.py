@@ -37,11 +37,14 @@ class Turn(Struct, frozen=True):
 
 
 class Unseen(Struct, frozen=True):
-    """What the log does not have: the rest of its last reply, then whole turns. `agreed`: both share a turn."""
+    """What the log does not have: the rest of its last reply, then whole turns.
+
+    `last`: the log's last turn as the gateway has it; None, if both have nothing in common.
+    """
 
     rest: str = ""
     turns: tuple[Turn, ...] = ()
-    agreed: bool = False
+    last: Turn | None = None
 
 
 def turns_of(messages: Iterable[Message]) -> list[Turn]:
@@ -87,7 +90,7 @@ def unseen(log: Sequence[Exchange], turns: Sequence[Turn]) -> Unseen:
             best, place = length, at
     if place < 0:
         return Unseen()
-    return Unseen(missing(log[-1].reply, turns[place].reply), tuple(turns[place + 1 :]), agreed=True)
+    return Unseen(missing(log[-1].reply, turns[place].reply), tuple(turns[place + 1 :]), last=turns[place])
 
 
 def missing(said: str, whole: str) -> str:
