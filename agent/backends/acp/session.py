@@ -50,7 +50,7 @@ class AcpSession:
         self._asking = Asking(self._tell)
         upkeep.tell(started=self._started, opened=self._opened, waits=self._waits)
 
-    async def open(self, known: Described, *, restored: bool, remembers: bool) -> None:
+    async def open(self, known: Described, *, remembers: bool) -> None:
         """Start the agent and open its session; tell once what is known then, `known` included.
 
         `remembers`: there is something that a new agent would not know. A session that can only be loaded later is
@@ -58,8 +58,6 @@ class AcpSession:
         """
         await self._tasks.running()
         self._known, self._remembers = known, remembers
-        if restored:
-            await self._upkeep.clear()
         await self._upkeep.ready(now=True)
 
     async def prompt(self, text: str) -> None:

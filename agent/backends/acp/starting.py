@@ -30,7 +30,7 @@ async def start_session(
     session = AcpSession(program.name, upkeep, emit, patience)
     remembers = start.restored and (start.history is no_history or bool(await start.history(_ALL)))
     try:
-        await session.open(Described(cwd=str(folder), note=note), restored=start.restored, remembers=remembers)
+        await session.open(Described(cwd=str(folder), note=note), remembers=remembers)
     except BaseException:
         await session.close()
         raise

@@ -45,10 +45,6 @@ class Upkeep:
         """The agent's process id, if it runs."""
         return tuple(life.process.pid for life in self._lives if life.process.status is None)
 
-    async def clear(self) -> None:
-        """End what an earlier service has left of this session when it was killed."""
-        await self._orphans.end(0, self._owner, set())
-
     def tell(
         self,
         *,

@@ -78,10 +78,10 @@ async def test_so_does_what_it_left_behind_when_it_died(begin: Begin, listener: 
 
 
 @linux
-async def test_what_an_earlier_service_left_ends_when_the_session_returns(begin: Begin, bystander: int) -> None:
+async def test_what_an_earlier_service_left_ends_before_the_session_returns(bystander: int) -> None:
     environ = {**os.environ, "LAN_AGENT_SESSION": "restored"}
     left = await asyncio.create_subprocess_exec("sleep", "600", env=environ, start_new_session=True)
-    await begin(odd(), session="restored", restored=True)
+    await odd(orphans=Orphans()).clear_up(SessionId("restored"))
     assert not alive(left.pid)
     await left.wait()
     assert alive(bystander)
