@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 
@@ -15,6 +16,7 @@ from agent.core import wire
 from agent.core.messages import EventOf, Ready, Submit
 from agent.core.methods import METHODS, NOTIFICATIONS
 from agent.core.records import DeviceId, SessionId
+from agent.core.terminal import TerminalInput, TerminalOutput
 from agent.core.transcript import TEXT_MAX, TYPES, Event, MessageDelta, make_event, payload_of
 from agent.core.wire import CODECS, Codec, error_of, typed
 from agent.errors import KINDS, AgentError, BadFrame, BadParams, BadRequest, RemoteFault, SessionNotFound, from_wire
@@ -58,14 +60,25 @@ FILLED: dict[str, dict[str, object]] = {
         "hint": "h",
         "namesakes": [{"id": "e", "name": "n", "seen_at": None}],
     },
+    "terminal.attach": {"session_id": "abcd", "rows": 24, "cols": 80, "after": 7, "epoch": "e"},
+    "terminal.input": {"session_id": "abcd", "data": b"\x00\xff"},
+    "terminal.resize": {"session_id": "abcd", "rows": 24, "cols": 80, "repaint": True},
+    "terminal.detach": {"session_id": "abcd"},
+    "terminal.output": {"session_id": "abcd", "offset": 2**53, "data": b"\x1b[6n\xff"},
+    "terminal.resized": {"session_id": "abcd", "rows": 24, "cols": 80},
+    "terminal.closed": {"session_id": "abcd", "offset": 7, "exit_status": 3},
+    "terminal.taken": {"session_id": "abcd", "offset": 7},
 }
 """Parameters of every method and notification that needs some; `!`: of the notification of that name."""
+
+BINARY: dict[str, type[Struct]] = {"terminal.input": TerminalInput, "terminal.output": TerminalOutput}
+"""Those with bytes in them, which JSON has not."""
 
 
 def examples() -> list[tuple[str, type[Struct], dict[str, object]]]:
     methods = [(name, kind, FILLED.get(name, {})) for name, kind in METHODS.items()]
     told = [(name, kind, FILLED.get(f"{name}!", FILLED.get(name, {}))) for name, kind in NOTIFICATIONS.items()]
-    return methods + told
+    return [each for each in methods + told if each[0] not in BINARY]
 
 
 def sent(codec: Codec, message: object) -> bytes:
@@ -94,6 +107,16 @@ def test_both_encodings_decode_to_the_same_bytes(method: str, kind: type[Struct]
     assert isinstance(packed, Raw)
     assert isinstance(text, Raw)
     assert msgspec.msgpack.decode(packed) == msgspec.msgpack.decode(text)
+
+
+@pytest.mark.parametrize("method", BINARY)
+def test_bytes_are_themselves_in_msgpack_and_base64_in_json(method: str) -> None:
+    params = msgspec.msgpack.decode(msgspec.msgpack.encode(FILLED[method]), type=BINARY[method])
+    packed = wire.msgpack.decode(wire.msgpack.notification(method, params)).params
+    assert isinstance(packed, Raw)
+    assert typed(packed, BINARY[method]) == params
+    shown = json.loads(wire.json.notification(method, params))["params"]["data"]
+    assert base64.b64decode(shown) == FILLED[method]["data"]
 
 
 @both
