@@ -219,8 +219,9 @@ class FakeGateway:
                 return Attached(session_id=HERE, epoch="e1", seq=len(self.log), snapshot=shown, resumed=resumed,
                                 participants=self.participants, requests=tuple(self.requests.values()))  # fmt: skip
             case "session.history":
-                found = self.log[params.after :][: params.limit]
-                more = params.after + len(found) < len(self.log)
+                after = params.after or 0
+                found = self.log[after:][: params.limit]
+                more = after + len(found) < len(self.log)
                 return Page(epoch="e1", seq=len(self.log), events=tuple(found), more=more, session_id=HERE)
             case "prompt.submit":
                 return await self._submit(params)

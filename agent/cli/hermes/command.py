@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -35,6 +37,8 @@ def hermes(app: App, *, session: str, on: str, backend: str, program: str) -> in
     """
     from agent.cli.hermes.child import Terminal, argv_of
 
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("Hermes's terminal UI needs a terminal")
     argv = argv_of(program)
     make = _making(app, on, backend)
     with Terminal() as terminal:
@@ -44,8 +48,6 @@ def hermes(app: App, *, session: str, on: str, backend: str, program: str) -> in
 
 
 def _making(app: App, on: str, backend: str) -> CreateSession:
-    import os
-
     from agent.core.messages import CreateSession
 
     rows = app.client.call("backend.list", {"device": on}, seconds=BACKENDS_SECONDS) if not backend else []

@@ -46,8 +46,8 @@ class Past:
                 self.messages.append({"role": "system", "text": payload["text"]})
             case "error":
                 self.messages.append({"role": "system", "text": f"error: {payload['message']}"})
-            case "tool.complete" if payload["name"] != "todo":
-                self.messages.append({"role": "tool", "name": payload["name"], "context": payload["summary"]})
+            case "tool.start" if payload["name"] != "todo":
+                self.messages.append({"role": "tool", "name": payload["name"], "context": payload["context"]})
             case _:
                 pass
 
