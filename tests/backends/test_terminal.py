@@ -27,6 +27,7 @@ from agent.ports import Exited, Finished, RunsPrograms, Start
 from agent.ports.terminal import ShowsTerminal, Terminal
 from tests.fakes.listener import Listener, finished, run, said
 
+SESSION = SessionId(f"one-{os.getpid()}")  # its own: test runs beside this one end what carries their mark
 Begin = Callable[..., Awaitable[TerminalSession]]
 
 
@@ -41,7 +42,7 @@ async def begin(listener: Listener) -> AsyncIterator[Begin]:
     begun: list[TerminalSession] = []
 
     async def start(*command: str, cwd: str = "") -> TerminalSession:
-        asked = Start(session=SessionId("one"), command=command, cwd=cwd)
+        asked = Start(session=SESSION, command=command, cwd=cwd)
         session = await TerminalBackend().start(asked, listener.emit)
         assert isinstance(session, TerminalSession)
         begun.append(session)
@@ -103,7 +104,7 @@ async def test_a_session_offers_its_terminal_and_its_process(begin: Begin) -> No
     (pid,) = session.processes()
     assert os.getsid(pid) == pid
     if entries := environment(pid):
-        assert b"LAN_AGENT_SESSION=one" in entries
+        assert f"LAN_AGENT_SESSION={SESSION}".encode() in entries
         assert b"TERM=xterm-256color" in entries
         assert not [entry for entry in entries if entry.startswith((b"TMUX=", b"COLUMNS=", b"LINES="))]
 
@@ -244,12 +245,12 @@ async def test_a_program_that_is_not_there_is_named() -> None:
 
     for command in ("no-such-program", "./no-such-program"):
         with pytest.raises(BackendFailed, match="no program"):
-            await TerminalBackend().start(Start(session=SessionId("one"), command=(command,)), emit)
+            await TerminalBackend().start(Start(session=SESSION, command=(command,)), emit)
 
 
 async def test_a_program_is_not_run_again_after_a_restart(listener: Listener) -> None:
     with pytest.raises(BackendFailed, match="restarted"):
-        await TerminalBackend().start(Start(session=SessionId("one"), command=("cat",), restored=True), listener.emit)
+        await TerminalBackend().start(Start(session=SESSION, command=("cat",), restored=True), listener.emit)
     end = await listener.next()
     assert isinstance(end, Exited)
     assert end.status == "ended"
