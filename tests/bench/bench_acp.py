@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -73,7 +74,7 @@ async def through(kind: str, updates: int, folder: Path) -> float:
             over.set()
 
     agent = AcpAgent("flood", BackendConfig(argv=argv), Orphans())
-    session = await agent.start(Start(session=SessionId("bench")), emit)
+    session = await agent.start(Start(session=SessionId(f"bench-{os.getpid()}")), emit)
     begun = time.perf_counter()
     await session.prompt("flood")
     await over.wait()
@@ -105,7 +106,7 @@ async def memory(folder: Path) -> float:
     sessions = []
     before = 0.0
     for number in range(SESSIONS + 1):
-        sessions.append(await agent.start(Start(session=SessionId(f"bench-{number}")), emit))
+        sessions.append(await agent.start(Start(session=SessionId(f"bench-{os.getpid()}-{number}")), emit))
         await sessions[-1].prompt("few")
         await over.acquire()
         if number == 0:

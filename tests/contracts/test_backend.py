@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from tests.fakes.echo import EchoBackend
 from tests.fakes.listener import Listener, finished, run, said
 from tests.models import ModelServer
 
+SESSION = SessionId(f"contract-{os.getpid()}")  # a backend may end whatever is marked with it, in other test runs too
 LINES = r"""
 import sys, time
 while True:
@@ -121,7 +123,7 @@ def listener() -> Listener:
 
 async def begin(kind: Kind, listener: Listener) -> Backend:
     """A backend that was started; meanwhile it may only have described itself."""
-    started = await kind.make("").start(Start(session=SessionId("one"), command=kind.command), listener.emit)
+    started = await kind.make("").start(Start(session=SESSION, command=kind.command), listener.emit)
     while not listener.silent():
         assert isinstance(await listener.next(), Described)
     return started
@@ -162,7 +164,7 @@ async def test_the_next_prompt_may_come_while_the_end_of_the_last_is_told(kind: 
             listener.taken += 50
         await listener.emit(event)
 
-    started.append(await kind.make("").start(Start(session=SessionId("one"), command=kind.command), emit))
+    started.append(await kind.make("").start(Start(session=SESSION, command=kind.command), emit))
     assert said(await run(started[0], listener, f"{kind.say}first")).strip() == "first"
     assert said(await listener.turn()).strip() == "next"
     await started[0].close()
@@ -277,7 +279,7 @@ async def test_closing_from_within_emit_is_no_deadlock(kind: Kind) -> None:
             await started[0].close()
         await told.put(event)
 
-    started.append(await kind.make("").start(Start(session=SessionId("one"), command=kind.command), emit))
+    started.append(await kind.make("").start(Start(session=SESSION, command=kind.command), emit))
     await started[0].prompt(kind.ask)
     async with asyncio.timeout(20):
         while not isinstance(await told.get(), Asked):
@@ -289,6 +291,4 @@ async def test_closing_from_within_emit_is_no_deadlock(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", IN_A_FOLDER, indirect=True)
 async def test_a_directory_that_is_not_there_is_named(kind: Kind, listener: Listener) -> None:
     with pytest.raises(BackendFailed, match="no such directory: /no/such/directory"):
-        await kind.make("").start(
-            Start(session=SessionId("one"), command=kind.command, cwd="/no/such/directory"), listener.emit
-        )
+        await kind.make("").start(Start(session=SESSION, command=kind.command, cwd="/no/such/directory"), listener.emit)

@@ -18,4 +18,5 @@ class Patience(Struct, frozen=True, kw_only=True):
     call: float = 30.0  # for any other answer
     eof: float = 1.0  # for an agent to end after its input has
     term: float = 2.0  # and after SIGTERM
+    status: float = 1.0  # for an agent that has closed its output to end
     silence: float = 0.2  # for output that is still in the pipe when the agent has ended

@@ -95,7 +95,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
     async def ended(self) -> str:
         """Why there is nothing more to read from it, once it is known whether it ended."""
-        await self._ends_within(self._patience.silence)
+        await self._ends_within(self._patience.status)
         return self._how()
 
     def _how(self) -> str:

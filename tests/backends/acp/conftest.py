@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -11,6 +12,8 @@ from agent.core.records import SessionId
 from agent.ports import Described, Start
 from tests.fakes.listener import Listener
 
+SESSION = f"acp-{os.getpid()}"
+"""Id of a session. Not one that other test runs have, too: whatever is marked with it is ended."""
 Begin = Callable[..., Awaitable[AcpSession]]
 
 
@@ -21,10 +24,10 @@ def listener() -> Listener:
 
 @pytest.fixture
 async def begin(listener: Listener) -> AsyncIterator[Begin]:
-    """Start a session of an agent; what it told of itself is in `listener.known`. All are closed in the end."""
+    """Start a session of an agent. All are closed in the end."""
     async with AsyncExitStack() as sessions:
 
-        async def start(agent: AcpAgent, *, session: str = "one", lineage: str = "", restored: bool = False,
+        async def start(agent: AcpAgent, *, session: str = SESSION, lineage: str = "", restored: bool = False,
                         cwd: str = "") -> AcpSession:  # fmt: skip
             known = (lineage,) if lineage else ()
             how = Start(session=SessionId(session), cwd=cwd, lineage=known, restored=restored)

@@ -16,7 +16,7 @@ from agent.backends.acp.orphans import UNCLAIMED, Orphans
 from agent.core.records import SessionId
 from agent.ports import BackendEvent, Described
 from tests.backends.acp.agents import odd
-from tests.backends.acp.conftest import Begin
+from tests.backends.acp.conftest import SESSION, Begin
 from tests.fakes.listener import Listener, run, said
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -42,7 +42,7 @@ def there(pid: int) -> bool:
 @pytest.fixture
 def bystander() -> Iterator[int]:
     """What another session has left on purpose: a process that is nobody's child any more."""
-    environ = {**os.environ, "LAN_AGENT_SESSION": "another"}
+    environ = {**os.environ, "LAN_AGENT_SESSION": f"{SESSION}-another"}
     started = subprocess.run(
         ["sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo $!"],
         env=environ,
@@ -79,9 +79,9 @@ async def test_so_does_what_it_left_behind_when_it_died(begin: Begin, listener: 
 
 @linux
 async def test_what_an_earlier_service_left_ends_before_the_session_returns(bystander: int) -> None:
-    environ = {**os.environ, "LAN_AGENT_SESSION": "restored"}
+    environ = {**os.environ, "LAN_AGENT_SESSION": f"{SESSION}-restored"}
     left = await asyncio.create_subprocess_exec("sleep", "600", env=environ, start_new_session=True)
-    await odd(orphans=Orphans()).clear_up(SessionId("restored"))
+    await odd(orphans=Orphans()).clear_up(SessionId(f"{SESSION}-restored"))
     assert not alive(left.pid)
     await left.wait()
     assert alive(bystander)
@@ -103,7 +103,7 @@ async def test_children_of_the_service_that_it_waits_for_itself_are_left_to_it()
     orphans.adopt(agent.pid)
     others = [await asyncio.create_subprocess_exec("sh", "-c", f"exit {number}") for number in range(20)]
     agent.kill()
-    await orphans.end(agent.pid, SessionId("nobody"), set())
+    await orphans.end(agent.pid, SessionId(f"{SESSION}-nobody"), set())
     assert [await other.wait() for other in others] == list(range(20))
     assert await agent.wait() == -signal.SIGKILL
 
@@ -127,7 +127,7 @@ async def test_orphans_of_others_are_reaped_once_they_have_ended() -> None:
     assert not there(orphan)
     agent.kill()
     await agent.wait()
-    await orphans.end(agent.pid, SessionId("nobody"), set())
+    await orphans.end(agent.pid, SessionId(f"{SESSION}-nobody"), set())
 
 
 @linux
@@ -138,7 +138,7 @@ async def test_a_hundred_sessions_that_are_killed_and_come_back_leave_nothing(
     started: set[int] = set()
     agent = odd("--state", str(tmp_path / "state"))
     for number in range(100):
-        session = await begin(agent, session=f"s{number}")
+        session = await begin(agent, session=f"{SESSION}-{number}")
         started |= {int(said(await run(session, listener, "orphan")).split()[-1]), *session.processes()}
         os.kill(session.processes()[0], signal.SIGKILL)
         event: BackendEvent = Described()

@@ -13,6 +13,7 @@ from agent.backends.acp.quirks import TABLE, Quirks, parse, quirks_of
 from agent.core.records import SessionId
 from agent.errors import BackendFailed
 from agent.ports import BackendConfig, BackendFamily, BackendType, Inspection, Inspects, Start
+from tests.backends.acp.conftest import SESSION
 from tests.fakes.listener import Listener
 
 
@@ -38,7 +39,7 @@ async def test_one_that_is_missing_says_how_to_get_it() -> None:
         assert found.missing == agent.missing() == f"{KNOWN[name].argvs[-1][0]} is not installed"
         assert found.hint == KNOWN[name].install
         with pytest.raises(BackendFailed, match="is not installed") as raised:
-            await agent.start(Start(session=SessionId("one")), Listener().emit)
+            await agent.start(Start(session=SessionId(SESSION)), Listener().emit)
         assert raised.value.hint == KNOWN[name].install
 
 
@@ -73,7 +74,7 @@ async def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     broken.chmod(0o755)
     agent = members({"mine": BackendConfig(argv=(str(broken),))})["mine"]
     with pytest.raises(BackendFailed, match=f"{broken} could not be started: Exec format error"):
-        await agent.start(Start(session=SessionId("one")), Listener().emit)
+        await agent.start(Start(session=SessionId(SESSION)), Listener().emit)
 
 
 def test_an_idle_service_does_not_load_what_runs_agents() -> None:

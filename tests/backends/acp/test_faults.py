@@ -14,7 +14,7 @@ from agent.core.records import SessionId
 from agent.errors import BackendFailed
 from agent.ports import BackendConfig, BackendEvent, Described, Finished, Start, ToolFinished, ToolStarted, Unknown
 from tests.backends.acp.agents import QUICK, odd
-from tests.backends.acp.conftest import Begin, described
+from tests.backends.acp.conftest import SESSION, Begin, described
 from tests.fakes.clock import settle
 from tests.fakes.listener import Listener, finished, run, said
 
@@ -157,7 +157,7 @@ async def test_an_agent_that_never_answers_is_given_up(begin: Begin) -> None:
 
 async def test_a_slow_reader_loses_nothing_of_an_agent_that_has_ended() -> None:
     listener = Listener(room=1)
-    session = await odd(patience=replace(QUICK, silence=0.001)).start(Start(session=SessionId("slow")), listener.emit)
+    session = await odd(patience=replace(QUICK, silence=0.001)).start(Start(session=SessionId(SESSION)), listener.emit)
     await described(listener)
     await session.prompt("pour 100")
     events: list[BackendEvent] = []

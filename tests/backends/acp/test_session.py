@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from agent.errors import BackendFailed, BadParams
 from agent.ports import Described, Finished, HasOptions, Rests, RunsPrograms, Said, Thought, ToolFinished, ToolStarted
 from tests.backends.acp.agents import QUICK, odd
-from tests.backends.acp.conftest import Begin, described
+from tests.backends.acp.conftest import SESSION, Begin, described
 from tests.fakes.listener import Listener, finished, run, said
 
 
@@ -154,7 +154,7 @@ async def test_a_new_session_has_nothing_to_forget(begin: Begin, listener: Liste
 
 
 async def test_it_rests_only_when_it_comes_back(begin: Begin, listener: Listener) -> None:
-    forgetful = await begin(odd("--no-load"), session="two")
+    forgetful = await begin(odd("--no-load"), session=f"{SESSION}-2")
     assert not forgetful.may_rest()
     session = await begin(odd())
     assert session.may_rest()
@@ -175,7 +175,7 @@ async def test_a_directory_that_is_gone_is_left_for_the_home(begin: Begin, liste
 
 async def test_agents_know_which_session_they_are_in(begin: Begin, listener: Listener) -> None:
     session = await begin(odd())
-    assert said(await run(session, listener, "environ LAN_AGENT_SESSION")) == "one"
+    assert said(await run(session, listener, "environ LAN_AGENT_SESSION")) == SESSION
 
 
 async def test_a_prompt_during_the_end_of_a_process_waits_for_the_next(begin: Begin, listener: Listener) -> None:
