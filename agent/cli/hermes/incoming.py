@@ -53,6 +53,20 @@ class Prompt(Struct, frozen=True):
     text: str
 
 
+class Complete(Struct, frozen=True):
+    """`complete.slash`."""
+
+    text: str = ""
+
+
+class Slash(Struct, frozen=True):
+    """`slash.exec`, with a line; `command.dispatch`, which the UI tries after that, with its parts."""
+
+    command: str = ""
+    name: str = ""
+    arg: str = ""
+
+
 class Choose(Struct, frozen=True):
     """`approval.respond`: it names no question, the one that is shown is meant."""
 

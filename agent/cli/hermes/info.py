@@ -6,7 +6,7 @@ from agent import __version__
 from agent.cli.hermes.frames import Frame, Json
 from agent.cli.text import clean
 from agent.core.records import SessionRow, Status
-from agent.core.transcript import Option, SessionInfo, TurnComplete, unix_seconds
+from agent.core.transcript import Command, Option, SessionInfo, TurnComplete, unix_seconds
 
 STATUSES = {
     Status.STARTING: "starting",
@@ -27,6 +27,7 @@ class Info:
         self.title = titled(title, on)
         self.running = False
         self.context: Json = {}
+        self.commands: tuple[Command, ...] = ()  # of the agent
 
     @property
     def usage(self) -> Json:
@@ -61,6 +62,8 @@ class Info:
         if news.title is not None and titled(news.title, self._on) != self.title:
             self.title = titled(news.title, self._on)
             frames.append(Frame("session.title", {"session_id": self.session, "title": self.title}))
+        if news.commands is not None:
+            self.commands = news.commands
         self.model = _line(news.model or "") or _model(news.options or ()) or self.model
         return [*frames, self.frame()] if self.payload() != before else []
 
@@ -75,7 +78,7 @@ class Info:
         return self.frame()
 
 
-def info_of(row: SessionRow, options: tuple[Option, ...] = ()) -> Info:
+def info_of(row: SessionRow, options: tuple[Option, ...] = (), commands: tuple[Command, ...] = ()) -> Info:
     """Of an attached session. A directory of another device would look like one here."""
     info = Info(
         row.id,
@@ -85,7 +88,7 @@ def info_of(row: SessionRow, options: tuple[Option, ...] = ()) -> Info:
         provider=_line(row.backend),
         on="" if row.local else device_of(row),
     )
-    info.running = is_running(row)
+    info.running, info.commands = is_running(row), commands
     return info
 
 

@@ -14,6 +14,7 @@ from agent.cli.hermes.info import active, stored
 from agent.cli.hermes.listing import Listing
 from agent.cli.hermes.peer import Answer, Peer, converted
 from agent.cli.hermes.showing import Showing
+from agent.cli.hermes.slash import catalog, completions, prompt_of
 from agent.cli.hermes.viewing import Viewing
 from agent.cli.text import clean
 from agent.core.messages import CreateSession, Nothing, Rename
@@ -40,9 +41,11 @@ class Serving:
         self._methods: dict[str, Method] = {
             "setup.status": _fixed({"provider_configured": True}),
             "pet.cells": _fixed({"enabled": False}),
-            "commands.catalog": _fixed({"pairs": [], "canon": {}, "categories": [], "sub": {}}),
+            "commands.catalog": _fixed(catalog()),
             "complete.path": _fixed({"items": []}),
-            "complete.slash": _fixed({"items": [], "replace_from": 1}),
+            "complete.slash": self._complete,
+            "slash.exec": self._slash,
+            "command.dispatch": self._slash,
             "input.detect_drop": _fixed({"matched": False}),
             "terminal.resize": _fixed({"ok": True}),
             "config.get": self._config,
@@ -167,6 +170,14 @@ class Serving:
         if isinstance(told, AgentError):
             raise told
         return Answer({"status": told})
+
+    async def _complete(self, params: Raw) -> Answer:
+        return Answer(completions(converted(params, incoming.Complete).text, self._showing.commands()))
+
+    async def _slash(self, params: Raw) -> Answer:
+        asked = converted(params, incoming.Slash)
+        message = prompt_of(asked.command or f"{asked.name} {asked.arg}", self._showing.commands())
+        return Answer({"type": "send", "message": message})
 
     async def _steer(self, params: Raw) -> Answer:
         asked = converted(params, incoming.Prompt)

@@ -16,6 +16,7 @@ from agent.cli.hermes.listing import Listing
 from agent.cli.hermes.viewing import Tell, Viewing
 from agent.cli.text import clean
 from agent.core.messages import Created, CreateSession
+from agent.core.transcript import Command
 from agent.errors import Forbidden, SessionNotFound
 
 START_SECONDS = 90.0
@@ -92,6 +93,10 @@ class Showing:
         if self._viewing is None:
             raise SessionNotFound("no session is shown", hint="")
         return self._viewing
+
+    def commands(self) -> tuple[Command, ...]:
+        """Those of the agent that is shown."""
+        return self._viewing.info.commands if self._viewing is not None else ()
 
     def leave(self) -> None:
         """Nothing is shown."""

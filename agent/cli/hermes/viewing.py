@@ -119,7 +119,7 @@ class Viewing:
         past.read(first.events)
         self._here = self._others(first.result.participants)
         running = is_running(row) or self._events.running
-        self._events.info = info_of(row, options)  # the log has told what it was
+        self._events.info = info_of(row, options, first.result.commands)  # the log has told what it was
         self._events.info.running = running
         inflight = past.inflight()
         self.snapshot = {

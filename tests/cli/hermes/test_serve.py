@@ -17,15 +17,18 @@ import pytest
 from agent.cli.hermes.listener import listening
 from agent.cli.hermes.listing import Listing
 from agent.cli.hermes.serve import Serving
+from agent.cli.hermes.slash import OURS
 from agent.config import control_socket_path
 from agent.core.messages import Answered, CreateSession, ParticipantsChanged, PeerLink, SessionsChanged
 from agent.core.records import DeviceId, Participant, Sender, Status
 from agent.core.transcript import (
     Choice,
+    Command,
     MessageDelta,
     MessageStart,
     RequestClosed,
     RequestOpen,
+    SessionInfo,
     UserMessage,
 )
 from agent.errors import Forbidden, NotRunning, SessionNotFound
@@ -131,7 +134,7 @@ async def test_what_the_ui_asks_at_its_start_is_answered_as_recorded(gateway: Fa
 
 async def test_nothing_else_is_served(gateway: FakeGateway) -> None:
     async with connected(gateway) as ui:
-        for method in ("shell.exec", "cli.exec", "slash.exec", "config.set", "model.save_key", "session.delete", "x"):
+        for method in ("shell.exec", "cli.exec", "config.set", "model.save_key", "session.delete", "x"):
             assert (await ui.refused(method, command="id"))["code"] == -32601
         assert (await ui.refused("session.activate", session_id=5))["code"] == -32602
         assert (await ui.refused("session.activate", session_id="nothing"))["code"] == 4001  # as recorded
@@ -295,6 +298,21 @@ async def test_what_the_ui_leaves_goes_on(gateway: FakeGateway) -> None:  # S6
         told = await ui.refused("session.close", session_id=THERE)  # Ctrl+D in the list
         assert "agent close" in told["message"]
         assert gateway.called("session.close") == []
+
+
+async def test_commands_of_the_agent_are_prompts_and_others_are_none(gateway: FakeGateway) -> None:
+    async with connected(gateway) as ui:
+        assert {f"/{name}" for name in OURS} == {pair[0] for pair in (await ui.call("commands.catalog"))["pairs"]}
+        await shown(ui)
+        await asyncio.to_thread(gateway.emit, SessionInfo(commands=(Command(name="review", description="Look at it"),)))
+        while not (items := (await ui.call("complete.slash", text="/re"))["items"]):
+            pass
+        assert items == [{"text": "review", "display": "/review", "meta": "Look at it"}]
+        assert await ui.call("slash.exec", session_id=HERE, command="review all of it") == {
+            "type": "send", "message": "/review all of it",
+        }  # fmt: skip
+        assert "/skin" in (await ui.refused("slash.exec", session_id=HERE, command="skin"))["message"]
+        assert "/skin" in (await ui.refused("command.dispatch", session_id=HERE, name="skin", arg="x"))["message"]
 
 
 # --- sessions that the UI makes -----------------------------------------------------------------------------------
