@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from agent.core.records import SessionId
 
@@ -29,3 +29,11 @@ class ClearsUp(Protocol):
 
     async def clear_up(self, session: SessionId) -> None:
         """End what still runs of that session; called once, before anything of it is started. Raises nothing."""
+
+
+@runtime_checkable
+class EndsWithService(Protocol):
+    """What a `BackendType` may offer beside: programs that are not started again for a session that is restored."""
+
+    ends_with_service: ClassVar[str]
+    """Why such a session has ended, as a sentence."""

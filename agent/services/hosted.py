@@ -189,8 +189,9 @@ class Hosted:
     async def _recover(self) -> None:
         async with self._lock:
             await self._carry_applied(self._session.put_out(self._trusts, UNPAIRED))  # before the next one starts
-            was = "the service was restarted" if self._has_history else ""
-            await self._carry_applied(self._session.recovered(was))
+            was, over = "the service was restarted" if self._has_history else "", self.program.cannot_return
+            ended = self._session.ended("ended", over, "interrupted")
+            await self._carry_applied(ended if over else self._session.recovered(was))
             if self.journal.meta.found:
                 await self._carry_applied(self._session.reopened("it runs again"))
         self._settled.set()

@@ -8,7 +8,18 @@ from collections.abc import Callable
 
 from agent.core.transcript import Answer
 from agent.errors import AgentError, BackendFailed, SessionEnded
-from agent.ports import Backend, BackendType, ClearsUp, Emit, HasOptions, LetsGo, Rests, RunsPrograms, Start
+from agent.ports import (
+    Backend,
+    BackendType,
+    ClearsUp,
+    Emit,
+    EndsWithService,
+    HasOptions,
+    LetsGo,
+    Rests,
+    RunsPrograms,
+    Start,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +47,12 @@ class Program:
         """Ids of the processes that it runs; none, if it does not tell."""
         backend = self.shown
         return tuple(backend.processes()) if isinstance(backend, RunsPrograms) else ()
+
+    @property
+    def cannot_return(self) -> str:
+        """Why it is not started again after a restart of the service; empty if it is."""
+        kind: object = self._type
+        return kind.ends_with_service if isinstance(kind, EndsWithService) else ""
 
     async def clear_up(self) -> None:
         """End what it has left running, after the service was killed."""

@@ -304,6 +304,24 @@ async def test_a_title_that_a_person_gave_is_not_changed_by_the_agent() -> None:
         assert desk.rows[free].title == "once more"
 
 
+async def test_a_program_that_cannot_return_has_ended_with_the_service() -> None:  # S10
+    class Mortal(AgentBackend):
+        ends_with_service = "it ended with the service"
+
+    store, ids = MemoryTranscripts(), count(1)
+    async with at_desk(Mortal(), store, ids) as desk:
+        session = await begin(desk)
+        await submit(desk, session, "@hold")
+    async with at_desk(agent := Mortal(), store, ids) as desk:
+        await settle()
+        assert desk.rows[session].status == "ended"
+        with pytest.raises(SessionEnded):
+            await submit(desk, session, "again")
+        assert agent.sessions == []
+        done = [p for event in await whole_log(desk, session) if isinstance(p := payload_of(event), TurnComplete)]
+        assert [(turn.status, turn.error) for turn in done] == [("interrupted", "it ended with the service")]
+
+
 async def test_a_closed_session_takes_no_option() -> None:
     async with at_desk(AgentBackend()) as desk:
         session = await begin(desk)

@@ -17,6 +17,7 @@ class TerminalBackend:
     name: ClassVar[str] = "terminal"
     description: ClassVar[str] = "any program on a terminal: `agent attach --raw`"
     takes_command: ClassVar[bool] = True
+    ends_with_service: ClassVar[str] = RESTARTED
 
     def missing(self) -> str:
         """What must be installed first, as a sentence; empty if nothing."""
