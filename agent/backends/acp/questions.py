@@ -17,6 +17,8 @@ from agent.ports import Asked
 
 PERMISSION, ELICITATION = "session/request_permission", "elicitation/create"
 ELICITATION_DONE = "elicitation/complete"
+OPEN_MAX = 32
+"""Questions that may be open at a time; no agent was seen to ask more than one."""
 DETAIL_MAX = 65_536
 """Characters of what a question is about."""
 ACCEPT = "accept"
@@ -112,7 +114,9 @@ class Questions:
         self.open: dict[str, Question] = {}
 
     def ask(self, request: Request) -> Question | None:
-        """Open the question that a request is; None if nobody could answer it."""
+        """Open the question that a request is; None if nobody could answer it, or too many are open."""
+        if len(self.open) >= OPEN_MAX:
+            return None
         self._count += 1
         name = f"{self._prefix}-{self._count}"
         try:

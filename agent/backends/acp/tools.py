@@ -14,7 +14,7 @@ from agent.core.transcript import TEXT_MAX, Diff, TurnStatus
 from agent.ports import BackendEvent, ToolFinished, ToolProgressed, ToolStarted
 
 TOOLS_MAX = 256
-"""Tools that have ended and are still known, so that late updates find them."""
+"""Tools that are known: those that have ended are forgotten first, then the oldest."""
 ID_MAX = 128
 DIFFS_MAX = 32
 
@@ -112,9 +112,9 @@ class Tools:
 
     def _begin(self, tool_id: str, call: ToolCall, events: list[BackendEvent]) -> _Tool:
         self._tools.pop(tool_id, None)
-        over = [known for known, tool in self._tools.items() if tool.over]
-        for known in over[: max(0, len(self._tools) - TOOLS_MAX)]:
-            del self._tools[known]
+        if len(self._tools) >= TOOLS_MAX:
+            over = next((known for known, each in self._tools.items() if each.over), None)
+            del self._tools[over if over is not None else next(iter(self._tools))]
         tool = self._tools[tool_id] = _Tool(title=call.title or call.kind or "tool")
         events.append(
             ToolStarted(tool_id=tool_id, title=tool.title, tool=call.kind or "", input=text_of_input(call.raw_input))

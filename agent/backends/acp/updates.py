@@ -36,6 +36,8 @@ CHUNK = 16_384
 """Characters of one `Said` (docs/design/backends.md)."""
 UNKNOWN_MAX = 65_536
 """Bytes that are kept of what has no name here."""
+UNKNOWN_COUNT = 256
+"""How much of that is kept in a life of the service: enough to see what it is."""
 _STEPS = {"pending", "in_progress", "completed"}
 
 
@@ -68,6 +70,7 @@ class Updates:
         self.options = options
         self.content = 0  # updates that said or did something, so far
         self.usage: Usage | None = None
+        self._strange = 0
         self._events: list[BackendEvent] = []
         self._texts: list[str] = []
         self._kind: type[Said | Thought] = Said
@@ -101,6 +104,9 @@ class Updates:
 
     def take_strange(self, strange: Strange) -> None:
         """Take what has no name here."""
+        self._strange += 1
+        if self._strange > UNKNOWN_COUNT:
+            return
         data = bytes(strange.data)[:UNKNOWN_MAX].decode(errors="replace")
         self._note(Unknown(strange.kind, data))
 

@@ -11,15 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent.backends.acp import AcpAgent
+from agent.backends.acp.patience import Patience
 from agent.backends.acp.session import AcpSession
 from agent.ports import Asked, BackendConfig, BackendEvent, Described, Finished, ToolFinished, ToolStarted, Withdrew
 from tests.backends.acp.agents import HERE, ORPHANS, QUICK
 from tests.backends.acp.conftest import Begin, described
 from tests.fakes.listener import Listener, finished, run, said
 
-Play = Callable[[str], AcpAgent]
+Play = Callable[..., AcpAgent]
 ALL = ("codex", "gemini", "opencode", "hermes")
 
 
@@ -27,10 +29,10 @@ ALL = ("codex", "gemini", "opencode", "hermes")
 def play(tmp_path: Path) -> Play:
     """An agent that plays a recording; each of its processes goes on with the next life."""
 
-    def agent(recording: str) -> AcpAgent:
+    def agent(recording: str, patience: Patience = QUICK) -> AcpAgent:
         files = (HERE / "recordings" / f"{recording}.jsonl", tmp_path / "life")
         argv = (sys.executable, "-I", str(HERE / "replay.py"), *map(str, files))
-        return AcpAgent(recording, BackendConfig(argv=argv, cwd=str(tmp_path)), ORPHANS, QUICK)
+        return AcpAgent(recording, BackendConfig(argv=argv, cwd=str(tmp_path)), ORPHANS, patience)
 
     return agent
 
@@ -117,7 +119,7 @@ async def test_claude_is_started_anew_after_a_cancel(play: Play, begin: Begin, l
 async def test_gemini_is_not_made_to_load_a_session_in_the_minute_of_its_start(
     play: Play, begin: Begin, listener: Listener
 ) -> None:
-    agent = play("gemini-minute")
+    agent = play("gemini-minute", replace(QUICK, minute=3.0))
     session = await begin(agent)
     (lineage,) = (await described(listener)).lineage
     await run(session, listener, "model: say 2")

@@ -223,6 +223,20 @@ def test_tools_that_run_when_the_turn_is_interrupted_are_interrupted() -> None:
     assert collected.events() == []  # it ended once
 
 
+def test_what_an_agent_can_pile_up_is_bounded() -> None:
+    collected = Updates(Options())
+    for number in range(1000):
+        take(collected, {"sessionUpdate": "hologram", "number": number})
+    assert len(collected.events()) == 256
+    for number in range(1000):
+        take(collected, call(title="x") | {"toolCallId": f"call-{number}"})
+    collected.events()
+    collected.end_turn("interrupted")
+    assert [event.tool_id for event in collected.events() if isinstance(event, ToolFinished)] == [
+        f"call-{number}" for number in range(744, 1000)
+    ]
+
+
 def test_plans_commands_titles_and_usage() -> None:
     plan = {"sessionUpdate": "plan", "entries": [
         {"content": "think", "priority": "high", "status": "completed"},

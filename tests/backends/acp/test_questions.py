@@ -148,6 +148,12 @@ def test_options_whose_ids_are_too_long_or_the_same_can_be_told_apart() -> None:
     assert found[1] == {"outcome": {"outcome": "selected", "optionId": "x" * 200}}
 
 
+def test_an_agent_that_asks_without_end_is_not_heard() -> None:
+    questions = Questions()
+    asked = [questions.ask(permission(options=[{"optionId": "y"}])) for _ in range(100)]
+    assert len([each for each in asked if each is not None]) == len(questions.open) == 32
+
+
 @pytest.mark.parametrize(
     "params", [{"options": []}, {"options": "all"}, {}, {"options": [{"name": "no id"}]}, {"options": [7]}]
 )
