@@ -11,6 +11,7 @@ import subprocess
 import termios
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,8 @@ URL = "HERMES_TUI_GATEWAY_URL"
 NODE_MIN = 20
 LEAVE_SECONDS = 5.0
 """That it has to leave after SIGTERM."""
+PUT_AWAY = {128 + signal.SIGHUP, 128 + signal.SIGINT, 128 + signal.SIGTERM}
+"""Statuses after a signal with which the UI has put its screen away itself."""
 SCREEN_BACK = "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[<u\x1b[?1049l\x1b[?25h\x1b[0m\r\n"
 """What the UI undoes when it leaves by itself: mouse, pasted text, focus, keys, its screen, the hidden cursor."""
 
@@ -58,8 +61,10 @@ async def run(argv: list[str], url: str) -> int:
     passed = (signal.SIGTERM, signal.SIGHUP)
 
     def stop(number: int) -> None:
-        with suppress(ProcessLookupError):
-            child.send_signal(number)
+        # Hermes's program only starts the UI and waits for it: alone, it would leave the UI on the terminal.
+        for pid in _started_by(child.pid) or [child.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     for number in passed:
         loop.add_signal_handler(number, stop, number)
@@ -76,7 +81,14 @@ async def run(argv: list[str], url: str) -> int:
                     await child.wait()
             except TimeoutError:
                 stop(signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    child.kill()
                 await child.wait()
+
+
+def left_its_screen(status: int) -> bool:
+    """Whether the UI ended in a way that did not let it put its screen away."""
+    return (status < 0 or status > 128) and status not in PUT_AWAY
 
 
 class Terminal:
@@ -97,6 +109,34 @@ class Terminal:
             if broken:
                 os.write(1, SCREEN_BACK.encode())
             termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+
+
+def _started_by(pid: int) -> list[int]:
+    parents = _parents()
+    found = [one for one, parent in parents.items() if parent == pid]
+    for each in found:  # grows meanwhile
+        found += [one for one, parent in parents.items() if parent == each]
+    return found
+
+
+def _parents() -> dict[int, int]:
+    """Every process and its parent; empty where that cannot be found out."""
+    found: dict[int, int] = {}
+    if os.uname().sysname == "Linux":
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended
+                found[int(entry.parent.name)] = int(entry.read_text(errors="replace").rpartition(")")[2].split()[1])
+        return found
+    with suppress(OSError, subprocess.TimeoutExpired):
+        said = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid="],  # noqa: S607 - where it is differs
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        ).stdout
+        found = {int(one): int(parent) for one, parent in (line.split() for line in said.splitlines())}
+    return found
 
 
 def _version(node: str) -> int:

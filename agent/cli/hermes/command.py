@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -35,7 +36,7 @@ def hermes(app: App, *, session: str, on: str, backend: str, program: str) -> in
     Ctrl+X lists and switches. Hermes itself must be installed here, but nothing of it runs besides its terminal UI.
     Sessions go on when it leaves.
     """
-    from agent.cli.hermes.child import Terminal, argv_of
+    from agent.cli.hermes.child import Terminal, argv_of, left_its_screen
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("Hermes's terminal UI needs a terminal")
@@ -43,17 +44,21 @@ def hermes(app: App, *, session: str, on: str, backend: str, program: str) -> in
     make = _making(app, on, backend)
     with Terminal() as terminal:
         status = asyncio.run(_run(app, argv, session, make))
-        terminal.restore(broken=status < 0 or status > 128)
+        terminal.restore(broken=left_its_screen(status))
     return status if status >= 0 else 128 - status
 
 
 def _making(app: App, on: str, backend: str) -> CreateSession:
     from agent.core.messages import CreateSession
 
-    rows = app.client.call("backend.list", {"device": on}, seconds=BACKENDS_SECONDS) if not backend else []
-    if any(row["name"] == FIRST and row["ready"] for row in rows):
-        backend = FIRST
-    return CreateSession(device=on, backend=backend, cwd="" if on else os.getcwd())  # noqa: PTH109 - as the shell has it
+    if not backend:
+        rows = app.client.call("backend.list", {"device": on}, seconds=BACKENDS_SECONDS)
+        backend = FIRST if any(row["name"] == FIRST and row["ready"] for row in rows) else ""
+    cwd = ""  # of another device: its own affair
+    if not on:
+        with suppress(FileNotFoundError):  # it was removed meanwhile
+            cwd = os.getcwd()  # noqa: PTH109 - as the shell has it
+    return CreateSession(device=on, backend=backend, cwd=cwd)
 
 
 async def _run(app: App, argv: list[str], session: str, make: CreateSession) -> int:

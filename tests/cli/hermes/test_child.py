@@ -86,6 +86,20 @@ async def test_a_signal_is_passed_on(tmp_path: Path) -> None:
     assert running.result() == -signal.SIGTERM
 
 
+async def test_a_signal_is_for_the_ui_and_not_for_what_only_started_it(tmp_path: Path) -> None:
+    argv, pipe = waiting(tmp_path)
+    ui = tmp_path / "ui.py"
+    ui.write_text(f"import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n{argv[-1]}\n")
+    launcher = tmp_path / "launcher"
+    launcher.write_text(f"#!/bin/sh\n{sys.executable} {ui}\nexit $?\n")
+    launcher.chmod(0o755)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(run([str(launcher)], ADDRESS), name="test.child")
+        await asyncio.to_thread(pipe.read_text)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert running.result() == 5
+
+
 async def test_it_ends_with_us(tmp_path: Path) -> None:
     argv, pipe = waiting(tmp_path)
     async with asyncio.TaskGroup() as tasks:
