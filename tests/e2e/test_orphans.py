@@ -44,8 +44,15 @@ def prompt(device: Device, sessions: Sequence[str], turn: int, text: str) -> Non
     until(lambda: not [s for s in sessions if device.status_of(s) != "idle"], f"the ends of {text!r}")
 
 
-def told_of_death(device: Device, session: str) -> bool:
-    return "SIGKILL" in json.dumps(device.ask("session.history", session_id=session)["events"])
+def kill_agents(device: Device, sessions: Sequence[str]) -> None:
+    """Kill all, and wait until their sessions tell so: before, a prompt would still be theirs."""
+    for pid in agents(device):
+        os.kill(pid, signal.SIGKILL)
+
+    def told(session: str) -> bool:
+        return "SIGKILL" in json.dumps(device.ask("session.history", session_id=session)["events"])
+
+    until(lambda: all(map(told, sessions)), "the news of their deaths")
 
 
 def last_reply(device: Device, session: str) -> str:
@@ -67,9 +74,7 @@ def test_a_hundred_sessions_killed_and_brought_back_leave_no_process(network: Ma
             sessions = [each["session_id"] for each in created]
             prompt(desk, sessions, 1, "orphan")
             assert len(agents(desk)) == TOGETHER
-            for pid in agents(desk):
-                os.kill(pid, signal.SIGKILL)
-            until(lambda: all(told_of_death(desk, each) for each in sessions), "the news")
+            kill_agents(desk, sessions)
             prompt(desk, sessions, 2, "orphan")
             assert len(agents(desk)) == TOGETHER
             if batch % 3 == 2:
