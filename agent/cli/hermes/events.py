@@ -53,6 +53,7 @@ class Events:
         self._text = ""  # of the part that streams: what the UI has of it
         self._committed = ""  # the beginning of that part, when it was made a message before its end
         self._part: str | None = None  # a whole part that waits for what comes after it
+        self._ended: set[int] = set()  # turns; a steered one is over before one of a lower number
         self._waiting: dict[int, UserMessage] = {}  # prompts of others, shown when their turn begins
 
     @property
@@ -123,6 +124,8 @@ class Events:
 
     def _begun(self, turn: int) -> list[Frame]:
         # A turn begins, or a part of one after another part.
+        if turn in self._ended:
+            return []  # a tool that ends late: the UI would wait for another end of the turn
         frames = self._interim()
         if turn == self._turn:
             return frames
@@ -178,6 +181,7 @@ class Events:
     def _over(self, turn: TurnComplete) -> list[Frame]:
         frames = self._begun(turn.turn) if turn.turn != self._turn else []
         self._work.over()
+        self._ended.add(turn.turn)
         info = self.info.over(turn, local=self._local)
         frames.append(self._end(turn.status))
         if turn.status == "error":

@@ -166,6 +166,14 @@ def test_a_turn_that_never_began_ends_for_whoever_waits_for_it() -> None:
     assert texts(Told()(done(status="interrupted"))) == [("message.start", ""), ("message.complete", INTERRUPTED)]
 
 
+def test_what_comes_after_the_end_of_a_turn_does_not_begin_it_again() -> None:
+    told = Told()
+    told(MessageStart(turn=2), done(2))  # steered: it went first
+    assert texts(told(ToolComplete(turn=2, tool_id="t", status="complete"))) == [("tool.complete", "")]
+    assert not told.events.running
+    assert texts(told(MessageStart(turn=1))) == [("message.start", "")]
+
+
 def test_output_of_a_shell_is_shown_as_it_is() -> None:
     told = Told(verbatim=True)
     frames = told(MessageStart(turn=1), MessageDelta(turn=1, text="*a*\n"), MessageDelta(turn=1, text="\x1b[31m_b_\n"))
