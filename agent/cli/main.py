@@ -68,7 +68,7 @@ COMMANDS = {
     "new": ("agent.cli.session", "Start a session, here or on another device."),
     "backends": ("agent.cli.backends", "List what sessions can be made of."),
     "acp": ("agent.cli.acp.command", "Be an agent for an editor, with a session of any device."),
-    "hermes": ("agent.cli.hermes.command", "Use Hermes's terminal UI on the sessions of all devices."),
+    "hermes": ("agent.cli.hermes.command", "Start Hermes's terminal UI on the sessions of all devices."),
     "attach": ("agent.cli.attach", "Follow a session, type prompts, answer its questions."),
     "prompt": ("agent.cli.prompt", "Send one prompt and print the reply."),
     "answer": ("agent.cli.answer", "Answer what a session asks."),
