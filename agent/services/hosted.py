@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -21,15 +20,14 @@ from agent.errors import AgentError, SessionEnded, StoreFull
 from agent.ports import BackendEvent, BackendType, Described, Finished, Prompted, Start
 from agent.services.asked import answered
 from agent.services.bounds import whole
+from agent.services.inbox import Inbox
 from agent.services.journal import Journal
 from agent.services.lasting import to_the_end
 from agent.services.program import Program
-from agent.services.said import payloads_of, take_batch, weight
+from agent.services.said import payloads_of
 
 log = logging.getLogger(__name__)
 
-INBOX_MAX = 131_072
-"""Characters that the program may be ahead of the store."""
 UNPAIRED = "the device that sent this was unpaired before it ran"
 T = TypeVar("T")
 
@@ -52,9 +50,7 @@ class Hosted:
         self.program = Program(backend_type, journal.meta.backend, self._how, self.emit)
         self._handed: int | None = None  # the turn that the program was given last
         self._lock = asyncio.Lock()  # held while the log is written
-        self._inbox: deque[BackendEvent] = deque()
-        self._inbox_size = 0
-        self._filled, self._drained = asyncio.Event(), asyncio.Event()
+        self._inbox = Inbox()
         self._effects: asyncio.Queue[Effect] = asyncio.Queue()  # bounded by what a session accepts: its prompt queue
         self._interrupting = False  # whether an interrupt waits among the effects: one is enough
         self._settled = asyncio.Event()  # whether the log says how the session stands now
@@ -200,20 +196,14 @@ class Hosted:
 
     async def emit(self, event: BackendEvent) -> None:
         """Take an event of the program; waits while the store is behind (`ports.Emit`)."""
-        while self._inbox_size >= INBOX_MAX:
-            self._drained.clear()
-            await self._drained.wait()
-        self._inbox.append(event)
-        self._inbox_size += weight(event)
-        self._filled.set()
+        await self._inbox.put(event)
 
     async def _pump(self) -> None:
         while True:
-            await self._filled.wait()
-            self._filled.clear()
+            await self._inbox.filled()
             while self._inbox:
                 async with self._lock:
-                    await self._take(take_batch(self._inbox))
+                    await self._take(self._inbox.take())
 
     async def _take(self, batch: Sequence[BackendEvent]) -> None:
         # The state moves first here, and nobody is shown anything until it is stored.
@@ -230,8 +220,7 @@ class Hosted:
             events += self.journal.apply(decision.payloads)
             effects += decision.effects
         await self.journal.write_applied(events)
-        self._inbox_size = sum(map(weight, self._inbox))
-        self._drained.set()
+        self._inbox.stored()
         for effect in effects:
             self._effects.put_nowait(effect)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from agent.core.effects import Decision
 from agent.core.names import clean
 from agent.core.records import TITLE_MAX
@@ -43,46 +41,6 @@ from agent.services.bounds import DETAIL, ID, SHORT, Room, whole
 
 CHUNK = 16_384
 """Characters of one logged delta: small enough to flow, large enough that a flood costs little."""
-BATCH = 64
-"""Backend events stored in one go."""
-
-
-def weight(event: BackendEvent) -> int:
-    """Characters that an event keeps in memory, roughly."""
-    match event:
-        case Said() | Thought():
-            size = len(event.text)
-        case ToolProgressed():
-            size = len(event.text) + sum(len(diff.patch) for diff in event.diffs)
-        case ToolFinished():
-            size = len(event.output) + sum(len(diff.patch) for diff in event.diffs)
-        case ToolStarted():
-            size = len(event.input)
-        case Unknown():
-            size = len(event.data)
-        case Asked():
-            size = len(event.detail)
-        case _:
-            size = 0
-    return size + 64
-
-
-def take_batch(inbox: deque[BackendEvent]) -> list[BackendEvent]:
-    """Take what waits, up to `BATCH` events, neighbouring pieces of text joined up to `CHUNK` characters."""
-    batch: list[BackendEvent] = []
-    while inbox and len(batch) < BATCH:
-        event = inbox.popleft()
-        if isinstance(event, Said | Thought) and isinstance(inbox[0] if inbox else None, type(event)):
-            pieces, size = [event.text], len(event.text)
-            while inbox and isinstance(more := inbox[0], Said | Thought) and type(more) is type(event):
-                if size + len(more.text) > CHUNK:
-                    break
-                pieces.append(more.text)
-                size += len(more.text)
-                inbox.popleft()
-            event = type(event)("".join(pieces))
-        batch.append(event)
-    return batch
 
 
 def payloads_of(session: Session, event: BackendEvent) -> Decision:  # noqa: PLR0911 - one return a kind of event
