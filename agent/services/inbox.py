@@ -1,4 +1,4 @@
-"""What a program has said and the log has not taken yet: bounded, so that the program waits while the store is behind."""
+"""What a program has said and the log has not taken yet: bounded, so that a program waits while the store is behind."""
 
 from __future__ import annotations
 
