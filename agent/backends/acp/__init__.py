@@ -15,7 +15,7 @@ from agent.ports import Backend, BackendConfig, BackendType, Emit, Inspection, S
 
 KIND = "acp"
 """The entry point, and `kind` in the settings."""
-_UNKNOWN = Known(description="an agent that speaks ACP", argvs=(), install="", login="")
+_UNKNOWN = Known(description="an agent that speaks ACP", program="", argvs=(), install="", login="")
 
 
 class AcpFamily:
@@ -100,7 +100,7 @@ class AcpAgent:
         if self._config.argv:
             return f"{self._config.argv[0]} is not installed"
         if self._known.argvs:
-            return f"{self._known.argvs[-1][0]} is not installed"
+            return f"{self._known.program} is not installed"
         return f"[backends.{self._name}] has no argv"
 
     def _hint(self) -> str:

@@ -182,7 +182,7 @@ def _permission(name: str, request: Request) -> Question | None:
         return None
     shown = shown_of(tool.content or ())
     patches = (f"{diff.path}\n{diff.patch}" for diff in shown.diffs)
-    about = [text_of_input(tool.raw_input), shown.text, *patches]
+    about = [text_of_input(tool.raw_input, beside=shown.diffs), shown.text, *patches]
     title = tool.title or tool.kind or "The agent asks for permission"
     detail = "\n".join(dict.fromkeys(text for text in about if text and text != title))[:DETAIL_MAX]
     asked = Asked(request_id=name, kind="choices", prompt=title, choices=tuple(choices), detail=detail)

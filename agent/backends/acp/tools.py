@@ -116,9 +116,8 @@ class Tools:
             over = next((known for known, each in self._tools.items() if each.over), None)
             del self._tools[over if over is not None else next(iter(self._tools))]
         tool = self._tools[tool_id] = _Tool(title=call.title or call.kind or "tool")
-        events.append(
-            ToolStarted(tool_id=tool_id, title=tool.title, tool=call.kind or "", input=text_of_input(call.raw_input))
-        )
+        given_input = text_of_input(call.raw_input, beside=shown_of(call.content or ()).diffs)
+        events.append(ToolStarted(tool_id=tool_id, title=tool.title, tool=call.kind or "", input=given_input))
         return tool
 
     def _progress(self, tool_id: str, tool: _Tool, call: ToolCall) -> list[BackendEvent]:
@@ -195,8 +194,8 @@ def text_of_output(raw: Raw) -> str:
     return next((text for text in known if text), "") if any(text is not None for text in known) else _compact(raw)
 
 
-def text_of_input(raw: Raw = ABSENT) -> str:
-    """`rawInput` as text: the command, if it is one."""
+def text_of_input(raw: Raw = ABSENT, *, beside: Sequence[Diff] = ()) -> str:
+    """`rawInput` as text: the command, if it is one. Else JSON, unless it stands `beside` diffs: they say it better."""
     if not given(raw) or bytes(raw) == b"{}":
         return ""
     try:
@@ -205,7 +204,7 @@ def text_of_input(raw: Raw = ABSENT) -> str:
         command = None
     if isinstance(command, list):
         return command[2] if len(command) == 3 and command[1] in {"-c", "-lc"} else " ".join(command)
-    return command or _compact(raw)
+    return command or ("" if beside else _compact(raw))
 
 
 def _compact(raw: Raw) -> str:

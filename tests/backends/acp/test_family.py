@@ -36,7 +36,7 @@ def test_six_agents_are_always_offered() -> None:
 async def test_one_that_is_missing_says_how_to_get_it() -> None:
     for name, agent in members({name: BackendConfig(env={"PATH": "/nowhere"}) for name in KNOWN}).items():
         found = await agent.inspect()
-        assert found.missing == agent.missing() == f"{KNOWN[name].argvs[-1][0]} is not installed"
+        assert found.missing == agent.missing() == f"{KNOWN[name].program} is not installed"
         assert found.hint == KNOWN[name].install
         with pytest.raises(BackendFailed, match="is not installed") as raised:
             await agent.start(Start(session=SessionId(SESSION)), Listener().emit)

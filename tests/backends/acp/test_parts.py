@@ -203,7 +203,8 @@ def test_raw_output_is_read_where_there_is_no_other(raw: object, output: str) ->
 def test_changes_of_files_are_patches() -> None:
     edit = {"type": "diff", "path": "/a", "oldText": None, "newText": "hello\n"}
     diffs = (Diff(path="/a", patch="@@ -0,0 +1 @@\n+hello\n"),)
-    assert told(call(title="write", content=[edit]), more(status="completed")) == [
+    raw = {"changes": {"/a": {"type": "add", "content": "hello\n"}}}  # of codex: the diff says it better
+    assert told(call(title="write", rawInput=raw, content=[edit]), more(status="completed")) == [
         ToolStarted(tool_id="t", title="write"),
         ToolProgressed(tool_id="t", diffs=diffs),
         ToolFinished(tool_id="t", status="complete", diffs=diffs),

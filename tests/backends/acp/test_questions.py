@@ -136,6 +136,11 @@ def test_what_a_permission_is_about_is_shown_without_any_tool_call() -> None:
     assert question.asked.prompt == "Edit a.txt"
     assert question.asked.detail == "sed\nMay I?\na.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
 
+    call |= {"rawInput": {"changes": {"a.txt": {"content": "one\n2\n"}}}}  # of codex: the diff says it better
+    question = Questions().ask(permission(toolCall=call, options=[{"optionId": "y"}]))
+    assert question
+    assert question.asked.detail == "May I?\na.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
+
 
 def test_options_whose_ids_are_too_long_or_the_same_can_be_told_apart() -> None:
     options = [{"optionId": "x" * 200, "name": "A"}, {"optionId": "b", "name": "B"}, {"optionId": "b", "name": "C"}]
