@@ -81,14 +81,14 @@ def _send_only(app: App, submit: Submit, *, as_json: bool) -> int:
         app.printer.json({"prompt_id": submit.prompt_id, **told})
         return Exit.OK
     app.printer.line(submit.prompt_id)
-    app.printer.talk(_state(told["status"], told["position"]))
+    app.printer.talk(_state(told["status"], told["position"], steer=submit.steer))
     return Exit.OK
 
 
-def _state(status: str, position: int) -> str:
-    return (
-        f"queued, {position} before it" if status == "queued" else {"duplicate": "was sent before"}.get(status, status)
-    )
+def _state(status: str, position: int, *, steer: bool) -> str:
+    if status == "queued":
+        return "goes first, once the running turn has stopped" if steer else f"queued, {position} before it"
+    return {"duplicate": "was sent before"}.get(status, status)
 
 
 class _Turn:
@@ -148,7 +148,7 @@ class _Turn:
         told = await stream.insist("prompt.submit", params, Submitted)
         self._turn, self._started = told.turn, told.status != "queued"
         if told.status != "started":
-            self._app.printer.talk(_state(told.status, told.position), "dim")
+            self._app.printer.talk(_state(told.status, told.position, steer=params.steer), "dim")
         if told.status == "duplicate":
             await self._replay(stream, first.result)
         for request in first.result.requests:

@@ -159,11 +159,15 @@ class Transcript:
             self._say(message, "")
 
     def _think(self, thought: ThoughtDelta) -> None:
+        text = clean(thought.text, TEXT_MAX)
         if not self._thinking:
+            text = text.lstrip()  # some agents begin with empty lines
+            if not text:
+                return
             self._screen.end_line()
             self._screen.text("  thinking: ")
         self._thinking = True
-        self._screen.text(self._screen.printer.paint(clean(thought.text, TEXT_MAX), "dim"))
+        self._screen.text(self._screen.printer.paint(text, "dim"))
 
     def _end_thought(self) -> None:
         if self._thinking:

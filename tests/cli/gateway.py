@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -64,6 +64,7 @@ class FakeGateway:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.devices = [device()]
+        self.busy = False  # whether a turn runs that was there before
         self.sessions = [session()]
         self.paired: list[dict[str, Any]] = []
         self.names = ["laptop"]  # told by gateway.ready, one a connection; the last one again and again
@@ -290,7 +291,8 @@ class FakeGateway:
                 self._later(said, request)
             case _:
                 self._later(said, MessageStart(turn=turn), MessageDelta(turn=turn, text="waiting\n"))
-        return Submitted(turn=turn, status="started", session_id=HERE)
+        status: Literal["queued", "started"] = "queued" if self.busy else "started"
+        return Submitted(turn=turn, status=status, position=int(self.busy), session_id=HERE)
 
 
 def _sender() -> Sender:

@@ -59,6 +59,12 @@ def test_steer_is_asked_for(gateway: FakeGateway, agent: Agent) -> None:
     assert [call.steer for call in gateway.called("prompt.submit")] == [True, False]
 
 
+def test_what_is_steered_into_a_running_turn_is_told_to_go_first(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.busy = True
+    assert agent("prompt", HERE, "--no-wait", "echo", "hi").err == "queued, 1 before it\n"
+    assert agent("prompt", HERE, "--no-wait", "--steer", "x").err == "goes first, once the running turn has stopped\n"
+
+
 def test_what_the_agent_does_stays_out_of_the_reply(gateway: FakeGateway, agent: Agent) -> None:
     said = UserMessage(turn=1, prompt_id="x", text="go", sender=_sender())
     tool = ToolStart(turn=1, tool_id="t", title="make")
