@@ -95,6 +95,8 @@ class Following:
                 self.course.log = past.logged(await self._start.history(HISTORY))
             if self._snapshot is not None:
                 await self._hydrate(self._snapshot)
+            elif (row := self._hub.rows.get(self.at.live)) is not None:
+                self.seen(row)  # one that another window drives is read at once: nobody should prompt it before
             self.wake.set()
             while not self.closed:
                 await self.wake.wait()
