@@ -1,0 +1,155 @@
+"""Attaching to a session of a real Hermes gateway in the middle of a fast reply: exact each time, no word twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from agent.backends.hermes import HermesBackend
+from agent.backends.hermes.hub import Pace
+from agent.backends.hermes.wanted import wanted
+from agent.core.records import SessionId
+from agent.ports import BackendConfig, BackendEvent, Finished, LetsGo, Offer, Prompted, Said, Start
+from tests.agents import Recipe
+from tests.agents.fixtures import RealAgent
+from tests.e2e.hermes import READY, START, program
+from tests.models import ModelServer
+
+ROUNDS, SESSIONS = 60, 6
+LATE = 10
+"""Rounds that may be over before they are attached to."""
+PIECES = 1000
+"""Of one reply, sent without a pause: it takes the gateway about a third of a second."""
+
+
+class Window:
+    """A plain client of the gateway."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket, self._number = socket, 0
+        self.deltas = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator[Self]:
+        """Connect."""
+        async with aiohttp.ClientSession() as http, http.ws_connect(url, max_msg_size=0) as socket:
+            yield cls(socket)
+
+    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Ask, and wait for the result."""
+        self._number += 1
+        await self._socket.send_json({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
+        while True:
+            frame = await self._socket.receive_json()
+            self.deltas += is_delta(frame)
+            if frame.get("id") == self._number:
+                assert "result" in frame, frame
+                result: dict[str, Any] = frame["result"]
+                return result
+
+    async def see(self, deltas: int) -> None:
+        """Return once that many pieces of the reply have come."""
+        self.deltas = 0
+        while self.deltas < deltas:
+            self.deltas += is_delta(await self._socket.receive_json())
+
+
+def is_delta(frame: dict[str, Any]) -> bool:
+    return (frame.get("params") or {}).get("type") == "message.delta"
+
+
+class Viewer:
+    """Takes what a session tells, and keeps the turn that runs."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.over = asyncio.Event()
+        self._past = False
+
+    async def emit(self, event: BackendEvent) -> None:
+        if isinstance(event, Prompted):
+            self._past = event.past
+        elif isinstance(event, Said) and not self._past:
+            self.pieces.append(event.text)
+        elif isinstance(event, Finished) and not self._past:
+            assert event.status == "complete"
+            self.over.set()
+
+
+@asynccontextmanager
+async def gateway(recipe: Recipe, token: str) -> AsyncIterator[int]:
+    """`hermes serve` on loopback; its port."""
+    process = await asyncio.create_subprocess_exec(
+        *(program(recipe), "serve", "--host", "127.0.0.1", "--port", "0"),
+        env={**recipe.environ(), "HERMES_DASHBOARD_SESSION_TOKEN": token, "PYTHONUNBUFFERED": "1"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout
+    try:
+        async with asyncio.timeout(START):
+            while READY not in (line := (await process.stdout.readline()).decode()):
+                assert line, "it ended"
+        yield int(line.rpartition("=")[2])
+    finally:
+        os.killpg(process.pid, 9)
+        await process.wait()
+
+
+async def test_sixty_attachments_into_a_fast_reply_are_exact(
+    models: ModelServer, real_agent: RealAgent, tmp_path: Path
+) -> None:
+    recipe = real_agent("hermes", tmp_path / "home", tmp_path / "work", models.url)
+    token_file = tmp_path / "token"
+    token_file.write_text(secrets.token_urlsafe(32))
+    token_file.chmod(0o600)
+    token = token_file.read_text()
+    async with gateway(recipe, token) as port:
+        url = f"http://127.0.0.1:{port}"
+        config = BackendConfig(kind="hermes", mode="join", url=url, token_file=str(token_file))
+        backend = HermesBackend(wanted("hermes", config), pace=Pace(poll=0.2, retry=0.05))
+        async with Window.open(f"ws{url[4:]}/api/ws?token={token}") as window, asyncio.TaskGroup() as group:
+            made = [await window.call("session.create", cols=100) for _ in range(SESSIONS)]
+            holding = group.create_task(backend.watch(ignore), name="test.watch")
+            cut, number = 0, 0
+            while cut < ROUNDS:
+                chosen, before = made[number % SESSIONS], len(models.turns)
+                prompt = f"model: say {PIECES} r{number}"
+                await window.call("prompt.submit", session_id=chosen["session_id"], text=prompt)
+                await window.see(1 + number * 3)  # further into the reply each time
+                viewer = Viewer()
+                start = Start(session=SessionId("attached"), lineage=(chosen["stored_session_id"],), restored=True)
+                session = await backend.start(start, viewer.emit)
+                async with asyncio.timeout(30):
+                    await viewer.over.wait()
+                sent = models.turns[before].said
+                assert "".join(viewer.pieces) == sent, f"round {number}: {diff(viewer.pieces, sent)}"
+                cut += len(viewer.pieces) > 2  # what was there, and pieces that came
+                assert isinstance(session, LetsGo)
+                await session.let_go()
+                number += 1
+                assert number - cut <= LATE
+            holding.cancel()
+
+
+async def ignore(offers: Sequence[Offer]) -> None:
+    pass
+
+
+def diff(pieces: Sequence[str], sent: str) -> str:
+    """Where they part."""
+    shown = "".join(pieces)
+    pairs = enumerate(zip(shown, sent, strict=False))
+    at = next((at for at, (one, other) in pairs if one != other), min(len(shown), len(sent)))
+    around = slice(max(0, at - 60), at + 60)
+    return f"after {at} of {len(sent)} characters: {shown[around]!r} for {sent[around]!r}"
