@@ -26,8 +26,8 @@ def state(device: Device, name: str) -> Row:
 
 def test_a_model_on_the_desk_is_prompted_from_the_laptop_and_remembers_after_a_kill(network: MakeNetwork) -> None:
     desk, laptop = network("desk", "laptop")
-    with ModelProcess(desk.host.popen, "--shape", "ollama", "--model", "first", "--model", "second") as models:
-        desk.add_environ(OLLAMA_HOST=f"127.0.0.1:{models.port}")
+    where = ("--shape", "ollama", "--port", "11434")  # its own: nothing is configured
+    with ModelProcess(desk.host.popen, *where, "--model", "first", "--model", "second") as models:
         desk.up()
         laptop.up()
         assert models.requests == []  # nobody is asked before somebody wants to know
