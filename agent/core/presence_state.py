@@ -38,6 +38,7 @@ class Liveness:
         self._goodbye_at: float | None = None
         self._answered_at = -PROBE_EVERY
         self._asking = False  # a goodbye, perhaps forged, waits for a dial that fails or is answered
+        self._withdrawn = False  # it answered after a goodbye, and its record was not heard again since
 
     @classmethod
     def unheard(cls, seen_at: float) -> Liveness:
@@ -66,7 +67,7 @@ class Liveness:
         A device that does not answer is not made online by an echo of what was known: a sleep proxy can send that.
         Nor is one that has left, if it could be asked instead (not `sure`): anybody can send an echo.
         """
-        self.heard_at, self._goodbye_at = now, None
+        self.heard_at, self._goodbye_at, self._withdrawn = now, None, False
         self._asking = self._asking and not news
         if not news and not sure and self.since is not None:
             self._failures = max(1, self._failures)
@@ -115,7 +116,7 @@ class Liveness:
             self._failures = 0
             self._leave("said goodbye", now)
         else:
-            self._asking = True
+            self._asking = self._withdrawn = True
 
     def dial_failed(self, reason: str, now: float) -> None:
         """It was dialled or probed and did not answer."""
@@ -127,7 +128,7 @@ class Liveness:
             if self.since is None:  # it was never here: now we know a little more
                 self._gone = reason or self._gone
             return
-        if self._asking:
+        if self._asking or self._withdrawn:
             self._failures = 0
             self._leave("said goodbye", now)
         elif self._failures >= FAILURES:
@@ -158,6 +159,8 @@ class Liveness:
             return False
         if self._asking and now - self._answered_at >= ANSWER_HOLDS:
             return True
+        if self._withdrawn and now - self._answered_at >= PROBE_EVERY:
+            return True  # the goodbye of a record that is withdrawn already is not heard a second time
         return self.state == "stale" or (self._failures > 0 and self._last() > self._failed_at)
 
     def _last(self) -> float:
@@ -167,4 +170,5 @@ class Liveness:
         self._gone, self._doubt, self.since = "", "", None
 
     def _leave(self, reason: str, now: float) -> None:
-        self._gone, self._doubt, self.since, self._asking = reason, "", now, False
+        self._gone, self._doubt, self.since = reason, "", now
+        self._asking = self._withdrawn = False

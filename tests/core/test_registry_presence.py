@@ -120,6 +120,25 @@ def test_r10_forged_goodbyes_change_nothing_while_the_device_answers() -> None:
     assert view.dial_failed(DEN, "no answer", NOW + 30).devices[0].state == "offline"  # the last one still waits
 
 
+def test_r10_one_that_answered_after_a_goodbye_and_is_not_heard_again_is_asked_until_it_does_not_answer() -> None:
+    # A second goodbye, the true one, is not told: the record is withdrawn already.
+    view = heard_den()
+    view.goodbye(DEN, NOW + 1)
+    view.answered(DEN, NOW + 2)
+    assert view.to_probe(NOW + 6) == []
+    assert view.to_probe(NOW + 7) == [DEN]
+    view.answered(DEN, NOW + 7)
+    assert view.to_probe(NOW + 12) == [DEN]
+    view.dial_failed(DEN, "", NOW + 12)
+    assert (state(view), why(view)) == ("offline", "said goodbye")
+    view.heard(record(DEN, 2, claim()), "mdns", NOW + 20)
+    assert state(view) == "online"
+    view.goodbye(DEN, NOW + 21)
+    view.answered(DEN, NOW + 22)
+    view.heard(record(DEN, 2, claim()), "mdns", NOW + 23)  # the poke was answered: nothing is withdrawn
+    assert view.to_probe(NOW + 60) == []
+
+
 def test_r10_a_goodbye_of_a_device_that_cannot_be_asked_is_believed_at_once() -> None:
     view = registry()
     view.paired([paired()], NOW)
