@@ -120,7 +120,7 @@ class Hosted:
             session = self._session
             return session.status is Status.IDLE and not session.queued and session.updated_at <= since
 
-        self._has_history = self._has_history or await self.program.rest(idle)
+        self._has_history = await self.program.rest(idle) or self._has_history
 
     async def answer(self, request_id: str, answer: Answer, by: Sender) -> tuple[RequestClosed, bool]:
         """Answer a request (S9). True if this answer was the first. Raises: RequestNotFound, BadParams, StoreFull."""

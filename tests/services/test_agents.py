@@ -180,6 +180,20 @@ async def test_an_idle_agent_rests_and_the_next_prompt_brings_it_back() -> None:
             p.text for event in await whole_log(desk, session) if isinstance(p := payload_of(event), MessageComplete)
         ]
         assert texts == ["heard hello", "heard again"]
+        await desk.clock.advance(2 * REST_AFTER)
+        assert agent.closed() == [True, True]  # and again
+
+
+async def test_an_agent_rests_after_a_restart_too() -> None:
+    store, ids = MemoryTranscripts(), count(1)
+    async with at_desk(AgentBackend(), store, ids) as desk:
+        session = await begin(desk)
+    async with at_desk(agent := AgentBackend(), store, ids) as desk:
+        await submit(desk, session, "hello")
+        await settle()
+        assert agent.closed() == [False]
+        await desk.clock.advance(2 * REST_AFTER)
+        assert agent.closed() == [True]
 
 
 async def test_an_option_wakes_an_agent_that_rests() -> None:
