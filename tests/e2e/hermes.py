@@ -93,9 +93,9 @@ class Gateway:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
-    def settings(self) -> str:
-        """`[backends.hermes]` that joins it."""
-        url = f"http://127.0.0.1:{self.port}"
+    def settings(self, port: int = 0) -> str:
+        """`[backends.hermes]` that joins it, or what stands before it at another port."""
+        url = f"http://127.0.0.1:{port or self.port}"
         return f'[backends.hermes]\nkind = "hermes"\nmode = "join"\nurl = "{url}"\ntoken_file = "{self.token_file}"\n'
 
 
