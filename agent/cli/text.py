@@ -15,7 +15,7 @@ _JOINERS = frozenset("\u200c\u200d")
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ESCAPE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # CSI
-    r"|[\]PX^_](?:(?!\x1b\\)[^\x07])*?(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC up to their end
+    r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC: none holds an escape, so each is read once
     r"|[ -/]*[0-OQ-WYZ\\`-~])"  # the short ones
 )
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")

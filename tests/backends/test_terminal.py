@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -344,6 +345,22 @@ def test_control_sequences_are_not_text(output: bytes, text: str) -> None:
     assert whole.feed(output) + whole.rest() == text
     cut = Plain()
     assert "".join(cut.feed(output[at : at + 1]) for at in range(len(output))) + cut.rest() == text
+
+
+@pytest.mark.parametrize("unit", [b"\x1b]", b"\x1bP\x1b", b"\x1b[?", b"\x1b[500C", b"\x1b[9", b"\x1b]8;;x\x1b"])
+def test_no_output_costs_more_than_its_length(unit: bytes) -> None:
+    """Attack: strings that never end, of which each took as long as the rest; steps to the right without end."""
+    plain, begun = Plain(), time.process_time()
+    for _ in range(4):
+        text = plain.feed((unit * CHUNK)[:CHUNK])
+        assert len(text) <= 2 * CHUNK
+    assert len(plain.rest()) <= 2 * CHUNK
+    assert time.process_time() - begun < 4.0  # 0.1 s, and was more than a minute
+
+
+def test_a_number_without_end_moves_the_cursor_by_one_screen() -> None:
+    plain = Plain()
+    assert plain.feed(b"\x1b[" + b"9" * 5000 + b"Cx\x1b[" + b"9" * 5000 + b"Dy\n") == " y" + " " * 498 + "x\n"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,15 @@ def test_json_carries_no_character_that_a_terminal_obeys(capsys: pytest.CaptureF
 def test_no_escape_but_a_colour_passes_however_it_is_cut(text: str, size: int) -> None:
     shown = TerminalText(color=False)
     assert "\x1b" not in "".join(shown.feed(text[i : i + size]) for i in range(0, len(text), size)) + shown.end()
+
+
+@pytest.mark.parametrize("unit", ["\x1b]", "\x1bP\x1b", "\x1b[?", "\x1b]8;;x\x1b", "\x1b "])
+def test_no_text_costs_more_than_its_length(unit: str) -> None:
+    """Attack: a reply of strings that never end, of which each took as long as the rest."""
+    text, begun = TerminalText(color=True), time.process_time()
+    shown = text.feed(unit * (262_144 // len(unit)))
+    assert "\x1b" not in shown
+    assert time.process_time() - begun < 4.0  # 0.1 s, and was many minutes
 
 
 def test_a_table_gives_way_where_it_may(monkeypatch: pytest.MonkeyPatch) -> None:

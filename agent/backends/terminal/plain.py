@@ -5,14 +5,18 @@ from __future__ import annotations
 import codecs
 import re
 
+# A string ends at any escape, as in a terminal. No pattern looks beyond the next one: a program must not be able to
+# make this slow, for everybody waits meanwhile.
 _SEQUENCE = re.compile(
     r"\x1b\[(?P<arguments>[0-?]*)[ -/]*(?P<final>[@-~])"  # CSI
-    r"|\x1b[\]PX^_](?:[^\x07\x1b]|\x1b(?!\\))*(?:\x07|\x1b\\)"  # OSC, DCS and other strings
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|(?=\x1b))"  # OSC, DCS and other strings
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
-_BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_](?:[^\x07\x1b]|\x1b(?!\\))*\x1b?|[ -/]*)?$")
+_BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)?$")
 _STRING_MAX = 8192
 _LINE_MAX = 8192
+_COLUMNS_MAX = 500
+"""Columns that the cursor is moved at once."""
 
 
 class Plain:
@@ -58,14 +62,14 @@ class Plain:
         elif final == "K":
             self._line, self._at = [], 0
         elif final == "C":
-            self._pad(self._at + min(int(arguments) if arguments.isdigit() else 1, 500))
+            self._pad(self._at + _columns(arguments))
         elif final == "G":
-            self._pad(min(int(arguments) if arguments.isdigit() else 1, 500) - 1)
+            self._pad(_columns(arguments) - 1)
         elif final == "D":
-            self._at = max(0, self._at - (int(arguments) if arguments.isdigit() else 1))
+            self._at = max(0, self._at - _columns(arguments))
 
     def _pad(self, to: int) -> None:
-        self._at = max(0, to)
+        self._at = min(max(0, to), _LINE_MAX)
         self._line += [" "] * (self._at - len(self._line))
 
     def _write(self, text: str, done: list[str]) -> None:
@@ -84,3 +88,8 @@ class Plain:
 
     def _end(self, done: list[str]) -> None:
         done.append(self.rest().rstrip(" ") + "\n")
+
+
+def _columns(arguments: str) -> int:
+    # What `int` takes is longer than any terminal is wide, and shorter than a hostile number.
+    return min(int(arguments[:9]), _COLUMNS_MAX) if arguments[:9].isdigit() else 1

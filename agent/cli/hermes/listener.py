@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,9 @@ from aiohttp import web
 HOST = "127.0.0.1"
 FRAME_MAX = 4 * 1024 * 1024
 """Bytes of a frame: the longest prompt, in any escape of JSON."""
+
+_unheard = logging.getLogger(f"{__name__}.requests")
+_unheard.setLevel(logging.CRITICAL + 1)  # anybody on this machine may send nonsense, and the UI has the screen
 
 Serve = Callable[[web.WebSocketResponse], Awaitable[None]]
 """Talks with one client until it leaves."""
@@ -37,7 +41,7 @@ class Listener:
         """Listen while the block runs."""
         app = web.Application()
         app.router.add_get("/tui", self._connected)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        runner = web.AppRunner(app, access_log=None, logger=_unheard, shutdown_timeout=0.5)
         await runner.setup()
         try:
             site = web.TCPSite(runner, HOST, 0)
@@ -63,12 +67,19 @@ class Listener:
     def _allows(self, request: web.Request) -> bool:
         # A web page can reach this port, too: by its Origin, or by a name of its own that leads here (DNS rebinding).
         origin = request.headers.getall("Origin", [])
-        if any(urlsplit(each).scheme in {"http", "https", ""} for each in origin):
+        if any(_is_of_page(each) for each in origin):
             return False
         if request.headers.getall("Host", []) != [f"{HOST}:{self._port}"]:
             return False
         given = request.query.getall("token", [])
         return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._token.encode()) and not self._busy
+
+
+def _is_of_page(origin: str) -> bool:
+    try:
+        return urlsplit(origin).scheme in {"http", "https", ""}
+    except ValueError:  # like "http://[": it is of nobody we know
+        return True
 
 
 @asynccontextmanager

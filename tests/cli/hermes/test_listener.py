@@ -79,3 +79,22 @@ async def test_another_host_is_refused(host: str) -> None:  # DNS rebinding
 async def test_another_path_is_not_there() -> None:
     async with open_port() as (listener, client):
         assert await refused(client, listener.url.replace("/tui", "/v1/ws")) == 404
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    ["GET /\x1b]0;evil\x07 HTTP/1.1", "\x1b[2J", "GET /tui?token=x HTTP/1.1", "GET /tui?token=%ff HTTP/9.9"],
+)
+async def test_whoever_sends_nonsense_writes_nothing_on_the_screen(
+    request_line: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Attack of another user of this machine (T6), who has the port and not the token."""
+    async with open_port() as (listener, _):
+        port = int(listener.url.partition("?")[0].rpartition(":")[2].partition("/")[0])
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(f"{request_line}\r\nHost: {HOST}:{port}\r\nOrigin: http://[\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).split()[1] in {b"400", b"403"}
+        writer.close()
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
