@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from agent.backends.hermes import HermesBackend
 from agent.backends.openai.kinds import ConfiguredChat
 from agent.backends.shell import ShellBackend
 from agent.backends.terminal import TerminalBackend
@@ -30,6 +31,8 @@ from agent.ports import (
     Withdrew,
 )
 from tests.backends.acp.agents import odd
+from tests.backends.hermes.gateway import ScriptedGateway
+from tests.backends.hermes.joining import QUICK, join
 from tests.fakes.clock import settle
 from tests.fakes.echo import EchoBackend
 from tests.fakes.listener import Listener, finished, run, said
@@ -68,6 +71,7 @@ class Kind:
     leave: str = ""  # empty: it never ends by itself
     folder: bool = True  # whether it runs in a directory
     model: bool = False  # whether it talks to a model
+    gateway: str = ""  # which generation of a scripted Hermes gateway it talks to
     command: tuple[str, ...] = ()  # the program that it runs
 
 
@@ -100,6 +104,18 @@ KINDS = {
         folder=False,
         model=True,
     ),
+    **{
+        f"hermes-{generation}": Kind(
+            lambda url: HermesBackend(join(url), pace=QUICK),
+            say="",
+            hold="@hold",
+            many="@many",
+            ask="@ask Name: ",
+            leave="@leave",
+            gateway=generation,
+        )
+        for generation in ("older", "newer")
+    },
 }
 THAT_ASK = [name for name, kind in KINDS.items() if kind.ask]
 THAT_LEAVE = [name for name, kind in KINDS.items() if kind.leave]
@@ -109,6 +125,10 @@ IN_A_FOLDER = [name for name, kind in KINDS.items() if kind.folder]
 @pytest.fixture(params=KINDS)
 async def kind(request: pytest.FixtureRequest) -> AsyncIterator[Kind]:
     found = KINDS[request.param]
+    if found.gateway:
+        async with ScriptedGateway(newer=found.gateway == "newer").running() as gateway:
+            yield replace(found, make=lambda _: found.make(gateway.url))
+        return
     if not found.model:
         yield found
         return

@@ -43,7 +43,9 @@ class Attachment:
             asked: dict[str, Any] = {"cols": 100}
             if cwd:
                 asked["cwd"] = cwd
-            await self._claim(wire.read(await self.call("session.create", asked), Snapshot))
+            created = wire.read(await self.call("session.create", asked), Snapshot)
+            await self._claim(created)
+            return self.ids(model=created.info.model if created.info is not None else None), None
         return self.ids(model=row.model if row is not None else None), snapshot
 
     async def _take_up(self, row: Row) -> Snapshot | None:

@@ -56,6 +56,7 @@ class Course:
         self.turn: Running | None = None
         self.settled = True  # whether the gateway takes the next prompt without stopping something
         self.log: list[Exchange] = []
+        self.model: str | None = None  # as it was told last
         self._token, self._count = secrets.token_hex(4), 0
 
     @property
@@ -99,6 +100,10 @@ class Course:
     async def tell(self, events: list[BackendEvent]) -> None:
         """Pass on what is shown."""
         for event in events:
+            if isinstance(event, Described) and event.model is not None:
+                if event.model == self.model:
+                    continue
+                self.model = event.model
             if self.turn is not None and not isinstance(event, Described):
                 if self.turn.muted:
                     continue

@@ -84,6 +84,7 @@ class Following:
     async def join(self, cwd: str) -> None:
         """Create, resume or join it, and tell its ids. Raises: BackendFailed."""
         told, self._snapshot = await self.at.join(cwd)
+        self.course.model = told.model
         await self._take(told)
 
     # --- the one task ------------------------------------------------------------------------------------------------

@@ -133,6 +133,10 @@ class Opened(Struct, frozen=True):
     params: Raw = Raw(b"{}")
 
 
+class _Model(Struct, frozen=True):
+    model: str | None = ""
+
+
 class Snapshot(Struct, frozen=True):
     """How a session stands: the answer to create, activate, resume and history."""
 
@@ -144,6 +148,7 @@ class Snapshot(Struct, frozen=True):
     status: str = ""
     inflight: Inflight | None = None
     open_requests: list[Opened] = []
+    info: _Model | None = None  # the one word of it that is anybody's business
 
     @property
     def stored(self) -> str:
