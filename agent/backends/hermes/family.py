@@ -112,4 +112,5 @@ class FoundGateway:
         detail = ", ".join(found)
         if not found:
             return Inspection(missing=f"{self.missing()}, and none runs", hint=ENABLE)
-        return Inspection(detail=detail, missing=self.missing(), hint=f'{ENABLE}; mode = "join" uses that one')
+        missing = f"{detail} runs, but is not enabled in the settings"
+        return Inspection(detail=detail, missing=missing, hint=f'{ENABLE}; mode = "join" uses that one')
