@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from agent.backends.hermes.listeners import is_ours
 from agent.backends.hermes.upstream import status_of, token_of
 from agent.backends.hermes.wanted import Wanted
 from agent.errors import BackendFailed
@@ -54,8 +55,8 @@ class _Spawned(Struct, frozen=True):
     isolated: bool = False
 
 
-async def look(wanted: Wanted | None = None, *, seconds: float = LOOK) -> list[Gateway]:
-    """Those that answer now, the likeliest first. Raises nothing."""
+async def look(wanted: Wanted | None = None, *, seconds: float = LOOK, proc: Path = Path("/proc")) -> list[Gateway]:
+    """Those that answer now, the likeliest first; of other users none. Raises nothing."""
     if wanted is not None and wanted.base:
         places = [Candidate(wanted.base)]
     else:
@@ -64,14 +65,17 @@ async def look(wanted: Wanted | None = None, *, seconds: float = LOOK) -> list[G
     return [
         Gateway(base=place.base, version=status.version, auth_required=status.auth_required, process=place.process)
         for place, status in zip(places, answers, strict=True)
-        if status is not None
+        if status is not None and is_ours(place.base, proc)
     ]
 
 
-async def to_join(wanted: Wanted) -> tuple[Gateway, str]:
+async def to_join(wanted: Wanted, *, proc: Path = Path("/proc")) -> tuple[Gateway, str]:
     """The gateway to join, and its token. Raises: BackendFailed, which says what is missing."""
-    found = await look(wanted)
+    found = await look(wanted, proc=proc)
     if not found:
+        if wanted.base and not is_ours(wanted.base, proc) and await status_of(wanted.base, LOOK) is not None:
+            told = "what answers there as a Hermes gateway is run by another user"
+            raise BackendFailed(told, hint="only a gateway of your own is joined: it would get your token and prompts")
         raise BackendFailed("no Hermes gateway runs on that device", hint="start one with `hermes dashboard` there")
     token = wanted.token()
     for gateway in found:
