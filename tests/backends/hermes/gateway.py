@@ -191,6 +191,7 @@ class ScriptedGateway:
                 continue
             await self._frame(ws, json.loads(message.data))
         self.sockets.discard(ws)
+        self._changed.set()
         for session in self.sessions.values():
             session.slot.discard(ws)
         return ws
