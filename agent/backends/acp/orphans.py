@@ -111,12 +111,14 @@ class Orphans:
 
 def _left(agent: int, session: SessionId, known: set[tuple[int, int]]) -> list[Row]:
     rows = _rows()
+    own = os.getpid()
     mine = {row.pid for row in rows.values() if (row.pid, row.started) in known or _marked(row, session)}
+    # This service may carry the mark itself, if an agent has started it: what is below it is not that agent's.
+    mine.discard(own)
     size = -1
     while len(mine) > size:
         size = len(mine)
-        mine |= {row.pid for row in rows.values() if row.parent in mine}
-    own = os.getpid()
+        mine |= {row.pid for row in rows.values() if row.parent in mine and row.pid != own}
     left = [rows[pid] for pid in mine if pid not in {own, agent}]
     return [row for row in left if not row.zombie or row.parent == own]
 

@@ -154,3 +154,35 @@ async def test_a_hundred_sessions_that_are_killed_and_come_back_leave_nothing(
 
 def children() -> list[int]:
     return [int(pid) for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
+
+
+_MARKED_SERVICE = """
+import asyncio, os, subprocess, sys
+from agent.backends.acp.orphans import Orphans
+def begun(mark):
+    environ = {**os.environ, "LAN_AGENT_SESSION": mark}
+    return subprocess.Popen(["sleep", "600"], env=environ, start_new_session=True)
+own = os.environ["LAN_AGENT_SESSION"]
+left, other = begun(own), begun(own + "-another")
+asyncio.run(Orphans().clear_up(own))
+try:
+    left.wait(5)
+    print(left.returncode, other.poll())
+finally:
+    left.kill()
+    other.kill()
+"""
+
+
+@linux
+def test_a_service_that_an_agent_has_started_ends_no_other_sessions_programs() -> None:
+    """Attack: an agent starts the service anew, from inside, so that the service carries the mark of its session."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _MARKED_SERVICE],
+        env={**os.environ, "LAN_AGENT_SESSION": f"marked-{os.getpid()}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ran.stdout.split() == [str(-signal.SIGTERM), "None"]
