@@ -10,7 +10,9 @@ import secrets
 import shutil
 import signal
 import sys
+from pathlib import Path
 
+from agent.backends.acp.orphans import Orphans
 from agent.backends.hermes.wanted import TOKEN, Wanted
 from agent.backends.inside import MARK
 from agent.backends.pty.starting import folder_of
@@ -111,6 +113,7 @@ class OwnGateway:
         """End it and all that it started. Idempotent."""
         process, self._process, self._port = self._process, None, 0
         if process is not None:
+            started = await asyncio.to_thread(Orphans().descendants, process.pid)
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.terminate()
@@ -121,6 +124,7 @@ class OwnGateway:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+            await asyncio.to_thread(_end, started)
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
@@ -138,6 +142,14 @@ class OwnGateway:
                     kept = b""
         if not ready.done():
             ready.set_result(0)
+
+
+def _end(started: set[tuple[int, int]]) -> None:
+    # Commands of its tools run in sessions of their own, which outlive it. A number may be another process's by now.
+    for pid, since in started:
+        with contextlib.suppress(OSError, IndexError):
+            if int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]) == since:
+                os.kill(pid, signal.SIGKILL)
 
 
 HINT = "run `hermes serve --port 0` on that device to see why"
