@@ -36,15 +36,18 @@ def backends(app: App, as_json: bool, on: str) -> int:
 
 def lines(rows: Sequence[dict[str, Any]], printer: Printer) -> list[str]:
     """The table: those that can be used, then the others."""
-    ordered = sorted(rows, key=lambda row: (not row["ready"], row["name"]))
-    return printer.table(HEAD, [_cells(row) for row in ordered], shrink=("WHAT",))
-
-
-def _cells(row: dict[str, Any]) -> list[Cell]:
-    name = clean(row["name"]) + (" (default)" if row["default"] else "")
-    if row["ready"]:
-        about = ": ".join(filter(None, (row["description"], row["detail"])))
-        return [name, ("ready", "green"), about or "-"]
+    ready: list[list[Cell]] = []
+    missing: dict[str, list[str]] = {}  # what is said of them -> their names
+    for row in sorted(rows, key=lambda row: row["name"]):
+        name = clean(row["name"]) + (" (default)" if row["default"] else "")
+        if row["ready"]:
+            about = ": ".join(filter(None, (row["description"], row["detail"])))
+            ready.append([name, ("ready", "green"), about or "-"])
+        else:
+            missing.setdefault("; ".join(filter(None, (row["missing"], row["hint"]))) or "-", []).append(name)
     dim: Style = "dim"
-    about = "; ".join(filter(None, (row["missing"], row["hint"])))
-    return [(name, dim), ("missing", dim), (about or "-", dim)]
+    others: list[list[Cell]] = []
+    for about, names in missing.items():  # of another device there is one thing to say about all of them
+        name, what = (names[0], about) if len(names) == 1 else (f"{len(names)} more", f"{', '.join(names)}: {about}")
+        others.append([(name, dim), ("missing", dim), (what, dim)])
+    return printer.table(HEAD, ready + others, shrink=("WHAT",))

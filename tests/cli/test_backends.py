@@ -83,6 +83,16 @@ def test_what_another_device_calls_its_backends_drives_no_terminal(gateway: Fake
         assert "\u202e" not in out
 
 
+def test_those_of_which_the_same_is_said_are_one_line(gateway: FakeGateway, agent: Agent) -> None:
+    missing = {"b": "not there", "a": "not there", "c": "broken"}
+    gateway.backends = [row(name, ready=False, missing=why, hint="ask there") for name, why in missing.items()]
+    out = agent("backends").out
+    assert [" ".join(line.split()) for line in out.splitlines()[1:]] == [
+        "2 more missing a, b: not there; ask there",
+        "c missing broken; ask there",
+    ]
+
+
 def test_a_table_fits_its_terminal() -> None:
     printer = Printer(environ={"COLUMNS": "60"})
     printer.tty = True

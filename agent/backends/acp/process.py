@@ -106,7 +106,8 @@ class AgentProcess(asyncio.SubprocessProtocol):
             how = f"was ended by {_signal_name(-status)}"
         else:
             how = f"ended with exit status {status}"
-        words = self.last_words()
+        # Who was killed had no last words: what it said is of long before.
+        words = "" if status == -signal.SIGKILL else self.last_words()
         return f"{how}: {words}" if words else how
 
     async def _ends_within(self, seconds: float) -> bool:
