@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import select
 import signal
 import termios
 import tty
@@ -22,6 +23,16 @@ CHUNK, PIECE = 65_536, 8192
 """Bytes read, and written, at a time: a terminal takes some 4,096 at once."""
 DRAIN = 2.0
 """Seconds in which the terminal must take what is left when the command ends."""
+ASKED, ANSWERED, ANSWERED_MAX = 1.0, 0.25, 1.0
+"""Seconds: for which an answer of the terminal may be on its way; of silence after the last one; for all of them."""
+# Whatever may make a terminal type something, with controls in between, too: rather too much than too little.
+_ASKS = re.compile(rb"\x05|\x1b(?:\[(?!2[23][0-9;]*t)[^@-~]{0,64}[cnpqtux]|[\]P][^\x07\x1b]{0,256}[?q])|\x1bZ")
+# What may make it type later on, off, however it was switched on: `Modes` follows only what it can read. Before that
+# the end of a string or sequence that was begun.
+_QUIET = (
+    b"\x1b\\\x18\x1b[?9;1000;1001;1002;1003;1004;1005;1006;1015;1016;2004;2031;2048;9001l"
+    b"\x1b[?1l\x1b>\x1b[>4m\x1b[=0u\x1b[2l\x1b[4l\x1b[20l\x1b]8;;\x1b\\"
+)
 _TITLE_KEPT, _TITLE_BACK = b"\x1b[22;0t", b"\x1b[23;0t"
 
 
@@ -70,6 +81,7 @@ class RawTerminal:
         self._fd = _opened(stdout)
         self._loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
+        self._asked_at = -ASKED  # by the loop's clock
 
     @property
     def pending(self) -> int:
@@ -108,6 +120,8 @@ class RawTerminal:
     def write(self, data: bytes) -> None:
         """Show bytes."""
         self.modes.feed(data)
+        if _ASKS.search(data):
+            self._asked_at = self._loop.time()
         self._waiting += data
         self._empty.clear()
         self._flush()
@@ -135,13 +149,21 @@ class RawTerminal:
 
     def _restore(self) -> None:
         alternate = self.modes.alternate
-        last = self.modes.undo() + _TITLE_BACK + (b"" if alternate else b"\r\n")
+        last = _QUIET + self.modes.undo() + _TITLE_BACK + (b"" if alternate else b"\r\n")
         with contextlib.suppress(OSError, termios.error):
             if self._waiting:
                 termios.tcflush(self._fd, termios.TCOFLUSH)  # it takes nothing: what waits there goes
-                last = b"\x1b\\" + last  # a sequence may be cut
             os.set_blocking(self._fd, True)
             os.write(self._fd, last)
+            if self._loop.time() - self._asked_at < ASKED:
+                self._swallow()
+
+    def _swallow(self) -> None:
+        # The answers to what was asked last must not be typed into the shell that comes next.
+        until = self._loop.time() + ANSWERED_MAX
+        while (left := until - self._loop.time()) > 0:
+            if not select.select([self._stdin], [], [], min(left, ANSWERED))[0] or not os.read(self._stdin, CHUNK):
+                return
 
     def _readable(self) -> None:
         try:

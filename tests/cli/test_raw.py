@@ -135,6 +135,40 @@ async def test_everything_is_shown_in_order_as_the_terminal_takes_it(screen: Scr
     assert shown.removeprefix(b"\x1b[22;0t") == everything[: len(shown) - 7]
 
 
+@pytest.mark.parametrize("hidden", [b"\x1b[?10\x0000h", b"\x1b[?2004\x00h\x1b]0;never ended", b"\x1b[?1003\x00h\x1b["])
+async def test_what_was_switched_on_out_of_sight_is_off_afterwards(screen: Screen, hidden: bytes) -> None:
+    """Attack: controls within a sequence, which a terminal passes over, and a string that swallows what follows."""
+    with screen.take().raw(screen.grew, screen.stopped.append) as _:
+        os.write(screen.inner, hidden)
+    left = screen.read().partition(hidden)[2]
+    assert left.startswith(b"\x1b\\\x18\x1b[?9;1000;")
+    assert {b"1003", b"2004"} <= set(left.partition(b"[?")[2].partition(b"l")[0].split(b";"))
+
+
+@pytest.mark.parametrize(
+    "asks", [b"\x1b[c", b"\x1b[21t", b"\x1b[\x006n", b"\x1b]52;c;?\x07", b"\x1bP$qm\x1b\\", b"\x05", b"\x1bZ"]
+)
+async def test_what_the_terminal_answers_is_not_typed_into_the_shell(screen: Screen, asks: bytes) -> None:
+    """Attack: a program asks the terminal, whose answer it has chosen (its title), and ends before that comes."""
+    terminal = screen.take()
+    with terminal.raw(screen.grew, screen.stopped.append):
+        terminal.write(asks)
+        await terminal.settle()
+        asyncio.get_running_loop().remove_reader(screen.inner)
+        os.write(screen.master, b"\x1b]lrm -rf ~\x1b\\\r")
+    assert not select.select([screen.inner], [], [], 0.2)[0]
+
+
+async def test_what_was_typed_ahead_stays_if_nothing_was_asked(screen: Screen) -> None:
+    terminal = screen.take()
+    with terminal.raw(screen.grew, screen.stopped.append):
+        terminal.write(b"\x1b[1;31mtext\x1b[K\x1b[2J\x1b]0;what\x07\x1b[22;0;0t")
+        await terminal.settle()
+        asyncio.get_running_loop().remove_reader(screen.inner)
+        os.write(screen.master, b"ls\r")
+    assert select.select([screen.inner], [], [], 1)[0]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 async def test_signals_are_told_and_a_new_size_too(screen: Screen, number: signal.Signals) -> None:
     with screen.take().raw(screen.grew, screen.stopped.append):
