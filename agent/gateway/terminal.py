@@ -19,7 +19,7 @@ from agent.core.terminal import (
     typed_bytes,
 )
 from agent.core.wire import typed
-from agent.errors import Forbidden
+from agent.errors import Forbidden, SessionNotFound
 from agent.ports import Channel
 from agent.services.access import AccessControl
 from agent.services.proxy import Proxy
@@ -77,10 +77,16 @@ class TerminalMethods:
             except Forbidden:
                 steers = False  # it may look (T9)
             return await self._relays.attach(channel, *remote, asked, steers=steers)
-        session = self._sessions.directory.find(self._here(channel, asked.session_id))
-        steers = self._access.may(channel.device, "terminal.input", session.share)
-        asked = msgspec.structs.replace(asked, session_id=session.id)
-        return await self._terminals.attach(channel, channel.device or self._own, asked, steers=steers)
+        session = self._session(channel, asked.session_id)
+        asked = msgspec.structs.replace(asked, session_id=session)
+
+        def may_type() -> bool:
+            share = self._sessions.directory.find(session).share
+            if channel.device is not None and not self._access.of(channel.device).sees(session, share):
+                raise SessionNotFound(f"no session {session!r} on that device")
+            return self._access.may(channel.device, "terminal.input", share)
+
+        return await self._terminals.attach(channel, channel.device or self._own, asked, steers=may_type)
 
     async def _input(self, channel: Channel, asked: TerminalInput) -> object:
         data = typed_bytes(asked)

@@ -149,8 +149,13 @@ class Terminals:
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    async def attach(self, channel: Channel, device: DeviceId, asked: TerminalAttach, *, steers: bool) -> object:
-        """Show a channel a terminal; what follows the answer comes by itself. `steers`: whether it may type here.
+    async def attach(
+        self, channel: Channel, device: DeviceId, asked: TerminalAttach, *, steers: Callable[[], bool]
+    ) -> object:
+        """Show a channel a terminal; what follows the answer comes by itself.
+
+        `steers`: whether it may type here; raises if it may not even look. It is asked once nothing is waited for any
+        more: how long that takes is up to the viewer.
 
         Raises: SessionNotFound, SessionEnded, BadParams (it has none), Busy.
         """
@@ -159,15 +164,16 @@ class Terminals:
         shown = self._shown.get(session) or await self._show(self._sessions.get(session))
         if channel not in shown.viewers and self._count(channel) >= ATTACHED_MAX:
             raise Busy(f"{ATTACHED_MAX} terminals are shown over this connection", hint="leave some")
+        may_type = steers()
         answer = shown.replay(asked)
         viewer = shown.viewers.get(channel)
         if viewer is None:
-            viewer = shown.viewers[channel] = _Viewer(channel, shown.terminal.end, steers=steers)
+            viewer = shown.viewers[channel] = _Viewer(channel, shown.terminal.end, steers=may_type)
         elif viewer.behind:
             viewer.behind = viewer.told = False
             viewer.sent = viewer.taken = shown.terminal.end
-        viewer.steers = steers
-        viewer.size = _size(asked.rows, asked.cols) if steers else None
+        viewer.steers = may_type
+        viewer.size = _size(asked.rows, asked.cols) if may_type else None
         self._sessions.attachments.join(channel, device, session, terminal=True)
         shown.terminal.watch(lambda: self._changed(shown))
         resized = shown.settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import pytest
 from msgspec import Raw
 
 from agent.core.messages import Created, CreateSession, OnSession, PeerLink, ShareSession
-from agent.core.records import SessionId
+from agent.core.records import DeviceId, SessionId
 from agent.core.terminal import (
     CHUNK,
     TAKEN_EVERY,
@@ -28,7 +29,18 @@ from agent.core.terminal import (
     TerminalTaken,
 )
 from agent.core.wire import json, typed
-from agent.errors import AgentError, BackendFailed, BadParams, Busy, Forbidden, ReadOnly, SessionEnded, SessionNotFound
+from agent.errors import (
+    AgentError,
+    BackendFailed,
+    BadParams,
+    Busy,
+    Forbidden,
+    PeerLost,
+    ReadOnly,
+    SessionEnded,
+    SessionNotFound,
+)
+from agent.ports import MessageHandler
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, Net, network, started
 from tests.fakes.terminal import FakeTerminal
@@ -406,6 +418,71 @@ async def test_a_private_terminal_is_not_there_and_who_watches_is_cut_off() -> N
         async with pi.client() as viewer:
             with pytest.raises(SessionNotFound):
                 await Eye(viewer, session).attach()
+
+
+class Full:
+    """A connection whose other side takes nothing, so that it is waited for. `ports.Channel`."""
+
+    open = True
+
+    def __init__(self, device: DeviceId) -> None:
+        self.device: DeviceId | None = device
+        self.codec, self.told = json, ""
+        self.empty = asyncio.Event()
+        self.sent = 0
+
+    def send(self, frame: bytes) -> None:
+        self.sent += 1
+
+    def notify(self, method: str, params: object) -> None:
+        self.sent += 1
+
+    async def request(self, method: str, params: object, *, seconds: float) -> Raw:
+        raise PeerLost
+
+    async def run(self, handler: MessageHandler) -> None:
+        """Nothing comes but what the test asks."""
+
+    def close(self, reason: str = "") -> None:
+        """It was not attached yet: nobody closes it."""
+
+    def abort(self) -> None:
+        """Nor cuts it."""
+
+    def doubt(self) -> None:
+        """Nor doubts it."""
+
+    def busy(self, *, attached: bool) -> None:
+        self.sent += attached
+
+    async def drained(self) -> None:
+        await self.empty.wait()
+
+
+async def test_who_asked_before_a_session_became_private_and_was_waited_for_is_not_shown_it() -> None:
+    """Attack: a device keeps its connection full, asks to attach, and takes what waits once the session is private."""
+    async with network("desk", "pi") as (_, (desk, pi)):
+        session = await create(desk)
+        full = Full(pi.id)
+        asked = Raw(msgspec.msgpack.encode(TerminalAttach(session_id=session)))
+        refused: list[str] = []
+
+        async def attach() -> None:
+            try:
+                await desk.methods.on_request(full, "terminal.attach", asked)
+            except SessionNotFound as exc:
+                refused.append(exc.kind)
+
+        async with desk.client() as owner, asyncio.TaskGroup() as tasks:
+            tasks.create_task(attach(), name="test.attach")
+            await settle()
+            await owner.ask("session.share", ShareSession(session_id=session, share="private"))
+            full.empty.set()
+        assert refused == ["session-not-found"]
+        screen(desk).print(b"private")
+        await settle()
+        assert full.sent == 0
+        assert not screen(desk).watched
 
 
 async def test_a_program_inside_a_session_may_watch_elsewhere_and_not_type() -> None:
