@@ -39,8 +39,8 @@ def settings(recipe: Recipe, **more: str) -> str:
     return f'[backends.hermes]\nkind = "hermes"\nargv = [{json.dumps(program(recipe))}]\nenv = {{ {env} }}\n{words}'
 
 
-def processes(device: Device) -> dict[int, str]:
-    """What of Hermes runs on the device: process id -> command line."""
+def processes(device: Device, word: str = "hermes") -> dict[int, str]:
+    """What of Hermes, or with another word in it, runs on the device: process id -> command line."""
     listing = ["ip", "netns", "pids", device.host.namespace]
     found = {}
     for pid in subprocess.run(listing, capture_output=True, text=True, check=True, timeout=30).stdout.split():
@@ -49,7 +49,7 @@ def processes(device: Device) -> dict[int, str]:
         except OSError:
             continue  # it has ended
         command = b" ".join(words).decode(errors="replace").strip()
-        if "hermes" in command.lower() and "tests.e2e" not in command:
+        if word in command.lower() and "tests.e2e" not in command:
             found[int(pid)] = command
     return found
 

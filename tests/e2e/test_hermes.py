@@ -262,6 +262,22 @@ def test_a_service_that_is_killed_comes_back_and_leaves_no_gateway(household: Ho
     assert len({each["seq"] for each in events}) == len(events)
 
 
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_a_command_that_runs_ends_with_its_session_and_with_the_service(household: Household, end: str) -> None:
+    home = household
+    session, word = home.create(f"Command {end}"), f"sleep 5678{len(end)}"
+    home.laptop.run("prompt", session, "--no-wait", home.recipe.asking(word))
+    home.question(session)
+    home.laptop.run("answer", session, "once")
+    until(lambda: hermes.processes(home.desk, word), "the command to run")
+    if end == "close":
+        home.laptop.run("close", session)
+    else:
+        home.desk.kill()
+        home.desk.up()
+    until(lambda: not hermes.processes(home.desk, word), "its end")
+
+
 def test_what_is_the_desks_alone_does_not_reach_the_laptop(household: Household) -> None:
     home = household
     folder = home.recipe.env["HERMES_HOME"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
+from agent.backends.hermes import left_behind
 from agent.backends.hermes.hub import Hub, Pace
 from agent.backends.hermes.session import HermesSession
 from agent.backends.hermes.veil import Veil
 from agent.backends.hermes.wanted import Wanted, wanted
 from agent.backends.pty.starting import folder_of
+from agent.core.records import SessionId
 from agent.errors import BackendFailed
 from agent.ports import Backend, BackendConfig, BackendType, Emit, Inspection, Offered, Start
 
@@ -27,7 +30,7 @@ class HermesFamily:
 
 
 class HermesBackend:
-    """`ports.BackendType` and `ports.FindsSessions`: one gateway."""
+    """`ports.BackendType`, `ports.FindsSessions` and `ports.ClearsUp`: one gateway."""
 
     takes_command = False
 
@@ -35,6 +38,7 @@ class HermesBackend:
         self.name = wanted.name
         self.description = description or "Hermes, every live session of its gateway"
         self._wanted, self._hub, self._veil = wanted, Hub(wanted, pace), Veil()
+        self._cleared = False
 
     def missing(self) -> str:
         """What must be installed first, as a sentence; empty if nothing."""
@@ -59,9 +63,19 @@ class HermesBackend:
             raise
         return session
 
+    async def clear_up(self, session: SessionId) -> None:  # noqa: ARG002 - the gateway may be older than the session
+        """`ports.ClearsUp`: what a gateway of our own has left behind."""
+        await self._clear_up()
+
     async def watch(self, offered: Offered) -> None:
         """`ports.FindsSessions`."""
+        await self._clear_up()
         await self._hub.watch(offered)
+
+    async def _clear_up(self) -> None:
+        if self._hub.own is not None and not self._cleared:
+            self._cleared = True  # once for all sessions
+            await asyncio.to_thread(left_behind.end)
 
     async def inspect(self) -> Inspection:
         """`ports.Inspects`: which gateway, of which generation, and what is missing."""

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from agent.backends.acp.orphans import Orphans
+from agent.backends.hermes import left_behind
 from agent.backends.hermes.wanted import TOKEN, Wanted
 from agent.backends.inside import MARK
 from agent.backends.pty.starting import folder_of
@@ -79,6 +80,7 @@ class OwnGateway:
             "HERMES_TUI_WS_ORPHAN_REAP_GRACE_S": str(GRACE),
             "PYTHONUNBUFFERED": "1",
             MARK: session,
+            left_behind.SERVICE: left_behind.this_service(),
         }
         try:
             process = await asyncio.create_subprocess_exec(

@@ -98,6 +98,8 @@ class HermesSession:
         if ends and self._hub.connected:
             with contextlib.suppress(BackendFailed, TimeoutError):
                 async with asyncio.timeout(CLOSE_MAX):
+                    if following.course.turn is not None:  # a command of it that runs would go on
+                        await self._hub.call("session.interrupt", {"session_id": following.at.live})
                     await self._hub.call("session.close", {"session_id": following.at.live})
         elif following.at.live in self._hub.rows:
             self._hub.hidden.add(following.at.live)

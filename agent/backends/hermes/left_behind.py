@@ -1,0 +1,51 @@
+"""What a gateway of our own has left behind when the service was killed (Linux): commands of tools run on without it.
+
+They run in sessions of their own, and the session they were for may be closed by now. So all that a gateway starts
+carries the service that started it: what belongs to one that is no more is ended, that of other services is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+SERVICE = "LAN_AGENT_HERMES_SERVICE"
+"""Environment variable: process id of the service and when that was started, in clock ticks since boot."""
+
+
+def this_service() -> str:
+    """The value for what this service starts; empty where there is no /proc."""
+    return _service(os.getpid())
+
+
+def end() -> None:
+    """End what services that are no more have left of their gateways. Raises nothing."""
+    for pid, service in _marked():
+        if _service(int(service.partition("-")[0])) != service:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _service(pid: int) -> str:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return ""
+    return f"{pid}-{text.rpartition(')')[2].split()[19]}"  # the name in front may hold anything
+
+
+def _marked(proc: Path = Path("/proc")) -> Iterator[tuple[int, str]]:
+    prefix = f"{SERVICE}=".encode()
+    for folder in proc.glob("[0-9]*"):
+        try:
+            entries = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # another user's, or it has ended
+        service = next(
+            (each.removeprefix(prefix).decode(errors="replace") for each in entries if each.startswith(prefix)), ""
+        )
+        if service.partition("-")[0].isdecimal():
+            yield int(folder.name), service
