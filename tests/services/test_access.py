@@ -438,6 +438,9 @@ async def test_a_reader_of_the_log_that_is_too_slow_starts_anew() -> None:
 # --- programs inside sessions (T9) -----------------------------------------------------------------------------------
 
 
+DEVICES = ("device.pair", "device.join", "device.unpair", "device.leave")
+
+
 @pytest.mark.parametrize("allowed", [False, True])
 async def test_a_program_in_a_session_may_not_act_elsewhere_unless_it_is_allowed(allowed: bool) -> None:
     async with network("desk", "laptop") as (_, (desk, laptop)):
@@ -458,7 +461,7 @@ async def test_a_program_in_a_session_may_not_act_elsewhere_unless_it_is_allowed
                     assert isinstance(refused, Forbidden), method
                     assert "sessions.may_prompt_others" in refused.hint
             if not allowed:
-                for method in ("device.pair", "device.join", "device.unpair", "device.leave", "session.share"):
+                for method in (*DEVICES, "session.share", "request.answer", "session.configure"):
                     assert isinstance(await fails(viewer, method, OnSession(session_id=own)), Forbidden), method
             await attach(viewer, there)  # looking is no act
             assert (await submit(viewer, own, "hello")).status == "started"  # nor is what it may do anyway
