@@ -49,7 +49,7 @@ STREAMING = frozenset(
 
 TRUST = frozenset({"device.pair", "device.join", "device.unpair", "device.leave", "device.limit", "session.share"})
 GUARDED = TRUST | {"request.answer", "session.configure"}
-"""Methods that a program inside a session may not call at all by default: an agent must not allow itself things (T9)."""
+"""Methods that no program inside a session may call by default: an agent must not allow itself things (T9)."""
 
 ON_THAT_DEVICE = "run the command on that device"
 
@@ -243,7 +243,7 @@ class Methods:
     def _refuse_inside(self, channel: Channel, method: str) -> None:
         if (session := self._inside.get(channel)) is not None:
             raise Forbidden(
-                f"{method}: a program inside a session ({session}) may not act on other devices, on trust or for a person",
+                f"{method}: a program inside a session ({session}) may not act for a person, on trust or elsewhere",
                 hint="run it in a terminal of your own; `sessions.may_prompt_others = true` allows it",
             )
 
