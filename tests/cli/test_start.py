@@ -32,6 +32,12 @@ def test_wrong_use_is_status_2_in_two_lines(agent: Agent, argv: list[str], gatew
     assert second.startswith("  hint: see `agent")
 
 
+@pytest.mark.parametrize(("argv", "command"), [(["backends", "--on"], "agent backends"), (["--color"], "agent")])
+def test_an_option_without_its_value_leads_to_the_help_that_has_it(agent: Agent, argv: list[str], command: str) -> None:
+    told = f"agent: Option '{argv[-1]}' requires an argument.\n  hint: see `{command} --help`\n"
+    assert agent(*argv) == (2, "", told)
+
+
 def test_help_names_every_command_and_each_has_its_own(agent: Agent) -> None:
     text = agent("--help").out
     for name, (_, about) in COMMANDS.items():
