@@ -1,11 +1,14 @@
 """The dialects of real agents, from recordings: what they say becomes the same events.
 
-The recordings were made by `recorder` with each agent against a model server, driven by this package; claude's is an
-excerpt of one made with another client. `replay` fails the turn if a message to the agent is not the recorded one.
+The recordings were made by `recorder` with each agent against a model server, driven by this package. claude's is an
+excerpt of one made with another client; hermes-queued is of a client that answers and cancels back to back, and goes on
+with the same process. `replay` fails the turn if a message to the agent is not the recorded one.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +18,9 @@ from msgspec.structs import replace
 
 from agent.backends.acp import AcpAgent
 from agent.backends.acp.patience import Patience
+from agent.backends.acp.quirks import TABLE, Row
 from agent.backends.acp.session import AcpSession
+from agent.backends.acp.turn import LOST_STEP
 from agent.ports import Asked, BackendConfig, BackendEvent, Described, Finished, ToolFinished, ToolStarted, Withdrew
 from tests.backends.acp.agents import HERE, ORPHANS, QUICK
 from tests.backends.acp.conftest import Begin, described
@@ -29,8 +34,8 @@ ALL = ("codex", "gemini", "opencode", "hermes")
 def play(tmp_path: Path) -> Play:
     """An agent that plays a recording; each of its processes goes on with the next life."""
 
-    def agent(recording: str, patience: Patience = QUICK) -> AcpAgent:
-        files = (HERE / "recordings" / f"{recording}.jsonl", tmp_path / "life")
+    def agent(recording: str, patience: Patience = QUICK, folder: Path = HERE / "recordings") -> AcpAgent:
+        files = (folder / f"{recording}.jsonl", tmp_path / "life")
         argv = (sys.executable, "-I", str(HERE / "replay.py"), *map(str, files))
         return AcpAgent(recording, BackendConfig(argv=argv, cwd=str(tmp_path)), ORPHANS, patience)
 
@@ -97,6 +102,14 @@ async def test_a_conversation_with(agent: str, play: Play, begin: Begin, listene
     assert "refused, as the prompt asked" in told
 
 
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.names[0])
+def test_each_quirk_is_of_an_agent_that_was_recorded_in_that_version(row: Row) -> None:
+    version = row.seen.partition(":")[0]
+    recorded = "".join(each.read_text() for each in (HERE / "recordings").iterdir())
+    told = re.findall(r'"agentInfo": ({[^}]*})', recorded)
+    assert [each for each in map(json.loads, told) if each["name"] in row.names and each["version"] == version]
+
+
 async def test_claude_is_started_anew_after_a_cancel(play: Play, begin: Begin, listener: Listener) -> None:
     session = await begin(play("claude"))
     first = session.processes()
@@ -112,6 +125,42 @@ async def test_claude_is_started_anew_after_a_cancel(play: Play, begin: Begin, l
     assert finished(await listener.turn()).status == "interrupted"
     events = await run(session, listener, "@@say 3")
     assert said(events) == "piece 0 piece 1 piece 2 "  # its own, and not the replay's
+    assert finished(events).status == "complete"
+    assert session.processes() != first
+
+
+async def test_hermes_is_started_anew_when_a_cancel_is_answered_by_an_error(
+    play: Play, begin: Begin, listener: Listener
+) -> None:
+    session = await begin(play("hermes-queued"))
+    first = session.processes()
+    await session.prompt(command("hermes", "echo held > held.txt"))
+    asked = await listener.until_asked()
+    await session.interrupt()
+    events = await listener.turn()
+    assert Withdrew(asked.request_id) in events
+    assert finished(events).status == "interrupted"
+    events = await run(session, listener, "model: say 2")
+    assert said(events) == "piece 1 piece 2 "
+    assert finished(events).status == "complete"
+    assert session.processes() != first
+
+
+async def test_a_prompt_that_hermes_has_only_queued_was_not_worked_on(
+    play: Play, begin: Begin, listener: Listener, tmp_path: Path
+) -> None:
+    """The same hermes, as it went on for the client that did not start it anew: what wedged it is left out."""
+    rows = (HERE / "recordings" / "hermes-queued.jsonl").read_text().splitlines(keepends=True)
+    wedged = next(at for at, row in enumerate(rows) if '"session/prompt"' in row)
+    queued = next(at for at, row in enumerate(rows) if '"model: say 2"' in row)
+    (tmp_path / "queued.jsonl").write_text("".join(rows[:wedged] + rows[queued:]))
+    session = await begin(play("queued", folder=tmp_path))
+    first = session.processes()
+    events = await run(session, listener, "model: say 2")
+    assert said(events).startswith("Queued for the next turn")
+    assert (finished(events).status, finished(events).error) == ("error", LOST_STEP)
+    events = await run(session, listener, "model: say 2")
+    assert said(events) == "piece 1 piece 2 "
     assert finished(events).status == "complete"
     assert session.processes() != first
 
