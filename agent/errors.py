@@ -20,6 +20,11 @@ class AgentError(Exception):
         if hint is not None:
             self.hint = hint
 
+    @property
+    def in_full(self) -> str:
+        """What is wrong and what to do next, in one line: for where one text is all there is."""
+        return f"{self}; {self.hint}" if self.hint else str(self)
+
 
 class BadFrame(AgentError):
     """A message that the schema does not describe."""

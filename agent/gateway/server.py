@@ -128,7 +128,7 @@ class Gateway:
         try:
             self._methods.connecting(device)
         except Busy as exc:
-            raise web.HTTPTooManyRequests(text=f"{exc}; {exc.hint}") from exc
+            raise web.HTTPTooManyRequests(text=exc.in_full) from exc
         ws = _websocket((MSGPACK,), FRAME_OUT_MAX)
         await ws.prepare(request)
         self._linked(request)

@@ -258,7 +258,7 @@ class Hosted:
             try:
                 await self._do(effect)
             except AgentError as exc:
-                await self._failed(effect, str(exc))
+                await self._failed(effect, exc.in_full)
             except Exception as exc:
                 log.exception("a backend raised", extra={"session": self._session.id})
                 await self._failed(effect, f"the backend {self.journal.meta.backend!r} raised {exc!r}")

@@ -51,6 +51,11 @@ def statuses(events: Sequence[Event]) -> list[tuple[int, str]]:
     return [(done.turn, done.status) for done in map(payload_of, events) if isinstance(done, TurnComplete)]
 
 
+async def last_error(desk: Desk, session: SessionId) -> str:
+    done = [each for each in map(payload_of, await whole_log(desk, session)) if isinstance(each, TurnComplete)]
+    return done[-1].error
+
+
 async def test_a_client_that_leaves_while_its_prompt_is_stored_has_sent_it() -> None:  # S2, S3
     store = SlowDisk()
     async with running(store) as desk:
@@ -289,6 +294,19 @@ async def test_a_backend_that_raises_at_the_start_is_an_error_to_who_asked() -> 
             await desk.sessions.create(CreateSession(), ME)
         await settle()
         assert desk.rows == {}
+
+
+async def test_a_turn_that_nobody_can_run_says_what_to_do() -> None:
+    store, ids = MemoryTranscripts(), count(1)
+    async with running(store, ids, {"mine": EchoBackend()}) as desk:
+        session = await desk.sessions.create(CreateSession(backend="mine"), ME)
+        await settle()
+    async with running(store, ids) as desk:
+        await submit(desk, session, "go")
+        assert await last_error(desk, session) == (
+            "the backend 'mine' is not installed on this device; install the package that has it, then start the"
+            " service again"
+        )
 
 
 async def test_a_program_that_cannot_be_ended_is_closed_all_the_same() -> None:

@@ -210,7 +210,7 @@ class AcpSession:
         try:
             await self._upkeep.ready()
         except AgentError as exc:
-            turn.problem = f"{exc}; {exc.hint}" if exc.hint else str(exc)
+            turn.problem = exc.in_full
 
     async def _replied(self, life: Life, turn: Turn, reply: Reply) -> None:
         silent = self._updates.content == turn.content_before

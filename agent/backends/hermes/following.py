@@ -110,7 +110,7 @@ class Following:
                 except Unreached:
                     continue  # `back` or `lost` comes
                 except BackendFailed as exc:
-                    await self._fail(str(exc))
+                    await self._fail(exc.in_full)
 
     async def _emit(self, event: BackendEvent) -> None:
         if not self.closed:
@@ -128,7 +128,8 @@ class Following:
             await self._again()
         if self._lost:
             self._lost = False
-            await self._fail("the Hermes gateway is gone")
+            trouble = self._hub.trouble
+            await self._fail(Unreached("the Hermes gateway is gone", hint=trouble.hint if trouble else None).in_full)
         if self._looked:
             self._looked = False
             await self._listing.look(self._row)
@@ -190,7 +191,7 @@ class Following:
         try:
             await self._hub.reached()
         except BackendFailed as exc:
-            await self._fail(str(exc))
+            await self._fail(exc.in_full)
             return
         if self.at.driven:
             await self._take_over()

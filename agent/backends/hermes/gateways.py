@@ -76,7 +76,13 @@ async def to_join(wanted: Wanted, *, proc: Path = Path("/proc")) -> tuple[Gatewa
         if wanted.base and not is_ours(wanted.base, proc) and await status_of(wanted.base, LOOK) is not None:
             told = "what answers there as a Hermes gateway is run by another user"
             raise BackendFailed(told, hint="only a gateway of your own is joined: it would get your token and prompts")
-        raise BackendFailed("no Hermes gateway runs on that device", hint="start one with `hermes dashboard` there")
+        if wanted.base:
+            told = f"no Hermes gateway answers at port {wanted.base.rpartition(':')[2]} of that device"
+            raise BackendFailed(
+                told, hint=f"start it there, or correct url in [backends.{wanted.name}] (docs/hermes.md)"
+            )
+        hint = "start one with `hermes dashboard` there (docs/hermes.md)"
+        raise BackendFailed("no Hermes gateway runs on that device", hint=hint)
     token = wanted.token()
     for gateway in found:
         if token or (told := await token_of(gateway.base, LOOK)):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 
 from agent.backends.hermes import HermesBackend
 from agent.core.records import SessionId
@@ -301,6 +302,22 @@ async def test_a_gateway_that_was_restarted_has_its_sessions_brought_back(newer:
         assert there.gateway.only().stored == old.stored
         assert there.gateway.only().live != old.live
         await let_go(session)
+
+
+async def test_a_gateway_that_is_gone_is_told_with_what_to_do() -> None:
+    listener, gateway = Listener(), ScriptedGateway()
+    async with gateway.running():
+        backend = HermesBackend(join(gateway.url), pace=replace(QUICK, reach=0.2))
+        session = await backend.start(Start(session=SessionId("n")), listener.emit)
+        await session.prompt("@hold")
+        await gateway.until(lambda: bool(gateway.only().inflight))
+    hint = "start it there, or correct url in [backends.hermes] (docs/hermes.md)"
+    running = finished(await listener.turn())
+    assert (running.status, running.error) == ("error", f"the Hermes gateway is gone; {hint}")
+    later = finished(await run(session, listener, "anybody?"))
+    told = f"no Hermes gateway answers at port {gateway.port} of that device; {hint}"
+    assert (later.status, later.error) == ("error", told)
+    await let_go(session)
 
 
 async def test_a_gateway_that_is_stuck_is_reached_anew() -> None:
