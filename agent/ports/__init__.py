@@ -36,7 +36,7 @@ from agent.ports.clock import Clock
 from agent.ports.discovery import Discovery, Echoed, Goodbye, Heard, PairingWindow, Renamed, Sighting
 from agent.ports.found import FindsSessions, Offer, Offered
 from agent.ports.household import HouseholdStore, SealKeys
-from agent.ports.leaving import ClearsUp, EndsWithService, LetsGo, Rests
+from agent.ports.leaving import ClearsUp, EndsWithService, LetsGo, OfKind, Rests, kind_of
 from agent.ports.links import Channel, Dialer, Followed, MessageHandler
 from agent.ports.pairing import PairingExchange, PairingTransport
 from agent.ports.storage import AuditLog, SessionMeta, TranscriptStore, TrustStore
@@ -74,6 +74,7 @@ __all__ = [
     "Installed",
     "LetsGo",
     "MessageHandler",
+    "OfKind",
     "Offer",
     "Offered",
     "PairingExchange",
@@ -99,4 +100,5 @@ __all__ = [
     "TrustStore",
     "Unknown",
     "Withdrew",
+    "kind_of",
 ]

@@ -1,4 +1,4 @@
-"""What backends may offer beside: ways to stop that are not the end of a session, and to clear up after one."""
+"""What backends may offer beside: ways to stop that are not the end of a session, clearing up, being the same later."""
 
 from __future__ import annotations
 
@@ -37,3 +37,16 @@ class EndsWithService(Protocol):
 
     ends_with_service: ClassVar[str]
     """Why such a session has ended, as a sentence."""
+
+
+@runtime_checkable
+class OfKind(Protocol):
+    """What a `BackendType` may offer beside: what it is, whatever it is called. Its sessions go on with that only."""
+
+    kind: ClassVar[str]
+    """The name of its entry point."""
+
+
+def kind_of(backend: object) -> str:
+    """What a `BackendType` is; empty if it does not tell."""
+    return backend.kind if isinstance(backend, OfKind) else ""

@@ -27,6 +27,7 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     share: Share = "all"
     found: bool = False  # it ran already when this service found it
     creator: DeviceId = DeviceId("")  # which device asked for it; empty: not known
+    kind: str = ""  # what its backend was (`ports.OfKind`); empty: not known
 
 
 class TranscriptStore(Protocol):

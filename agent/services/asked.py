@@ -14,7 +14,7 @@ from agent.core.records import TITLE_MAX, DeviceId, Sender, SessionId
 from agent.core.session import Session
 from agent.core.transcript import Answer, RequestClosed
 from agent.errors import BackendFailed, BadParams, Forbidden, TooLarge
-from agent.ports import BackendType, SessionMeta
+from agent.ports import BackendType, SessionMeta, kind_of
 
 PROMPT_MAX = 100_000
 """Characters of one prompt, or of a command."""
@@ -51,7 +51,9 @@ def _program(command: Sequence[str]) -> str:
     return PurePath(command[0]).name if command else ""
 
 
-def new_meta(asked: CreateSession, session: SessionId, epoch: str, creator: DeviceId, now: float) -> SessionMeta:
+def new_meta(
+    asked: CreateSession, backend: BackendType, session: SessionId, epoch: str, creator: DeviceId, *, now: float
+) -> SessionMeta:
     """The row of a new session; `now` in Unix seconds."""
     return SessionMeta(
         id=session,
@@ -63,6 +65,7 @@ def new_meta(asked: CreateSession, session: SessionId, epoch: str, creator: Devi
         command=asked.command,
         share=asked.share,
         creator=creator,
+        kind=kind_of(backend),
     )
 
 

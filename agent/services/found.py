@@ -11,7 +11,7 @@ import msgspec
 from agent.core.names import clean
 from agent.core.records import TITLE_MAX, SessionId
 from agent.errors import AgentError
-from agent.ports import BackendType, Clock, FindsSessions, Offer, SessionMeta, TranscriptStore
+from agent.ports import BackendType, Clock, FindsSessions, Offer, SessionMeta, TranscriptStore, kind_of
 from agent.services.bounds import ID, whole
 from agent.services.hosted import Hosted
 
@@ -86,6 +86,7 @@ class Found:
             cwd=whole(offer.cwd, 4096),
             lineage=(key,),
             found=True,
+            kind=kind_of(self._backends[name]),
         )
 
     async def _begin(self, meta: SessionMeta) -> None:

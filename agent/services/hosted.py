@@ -47,7 +47,7 @@ class Hosted:
         self.journal = journal
         self._session = journal.session
         self._group, self._trusts, self._file = group, trusts, file
-        self.program = Program(backend_type, journal.meta.backend, self._how, self.emit)
+        self.program = Program(backend_type, journal.meta.backend, journal.meta.kind, self._how, self.emit)
         self._handed: int | None = None  # the turn that the program was given last
         self._lock = asyncio.Lock()  # held while the log is written
         self._inbox = Inbox()

@@ -19,6 +19,7 @@ from agent.ports import (
     Rests,
     RunsPrograms,
     Start,
+    kind_of,
 )
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,16 @@ CLOSE_MAX = 5.0
 class Program:
     """Calls of a session's backend. `over` says that it must not be started any more."""
 
-    def __init__(self, backend_type: BackendType | None, name: str, how: Callable[[], Start], emit: Emit) -> None:
-        """`name`: of the backend, installed or not. `how`: asked whenever it is to be started."""
-        self._type, self._name, self._how, self._emit = backend_type, name, how, emit
+    def __init__(
+        self, backend_type: BackendType | None, name: str, kind: str, how: Callable[[], Start], emit: Emit
+    ) -> None:
+        """`name`, `kind`: of the backend that has made it, installed or not; one of that name may be of another kind.
+
+        `how`: asked whenever it is to be started.
+        """
+        self._type = backend_type if kind in {"", kind_of(backend_type)} else None
+        self._other = backend_type is not self._type
+        self._name, self._kind, self._how, self._emit = name, kind, how, emit
         self._backend: Backend | None = None
         self._calling = asyncio.Lock()  # held while it is called, other than to interrupt or end it
         self._stopping = asyncio.Lock()  # held while it is being ended
@@ -67,6 +75,12 @@ class Program:
         """Start it unless it runs. Raises: BackendFailed, SessionEnded."""
         if self._backend is not None:
             return self._backend
+        if self._other:
+            raise BackendFailed(
+                f"this session cannot go on: it was made by a backend of kind {self._kind!r},"
+                f" and {self._name!r} is of another kind now",
+                hint=f"put [backends.{self._name}] in config.toml back as it was and start the service again",
+            )
         if self._type is None:
             raise BackendFailed(
                 f"the backend {self._name!r} is not installed on this device",

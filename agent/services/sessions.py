@@ -156,7 +156,7 @@ class Sessions:
         backend = choose_backend(name, self._backends, self._own.name)
         command = check_command(asked)
         asked = msgspec.structs.replace(asked, backend=name, command=asked.command if backend.takes_command else ())
-        meta = new_meta(asked, SessionId(self._new_id()), self._new_id(), by.device, self._clock.time())
+        meta = new_meta(asked, backend, SessionId(self._new_id()), self._new_id(), by.device, now=self._clock.time())
         hosted = self._make(meta)
         try:
             await to_the_end(self._running, self._store.put(meta), f"sessions.put-{meta.id}")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.backends import GROUP, Found, find_backends
-from agent.ports import BackendConfig, BackendType
+from agent.ports import BackendConfig, BackendType, kind_of
 from tests.fakes.echo import EchoBackend
 
 MODULE = "tests_backends_found"
@@ -106,6 +106,17 @@ def test_what_lan_agent_brings_is_found() -> None:
     found = find_backends({})
     assert {"shell", "ollama"} <= set(found.usable())
     assert found.installed["ollama"].entry == "openai"
+
+
+def test_what_can_have_any_name_tells_its_kind() -> None:
+    tables = {
+        "first": BackendConfig(kind="acp", argv=("first",)),
+        "second": BackendConfig(kind="hermes"),
+        "third": BackendConfig(kind="openai", url="http://127.0.0.1:9"),
+    }
+    found = find_backends(tables).usable()
+    assert {name: kind_of(found[name]) for name in tables} == {name: table.kind for name, table in tables.items()}
+    assert {kind_of(found[name]) for name in ("hermes", "ollama")} == {"acp", "openai"}
 
 
 def test_one_entry_point_makes_one_kind_or_several(entry: Entry) -> None:

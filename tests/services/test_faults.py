@@ -309,6 +309,33 @@ async def test_a_turn_that_nobody_can_run_says_what_to_do() -> None:
         )
 
 
+class OtherEcho(EchoBackend):
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+
+async def test_a_session_goes_on_with_the_kind_that_has_made_it_and_no_other() -> None:
+    store, ids = MemoryTranscripts(), count(1)
+    async with running(store, ids, {"mine": OtherEcho("hermes")}) as desk:
+        session = await desk.sessions.create(CreateSession(backend="mine"), ME)
+        before = await desk.sessions.create(CreateSession(), ME)  # of a backend that does not tell its kind
+        await settle()
+    other = OtherEcho("acp")
+    async with running(store, ids, {"mine": other, "echo": OtherEcho("echo")}) as desk:
+        await submit(desk, session, "go")
+        assert await last_error(desk, session) == (
+            "this session cannot go on: it was made by a backend of kind 'hermes', and 'mine' is of another kind now;"
+            " put [backends.mine] in config.toml back as it was and start the service again"
+        )
+        assert not other.sessions
+        await submit(desk, before, "go")
+        assert await last_error(desk, before) == ""
+    async with running(store, ids, {"mine": OtherEcho("hermes")}) as desk:
+        await submit(desk, session, "go on")
+        assert await last_error(desk, session) == ""
+
+
 async def test_a_program_that_cannot_be_ended_is_closed_all_the_same() -> None:
     async with running() as desk:
         odd(desk).close_raises = OSError("no")

@@ -32,6 +32,7 @@ class AcpAgent:
     """`ports.BackendType`: one agent, a process for each of its sessions."""
 
     takes_command = False
+    kind = KIND
 
     def __init__(
         self, name: str, config: BackendConfig | None, orphans: Orphans, patience: Patience | None = None

@@ -33,6 +33,7 @@ class HermesBackend:
     """`ports.BackendType`, `ports.FindsSessions` and `ports.ClearsUp`: one gateway."""
 
     takes_command = False
+    kind = "hermes"
 
     def __init__(self, wanted: Wanted, description: str = "", *, pace: Pace | None = None) -> None:
         self.name = wanted.name

@@ -40,6 +40,7 @@ class ConfiguredChat:
     """`ports.BackendType`: `[backends.NAME]` with `kind = "openai"`."""
 
     takes_command = False
+    kind = "openai"
 
     def __init__(
         self, name: str, config: BackendConfig, environ: Mapping[str, str], *, seconds: float = INSPECT_SECONDS
@@ -91,6 +92,7 @@ class FoundChat:
     """`ports.BackendType`: a server that may be on this machine; looked for when wanted."""
 
     takes_command = False
+    kind = "openai"
 
     def __init__(self, spot: Spot, now: Callable[[], float] | None = None, *, seconds: float = LOOK_SECONDS) -> None:
         """`now`: monotonic seconds; None: the loop's. `seconds`: for a look."""
