@@ -243,7 +243,7 @@ class Methods:
     def _refuse_inside(self, channel: Channel, method: str) -> None:
         if (session := self._inside.get(channel)) is not None:
             raise Forbidden(
-                f"{method}: a program inside a session ({session}) may not act for a person, on trust or elsewhere",
+                f"{method}: a program inside a session ({session}) may not act on other devices or for a person",
                 hint="run it in a terminal of your own; `sessions.may_prompt_others = true` allows it",
             )
 

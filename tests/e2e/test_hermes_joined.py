@@ -19,8 +19,6 @@ pytestmark = pytest.mark.e2e
 
 GRACE = 1.5
 """Seconds that this gateway keeps a session which no connection has; stock: 20."""
-BEHIND = 2.0
-"""Seconds that the list may be behind the gateway."""
 
 
 class Household:
@@ -30,13 +28,13 @@ class Household:
         self.desk, self.laptop, self.models, self.gateway, self.recipe = desk, laptop, models, gateway, recipe
 
     def listed(self, stored: str, **wanted: object) -> Row:
-        """Wait until the laptop lists that session of Hermes so, for as long as it may be behind."""
+        """Wait until the laptop lists that session of Hermes so; `bench_hermes` measures how far it is behind."""
 
         def row() -> Row | None:
             rows = [each for each in self.laptop.sessions().values() if stored in self.lineage(each["id"])]
             return next((each for each in rows if all(each[key] == value for key, value in wanted.items())), None)
 
-        return until(row, lambda: f"{wanted} in {self.laptop.sessions()}", seconds=BEHIND) or {}
+        return until(row, lambda: f"{wanted} in {self.laptop.sessions()}") or {}
 
     def lineage(self, session: str) -> Sequence[str]:
         """By which ids Hermes knows it; the desk alone tells."""
@@ -135,7 +133,7 @@ def test_a_session_at_its_own_window_is_listed_and_read_without_taking_it(househ
     home.listed(stored, status="idle")
 
     window.call("session.close", session_id=live)
-    until(lambda: session not in home.laptop.sessions(), "the end of the session", seconds=BEHIND)
+    until(lambda: session not in home.laptop.sessions(), "the end of the session")
 
 
 def test_taking_a_session_from_its_window_is_asked_for_and_said_on_both_sides(
