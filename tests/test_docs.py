@@ -248,6 +248,17 @@ def test_every_design_page_is_reached_from_the_overview() -> None:
     assert pages - linked == {"overview.md"}
 
 
+def test_the_overview_pictures_every_package_and_every_service() -> None:
+    picture = text(DOCS / "design" / "overview.md").split("```")[1]
+    told = re.findall(r"^  (\w+)/(.*(?:\n {8}.*)*)", picture, re.MULTILINE)
+    parts = {name: set(re.findall(r"\w+", words)) for name, words in told}
+    packages = [each.parent.relative_to(ROOT / "agent").parts for each in (ROOT / "agent").glob("*/**/__init__.py")]
+    assert {top for top, *_ in packages} == set(parts)
+    assert [(top, *inner) for top, *inner in packages if not parts[top].issuperset(inner)] == []
+    services = {each.stem for each in (ROOT / "agent" / "services").glob("[a-z]*.py")}
+    assert services - parts["services"] == set()
+
+
 def test_the_changelog_knows_this_version() -> None:
     assert __version__ in text(ROOT / "CHANGELOG.md")
 
