@@ -23,11 +23,12 @@ from tests.agents import recipe_for
 from tests.e2e.device import ROOT, Device, Lines, Row, Wire, now, pair, until
 from tests.e2e.hermes import Gateway, Window
 from tests.e2e.lab import Lab, missing
-from tests.e2e.test_hermes_attach import ROUNDS, attach_in_the_middle
+from tests.e2e.test_hermes_attach import attach_in_the_middle
 from tests.models import ModelProcess, ModelServer
 
 PIECES, GAP = 100, 0.05
 """Pieces of a reply, and seconds between two of them."""
+ROUNDS = 60
 VIEWERS = 32
 LISTINGS = 8
 DELTA_MAX, LIST_MAX = 0.010, 2.0
@@ -128,7 +129,7 @@ def attachments(folder: Path) -> int:
     async def attach() -> int:
         async with ModelServer() as models:
             recipe = recipe_for("hermes", folder / "home", folder / "work", models.url)
-            return await attach_in_the_middle(models, recipe, folder)
+            return await attach_in_the_middle(models, recipe, folder, ROUNDS)
 
     return asyncio.run(attach())
 

@@ -28,7 +28,7 @@ def shortened(value: Any, key: str = "") -> Any:
         kept = value if key in {"prompt", "options", "content", "command"} else value[:LIST_MAX]
         return [shortened(each) for each in kept]
     if isinstance(value, str):
-        return value.replace(str(Path.cwd()), "/work/folder")[:TEXT_MAX]
+        return value.replace(str(Path.cwd()), "/home/me/folder")[:TEXT_MAX]
     return value
 
 
