@@ -26,8 +26,11 @@ ROUNDS, SESSIONS = 20, 6
 """`bench_hermes` makes 60 rounds."""
 LATE = 30
 """Rounds that may be over before they are attached to."""
-PIECES = 1500
-"""Of one reply, sent without a pause: it takes the gateway about half a second."""
+PIECES, GAP = 400, 0.003
+"""Of one reply: as many at once, then as many with that many seconds between two of them.
+
+A gateway that gets more at once is busy until the reply is over, and answers who attaches only then.
+"""
 
 
 class Window:
@@ -130,7 +133,7 @@ async def attach_in_the_middle(models: ModelServer, recipe: Recipe, folder: Path
             middle, number = 0, 0
             while middle < rounds:
                 chosen, before = made[number % SESSIONS], len(models.turns)
-                prompt = f"model: say {PIECES} r{number}"
+                prompt = f"model: say {PIECES} r{number}\nmodel: slow {PIECES} {GAP}"
                 await window.call("prompt.submit", session_id=chosen["session_id"], text=prompt)
                 await window.see(1 + number)  # further into the reply each time
                 viewer = Viewer()
