@@ -10,7 +10,7 @@ import msgspec
 from agent.core.hearsay import usable
 from agent.core.names import UNTITLED, clean, display_name
 from agent.core.places import ENDPOINTS_MAX, Places, places_of
-from agent.core.presence_state import Liveness
+from agent.core.presence_state import Liveness, State
 from agent.core.records import (
     NAME_MAX,
     TITLE_MAX,
@@ -126,6 +126,15 @@ class KnownDevice:
             self.live.heard_at = now
         self._told, self._told_all, self._record_is_news = told, True, False
 
+    def recall(self, rows: Iterable[SessionRow], now: float) -> None:
+        """Take what was known of its sessions before this service started; nothing, if it has been heard since."""
+        if self.record is None and not self.live.linked and not self._told:
+            self.tell(rows, (), now, whole=True)
+
+    def remembered(self) -> list[SessionRow]:
+        """The sessions of which a link has told, as `recall` takes them."""
+        return [row for row in self._told.values() if row.status.live]
+
     def link_lost(self, reason: str, now: float) -> None:
         """The link ended; what it told stands until a newer record is heard."""
         self.live.link_lost(reason, now)
@@ -210,21 +219,23 @@ class KnownDevice:
         Rows are made anew only where something changed: the rest are the very same objects.
         """
         state = self.live.state
-        if state == "offline" or self.paired is None:  # R1: what a stranger says of sessions is worth nothing
+        if self.paired is None:  # R1: what a stranger says of sessions is worth nothing
             self._made.clear()
             return {}
-        attachable = self.live.linked or bool(self.endpoints())
-        context = (DeviceRef(self.id, self.name), attachable, state == "stale", ours)
+        away = state == "offline"  # R12: what was known of it stays known
+        attachable = not away and (self.live.linked or bool(self.endpoints()))
+        ref = DeviceRef(self.id, self.name)
+        context = (ref, attachable, state, ours)
         known = self._made if context == self._made_for else {}
-        ref, _, stale, _ = context
         made: dict[str, tuple[SessionClaim | SessionRow, SessionRow | None]] = {}
         for source in self._sources():
             before = known.get(source.id) if known else None
             if before is not None and before[0] == source:
                 made[source.id] = before
             elif source.id not in made:
-                row = self._make(source, ref, attachable, stale)
-                made[source.id] = (source, None if hidden(row.id, row.lineage) else row)
+                row = self._make(source, ref, attachable, state)
+                unseen = hidden(row.id, row.lineage) or (away and not row.status.live)
+                made[source.id] = (source, None if unseen else row)
         self._made, self._made_for = made, context
         return {row.id: row for _, row in made.values() if row is not None}
 
@@ -237,16 +248,19 @@ class KnownDevice:
             claimed = tuple(claim.id for claim in self.record.sessions)
             yield from (row for row in self._told.values() if not row.id.startswith(claimed))
 
-    def _make(self, source: SessionClaim | SessionRow, ref: DeviceRef, attachable: bool, stale: bool) -> SessionRow:
+    def _make(self, source: SessionClaim | SessionRow, ref: DeviceRef, attachable: bool, state: State) -> SessionRow:
+        stale, away = state != "online", state == "offline"
         if isinstance(source, SessionRow):
-            return msgspec.structs.replace(source, device=ref, local=False, attachable=attachable, stale=stale)
+            return msgspec.structs.replace(
+                source, device=ref, local=False, attachable=attachable, stale=stale, away=away
+            )
         claimed = source.updated_at if source.updated_at <= self._revised_at else int(self._revised_at)
         updated_at = stamp(claimed)
         title = clean(source.title, TITLE_MAX)
         for row in self._told.values():
             if row.id.startswith(source.id):  # a link has told more of it
                 if row.updated_at > stamp(claimed + 0.999):
-                    return self._make(row, ref, attachable, stale)
+                    return self._make(row, ref, attachable, state)
                 cut = title.endswith("…") and row.title.startswith(title[:-1].rstrip())
                 return msgspec.structs.replace(
                     row,
@@ -257,6 +271,7 @@ class KnownDevice:
                     local=False,
                     attachable=attachable,
                     stale=stale,
+                    away=away,
                 )
         return SessionRow(
             id=SessionId(source.id),
@@ -270,6 +285,7 @@ class KnownDevice:
             created_at=None,
             updated_at=updated_at,
             stale=stale,
+            away=away,
         )
 
     def _told_in_force(self) -> bool:

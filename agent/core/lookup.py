@@ -164,7 +164,8 @@ def _choose(
     # Two letters are the beginning of some id by chance, and a title on purpose.
     for matches in (_by_id, _by_title) if len(selector) >= BUCKET else (_by_title, _by_id):
         found = [row for row in matches(index, selector, whole) if on in {None, row.device.id}]
-        usable = [row for row in found if row.attachable or row.local]
+        # One that is away counts as much: what was meant for it must not go to a namesake (R12).
+        usable = [row for row in found if row.attachable or row.local or row.away]
         for choice in (usable, found):
             if len(choice) == 1:
                 row = choice[0]

@@ -33,10 +33,11 @@ class Nothing(Struct, frozen=True):
     """Parameters of a method that has none, and the result of one that gives none."""
 
 
-class ListSessions(Struct, frozen=True, kw_only=True):
+class ListSessions(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`session.list`, `session.watch`."""
 
     scope: Literal["all", "local", "remote"] = "all"
+    all: bool = False  # also those of devices that are out of reach, as last known (R12)
 
 
 class CreateSession(Struct, frozen=True, kw_only=True, omit_defaults=True):

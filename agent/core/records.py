@@ -178,4 +178,5 @@ class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
     cwd: str = ""
     lineage: tuple[str, ...] = ()
     stale: bool = False  # its device is not surely there (R10)
+    away: bool = False  # its device is out of reach: the row says what was known last (R12)
     share: Share = "all"  # what other devices may do with it; of a remote one: what this one may

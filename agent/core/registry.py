@@ -142,6 +142,14 @@ class Registry:
             self._refresh(known, draft)
         return draft.take()
 
+    def recall(self, device: DeviceId, rows: Iterable[SessionRow], now: float) -> Changes:
+        """What a paired device's link had told before this service was started (R12)."""
+        draft = Draft()
+        if (known := self._known.get(device)) and known.paired is not None:
+            known.recall(rows, now)
+            self._refresh(known, draft)
+        return draft.take()
+
     def link_lost(self, device: DeviceId, reason: str, now: float) -> Changes:
         """The link ended: the device is doubted until it is reached again or is not."""
         draft = Draft()
@@ -184,12 +192,16 @@ class Registry:
             *sorted(others, key=lambda row: (not row.paired, row.name.casefold(), row.id)),
         ]
 
-    def sessions(self, scope: Scope = "all") -> list[SessionRow]:
-        """Newest first, ties by id (R4)."""
+    def sessions(self, scope: Scope = "all", *, away: bool = False) -> list[SessionRow]:
+        """Newest first, ties by id (R4); `away`: also those of devices that are out of reach (R12)."""
         if scope == "local":
             return newest_first(self._mine.sessions.values())
-        rows = self._index.rows.values()
+        rows = (row for row in self._index.rows.values() if away or not row.away)
         return newest_first(rows if scope == "all" else (row for row in rows if not row.local))
+
+    def remembered(self) -> dict[DeviceId, list[SessionRow]]:
+        """What links have told of each paired device's sessions, for `recall` at the next start (R12)."""
+        return {known.id: known.remembered() for known in self._known.values() if known.paired is not None}
 
     def device(self, device: DeviceId) -> DeviceRow | None:
         """One device's row."""

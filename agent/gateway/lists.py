@@ -40,25 +40,25 @@ class Lists:
 
     async def session_list(self, channel: Channel, asked: ListSessions) -> object:
         """The sessions of a scope, newest first."""
-        return self._rows(channel, _scope(channel, asked))
+        return self._rows(channel, _scope(channel, asked), away=asked.all)
 
     async def session_watch(self, channel: Channel, asked: ListSessions) -> object:
         """The same, then every change."""
         scope = _scope(channel, asked)
         changes = self._presence.subscribe()
-        shown = {row.id for row in self._rows(channel, scope)}
+        shown = {row.id for row in self._rows(channel, scope, away=asked.all)}
 
         async def follow() -> None:
             with changes:
                 async for change in changes:
                     in_scope = [row for row in change.sessions if scope == "all" or row.local is (scope == "local")]
-                    rows = self._access.shown(channel.device, in_scope)
+                    rows = self._access.shown(channel.device, [row for row in in_scope if asked.all or not row.away])
                     seen = {row.id for row in rows}
                     gone = [*change.sessions_gone, *(row.id for row in in_scope if row.id not in seen)]
                     self._tell(channel, shown, rows, gone)
                     await channel.drained()
 
-        return Followed(self._rows(channel, scope), follow)
+        return Followed(self._rows(channel, scope, away=asked.all), follow)
 
     @staticmethod
     def _tell(channel: Channel, shown: set[SessionId], rows: list[SessionRow], gone: list[SessionId]) -> None:
@@ -68,8 +68,8 @@ class Lists:
         if rows or removed:
             channel.notify("session.changed", SessionsChanged(changed=tuple(rows), removed=removed))
 
-    def _rows(self, channel: Channel, scope: Scope) -> list[SessionRow]:
-        return self._access.shown(channel.device, self._registry.sessions(scope))
+    def _rows(self, channel: Channel, scope: Scope, *, away: bool) -> list[SessionRow]:
+        return self._access.shown(channel.device, self._registry.sessions(scope, away=away))
 
 
 def _scope(channel: Channel, asked: ListSessions) -> Scope:
