@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.agents.fixtures"]
@@ -16,3 +18,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A busy machine is no defect: nothing here is judged by how long it takes.
 settings.register_profile("lan-agent", deadline=None)
 settings.load_profile("lan-agent")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run unit tests first, so that a mistake is known early, and then the longest file first, so that none ends alone."""
+    files: dict[Path, int] = {}
+    for item in items:
+        files[item.path] = files.get(item.path, 0) + (item.get_closest_marker("e2e") is not None)
+    items.sort(key=lambda item: (files[item.path] > 0, "faults" not in item.path.parts, -files[item.path]))
