@@ -21,7 +21,7 @@ settings.load_profile("lan-agent")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run unit tests first, so that a mistake is known early, and then the longest file first, so that none ends alone."""
+    """Run unit tests first, to know a mistake early, then files with many slow ones first, so that none ends alone."""
     files: dict[Path, int] = {}
     for item in items:
         files[item.path] = files.get(item.path, 0) + (item.get_closest_marker("e2e") is not None)
