@@ -268,7 +268,7 @@ class Service:
             make_channel=self._channel,
             device_of=lambda request: self._listener.device_of(request.transport),
             linked=lambda request: self._listener.linked(request.transport),
-            inside=lambda pid: session_of(pid, self._sessions.directory.programs()),
+            inside=lambda pid: session_of(pid, self._sessions.directory.programs(), self._sessions.directory.closed),
         )
         self._lan = web.AppRunner(self._gateway.lan_app(), access_log=None, shutdown_timeout=0.5)
         self._control = web.AppRunner(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 
+from agent.core.characters import escaped, unsafe
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What an exception may quote from a peer, and a terminal must not get; lines and tabs of a traceback stay."""
 
 
 class FieldFormatter(logging.Formatter):
@@ -18,9 +15,9 @@ class FieldFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        line = _UNSAFE.sub(lambda found: repr(found.group())[1:-1], super().format(record))
+        line = super().format(record)
         fields = " ".join(f"{key}={value!r}" for key, value in vars(record).items() if key not in _STANDARD)
-        return f"{line} [{fields}]" if fields else line
+        return unsafe.sub(lambda found: escaped(found.group()), f"{line} [{fields}]" if fields else line)
 
 
 def _not_of_the_sender(record: logging.LogRecord) -> bool:

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     # Beside the layers: what the daemon resolves once and hands to the parts as values.
     "config": set[str](),
     "settings": {"config", "ports", "core", "errors"},
-    "log": set[str](),
+    "log": {"core"},
     "clock": set[str](),
     "daemon": PURE | ADAPTERS | {"services", "gateway", "settings", "log", "clock", "config"},
     # The command line talks to the service over its socket: it knows the wire, not the parts behind it.

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from agent.cli.text import UNSAFE_IN_JSON, clean, fit, width
+from agent.cli.text import clean, fit, width
+from agent.core.characters import escaped, unsafe
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -127,7 +128,7 @@ class Printer:
 def _json(value: Any, indent: int | None = None) -> str:
     # The same value in other words: a terminal obeys some characters that JSON lets pass.
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return unsafe.sub(lambda found: escaped(found.group()), text)
 
 
 def _narrow(widths: list[int], columns: int, order: Sequence[int]) -> None:

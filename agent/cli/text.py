@@ -5,27 +5,27 @@ from __future__ import annotations
 import re
 from unicodedata import category, combining, east_asian_width
 
+from agent.core.characters import BLANK, EMOJI_STYLE, JOINERS, hidden_in_text, unseen
+
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 MARKS_MAX = 2
 """Combining marks kept on one character: more of them paint over the lines around."""
 HELD_MAX = 4096
 """Characters of an unfinished escape sequence that are waited for."""
 
-_JOINERS = frozenset("\u200c\u200d")
-_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LEFT_OUT = frozenset(JOINERS + EMOJI_STYLE)
 _ESCAPE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # CSI
     r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC: none holds an escape, so each is read once
     r"|[ -/]*[0-OQ-WYZ\\`-~])"  # the short ones
 )
-_SGR = re.compile(r"\x1b\[[0-9;:]*m")
-_CONCEAL = re.compile(r"\x1b\[(?:[0-9;:]*;)?0*8(?:;[0-9;:]*)?m")
-_COLOUR = re.compile(r"[345]8[;:][25][;:]")  # its arguments may be 8, too
-# Controls, line separators of Unicode, and the invisible characters of language tags.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u2028\u2029\U000e0000-\U000e007f]")
+_SGR = re.compile(r"\x1b\[([0-9;:]{0,256})m")
+_CONCEAL = 8
+_COLOURS = frozenset({38, 48, 58})
+"""Parameters of SGR that take arguments: the colour of the text, of the background, of the underline."""
+_ARGUMENTS = {"2": 3, "5": 1}
+"""How many numbers follow a kind of colour: red, green and blue; or a place in the palette."""
 _RETURN = re.compile("\r+\n|\r")
-UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What JSON leaves as it is and a terminal does not."""
 
 
 def clean(text: str, limit: int = 512) -> str:
@@ -41,10 +41,10 @@ def clean(text: str, limit: int = 512) -> str:
     for character in text:
         kind = category(character)
         marks = marks + 1 if kind in {"Mn", "Me"} else 0
-        if character.isspace():
+        if character.isspace() or character == BLANK:
             kept.append(" ")
-        elif kind in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
-            kept.append("" if character in _JOINERS else REPLACED)
+        elif kind in {"Cc", "Cf", "Cs", "Zl", "Zp"} or unseen.match(character):
+            kept.append("" if character in _LEFT_OUT else REPLACED)
         elif marks <= MARKS_MAX:
             kept.append(character)
     return "".join(kept)
@@ -110,7 +110,7 @@ class TerminalText:
         shown = "".join(kept)
         if shown.endswith("\r") and not self._held:
             shown, self._held = shown.rstrip("\r"), "\r"  # perhaps half of a line's end
-        return _CONTROL.sub("", _BIDI.sub("", _RETURN.sub("\n", shown)))
+        return hidden_in_text.sub("", _RETURN.sub("\n", shown))
 
     def end(self) -> str:
         """What puts the terminal right after the text."""
@@ -120,4 +120,19 @@ class TerminalText:
 
 
 def _harmless(sequence: str) -> bool:
-    return bool(_SGR.fullmatch(sequence)) and (not _CONCEAL.fullmatch(sequence) or bool(_COLOUR.search(sequence)))
+    # A colour, and for sure nothing that hides. Each parameter may have sub-parameters (ISO 8613-6: `38:5:1`); in the
+    # older form the arguments of a colour are the next parameters. What terminals read differently does not pass.
+    found = _SGR.fullmatch(sequence)
+    if found is None:
+        return False
+    rest = found[1].split(";")
+    while rest:
+        code, *arguments = rest.pop(0).split(":")
+        if int(code or 0) == _CONCEAL:
+            return False
+        if int(code or 0) in _COLOURS and not arguments and rest:
+            wanted = _ARGUMENTS.get(rest.pop(0))
+            if wanted is None or len(rest) < wanted or not all(each.isdigit() for each in rest[:wanted]):
+                return False
+            del rest[:wanted]
+    return True

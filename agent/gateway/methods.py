@@ -92,8 +92,8 @@ class Methods:
             "peer.watch": lists.peer_watch,
             "session.list": lists.session_list,
             "session.watch": lists.session_watch,
-            "session.share": consent.share,
-            "device.limit": consent.limit,
+            "session.share": self._changes_rights(consent.share),
+            "device.limit": self._changes_rights(consent.limit),
             "audit.list": consent.audit,
             "audit.watch": consent.audit_watch,
             "session.create": self._create,
@@ -246,6 +246,14 @@ class Methods:
                 f"{method}: a program inside a session ({session}) may not act on other devices or for a person",
                 hint="run it in a terminal of your own; `sessions.may_prompt_others = true` allows it",
             )
+
+    def _changes_rights(self, handler: Handler) -> Handler:
+        async def handled(channel: Channel, asked: Any) -> object:
+            answer = await handler(channel, asked)
+            self._terminals.rights_changed()
+            return answer
+
+        return handled
 
     # --- where a session is ------------------------------------------------------------------------------------------
 

@@ -64,6 +64,10 @@ class TerminalMethods:
         self._relays.taken(channel, told)
         self._terminals.taken(channel, told)
 
+    def rights_changed(self) -> None:
+        """Somebody may do more or less than before."""
+        self._terminals.rights_changed()
+
     def drop(self, channel: Channel) -> None:
         """A channel is gone."""
         self._terminals.drop(channel)

@@ -37,8 +37,11 @@ class Terminal(Protocol):
     def watch(self, changed: Callable[[], None] | None) -> None:
         """Call `changed` on the loop after new output and at the end; None: nobody watches."""
 
-    def let(self, offset: int) -> None:
-        """While somebody watches: read what the program prints up to about this byte, then let it wait."""
+    def let(self, offset: int | None) -> None:
+        """While somebody watches: read what the program prints up to about this byte, then let it wait.
+
+        None: nobody who watches has a say in that, it is read as if nobody did.
+        """
 
     def answered(self, *, by_viewers: bool) -> None:
         """Whether a viewer's terminal answers when the program asks (for the cursor's place, say); at first none."""

@@ -97,8 +97,10 @@ class TerminalRelay:
 
     def taken(self) -> int | None:
         """What to tell the host that was taken; None: nothing new."""
-        places = [client.taken for client in self.clients.values() if client.sent is not None]
-        best = min(max(places, default=0), self.received)
+        steering = [client for client in self.clients.values() if client.steers]
+        places = [client.taken for client in steering if client.sent is not None]
+        # Nobody here who may type: the program over there is held back by none of these.
+        best = min(max(places, default=0), self.received) if steering else self.received
         if best - self.told < TAKEN_EVERY:
             return None
         self.told = best

@@ -1,8 +1,9 @@
 """The terminals of sessions hosted here: who watches which, how far each viewer is, whose size counts.
 
 Nothing here waits. Output, what a viewer has taken, and attachments each move things on: every viewer is sent what it
-lacks as long as no more than a window of it is on the way. The program is read as fast as the fastest viewer takes it;
-one that is so slow that its place is no longer kept is told, once it listens, and starts anew with a replay.
+lacks as long as no more than a window of it is on the way. The program is read as fast as the fastest viewer takes it
+that may type; who may only watch holds nothing back. One that is so slow that its place is no longer kept is told, once
+it listens, and starts anew with a replay.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from agent.core.terminal import (
     TerminalResized,
     TerminalTaken,
 )
-from agent.errors import BadParams, Busy, SessionEnded
+from agent.errors import AgentError, BadParams, Busy, SessionEnded
 from agent.ports import Channel
 from agent.ports.terminal import ShowsTerminal, Terminal
 from agent.services.hosted import Hosted
@@ -40,8 +41,8 @@ SEARCH = 4096
 
 
 class _Viewer:
-    def __init__(self, channel: Channel, at: int, *, steers: bool) -> None:
-        self.channel, self.steers = channel, steers
+    def __init__(self, channel: Channel, at: int, may_type: Callable[[], bool]) -> None:
+        self.channel, self.may_type, self.steers = channel, may_type, False
         self.sent = self.taken = at
         self.size: Size | None = None  # None: it does not count
         self.behind = self.told = False  # its place is no longer kept; and it knows
@@ -64,9 +65,12 @@ class _Shown:
         for viewer in self.viewers.values():
             self.send(viewer)
         self._frames.clear()  # encoded once for all of them, and not kept
-        ahead = [viewer.sent for viewer in self.viewers.values() if not viewer.behind]
+        steering = [viewer for viewer in self.viewers.values() if viewer.steers]
+        ahead = [viewer.sent for viewer in steering if not viewer.behind]
         if ahead:
             self.terminal.let(max(ahead) + CHUNK)
+        elif not steering:
+            self.terminal.let(None)
         if not self.terminal.over:
             return []
         end = self.terminal.end
@@ -168,11 +172,11 @@ class Terminals:
         answer = shown.replay(asked)
         viewer = shown.viewers.get(channel)
         if viewer is None:
-            viewer = shown.viewers[channel] = _Viewer(channel, shown.terminal.end, steers=may_type)
+            viewer = shown.viewers[channel] = _Viewer(channel, shown.terminal.end, steers)
         elif viewer.behind:
             viewer.behind = viewer.told = False
             viewer.sent = viewer.taken = shown.terminal.end
-        viewer.steers = may_type
+        viewer.may_type, viewer.steers = steers, may_type
         viewer.size = _size(asked.rows, asked.cols) if may_type else None
         self._sessions.attachments.join(channel, device, session, terminal=True)
         shown.terminal.watch(lambda: self._changed(shown))
@@ -227,6 +231,18 @@ class Terminals:
         """A channel is gone."""
         for shown in [shown for shown in self._shown.values() if channel in shown.viewers]:
             self._leave(shown, channel)
+
+    def rights_changed(self) -> None:
+        """Somebody may do more or less than before: who may not type any more has no say in size and pace."""
+        for shown in list(self._shown.values()):
+            for viewer in shown.viewers.values():
+                try:
+                    viewer.steers = viewer.may_type()
+                except AgentError:
+                    viewer.steers = False  # it may not even look, and is being cut off
+                viewer.size = viewer.size if viewer.steers else None
+            shown.settle()
+            self._changed(shown)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

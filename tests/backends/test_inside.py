@@ -110,7 +110,15 @@ async def test_whatever_cut_itself_loose_is_known_by_its_mark(programs: Programs
     _, loose = programs.start(LOOSE.format(environ="os.environ"), mark=ONE)
     running = {ONE: (), OTHER: ()}
     assert await session_of(loose, running) == ONE
-    assert await session_of(loose, {OTHER: ()}) is None  # a session of another service, or of the past
+    assert await session_of(loose, {OTHER: ()}) is None  # a session of another home
+
+
+async def test_what_outlived_its_closed_session_is_inside(programs: Programs) -> None:
+    # T9: a session that an agent closes itself must not set its program free.
+    _, loose = programs.start(LOOSE.format(environ="os.environ"), mark=ONE)
+    assert await session_of(loose, {}, {ONE}) == ONE
+    assert await session_of(loose, {OTHER: ()}, {ONE}) == ONE
+    assert await session_of(os.getpid(), {}, {ONE}) is None
 
 
 async def test_clearing_the_mark_as_well_is_not_noticed(programs: Programs) -> None:
@@ -123,3 +131,5 @@ async def test_a_caller_that_cannot_be_known_counts_as_inside() -> None:
     assert await session_of(2**22 + 1, {ONE: ()}) == ONE  # above the largest process id: it is gone
     assert await session_of(None, {ONE: ()}) == ONE
     assert await session_of(None, {}) is None  # no session, nothing inside one
+    assert await session_of(2**22 + 1, {}, {ONE}) == ONE
+    assert await session_of(None, {}, {ONE}) is None  # it is never known here: the owner must get in

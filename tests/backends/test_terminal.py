@@ -187,6 +187,38 @@ async def test_a_program_waits_no_longer_than_a_while_for_viewers_that_sleep() -
     pseudo.close()
 
 
+async def test_what_was_given_up_for_viewers_that_take_nothing_stays_so() -> None:
+    # T11: the viewers' service says after each output how far they let it be read, and that is as far as before.
+    pseudo = PseudoTerminal(24, 80, plain=True)
+    program = os.open(pseudo.name, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    screen = Screen(pseudo, "epoch", lambda _: None, stall=0.05)
+    screen.watch(lambda: screen.let(1000))
+    written = 0
+    async with asyncio.timeout(20):
+        while written < 2_000_000:  # one chunk for each time of waiting would be 30 of them
+            with contextlib.suppress(BlockingIOError):
+                written += os.write(program, b"x" * 65_536)
+            await asyncio.sleep(0.001)
+            if screen.end > 100_000:
+                screen._stall = 3600.0
+    os.close(program)
+    screen.finish(0)
+    pseudo.close()
+
+
+async def test_a_program_is_not_told_to_draw_anew_all_the_time() -> None:
+    pseudo = PseudoTerminal(24, 80, plain=True)
+    screen = Screen(pseudo, "epoch", lambda _: None)
+    sizes: list[int] = []
+    pseudo.resize = lambda rows, columns: sizes.append(rows)  # type: ignore[method-assign]  # what the program is told
+    for _ in range(50):
+        screen.repaint()
+        await asyncio.sleep(0.01)
+    assert sizes == [23, 24]
+    screen.finish(0)
+    pseudo.close()
+
+
 async def test_questions_are_answered_while_nobody_is_there_and_by_viewers_else(begin: Begin) -> None:
     program = (
         "import sys, tty; tty.setraw(0)\n"

@@ -15,6 +15,7 @@ from agent.cli.edit import Changed, Ended, LineEditor, Typed
 from agent.cli.output import Printer, age, short_ids
 from agent.cli.text import TerminalText, clean, fit, width
 from agent.cli.transcript import Reply
+from agent.core.characters import unseen
 from agent.core.transcript import rfc3339
 
 DANGEROUS = set("\x1b\x07\x08\r\n\x7f\x9b\u202e\u2066\u200b\u2028")
@@ -53,15 +54,82 @@ def test_only_lines_and_colours_of_a_programs_output_reach_the_terminal(size: in
 
 
 @pytest.mark.parametrize(
-    "sent", ["\x1b[8mhidden", "\x1b[0;8mhidden", "\x1b[8;31mhidden", "\x1b[08mhidden", "\x1b[1;008;4mhidden"]
+    "sent",
+    [
+        "\x1b[8mhidden",
+        "\x1b[0;8mhidden",
+        "\x1b[8;31mhidden",
+        "\x1b[08mhidden",
+        "\x1b[1;008;4mhidden",
+        "\x1b[38;5;1;8mhidden",
+        "\x1b[48;2;1;2;3;8mhidden",
+        "\x1b[58;5;8;8mhidden",
+        "\x1b[38:5:1;8mhidden",
+        "\x1b[38;5;1;48;5;2;8mhidden",
+        "\x1b[8:1mhidden",
+        "\x1b[4:3;8mhidden",
+        "\x1b[38;8mhidden",
+        "\x1b[38;2;8mhidden",
+        "\x1b[38;;8mhidden",
+        "\x1b[" + "9" * 9000 + "mhidden",
+    ],
 )
 def test_text_is_not_hidden_by_a_colour(sent: str) -> None:  # T10
     assert TerminalText(color=True).feed(sent) == "hidden"
 
 
 def test_colours_with_an_eight_in_them_stay() -> None:
-    for sent in ("\x1b[38;5;8mgrey", "\x1b[48;2;8;8;8mdark", "\x1b[38m8", "\x1b[18;28m"):
+    for sent in (
+        "\x1b[38;5;8mgrey",
+        "\x1b[48;2;8;8;8mdark",
+        "\x1b[38m8",
+        "\x1b[18;28m",
+        "\x1b[38:5:8mgrey",
+        "\x1b[38:2::8:8:8;4:3;58;5;8mdark",
+        "\x1b[mplain",
+    ):
         assert TerminalText(color=True).feed(sent) == sent
+
+
+def _conceals(parameters: list[list[int]]) -> bool:
+    # What a terminal does that reads each parameter in turn, and the arguments of a colour as what they are.
+    return any(codes[0] == 8 for codes in parameters)
+
+
+_parameter = st.one_of(
+    st.sampled_from([0, 1, 4, 7, 8, 31, 48 - 8, 108]).map(lambda code: ([code], str(code))),
+    st.tuples(st.sampled_from([38, 48, 58]), st.integers(0, 9)).map(lambda c: ([c[0]], f"{c[0]};5;{c[1]}")),
+    st.tuples(st.sampled_from([38, 48, 58]), st.integers(0, 9)).map(lambda c: ([c[0]], f"{c[0]}:5:{c[1]}")),
+    st.tuples(st.sampled_from([38, 48]), st.integers(7, 9)).map(lambda c: ([c[0]], f"{c[0]};2;{c[1]};8;{c[1]}")),
+)
+
+
+@given(st.lists(_parameter, min_size=1, max_size=5))
+def test_a_colour_passes_exactly_if_nothing_in_it_hides(chosen: list[tuple[list[int], str]]) -> None:  # T10
+    sent = f"\x1b[{';'.join(text for _, text in chosen)}m"
+    assert TerminalText(color=True).feed(sent) == ("" if _conceals([codes for codes, _ in chosen]) else sent)
+
+
+UNSEEN = "\U000e0001\U000e0041\U000e007f\U000e0101\u3164\u115f\uffa0\u00ad\u2060\ufeff\u034f\u202e\u180e"
+
+
+def test_what_nobody_sees_is_in_no_reply_and_no_line(capsys: pytest.CaptureFixture[str]) -> None:  # T10
+    assert TerminalText(color=True).feed(f"rm{UNSEEN} -rf \u2764\ufe0f") == "rm -rf \u2764\ufe0f"
+    assert clean(f"a{UNSEEN}b") == "a" + "\ufffd" * len(UNSEEN) + "b"
+    Printer(environ={}).json([UNSEEN])
+    shown = capsys.readouterr().out
+    assert shown.isascii()
+    assert json.loads(shown) == [UNSEEN]
+
+
+@given(st.text())
+def test_json_shows_all_that_it_carries(text: str) -> None:  # T10
+    out = io.StringIO()
+    printer = Printer(environ={})
+    printer.out = out
+    printer.json_line(text)
+    assert not unseen.search(out.getvalue())
+    assert json.loads(out.getvalue()) == text
 
 
 def test_nothing_printed_is_painted_over() -> None:  # T10: a return of the carriage begins a line

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.characters import unseen
 from agent.core.names import (
+    CUT,
+    MARKS_MAX,
     address,
     clean,
     display_name,
@@ -89,3 +93,43 @@ def test_an_instance_name_reads_as_the_device_is_called() -> None:
     assert instance_name("Mac 2.0", DEN) == "Mac 2 0 abcd"
     assert instance_name("", DEN) == "abcd"
     assert instance_name("ü" * 63, DEN) == "ü" * 29 + " abcd"
+
+
+@pytest.mark.parametrize(
+    "filler", ["\u3164", "\u115f\u1160", "\uffa0", "\u2800", "\U000e0041\U000e007f", "\ufe0f\U000e0101"]
+)
+def test_t10_a_name_of_what_nobody_sees_is_no_name(filler: str) -> None:
+    assert clean(filler, 63) == ""
+    assert clean(f"den{filler}", 63) == "den"
+
+
+@given(st.text(st.characters(categories=["Cf", "Mn", "Lo", "Zs"]), max_size=40))
+def test_t10_nothing_that_is_not_seen_is_left(text: str) -> None:
+    assert not unseen.search(clean(text, 63))
+
+
+@pytest.mark.parametrize("unit", ["\u0301", "\u0316\u0301", "\U0001d165", "a\u0301", "\u1100", "e"])
+def test_t11_a_text_is_cut_before_it_is_normalised(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: NFC takes time that grows with the square of a run of marks; 64 KB of them stood still for 1.15 s."""
+    looked_at: list[str] = []
+
+    def counting(form: str, text: str) -> str:
+        looked_at.append(text)
+        return unicodedata.normalize(form, text)  # type: ignore[arg-type]  # the form that was asked for
+
+    monkeypatch.setattr("agent.core.names.unicodedata", _Counted(counting))
+    clean("e" + unit * 200_000, 120)
+    assert sum(map(len, looked_at)) <= CUT * 120
+    assert all(longest_run_of_marks(text) <= MARKS_MAX for text in looked_at)
+
+
+def longest_run_of_marks(text: str) -> int:
+    runs = "".join("m" if unicodedata.combining(char) else " " for char in text).split()
+    return max(map(len, runs), default=0)
+
+
+class _Counted:
+    category, combining = staticmethod(unicodedata.category), staticmethod(unicodedata.combining)
+
+    def __init__(self, normalize: Callable[[str, str], str]) -> None:
+        self.normalize = normalize

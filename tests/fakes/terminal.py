@@ -24,10 +24,10 @@ class FakeTerminal:
         self.sizes: list[Size] = []
         self.repaints = 0
         self.by_viewers = False
-        self.watched = False
+        self.watched = self._going = False
         self._ring, self._before, self._waiting = Ring(room), Modes(), bytearray()
         self._changed: Callable[[], None] | None = None
-        self._let = 0
+        self._let: int | None = 0
 
     @property
     def begin(self) -> int:
@@ -52,7 +52,7 @@ class FakeTerminal:
         self._changed, self.watched = changed, changed is not None
         self._go_on()
 
-    def let(self, offset: int) -> None:
+    def let(self, offset: int | None) -> None:
         self._let = offset
         self._go_on()
 
@@ -85,12 +85,16 @@ class FakeTerminal:
             self._changed()
 
     def _go_on(self) -> None:
-        while self._waiting and (self._changed is None or self.end < self._let):
+        if self._going:
+            return  # as a real one: what is let while viewers are told is read afterwards
+        self._going = True
+        while self._waiting and (self._changed is None or self._let is None or self.end < self._let):
             piece = bytes(self._waiting[:4096])
             del self._waiting[:4096]
             self._before.feed(self._ring.append(piece))
             if self._changed is not None:
                 self._changed()
+        self._going = False
 
 
 class FakeTerminalSession:

@@ -405,6 +405,51 @@ async def test_a_device_that_may_only_watch_neither_types_nor_counts() -> None:
             assert watching.shown == b"look"
 
 
+@pytest.mark.parametrize("where", [1, 2])
+async def test_who_may_only_watch_holds_no_program_back(where: int) -> None:
+    # T11: attached alone, or beside the owner, and taking nothing; on its own device, or behind one that may type.
+    async with network("desk", "pi", "box") as (_, devices):
+        desk, pi, box = devices
+        session = await create(desk)
+        desk.limit(box, read_only=True)
+        async with eye(devices[where] if where == 2 else pi, session) as stuck:
+            if where == 1:
+                desk.limit(pi, read_only=True)  # while it watches
+                await stuck.viewer.channel.request("session.list", {}, seconds=5.0)
+                desk.methods._terminals.rights_changed()
+            stuck.slow = True
+            screen(desk).print(numbered(2_000_000))
+            await settle()
+            assert screen(desk).waiting == 0
+            async with eye(desk, session) as owner:
+                screen(desk).print(numbered(1_000_000))
+                await owner.look()
+                assert owner.shown.endswith(numbered(1_000_000))
+            await stuck.look()
+            assert len(stuck.shown) <= WINDOW + CHUNK
+            stuck.slow = False
+            stuck.take()
+            await stuck.look()
+            screen(desk).print(b"the end")
+            await stuck.look()
+            assert len(stuck.attached) == 2
+            assert stuck.shown.endswith(b"the end")
+
+
+async def test_a_program_inside_a_session_that_only_watches_elsewhere_holds_none_back() -> None:
+    async with network("desk", "pi") as (_, (desk, pi)):
+        session = await create(desk)
+        async with eye(pi, session) as stuck:
+            relay = pi.proxy.terminals._relays[session]
+            next(iter(relay.clients.values())).steers = False  # as `attach` has it for one inside (T9)
+            stuck.slow = True
+            for _ in range(30):
+                screen(desk).print(numbered(100_000))
+                await settle()
+            await stuck.look()
+            assert screen(desk).waiting == 0
+
+
 async def test_a_private_terminal_is_not_there_and_who_watches_is_cut_off() -> None:
     async with network("desk", "pi") as (_, (desk, pi)):
         session = await create(desk)

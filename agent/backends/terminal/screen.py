@@ -19,6 +19,8 @@ UNWATCHED_PACE = 0.01
 """Seconds in which one chunk is read while nobody watches: a flood that nobody sees must not keep a core busy."""
 WIGGLE = 0.15
 """Seconds for which a program is told of one row less; shorter, and some do not notice (measured)."""
+REPAINT_EVERY = 1.0
+"""Seconds between two such moments: whoever attaches again and again must not keep the others' screen busy."""
 TYPED_MAX = 65_536
 """Bytes that may wait for a program that does not read what is typed."""
 PATIENCE = 10.0
@@ -44,11 +46,13 @@ class Screen:
         self._ring, self._before, self._now = Ring(RING), Modes(), Modes()
         self._queries, self._answers = Queries(), True
         self._changed: Callable[[], None] | None = None
-        self._let = 0
+        self._asked: int | None = 0  # how far viewers let it be read
+        self._let: int | None = 0  # how far it is; None: nobody is waited for
         self._stalling: asyncio.TimerHandle | None = None  # runs while the program waits for viewers
         self._told, self._told_at = 0, 0.0  # offset; loop time
         self._telling: asyncio.TimerHandle | None = None
         self._wiggling: asyncio.TimerHandle | None = None
+        self._repainted = -REPAINT_EVERY  # loop time
         self._reading = self._resting = self._closed = False
         self._period, self._unwatched = 0.0, 0  # loop time; bytes read since then
         self._read_on()
@@ -83,10 +87,10 @@ class Screen:
         self._changed = changed
         self._read_on()
 
-    def let(self, offset: int) -> None:
-        """Read up to about this byte."""
-        if offset != self._let:
-            self._let = offset
+    def let(self, offset: int | None) -> None:
+        """Read up to about this byte; None: nobody is waited for."""
+        if offset != self._asked:  # else they take nothing: what was given up for them stays so
+            self._asked = self._let = offset
             self._unstall()
         self._read_on()
 
@@ -115,10 +119,18 @@ class Screen:
 
     def repaint(self) -> None:
         """Have a full-screen program draw everything again."""
+        if self._wiggling is None:
+            wait = self._repainted + REPAINT_EVERY - self._loop.time()
+            if wait <= 0:
+                self._wiggle()
+            else:
+                self._wiggling = self._loop.call_later(wait, self._wiggle)
+
+    def _wiggle(self) -> None:
+        self._wiggling = None
         if self._closed or self.size.rows < 2:
             return
-        if self._wiggling is not None:
-            self._wiggling.cancel()
+        self._repainted = self._loop.time()
         self._terminal.resize(self.size.rows - 1, self.size.cols)
         self._wiggling = self._loop.call_later(WIGGLE, self._settle)
 
@@ -128,10 +140,14 @@ class Screen:
 
     # --- output ------------------------------------------------------------------------------------------------------
 
+    @property
+    def _free(self) -> bool:
+        return self._changed is None or self._let is None
+
     def _read_on(self) -> None:
         if self._resting:
             return
-        wanted = not self._closed and (self._changed is None or self.end < self._let)
+        wanted = not self._closed and (self._free or self.end < (self._let or 0))
         if wanted and not self._reading:
             self._loop.add_reader(self._terminal.master, self._readable)
         elif self._reading and not wanted:
@@ -142,7 +158,7 @@ class Screen:
 
     def _give_up(self) -> None:
         # Whoever watches sleeps: the program does not wait for them, and they go on with a replay.
-        self._stalling, self._let = None, 2**62
+        self._stalling, self._let = None, None
         self._read_on()
 
     def _unstall(self) -> None:
@@ -154,7 +170,7 @@ class Screen:
         data, _ = self._terminal.read(CHUNK)
         if data:
             self._take(data)
-        if self._changed is None and not self._closed:
+        if self._free and not self._closed:
             self._pace(len(data))
         self._read_on()
 
