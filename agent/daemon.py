@@ -28,6 +28,7 @@ from agent.core.registry import Registry
 from agent.core.wire import PROTOCOL, Codec
 from agent.discovery import static
 from agent.discovery.mdns import MdnsDiscovery
+from agent.discovery.own import MachineAddresses
 from agent.errors import AgentError, ConfigError, StateError
 from agent.gateway.backends import BackendMethods
 from agent.gateway.consent import Consent
@@ -44,6 +45,7 @@ from agent.net.pairing import TlsPairing
 from agent.net.tls import client_context, pairing_client_context
 from agent.ports import Channel
 from agent.services.access import AccessControl
+from agent.services.addresses import Addresses
 from agent.services.audit import Audit
 from agent.services.backends import Backends
 from agent.services.gossip import Gossip
@@ -56,6 +58,7 @@ from agent.services.probe import Prober
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
 from agent.settings import Home, Settings, home, load
+from agent.storage.addresses import AddressFile
 from agent.storage.audit import AuditFile
 from agent.storage.household import HouseholdFile
 from agent.storage.lock import bind_socket, only_one
@@ -143,7 +146,13 @@ class Service:
             twin=lambda hosts: self._health.problem("twin", TWIN.format(", ".join(hosts))),
         )
         self._store = SqliteTranscripts(where.state / "transcripts.db")
-        self._dialer = TlsDialer(context_for=self._pinned, probe_context=pairing_client_context, clock=self._clock)
+        own_addresses = MachineAddresses(settings.interfaces)
+        self._dialer = TlsDialer(
+            context_for=self._pinned,
+            probe_context=pairing_client_context,
+            clock=self._clock,
+            on_link=own_addresses.on_link,
+        )
         ready = Ready(device=self._own, name=self._name, version=__version__, protocol=PROTOCOL, port=self._port)
         self._peers = Peers(
             own=ready,
@@ -188,6 +197,16 @@ class Service:
             trust=self._trust,
             peers=self._peers,
             clock=self._clock,
+        )
+        self._addresses = Addresses(
+            identity=self._identity,
+            port=self._port,
+            own=own_addresses,
+            paired=self._access.devices,
+            peers=self._peers,
+            store=AddressFile(where.state),
+            clock=self._clock,
+            told=self._presence.told,
         )
         self._pairing = Pairing(
             identity=self._identity,
@@ -249,6 +268,8 @@ class Service:
             more={
                 "household.sync": self._gossip.sync,
                 "household.tell": self._gossip.tell,
+                "address.sync": self._addresses.sync,
+                "address.tell": self._addresses.tell,
                 "backend.list": BackendMethods(self._own, self._registry, self._peers, kinds).list,
             },
             may_prompt_others=settings.sessions.may_prompt_others,
@@ -308,6 +329,7 @@ class Service:
                     group.create_task(self._audit.run(), name="daemon.audit"),
                     group.create_task(self._peers.run(), name="daemon.peers"),
                     group.create_task(self._gossip.run(), name="daemon.gossip"),
+                    group.create_task(self._addresses.run(), name="daemon.addresses"),
                     group.create_task(self._listener.run(), name="daemon.listener"),
                     group.create_task(self._pairing.run(), name="daemon.pairing"),
                     group.create_task(self._prober.run(), name="daemon.prober"),
@@ -364,6 +386,7 @@ class Service:
         self._listener.trust(device.certificate for device in devices)
         self._presence.paired(devices)
         self._peers.trust_changed()
+        self._addresses.trust_changed()
         self._sessions.trust_changed()
         self._health.problem("household", self._household.trouble())
 
@@ -385,6 +408,7 @@ class Service:
             self._access.met(device, row.name, tuple(self._registry.endpoints(device)[:4]))
         if up:
             self._gossip.link_up(device)
+            self._addresses.link_up(device)
 
     def _protected(self, device: DeviceId) -> bool:
         # L4: somebody here watches a session there, or somebody there one of ours.

@@ -91,6 +91,15 @@ def is_signed(der: bytes, signature: bytes, data: bytes) -> bool:
     return True
 
 
+def signed_by(key: Ed25519PublicKey, signature: bytes, data: bytes) -> bool:
+    """Whether that key has signed the data. Faster than `is_signed` for whoever keeps the key."""
+    try:
+        key.verify(signature, data)
+    except InvalidSignature:
+        return False
+    return True
+
+
 def fingerprint(der: bytes) -> bytes:
     """SHA-256 of a certificate: the pin."""
     return hashlib.sha256(der).digest()

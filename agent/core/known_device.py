@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -96,6 +96,10 @@ class KnownDevice:
         """Take where it may be dialled from a record that anybody can have sent."""
         self._places.hint(record)
 
+    def told(self, places: Sequence[Endpoint]) -> None:
+        """Take where it says that it can be dialled (L10)."""
+        self._places.told = places
+
     def _supersedes(self, record: PresenceRecord, held: PresenceRecord, now: float) -> bool:
         if record.revision == held.revision:
             return _content(record) > _content(held)  # any order of packets ends the same
@@ -166,7 +170,7 @@ class KnownDevice:
         return display_name(name, None if name else next(iter(self.endpoints()), None), self.id)
 
     def endpoints(self) -> list[Endpoint]:
-        """Where it can be dialled: where it last worked, then what was heard, remembered, configured, hinted at."""
+        """Where it can be dialled: where it last worked, then heard, remembered, configured, told, hinted at."""
         return self._places.to_dial()
 
     def complete(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from agent.core.addresses import ADDRESS_METHODS
 from agent.core.backends import BACKEND_METHODS
 from agent.core.messages import (
     AnswerRequest,
@@ -68,6 +69,7 @@ METHODS: dict[str, type[Struct]] = {
     "gateway.status": Nothing,
     **TERMINAL_METHODS,
     **BACKEND_METHODS,
+    **ADDRESS_METHODS,
 }
 LOCAL_ONLY = frozenset({"session.share"}) | {
     method for method in METHODS if method.partition(".")[0] in {"device", "peer", "gateway", "audit"}

@@ -1,4 +1,4 @@
-"""Where one device can be dialled, and how we know: reached, heard, remembered, configured, or hinted at (L3, R3)."""
+"""Where one device can be dialled, and how we know: reached, heard, remembered, configured, told, hinted (L3, L10)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from agent.core.records import Endpoint, PresenceRecord
 ENDPOINTS_MAX = 16
 HINTS_MAX = 4
 """Endpoints of unsigned records that are tried."""
+LAST_RESORT = 8
+"""Of the endpoints that are tried those kept free for what was only told or hinted at, if there is so much."""
 
 
 def places_of(record: PresenceRecord) -> Iterator[Endpoint]:
@@ -24,6 +26,7 @@ class Places:
     def __init__(self) -> None:
         self.heard: tuple[Endpoint, ...] = ()
         self.remembered: Sequence[Endpoint] = ()  # from earlier links
+        self.told: Sequence[Endpoint] = ()  # by the device itself, and passed on by members (L10)
         self._reached: dict[Endpoint, float] = {}  # when a link was last opened there
         self._fixed: tuple[Endpoint, ...] = ()
         self._hints: tuple[Endpoint, ...] = ()
@@ -36,6 +39,7 @@ class Places:
     def forget_reached(self) -> None:
         """It is trusted no longer."""
         self._reached.clear()
+        self.told = ()
 
     def fix(self, record: PresenceRecord) -> None:
         """It answered at an address from the settings: a person's word may name any."""
@@ -47,10 +51,11 @@ class Places:
         self._hints = tuple(dict.fromkeys([*places_of(record), *self._hints]))[:HINTS_MAX]
 
     def to_dial(self) -> list[Endpoint]:
-        """Best first: where it was reached last, then what was heard, remembered, configured, hinted at."""
-        reached = list(self._reached)[: ENDPOINTS_MAX - HINTS_MAX]
-        places = [*reached, *self.heard, *self.remembered, *self._fixed, *self._hints]
-        return list(dict.fromkeys(places))[:ENDPOINTS_MAX]
+        """Best first: where it was reached last, then what was heard, remembered, configured, told, hinted at."""
+        sure = list(dict.fromkeys([*self._reached, *self.heard, *self.remembered, *self._fixed]))
+        unsure = [place for place in dict.fromkeys([*self.told, *self._hints]) if place not in sure]
+        room = ENDPOINTS_MAX - min(len(unsure), LAST_RESORT)
+        return [*sure[:room], *unsure][:ENDPOINTS_MAX]
 
     def to_show(self, linked: Endpoint | None, *, trusted: bool) -> list[Endpoint]:
         """What is listed of it; `linked` is where the present link leads.
@@ -61,4 +66,4 @@ class Places:
         proven = [place for place in self.heard if place in self._reached or place in self.remembered]
         if trusted and (first or proven):
             return list(dict.fromkeys([*first, *proven]))
-        return list(dict.fromkeys([*first, *self.heard, *self.remembered, *self._fixed, *self._reached]))
+        return list(dict.fromkeys([*first, *self.heard, *self.remembered, *self._fixed, *self._reached, *self.told]))

@@ -7,7 +7,7 @@ is found in `lookup`; here they are put together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from agent.core.changes import Changes, Draft
@@ -92,6 +92,14 @@ class Registry:
         if (known := self._known.get(record.device)) and known.paired is not None:
             known.hint(record)
             self._refresh(known, draft)  # with somewhere to dial its sessions may be attached to
+        return draft.take()
+
+    def told(self, device: DeviceId, places: Sequence[Endpoint], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
+        """A paired device says where it can be dialled, perhaps through another one: addresses to try (L10)."""
+        draft = Draft()
+        if (known := self._known.get(device)) and known.paired is not None:
+            known.told(places)
+            self._refresh(known, draft)
         return draft.take()
 
     def goodbye(self, device: DeviceId, now: float) -> Changes:
@@ -238,7 +246,7 @@ class Registry:
         )
 
     def endpoints(self, device: DeviceId) -> list[Endpoint]:
-        """Where to dial it, best first: where it last worked, then heard, remembered, configured."""
+        """Where to dial it, best first: where it last worked, then heard, remembered, configured, told."""
         return known.endpoints() if (known := self._known.get(device)) else []
 
     def announced(self, device: DeviceId) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Interface(Struct, frozen=True, order=True):
     def hosts(self) -> tuple[str, ...]:
         """What is announced: IPv4 and link-local IPv6 addresses, the latter with the zone."""
         plain = (address.partition("/")[0] for address in self.addresses)
-        return tuple(f"{host}%{self.name}" if _is_link_local(host) else host for host in plain if _is_announced(host))
+        return tuple(f"{host}%{self.name}" if is_link_local(host) else host for host in plain if _is_announced(host))
 
 
 class Adapter(Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ class Adapter(Struct, frozen=True, kw_only=True):
 
 def scan(patterns: Sequence[str] = ()) -> tuple[Interface, ...]:
     """The interfaces to use now. Takes well under a millisecond. Raises: OSError."""
-    return choose(_adapters(), patterns)
+    return choose(all_adapters(), patterns)
 
 
 def choose(adapters: Iterable[Adapter], patterns: Sequence[str] = ()) -> tuple[Interface, ...]:
@@ -93,12 +93,12 @@ def reachable(addresses: Iterable[str], interfaces: Sequence[Interface]) -> tupl
             address = ip_address(host)
         except ValueError:
             continue
-        if _is_link_local(host):
-            zones = [each for each in interfaces if _LINK_LOCAL in _networks(each.addresses)]
+        if is_link_local(host):
+            zones = [each for each in interfaces if _LINK_LOCAL in networks_of(each.addresses)]
             zones = [each for each in zones if not zone or zone in {each.name, str(each.index)}]
             if len(zones) == 1:
                 hosts[f"{address}%{zones[0].name}"] = None
-        elif any(address in network for each in interfaces for network in _networks(each.addresses)):
+        elif any(address in network for each in interfaces for network in networks_of(each.addresses)):
             hosts[str(address)] = None
     return tuple(hosts)[:_MAX_HOSTS]
 
@@ -117,28 +117,31 @@ def _usable(adapter: Adapter) -> tuple[str, ...]:
         return tuple(address for address in adapter.addresses if address.startswith("127."))[:1]
     four = sorted(address for address in adapter.addresses if ":" not in address)
     six = sorted(address for address in adapter.addresses if ":" in address)
-    local = [address for address in six if _is_link_local(address.partition("/")[0])][:1]
+    local = [address for address in six if is_link_local(address.partition("/")[0])][:1]
     # Global IPv6 addresses are not announced (they change); they say which addresses of others are on the link.
     return (*four[:_MAX_ADDRESSES], *local, *[address for address in six if address not in local][:_MAX_ADDRESSES])
 
 
 def _is_announced(host: str) -> bool:
-    return ":" not in host or _is_link_local(host)
+    return ":" not in host or is_link_local(host)
 
 
 @lru_cache(maxsize=512)
-def _is_link_local(host: str) -> bool:
+def is_link_local(host: str) -> bool:
+    """Whether that is a link-local IPv6 address, without zone."""
     return ":" in host and ip_address(host) in _LINK_LOCAL
 
 
 @lru_cache(maxsize=64)
-def _networks(addresses: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
-    plain = (address for address in addresses if not _is_link_local(address.partition("/")[0]))
+def networks_of(addresses: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The networks that these addresses with prefix lengths are on, all link-local IPv6 ones as one."""
+    plain = (address for address in addresses if not is_link_local(address.partition("/")[0]))
     networks = tuple(ip_network(address, strict=False) for address in plain)
     return networks if len(networks) == len(addresses) else (*networks, _LINK_LOCAL)
 
 
-def _adapters() -> list[Adapter]:
+def all_adapters() -> list[Adapter]:
+    """What the system says of all interfaces. Raises: OSError."""
     found = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for each in ifaddr.get_adapters():

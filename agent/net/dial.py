@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
+from agent.core.linking import dial_schedule
 from agent.core.records import DeviceId, Endpoint
 from agent.core.wire import FRAME_OUT_MAX, MSGPACK, msgpack
 from agent.errors import NotPaired, PeerUnreachable, Refused
@@ -24,8 +25,6 @@ from agent.ports import Clock
 
 log = logging.getLogger(__name__)
 
-STAGGER = 0.05
-"""Seconds between the starts of two attempts, best address first (RFC 8305 §5 says 0.25; a LAN answers in 1 ms)."""
 ATTEMPT = 5.0
 """Seconds for one attempt: TCP, TLS and the WebSocket's answer."""
 ADDRESSES_MAX = 16
@@ -77,7 +76,10 @@ class _Guarding(aiohttp.TCPConnector):
 
 
 class TlsDialer:
-    """Dials paired devices with mutual TLS. `context_for` gives the pinned client context, or None if not paired."""
+    """Dials paired devices with mutual TLS. `context_for` gives the pinned client context, or None if not paired.
+
+    `on_link` tells whether an address is on a network of this machine.
+    """
 
     def __init__(
         self,
@@ -85,8 +87,10 @@ class TlsDialer:
         context_for: Callable[[DeviceId], ssl.SSLContext | None],
         probe_context: Callable[[], ssl.SSLContext],
         clock: Clock,
+        on_link: Callable[[str], bool] = lambda host: True,  # noqa: ARG005 - as on one LAN
     ) -> None:
         self._context_for, self._probe_context, self._clock = context_for, probe_context, clock
+        self._on_link = on_link
 
     async def dial(self, device: DeviceId, endpoints: Sequence[Endpoint]) -> tuple[WebSocketChannel, Endpoint]:
         """Connect at the first endpoint that answers with the device's key.
@@ -110,8 +114,8 @@ class TlsDialer:
         try:
             async with asyncio.TaskGroup() as group:
                 attempts = {
-                    group.create_task(attempt(endpoint, i * STAGGER), name="dial.attempt")
-                    for i, endpoint in enumerate(endpoints[:ADDRESSES_MAX])
+                    group.create_task(attempt(endpoint, delay), name="dial.attempt")
+                    for delay, endpoint in dial_schedule(endpoints[:ADDRESSES_MAX], self._on_link)
                 }
                 waiting = attempts
                 while waiting and not opened:

@@ -3,6 +3,7 @@
 Every implementation of a port passes the one suite in `tests/contracts/`.
 """
 
+from agent.ports.addresses import AddressStore, OwnAddresses
 from agent.ports.backends import (
     Asked,
     Backend,
@@ -43,6 +44,7 @@ from agent.ports.storage import AuditLog, SessionMeta, TranscriptStore, TrustSto
 from agent.ports.terminal import ShowsTerminal, Terminal
 
 __all__ = [
+    "AddressStore",
     "Asked",
     "AuditLog",
     "Backend",
@@ -77,6 +79,7 @@ __all__ = [
     "OfKind",
     "Offer",
     "Offered",
+    "OwnAddresses",
     "PairingExchange",
     "PairingTransport",
     "PairingWindow",

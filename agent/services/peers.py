@@ -127,6 +127,14 @@ class Peers:
         elif keeper.link is not None and moved:
             keeper.link.channel.doubt()
 
+    def network_changed(self) -> None:
+        """This machine has other addresses: ask over each link whether it still carries, dial whoever has none."""
+        for keeper in self._keepers.values():
+            if keeper.link is not None:
+                keeper.link.channel.doubt()
+            elif keeper.wanted:
+                keeper.wake()
+
     async def accept(self, channel: Channel, host: str) -> None:
         """Serve a connection that a paired device opened from `host`, to its end. Raises: NotPaired."""
         keeper = self._keepers.get(channel.device) if channel.device else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from agent.core.changes import Changes
@@ -149,6 +149,10 @@ class Presence:
         """A device answered at an address from the settings."""
         self._tell(self._registry.heard(record, "static", self._clock.time()))
         self._call_on_heard(record.device)
+
+    def told(self, device: DeviceId, places: Sequence[Endpoint]) -> None:
+        """A paired device says where it can be dialled, perhaps through another one (L10)."""
+        self._tell(self._registry.told(device, places, self._clock.time()))
 
     def answered(self, device: DeviceId) -> None:
         """A device that was asked accepted the connection."""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.linking import LinkUse, new_link_stays, reconnect_delay, to_close
-from agent.core.records import DeviceId
+from agent.core.linking import LinkUse, dial_schedule, new_link_stays, reconnect_delay, to_close
+from agent.core.records import DeviceId, Endpoint
 
 A, B = DeviceId("a" * 16), DeviceId("b" * 16)
 
@@ -34,6 +34,14 @@ def test_delays_double_up_to_a_limit() -> None:  # L5
     assert reconnect_delay(3, 0.5) == 1.0
     with pytest.raises(ValueError, match="from 0"):
         reconnect_delay(-1, 1.0)
+
+
+def test_what_worked_last_is_tried_first_then_what_is_near_and_what_is_far_waits_longer() -> None:  # L3, L10
+    far, far_too, near, near_too = (Endpoint(host, 7471) for host in ("100.64.0.1", "10.9.0.1", "10.0.0.1", "10.0.0.2"))
+    schedule = dial_schedule([far, far_too, near, near_too], lambda host: host.startswith("10.0."))
+    assert [endpoint for _, endpoint in schedule] == [far, near, near_too, far_too]
+    assert [round(delay, 2) for delay, _ in schedule] == [0.0, 0.05, 0.1, 0.35]
+    assert dial_schedule([], lambda host: True) == []
 
 
 def test_beyond_the_limit_the_least_used_unprotected_link_goes() -> None:  # L4

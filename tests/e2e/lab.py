@@ -54,7 +54,7 @@ class Host:
     """One machine on the lab's network."""
 
     def __init__(self, lab: Lab, number: int) -> None:
-        self.lab = lab
+        self.lab, self.number = lab, number
         self.namespace = f"{lab.name}-{number}"
         self.port = f"port{number}"  # its end at the bridge
         self.ipv4 = f"10.64.0.{number}"
@@ -173,9 +173,9 @@ class Lab:
     ) -> None:
         self.close()
 
-    def switch(self, batch: str) -> None:
-        """Run `ip` commands at the bridge, one a line."""
-        _command("ip", "-n", self.name, "-batch", "-", batch=batch + "\n")
+    def switch(self, batch: str, *, check: bool = True) -> str:
+        """Run `ip` commands at the bridge, one a line; what they print."""
+        return _command("ip", "-n", self.name, "-batch", "-", batch=batch + "\n", check=check)
 
     def close(self) -> None:
         """End and remove everything. Idempotent."""
@@ -188,18 +188,26 @@ class Lab:
                         stream.close()
         self.processes.clear()
 
-    def _build(self) -> None:
+    def make_namespaces(self) -> None:
+        """Make the namespaces of the bridge and of all hosts."""
         names = [self.name, *(host.namespace for host in self.hosts)]
         _command("ip", "-batch", "-", batch="".join(f"netns add {name}\n" for name in names))
+
+    def plug_in(self, host: Host, bridge: str) -> None:
+        """Give a host its `eth0`, at that bridge."""
+        # Defaults first: they count for interfaces that are made later.
+        host.run(["sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"], check=True)
+        self.switch(
+            f"link add {host.port} type veth peer name eth0 netns {host.namespace}\n"
+            f"link set {host.port} master {bridge} up"
+        )
+        host.ip("link set lo up\nlink set eth0 up")
+
+    def _build(self) -> None:
+        self.make_namespaces()
         self.switch("link add lan type bridge mcast_snooping 0 forward_delay 0\nlink set lan up")
         for host in self.hosts:
-            # Defaults first: they count for interfaces that are made later.
-            host.run(["sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"], check=True)
-            self.switch(
-                f"link add {host.port} type veth peer name eth0 netns {host.namespace}\n"
-                f"link set {host.port} master lan up"
-            )
-            host.ip("link set lo up\nlink set eth0 up")
+            self.plug_in(host, "lan")
             if self._ipv4:
                 host.set_ipv4(host.ipv4)
             else:
