@@ -263,6 +263,7 @@ class Service:
             sessions=self._sessions,
             peers=self._peers,
             proxy=self._proxy,
+            clock=self._clock,
             trust=trust,
             status=self._health.status,
             more={

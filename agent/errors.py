@@ -13,12 +13,15 @@ class AgentError(Exception):
     kind: str = "internal"
     code: int = -32603
     hint: str = ""
+    retry_after: float = 0.0
+    """Seconds after which the same is worth another try; 0.0: it is not, or nobody knows."""
 
-    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+    def __init__(self, message: str = "", *, hint: str | None = None, retry_after: float = 0.0) -> None:
         said = message or (type(self).__doc__ or "").strip().splitlines()[0].rstrip(".")
         super().__init__(said if message else said[:1].lower() + said[1:])
         if hint is not None:
             self.hint = hint
+        self.retry_after = retry_after
 
     @property
     def in_full(self) -> str:
@@ -176,6 +179,12 @@ class ReadOnly(AgentError):
     kind, code, hint = "read-only", -32020, "ask the owner of that device for more"
 
 
+class TakenBack(AgentError):
+    """It was taken back before it was sent."""
+
+    kind, code, hint = "taken-back", -32023, ""
+
+
 class RemoteFault(AgentError):
     """An error told by the other side, of a kind that this version does not know."""
 
@@ -189,9 +198,14 @@ def _family(base: type[AgentError]) -> dict[str, type[AgentError]]:
 KINDS: dict[str, type[AgentError]] = _family(AgentError)
 
 
-def from_wire(code: int, message: str, kind: str, hint: str) -> AgentError:
+RETRY_MAX = 60.0
+"""Seconds after which an error may ask us to try again; beyond, it is as if it did not."""
+
+
+def from_wire(code: int, message: str, kind: str, hint: str, retry_after: float = 0.0) -> AgentError:
     """Rebuild the error that the other side told; an unknown kind becomes a `RemoteFault`."""
-    error = KINDS.get(kind, RemoteFault)(message, hint=hint or None)
+    retry_after = retry_after if 0.0 < retry_after <= RETRY_MAX else 0.0
+    error = KINDS.get(kind, RemoteFault)(message, hint=hint or None, retry_after=retry_after)
     if type(error) is RemoteFault:
         error.kind, error.code = kind or error.kind, code
     return error

@@ -12,6 +12,7 @@ from msgspec import Meta, Raw, Struct
 from agent.core.audit import AuditEntry
 from agent.core.guests import STAY, STAY_MAX
 from agent.core.household import Digest, KeyEpoch, Signed
+from agent.core.patience import Patient
 from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Role, Sender, SessionId, SessionRow, Share
 from agent.core.transcript import Answer, Commands, Event, Id, Options, RequestOpen, Text
 
@@ -57,10 +58,9 @@ class Created(Struct, frozen=True):
     session_id: SessionId
 
 
-class Attach(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attach(Patient, frozen=True, kw_only=True, omit_defaults=True):
     """`session.attach`: with `after` and `epoch`, resume; else hydrate."""
 
-    session_id: Selector
     after: Annotated[int, Meta(ge=0)] | None = None
     epoch: Id = ""
     viewers: Annotated[int, Meta(ge=1, le=10_000)] = 1  # clients behind this connection, as a proxy tells
@@ -95,16 +95,19 @@ class Detach(Struct, frozen=True, kw_only=True, omit_defaults=True):
     viewers: Annotated[int, Meta(ge=0, le=10_000)] = 0
 
 
-class OnSession(Struct, frozen=True, kw_only=True):
-    """`session.close`, `session.interrupt`, `session.participants`."""
-
-    session_id: Selector
+class OnSession(Patient, frozen=True, kw_only=True, omit_defaults=True):
+    """`session.close`, `session.participants`."""
 
 
-class Rename(Struct, frozen=True, kw_only=True):
+class Interrupt(Patient, frozen=True, kw_only=True, omit_defaults=True):
+    """`session.interrupt`: stop the running turn; with `turn`, only if it is that one."""
+
+    turn: Annotated[int, Meta(ge=0, le=2**53)] = 0  # 0: whichever runs
+
+
+class Rename(Patient, frozen=True, kw_only=True, omit_defaults=True):
     """`session.rename`."""
 
-    session_id: Selector
     title: Annotated[str, Meta(max_length=512)]
 
 
@@ -115,10 +118,9 @@ class ShareSession(Struct, frozen=True, kw_only=True):
     share: Share
 
 
-class History(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class History(Patient, frozen=True, kw_only=True, omit_defaults=True):
     """`session.history`: up to `limit` events numbered below `before` (default: the newest) or above `after`."""
 
-    session_id: Selector
     before: Annotated[int, Meta(ge=1)] | None = None
     after: Annotated[int, Meta(ge=0)] | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 200
@@ -134,20 +136,18 @@ class Page(Struct, frozen=True, kw_only=True):
     session_id: SessionId = SessionId("")  # which one the selector named
 
 
-class Submit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Submit(Patient, frozen=True, kw_only=True, omit_defaults=True):
     """`prompt.submit`. The client chooses `prompt_id`: the same one again never runs twice (S3)."""
 
-    session_id: Selector
     prompt_id: Annotated[str, Meta(min_length=1, max_length=128)]
     text: Text
     client: Annotated[str, Meta(max_length=64)] = ""  # which client of the calling device
     steer: bool = False  # stop the running turn and go first
 
 
-class Configure(Struct, frozen=True, kw_only=True):
+class Configure(Patient, frozen=True, kw_only=True, omit_defaults=True):
     """`session.configure`: set an option (`session.info` tells which there are)."""
 
-    session_id: Selector
     option: Id
     value: Id
 
@@ -161,10 +161,9 @@ class Submitted(Struct, frozen=True, kw_only=True):
     session_id: SessionId = SessionId("")
 
 
-class AnswerRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AnswerRequest(Patient, frozen=True, kw_only=True, omit_defaults=True):
     """`request.answer`. An empty `request_id` means the only open one."""
 
-    session_id: Selector
     answer: Answer
     request_id: Id = ""
     client: Annotated[str, Meta(max_length=64)] = ""

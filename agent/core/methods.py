@@ -18,6 +18,7 @@ from agent.core.messages import (
     History,
     HouseholdNews,
     HouseholdSync,
+    Interrupt,
     Join,
     LimitDevice,
     ListAudit,
@@ -36,6 +37,7 @@ from agent.core.messages import (
     Submit,
     Unpair,
 )
+from agent.core.patience import CancelCall, Waiting
 from agent.core.terminal import TERMINAL_METHODS, TERMINAL_NOTIFICATIONS
 
 METHODS: dict[str, type[Struct]] = {
@@ -50,7 +52,7 @@ METHODS: dict[str, type[Struct]] = {
     "session.rename": Rename,
     "session.configure": Configure,
     "session.share": ShareSession,
-    "session.interrupt": OnSession,
+    "session.interrupt": Interrupt,
     "session.history": History,
     "session.participants": OnSession,
     "prompt.submit": Submit,
@@ -84,6 +86,8 @@ NOTIFICATIONS: dict[str, type[Struct]] = {
     "session.participants": ParticipantsChanged,
     "peer.lost": PeerLink,
     "peer.back": PeerLink,
+    "request.waiting": Waiting,
+    "request.cancel": CancelCall,
     "device.pairing": PairNews,
     "audit.noted": AuditNoted,
     **TERMINAL_NOTIFICATIONS,

@@ -122,9 +122,11 @@ class Session:
         closed = RequestClosed(turn=asked.turn, request_id=asked.request_id, status="answered", answer=shown, by=by)
         return Decision((closed,), (HandAnswer(asked.request_id, answer),)), closed
 
-    def interrupt(self) -> Decision:
-        """Stop the running turn; without one, nothing."""
-        return Decision() if self.running is None else Decision((), (InterruptTurn(self.running),))
+    def interrupt(self, turn: int = 0) -> Decision:
+        """Stop the running turn; nothing without one, or if `turn` names another: that one is over, or still waits."""
+        if self.running is None or turn not in {0, self.running}:
+            return Decision()
+        return Decision((), (InterruptTurn(self.running),))
 
     def ready(self) -> Decision:
         """The backend takes prompts."""

@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from agent.core.patience import Patient
 from agent.core.records import SessionId
 from agent.errors import BadParams, TooLarge
 
@@ -43,10 +44,9 @@ class Size(NamedTuple):
     cols: int
 
 
-class TerminalAttach(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TerminalAttach(Patient, frozen=True, kw_only=True, omit_defaults=True):
     """`terminal.attach`: with `after` and `epoch`, go on from there; else a replay of what is kept."""
 
-    session_id: Selector
     rows: Rows = 0
     cols: Rows = 0
     after: Offset | None = None

@@ -37,6 +37,7 @@ class ErrorData(Struct, frozen=True, omit_defaults=True):
 
     kind: Annotated[str, Meta(max_length=64)] = ""
     hint: Annotated[str, Meta(max_length=1024)] = ""
+    retry_after: float = 0.0  # seconds after which the same request is worth another try; 0.0: not known
 
 
 class ErrorObject(Struct, frozen=True, omit_defaults=True):
@@ -120,7 +121,7 @@ class Codec:
 
     def failure(self, request_id: RequestId | None, error: AgentError) -> bytes:
         """A frame that answers with an error."""
-        told = ErrorObject(error.code, str(error)[:4096], ErrorData(error.kind, error.hint))
+        told = ErrorObject(error.code, str(error)[:4096], ErrorData(error.kind, error.hint, error.retry_after))
         return self.encode(_Out(jsonrpc="2.0", id=request_id, error=told))
 
 
@@ -134,7 +135,8 @@ def typed(raw: Raw | UnsetType, kind: type[T]) -> T:
 
 def error_of(error: ErrorObject) -> AgentError:
     """The error that a response carries, as ours."""
-    return from_wire(error.code, error.message, error.data.kind, error.data.hint)
+    data = error.data
+    return from_wire(error.code, error.message, data.kind, data.hint, data.retry_after)
 
 
 CODECS = {name: Codec(name) for name in (MSGPACK, JSON)}

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from agent.core.access import CHANGES
 from agent.core.messages import (
     AnswerRequest,
     Attach,
@@ -21,6 +20,7 @@ from agent.core.messages import (
     CreateSession,
     Detach,
     History,
+    Interrupt,
     Nothing,
     OnSession,
     Rename,
@@ -28,16 +28,19 @@ from agent.core.messages import (
     Submit,
 )
 from agent.core.methods import LOCAL_ONLY, METHODS
+from agent.core.patience import CancelCall
 from agent.core.records import DeviceId, Sender, SessionId
-from agent.core.registry import Registry, Where
+from agent.core.registry import Registry
 from agent.core.wire import typed
 from agent.errors import Forbidden, MethodNotFound, SessionNotFound
 from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
+from agent.gateway.router import Router
 from agent.gateway.terminal import TerminalMethods
 from agent.gateway.trust import TrustMethods
-from agent.ports import Channel, Followed
+from agent.ports import Channel, Clock, Followed
 from agent.services.access import AccessControl
+from agent.services.patience import PatientCalls
 from agent.services.peers import Peers
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
@@ -71,6 +74,7 @@ class Methods:
         sessions: Sessions,
         peers: Peers,
         proxy: Proxy,
+        clock: Clock,
         trust: TrustMethods,
         status: Callable[[], StatusReport],
         more: Mapping[str, Handler],
@@ -82,11 +86,10 @@ class Methods:
         """
         self._name_of = name_of
         self._own, self._registry, self._access, self._sessions = own, registry, access, sessions
-        self._may_prompt_others = may_prompt_others
-        self._inside: dict[Channel, SessionId] = {}  # clients that a program of that session is
-        self._peers, self._proxy, self._status = peers, proxy, status
-        places = (self._remote, self._here, self._refuse_inside)
-        self._terminals = TerminalMethods(own, *places, sessions=sessions, proxy=proxy, access=access)
+        self._proxy, self._status = proxy, status
+        calls = PatientCalls(peers, clock, name_of=name_of, row_of=registry.device)
+        self._router = Router(registry, peers, calls, name_of, may_prompt_others=may_prompt_others)
+        self._terminals = TerminalMethods(own, self._router, sessions=sessions, proxy=proxy, access=access)
         self._table: dict[str, Handler] = {
             "peer.list": lists.peer_list,
             "peer.watch": lists.peer_watch,
@@ -126,7 +129,7 @@ class Methods:
         if channel.device is not None and method in LOCAL_ONLY:
             raise Forbidden(f"{method} is not for other devices")
         if method in GUARDED:
-            self._refuse_inside(channel, method)
+            self._router.refuse_inside(channel, method)
         asked: Any = typed(params, METHODS[method])
         if channel.device is not None:
             asked = self._access.admit(channel.device, method, asked)
@@ -138,19 +141,20 @@ class Methods:
 
     def comes_from_inside(self, channel: Channel, session: SessionId) -> None:
         """That client is a program that runs in a session here: it may not act elsewhere in the owner's name (T9)."""
-        if not self._may_prompt_others:
-            self._inside[channel] = session
+        self._router.comes_from_inside(channel, session)
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
-        """Take what a linked gateway tells, and how far a viewer is; clients have nothing else to tell."""
+        """Take what a linked gateway tells; of a client how far it is, and which request it takes back."""
         if method == "terminal.taken":
             self._terminals.taken(channel, params)
+        elif method == "request.cancel":
+            self._router.cancel(channel, typed(params, CancelCall).call_id)
         elif channel.device is not None:
             self._proxy.on_notification(channel.device, method, params, frame)
 
     def on_closed(self, channel: Channel) -> None:
         """A channel watches nothing any more."""
-        self._inside.pop(channel, None)
+        self._router.drop(channel)
         self._sessions.drop(channel)
         self._terminals.drop(channel)
         self._proxy.drop(channel)
@@ -161,91 +165,89 @@ class Methods:
         if channel.device is None and asked.device:
             device = self._registry.find_device(asked.device)
             if device != self._own:
-                self._refuse_inside(channel, "session.create")
+                self._router.refuse_inside(channel, "session.create")
                 if asked.share != "all":
                     raise Forbidden("only a session of this device can be private from the start", hint=ON_THAT_DEVICE)
                 return await self._proxy.create(device, asked)
         return Created(await self._sessions.create(asked, self._sender(channel)))
 
     async def _attach(self, channel: Channel, asked: Attach) -> object:
-        remote = await self._remote(channel, asked.session_id)
-        if remote is not None:
-            return await self._proxy.attach(channel, *remote, asked)
-        asked = msgspec.structs.replace(asked, session_id=self._here(channel, asked.session_id))
+        where = self._router.elsewhere(channel, asked.session_id)
+        if where is not None:
+
+            async def attach(session: SessionId) -> Followed:
+                return await self._proxy.attach(channel, where.device, session, asked)
+
+            return await self._router.ask_there(channel, where, "session.attach", asked, attach)
+        asked = msgspec.structs.replace(asked, session_id=self._router.here(channel, asked.session_id))
         attached = self._sessions.attach(channel, channel.device or self._own, asked)
         return Followed(attached, lambda: self._sessions.catch_up(channel, attached.session_id))
 
     async def _detach(self, channel: Channel, asked: Detach) -> object:
-        remote = await self._remote(channel, asked.session_id)
-        if remote is not None:
-            self._proxy.detach(channel, remote[1])
+        where = self._router.elsewhere(channel, asked.session_id)
+        if where is not None:
+            if where.session is not None:  # else it never was attached
+                self._proxy.detach(channel, where.session)
         else:
-            self._sessions.detach(channel, self._here(channel, asked.session_id), asked.viewers)
+            self._sessions.detach(channel, self._router.here(channel, asked.session_id), asked.viewers)
         return Nothing()
 
     async def _close(self, channel: Channel, asked: OnSession) -> object:
-        if (answer := await self._forward(channel, "session.close", asked)) is not None:
+        if (answer := await self._router.forward(channel, "session.close", asked)) is not None:
             return answer
-        await self._sessions.close(self._here(channel, asked.session_id), self._sender(channel))
+        await self._sessions.close(self._router.here(channel, asked.session_id), self._sender(channel))
         return Nothing()
 
     async def _rename(self, channel: Channel, asked: Rename) -> object:
-        if (answer := await self._forward(channel, "session.rename", asked)) is not None:
+        if (answer := await self._router.forward(channel, "session.rename", asked)) is not None:
             return answer
-        await self._sessions.rename(self._here(channel, asked.session_id), asked.title, self._sender(channel))
+        await self._sessions.rename(self._router.here(channel, asked.session_id), asked.title, self._sender(channel))
         return Nothing()
 
     async def _configure(self, channel: Channel, asked: Configure) -> object:
-        if (answer := await self._forward(channel, "session.configure", asked)) is not None:
+        if (answer := await self._router.forward(channel, "session.configure", asked)) is not None:
             return answer
-        session = self._here(channel, asked.session_id)
+        session = self._router.here(channel, asked.session_id)
         await self._sessions.configure(session, asked.option, asked.value, self._sender(channel))
         return Nothing()
 
-    async def _interrupt(self, channel: Channel, asked: OnSession) -> object:
-        if (answer := await self._forward(channel, "session.interrupt", asked)) is not None:
+    async def _interrupt(self, channel: Channel, asked: Interrupt) -> object:
+        if (answer := await self._router.forward(channel, "session.interrupt", asked)) is not None:
             return answer
-        self._sessions.interrupt(self._here(channel, asked.session_id), self._sender(channel))
+        self._sessions.interrupt(self._router.here(channel, asked.session_id), self._sender(channel), asked.turn)
         return Nothing()
 
     async def _history(self, channel: Channel, asked: History) -> object:
         try:
-            if (answer := await self._forward(channel, "session.history", asked)) is not None:
+            if (answer := await self._router.forward(channel, "session.history", asked)) is not None:
                 return answer
         except SessionNotFound:
             # A closed session is in no list; its log is still here.
             return await self._sessions.history(asked)
-        asked = msgspec.structs.replace(asked, session_id=self._here(channel, asked.session_id))
+        asked = msgspec.structs.replace(asked, session_id=self._router.here(channel, asked.session_id))
         return await self._sessions.history(asked)
 
     async def _participants(self, channel: Channel, asked: OnSession) -> object:
-        if (answer := await self._forward(channel, "session.participants", asked)) is not None:
+        if (answer := await self._router.forward(channel, "session.participants", asked)) is not None:
             return answer
-        return self._sessions.get(self._here(channel, asked.session_id)).journal.viewers.participants()
+        return self._sessions.get(self._router.here(channel, asked.session_id)).journal.viewers.participants()
 
     async def _submit(self, channel: Channel, asked: Submit) -> object:
-        if (answer := await self._forward(channel, "prompt.submit", asked)) is not None:
+        if (answer := await self._router.forward(channel, "prompt.submit", asked)) is not None:
             return answer
-        asked = msgspec.structs.replace(asked, session_id=self._here(channel, asked.session_id))
+        asked = msgspec.structs.replace(asked, session_id=self._router.here(channel, asked.session_id))
         return await self._sessions.submit(asked, self._sender(channel, asked.client))
 
     async def _answer(self, channel: Channel, asked: AnswerRequest) -> object:
-        if (answer := await self._forward(channel, "request.answer", asked)) is not None:
+        if (answer := await self._router.forward(channel, "request.answer", asked)) is not None:
             return answer
-        asked = msgspec.structs.replace(asked, session_id=self._here(channel, asked.session_id))
+        asked = msgspec.structs.replace(asked, session_id=self._router.here(channel, asked.session_id))
         return await self._sessions.answer(asked, self._sender(channel, asked.client))
 
     # --- this device -------------------------------------------------------------------------------------------------
 
     async def _gateway_status(self, channel: Channel, asked: Nothing) -> object:
         return self._status()
-
-    def _refuse_inside(self, channel: Channel, method: str) -> None:
-        if (session := self._inside.get(channel)) is not None:
-            raise Forbidden(
-                f"{method}: a program inside a session ({session}) may not act on other devices or for a person",
-                hint="run it in a terminal of your own; `sessions.may_prompt_others = true` allows it",
-            )
 
     def _changes_rights(self, handler: Handler) -> Handler:
         async def handled(channel: Channel, asked: Any) -> object:
@@ -255,49 +257,7 @@ class Methods:
 
         return handled
 
-    # --- where a session is ------------------------------------------------------------------------------------------
-
     def _sender(self, channel: Channel, client: str = "") -> Sender:
         # S7: the device whose key authenticated the connection, whatever the message claims.
         device = channel.device or self._own
         return Sender(device=device, name=self._name_of(device), client=client)
-
-    def _here(self, channel: Channel, selector: str) -> str:
-        # A client's selector is resolved among all sessions, a gateway's among those of this device.
-        if channel.device is not None:
-            return selector
-        try:
-            return self._registry.find_session(selector).session or selector
-        except SessionNotFound:
-            return selector  # perhaps one that was closed: the sessions say so
-
-    async def _remote(self, channel: Channel, selector: str) -> tuple[DeviceId, SessionId] | None:
-        # Device and id if the session is elsewhere.
-        if channel.device is not None:
-            return None
-        try:
-            where = self._registry.find_session(selector)
-        except SessionNotFound:
-            return None
-        if where.local:
-            return None
-        if where.session is None:
-            where = await self._looked_up(where, selector)
-        if where.session is None:
-            raise SessionNotFound(f"no session {selector!r} on {self._name_of(where.device)}")
-        return where.device, where.session
-
-    async def _looked_up(self, where: Where, selector: str) -> Where:
-        # Known from a record only, by the first characters of its id: the device's own list has the whole.
-        link = await self._peers.link(where.device)
-        await link.listed.wait()
-        return self._registry.find_session(selector)
-
-    async def _forward(self, channel: Channel, method: str, asked: Any) -> Raw | None:
-        remote = await self._remote(channel, asked.session_id)
-        if remote is None:
-            return None
-        device, session = remote
-        if method in CHANGES:
-            self._refuse_inside(channel, method)
-        return await self._peers.call(device, method, msgspec.structs.replace(asked, session_id=session))

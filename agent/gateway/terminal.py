@@ -20,26 +20,21 @@ from agent.core.terminal import (
 )
 from agent.core.wire import typed
 from agent.errors import Forbidden, SessionNotFound
-from agent.ports import Channel
+from agent.gateway.router import Router
+from agent.ports import Channel, Followed
 from agent.services.access import AccessControl
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
 from agent.services.terminals import Terminals
 
-Remote = Callable[[Channel, str], Awaitable[tuple[DeviceId, SessionId] | None]]
-Here = Callable[[Channel, str], str]
-RefuseInside = Callable[[Channel, str], None]
-
 
 class TerminalMethods:
-    """Answers them. The three functions are those of `Methods`: where a session is, and who may not reach it (T9)."""
+    """Answers them."""
 
     def __init__(
         self,
         own: DeviceId,
-        remote: Remote,
-        here: Here,
-        refuse_inside: RefuseInside,
+        router: Router,
         *,
         sessions: Sessions,
         proxy: Proxy,
@@ -47,7 +42,7 @@ class TerminalMethods:
     ) -> None:
         self._own, self._access, self._relays = own, access, proxy.terminals
         self._sessions, self._terminals = sessions, Terminals(sessions)
-        self._remote, self._here, self._refuse_inside = remote, here, refuse_inside
+        self._router = router
 
     def table(self) -> Mapping[str, Callable[[Channel, Any], Awaitable[object]]]:
         """Method -> handler."""
@@ -73,14 +68,18 @@ class TerminalMethods:
         self._terminals.drop(channel)
 
     async def _attach(self, channel: Channel, asked: TerminalAttach) -> object:
-        remote = await self._remote(channel, asked.session_id)
-        if remote is not None:
+        where = self._router.elsewhere(channel, asked.session_id)
+        if where is not None:
             steers = True
             try:
-                self._refuse_inside(channel, "terminal.input")
+                self._router.refuse_inside(channel, "terminal.input")
             except Forbidden:
                 steers = False  # it may look (T9)
-            return await self._relays.attach(channel, *remote, asked, steers=steers)
+
+            async def attach(session: SessionId) -> Followed:
+                return await self._relays.attach(channel, where.device, session, asked, steers=steers)
+
+            return await self._router.ask_there(channel, where, "terminal.attach", asked, attach)
         session = self._session(channel, asked.session_id)
         asked = msgspec.structs.replace(asked, session_id=session)
 
@@ -94,31 +93,31 @@ class TerminalMethods:
 
     async def _input(self, channel: Channel, asked: TerminalInput) -> object:
         data = typed_bytes(asked)
-        remote = await self._remote(channel, asked.session_id)
-        if remote is not None:
-            self._refuse_inside(channel, "terminal.input")
-            await self._relays.type(channel, remote[1], data)
+        where = self._router.elsewhere(channel, asked.session_id)
+        if where is not None:
+            self._router.refuse_inside(channel, "terminal.input")
+            await self._relays.type(channel, await self._router.whole(where, asked.session_id), data)
         else:
             await self._terminals.type(channel, self._session(channel, asked.session_id), data)
         return Nothing()
 
     async def _resize(self, channel: Channel, asked: TerminalResize) -> object:
-        remote = await self._remote(channel, asked.session_id)
-        if remote is not None:
-            self._refuse_inside(channel, "terminal.resize")
-            await self._relays.resize(channel, remote[1], asked)
+        where = self._router.elsewhere(channel, asked.session_id)
+        if where is not None:
+            self._router.refuse_inside(channel, "terminal.resize")
+            await self._relays.resize(channel, await self._router.whole(where, asked.session_id), asked)
         else:
             session = self._session(channel, asked.session_id)
             self._terminals.resize(channel, msgspec.structs.replace(asked, session_id=session))
         return Nothing()
 
     async def _detach(self, channel: Channel, asked: TerminalDetach) -> object:
-        remote = await self._remote(channel, asked.session_id)
-        if remote is not None:
-            self._relays.detach(channel, remote[1])
+        where = self._router.elsewhere(channel, asked.session_id)
+        if where is not None:
+            self._relays.detach(channel, await self._router.whole(where, asked.session_id))
         else:
             self._terminals.detach(channel, self._session(channel, asked.session_id))
         return Nothing()
 
     def _session(self, channel: Channel, selector: str) -> SessionId:
-        return self._sessions.directory.find(self._here(channel, selector)).id
+        return self._sessions.directory.find(self._router.here(channel, selector)).id

@@ -32,6 +32,8 @@ WRITE_STALL = 15.0
 """Seconds that one write may take: a peer that never reads would hold the writer for ever (measured)."""
 REQUESTS_MAX = 64
 """Requests of one connection that are answered side by side."""
+BUSY_FOR = 1.0
+"""Seconds after which one that was not taken for that reason is worth another try."""
 BAD_MAX = 3
 """Bad messages in a row after which the connection is closed (1002)."""
 
@@ -247,7 +249,8 @@ class WebSocketChannel:
             return  # nobody would hear the answer
         elif isinstance(envelope.id, int | str):
             if len(self._answers) >= REQUESTS_MAX:
-                self.send(self.codec.failure(envelope.id, Busy(f"{REQUESTS_MAX} requests are being answered")))
+                busy = Busy(f"{REQUESTS_MAX} requests are being answered", retry_after=BUSY_FOR)
+                self.send(self.codec.failure(envelope.id, busy))
                 return
             try:
                 answer = handler.on_request(self, envelope.method, params)

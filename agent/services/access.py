@@ -168,7 +168,8 @@ class AccessControl:
 
     def _take(self, device: DeviceId, what: str) -> None:
         if wait := self._wait(device, what):
-            raise Busy(f"too many {what} from this device", hint=f"try again in {max(1, round(wait))} s")
+            again = f"try again in {max(1, round(wait))} s"
+            raise Busy(f"too many {what} from this device", hint=again, retry_after=wait)
 
     def _wait(self, device: DeviceId, what: str) -> float:
         now = self._clock.monotonic()

@@ -131,9 +131,9 @@ class Hosted:
 
         return await self._write(decide)
 
-    def interrupt(self) -> None:
-        """Stop the running turn, also while the store is full."""
-        for effect in self._session.interrupt().effects:
+    def interrupt(self, turn: int = 0) -> None:
+        """Stop the running turn (only `turn`, if it is given), also while the store is full."""
+        for effect in self._session.interrupt(turn).effects:
             if not self._interrupting:
                 self._interrupting = True
                 self._effects.put_nowait(effect)

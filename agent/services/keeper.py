@@ -59,7 +59,8 @@ class Keeper:
         self._handler, self._changed = handler, changed
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
-        self._attempts = self._refusals = 0
+        self._attempts = 0
+        self.refusals = 0  # in a row
 
     # --- used by the service -----------------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ class Keeper:
             return
         if self.link is not None:
             self._turn_away(self.link, "another link stays")
-        self.link, self.refused, self._refusals = link, False, 0
+        self.link, self.refused, self.refusals = link, False, 0
         log.info("link up", extra={"device": self.device, "dialled": link.ours})
         self._news.link_up(self.device, name=ready.name, version=ready.version, endpoint=link.endpoint)
         link.spawn(self._watch(link), "peers.watch")
@@ -220,10 +221,10 @@ class Keeper:
             self.refused = True
             self._attempts += 1
             log.info("refused", extra={"device": self.device, "error": str(exc)})
+            self.refusals += 1
             self._news.refused(self.device)
             self._moved()
-            self._refusals += 1
-            sure = self._refusals >= REFUSED_SURE
+            sure = self.refusals >= REFUSED_SURE
             await self._sleep(REFUSED_RETRY if sure else reconnect_delay(self._attempts, self._jitter()))
         except NotPaired:
             await self._sleep(None)
@@ -242,7 +243,7 @@ class Keeper:
 
     def _failed(self, reason: str) -> None:
         if self.link is None:
-            self.refused, self._refusals = False, 0
+            self.refused, self.refusals = False, 0
             self._attempts += 1
             self._news.dial_failed(self.device, reason)
             self._moved()

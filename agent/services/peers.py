@@ -155,6 +155,16 @@ class Peers:
         """Devices with a link."""
         return sorted(self._links)
 
+    def linked_since(self, device: DeviceId) -> float | None:
+        """Monotonic seconds at which the link to a device was opened; None: there is none."""
+        link = self._links.get(device)
+        return None if link is None else link.opened
+
+    def refusals(self, device: DeviceId) -> int:
+        """How often in a row the device has refused this one; few of them may only mean that it stops just then."""
+        keeper = self._keepers.get(device)
+        return 0 if keeper is None else keeper.refusals
+
     async def link(self, device: DeviceId, seconds: float = FIRST_CONTACT) -> Link:
         """The link to a device, dialled if need be. Raises: NotPaired, Refused, PeerUnreachable."""
         keeper = self._keepers.get(device)

@@ -89,6 +89,7 @@ class Proxy:
     async def attach(self, channel: Channel, device: DeviceId, session: SessionId, asked: Attach) -> Followed:
         """Attach a client. Its answer first, then the events after it, whatever came meanwhile (S4).
 
+        Asks once: who waits for a device that is out of reach asks again.
         Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or what the device answered.
         """
         relay = self._relays.get(session)
@@ -98,9 +99,9 @@ class Proxy:
         if relay is None:
             relay = self._relays[session] = Relay(device, session)
         relay.expect(channel)
-        upstream = msgspec.structs.replace(asked, session_id=session, viewers=len(relay))
+        upstream = msgspec.structs.replace(asked, session_id=session, viewers=len(relay), wait=None, call_id="")
         try:
-            raw = await self._peers.call(device, "session.attach", upstream)
+            raw = await self._peers.call(device, "session.attach", upstream, again=False)
             attached = self._answer_about(session, device, raw)
         except BaseException:
             self.detach(channel, session)

@@ -60,7 +60,7 @@ class RemoteTerminals:
     async def attach(
         self, channel: Channel, device: DeviceId, session: SessionId, asked: TerminalAttach, *, steers: bool
     ) -> Followed:
-        """Show a client the terminal of a session there. Raises: as `Peers.call`."""
+        """Show a client the terminal of a session there. Asks once. Raises: as `Peers.call`."""
         await channel.drained()
         relay = self._relays.get(session)
         if relay is not None and relay.device != device:
@@ -71,9 +71,9 @@ class RemoteTerminals:
         size = Size(asked.rows, asked.cols) if steers and asked.rows and asked.cols else None
         client = relay.clients[channel] = Watcher(size, steers=steers)
         rows, cols = relay.size()
-        upstream = msgspec.structs.replace(asked, session_id=session, rows=rows, cols=cols)
+        upstream = msgspec.structs.replace(asked, session_id=session, rows=rows, cols=cols, wait=None, call_id="")
         try:
-            raw = await self._peers.call(device, "terminal.attach", upstream)
+            raw = await self._peers.call(device, "terminal.attach", upstream, again=False)
             attached = typed(raw, TerminalAttached)
             if attached.session_id != session:
                 raise BadFrame(f"{self._name_of(device)} answered about another session")  # noqa: TRY301 - tidied below

@@ -249,9 +249,10 @@ class Sessions:
         await hosted.configure(option, value)
         self._noted("configured", by.device, hosted.journal.meta.id, 0)
 
-    def interrupt(self, selector: str, by: Sender) -> None:
-        """Stop the running turn. Raises: SessionNotFound, SessionEnded."""
-        (hosted := self.get(selector)).interrupt()
+    def interrupt(self, selector: str, by: Sender, turn: int = 0) -> None:
+        """Stop the running turn (only `turn`, if it is given). Raises: SessionNotFound, SessionEnded."""
+        hosted = self.get(selector)
+        hosted.interrupt(turn)
         self._noted("interrupted", by.device, hosted.journal.meta.id, 0)
 
     async def share(self, selector: str, share: Share, by: Sender) -> None:

@@ -50,6 +50,17 @@ FILLED: dict[str, dict[str, object]] = {
     "session.participants!": {"session_id": "a", "participants": [{"device": "d", "name": "n", "count": 2}]},
     "peer.lost": {"device": "d", "name": "den", "sessions": ["a"]},
     "peer.back": {"device": "d", "name": "den"},
+    "request.cancel": {"call_id": "c"},
+    "request.waiting": {
+        "call_id": "c",
+        "session_id": "a",
+        "method": "prompt.submit",
+        "device": "d",
+        "name": "den",
+        "since": "2026",
+        "reason": "gone",
+        "sent": True,
+    },
     "device.pairing": {
         "what": "paired",
         "device": "d",

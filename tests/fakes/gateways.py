@@ -188,6 +188,7 @@ class Device:
             sessions=self.sessions,
             peers=self.peers,
             proxy=self.proxy,
+            clock=net.clock,
             trust=TrustMethods.__new__(TrustMethods),  # pairing has tests of its own
             more={**self.gossip_methods(), "backend.list": kinds.list},
             status=_no_status,

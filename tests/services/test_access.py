@@ -444,7 +444,7 @@ DEVICES = ("device.pair", "device.join", "device.unpair", "device.leave")
 @pytest.mark.parametrize("allowed", [False, True])
 async def test_a_program_in_a_session_may_not_act_elsewhere_unless_it_is_allowed(allowed: bool) -> None:
     async with network("desk", "laptop") as (_, (desk, laptop)):
-        desk.methods._may_prompt_others = allowed
+        desk.methods._router._may_prompt_others = allowed
         own, there = await create(desk, "own"), await create(laptop, "there")
         async with desk.client() as viewer:
             served = viewer.serving
