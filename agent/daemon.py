@@ -177,6 +177,7 @@ class Service:
             changed=self._presence.local_sessions,
             noted=lambda *what: self._access.noted(*what),  # noqa: PLW0108 - made further down
             notice=lambda text: self._health.notice(text),  # noqa: PLW0108 - made further down
+            trouble=lambda *what: self._health.problem(*what),  # noqa: PLW0108 - made further down
             trusts=lambda device: device == self._own or any(each.id == device for each in self._access.devices()),
             new_id=lambda: b32encode(secrets.token_bytes(10)).decode().lower(),
         )

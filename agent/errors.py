@@ -119,6 +119,13 @@ class StoreFull(AgentError):
     kind, code, hint = "store-full", -32010, "free some space on that device and send it again"
 
 
+class LogDamaged(AgentError):
+    """The session's log is damaged, so nothing is added to it."""
+
+    kind, code = "log-damaged", -32022
+    hint = "`agent log` shows what can be read, `agent close` takes the session off the list; docs/state.md has more"
+
+
 class BackendFailed(AgentError):
     """The session's program could not be started or has failed."""
 

@@ -13,7 +13,7 @@ from agent.cli.answer import Answering, submit_answer
 from agent.cli.arrival import banner, choose, commands_line, others
 from agent.cli.complete import complete_session
 from agent.cli.edit import Changed, Ended, Typed
-from agent.cli.follow import Hydrated, Mark, Seen, follow
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
 from agent.cli.keyboard import Input, Interrupted, Keyboard, Stopped
 from agent.cli.main import App, Exit
 from agent.cli.screen import Screen
@@ -129,9 +129,12 @@ class _Attachment:
             self._screen.notice("-- Ctrl-C interrupts the turn, Alt-Enter steers it, Ctrl-D leaves")
 
     def _hydrate(self, result: Attached, note: Hydrated) -> None:
+        if note.anew:
+            self._screen.notice(f"-- {BEGAN_ANEW}. It says:", "yellow")
+            self._transcript = Transcript(self._screen)
         self._transcript.hydrate(note.events, result.requests)
         self._transcript.set_to(result.options)
-        if note.again:
+        if note.again and not note.anew:
             self._screen.notice("-- back; nothing was lost")
 
     async def _follow(self, stream: Stream, events: AsyncIterator[Note]) -> None:

@@ -8,21 +8,27 @@ from msgspec import Struct
 
 from agent.cli.stream import Note, Returned, Stream
 from agent.core.messages import Attach, Attached, EventOf, OnSession
-from agent.core.transcript import Event
+from agent.core.transcript import Event, epoch_of
 from agent.errors import AgentError
 
 REMOTE_PATIENCE = 60.0
 """Seconds for which a restarted service may not know another device's session yet."""
 REMOTE_RETRY = 0.5
+BEGAN_ANEW = "the session's log began anew: its device was restored from an older copy"
 _NOT_YET = frozenset({"session-not-found", "device-not-found", "peer-unreachable", "peer-lost", "not-paired"})
 
 
 class Hydrated(Struct, frozen=True):
-    """Attached, or attached again: `events` are those not seen before."""
+    """Attached, or attached again: `events` are those not seen before.
+
+    `anew`: the log is another one, as after its state was restored from an older copy: what was shown before counts no
+    more, and `events` are of the log as it is (S15).
+    """
 
     result: Attached
     events: tuple[Event, ...]
     again: bool = False
+    anew: bool = False
 
 
 class Seen(Struct, frozen=True):
@@ -43,16 +49,14 @@ class Mark:
         """What asks for the rest."""
         return Attach(session_id=self.session, after=self.seq if self._resumes else None, epoch=self.epoch)
 
-    def attached(self, result: Attached) -> tuple[Event, ...]:
-        """Take the answer; the events of its snapshot that are new."""
-        if result.epoch != self.epoch:
-            self.seq = 0  # another life of the log: nothing of it was seen
+    def attached(self, result: Attached, *, again: bool = False) -> Hydrated:
+        """Take the answer. Where the log cannot be resumed it is another one: what was seen of it counts no more."""
+        anew = result.snapshot is not None and self._resumes
         self.session, self.epoch, self._resumes = result.session_id, result.epoch, True
         if result.snapshot is None:
-            return ()
-        fresh = tuple(event for event in result.snapshot.events if event.seq > self.seq)
-        self.seq = max(self.seq, result.seq)
-        return fresh
+            return Hydrated(result, (), again)
+        self.seq = result.seq
+        return Hydrated(result, result.snapshot.events, again, anew)
 
     def take(self, told: EventOf) -> Event | None:
         """The event if it is the next one; None if it was seen. Raises: LookupError, if one before it is missing."""
@@ -61,13 +65,15 @@ class Mark:
         if told.seq != self.seq + 1:
             raise LookupError(f"event {self.seq + 1} is missing")
         self.seq = told.seq
-        return Event(told.seq, told.type, told.payload, told.at)
+        event = Event(told.seq, told.type, told.payload, told.at)
+        self.epoch = epoch_of(event) or self.epoch
+        return event
 
 
 async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | Note]:
     """Attach and stay attached. Other notes of the service pass through. Raises: what attaching raises."""
     first = await stream.insist("session.attach", mark.params(), Attached)
-    yield Hydrated(first, mark.attached(first))
+    yield mark.attached(first)
     async for note in stream.notes():
         missing = False
         if isinstance(note, EventOf):
@@ -84,7 +90,7 @@ async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | 
             await stream.insist("session.detach", OnSession(session_id=mark.session), dict)
         if missing or isinstance(note, Returned):
             result = await _attach_again(stream, mark)
-            yield Hydrated(result, mark.attached(result), again=True)
+            yield mark.attached(result, again=True)
 
 
 async def _attach_again(stream: Stream, mark: Mark) -> Attached:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from agent.cli.complete import complete_session
-from agent.cli.follow import Hydrated, Mark, Seen, follow
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
 from agent.cli.main import App, Exit
 from agent.cli.screen import Screen
 from agent.cli.stream import streaming
@@ -30,23 +30,30 @@ def log(app: App, *, session: str, as_json: bool, since: int, stay: bool) -> int
     """Print a session's transcript."""
     show = _Log(app, session, as_json=as_json)
     mark = Mark(session, after=since)
-    for epoch, event in _history(app, show, since):
-        show.event(event)
-        mark = Mark(session, after=event.seq, epoch=epoch)
+    for epoch, events in _history(app, show, since):
+        for event in events:
+            show.event(event)
+            since = event.seq
+        mark = Mark(session, after=since, epoch=epoch)
     if stay:
         asyncio.run(_follow(app, mark, show))
     return Exit.OK
 
 
-def _history(app: App, show: _Log, after: int) -> Iterator[tuple[str, Event]]:
+def _history(app: App, show: _Log, after: int) -> Iterator[tuple[str, list[Event]]]:
+    # The pages of the log, each with its epoch.
     more = True
     while more:
         asked = {"session_id": show.session, "after": after, "limit": PAGE}
         page = app.client.call("session.history", asked, seconds=30.0)
         show.session = page.get("session_id") or show.session  # the id, whatever it was asked by
-        for row in page["events"]:
-            payload = msgspec.Raw(msgspec.msgpack.encode(row["payload"]))
-            yield page["epoch"], Event(row["seq"], row["type"], payload, row["at"])
+        yield (
+            page["epoch"],
+            [
+                Event(row["seq"], row["type"], msgspec.Raw(msgspec.msgpack.encode(row["payload"])), row["at"])
+                for row in page["events"]
+            ],
+        )
         more = page["more"] and bool(page["events"])
         after = page["events"][-1]["seq"] if page["events"] else after
 
@@ -56,6 +63,8 @@ async def _follow(app: App, mark: Mark, show: _Log) -> None:
         async for note in follow(stream, mark):
             if isinstance(note, Hydrated):
                 show.session = note.result.session_id
+                if note.anew:
+                    show.begin_anew()
                 for event in note.events:
                     show.event(event, merged=True)
             elif isinstance(note, Seen):
@@ -67,6 +76,11 @@ class _Log:
         self.session = session
         self._printer, self._as_json = app.printer, as_json
         self._transcript = Transcript(Screen(app.printer, lively=False))
+
+    def begin_anew(self) -> None:
+        """Say that what follows is another log."""
+        self._printer.talk(BEGAN_ANEW, "yellow")
+        self._transcript = Transcript(Screen(self._printer, lively=False))
 
     def event(self, event: Event, *, merged: bool = False) -> None:
         """Print one."""

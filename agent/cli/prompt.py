@@ -6,14 +6,14 @@ import asyncio
 import signal
 import sys
 import uuid
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 import click
 import msgspec
 
 from agent.cli.answer import ask, submit_answer
 from agent.cli.complete import complete_session
-from agent.cli.follow import Hydrated, Mark, Seen, follow
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
 from agent.cli.keyboard import piped_text
 from agent.cli.lines import Line
 from agent.cli.main import App, Exit
@@ -34,6 +34,7 @@ from agent.core.transcript import (
     ToolStart,
     ToolUpdate,
     TurnComplete,
+    UserMessage,
     payload_of,
 )
 from agent.errors import AgentError
@@ -158,17 +159,40 @@ class _Turn:
                     f"waits for an answer: {' '.join(text for text, _ in question(short))}", "yellow"
                 )
         async for note in events:
-            self._take(note, tasks, stream)
+            if isinstance(note, Hydrated) and note.anew:
+                await self._start_over(stream, note.result)
+            else:
+                self._take(note, tasks, stream)
+
+    async def _start_over(self, stream: Stream, attached: Attached) -> None:
+        # S15: turns have other numbers, and the prompt is in the copy or not. It is not sent again: it may have run.
+        self._end_line()
+        self._app.printer.talk(BEGAN_ANEW, "yellow")
+        self._reply, self._seen, self._turn = Reply(), 0, 0
+        async for event in self._logged(stream, attached.seq):
+            payload = payload_of(event)
+            if isinstance(payload, UserMessage) and payload.prompt_id == self._submit.prompt_id:
+                self._turn = payload.turn
+            self._event(event)
+        if not self._turn:
+            hint = f"`agent log {self._mark.session}` shows what is left; send it again if it is to run"
+            self._app.printer.error(f"{BEGAN_ANEW}, which does not have this prompt: it may have run", hint)
+            self._leave(Exit.FAILED)
 
     async def _replay(self, stream: Stream, attached: Attached) -> None:
         # It was sent before: its turn may be over, and longer ago than the snapshot reaches.
-        after, seq = 0, attached.seq
+        async for event in self._logged(stream, attached.seq):
+            self._event(event)
+
+    async def _logged(self, stream: Stream, seq: int) -> AsyncIterator[Event]:
+        # The log up to `seq`, as long as nothing has ended this.
+        after = 0
         while after < seq and not (self._left and self._left.done()):
             asked = History(session_id=self._mark.session, after=after, limit=1000)
             page = await stream.insist("session.history", asked, Page)
             for event in page.events:
                 if event.seq <= seq:
-                    self._event(event)
+                    yield event
             if not page.events:
                 return
             after = page.events[-1].seq

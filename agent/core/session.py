@@ -13,6 +13,7 @@ from typing import Literal
 
 from agent.core.answers import checked
 from agent.core.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
+from agent.core.lives import Lives
 from agent.core.records import DeviceId, Sender, SessionId, Status
 from agent.core.reply import Reply
 from agent.core.requests import Requests
@@ -45,7 +46,9 @@ QUEUE_MAX = 64
 class Session:
     """The state of one session's log."""
 
-    def __init__(self, session_id: SessionId, *, title: str = "", cwd: str = "") -> None:
+    def __init__(self, session_id: SessionId, *, epoch: str = "", title: str = "", cwd: str = "") -> None:
+        """`epoch`: of the log's first life."""
+        self.lives = Lives(epoch)
         self.id, self.title, self.cwd, self.model = session_id, title, cwd, ""
         self.seq = self.turns = 0  # turns: accepted so far
         self.named = False  # whether a person gave the title
@@ -274,6 +277,8 @@ class Session:
             self.options = info.options
         if info.commands is not None:
             self.commands = info.commands
+        if info.epoch:
+            self.lives.begin(info.epoch, self.seq)
 
     def _then_next(self, payloads: tuple[Payload, ...]) -> Decision:
         if not self._queue:

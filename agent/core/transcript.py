@@ -6,6 +6,7 @@ and fan-out never take them apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
@@ -234,6 +235,7 @@ class SessionInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cwd: Short | None = None
     model: Short | None = None
     note: Short = ""  # one line for the reader: "the service was restarted"
+    epoch: Id = ""  # another life of the log begins with this event (`core.lives`)
     options: Options | None = None  # all of them
     commands: Commands | None = None  # all of them
 
@@ -318,3 +320,41 @@ def payload_of(event: Event) -> Payload | None:
         return decoder.decode(event.payload)
     except (ValueError, RecursionError) as exc:
         raise BadFrame(f"event {event.seq} ({event.type}): {exc}") from exc
+
+
+def epoch_of(event: Event) -> str:
+    """The epoch of the life of the log that begins with an event; empty, if none does. Raises: BadFrame."""
+    payload = payload_of(event) if event.type == NAMES[SessionInfo] else None
+    return payload.epoch if isinstance(payload, SessionInfo) else ""
+
+
+DAMAGED = "this entry of the log is damaged and cannot be read"
+_NEVER = rfc3339(0.0)
+
+
+def is_readable(event: Event) -> bool:
+    """Whether an event is what it was when it was stored, as far as its form tells."""
+    try:
+        unix_seconds(event.at)
+        if payload_of(event) is None:
+            msgspec.msgpack.decode(bytes(event.payload))
+    except (BadFrame, ValueError, RecursionError):
+        return False
+    return True
+
+
+def mended(events: Iterable[Event], after: int) -> Iterator[Event]:
+    """A stretch of a log that follows on event `after`, with a note in place of each event that is damaged or gone.
+
+    A reader must get every number once, in order (S4), whatever has become of the file.
+    """
+    at = _NEVER
+    for event in events:
+        for lost in range(after + 1, event.seq):
+            yield Event(lost, NAMES[SessionInfo], Raw(encoded(SessionInfo(note=DAMAGED))), at)
+        if is_readable(event):
+            at = event.at
+            yield event
+        else:
+            yield Event(event.seq, NAMES[SessionInfo], Raw(encoded(SessionInfo(note=DAMAGED))), at)
+        after = event.seq

@@ -180,7 +180,7 @@ class Methods:
 
             return await self._router.ask_there(channel, where, "session.attach", asked, attach)
         asked = msgspec.structs.replace(asked, session_id=self._router.here(channel, asked.session_id))
-        attached = self._sessions.attach(channel, channel.device or self._own, asked)
+        attached = await self._sessions.attach(channel, channel.device or self._own, asked)
         return Followed(attached, lambda: self._sessions.catch_up(channel, attached.session_id))
 
     async def _detach(self, channel: Channel, asked: Detach) -> object:

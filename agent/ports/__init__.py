@@ -40,10 +40,11 @@ from agent.ports.household import HouseholdStore, SealKeys
 from agent.ports.leaving import ClearsUp, EndsWithService, LetsGo, OfKind, Rests, kind_of
 from agent.ports.links import Channel, Dialer, Followed, MessageHandler
 from agent.ports.pairing import PairingExchange, PairingTransport
-from agent.ports.storage import AuditLog, SessionMeta, TranscriptStore, TrustStore
+from agent.ports.storage import SIZE_MAX, AuditLog, LogCut, SessionMeta, TranscriptStore, TrustStore
 from agent.ports.terminal import ShowsTerminal, Terminal
 
 __all__ = [
+    "SIZE_MAX",
     "AddressStore",
     "Asked",
     "AuditLog",
@@ -75,6 +76,7 @@ __all__ = [
     "Inspects",
     "Installed",
     "LetsGo",
+    "LogCut",
     "MessageHandler",
     "OfKind",
     "Offer",

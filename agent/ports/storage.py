@@ -10,6 +10,10 @@ from msgspec import Struct
 from agent.core.audit import AuditEntry
 from agent.core.records import DeviceId, PairedDevice, SessionId, Share
 from agent.core.transcript import Event
+from agent.errors import StateError
+
+SIZE_MAX = 2**62
+"""Bytes: no bound."""
 
 
 class SessionMeta(Struct, frozen=True, kw_only=True):
@@ -28,6 +32,16 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     found: bool = False  # it ran already when this service found it
     creator: DeviceId = DeviceId("")  # which device asked for it; empty: not known
     kind: str = ""  # what its backend was (`ports.OfKind`); empty: not known
+    unreadable: bool = False  # never stored: it stands for a row that cannot be read
+
+
+class LogCut(StateError):
+    """Only the beginning of a session's log can be read."""
+
+    def __init__(self, message: str, events: Sequence[Event]) -> None:
+        """`events`: those that could be read, oldest first."""
+        super().__init__(message)
+        self.events = events
 
 
 class TranscriptStore(Protocol):
@@ -45,17 +59,32 @@ class TranscriptStore(Protocol):
     async def remove(self, session: SessionId) -> None:
         """Forget a session and its events, durably when it returns; an unknown id is no error. Raises: StoreFull."""
 
-    async def read(self, session: SessionId, after: int, limit: int) -> list[Event]:
-        """Up to `limit` events numbered above `after`, oldest first. Empty for an unknown session."""
+    async def read(self, session: SessionId, after: int, limit: int, size: int = SIZE_MAX) -> list[Event]:
+        """Up to `limit` events numbered above `after`, oldest first. Empty for an unknown session.
 
-    async def read_before(self, session: SessionId, before: int | None, limit: int) -> list[Event]:
-        """The newest `limit` events numbered below `before` (None: the very newest), oldest first."""
+        At most `size` bytes of payload, but one event in any case; no more than those is read from the disk. Raises:
+        StateError, if not even the first of them can be read.
+        """
+
+    async def read_before(
+        self, session: SessionId, before: int | None, limit: int, size: int = SIZE_MAX
+    ) -> list[Event]:
+        """The newest `limit` events numbered below `before` (None: the very newest), oldest first.
+
+        Bounded by `size` and failing as `read` is.
+        """
 
     async def outline(self, session: SessionId) -> list[Event]:
-        """Every event whose type is not in `core.transcript.STREAMED`, oldest first: enough to rebuild its state."""
+        """Every event whose type is not in `core.transcript.STREAMED`, oldest first: enough to rebuild its state.
+
+        Raises: LogCut, with those before the first one that cannot be read.
+        """
 
     async def sessions(self) -> list[SessionMeta]:
-        """All sessions, oldest first."""
+        """All sessions, oldest first. One whose row cannot be read is there as `unreadable`, with its id alone."""
+
+    async def last_active(self) -> dict[SessionId, float]:
+        """When each session's newest event was written, in Unix seconds; those without events are left out."""
 
     async def last_seq(self, session: SessionId) -> int:
         """Number of the newest event; 0 if there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -59,6 +60,14 @@ class Filing:
             except AgentError as exc:
                 log.warning("a session's lineage is not kept", extra={"session": meta.id, "error": str(exc)})
         hosted.journal.notice()
+
+    async def titled(self, hosted: Hosted) -> None:
+        """Keep its title in its row, too: after a restart it is listed before its log is read."""
+        async with self._lock:
+            meta, title = hosted.journal.meta, hosted.journal.session.title
+            if meta.title != title:
+                with suppress(AgentError):  # the log has it
+                    await self._put(hosted, msgspec.structs.replace(meta, title=title))
 
     async def close(self, hosted: Hosted) -> SessionMeta:
         """Its last row. Raises: StoreFull."""

@@ -33,10 +33,10 @@ class Found:
         store: TranscriptStore,
         clock: Clock,
         new_id: Callable[[], str],
-        host: Callable[[SessionMeta], Awaitable[Hosted | None]],
+        host: Callable[[SessionMeta], Awaitable[Hosted]],
         close: Callable[[Hosted, str], Awaitable[None]],
     ) -> None:
-        """`host` lists a session that is in the store; None, if its log cannot be read."""
+        """`host` lists a session that is in the store."""
         self._backends, self._hosted, self._closed = backends, hosted, closed
         self._store, self._clock, self._new_id = store, clock, new_id
         self._host, self._close = host, close
@@ -93,8 +93,7 @@ class Found:
         await self._store.put(meta)
         self._closed.pop(meta.id, None)
         hosted = await self._host(meta)
-        if hosted is not None:
-            await hosted.join()
+        await hosted.join()
 
     async def _attempt(self, work: Awaitable[None], session: SessionId) -> None:
         # One that fails must not keep the others away; it is offered again.

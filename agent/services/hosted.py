@@ -16,7 +16,7 @@ from agent.core.answers import checked_option
 from agent.core.effects import Decision, Effect, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
 from agent.core.records import DeviceId, Sender, Status
 from agent.core.transcript import TEXT_MAX, Answer, Event, RequestClosed, SessionInfo
-from agent.errors import AgentError, SessionEnded, StoreFull
+from agent.errors import AgentError, LogDamaged, SessionEnded, StoreFull
 from agent.ports import BackendEvent, BackendType, Described, Finished, Prompted, Start
 from agent.services.asked import answered
 from agent.services.bounds import whole
@@ -53,12 +53,14 @@ class Hosted:
         self._inbox = Inbox()
         self._effects: asyncio.Queue[Effect] = asyncio.Queue()  # bounded by what a session accepts: its prompt queue
         self._interrupting = False  # whether an interrupt waits among the effects: one is enough
+        self.read = asyncio.Event()  # whether its log is read: at once if it is new
         self._settled = asyncio.Event()  # whether the log says how the session stands now
         self._restored = self._has_history = self._left_out = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the program of a new session. Raises: BackendFailed, StoreFull."""
+        self.read.set()
         self._settled.set()
         await self._write(lambda: (Decision((SessionInfo(status="starting"),)), None))
         await self.program.start()
@@ -73,10 +75,21 @@ class Hosted:
         await to_the_end(self._group, self.program.join(), f"sessions.join-{self._session.id}")
 
     async def restore(self) -> None:
-        """Read the log after a restart of the service; `run` goes on from there (S3)."""
+        """Read the log after a restart of the service; `run` goes on from there (S3).
+
+        One whose log is damaged is listed as failed, and its program starts no more.
+        """
         await self.program.clear_up()
         await self.journal.restore()
         self._restored, self._has_history = True, self._session.seq > 0
+        self.program.over = bool(self.journal.damage)
+        self.read.set()
+
+    def give_up(self, reason: str) -> None:
+        """List it as failed, since its log could not be read."""
+        self.journal.damage, self.journal.unread = reason, False
+        self._restored = self.program.over = True
+        self.read.set()
 
     async def run(self) -> None:
         """Store and publish what the program says and carry out effects, until cancelled; then end the program."""
@@ -108,6 +121,8 @@ class Hosted:
 
         Raises: BadParams, BackendFailed, SessionEnded.
         """
+        if self.journal.damage:
+            raise LogDamaged(self.journal.damage)
         if not self._session.status.live:
             raise SessionEnded
         chosen = checked_option(self._session.options, option, value)
@@ -150,7 +165,8 @@ class Hosted:
 
     async def close(self, reason: str) -> None:
         """End the session and its program; the log stays. Raises: StoreFull."""
-        await self._write(lambda: (self._session.ended("ended", reason, "interrupted"), None))
+        if not self.journal.damage:
+            await self._write(lambda: (self._session.ended("ended", reason, "interrupted"), None))
         await self.program.stop()
 
     async def fail(self, reason: str) -> None:

@@ -7,33 +7,41 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from agent.core.messages import Attached, Page, Snapshot
-from agent.core.records import DeviceId, DeviceRef, ParticipantRef, SessionRow
+from agent.core.messages import Attached, History, Page, Snapshot
+from agent.core.records import DeviceId, DeviceRef, ParticipantRef, SessionRow, Status
 from agent.core.session import Session
-from agent.core.tail import Tail, compact
+from agent.core.tail import Tail
 from agent.core.transcript import (
+    DAMAGED,
     STREAMED,
     Event,
     MessageComplete,
     Payload,
     RequestClosed,
     RequestOpen,
+    SessionInfo,
     UserMessage,
+    mended,
     payload_of,
     rfc3339,
 )
-from agent.errors import StoreFull
-from agent.ports import Channel, Clock, Exchange, SessionMeta, TranscriptStore
+from agent.errors import BadFrame, LogDamaged, StateError, StoreFull
+from agent.ports import Channel, Clock, Exchange, LogCut, SessionMeta, TranscriptStore
+from agent.services.pages import read_page
 from agent.services.viewers import Viewers
 
 log = logging.getLogger(__name__)
 
 CATCH_UP = 100
 """Events read at once for a viewer that resumes."""
+CATCH_UP_SIZE = 1_048_576
+"""Bytes of payload of those, at most."""
 RESTORED = 500
 """Events of which the snapshot is made after a restart."""
-PAGE_MAX = 524_288
-"""Bytes of payload in one page of history: half of the largest frame."""
+RESTORED_SIZE = 2_097_152
+"""Bytes of payload of those, at most."""
+SLICE = 500
+"""Events that are read back in one go; then the rest of the service has its turn."""
 RETRY_STORE = 1.0
 """Seconds between attempts to store output on a full disk. The program waits; nothing is lost."""
 
@@ -50,14 +58,18 @@ class Journal:
         clock: Clock,
         name_of: Callable[[DeviceId], str],
         changed: Callable[[SessionRow], None],
+        new_epoch: Callable[[], str],
     ) -> None:
         self.meta = meta
-        self.session = Session(meta.id, title=meta.title, cwd=meta.cwd)
+        self.session = Session(meta.id, epoch=meta.epoch, title=meta.title, cwd=meta.cwd)
         self.session.updated_at = meta.created_at
         self.session.named = bool(meta.title) and not meta.found
         self.viewers = Viewers(meta.id, name_of)
         self.store_full = False
+        self.unread = False  # whether its log is still to be read, after a restart
+        self.damage = ""  # what of its log cannot be read: nothing is added to it then
         self.own, self._store, self._clock, self._changed = own, store, clock, changed
+        self._new_epoch, self._life = new_epoch, meta.epoch  # the epoch under which events are added
         self._tail = Tail()
         self._published = 0  # number of the last event that was shown
         self._asked: dict[str, RequestOpen] = {}  # open requests as shown
@@ -70,7 +82,9 @@ class Journal:
         if self.store_full:
             raise StoreFull
         if payloads:
-            events = self.session.number(payloads, self._clock.time())
+            if self.damage:
+                raise LogDamaged(self.damage)
+            events = self._numbered(payloads)
             await self._store.append(self.meta.id, events)
             for event in events:
                 self.session.apply(event)
@@ -78,10 +92,17 @@ class Journal:
 
     def apply(self, payloads: Sequence[Payload]) -> list[Event]:
         """Move the state before anything is stored; `write_applied` must follow with what this gave."""
-        events = self.session.number(payloads, self._clock.time())
+        if self.damage or not payloads:
+            return []
+        events = self._numbered(payloads)
         for event in events:
             self.session.apply(event)
         return events
+
+    def _numbered(self, payloads: Sequence[Payload]) -> list[Event]:
+        if self.session.lives.epoch != self._life:  # the first ones since the log was read back (S15)
+            payloads = (SessionInfo(epoch=self._life), *payloads)
+        return self.session.number(payloads, self._clock.time())
 
     async def write_applied(self, events: Sequence[Event]) -> None:
         """Store, then publish; on a full disk try until there is room: output of a program has nobody to be refused."""
@@ -99,22 +120,65 @@ class Journal:
                 return
 
     async def restore(self) -> None:
-        """Rebuild state and snapshot from the store, as after a restart of the service."""
+        """Rebuild state and snapshot from the store, as after a restart of the service.
+
+        Of a damaged log it takes what can be read, and `damage` tells what is wrong.
+        """
+        self._life = self._new_epoch()
+        if self.meta.unreadable:
+            self._is_damaged("its row")
+        try:
+            await self._read_state()
+        except StateError as exc:
+            self._is_damaged(str(exc))
+        try:
+            await self._read_tail()
+        except StateError as exc:
+            self._is_damaged(str(exc))
+        self.unread = False
+
+    async def _read_state(self) -> None:
         session, began = self.session, 0
-        for event in await self._store.outline(self.meta.id):
-            session.apply(event)
+        for count, event in enumerate(await self._outline(), 1):
+            self._restored(event)
             if event.type == "message.start":
                 began = event.seq
+            if count % SLICE == 0:
+                await self._clock.sleep(0.0)  # the service goes on meanwhile
+        self._published = session.seq  # all that there is for certain, should the rest fail
         last = await self._store.last_seq(self.meta.id)
         if session.reply.open or session.unasked.open:
             for event in await self._store.read(self.meta.id, began, last - began):
                 if event.type == "message.delta":
-                    session.apply(event)  # of a reply that was cut short, whatever was logged between them
+                    self._restored(event)  # of a reply that was cut short, whatever was logged between them
         session.seq = self._published = last
-        newest = await self._store.read_before(self.meta.id, None, RESTORED)
-        for event in newest:
+
+    async def _outline(self) -> Sequence[Event]:
+        try:
+            return await self._store.outline(self.meta.id)
+        except LogCut as exc:
+            self._is_damaged(str(exc))
+            return exc.events
+
+    def _restored(self, event: Event) -> None:
+        try:
+            self.session.apply(event)
+        except (BadFrame, ValueError) as exc:
+            self._is_damaged(f"event {event.seq}: {exc}")
+
+    async def _read_tail(self) -> None:
+        newest = await self._store.read_before(self.meta.id, self._published + 1, RESTORED, RESTORED_SIZE)
+        whole = list(mended(newest, newest[0].seq - 1 if newest else 0))
+        if whole != newest:
+            self._is_damaged(DAMAGED)
+        for event in whole:
             self._show(event)
         self._tail.truncated |= bool(newest) and newest[0].seq > 1
+
+    def _is_damaged(self, what: str) -> None:
+        if not self.damage:
+            self.damage = f"the log of session {self.meta.id} is damaged ({what})"
+            log.warning("a log is damaged", extra={"session": self.meta.id, "error": what})
 
     def _publish(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -138,13 +202,14 @@ class Journal:
 
     def attach(self, channel: Channel, device: DeviceId, after: int | None, epoch: str, count: int) -> Attached:
         """Attach a channel. Send it this answer, then `catch_up`: what follows comes once, in order (S4)."""
-        resumes = after is not None and epoch == self.meta.epoch and after <= self._published
+        lives = self.session.lives
+        resumes = after is not None and after <= self._published and lives.include(epoch, after)
         cursor = after if resumes and after is not None else self._published
         self.viewers.join(channel, device, cursor, count)
         self.notice()
         return Attached(
             session_id=self.meta.id,
-            epoch=self.meta.epoch,
+            epoch=lives.epoch,
             seq=self._published,
             snapshot=None if resumes else self._snapshot(),
             resumed=resumes,
@@ -161,7 +226,8 @@ class Journal:
             if viewer.cursor >= self._published:
                 viewer.live = True
                 return
-            for event in await self._store.read(self.meta.id, viewer.cursor, CATCH_UP):
+            missed = await self._store.read(self.meta.id, viewer.cursor, CATCH_UP, CATCH_UP_SIZE)
+            for event in mended(missed, viewer.cursor):
                 await channel.drained()  # a long way back must not fill the queue and cut the channel off
                 if viewer not in self.viewers or event.seq > self._published:
                     break
@@ -172,18 +238,9 @@ class Journal:
         if self.viewers.leave(channel, remaining):
             self.notice()
 
-    async def history(self, before: int | None, after: int | None, limit: int) -> Page:
-        """A page of the log, newest last."""
-        before, after = _within(before, self._published + 1), _within(after, self._published)
-        if after is not None:
-            events = _fitting(await self._store.read(self.meta.id, after, limit))
-            more = bool(events) and events[-1].seq < self._published
-        else:
-            events = _fitting((await self._store.read_before(self.meta.id, before, limit))[::-1])[::-1]
-            more = bool(events) and events[0].seq > 1
-            events = compact(events)
-        shown = tuple(event for event in events if event.seq <= self._published)
-        return Page(session_id=self.meta.id, epoch=self.meta.epoch, seq=self._published, events=shown, more=more)
+    async def history(self, asked: History) -> Page:
+        """A page of the log, newest last. Raises: StateError, if it cannot be read."""
+        return await read_page(self._store, self.meta, asked, self._published, self.session.lives.epoch)
 
     async def exchanges(self, characters: int) -> list[Exchange]:
         """The newest whole turns that fit so many characters, oldest first (`ports.History`)."""
@@ -223,7 +280,7 @@ class Journal:
         return SessionRow(
             id=self.meta.id,
             title=session.title,
-            status=session.status,
+            status=Status.STARTING if self.unread else Status.FAILED if self.damage else session.status,
             device=self.own,
             local=True,
             attachable=True,
@@ -240,17 +297,3 @@ class Journal:
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(session=self.row(), events=tuple(self._tail), truncated=self._tail.truncated)
-
-
-def _within(seq: int | None, highest: int) -> int | None:
-    return None if seq is None else min(seq, highest)  # the store's numbers end at 63 bits, a client's do not
-
-
-def _fitting(events: Sequence[Event]) -> list[Event]:
-    # The first of them that fit a page; at least one.
-    size = 0
-    for count, event in enumerate(events):
-        size += len(bytes(event.payload))
-        if count and size > PAGE_MAX:
-            return list(events[:count])
-    return list(events)

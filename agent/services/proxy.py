@@ -19,6 +19,7 @@ from agent.core.messages import (
 )
 from agent.core.records import DeviceId, SessionId, SessionRow
 from agent.core.relay import Relay
+from agent.core.transcript import Event, epoch_of
 from agent.core.wire import typed
 from agent.errors import AgentError, BadFrame, PeerLost, PeerUnreachable, TimedOut
 from agent.ports import Channel, Clock, Followed
@@ -54,6 +55,9 @@ class _Attached(Struct, frozen=True, omit_defaults=True):
 class _EventHead(Struct, frozen=True):
     session_id: SessionId
     seq: int
+    type: str = ""
+    payload: Raw = Raw(b"")
+    at: str = ""
 
 
 class _About(Struct, frozen=True):
@@ -180,6 +184,7 @@ class Proxy:
         if method == "event":
             head = typed(params, _EventHead)
             if (relay := self._relays.get(head.session_id)) is not None and relay.device == device:
+                relay.epoch = _begun_by(head) or relay.epoch
                 receivers, gap = relay.event(head.seq, frame)
                 for channel in receivers:
                     _pass_on(channel, frame)
@@ -260,7 +265,10 @@ class Proxy:
         after = relay.resume_after()
         asked = Attach(session_id=relay.session, after=after, epoch=relay.epoch, viewers=max(1, len(relay)))
         attached = typed(await self._peers.call(relay.device, "session.attach", asked, again=False), _Attached)
-        return "" if attached.resumed else "the session's log began anew"
+        if not attached.resumed:
+            return "the session's log began anew"
+        relay.epoch = attached.epoch
+        return ""
 
     async def _give_up(self, device: DeviceId) -> None:
         await self._clock.sleep(LOST_MAX)
@@ -285,6 +293,14 @@ class Proxy:
         row = self._row_of(attached.session_id)
         row = row or msgspec.structs.replace(attached.snapshot.session, local=False)
         return msgspec.structs.replace(attached, snapshot=msgspec.structs.replace(attached.snapshot, session=row))
+
+
+def _begun_by(head: _EventHead) -> str:
+    # The epoch of the life of the log that begins there, if one does (S15).
+    try:
+        return epoch_of(Event(head.seq, head.type, head.payload, head.at))
+    except BadFrame:
+        return ""
 
 
 def _pass_on(channel: Channel, frame: bytes) -> None:

@@ -21,21 +21,21 @@ from agent.core.messages import (
 )
 from agent.core.names import clean
 from agent.core.records import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow, Share
-from agent.errors import AgentError, Busy, TooLarge
+from agent.errors import AgentError, TooLarge
 from agent.ports import BackendType, Channel, Clock, SessionMeta, TranscriptStore
 from agent.services.asked import PROMPT_MAX, check_command, choose_backend, new_meta, told_of
 from agent.services.attachments import Attachments, Noted
+from agent.services.capacity import Capacity
 from agent.services.directory import Directory
 from agent.services.filing import Filing
 from agent.services.found import Found
 from agent.services.hosted import Hosted
 from agent.services.journal import Journal
 from agent.services.lasting import spawn, to_the_end, tried
+from agent.services.pages import read_page
+from agent.services.restoring import Restoring
 
 log = logging.getLogger(__name__)
-
-SESSIONS_MAX = 256
-"""Live sessions on one device."""
 
 REST_AFTER = 1800.0
 """Seconds after which an idle program that comes back by itself is stopped."""
@@ -59,12 +59,18 @@ class Sessions:
         noted: Noted,
         trusts: Callable[[DeviceId], bool] = lambda device: True,  # noqa: ARG005 - all of them
         notice: Callable[[str], None] = log.info,
+        trouble: Callable[[str, str], None] = lambda about, text: None,  # noqa: ARG005 - tells nobody
     ) -> None:
-        """`trusts`: whether prompts of a device may still run (`trust_changed` follows). `notice` tells the owner."""
+        """`trusts`: whether prompts of a device may still run (`trust_changed` follows). `notice` tells the owner.
+
+        `trouble`: something is wrong, and what; empty once it is not.
+        """
         self._own, self._store, self._clock, self._backends, self._noted = own, store, clock, backends, noted
         self._default, self._name_of, self._changed, self._new_id = default_backend, name_of, changed, new_id
         self._trusts, self.directory = trusts, Directory(own.name)
         self._hosted, self._closed = self.directory.hosted, self.directory.closed
+        self._trouble, self._restoring = trouble, Restoring(self._host)
+        self._capacity = Capacity(own, self.directory)
         self._filing = Filing(store, self._hosted, notice)
         self.attachments = Attachments(own.id, self._noted)
         self._found = Found(
@@ -82,14 +88,11 @@ class Sessions:
     # --- life --------------------------------------------------------------------------------------------------------
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Bring back what was there, call `ready`, serve until cancelled; then end every program."""
+        """List what was there, call `ready`, read the logs, serve until cancelled; then end every program."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for meta in await self._store.sessions():
-                if meta.closed:
-                    self._closed[meta.id] = meta
-                else:
-                    await self._restore(meta)
+            await self._list()
+            group.create_task(self._restoring.run(), name="sessions.restore")
             ready()
             group.create_task(self._found.run(), name="sessions.found")
             while True:
@@ -97,18 +100,26 @@ class Sessions:
                 for hosted in list(self._hosted.values()):
                     await hosted.rest(self._clock.time() - REST_AFTER)
 
-    async def _restore(self, meta: SessionMeta) -> Hosted | None:
+    async def _list(self) -> None:
+        # As far as the store tells without reading a log; newest first.
+        active = await self._store.last_active()
+        live: list[SessionMeta] = []
+        for meta in await self._store.sessions():
+            if meta.closed:
+                self._closed[meta.id] = meta
+            else:
+                live.append(meta)
+        for meta in sorted(live, key=lambda meta: active.get(meta.id, meta.created_at), reverse=True):
+            hosted = self._hosted[meta.id] = self._make(meta)
+            hosted.journal.session.updated_at = active.get(meta.id, meta.created_at)
+            self._restoring.add(hosted)
+        self._changed(self.directory.rows(), ())
+
+    async def _restore(self, meta: SessionMeta) -> Hosted:
         hosted = self._make(meta)
-        try:
-            await hosted.restore()
-        except AgentError as exc:
-            log.warning("a session could not be restored", extra={"session": meta.id, "error": str(exc)})
-        except Exception:
-            log.exception("a session could not be restored", extra={"session": meta.id})  # the others are
-        else:
-            self._host(hosted)
-            return hosted
-        return None
+        await hosted.restore()
+        self._host(hosted)
+        return hosted
 
     def _make(self, meta: SessionMeta) -> Hosted:
         journal = Journal(
@@ -117,7 +128,8 @@ class Sessions:
             store=self._store,
             clock=self._clock,
             name_of=self._name_of,
-            changed=lambda row: self._changed((row,), ()),
+            changed=self._row_changed,
+            new_epoch=self._new_id,
         )
         return Hosted(journal, self._backends.get(meta.backend), self._running, self._trusts, self._filing.described)
 
@@ -126,8 +138,16 @@ class Sessions:
         assert self._group is not None, "sessions are hosted while run() runs"
         return self._group
 
+    def _row_changed(self, row: SessionRow) -> None:
+        self._changed((row,), ())
+        hosted = self._hosted.get(row.id)
+        if hosted is not None and row.title != hosted.journal.meta.title:
+            spawn(self._running, self._filing.titled(hosted), f"sessions.title-{row.id}")
+
     def _host(self, hosted: Hosted) -> None:
         self._hosted[session := hosted.journal.meta.id] = hosted
+        if hosted.journal.damage:
+            self._trouble(f"log of {session}", hosted.journal.damage)
         self._running.create_task(self._run(hosted), name=f"sessions.run-{session}")
         hosted.journal.notice()
 
@@ -150,8 +170,6 @@ class Sessions:
 
     async def create(self, asked: CreateSession, by: Sender) -> SessionId:
         """Start a session. Raises: BackendFailed, BadParams, Busy, TooLarge, StoreFull; nothing is left then (L6)."""
-        if len(self._hosted) >= SESSIONS_MAX:
-            raise Busy(f"{SESSIONS_MAX} sessions are open on {self._own.name}", hint="`agent close` some")
         name = asked.backend or self._default
         backend = choose_backend(name, self._backends, self._own.name)
         command = check_command(asked)
@@ -159,8 +177,9 @@ class Sessions:
         meta = new_meta(asked, backend, SessionId(self._new_id()), self._new_id(), by.device, now=self._clock.time())
         hosted = self._make(meta)
         try:
-            await to_the_end(self._running, self._store.put(meta), f"sessions.put-{meta.id}")
-            self._host(hosted)
+            with self._capacity.place(by.device):
+                await to_the_end(self._running, self._store.put(meta), f"sessions.put-{meta.id}")
+                self._host(hosted)
             await hosted.start()
             if command and not backend.takes_command:
                 await hosted.submit(f"{meta.id}-command", command, by)
@@ -184,7 +203,7 @@ class Sessions:
         """Accept a prompt. Raises: SessionNotFound, SessionEnded, Busy, TooLarge, StoreFull."""
         if len(asked.text) > PROMPT_MAX:
             raise TooLarge(f"a prompt of {len(asked.text):,} characters; {PROMPT_MAX:,} are allowed")
-        hosted = self.get(asked.session_id)
+        hosted = await self.ready(asked.session_id)
         verdict = await hosted.submit(asked.prompt_id, asked.text, sender, steer=asked.steer)
         if verdict.status != "duplicate":
             self._noted("prompted", sender.device, hosted.journal.meta.id, len(asked.text))
@@ -194,16 +213,16 @@ class Sessions:
 
     async def answer(self, asked: AnswerRequest, by: Sender) -> Answered:
         """Answer a request (S9). Raises: SessionNotFound, RequestNotFound, Ambiguous, BadParams, StoreFull."""
-        hosted = self.get(asked.session_id)
+        hosted = await self.ready(asked.session_id)
         closed, first = await hosted.answer(asked.request_id, asked.answer, by)
         if first:  # of a secret nothing is kept, its length neither
             length = len(closed.answer) if isinstance(closed.answer, str) else 0
             self._noted("answered", by.device, hosted.journal.meta.id, length)
         return told_of(asked, by, closed, first=first)
 
-    def attach(self, channel: Channel, device: DeviceId, asked: Attach) -> Attached:
+    async def attach(self, channel: Channel, device: DeviceId, asked: Attach) -> Attached:
         """Attach a channel; `catch_up` must follow once this is sent. Raises: SessionNotFound, SessionEnded."""
-        hosted = self.get(asked.session_id)
+        hosted = await self.ready(asked.session_id)
         attached = hosted.journal.attach(channel, device, asked.after, asked.epoch, asked.viewers)
         self.attachments.join(channel, device, attached.session_id)
         return attached
@@ -239,13 +258,13 @@ class Sessions:
 
     async def rename(self, selector: str, title: str, by: Sender) -> None:
         """Give a session another title. Raises: SessionNotFound, SessionEnded, StoreFull."""
-        hosted = self.get(selector)
+        hosted = await self.ready(selector)
         await hosted.rename(clean(title, TITLE_MAX))
         self._noted("renamed", by.device, hosted.journal.meta.id, 0)
 
     async def configure(self, selector: str, option: str, value: str, by: Sender) -> None:
         """Set an option of a session. Raises: SessionNotFound, SessionEnded, BadParams, BackendFailed."""
-        hosted = self.get(selector)
+        hosted = await self.ready(selector)
         await hosted.configure(option, value)
         self._noted("configured", by.device, hosted.journal.meta.id, 0)
 
@@ -270,7 +289,7 @@ class Sessions:
 
     async def close(self, selector: str, by: Sender) -> None:
         """End a session; its log stays. Raises: SessionNotFound, SessionEnded, StoreFull."""
-        hosted = self.get(selector)
+        hosted = await self.ready(selector)
         await to_the_end(self._running, self._close(hosted, f"closed by {by.name}"), "sessions.close")
         self._noted("closed", by.device, hosted.journal.meta.id, 0)
 
@@ -283,19 +302,24 @@ class Sessions:
 
     def _unlist(self, session: SessionId) -> None:
         if self._hosted.pop(session, None):
+            self._trouble(f"log of {session}", "")
             self.attachments.forget(session)
             self._changed((), (session,))
 
     async def history(self, asked: History) -> Page:
         """A page of a log, of a closed session too. Raises: SessionNotFound."""
-        session = self.directory.find(asked.session_id).id
-        if hosted := self._hosted.get(session):
-            journal = hosted.journal
-        else:
-            journal = self._make(self._closed[session]).journal
-            await journal.restore()
-        return await journal.history(asked.before, asked.after, asked.limit)
+        meta = self.directory.find(asked.session_id)
+        if hosted := self._hosted.get(meta.id):
+            await self._restoring.wait(hosted)
+            return await hosted.journal.history(asked)
+        return await read_page(self._store, meta, asked, await self._store.last_seq(meta.id), meta.epoch)
 
     def get(self, selector: str) -> Hosted:
         """By id, unique prefix or exact title. Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous."""
         return self.directory.get(selector)
+
+    async def ready(self, selector: str) -> Hosted:
+        """As `get`, once its log is read. Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous."""
+        hosted = self.get(selector)
+        await self._restoring.wait(hosted)
+        return hosted

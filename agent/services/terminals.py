@@ -165,7 +165,7 @@ class Terminals:
         """
         await channel.drained()  # a replay is large
         session = self._sessions.directory.find(asked.session_id).id
-        shown = self._shown.get(session) or await self._show(self._sessions.get(session))
+        shown = self._shown.get(session) or await self._show(await self._sessions.ready(session))
         if channel not in shown.viewers and self._count(channel) >= ATTACHED_MAX:
             raise Busy(f"{ATTACHED_MAX} terminals are shown over this connection", hint="leave some")
         may_type = steers()

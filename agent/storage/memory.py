@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from agent.core.records import SessionId
-from agent.core.transcript import STREAMED, Event
+from agent.core.transcript import STREAMED, Event, unix_seconds
 from agent.errors import StoreFull
-from agent.ports import SessionMeta
+from agent.ports import SIZE_MAX, SessionMeta
 from agent.storage.sequence import check_sequence
 
 
@@ -44,16 +44,18 @@ class MemoryTranscripts:
         self.room += sum(len(bytes(event.payload)) for event in self._events.pop(session, ()))
         self._metas.pop(session, None)
 
-    async def read(self, session: SessionId, after: int, limit: int) -> list[Event]:
+    async def read(self, session: SessionId, after: int, limit: int, size: int = SIZE_MAX) -> list[Event]:
         """Up to `limit` events numbered above `after`, oldest first."""
         start = max(after, 0)
-        return self._events.get(session, [])[start : start + max(limit, 0)]
+        return _fitting(self._events.get(session, [])[start : start + max(limit, 0)], size)
 
-    async def read_before(self, session: SessionId, before: int | None, limit: int) -> list[Event]:
+    async def read_before(
+        self, session: SessionId, before: int | None, limit: int, size: int = SIZE_MAX
+    ) -> list[Event]:
         """The newest `limit` events numbered below `before` (None: the very newest), oldest first."""
         log = self._events.get(session, [])
         end = len(log) if before is None else min(max(before - 1, 0), len(log))
-        return log[max(end - max(limit, 0), 0) : end]
+        return _fitting(log[max(end - max(limit, 0), 0) : end][::-1], size)[::-1]
 
     async def outline(self, session: SessionId) -> list[Event]:
         """Every event whose type is not streamed, oldest first."""
@@ -63,9 +65,23 @@ class MemoryTranscripts:
         """All sessions, oldest first."""
         return sorted(self._metas.values(), key=lambda meta: meta.created_at)
 
+    async def last_active(self) -> dict[SessionId, float]:
+        """When each session's newest event was written, in Unix seconds."""
+        return {session: unix_seconds(log[-1].at) for session, log in self._events.items() if log}
+
     async def last_seq(self, session: SessionId) -> int:
         """Number of the newest event; 0 if there is none."""
         return len(self._events.get(session, []))
 
     async def close(self) -> None:
         """Nothing is pending."""
+
+
+def _fitting(events: Sequence[Event], size: int) -> list[Event]:
+    fitting: list[Event] = []
+    for event in events:
+        size -= len(bytes(event.payload))
+        if fitting and size < 0:
+            break
+        fitting.append(event)
+    return fitting

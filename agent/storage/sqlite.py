@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Raw
 
 from agent.core.records import SessionId
-from agent.core.transcript import Event
+from agent.core.transcript import Event, unix_seconds
 from agent.errors import StateError
-from agent.ports import SessionMeta
+from agent.ports import SIZE_MAX, LogCut, SessionMeta
 from agent.storage.schema import connect
 from agent.storage.writer import Write, Writer
 
@@ -33,9 +33,9 @@ _BEFORE = f"{_SELECT} WHERE {_MINE} AND seq < ? ORDER BY seq DESC LIMIT ?"
 _OUTLINE = (
     f"{_SELECT} INDEXED BY event_outline WHERE {_MINE} AND streamed = 0 ORDER BY seq"  # else it reads every delta
 )
+_LAST_ACTIVE = "SELECT id, (SELECT at FROM event WHERE session = number ORDER BY seq DESC LIMIT 1) FROM session"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SessionMeta).decode
-_Row = tuple[int, str, bytes, str]
 T = TypeVar("T")
 
 
@@ -74,32 +74,44 @@ class SqliteTranscripts:
         """Forget a session and its events, durably when it returns. Raises: StoreFull."""
         await self._submit(Write(session, asyncio.get_running_loop().create_future(), remove=True))
 
-    async def read(self, session: SessionId, after: int, limit: int) -> list[Event]:
-        """Up to `limit` events numbered above `after`, oldest first. Raises: StateError, if the file is damaged."""
-        return await self._events(session, _AFTER, after, max(limit, 0))
+    async def read(self, session: SessionId, after: int, limit: int, size: int = SIZE_MAX) -> list[Event]:
+        """Up to `limit` events numbered above `after`, oldest first, and `size` bytes of payload.
 
-    async def read_before(self, session: SessionId, before: int | None, limit: int) -> list[Event]:
+        Raises: StateError, if not even the first of them can be read.
+        """
+        return await self._page(session, _AFTER, after, limit, size)
+
+    async def read_before(
+        self, session: SessionId, before: int | None, limit: int, size: int = SIZE_MAX
+    ) -> list[Event]:
         """The newest `limit` events numbered below `before` (None: the very newest), oldest first.
 
-        Raises: StateError, if the file is damaged.
+        Raises: StateError, if not even the newest of them can be read.
         """
-        below = 2**62 if before is None else before
-        newest = await self._events(session, _BEFORE, below, max(limit, 0))
+        below = SIZE_MAX if before is None else before
+        newest = await self._page(session, _BEFORE, below, limit, size)
         return newest[::-1]
 
     async def outline(self, session: SessionId) -> list[Event]:
-        """Every event whose type is not streamed, oldest first. Raises: StateError, if the file is damaged."""
-        return await self._events(session, _OUTLINE)
+        """Every event whose type is not streamed, oldest first. Raises: LogCut, if the file is damaged there."""
+        return await self._events(session, lambda connection: self._whole(connection, session))
 
     async def sessions(self) -> list[SessionMeta]:
         """All sessions, oldest first. Raises: StateError, if the file is damaged."""
 
         def fetch(connection: sqlite3.Connection) -> list[SessionMeta]:
-            rows = connection.execute("SELECT meta FROM session ORDER BY number").fetchall()
-            return [_decode(meta) for (meta,) in rows]
+            return [_meta(*row) for row in connection.execute("SELECT id, meta FROM session ORDER BY number")]
 
         metas = await self._read(fetch, *self._pending.values())
         return sorted(metas, key=lambda meta: meta.created_at)
+
+    async def last_active(self) -> dict[SessionId, float]:
+        """When each session's newest event was written. Raises: StateError, if the file is damaged."""
+
+        def fetch(connection: sqlite3.Connection) -> dict[SessionId, float]:
+            return {session: unix_seconds(at) for session, at in connection.execute(_LAST_ACTIVE) if at is not None}
+
+        return await self._read(fetch, *self._pending.values())
 
     async def last_seq(self, session: SessionId) -> int:
         """Number of the newest event; 0 if there is none. Raises: StateError, if the file is damaged."""
@@ -130,11 +142,33 @@ class SqliteTranscripts:
         if self._pending.get(session) is done:
             del self._pending[session]
 
-    async def _events(self, session: SessionId, select: str, *bounds: int) -> list[Event]:
+    async def _page(self, session: SessionId, select: str, bound: int, limit: int, size: int) -> list[Event]:
         def fetch(connection: sqlite3.Connection) -> list[Event]:
-            rows: list[_Row] = connection.execute(select, (session, *bounds)).fetchall()
-            return [Event(seq, kind, Raw(payload), at) for seq, kind, payload, at in rows]
+            events: list[Event] = []
+            room = size
+            try:
+                for seq, kind, payload, at in connection.execute(select, (session, bound, max(limit, 0))):
+                    room -= len(payload) if isinstance(payload, bytes) else 0
+                    if events and room < 0:
+                        break
+                    events.append(_event(seq, kind, payload, at))
+            except sqlite3.DatabaseError:
+                if not events:  # else the next page says it
+                    raise
+            return events
 
+        return await self._events(session, fetch)
+
+    def _whole(self, connection: sqlite3.Connection, session: SessionId) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for seq, kind, payload, at in connection.execute(_OUTLINE, (session,)):
+                events.append(_event(seq, kind, payload, at))
+        except sqlite3.DatabaseError as exc:
+            raise LogCut(self._unreadable(exc), events) from exc
+        return events
+
+    async def _events(self, session: SessionId, fetch: Callable[[sqlite3.Connection], list[Event]]) -> list[Event]:
         pending = self._pending.get(session)
         return await self._read(fetch, *(() if pending is None else (pending,)))
 
@@ -153,5 +187,20 @@ class SqliteTranscripts:
                 connection.execute("PRAGMA query_only = ON")
                 self._connections.append(connection)
             return fetch(connection)
-        except (sqlite3.Error, msgspec.DecodeError) as exc:
-            raise StateError(f"the transcripts in {self._path} cannot be read: {exc}") from exc
+        except (sqlite3.Error, ValueError) as exc:
+            raise StateError(self._unreadable(exc)) from exc
+
+    def _unreadable(self, exc: Exception) -> str:
+        return f"the transcripts in {self._path} cannot be read: {exc}"
+
+
+def _event(seq: int, kind: object, payload: object, at: object) -> Event:
+    # A damaged row may hold anything; what is no event is told as one without content (`core.transcript.mended`).
+    return Event(seq, str(kind), Raw(payload if isinstance(payload, bytes) else b""), str(at))
+
+
+def _meta(session: SessionId, row: bytes) -> SessionMeta:
+    try:
+        return _decode(row)
+    except (ValueError, RecursionError, TypeError):
+        return SessionMeta(id=session, epoch="", backend="", created_at=0.0, unreadable=True)

@@ -13,11 +13,11 @@ import pytest
 
 from agent.cli.follow import Hydrated, Mark, Seen, follow
 from agent.cli.stream import Lost, Returned, streaming
-from agent.core.messages import Attached, EventOf, PairNews, PeersChanged, Ready, Submit, Submitted
-from agent.core.transcript import MessageDelta, MessageStart, UserMessage, make_event
+from agent.core.messages import Attached, EventOf, PairNews, PeersChanged, Ready, Snapshot, Submit, Submitted
+from agent.core.transcript import MessageDelta, MessageStart, SessionInfo, UserMessage, make_event
 from agent.errors import NotRunning
 from tests.cli.conftest import Agent
-from tests.cli.gateway import DESK, HERE, FakeGateway, _of, _sender, device
+from tests.cli.gateway import DESK, HERE, FakeGateway, _of, _sender, device, session
 
 
 async def test_the_first_gateway_ready_names_the_own_device(gateway: FakeGateway) -> None:  # DESIGN §3
@@ -98,8 +98,30 @@ def test_a_mark_takes_each_event_once_and_notices_a_gap() -> None:
     assert taken.seq == 3
     with pytest.raises(LookupError):
         mark.take(told(5))
-    mark.attached(Attached(session_id=HERE, epoch="e2", seq=0, resumed=True))  # another life of the log
-    assert mark.take(told(1)) is not None
+
+
+def test_a_mark_goes_on_in_the_next_life_of_a_log_and_names_it_from_then_on() -> None:  # S4, S15
+    mark = Mark(HERE)
+    mark.attached(Attached(session_id=HERE, epoch="e1", seq=2, resumed=True))
+    mark.seq = 2
+    assert mark.take(_of(make_event(3, SessionInfo(epoch="e2"), 0.0))) is not None
+    assert (mark.params().after, mark.params().epoch) == (3, "e2")
+    back = mark.attached(Attached(session_id=HERE, epoch="e3", seq=5, resumed=True), again=True)
+    assert not back.anew
+    assert (mark.params().after, mark.params().epoch) == (3, "e3")
+
+
+@pytest.mark.parametrize("epoch", ["e1", "e2"])
+def test_a_snapshot_starts_over_wherever_it_ends_when_the_log_was_to_be_resumed(epoch: str) -> None:  # S15
+    events = tuple(make_event(seq, MessageStart(turn=1), 0.0) for seq in range(1, 4))
+    mark = Mark(HERE)
+    mark.attached(Attached(session_id=HERE, epoch="e1", seq=0, resumed=True))
+    mark.seq = 150
+    back = mark.attached(
+        Attached(session_id=HERE, epoch=epoch, seq=3, snapshot=Snapshot(session=session(), events=events)), again=True
+    )
+    assert (back.anew, back.events) == (True, events)
+    assert mark.take(_of(make_event(4, MessageStart(turn=2), 0.0))) is not None  # never mute
 
 
 def test_watch_prints_a_line_a_change_in_a_pipe(gateway: FakeGateway, home: Path) -> None:

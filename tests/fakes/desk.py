@@ -55,6 +55,7 @@ class Desk:
         self.history: list[Status] = []
         self.notes: list[tuple[Action, DeviceId, SessionId, int]] = []
         self.notices: list[str] = []
+        self.troubles: dict[str, str] = {}
         numbers = ids or count(1)
         self.sessions = Sessions(
             own=DeviceRef(OWN, "desk"),
@@ -66,6 +67,7 @@ class Desk:
             changed=self._changed,
             noted=self.noted,
             notice=self.notices.append,
+            trouble=self.troubles.__setitem__,
             new_id=lambda: f"{next(numbers):a>16}",
         )
 
@@ -83,7 +85,7 @@ class Desk:
         match method:
             case "session.attach":
                 asked = typed(params, Attach)
-                attached = self.sessions.attach(channel, PHONE, asked)
+                attached = await self.sessions.attach(channel, PHONE, asked)
                 return Followed(attached, lambda: self.sessions.catch_up(channel, attached.session_id))
             case "session.detach":
                 detach = typed(params, Detach)

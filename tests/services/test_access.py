@@ -26,8 +26,8 @@ from agent.core.names import short_id
 from agent.core.records import DeviceId, Endpoint, SessionRow, Share
 from agent.core.wire import typed
 from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, ReadOnly, SessionNotFound
-from agent.services import access as quotas
 from agent.services.audit import WAITING_MAX
+from agent.services.capacity import FROM_OTHER_MAX
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, network
 from tests.fakes.viewer import Viewer
@@ -294,7 +294,7 @@ async def test_connects_and_sessions_are_limited() -> None:
         for _ in range(18):  # 3 every 9 s
             await net.clock.advance(9.0)
             told = [await kind(laptop, desk, "session.create", CreateSession()) for _ in range(3)]
-        assert desk.sessions.directory.created_by(laptop.id) == quotas.SESSIONS_MAX
+        assert desk.sessions.directory.created_by(laptop.id) == FROM_OTHER_MAX
         await net.clock.advance(60.0)
         assert await kind(laptop, desk, "session.create", CreateSession()) == "busy"
         async with desk.client() as local:

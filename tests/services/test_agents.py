@@ -157,6 +157,7 @@ async def test_what_a_killed_service_left_is_cleared_up_before_a_session_is_back
         assert first.cleared == []  # new ones have left nothing
     agent = AgentBackend()
     async with at_desk(agent, store, ids) as desk:
+        await settle()
         assert agent.cleared == [kept]
         await submit(desk, kept, "again")
 

@@ -219,15 +219,17 @@ async def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
         SqliteTranscripts(path)
 
 
-async def test_damage_found_while_reading_is_named(tmp_path: Path) -> None:
+async def test_damage_found_while_reading_is_named_after_what_stands_before_it(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     await filled(path, events=2000)
     with path.open("r+b") as file:
         file.seek(40_960)
         file.write(b"\xff" * 40_960)
     store = SqliteTranscripts(path)
+    readable = await store.read(ONE, 0, 10_000)
+    assert [each.seq for each in readable] == list(range(1, len(readable) + 1))
     with pytest.raises(StateError, match=re.escape(str(path))):
-        await store.read(ONE, 0, 10_000)
+        await store.read(ONE, len(readable), 10_000)
     await store.close()
 
 

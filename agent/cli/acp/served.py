@@ -16,7 +16,7 @@ from agent.cli.acp.sessions import first, where
 from agent.cli.acp.turns import Turns
 from agent.cli.acp.updates import VERBATIM, Updates, commands_of, line
 from agent.cli.answer import submit_answer
-from agent.cli.follow import Hydrated, Mark, Seen, follow
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
 from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
 from agent.core.messages import Attached, Configure, History, OnSession, Page, PeerLink, Snapshot, Submit, Submitted
 from agent.core.tail import compact
@@ -29,7 +29,7 @@ from agent.core.transcript import (
     SessionInfo,
     payload_of,
 )
-from agent.errors import AgentError, BadParams, NotRunning, TooLarge
+from agent.errors import AgentError, BadParams, NotRunning, PeerLost, TooLarge
 
 PAGE = 1000
 REPLAYED_MAX = 20_000
@@ -130,9 +130,11 @@ class Served:
                     pass
 
     async def _returned(self, stream: Stream, note: Hydrated, tasks: asyncio.TaskGroup) -> None:
-        await self._note("back; nothing was lost")
+        await self._note(BEGAN_ANEW if note.anew else "back; nothing was lost")
+        lost = self.turns.begin_anew() if note.anew else ()
         for event in note.events:
             await self._event(stream, event, tasks, merged=True)
+        self.turns.fail_unknown(lost, PeerLost(BEGAN_ANEW, hint="the prompt may have run: look before you repeat it"))
         snapshot = note.result.snapshot
         if snapshot is not None and snapshot.session.status == "idle":
             self.turns.nothing_runs()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from agent.cli.acp.outgoing import StopReason
 from agent.core.messages import Submitted
@@ -88,6 +88,20 @@ class Turns:
         for waiting in self._waiting.values():
             if waiting.turn is not None and not waiting.done.done():
                 waiting.done.set_result("cancelled" if waiting.stopped else "end_turn")
+
+    def begin_anew(self) -> list[Waiting]:
+        """The log is another one: the turns of it have other numbers. The prompts whose turn was known (S15)."""
+        known = [each for each in self._waiting.values() if each.turn is not None and not each.done.done()]
+        for waiting in known:
+            waiting.turn, waiting.started = None, False
+        self._doomed.clear()
+        return known
+
+    def fail_unknown(self, prompts: Iterable[Waiting], reason: AgentError) -> None:
+        """Of these the new log has told nothing."""
+        for waiting in prompts:
+            if waiting.turn is None and not waiting.done.done():
+                _fails(waiting, reason)
 
     def leave(self) -> None:
         """The editor closes the session."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
-from agent.cli.follow import Hydrated, Mark, Seen, follow
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
 from agent.cli.hermes.events import VERBATIM, Events, said
 from agent.cli.hermes.frames import Frame, Json, line
 from agent.cli.hermes.history import Past
@@ -21,7 +21,6 @@ from agent.cli.transcript import answered, name_of
 from agent.core.messages import (
     Answered,
     AnswerRequest,
-    Attached,
     History,
     OnSession,
     Page,
@@ -140,7 +139,7 @@ class Viewing:
                 case Seen(event=event):
                     await self._event(stream, event)
                 case Hydrated():
-                    await self._returned(stream, note.result, note.events)
+                    await self._returned(stream, note)
                 case ParticipantsChanged() if note.session_id == self.id:
                     await self._changed(self._others(note.participants))
                 case PeerLink() if self.id in note.sessions or not note.sessions:
@@ -152,11 +151,14 @@ class Viewing:
                 case _:
                     pass
 
-    async def _returned(self, stream: Stream, result: Attached, events: Iterable[Event]) -> None:
-        await self._line("-- back; nothing was lost")
-        for event in events:
+    async def _returned(self, stream: Stream, note: Hydrated) -> None:
+        await self._line(f"-- {BEGAN_ANEW}. It says:" if note.anew else "-- back; nothing was lost")
+        if note.anew:
+            await self._emit(self._events.cut())
+            self._events = self._make()
+        for event in note.events:
             await self._event(stream, event, merged=True)
-        await self._ask(self._questions.open_now(result.requests, stream.clock.monotonic()))
+        await self._ask(self._questions.open_now(note.result.requests, stream.clock.monotonic()))
 
     async def _event(self, stream: Stream, event: Event, *, merged: bool = False) -> None:
         await self._emit(self._events.take(event, merged=merged, mine=self._mine))
