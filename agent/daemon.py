@@ -324,6 +324,7 @@ class Service:
                 self._household.settle()
                 parts.append(group.create_task(self._sessions.run(restored.set), name="daemon.sessions"))
                 await restored.wait()
+                self._registry.own_past(self._sessions.directory.closed)
                 self._trust_changed()
                 parts += (
                     group.create_task(self._proxy.run(), name="daemon.proxy"),

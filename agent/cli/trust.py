@@ -256,11 +256,11 @@ def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
             _let_in_by(row),
             printer.when(row["paired_at"]),
             "-" if row["self"] else printer.when(row["seen_at"]),
-            row["state"],
+            row["state"] + (f" ({clean(row['reason'])})" if row.get("reason") else ""),
         )
         for row in sorted(rows, key=lambda row: not row["self"])
     ]
-    for line in printer.table(HEAD, cells, shrink=("NAME", "ROLE", "LET IN BY")):
+    for line in printer.table(HEAD, cells, shrink=("NAME", "ROLE", "LET IN BY", "STATE")):
         printer.line(line)
     if all(row["self"] for row in rows):
         printer.hint("no other device yet: run `agent pair` here and `agent join` there")

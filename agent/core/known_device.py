@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
 from agent.core.hearsay import usable
 from agent.core.names import UNTITLED, clean, display_name
 from agent.core.places import ENDPOINTS_MAX, Places, places_of
-from agent.core.presence_state import Liveness, State
+from agent.core.presence_state import Liveness
 from agent.core.records import (
     NAME_MAX,
     TITLE_MAX,
@@ -36,8 +37,17 @@ SESSIONS_MAX = 1000
 """Sessions of one device that are listed."""
 
 stamp = lru_cache(maxsize=4096)(rfc3339)
-Hidden = Callable[[str, tuple[str, ...]], bool]
-"""Whether a session with that id (or prefix) and lineage is one of ours (R2)."""
+Hidden = Callable[[str, tuple[str, ...], bool], bool]
+"""Whether a session with that id and lineage is one of ours (R2) or another device's (R13); the last one tells whether
+that id is all of it, not the beginning which a TXT record carries."""
+
+
+class _Seen(NamedTuple):
+    # What the state of a device says of each of its sessions.
+    device: DeviceRef
+    attachable: bool
+    stale: bool
+    away: bool
 
 
 class KnownDevice:
@@ -137,7 +147,7 @@ class KnownDevice:
 
     def remembered(self) -> list[SessionRow]:
         """The sessions of which a link has told, as `recall` takes them."""
-        return [row for row in self._told.values() if row.status.live]
+        return [row for row in self._told.values() if row.status.live and row.id in self.rows]
 
     def link_lost(self, reason: str, now: float) -> None:
         """The link ended; what it told stands until a newer record is heard."""
@@ -177,6 +187,11 @@ class KnownDevice:
         """Whether all its sessions are listed, and none was left out of a record for want of room."""
         return self._told_in_force() or self.record is None or self.record.more == 0
 
+    @property
+    def has_sessions(self) -> bool:
+        """Whether what it says of its sessions counts: it is trusted, and no guest, which is let in and no more."""
+        return self.paired is not None and self.paired.role != "guest"
+
     def is_told(self, session: str) -> bool:
         """Whether that id is a whole one, not the beginning that a TXT record carries."""
         return session in self._told
@@ -186,7 +201,7 @@ class KnownDevice:
         statuses = [row.status for row in self._told.values() if row.status.live]
         counts = (len(statuses), statuses.count(Status.WORKING), statuses.count(Status.NEEDS_INPUT))
         state, record = self.live.state, self.record
-        if state == "offline":
+        if state == "offline" or self.live.refuses:
             counts = (0, 0, 0)
         elif not self._told_in_force() and record:
             counts = (record.working + record.needs_input + record.idle, record.working, record.needs_input)
@@ -217,19 +232,23 @@ class KnownDevice:
         row = self.row or self.describe()
         return msgspec.structs.replace(row, heard_at=None if heard_at is None else rfc3339(heard_at))
 
-    def compose(self, hidden: Hidden, ours: int) -> dict[SessionId, SessionRow]:
-        """Its sessions to be listed. `ours` changes whenever what `hidden` answers may change.
+    def compose(self, hidden: Hidden, view: object) -> dict[SessionId, SessionRow]:
+        """Its sessions to be listed. `view` changes whenever what `hidden` answers may change.
 
         Rows are made anew only where something changed: the rest are the very same objects.
         """
-        state = self.live.state
-        if self.paired is None:  # R1: what a stranger says of sessions is worth nothing
+        if not self.has_sessions:
             self._made.clear()
             return {}
-        away = state == "offline"  # R12: what was known of it stays known
-        attachable = not away and (self.live.linked or bool(self.endpoints()))
-        ref = DeviceRef(self.id, self.name)
-        context = (ref, attachable, state, ours)
+        # R12, R14: what was known of one that is out of reach, or refuses this device, stays known and is not shown.
+        away = self.live.state == "offline" or self.live.refuses
+        seen = _Seen(
+            device=DeviceRef(self.id, self.name),
+            attachable=not away and (self.live.linked or bool(self.endpoints())),
+            stale=self.live.state != "online",
+            away=away,
+        )
+        context = (seen, view, self.paired)
         known = self._made if context == self._made_for else {}
         made: dict[str, tuple[SessionClaim | SessionRow, SessionRow | None]] = {}
         for source in self._sources():
@@ -237,11 +256,20 @@ class KnownDevice:
             if before is not None and before[0] == source:
                 made[source.id] = before
             elif source.id not in made:
-                row = self._make(source, ref, attachable, state)
-                unseen = hidden(row.id, row.lineage) or (away and not row.status.live)
+                row = self._make(source, seen)
+                unseen = (
+                    self._is_beyond(row.id)
+                    or hidden(row.id, row.lineage, row.id in self._told)
+                    or (away and not row.status.live)
+                )
                 made[source.id] = (source, None if unseen else row)
         self._made, self._made_for = made, context
         return {row.id: row for _, row in made.values() if row is not None}
+
+    def _is_beyond(self, session: str) -> bool:
+        # This device is a guest there, let in for one session.
+        only = self.paired.session if self.paired is not None and self.paired.role == "host" else ""
+        return bool(only) and not only.startswith(session)
 
     def _sources(self) -> Iterator[SessionClaim | SessionRow]:
         if self._told_in_force() or self.record is None:
@@ -252,44 +280,35 @@ class KnownDevice:
             claimed = tuple(claim.id for claim in self.record.sessions)
             yield from (row for row in self._told.values() if not row.id.startswith(claimed))
 
-    def _make(self, source: SessionClaim | SessionRow, ref: DeviceRef, attachable: bool, state: State) -> SessionRow:
-        stale, away = state != "online", state == "offline"
+    def _make(self, source: SessionClaim | SessionRow, seen: _Seen) -> SessionRow:
         if isinstance(source, SessionRow):
-            return msgspec.structs.replace(
-                source, device=ref, local=False, attachable=attachable, stale=stale, away=away
-            )
+            return msgspec.structs.replace(source, local=False, **seen._asdict())
         claimed = source.updated_at if source.updated_at <= self._revised_at else int(self._revised_at)
         updated_at = stamp(claimed)
         title = clean(source.title, TITLE_MAX)
         for row in self._told.values():
             if row.id.startswith(source.id):  # a link has told more of it
                 if row.updated_at > stamp(claimed + 0.999):
-                    return self._make(row, ref, attachable, state)
+                    return self._make(row, seen)
                 cut = title.endswith("…") and row.title.startswith(title[:-1].rstrip())
                 return msgspec.structs.replace(
                     row,
                     title=row.title if cut or not title else title,
                     status=source.status,
                     updated_at=max(updated_at, row.updated_at),
-                    device=ref,
                     local=False,
-                    attachable=attachable,
-                    stale=stale,
-                    away=away,
+                    **seen._asdict(),
                 )
         return SessionRow(
             id=SessionId(source.id),
             title=title or UNTITLED,
             status=source.status,
-            device=ref,
             local=False,
-            attachable=attachable,
             backend="",
             model="",
             created_at=None,
             updated_at=updated_at,
-            stale=stale,
-            away=away,
+            **seen._asdict(),
         )
 
     def _told_in_force(self) -> bool:

@@ -27,38 +27,22 @@ class Where(Struct, frozen=True):
 
 
 class SessionIndex:
-    """One row per session id, whoever claims it; look-up by id or prefix is one dictionary access (R5)."""
+    """One row per session id, that of its owner (`claims`); look-up by id or prefix is one dictionary access (R5)."""
 
     def __init__(self) -> None:
         self.rows: dict[SessionId, SessionRow] = {}
         self._buckets: dict[str, set[SessionId]] = {}
-        self._rivals: dict[SessionId, dict[DeviceId, SessionRow]] = {}  # ids that several devices claim
 
     def put(self, row: SessionRow, draft: Draft) -> None:
-        """List a device's row of a session, unless another device's row of it counts for more."""
-        held = self.rows.get(row.id)
-        if held is None:
-            self.rows[row.id] = row
-            beginning = row.id[:BUCKET]
-            if (bucket := self._buckets.get(beginning)) is not None:
-                bucket.add(row.id)
-            else:
-                self._buckets[beginning] = {row.id}
-            draft.session(row.id, row)
-        elif row.id not in self._rivals and held.device.id == row.device.id:
-            self.rows[row.id] = row
-            draft.session(row.id, row)
-        else:
-            self._rivals.setdefault(row.id, {held.device.id: held})[row.device.id] = row
-            self._elect(row.id, draft)
+        """List a session, or list it otherwise."""
+        if row.id not in self.rows:
+            self._buckets.setdefault(row.id[:BUCKET], set()).add(row.id)
+        self.rows[row.id] = row
+        draft.session(row.id, row)
 
     def drop(self, device: DeviceId, session: SessionId, draft: Draft) -> None:
-        """Take a device's row of a session away."""
-        if rivals := self._rivals.get(session):
-            rivals.pop(device, None)
-            self._elect(session, draft)
-            if len(rivals) == 1:
-                del self._rivals[session]
+        """Take a device's row of a session away, unless the row is another's already."""
+        if self.rows[session].device.id != device:
             return
         del self.rows[session]
         bucket = self._buckets[session[:BUCKET]]
@@ -66,12 +50,6 @@ class SessionIndex:
         if not bucket:
             del self._buckets[session[:BUCKET]]
         draft.session(session, None)
-
-    def _elect(self, session: SessionId, draft: Draft) -> None:
-        best = max(self._rivals[session].values(), key=_weight)
-        if best != self.rows[session]:
-            self.rows[session] = best
-            draft.session(session, best)
 
     def starting_with(self, prefix: str) -> list[SessionRow]:
         """Rows whose id begins with `prefix`, by id."""
@@ -87,11 +65,6 @@ class SessionIndex:
     def titled(self, title: str) -> list[SessionRow]:
         """Rows with exactly that title, by id."""
         return sorted((row for row in self.rows.values() if row.title == title), key=lambda row: row.id)
-
-
-def _weight(row: SessionRow) -> tuple[bool, bool, bool, str, str]:
-    # Ids are random: two devices with one id means that one of them lies, or that the session moved.
-    return row.local, row.attachable, not row.stale, row.updated_at, row.device.id
 
 
 def newest_first(rows: Iterable[SessionRow]) -> list[SessionRow]:
@@ -164,16 +137,14 @@ def _choose(
     # Two letters are the beginning of some id by chance, and a title on purpose.
     for matches in (_by_id, _by_title) if len(selector) >= BUCKET else (_by_title, _by_id):
         found = [row for row in matches(index, selector, whole) if on in {None, row.device.id}]
-        # One that is away counts as much: what was meant for it must not go to a namesake (R12).
-        usable = [row for row in found if row.attachable or row.local or row.away]
-        for choice in (usable, found):
-            if len(choice) == 1:
-                row = choice[0]
-                session = row.id if whole(row) else None
-                prefix = selector if session is None and selector.startswith(row.id) else row.id
-                return Where(row.device.id, session, prefix, row.local)
+        # Whether it can be used now makes no difference: what was meant for one must not go to its namesake (R12, R13).
+        if len(found) == 1:
+            row = found[0]
+            session = row.id if whole(row) else None
+            prefix = selector if session is None and selector.startswith(row.id) else row.id
+            return Where(row.device.id, session, prefix, row.local)
         if found:
-            names = _few(f"{row.id} {row.title!r} on {row.device.name}" for row in usable or found)
+            names = _few(f"{row.id} {row.title!r} on {row.device.name}" for row in found)
             raise Ambiguous(f"several sessions match {selector!r}: {names}")
     return None
 

@@ -339,6 +339,7 @@ class PairedRow(Struct, frozen=True, kw_only=True):
     paired_at: str | None  # RFC 3339
     seen_at: str | None  # RFC 3339, None: never since
     state: Literal["online", "stale", "offline"] = "offline"
+    reason: str = ""  # how we know that it is not online, or that it does not accept this device
     role: Role = "member"  # guest: let in here alone; host: this device is a guest of it
     admitted_by: DeviceRef | None = None  # who let it into the household; of the founder itself; None: not in it
     read_only: bool = False  # it may watch only; of a host: this device may

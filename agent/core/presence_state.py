@@ -61,6 +61,11 @@ class Liveness:
         """How we know that it is not online, or why it is of no use; else empty."""
         return "" if self.linked else self._gone or self._doubt or (REFUSES if self._refuses else "")
 
+    @property
+    def refuses(self) -> bool:
+        """Whether it is there and would not have this device when it was dialled last (R14)."""
+        return self._refuses and not self.linked
+
     def heard(self, now: float, *, news: bool, sure: bool = True) -> None:
         """A record arrived; `news`: with a revision that was not known, so its sender did something.
 

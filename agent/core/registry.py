@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from agent.core.changes import Changes, Draft
-from agent.core.known_device import KnownDevice
+from agent.core.claims import Claims
+from agent.core.known_device import Hidden, KnownDevice
 from agent.core.lookup import SessionIndex, Where, find_device, find_session, newest_first
 from agent.core.own_device import OwnDevice
 from agent.core.presence_state import Liveness
@@ -48,7 +49,7 @@ class Registry:
         self.own = own
         self._unpaired_max, self._devices_max, self._new_per_second = unpaired_max, devices_max, new_per_second
         self._known: dict[DeviceId, KnownDevice] = {}
-        self._index = SessionIndex()
+        self._index, self._claims = SessionIndex(), Claims()
         self._mine = OwnDevice(own, name, version)
         self._own_row = self._mine.describe()
         self._admitted, self._admitted_at = 0.0, 0.0  # strangers lately: a bucket that leaks `new_per_second`
@@ -65,16 +66,22 @@ class Registry:
 
     def local_sessions(self, rows: Iterable[SessionRow], removed: Iterable[SessionId], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
         """Sessions hosted here are new, changed or gone. They own the view: no remote row of the same shows (R2)."""
-        draft, keys = Draft(), self._mine.keys_version
+        draft, view = Draft(), self._view
         for row in self._mine.put(rows):
+            self._claims.own(self.own, row.id)
             self._index.put(row, draft)
         for session in self._mine.remove(removed):
             self._index.drop(self.own, session, draft)
-        if keys != self._mine.keys_version:
-            for known in list(self._known.values()):
-                self._refresh(known, draft)
+        self._claims.trim(self.own, self._mine.sessions)
+        self._look_again(view, draft)
         self._refresh_own(draft)
         return draft.take()
+
+    def own_past(self, sessions: Iterable[SessionId]) -> None:
+        """Sessions that were closed here: their ids are nobody else's, either (R13)."""
+        for session in sessions:
+            self._claims.own(self.own, session)
+        self._claims.trim(self.own, self._mine.sessions)
 
     def heard(self, record: PresenceRecord, source: Source, now: float) -> Changes:
         """A presence record arrived (of a paired device: signed). It never changes a name, a key or trust (T5)."""
@@ -113,7 +120,7 @@ class Registry:
 
     def paired(self, devices: Iterable[PairedDevice], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
         """All the devices that are trusted now. One that is no longer among them becomes a stranger."""
-        draft = Draft()
+        draft, view = Draft(), self._view
         trusted = {device.id: device for device in devices if device.id != self.own}
         for device, paired in trusted.items():
             if device not in self._known:
@@ -122,7 +129,9 @@ class Registry:
             self._refresh(self._known[device], draft)
         for known in [each for each in self._known.values() if each.paired and each.id not in trusted]:
             known.pair(None)
+            self._claims.forget(known.id)
             self._refresh(known, draft)
+        self._look_again(view, draft)
         return draft.take()
 
     def link_up(self, device: DeviceId, *, name: str, version: str, endpoint: Endpoint | None, now: float) -> Changes:
@@ -144,10 +153,14 @@ class Registry:
         whole: bool = False,
     ) -> Changes:
         """What a device says of its sessions over a link; `whole`: these are all of them."""
-        draft = Draft()
-        if known := self._known.get(device):
+        draft, view = Draft(), self._view
+        known = self._known.get(device)
+        if known is not None and known.has_sessions:
             known.tell(rows, removed, now, whole=whole)
             self._refresh(known, draft)
+            if whole:
+                self._claims.told_all(device)
+                self._look_again(view, draft)
         return draft.take()
 
     def recall(self, device: DeviceId, rows: Iterable[SessionRow], now: float) -> Changes:
@@ -204,8 +217,12 @@ class Registry:
         """Newest first, ties by id (R4); `away`: also those of devices that are out of reach (R12)."""
         if scope == "local":
             return newest_first(self._mine.sessions.values())
-        rows = (row for row in self._index.rows.values() if away or not row.away)
+        rows = (row for row in self._index.rows.values() if self.shows(row, away=away))
         return newest_first(rows if scope == "all" else (row for row in rows if not row.local))
+
+    def shows(self, row: SessionRow, *, away: bool) -> bool:
+        """Whether that row is listed; `away`: also if its device is out of reach (R12), but not if it refuses (R14)."""
+        return not row.away or (away and not self._known[row.device.id].live.refuses)
 
     def remembered(self) -> dict[DeviceId, list[SessionRow]]:
         """What links have told of each paired device's sessions, for `recall` at the next start (R12)."""
@@ -226,6 +243,11 @@ class Registry:
         """Whether that other device is paired."""
         known = self._known.get(device)
         return known is not None and known.paired is not None
+
+    def takes_sessions(self, device: DeviceId) -> bool:
+        """Whether what that other device says of its sessions counts."""
+        known = self._known.get(device)
+        return known is not None and known.has_sessions
 
     def session(self, session: SessionId) -> SessionRow | None:
         """One session's row, by its id as listed."""
@@ -274,13 +296,33 @@ class Registry:
         if row != known.row:
             known.row = row
             draft.device(known.id, known.dated())
-        before, known.rows = known.rows, known.compose(self._mine.is_mine, self._mine.keys_version)
+        before, known.rows = known.rows, known.compose(self._hides(known, draft), self._view)
+        self._claims.trim(known.id, known.rows)
         for session, now_listed in known.rows.items():
             was = before.get(session) if before else None
             if was is not now_listed and was != now_listed:
                 self._index.put(now_listed, draft)
         for session in before.keys() - known.rows.keys():
             self._index.drop(known.id, session, draft)
+
+    @property
+    def _view(self) -> tuple[int, int]:
+        # Changes whenever a row may be hidden that was not, or the other way round.
+        return self._mine.keys_version, self._claims.version
+
+    def _look_again(self, before: tuple[int, int], draft: Draft) -> None:
+        if before != self._view:
+            for known in list(self._known.values()):
+                self._refresh(known, draft)
+
+    def _hides(self, known: KnownDevice, draft: Draft) -> Hidden:
+        def hides(session: str, lineage: tuple[str, ...], whole: bool) -> bool:
+            contest = self._claims.take(known.id, session, whole=whole)
+            if contest is not None and self._claims.is_news(contest):
+                draft.contest(contest)
+            return contest is not None or self._mine.is_mine(session, lineage)
+
+        return hides
 
     def _forget(self, known: KnownDevice, draft: Draft) -> None:
         for session in known.rows:
@@ -317,4 +359,4 @@ class Registry:
 
     def _is_incomplete(self, device: DeviceId) -> bool:
         known = self._known.get(device)
-        return known is not None and known.paired is not None and not known.complete()
+        return known is not None and known.paired is not None and (known.live.refuses or not known.complete())

@@ -52,9 +52,12 @@ class Lists:
             with changes:
                 async for change in changes:
                     in_scope = [row for row in change.sessions if scope == "all" or row.local is (scope == "local")]
-                    rows = self._access.shown(channel.device, [row for row in in_scope if asked.all or not row.away])
+                    listed = [row for row in in_scope if self._registry.shows(row, away=asked.all)]
+                    rows = self._access.shown(channel.device, listed)
                     seen = {row.id for row in rows}
                     gone = [*change.sessions_gone, *(row.id for row in in_scope if row.id not in seen)]
+                    if asked.all and any(device.reason for device in change.devices):
+                        gone += shown - {row.id for row in self._registry.sessions(away=True)}  # it refuses (R14)
                     self._tell(channel, shown, rows, gone)
                     await channel.drained()
 

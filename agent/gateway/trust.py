@@ -162,6 +162,7 @@ class TrustMethods:
             paired_at=rfc3339(device.paired_at),
             seen_at=(row.heard_at if row else None) or (rfc3339(device.seen_at) if device.seen_at else None),
             state=row.state if row else "offline",
+            reason=row.reason if row else "",
             admitted_by=self._admitted_by(device),
             role=device.role,
             read_only=device.read_only,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from agent.core.claims import Contest
 from agent.core.messages import Ready, StatusReport
 from agent.core.names import short_id
 from agent.core.records import DeviceId, DeviceRow
@@ -89,6 +90,8 @@ class Health:
             async for change in changes:
                 for row in change.devices:
                     self._tell_device(row)
+                for contest in change.contests:
+                    self._tell_contest(contest)
 
     def _tell_device(self, row: DeviceRow) -> None:
         if row.self:
@@ -104,6 +107,18 @@ class Health:
         where = f" at {row.addresses[0]}" if row.addresses and row.state == "online" else ""
         why = f": {row.reason}" if row.reason and row.state != "online" else ""
         self._say(f"{row.name} ({short_id(row.id)}) is {state}{where}{why}")
+
+    def _tell_contest(self, contest: Contest) -> None:
+        # R13: said once for each two devices.
+        rival, owner = (self._name(device) for device in (contest.rival, contest.owner))
+        self.notice(
+            f"{rival} claims a session of {owner} ({contest.session}): that changes nothing, and nothing is sent "
+            f"there. If {rival} is not to be trusted: `agent unpair {short_id(contest.rival)}`"
+        )
+
+    def _name(self, device: DeviceId) -> str:
+        row = self._registry.device(device)
+        return f"{row.name} ({short_id(device)})" if row else short_id(device)
 
     def _tell_address(self, own: DeviceRow) -> None:
         # Known a moment after the start, and again when the machine moves to another network.

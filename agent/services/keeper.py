@@ -97,6 +97,11 @@ class Keeper:
         """The link, if something can be asked over it at this moment."""
         return self.link if self.link is not None and self.link.channel.open else None
 
+    @property
+    def refused_surely(self) -> bool:
+        """Whether the device has refused this one often enough that it is no chance."""
+        return self.refusals >= REFUSED_SURE
+
     def lost(self, link: Link) -> None:
         """A connection carries no more. Idempotent."""
         link.over = True
@@ -182,6 +187,9 @@ class Keeper:
 
     async def _watch(self, link: Link) -> None:
         # All sessions of the other side, then changes; those that overtake the list wait for it.
+        if not self._news.takes_sessions(self.device):
+            link.listed.set()
+            return
         try:
             rows = await link.channel.request("session.watch", ListSessions(scope="local"), seconds=10.0)
             self._news.link_sessions(self.device, typed(rows, tuple[SessionRow, ...]), whole=True)
@@ -194,10 +202,14 @@ class Keeper:
         for changes in early or ():
             self._news.link_sessions(self.device, changes.changed, changes.removed)
 
-    def sessions_changed(self, link: Link, changes: SessionsChanged, size: int) -> None:
-        """The other side told changes, in a frame of `size` bytes."""
-        if link is not self.link:
+    def sessions_changed(self, link: Link, params: Raw, size: int) -> None:
+        """The other side told changes, in a frame of `size` bytes; whose word does not count is not even read (T11).
+
+        Raises: Undescribed.
+        """
+        if link is not self.link or not self._news.takes_sessions(self.device):
             return
+        changes = typed(params, SessionsChanged)
         if link.early is None:
             self._news.link_sessions(self.device, changes.changed, changes.removed)
         elif (size := link.early_size + size) > EARLY_MAX:
@@ -224,8 +236,7 @@ class Keeper:
             self.refusals += 1
             self._news.refused(self.device)
             self._moved()
-            sure = self.refusals >= REFUSED_SURE
-            await self._sleep(REFUSED_RETRY if sure else reconnect_delay(self._attempts, self._jitter()))
+            await self._sleep(REFUSED_RETRY if self.refused_surely else reconnect_delay(self._attempts, self._jitter()))
         except NotPaired:
             await self._sleep(None)
         except AgentError as exc:
@@ -292,7 +303,7 @@ class _Incoming:
         if method == "gateway.ready":
             self._keeper.ready(self._link, typed(params, Ready))
         elif method == "session.changed":
-            self._keeper.sessions_changed(self._link, typed(params, SessionsChanged), len(frame))
+            self._keeper.sessions_changed(self._link, params, len(frame))
         elif self._keeper.link is self._link:
             self._handler.on_notification(channel, method, params, frame)
 

@@ -17,6 +17,9 @@ class LinkNews(Protocol):
     def link_up(self, device: DeviceId, *, name: str, version: str, endpoint: Endpoint | None) -> None:
         """A link carries."""
 
+    def takes_sessions(self, device: DeviceId) -> bool:
+        """Whether what the device tells of its sessions counts for anything."""
+
     def link_sessions(
         self,
         device: DeviceId,

@@ -19,7 +19,6 @@ from agent.errors import (
     TimedOut,
 )
 from agent.ports import Channel, Clock
-from agent.services.keeper import REFUSED_SURE
 from agent.services.link import Link
 from agent.services.peers import Peers
 
@@ -112,7 +111,7 @@ class PatientCalls:
                     raise
             except Refused as exc:
                 problem = exc
-                if self._peers.refusals(call.device) >= REFUSED_SURE:
+                if self._peers.refuses(call.device):
                     raise
             except SessionNotFound as exc:
                 problem = exc

@@ -12,7 +12,7 @@ from agent.core.linking import LinkUse, to_close
 from agent.core.messages import Ready
 from agent.core.names import short_id
 from agent.core.presence_state import REFUSES
-from agent.core.records import DeviceId, PairedDevice
+from agent.core.records import DeviceId, PairedDevice, Role
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.keeper import NOT_NEEDED, STOPPING, Keeper
@@ -56,6 +56,7 @@ class Peers:
         self._keepers: dict[DeviceId, Keeper] = {}
         self._tasks: dict[DeviceId, asyncio.Task[None]] = {}
         self._links: dict[DeviceId, Link] = {}
+        self._roles: dict[DeviceId, Role] = {}
         self._hosts: dict[DeviceId, frozenset[str]] = {}  # announced last
         self._group: asyncio.TaskGroup | None = None
         # Set by the composition root before run(): the parts know each other both ways.
@@ -86,7 +87,11 @@ class Peers:
         """The set of paired devices changed: link new ones, cut the others at once (T4)."""
         if self._group is None:
             return
-        paired = {device.id for device in self._paired()}
+        roles = {device.id: device.role for device in self._paired()}
+        paired, before, self._roles = set(roles), self._roles, roles
+        for device in sorted(set(self._keepers) & paired):
+            if before[device] != roles[device]:
+                self._keepers[device].let_go("what it may do here has changed")  # a new link begins with the new role
         for device in set(self._keepers) - paired:
             keeper = self._keepers.pop(device)
             self._tasks.pop(device).cancel()
@@ -151,6 +156,11 @@ class Peers:
         """Whether the device is paired, linked or not."""
         return device in self._keepers
 
+    def refuses(self, device: DeviceId) -> bool:
+        """Whether the device is there and, for sure, does not accept this one (R14)."""
+        keeper = self._keepers.get(device)
+        return keeper is not None and keeper.refused_surely
+
     def linked(self) -> list[DeviceId]:
         """Devices with a link."""
         return sorted(self._links)
@@ -159,11 +169,6 @@ class Peers:
         """Monotonic seconds at which the link to a device was opened; None: there is none."""
         link = self._links.get(device)
         return None if link is None else link.opened
-
-    def refusals(self, device: DeviceId) -> int:
-        """How often in a row the device has refused this one; few of them may only mean that it stops just then."""
-        keeper = self._keepers.get(device)
-        return 0 if keeper is None else keeper.refusals
 
     async def link(self, device: DeviceId, seconds: float = FIRST_CONTACT) -> Link:
         """The link to a device, dialled if need be. Raises: NotPaired, Refused, PeerUnreachable."""
@@ -229,6 +234,8 @@ class Peers:
     def _changed(self, keeper: Keeper) -> None:
         # A link that took another's place counts as come back: what was attached over the old one must be again.
         if keeper.link is self._links.get(keeper.device):
+            if keeper.refused_surely:
+                self.link_changed(keeper.device, False)  # nobody need wait for it any longer
             return
         if keeper.link is None:
             del self._links[keeper.device]

@@ -171,6 +171,10 @@ class Presence:
         now = self._clock.time()
         self._tell(self._registry.link_up(device, name=name, version=version, endpoint=endpoint, now=now))
 
+    def takes_sessions(self, device: DeviceId) -> bool:
+        """Whether what the device tells of its sessions counts for anything: a guest's does not."""
+        return self._registry.takes_sessions(device)
+
     def link_sessions(
         self,
         device: DeviceId,

@@ -17,11 +17,12 @@ from agent.core.messages import (
     OnSession,
     PeerLink,
 )
+from agent.core.presence_state import REFUSES
 from agent.core.records import DeviceId, SessionId, SessionRow
 from agent.core.relay import Relay
 from agent.core.transcript import Event, epoch_of
 from agent.core.wire import typed
-from agent.errors import AgentError, BadFrame, PeerLost, PeerUnreachable, TimedOut
+from agent.errors import AgentError, BadFrame, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
 from agent.ports import Channel, Clock, Followed
 from agent.services.lasting import spawn
 from agent.services.peers import LOST_MAX, Peers
@@ -98,8 +99,8 @@ class Proxy:
         """
         relay = self._relays.get(session)
         if relay is not None and relay.device != device:
-            self._end(relay, f"the session is on {self._name_of(device)} now")
-            relay = None
+            # R13: whoever watches one device's session is never moved to another's.
+            raise SessionNotFound(f"{session} is watched on {self._name_of(relay.device)}, not {self._name_of(device)}")
         if relay is None:
             relay = self._relays[session] = Relay(device, session)
         relay.expect(channel)
@@ -211,6 +212,10 @@ class Proxy:
         if not self._peers.trusts(device):
             for relay in relays:
                 self._end(relay, f"{self._name_of(device)} is not paired with this device any more")
+            return
+        if self._peers.refuses(device):
+            for relay in relays if waiting is not None else ():  # else whoever attaches now is answered so
+                self._end(relay, f"{self._name_of(device)} {REFUSES}")
             return
         self._tell_viewers("peer.back" if up else "peer.lost", device, relays)
         if up:

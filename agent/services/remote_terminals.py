@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from agent.core.messages import PeerLink
+from agent.core.presence_state import REFUSES
 from agent.core.records import DeviceId, SessionId
 from agent.core.replies import without_replies
 from agent.core.terminal import (
@@ -29,7 +30,7 @@ from agent.core.terminal import (
     TerminalTaken,
 )
 from agent.core.wire import msgpack, typed
-from agent.errors import AgentError, BadFrame, BadParams, PeerLost, PeerUnreachable, TimedOut
+from agent.errors import AgentError, BadFrame, BadParams, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
 from agent.ports import Channel, Clock, Followed
 from agent.services.lasting import spawn
 from agent.services.peers import LOST_MAX, Peers
@@ -64,8 +65,8 @@ class RemoteTerminals:
         await channel.drained()
         relay = self._relays.get(session)
         if relay is not None and relay.device != device:
-            self._end([relay], f"the session is on {self._name_of(device)} now")
-            relay = None
+            # R13: whoever watches one device's session is never moved to another's.
+            raise SessionNotFound(f"{session} is watched on {self._name_of(relay.device)}, not {self._name_of(device)}")
         if relay is None:
             relay = self._relays[session] = TerminalRelay(device, session)
         size = Size(asked.rows, asked.cols) if steers and asked.rows and asked.cols else None
@@ -174,6 +175,9 @@ class RemoteTerminals:
             return
         if not self._peers.trusts(device):
             self._end(relays, f"{self._name_of(device)} is not paired with this device any more")
+            return
+        if self._peers.refuses(device):
+            self._end(relays if waiting is not None else [], f"{self._name_of(device)} {REFUSES}")
             return
         for relay in relays:
             told = PeerLink(device=device, name=self._name_of(device), sessions=(relay.session,))

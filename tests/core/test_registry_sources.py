@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from agent.core.records import Endpoint, SessionId, Status
 from tests.core.registry_facts import (
-    BOX,
     DEN,
     NOW,
     OWN,
@@ -121,18 +120,6 @@ def test_r3_endpoints_are_tried_where_they_last_worked_first() -> None:
     assert view.endpoints(DEN) == [*heard, remembered, *configured]
     view.link_up(DEN, name="Den", version="1", endpoint=heard[1], now=NOW)
     assert view.endpoints(DEN) == [heard[1], heard[0], remembered, *configured]
-
-
-def test_r3_of_two_devices_that_claim_one_session_the_newer_is_listed_and_then_the_other() -> None:
-    view = registry()
-    view.paired([paired(), paired(BOX)], NOW)
-    view.heard(record(BOX, 9, claim(title="older", at=int(NOW) - 50)), "mdns", NOW)
-    view.heard(record(DEN, 1, claim(title="newer", at=int(NOW))), "mdns", NOW)
-    assert [each.title for each in view.sessions()] == ["newer"]
-    link_up(view)
-    view.link_sessions(DEN, [], [], NOW, whole=True)
-    assert [each.title for each in view.sessions()] == ["older"]
-    assert view.paired([paired()], NOW).sessions_gone == ("abcdef",)
 
 
 def test_addresses_are_not_signed_so_a_forged_one_is_tried_and_not_listed() -> None:

@@ -12,12 +12,14 @@ from agent.core.messages import (
     Created,
     CreateSession,
     Detach,
+    History,
     ListSessions,
     OnSession,
     PeerLink,
     Submit,
     Submitted,
 )
+from agent.core.presence_state import REFUSES
 from agent.core.records import PresenceRecord, SessionId, SessionRow
 from agent.core.transcript import MessageDelta, UserMessage
 from agent.core.wire import typed
@@ -269,9 +271,30 @@ async def test_an_unpaired_device_loses_its_link_at_once_and_is_told_why() -> No
             assert not desk.peers.linked()
             assert not laptop.peers.linked()
             assert len(desk.sessions.get(session).journal.viewers) == 0
+            assert laptop.registry.sessions() == []  # R14: gone at once, though it is there
+            found = laptop.registry.device(desk.id)
+            assert found is not None
+            assert (found.state, found.sessions, found.reason) == ("online", 0, REFUSES)
+            assert laptop.registry.sessions(away=True) == []
             await net.clock.advance(30.0)
-            error = await fails(viewer, "session.create", CreateSession(device="desk"))
-            assert isinstance(error, Refused)
+            assert not laptop.proxy._watched(desk.id)  # nobody waits ten minutes for it
+        async with laptop.client() as viewer:
+            for method, asked in (
+                ("session.create", CreateSession(device="desk")),
+                ("session.attach", Attach(session_id=session)),
+                ("session.attach", Attach(session_id=f"desk/{session[:6]}")),
+                ("session.attach", Attach(session_id="desk/another")),
+                ("prompt.submit", Submit(session_id=session[:6], prompt_id="p", text="hello")),
+                ("session.history", History(session_id=session)),
+            ):
+                error = await fails(viewer, method, asked)
+                assert isinstance(error, Refused), method
+                assert "does not accept this device" in str(error)
+        desk.pair(laptop)
+        await net.clock.advance(60.0)
+        assert [row.id for row in laptop.registry.sessions()] == [session]
+        desk.unpair(laptop)
+        await net.clock.advance(1.0)
         desk.presence.heard_static(
             PresenceRecord(device=laptop.id, revision=0, name="", port=1000, hosts=("10.0.0.2",))
         )
