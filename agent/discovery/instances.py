@@ -61,7 +61,10 @@ class Network(Protocol):
         """Ask the network for the missing parts, for a few seconds at most."""
 
     def reachable(self, addresses: Sequence[str]) -> tuple[str, ...]:
-        """Those addresses that may be dialled, with zones."""
+        """Those addresses that are on a network of this machine, with zones."""
+
+    def elsewhere(self, addresses: Sequence[str]) -> tuple[str, ...]:
+        """Those that are on none, and could be another machine's all the same."""
 
 
 class _Instance:
@@ -217,14 +220,17 @@ class Instances:
         if found is None:
             return False
         hosts = self._network.reachable(found.addresses)
+        elsewhere = self._network.elsewhere(found.addresses)
         strings = split_text(found.text)
-        record = self._decode(strings, port=found.port, hosts=hosts) if hosts and found.port else None
+        known = found.port and (hosts or elsewhere)
+        record = self._decode(strings, port=found.port, hosts=hosts) if known else None
         is_news, instance.is_news = instance.is_news, False
         if record is None:
             return True
-        sighting = Heard(record, tuple(strings), instance.name)
+        sighting = Heard(record, tuple(strings), instance.name, elsewhere)
         if record.device == self._own:
-            self.echoed(sighting)
+            if hosts:
+                self.echoed(sighting)
         elif sighting != instance.sighting or (is_news and now - instance.told_at >= REPEAT):
             instance.sighting, instance.device, instance.told_at = sighting, record.device, now
             self._tell(sighting)

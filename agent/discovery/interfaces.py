@@ -16,6 +16,8 @@ from pathlib import Path
 import ifaddr
 from msgspec import Struct
 
+from agent.core.addresses import usable_host
+
 UP, LOOPBACK, POINT_TO_POINT, RUNNING = 0x1, 0x8, 0x10, 0x40
 MULTICAST = 0x8000 if sys.platform == "darwin" else 0x1000
 """Flags of an interface as `SIOCGIFFLAGS` gives them (netdevice(7); net/if.h on macOS)."""
@@ -31,6 +33,7 @@ _VIRTUAL = (
 
 _MAX_ADDRESSES = 4  # of one interface and family: announced ones cost room in every packet
 _MAX_HOSTS = 8  # of one peer that are worth dialling
+_MAX_ELSEWHERE = 4  # of one peer, on no network of this machine
 
 
 class Interface(Struct, frozen=True, order=True):
@@ -101,6 +104,19 @@ def reachable(addresses: Iterable[str], interfaces: Sequence[Interface]) -> tupl
         elif any(address in network for each in interfaces for network in networks_of(each.addresses)):
             hosts[str(address)] = None
     return tuple(hosts)[:_MAX_HOSTS]
+
+
+def elsewhere(addresses: Iterable[str], interfaces: Sequence[Interface]) -> tuple[str, ...]:
+    """Those addresses that are on no link of an interface, and may be another machine's beyond a router.
+
+    They arrive through a reflector, or from somebody who would have this device dial third parties. Nothing, if all
+    interfaces are the loopback one: then nothing leaves this machine.
+    """
+    if all(host.startswith("127.") for each in interfaces for host in each.hosts):
+        return ()
+    near = set(reachable(addresses, interfaces))
+    far = (host for host in addresses if host not in near and usable_host(host, local_only=False))
+    return tuple(dict.fromkeys(far))[:_MAX_ELSEWHERE]
 
 
 def _is_wanted(adapter: Adapter, patterns: Sequence[str]) -> bool:

@@ -14,12 +14,14 @@ class Heard(Struct, frozen=True):
     """A presence record arrived (new, changed, or the same again).
 
     What it was read from comes along, since only that can have been signed: the strings of the TXT record as they
-    came, and the full instance name. The port of the SRV record is the record's.
+    came, and the full instance name. The port of the SRV record is the record's. Its hosts are on networks of this
+    machine; what else was announced, as through a reflector, comes apart: it counts only of a device that is trusted.
     """
 
     record: PresenceRecord
     strings: tuple[bytes, ...] = ()
     instance: str = ""
+    elsewhere: tuple[str, ...] = ()  # IP addresses on no network of this machine
 
 
 class Goodbye(Struct, frozen=True):

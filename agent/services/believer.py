@@ -85,9 +85,9 @@ class Believer:
         pinned = self._pinned.get(heard.record.device)
         if pinned is None:
             self._remember(heard)
-            return Believed(replace(heard.record, sessions=()))
+            return self._here(heard) or Believed(replace(heard.record, sessions=()))
         if not is_signed(heard.strings):
-            return Hinted(heard.record)
+            return self._here(heard) or Hinted(heard.record)
         if reason := self._doubt(heard, pinned, now):
             return self._refuse(heard.record.device, reason)
         pinned.revision, pinned.heard_at, pinned.heard = heard.record.revision, now, heard
@@ -103,6 +103,10 @@ class Believer:
     def again(self) -> list[PresenceRecord]:
         """What was believed last of each device, read once more: after another key has become known."""
         return [self._read(pinned.heard) for pinned in self._pinned.values() if pinned.heard is not None]
+
+    def _here(self, heard: Heard) -> Refused | None:
+        # A stranger's packet must not make this device dial, or list, anything but its own networks.
+        return None if heard.record.hosts else Refused("not on a network of this machine")
 
     def _remember(self, heard: Heard) -> None:
         if is_signed(heard.strings) and sum(map(len, heard.strings)) <= SIGNED_MAX:
@@ -128,7 +132,8 @@ class Believer:
         return ""
 
     def _read(self, heard: Heard) -> PresenceRecord:
-        record = heard.record
+        # What reached this network through a reflector is signed: the pin decides who answers at its addresses.
+        record = replace(heard.record, hosts=heard.record.hosts + heard.elsewhere)
         if record.txtvers != TXTVERS:
             return record
         sealed = unseal(heard.strings, keys=self._keys.known(), device=record.device, revision=record.revision)

@@ -62,6 +62,9 @@ class FakeNetwork:
     def reachable(self, addresses: Sequence[str]) -> tuple[str, ...]:
         return tuple(address for address in addresses if address not in self.off_link)
 
+    def elsewhere(self, addresses: Sequence[str]) -> tuple[str, ...]:
+        return tuple(address for address in addresses if address in self.off_link)
+
 
 class Table:
     """An `Instances` at work, and what it told."""
@@ -253,16 +256,27 @@ async def test_our_own_id_under_another_name_is_an_echo_told_rarely() -> None:
         assert [type(each) for each in t.told] == [Echoed, Echoed]
 
 
-async def test_a_device_off_our_links_is_not_told_until_it_is_on_one() -> None:
+async def test_an_address_off_our_links_is_told_apart_until_it_is_on_one() -> None:  # L10
     async with table() as t:
         t.network.off_link = {"10.0.0.1"}
         t.packet("desk")
-        assert t.told == []
+        (told,) = t.told
+        assert isinstance(told, Heard)
+        assert (told.record.hosts, told.elsewhere) == ((), ("10.0.0.1",))
         t.network.off_link.clear()
         await t.clock.advance(1.0)
         t.instances.refresh()
         await settle()
-        assert t.heard == [("desk", 1)]
+        told = t.told[-1]
+        assert isinstance(told, Heard)
+        assert (told.record.hosts, told.elsewhere) == (("10.0.0.1",), ())
+
+
+async def test_our_own_record_that_comes_back_from_beyond_our_links_is_no_echo() -> None:
+    async with table() as t:
+        t.network.off_link = {"10.0.0.1"}
+        t.packet("desk", OWN)
+        assert t.told == []
 
 
 async def test_looking_again_at_what_did_not_change_is_no_sign_of_life() -> None:

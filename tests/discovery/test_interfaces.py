@@ -13,6 +13,7 @@ from agent.discovery.interfaces import (
     Adapter,
     Interface,
     choose,
+    elsewhere,
     reachable,
     scan,
 )
@@ -108,3 +109,13 @@ def test_a_packet_full_of_addresses_yields_a_few() -> None:
 def test_the_real_loopback_is_found() -> None:
     (loopback,) = scan(("lo",))
     assert loopback == Interface(loopback.name, loopback.index, True, ("127.0.0.1/8",))
+
+
+def test_addresses_on_no_link_are_told_apart_if_they_can_be_another_machines() -> None:  # L10
+    heard = ["192.168.1.9", "10.9.0.1", "fe80::9", "127.0.0.1", "224.0.0.1", "0.0.0.0", "den.local", "10.9.0.1"]
+    assert elsewhere(heard, choose([ETH0])) == ("10.9.0.1",)
+    assert len(elsewhere([f"10.9.0.{n}" for n in range(1, 200)], choose([ETH0]))) == 4
+
+
+def test_who_keeps_to_this_machine_hears_of_no_other_address() -> None:
+    assert elsewhere(["10.9.0.1"], choose([LO, ETH0], ("lo",))) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.avahi import Avahi
 from tests.e2e.device import Device, pair, until
 from tests.e2e.lab import missing
 from tests.e2e.town import Town
@@ -130,3 +132,32 @@ def test_who_leaves_home_is_found_at_its_vpn_address_with_nothing_set(town: Make
     session = desk.create("at home")
     laptop.wait_for_session(session, status="idle")
     assert laptop.line("prompt", session, "echo from elsewhere") == "from elsewhere"
+
+
+def test_paired_devices_find_each_other_through_a_reflector_and_strangers_are_not_listed(
+    town: MakeTown, avahi: Callable[..., Avahi]
+) -> None:  # L10, T5
+    place, (desk, laptop, stranger) = town(desk=1, laptop=2, stranger=2)
+    for device in (desk, laptop):
+        device.up()
+    pair(desk, laptop, address=True)
+    for device in (desk, laptop):
+        device.leave()
+        forget_places(device)
+    avahi(place.router, "[reflector]\nenable-reflector=yes").wait_until_up()
+    for device in (desk, laptop, stranger):
+        device.up()
+    linked_at(desk, laptop, "10.81.2.2")
+    linked_at(laptop, desk, "10.81.1.1")
+    laptop.wait_to_see(stranger, paired=False)  # of the same LAN
+    assert stranger.id not in desk.peers()
+
+
+def forget_places(device: Device) -> None:
+    """As if its devices had been paired elsewhere and never been linked since: no address is known."""
+    (device.home / "state" / "addresses.json").unlink()
+    trust = device.home / "state" / "trust.json"
+    kept = json.loads(trust.read_text())
+    for each in kept["devices"]:
+        each["endpoints"] = []
+    trust.write_text(json.dumps(kept))

@@ -67,6 +67,48 @@ class Pair:
         self.member.receive(Heard(said, tuple(strings), name))
 
 
+# --- through a reflector ----------------------------------------------------------------------------------------------
+
+
+async def test_a_signed_record_from_beyond_the_router_counts_of_a_paired_device(
+    clock: FakeClock, lan: MemoryLan
+) -> None:
+    # L10: a reflector passes it on; its addresses are on no network of this machine.
+    devices = Pair(clock, lan)
+    async with running(*devices.all):
+        await settle()
+        strings = devices.their_member.published[-1]
+        said = decode(strings, port=7777)
+        assert said is not None
+        heard = Heard(said, tuple(strings), devices.their_member.instance(), elsewhere=("10.9.0.1", "8.8.8.8"))
+        await clock.advance(1.0)
+        devices.member.receive(heard)
+        await clock.advance(1.0)
+        hosts = [endpoint.host for endpoint in devices.one.registry.endpoints(DEN)]
+        assert hosts == ["10.9.0.1"]  # a packet sends us nowhere on the internet
+        assert devices.titles() == ["Fix the build"]
+
+
+async def test_of_strangers_and_of_the_unsigned_nothing_beyond_the_own_networks_counts(
+    clock: FakeClock, lan: MemoryLan
+) -> None:
+    # L10, T5: whoever sends packets must not make this device list or dial third parties.
+    devices = Pair(clock, lan)
+    async with running(*devices.all):
+        await settle()
+        before = devices.view()
+        strings = devices.their_member.published[-1]
+        unsigned = [string for string in strings if not string.startswith(b"sig=")]
+        said = decode(unsigned, port=7777)
+        assert said is not None
+        devices.member.receive(Heard(said, tuple(unsigned), "x", elsewhere=("10.9.0.1",)))
+        phantom = record(DeviceId("phantomphantomaa"), 1, hosts=())
+        devices.member.receive(Heard(phantom, (), "y", elsewhere=("10.9.0.1",)))
+        await clock.advance(1.0)
+        assert devices.view() == before
+        assert not devices.one.registry.knows(phantom.device)
+
+
 # --- who reads what ---------------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from zeroconf import (  # type: ignore[attr-defined]  # public, but its `__all__
 from zeroconf.asyncio import AsyncServiceInfo
 
 from agent.discovery.instances import Instances, Resolved
-from agent.discovery.interfaces import Interface, reachable
+from agent.discovery.interfaces import Interface, elsewhere, reachable
 
 TYPE = "_lan-agent._tcp.local."
 PAIR_TYPE = "_lan-agent-pair._tcp.local."
@@ -62,8 +62,12 @@ class Lookup:
             await info.async_request(self._zeroconf, _RESOLVING, QM)
 
     def reachable(self, addresses: Sequence[str]) -> tuple[str, ...]:
-        """Those addresses that may be dialled, with zones."""
+        """Those addresses that are on a network of this machine, with zones."""
         return reachable(addresses, self._interfaces())
+
+    def elsewhere(self, addresses: Sequence[str]) -> tuple[str, ...]:
+        """Those that are on none, and could be another machine's all the same."""
+        return elsewhere(addresses, self._interfaces())
 
     def _info(self, name: str) -> AsyncServiceInfo | None:
         try:
