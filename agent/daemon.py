@@ -12,7 +12,9 @@ import socket
 import ssl
 import sys
 from base64 import b32encode
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import cached_property
 
 from aiohttp import web
 
@@ -29,7 +31,7 @@ from agent.core.wire import PROTOCOL, Codec
 from agent.discovery import static
 from agent.discovery.mdns import MdnsDiscovery
 from agent.discovery.own import MachineAddresses
-from agent.errors import AgentError, ConfigError, StateError
+from agent.errors import AgentError, ConfigError, ServiceOver, StateError
 from agent.gateway.backends import BackendMethods
 from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
@@ -43,7 +45,7 @@ from agent.net.link import WebSocketChannel
 from agent.net.listener import Listener
 from agent.net.pairing import TlsPairing
 from agent.net.tls import client_context, pairing_client_context
-from agent.ports import Channel
+from agent.ports import Channel, Clock
 from agent.services.access import AccessControl
 from agent.services.addresses import Addresses
 from agent.services.audit import Audit
@@ -65,6 +67,7 @@ from agent.storage.lock import bind_socket, only_one
 from agent.storage.machine import machine_id
 from agent.storage.sqlite import SqliteTranscripts
 from agent.storage.state import StateFile, TrustFile, load_or_create_identity
+from agent.tasks import child, failures, keep
 
 DEFAULT_PORT = 7471
 """Tried first, so that addresses in settings need no port; any free one if it is taken."""
@@ -74,6 +77,8 @@ TWIN = (
     "stop one of the two and move its identity.pem away"
 )
 LOOPBACK = ("127.0.0.1", "::1")
+Part = Callable[[], Coroutine[None, None, None]]
+"""Runs a part of the service until it is cancelled; called again after it has failed (docs/design/supervision.md)."""
 
 
 def run(name: str | None, port: int | None, interfaces: list[str] | None) -> int:
@@ -85,9 +90,23 @@ def run(name: str | None, port: int | None, interfaces: list[str] | None) -> int
         with only_one(where.runtime):
             asyncio.run(Service(where, settings).run())
     except AgentError as exc:
-        say(f"agent: {exc}" + (f"\n  hint: {exc.hint}" if exc.hint else ""))
-        return 78 if isinstance(exc, ConfigError | StateError) else 1
+        return told(exc)
+    except ExceptionGroup as group:
+        mistakes, bugs = group.split(AgentError)
+        if mistakes is None or bugs is not None:
+            raise
+        first: BaseException = mistakes
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        assert isinstance(first, AgentError)
+        return told(first)
     return 0
+
+
+def told(error: AgentError) -> int:
+    """Say why the service ends; the exit status for it."""
+    say(f"agent: {error}" + (f"\n  hint: {error.hint}" if error.hint else ""))
+    return 78 if isinstance(error, ConfigError | StateError) else 1
 
 
 def say(line: str) -> None:
@@ -99,9 +118,9 @@ def say(line: str) -> None:
 class Service:
     """All parts of one device."""
 
-    def __init__(self, where: Home, settings: Settings) -> None:
+    def __init__(self, where: Home, settings: Settings, clock: Clock | None = None) -> None:
         """Open what is needed. Raises: ConfigError, StateError."""
-        self._home, self._settings, self._clock = where, settings, SystemClock()
+        self._home, self._settings, self._clock = where, settings, clock or SystemClock()
         notices: list[str] = []
         self._identity = load_or_create_identity(where.state, machine=machine_id(), notice=notices.append)
         self._trust, self._state = TrustFile(where.state), StateFile(where.state)
@@ -308,47 +327,76 @@ class Service:
             kept=self._peers.keeps,
             clock=self._clock,
         )
+        self._restored, self._stop = asyncio.Event(), asyncio.Event()
+        self._over: ServiceOver | None = None
+
+    @cached_property
+    def parts(self) -> dict[str, Part]:
+        """What runs as long as the service, each by itself, by name."""
+        return {
+            "presence": self._presence.run,
+            "sessions": lambda: self._sessions.run(self._restored.set),
+            "proxy": self._proxy.run,
+            "access": self._access.run,
+            "audit": self._audit.run,
+            "peers": self._peers.run,
+            "gossip": self._gossip.run,
+            "addresses": self._addresses.run,
+            "listener": self._listener.run,
+            "pairing": self._pairing.run,
+            "prober": self._prober.run,
+            "tell": lambda: self._health.tell(self._presence.subscribe()),
+            "failures": lambda: failures().run(self._clock),
+        }
 
     async def run(self) -> None:
-        """Serve until a signal says otherwise. Raises: StateError, if the control socket's place is taken."""
-        stop, restored = asyncio.Event(), asyncio.Event()
+        """Serve until a signal says otherwise.
+
+        Raises: StateError, if the control socket's place is taken or the transcripts cannot be read; ServiceOver.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup agent up`
-                loop.add_signal_handler(number, stop.set)
+                loop.add_signal_handler(number, self._stop.set)
+        failed = failures()
+        failed.problem, failed.over = self._health.problem, self._end
+        loop.set_exception_handler(failed.uncaught)
         try:
             async with asyncio.TaskGroup() as group:
                 # The network first: while our name is being probed the rest starts.
-                parts = [group.create_task(self._presence.run(), name="daemon.presence")]
+                running = [self._begin(group, "presence")]
                 await self._lan.setup()
                 self._household.settle()
-                parts.append(group.create_task(self._sessions.run(restored.set), name="daemon.sessions"))
-                await restored.wait()
+                running.append(self._begin(group, "sessions", ready=self._restored))
+                await self._restored.wait()
                 self._registry.own_past(self._sessions.directory.closed)
                 self._trust_changed()
-                parts += (
-                    group.create_task(self._proxy.run(), name="daemon.proxy"),
-                    group.create_task(self._access.run(), name="daemon.access"),
-                    group.create_task(self._audit.run(), name="daemon.audit"),
-                    group.create_task(self._peers.run(), name="daemon.peers"),
-                    group.create_task(self._gossip.run(), name="daemon.gossip"),
-                    group.create_task(self._addresses.run(), name="daemon.addresses"),
-                    group.create_task(self._listener.run(), name="daemon.listener"),
-                    group.create_task(self._pairing.run(), name="daemon.pairing"),
-                    group.create_task(self._prober.run(), name="daemon.prober"),
-                    group.create_task(self._health.tell(self._presence.subscribe()), name="daemon.tell"),
-                )
+                running += [self._begin(group, name) for name in self.parts if name not in {"presence", "sessions"}]
                 await self._open_control_socket()
-                await stop.wait()
+                await self._stop.wait()
                 say("stopping")
                 await self._peers.leave()
                 self._home.control_socket.unlink(missing_ok=True)
-                for part in parts:
+                for part in running:
                     part.cancel()
         finally:
             await self._control.cleanup()
             await self._lan.cleanup()
+            self._listener.close()
             await self._store.close()
+        if self._over is not None:
+            raise self._over
+
+    def stop(self) -> None:
+        """Let `run` end in order."""
+        self._stop.set()
+
+    def _begin(self, group: asyncio.TaskGroup, name: str, *, ready: asyncio.Event | None = None) -> asyncio.Task[None]:
+        return child(group, keep(self.parts[name], name, self._clock, ready=ready), f"daemon.{name}")
+
+    def _end(self, reason: ServiceOver) -> None:
+        self._over = reason
+        self._stop.set()
 
     # --- doors -------------------------------------------------------------------------------------------------------
 

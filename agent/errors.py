@@ -180,6 +180,12 @@ class StateError(AgentError):
     kind, code, hint = "bad-state", -32019, "see docs/state.md"
 
 
+class ServiceOver(AgentError):
+    """The service cannot go on; raised anywhere in it, it stops in order (docs/design/supervision.md)."""
+
+    kind, code, hint = "service-over", -32021, "start it again with `agent up`"
+
+
 class ReadOnly(AgentError):
     """It may be watched, and no more."""
 

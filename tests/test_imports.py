@@ -1,7 +1,7 @@
 """The import table of DESIGN §2, held by reading every module, function bodies included.
 
-errors  ←  core  ←  ports  ←  services  ←  gateway  ←  daemon  ←  cli.up
-adapters (discovery, storage, net, backends): ports, core, errors
+errors  ←  core  ←  ports  ←  tasks  ←  services  ←  gateway  ←  daemon  ←  cli.up
+adapters (discovery, storage, net, backends): tasks, ports, core, errors
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ MAY_IMPORT = {
     "errors": set[str](),
     "core": {"errors"},
     "ports": {"errors", "core"},
-    "services": PURE,
-    "gateway": PURE | {"services"},
-    **dict.fromkeys(ADAPTERS, PURE),
+    "tasks": PURE,
+    "services": PURE | {"tasks"},
+    "gateway": PURE | {"services", "tasks"},
+    **dict.fromkeys(ADAPTERS, PURE | {"tasks"}),
     # Beside the layers: what the daemon resolves once and hands to the parts as values.
     "config": set[str](),
     "settings": {"config", "ports", "core", "errors"},
     "log": {"core"},
     "clock": set[str](),
-    "daemon": PURE | ADAPTERS | {"services", "gateway", "settings", "log", "clock", "config"},
+    "daemon": PURE | ADAPTERS | {"services", "gateway", "settings", "log", "clock", "config", "tasks"},
     # The command line talks to the service over its socket: it knows the wire, not the parts behind it.
     "cli": PURE | {"config", "clock", "settings", "daemon"},
     "__main__": {"cli"},

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from agent.core.records import DeviceId, PresenceRecord
 from agent.ports import Clock, Echoed, Goodbye, Heard, Sighting
+from agent.tasks import spawn
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +195,7 @@ class Instances:
                     del self._unresolved[key]
                     if key in self._known:
                         self._resolving += 1
-                        group.create_task(self._resolve(key, self._known[key].name), name="discovery.resolve")
+                        spawn(group, self._resolve(key, self._known[key].name), "discovery.resolve")
                 if self._later:
                     await self._clock.sleep(COALESCE)
                     self._wake.set()

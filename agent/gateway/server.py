@@ -22,6 +22,7 @@ from agent.errors import AgentError, BadRequest, Busy, Forbidden, NotPaired, Too
 from agent.gateway.methods import STREAMING, Methods
 from agent.ports import Channel, Followed
 from agent.services.peers import Peers
+from agent.tasks import failures
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +101,8 @@ class Gateway:
             result = await self._methods.on_request(once, method, raw)
         except AgentError as exc:
             return json.failure(request_id, exc)
-        except Exception:
-            log.exception("a request failed", extra={"method": method})
+        except Exception as exc:  # noqa: BLE001 - recorded
+            failures().note(f"rpc.{method}", exc)
             return json.failure(request_id, AgentError("the service failed; its log says more"))
         return json.response(request_id, result.result if isinstance(result, Followed) else result)
 

@@ -16,6 +16,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from msgspec import Struct
 
@@ -23,6 +24,7 @@ from agent.core.records import Endpoint
 from agent.errors import ConfigError
 from agent.net.tls import limit_buffers
 from agent.ports import Clock
+from agent.tasks import keep, spawn
 
 ANY_ADDRESS = ("::", "0.0.0.0")  # noqa: S104 - who may come in is decided by the pin, not by the interface
 BACKLOG = 512
@@ -132,15 +134,16 @@ class AcceptLoop:
         return tuple(Endpoint(*sock.getsockname()[:2]) for sock in self._sockets)
 
     async def run(self) -> None:
-        """Accept until cancelled. Connections that were handed over to a protocol stay."""
+        """Accept until cancelled; may be called again. Connections that were handed over to a protocol stay."""
         limit_buffers()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for sock in self._sockets:
-                    group.create_task(self._accept(sock, group), name="net.accept")
-        finally:
+        async with asyncio.TaskGroup() as group:
             for sock in self._sockets:
-                sock.close()
+                spawn(group, keep(partial(self._accept, sock, group), "net.accept", self._clock), "net.accept")
+
+    def close(self) -> None:
+        """Listen no more; after `run`."""
+        for sock in self._sockets:
+            sock.close()
 
     async def _accept(self, listening: socket.socket, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
@@ -155,7 +158,10 @@ class AcceptLoop:
                 continue  # otherwise the client left before it was accepted
             origin = origin_of(address[0])
             self._waiting.make_room()
-            task = group.create_task(self._admit(sock, origin), name="net.admit")
+            task = spawn(group, self._admit(sock, origin), "net.admit")
+            if task is None:
+                sock.close()
+                return
             self._waiting.enter(task, origin)
             await asyncio.sleep(0)  # a task that was dropped before its first step could not close its socket
 

@@ -22,6 +22,7 @@ from agent.errors import NotPaired, PeerUnreachable, Refused
 from agent.net.frames import FrameGuard
 from agent.net.link import WebSocketChannel
 from agent.ports import Clock
+from agent.tasks import spawn
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +115,9 @@ class TlsDialer:
         try:
             async with asyncio.TaskGroup() as group:
                 attempts = {
-                    group.create_task(attempt(endpoint, delay), name="dial.attempt")
+                    task
                     for delay, endpoint in dial_schedule(endpoints[:ADDRESSES_MAX], self._on_link)
+                    if (task := spawn(group, attempt(endpoint, delay), "dial.attempt"))
                 }
                 waiting = attempts
                 while waiting and not opened:

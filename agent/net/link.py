@@ -21,6 +21,7 @@ from agent.core.wire import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Envelope, 
 from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut, TooLarge, Undescribed
 from agent.net.pulse import Pulse, WebSocket
 from agent.ports import Clock, Followed, MessageHandler
+from agent.tasks import child, failures, spawn
 
 log = logging.getLogger(__name__)
 
@@ -140,13 +141,13 @@ class WebSocketChannel:
         """Read until the connection ends; then every waiting `request` has failed with PeerLost."""
         try:
             async with asyncio.TaskGroup() as group:
-                self._reader = group.create_task(self._read(handler, group), name="link.read")
+                self._reader = child(group, self._read(handler, group), "link.read")
                 helpers = [
-                    group.create_task(self._write(), name="link.write"),
-                    group.create_task(self._watch_writes(), name="link.watch-writes"),
+                    child(group, self._write(), "link.write"),
+                    child(group, self._watch_writes(), "link.watch-writes"),
                 ]
                 if self._pings:
-                    helpers.append(group.create_task(self._pulse.run(), name="link.pulse"))
+                    helpers.append(child(group, self._pulse.run(), "link.pulse"))
                 if self._closed:
                     self._reader.cancel()  # cut before it ran
                 await asyncio.wait([self._reader])
@@ -220,9 +221,8 @@ class WebSocketChannel:
                 self._take(handler, self.codec.decode(frame), frame, group)
             except (BadFrame, BadRequest, BadParams) as exc:
                 self._is_bad(None, exc)
-            except Exception:
-                # A bug of ours costs this connection, not the service.
-                log.exception("a message could not be taken", extra={"device": self.device})
+            except Exception as exc:  # noqa: BLE001 - a bug of ours costs this connection, not the service
+                failures().note("link.take", exc)
                 self.close("the service failed; its log says more", code=1011)
 
     def _is_bad(self, request_id: RequestId | None, error: AgentError) -> None:
@@ -261,9 +261,10 @@ class WebSocketChannel:
                 self.send(self.codec.failure(envelope.id, exc))
                 return
             work = self._answer(answer, envelope.id, envelope.method)
-            task = group.create_task(work, name=f"link.answer-{envelope.method}")
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
+            task = spawn(group, work, f"link.answer-{envelope.method}")
+            if task is not None:
+                self._answers.add(task)
+                task.add_done_callback(self._answers.discard)
         else:
             handler.on_notification(self, envelope.method, params, frame)
         self._bad = 0
@@ -278,16 +279,16 @@ class WebSocketChannel:
             self.send(self.codec.response(request_id, result))
         except AgentError as exc:
             self.send(self.codec.failure(request_id, exc))
-        except Exception:
-            log.exception("a request failed", extra={"method": method})
+        except Exception as exc:  # noqa: BLE001 - recorded
+            failures().note(f"link.answer-{method}", exc)
             self.send(self.codec.failure(request_id, AgentError("the service failed; its log says more")))
         if follow is not None:
             try:
                 await follow()
             except AgentError as exc:
                 self.close(str(exc))
-            except Exception:
-                log.exception("what follows an answer failed", extra={"method": method})
+            except Exception as exc:  # noqa: BLE001 - recorded
+                failures().note(f"link.follow-{method}", exc)
                 self.close("the service failed; its log says more", code=1011)
 
 

@@ -54,6 +54,10 @@ class Listener:
         """Accept until cancelled. Open connections stay until their protocols or `cut` end them."""
         await self._loop.run()
 
+    def close(self) -> None:
+        """Listen no more; after `run`."""
+        self._loop.close()
+
     def trust(self, certificates: Iterable[bytes]) -> None:
         """From now on these devices (certificates in DER) and no others: connections of the others end at once.
 

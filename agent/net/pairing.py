@@ -21,6 +21,7 @@ from agent.errors import PairingFailed, PeerUnreachable
 from agent.net.accept import ANY_ADDRESS, AcceptLoop, bind
 from agent.net.tls import pairing_client_context, pairing_server_context, peer_certificate
 from agent.ports import Clock, PairingExchange
+from agent.tasks import spawn
 
 RUN_SECONDS = 10.0
 """For a whole exchange; one takes 30 ms."""
@@ -69,7 +70,10 @@ class TlsPairing:
                     writer.transport.abort()
                     return
                 exchange = _Exchange(reader, writer, self._identity.certificate, self._run_seconds)
-                task = group.create_task(run(exchange), name="net.pairing")
+                task = spawn(group, run(exchange), "net.pairing")
+                if task is None:
+                    exchange.drop()
+                    return
                 held[task] = exchange
                 task.add_done_callback(end)
 
@@ -78,7 +82,10 @@ class TlsPairing:
 
             loop = AcceptLoop(sockets, lambda: context, protocol, self._clock)
             opened(loop.endpoints[0].port)
-            await loop.run()
+            try:
+                await loop.run()
+            finally:
+                loop.close()
 
     @asynccontextmanager
     async def connect(self, endpoints: Sequence[Endpoint]) -> AsyncIterator[PairingExchange]:
@@ -108,7 +115,9 @@ class TlsPairing:
         try:
             async with asyncio.timeout(CONNECT_SECONDS), asyncio.TaskGroup() as group:
                 for number, endpoint in enumerate(endpoints):
-                    tasks.append(group.create_task(attempt(endpoint, number * STAGGER), name="net.pairing.connect"))
+                    task = spawn(group, attempt(endpoint, number * STAGGER), "net.pairing.connect")
+                    if task is not None:
+                        tasks.append(task)
         except TimeoutError:
             pass
         except asyncio.CancelledError:

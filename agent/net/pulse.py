@@ -13,6 +13,7 @@ from aiohttp import ClientWebSocketResponse
 from aiohttp.web import WebSocketResponse
 
 from agent.ports import Clock
+from agent.tasks import child
 
 PING_IDLE, PING_ATTACHED = 15.0, 5.0
 """Seconds between pings (L3); one and a half of them in silence mean that the connection is lost."""
@@ -44,8 +45,8 @@ class Pulse:
     async def run(self) -> None:
         """Ping, and wait for what is in doubt, until cancelled or lost."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._ping(), name="pulse.ping")
-            group.create_task(self._probe(), name="pulse.probe")
+            child(group, self._ping(), "pulse.ping")
+            child(group, self._probe(), "pulse.probe")
 
     async def _ping(self) -> None:
         while True:
@@ -68,7 +69,7 @@ class Pulse:
             self._answered = False
             async with asyncio.TaskGroup() as group:
                 # In a task: it waits for ever behind writes that nobody takes.
-                asking = group.create_task(self._ask(), name="pulse.ask")
+                asking = child(group, self._ask(), "pulse.ask")
                 await self._clock.sleep(PROBE)
                 asking.cancel()
             if not self._answered:

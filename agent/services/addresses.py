@@ -33,8 +33,8 @@ from agent.core.wire import typed
 from agent.errors import AgentError, NotPaired, StateError
 from agent.ports import AddressStore, Channel, Clock, OwnAddresses
 from agent.services.alarm import Alarm
-from agent.services.lasting import spawn
 from agent.services.peers import Peers
+from agent.tasks import spawn
 
 log = logging.getLogger(__name__)
 

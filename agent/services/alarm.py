@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from agent.ports import Clock
+from agent.tasks import child
 
 
 class Alarm:
@@ -25,8 +26,8 @@ class Alarm:
         elif not self._rung.is_set() and seconds > 0:
             async with asyncio.TaskGroup() as group:
                 waits = [
-                    group.create_task(self._rung.wait(), name="alarm.ring"),
-                    group.create_task(self._timer(seconds), name="alarm.timer"),
+                    child(group, self._rung.wait(), "alarm.ring"),
+                    child(group, self._timer(seconds), "alarm.timer"),
                 ]
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 for each in waits:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from agent.core.backends import BackendRow
 from agent.core.names import clean
 from agent.ports import Clock, Inspection, Inspects, Installed
+from agent.tasks import child
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Backends:
 
                 async with asyncio.TaskGroup() as group:
                     for each in self._installed:
-                        group.create_task(look(each), name=f"backends.look-{each.name}")
+                        child(group, look(each), f"backends.look-{each.name}")
                 self._rows = tuple(sorted(found, key=lambda row: (not row.ready, row.name)))
                 self._seen_at = self._clock.monotonic()
             return self._rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -14,6 +15,7 @@ from agent.errors import AgentError
 from agent.ports import BackendType, Clock, FindsSessions, Offer, SessionMeta, TranscriptStore, kind_of
 from agent.services.bounds import ID, whole
 from agent.services.hosted import Hosted
+from agent.tasks import keep, spawn
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +48,17 @@ class Found:
         async with asyncio.TaskGroup() as group:
             for name, backend in self._backends.items():
                 if isinstance(backend, FindsSessions):
-                    group.create_task(self._watch(name, backend), name=f"sessions.find-{name}")
+                    spawn(
+                        group,
+                        keep(partial(self._watch, name, backend), f"sessions.find-{name}", self._clock),
+                        f"sessions.find-{name}",
+                    )
 
     async def _watch(self, name: str, backend: FindsSessions) -> None:
         async def offered(offers: Sequence[Offer]) -> None:
             await self._offered(name, offers)
 
-        try:
-            await backend.watch(offered)
-        except Exception:
-            log.exception("a backend finds no sessions any more", extra={"backend": name})
+        await backend.watch(offered)
 
     async def _offered(self, name: str, offers: Sequence[Offer]) -> None:
         keys = {whole(offer.key, ID): offer for offer in offers[:FOUND_MAX]}

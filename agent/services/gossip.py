@@ -22,6 +22,7 @@ from agent.ports import Channel, Clock, TrustStore
 from agent.services.alarm import Alarm
 from agent.services.household import Household
 from agent.services.peers import Peers
+from agent.tasks import child, spawn
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Gossip:
     def link_up(self, device: DeviceId) -> None:
         """A link carries: ask what this device lacks."""
         if self._group is not None:
-            self._group.create_task(self._exchange(device), name=f"gossip.exchange-{device}")
+            spawn(self._group, self._exchange(device), f"gossip.exchange-{device}")
 
     def check(self, theirs: bytes) -> None:
         """Raises: PairingFailed, if a device of household `theirs` cannot be paired as a member."""
@@ -74,7 +75,7 @@ class Gossip:
         if device.id in self._peers.linked():
             self.link_up(device.id)  # paired anew over a link that is still there
         elif self._group is not None:
-            self._group.create_task(self._reach(device.id), name=f"gossip.reach-{device.id}")
+            spawn(self._group, self._reach(device.id), f"gossip.reach-{device.id}")
 
     async def introduced(self, device: PairedDevice) -> None:
         """Return once this device is in one household with one that was just paired, or after `INTRODUCTION`."""
@@ -91,7 +92,7 @@ class Gossip:
         news = self._household.news(self._household.farewell())
         members = [device.id for device in self._linked()]
         async with asyncio.TaskGroup() as group:
-            told = [group.create_task(self._told(device, news), name=f"gossip.leave-{device}") for device in members]
+            told = [child(group, self._told(device, news), f"gossip.leave-{device}") for device in members]
         self._household.forget()
         return sum(task.result() for task in told)
 

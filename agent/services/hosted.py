@@ -25,6 +25,7 @@ from agent.services.journal import Journal
 from agent.services.lasting import to_the_end
 from agent.services.program import Program
 from agent.services.said import payloads_of
+from agent.tasks import child, failures
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +99,8 @@ class Hosted:
             async with asyncio.TaskGroup() as group:
                 if self._restored:
                     await self._recover()
-                group.create_task(self._pump(), name=f"sessions.pump-{self._session.id}")
-                group.create_task(self._perform(), name=f"sessions.effects-{self._session.id}")
+                child(group, self._pump(), f"sessions.pump-{self._session.id}")
+                child(group, self._perform(), f"sessions.effects-{self._session.id}")
         finally:
             self.program.over = True
             self._settled.set()
@@ -275,8 +276,8 @@ class Hosted:
                 await self._do(effect)
             except AgentError as exc:
                 await self._failed(effect, exc.in_full)
-            except Exception as exc:
-                log.exception("a backend raised", extra={"session": self._session.id})
+            except Exception as exc:  # noqa: BLE001 - recorded
+                failures().note("sessions.backend", exc)
                 await self._failed(effect, f"the backend {self.journal.meta.backend!r} raised {exc!r}")
 
     async def _failed(self, effect: Effect, reason: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 from msgspec import Raw
 
@@ -16,6 +17,7 @@ from agent.core.wire import typed
 from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.link import Link, LinkNews
+from agent.tasks import child, failures
 
 log = logging.getLogger(__name__)
 
@@ -140,9 +142,9 @@ class Keeper:
     async def _try(self) -> None:
         try:
             await self._dial()
-        except* Exception:
+        except* Exception as exc:  # noqa: BLE001 - recorded
             # A bug of ours costs this link, not those of all other devices.
-            log.exception("a link broke", extra={"device": self.device})
+            failures().note("peers.link", exc)
             self._attempts += 1
             await self._sleep(reconnect_delay(self._attempts, self._jitter()))
 
@@ -262,9 +264,9 @@ class Keeper:
     async def _sleep(self, seconds: float | None) -> None:
         # Until woken, or for a time; not at all if something became known while there was no sleep.
         async with asyncio.TaskGroup() as group:
-            waits = [group.create_task(self._wake.wait(), name="peers.wake")]
+            waits: list[asyncio.Task[Any]] = [child(group, self._wake.wait(), "peers.wake")]
             if seconds is not None:
-                waits.append(group.create_task(self._clock.sleep(seconds), name="peers.backoff"))  # type: ignore[arg-type]
+                waits.append(child(group, self._clock.sleep(seconds), "peers.backoff"))
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for task in waits:
                 task.cancel()

@@ -8,19 +8,11 @@ from collections.abc import Coroutine
 from typing import TypeVar
 
 from agent.errors import AgentError, Busy
+from agent.tasks import failures, spawn
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def spawn(group: asyncio.TaskGroup, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None] | None:
-    """Start a task; None, if the group is ending and takes no more."""
-    try:
-        return group.create_task(work, name=name)
-    except RuntimeError:
-        work.close()
-        return None
 
 
 async def to_the_end(group: asyncio.TaskGroup, work: Coroutine[None, None, T], name: str) -> T:
@@ -54,5 +46,5 @@ async def tried(work: Coroutine[None, None, None], failure: str, session: str) -
         await work
     except AgentError as exc:
         log.warning(failure, extra={"session": session, "error": str(exc)})
-    except Exception:
-        log.exception(failure, extra={"session": session})
+    except Exception as exc:  # noqa: BLE001 - recorded
+        failures().note(failure, exc)

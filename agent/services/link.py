@@ -9,6 +9,7 @@ from typing import Protocol
 from agent.core.messages import Ready, SessionsChanged
 from agent.core.records import DeviceId, Endpoint, SessionId, SessionRow
 from agent.ports import Channel
+from agent.tasks import child
 
 
 class LinkNews(Protocol):
@@ -77,7 +78,7 @@ class Link:
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run something that ends with the connection."""
-        self._tasks.append(self._group.create_task(work, name=name))
+        self._tasks.append(child(self._group, work, name))
 
     def end(self) -> None:
         """Let nothing outlive the connection."""

@@ -27,6 +27,7 @@ from agent.core.records import NAME_MAX, Endpoint, PairedDevice
 from agent.errors import AgentError, Ambiguous, Busy, NotRunning, PairingFailed, StateError
 from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow, TrustStore
 from agent.services.window import Window
+from agent.tasks import child, spawn
 
 FIND_SECONDS = 8.0
 """Long enough for a window that opened a moment ago to be announced."""
@@ -101,7 +102,7 @@ class Pairing:
             raise Busy("this device shows a pairing code already", hint="end the other `agent pair` first")
         code = new_long_code(self._entropy) if long else new_code(self._below)
         window = self._window = Window(code, ttl, news, guest)
-        self._group.create_task(self._keep(window), name="pairing.window")
+        spawn(self._group, self._keep(window), "pairing.window")
         try:
             await window.listening
         except asyncio.CancelledError:
@@ -172,9 +173,9 @@ class Pairing:
         try:
             async with asyncio.TaskGroup() as group:
                 jobs = [
-                    group.create_task(self._serve(window), name="pairing.serve"),
-                    group.create_task(self._announce(window), name="pairing.announce"),
-                    group.create_task(self._expire(window), name="pairing.expire"),
+                    child(group, self._serve(window), "pairing.serve"),
+                    child(group, self._announce(window), "pairing.announce"),
+                    child(group, self._expire(window), "pairing.expire"),
                 ]
                 await window.over.wait()
                 for job in jobs:

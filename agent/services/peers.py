@@ -16,8 +16,8 @@ from agent.core.records import DeviceId, PairedDevice, Role
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.keeper import NOT_NEEDED, STOPPING, Keeper
-from agent.services.lasting import spawn
 from agent.services.link import Link, LinkNews
+from agent.tasks import child, keep, spawn
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Peers:
     async def run(self) -> None:
         """Keep the links until cancelled."""
         async with asyncio.TaskGroup() as group:
+            self._drop_keepers()
             self._group = group
             self.trust_changed()
             while True:
@@ -114,7 +115,17 @@ class Peers:
                 wanted=not self._on_demand and len(self._keepers) < self._limit,
             )
             self._keepers[device] = keeper
-            self._tasks[device] = self._group.create_task(keeper.run(), name=f"peers.keep-{device}")
+            self._tasks[device] = child(
+                self._group, keep(keeper.run, "peers.keep", self._clock), f"peers.keep-{device}"
+            )
+
+    def _drop_keepers(self) -> None:
+        # Those of a run that failed: their tasks ended with it.
+        keepers, self._keepers, self._tasks = list(self._keepers.values()), {}, {}
+        for keeper in keepers:
+            if (link := keeper.link) is not None:
+                keeper.lost(link)
+                link.channel.abort()
 
     def heard(self, device: DeviceId) -> None:
         """A record of a device arrived: dial now if there is no link, or ask over it if the addresses are others.

@@ -7,8 +7,7 @@ here (`local_sessions`); every change that follows is told once to whoever has s
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Literal
 
 from agent.core.changes import Changes
@@ -20,8 +19,7 @@ from agent.services.alarm import Alarm
 from agent.services.announcer import Announcer, urgency
 from agent.services.believer import Believed, Believer, Hinted
 from agent.services.subscribe import Subscribers, Subscription
-
-log = logging.getLogger(__name__)
+from agent.tasks import compartment, keep, spawn
 
 LOOK_EVERY = 5.0
 """Seconds between looks at what nobody tells us: our addresses, and whether the machine has slept."""
@@ -91,15 +89,19 @@ class Presence:
     async def run(self) -> None:
         """Discover, announce and let time pass until cancelled; discovery then says goodbye."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._look(), name="presence.look")
-            if self._discovery is None:
+
+            def part(run: Callable[[], Coroutine[None, None, None]], name: str) -> None:
+                spawn(group, keep(run, name, self._clock), name)
+
+            part(self._look, "presence.look")
+            if (discovery := self._discovery) is None:
                 return
-            group.create_task(self._discovery.run(self._sighted), name="presence.discover")
-            group.create_task(self._feeding(), name="presence.feed")
-            group.create_task(self._poking(self._discovery), name="presence.poke")
+            part(lambda: discovery.run(self._sighted), "presence.discover")
+            part(self._feeding, "presence.feed")
+            part(lambda: self._poking(discovery), "presence.poke")
             if self._announcer is not None:
-                group.create_task(self._announcer.run(), name="presence.announce")
-                group.create_task(self._announcing_again(self._discovery), name="presence.announce-again")
+                part(self._announcer.run, "presence.announce")
+                part(lambda: self._announcing_again(discovery), "presence.announce-again")
 
     def subscribe(self) -> Subscription:
         """Every change from now on. Read the registry's rows in the same step, before anything is awaited."""
@@ -205,10 +207,8 @@ class Presence:
     # --- discovery ---------------------------------------------------------------------------------------------------
 
     def _sighted(self, sighting: Sighting) -> None:
-        try:
+        with compartment("presence.sighted"):  # a callback that raises blinds the browser for good
             self._take(sighting)
-        except Exception:  # a callback that raises blinds the browser for good (FACTS-MDNS §8)
-            log.exception("a sighting was not understood")
 
     def _take(self, sighting: Sighting) -> None:
         if isinstance(sighting, Echoed | Renamed):
@@ -258,7 +258,8 @@ class Presence:
             waiting, self._waiting = self._waiting, {}
             for device, sightings in waiting.items():
                 for sighting in sightings:
-                    self._feed_one(device, sighting)
+                    with compartment("presence.feed"):
+                        self._feed_one(device, sighting)
 
     async def _poking(self, discovery: Discovery) -> None:
         while True:

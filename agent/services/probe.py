@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from agent.core.identity import device_id
 from agent.core.records import DeviceId, Endpoint, PresenceRecord
 from agent.ports import Clock, Dialer
 from agent.services.alarm import Alarm
+from agent.tasks import keep, spawn
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +75,10 @@ class Prober:
         """Ask static peers and silent devices until cancelled."""
         async with asyncio.TaskGroup() as group:
             for host, port in self._static:
-                group.create_task(self._follow(host, port), name=f"probe.static-{host}")
-            group.create_task(self._silent(), name="probe.silent")
+                spawn(
+                    group, keep(partial(self._follow, host, port), "probe.static", self._clock), f"probe.static-{host}"
+                )
+            spawn(group, keep(self._silent, "probe.silent", self._clock), "probe.silent")
 
     async def _follow(self, host: str, port: int) -> None:
         failures = 0
@@ -102,7 +106,7 @@ class Prober:
             silent = [device for device in self._heard.to_probe() if not self._kept(device)][:AT_ONCE]
             async with asyncio.TaskGroup() as group:
                 for device in silent:
-                    group.create_task(self._ask(device), name=f"probe.ask-{device}")
+                    spawn(group, self._ask(device), f"probe.ask-{device}")
 
     async def _ask(self, device: DeviceId) -> None:
         for endpoint in self._heard.endpoints(device)[:4]:

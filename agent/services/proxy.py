@@ -24,9 +24,9 @@ from agent.core.transcript import Event, epoch_of
 from agent.core.wire import typed
 from agent.errors import AgentError, BadFrame, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
 from agent.ports import Channel, Clock, Followed
-from agent.services.lasting import spawn
 from agent.services.peers import LOST_MAX, Peers
 from agent.services.remote_terminals import RemoteTerminals
+from agent.tasks import child, failures, spawn
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class Proxy:
         """Start a session over there. If the client leaves before the answer, it is closed again (L6)."""
         assert self._group is not None, "requests come while run() runs"
         here = msgspec.structs.replace(asked, device="")
-        task = self._group.create_task(self._create(device, here), name="proxy.create")
+        task = child(self._group, self._create(device, here), "proxy.create")
         try:
             outcome = await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -171,6 +171,9 @@ class Proxy:
             return typed(await self._peers.call(device, "session.create", asked, again=False), Created)
         except AgentError as exc:
             return exc
+        except Exception as exc:  # noqa: BLE001 - recorded; the relays of others are in the same group
+            failures().note("proxy.create", exc)
+            return AgentError("the service failed; its log says more")
 
     async def _close_orphan(self, device: DeviceId, task: asyncio.Task[Created | AgentError]) -> None:
         outcome = await task

@@ -32,9 +32,9 @@ from agent.core.terminal import (
 from agent.core.wire import msgpack, typed
 from agent.errors import AgentError, BadFrame, BadParams, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
 from agent.ports import Channel, Clock, Followed
-from agent.services.lasting import spawn
 from agent.services.peers import LOST_MAX, Peers
 from agent.services.terminal_relay import TerminalRelay, Watcher
+from agent.tasks import spawn
 
 RETRY = 1.0
 """Seconds before an attachment that a lost link took along is tried over the link that is there."""

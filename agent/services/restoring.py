@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from agent.core.records import SessionId
 from agent.services.hosted import Hosted
-
-log = logging.getLogger(__name__)
+from agent.tasks import child, failures
 
 AT_ONCE = 2
 """Logs that are read side by side: as many as the store reads."""
@@ -29,11 +27,16 @@ class Restoring:
         hosted.journal.unread = True
         self._waiting[hosted.journal.meta.id] = hosted
 
+    def forget(self) -> None:
+        """Have none of those read that still wait."""
+        self._waiting.clear()
+        self._wanted.clear()
+
     async def run(self) -> None:
         """Read all of them."""
         async with asyncio.TaskGroup() as group:
             for number in range(AT_ONCE):
-                group.create_task(self._work(), name=f"sessions.restore-{number}")
+                child(group, self._work(), f"sessions.restore-{number}")
 
     async def wait(self, hosted: Hosted) -> None:
         """Return once its log is read."""
@@ -46,8 +49,8 @@ class Restoring:
             hosted = self._next()
             try:
                 await hosted.restore()
-            except Exception:  # a bug of ours: the others are read all the same, and this one is listed
-                log.exception("a log could not be read", extra={"session": hosted.journal.meta.id})
+            except Exception as exc:  # noqa: BLE001 - recorded; the others are read all the same, and this one is listed
+                failures().note(f"sessions.restore-{hosted.journal.meta.id}", exc)
                 hosted.give_up("the service has a bug; its log says more")
             self._restored(hosted)
 

@@ -31,9 +31,10 @@ from agent.services.filing import Filing
 from agent.services.found import Found
 from agent.services.hosted import Hosted
 from agent.services.journal import Journal
-from agent.services.lasting import spawn, to_the_end, tried
+from agent.services.lasting import to_the_end, tried
 from agent.services.pages import read_page
 from agent.services.restoring import Restoring
+from agent.tasks import failures, keep, spawn
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +91,12 @@ class Sessions:
     async def run(self, ready: Callable[[], None]) -> None:
         """List what was there, call `ready`, read the logs, serve until cancelled; then end every program."""
         async with asyncio.TaskGroup() as group:
+            self._drop_all()
             self._group = group
             await self._list()
-            group.create_task(self._restoring.run(), name="sessions.restore")
+            spawn(group, keep(self._restoring.run, "sessions.restore", self._clock), "sessions.restore")
             ready()
-            group.create_task(self._found.run(), name="sessions.found")
+            spawn(group, keep(self._found.run, "sessions.found", self._clock), "sessions.found")
             while True:
                 await self._clock.sleep(REST_AFTER / 4)
                 for hosted in list(self._hosted.values()):
@@ -120,6 +122,15 @@ class Sessions:
         await hosted.restore()
         self._host(hosted)
         return hosted
+
+    def _drop_all(self) -> None:
+        # What a run that failed has hosted ended with it: all are brought back from the store, viewers come back too.
+        for session in list(self._hosted):
+            for channel in self.attachments.of(session):
+                channel.close("the sessions of this device are being restored")
+            self._unlist(session)
+        self._closed.clear()
+        self._restoring.forget()
 
     def _make(self, meta: SessionMeta) -> Hosted:
         journal = Journal(
@@ -148,7 +159,7 @@ class Sessions:
         self._hosted[session := hosted.journal.meta.id] = hosted
         if hosted.journal.damage:
             self._trouble(f"log of {session}", hosted.journal.damage)
-        self._running.create_task(self._run(hosted), name=f"sessions.run-{session}")
+        spawn(self._running, self._run(hosted), f"sessions.run-{session}")
         hosted.journal.notice()
 
     async def _run(self, hosted: Hosted) -> None:
@@ -156,14 +167,14 @@ class Sessions:
         session = hosted.journal.meta.id
         try:
             await hosted.run()
-        except* Exception:
-            log.exception("a session broke", extra={"session": session})
+        except* Exception as exc:  # noqa: BLE001 - recorded
+            failures().note(f"sessions.run-{session}", exc)
         else:
             return
         try:
             await hosted.fail("the service has a bug; its log says more")
-        except Exception:
-            log.exception("a session cannot be ended until the service restarts", extra={"session": session})
+        except Exception as exc:  # noqa: BLE001 - recorded; it cannot be ended until the service restarts
+            failures().note(f"sessions.fail-{session}", exc)
             self._unlist(session)
 
     # --- requests ----------------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ async def listening(
             yield listener
         finally:
             running.cancel()
+            listener.close()
 
 
 async def dial(endpoint: Endpoint, context: ssl.SSLContext) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

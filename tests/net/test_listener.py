@@ -381,6 +381,7 @@ async def test_a_loop_that_is_cancelled_closes_what_waits(tmp_path: Path) -> Non
         sock = await raw(loop.endpoints[0])
         await asyncio.sleep(0.01)
         running.cancel()
+    loop.close()
     assert await answer_to(sock, b"") == b""
 
 

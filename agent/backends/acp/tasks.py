@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from agent.ports import BackendEvent, Emit
+from agent.tasks import child, owned
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Tasks:
         self._closing, self._running = asyncio.Event(), asyncio.Event()
         self._own: set[asyncio.Task[None]] = set()
         # The port has no `run`: the session owns this task and those in its group, and `close` waits for them.
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="backends.acp.session")
+        self._task = owned(self._run(), "backends.acp.session")
 
     @property
     def closed(self) -> bool:
@@ -41,7 +42,7 @@ class Tasks:
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start a task, unless the session is closed."""
-        task = self._group.create_task(self._whole(work), name=f"backends.acp.{name}")
+        task = child(self._group, self._whole(work), f"backends.acp.{name}")
         self._own.add(task)
         task.add_done_callback(self._own.discard)
         return task

@@ -20,6 +20,7 @@ from agent.backends.hermes.wanted import Wanted
 from agent.backends.hermes.wire import Event, Question, Refusal, Row, Unreached
 from agent.errors import BackendFailed
 from agent.ports import Offer, Offered
+from agent.tasks import child, owned
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Hub:
             self._users += 1
             if self._task is None:
                 # The port has no `run` for all sessions together: the last user to leave waits for this task.
-                self._task = asyncio.get_running_loop().create_task(self._run(), name="backends.hermes.hub")
+                self._task = owned(self._run(), "backends.hermes.hub")
 
     async def leave(self) -> None:
         """Run for one user less; after the last one nothing is left, a gateway of our own included."""
@@ -237,7 +238,7 @@ class Hub:
 
     async def _serve(self, upstream: Any) -> None:
         async with asyncio.TaskGroup() as group:
-            reading = group.create_task(upstream.run(self._heard), name="backends.hermes.read")
+            reading = child(group, upstream.run(self._heard), "backends.hermes.read")
             if upstream.newer:
                 with contextlib.suppress(Refusal):  # without this every question is refused at once
                     await upstream.call("client.capabilities", {"server_requests": True}, seconds=self.pace.answer)
@@ -246,7 +247,7 @@ class Hub:
             self._up.set()
             for member in set(self._members.values()):
                 member.back()
-            polling = group.create_task(self._poll(upstream), name="backends.hermes.poll")
+            polling = child(group, self._poll(upstream), "backends.hermes.poll")
             reading.add_done_callback(lambda _: polling.cancel())
 
     async def _poll(self, upstream: Any) -> None:

@@ -18,6 +18,7 @@ from agent.backends.hermes.wanted import TOKEN, Wanted
 from agent.backends.inside import MARK
 from agent.backends.pty.starting import folder_of
 from agent.errors import BackendFailed
+from agent.tasks import owned
 
 READY = re.compile(rb"HERMES_(?:BACKEND|DASHBOARD)_READY port=(\d+)")
 START_MAX = 60.0
@@ -97,7 +98,7 @@ class OwnGateway:
         self._process = process
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # The port has no `run`: whoever launches owns this task, and `stop` waits for it.
-        self._reader = asyncio.get_running_loop().create_task(self._read(process, ready), name="backends.hermes.own")
+        self._reader = owned(self._read(process, ready), "backends.hermes.own")
         try:
             async with asyncio.timeout(START_MAX):
                 self._port = await ready

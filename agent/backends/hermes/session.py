@@ -13,6 +13,7 @@ from agent.backends.hermes.wire import Refusal
 from agent.core.transcript import Answer
 from agent.errors import BackendFailed
 from agent.ports import Described, Emit, Start
+from agent.tasks import owned
 
 CLOSE_MAX = 2.0
 """Seconds that the gateway may take to close a session."""
@@ -32,7 +33,7 @@ class HermesSession:
         """Create, resume or join it. Raises: BackendFailed."""
         await self._following.join(cwd)
         # The port has no `run`: the session owns its task, and `close` waits for it.
-        self._task = asyncio.get_running_loop().create_task(self._following.run(), name="backends.hermes.session")
+        self._task = owned(self._following.run(), "backends.hermes.session")
 
     async def prompt(self, text: str) -> None:
         """Start a turn, as soon as the gateway is free for it. Raises: BackendFailed, if it has ended."""

@@ -15,6 +15,7 @@ from agent.backends.openai.conversation import Conversation, Message
 from agent.core.transcript import TEXT_MAX, Answer, Choice, Option, Usage
 from agent.errors import BackendFailed, BadParams
 from agent.ports import BackendEvent, Described, Emit, Finished, Said, Thought
+from agent.tasks import owned
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class ChatSession:
         assert self._turn is None, "one turn at a time"
         self._turn = _Turn(text)
         # The port has no `run`: the session owns the tasks of its turns, and `close` waits for them.
-        task = asyncio.get_running_loop().create_task(self._run(self._turn), name="backends.openai.turn")
+        task = owned(self._run(self._turn), "backends.openai.turn")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -216,7 +217,7 @@ class ChatSession:
             turn.check()
 
     async def _unless_stopped(self, turn: _Turn, work: Coroutine[Any, Any, T]) -> T:
-        reading: asyncio.Task[T] = asyncio.get_running_loop().create_task(work, name="backends.openai.read")
+        reading: asyncio.Task[T] = owned(work, "backends.openai.read", awaited=True)
         turn.reading = reading
         try:
             turn.check()

@@ -21,6 +21,7 @@ from agent.backends.shell.turn import LOOK_MAX, QUIET, Turn, typed
 from agent.core.transcript import Answer, RequestKind, TurnStatus
 from agent.errors import BackendFailed
 from agent.ports import Asked, BackendEvent, Described, Emit, Finished, Said, Withdrew
+from agent.tasks import owned
 
 CHUNK = 16_384
 """Bytes read, and so characters emitted, at a time."""
@@ -58,9 +59,9 @@ class ShellSession:
         self._loop.add_reader(self._terminal.master, self._on_output)
         self._loop.add_reader(running.reports, self._on_report)
         # The port has no `run`: the session owns its two tasks, and `close` waits for them.
-        self._exit = self._loop.create_task(self._process.wait(), name="backends.shell.exit")
+        self._exit = owned(self._process.wait(), "backends.shell.exit")
         self._exit.add_done_callback(lambda _: self._wake.set())
-        self._task = self._loop.create_task(self._run(), name="backends.shell.session")
+        self._task = owned(self._run(), "backends.shell.session")
 
     async def ready(self, seconds: float) -> bool:
         """Whether the driver answered within that time."""

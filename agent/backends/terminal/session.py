@@ -16,6 +16,7 @@ from agent.core.transcript import Answer
 from agent.errors import BackendFailed, TooLarge
 from agent.ports import BackendEvent, Emit, Exited, Finished, Said
 from agent.ports.terminal import Terminal
+from agent.tasks import owned
 
 QUIET = 0.1
 """Seconds without output before anybody looks whether the program waits for input."""
@@ -45,9 +46,9 @@ class TerminalSession:
         self._release_lock = asyncio.Lock()
         self._screen = Screen(running.terminal, secrets.token_hex(8), self._heard)
         # The port has no `run`: the session owns its two tasks, and `close` waits for them.
-        self._exit = self._loop.create_task(self._process.wait(), name="backends.terminal.exit")
+        self._exit = owned(self._process.wait(), "backends.terminal.exit")
         self._exit.add_done_callback(lambda _: self._wake.set())
-        self._task = self._loop.create_task(self._run(), name="backends.terminal.session")
+        self._task = owned(self._run(), "backends.terminal.session")
 
     @property
     def terminal(self) -> Terminal:

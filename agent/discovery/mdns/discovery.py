@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import cast
 
@@ -27,6 +27,7 @@ from agent.discovery.mdns.windows import Windows, set_addresses
 from agent.discovery.problems import Problems
 from agent.discovery.watch import InterfaceWatch
 from agent.ports import Clock, PairingWindow, Renamed, Sighting
+from agent.tasks import keep, spawn
 
 _ASKING = 0.5  # seconds that a poke lasts; its question goes out after 20 to 120 ms
 _GOODBYE = 1.0  # seconds that leaving may take; three goodbyes need 0.25
@@ -80,11 +81,15 @@ class MdnsDiscovery:
             table = Instances(own=self._device, clock=self._clock, decode=decode, network=lookup, tell=heard)
             opened.zeroconf.async_add_listener(Ear(table, self), None)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._browse(opened), name="discovery.browse")
-                group.create_task(self._register(opened, heard), name="discovery.register")
-                group.create_task(table.run(), name="discovery.instances")
-                group.create_task(self._announce(opened), name="discovery.announce")
-                group.create_task(self._follow(opened, table), name="discovery.follow")
+
+                def part(run: Callable[[], Coroutine[None, None, None]], name: str) -> None:
+                    spawn(group, keep(run, name, self._clock), name)
+
+                part(partial(self._browse, opened), "discovery.browse")
+                part(partial(self._register, opened, heard), "discovery.register")
+                part(table.run, "discovery.instances")
+                part(partial(self._announce, opened), "discovery.announce")
+                part(partial(self._follow, opened, table), "discovery.follow")
         finally:
             await self._close()
             zeroconf_log.removeFilter(self._problems)

@@ -23,6 +23,7 @@ from zeroconf.asyncio import AsyncServiceInfo
 
 from agent.discovery.instances import Instances, Resolved
 from agent.discovery.interfaces import Interface, elsewhere, reachable
+from agent.tasks import compartment
 
 TYPE = "_lan-agent._tcp.local."
 PAIR_TYPE = "_lan-agent-pair._tcp.local."
@@ -99,17 +100,13 @@ class Ear(RecordUpdateListener):
     def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:  # noqa: ARG002 - theirs
         """Note what one packet brought; the cache does not have it yet."""
         for update in records:
-            try:
+            with compartment("discovery.record"):
                 self._take(update, now)
-            except Exception:
-                log.exception("a record was not understood")
 
     def async_update_records_complete(self) -> None:
         """Tell it, now that the cache has all of the packet."""
-        try:
+        with compartment("discovery.packet"):
             self._table.flush()
-        except Exception:
-            log.exception("a packet was not understood")
 
     def _take(self, update: RecordUpdate, now: float) -> None:
         record = update.new

@@ -1,0 +1,207 @@
+"""Supervised tasks: what fails in one ends that one, is told once, and everything else goes on (T11).
+
+Every task of the service is one of these: a *part*, which `keep` begins anew with backoff when it fails; a
+*compartment* (`spawn`: one packet, link, session, watcher), which fails by itself; a *child*, whose failure is that of
+the function that waits for it; or *owned* by an object that has no `run`. `compartment` is for callbacks. What must
+end the service is written down in docs/design/supervision.md: what fails before a part is ready, and `ServiceOver`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from traceback import walk_tb
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from agent.core.linking import reconnect_delay
+from agent.core.names import clean
+from agent.errors import AgentError, ServiceOver
+from agent.ports import Clock
+
+log = logging.getLogger(__name__)
+
+WELL = 60.0
+"""Seconds after which a part that runs counts as well: the next failure is its first one again."""
+QUIET = 300.0
+"""Seconds between looks at what has failed; a condition ends with the second look that finds nothing new."""
+CAUSES_MAX = 64
+"""Causes that are told apart; the code has few places that fail, so this is only for the unforeseen."""
+PLACES = 5
+"""Places in the code that a log line names, the innermost last."""
+
+T = TypeVar("T")
+
+
+class Failures:
+    """What has failed unexpectedly in this service: a log line for each cause, a health condition if it comes again."""
+
+    def __init__(self) -> None:
+        self.problem: Callable[[str, str], None] = lambda about, text: None  # noqa: ARG005 - nobody to be told
+        self.over: Callable[[ServiceOver], None] = lambda error: None  # noqa: ARG005 - nobody to be told
+        self._times: dict[str, int] = {}  # by cause
+        self._quiet: set[str] = set()  # causes that did not come again since the last look
+
+    def note(self, name: str, error: Exception) -> None:
+        """Record that the task or callback of that name has failed. Never raises."""
+        if isinstance(error, ExceptionGroup):
+            for each in error.exceptions:
+                self.note(name, each)
+            return
+        if isinstance(error, ServiceOver):
+            self.over(error)
+            return
+        places = _places(error)
+        cause = f"{type(error).__name__} in {places[-1].partition(':')[0]}"
+        if cause not in self._times and len(self._times) >= CAUSES_MAX:
+            cause = "many things"
+        self._quiet.discard(cause)
+        times = self._times[cause] = self._times.get(cause, 0) + 1
+        fields = {"task": name, "error": clean(repr(error), 300), "at": " > ".join(places)}
+        if times == 1:
+            log.error(
+                "something failed; it alone was ended",
+                extra=fields,
+                exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
+            )
+        elif times in {10, 100, 1000, 10_000, 100_000}:
+            log.warning("it fails again and again", extra={**fields, "times": times})
+        if times == 2:
+            self.problem(f"failure: {cause}", _condition(name, cause, error))
+
+    def uncaught(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Record what was raised where nobody waits, such as in a callback (`loop.set_exception_handler`)."""
+        error = context.get("exception")
+        if error is not None:
+            self.note(str(context.get("message", "callback")), error)
+        else:
+            log.warning("the event loop has a complaint", extra={"what": context.get("message")})
+
+    async def run(self, clock: Clock) -> None:
+        """End conditions whose cause did not come again for `QUIET` seconds, until cancelled."""
+        while True:
+            await clock.sleep(QUIET)
+            for cause in self._quiet:
+                del self._times[cause]
+                self.problem(f"failure: {cause}", "")
+            self._quiet = set(self._times)
+
+
+_failures: WeakKeyDictionary[asyncio.AbstractEventLoop, Failures] = WeakKeyDictionary()
+
+
+def failures() -> Failures:
+    """What has failed in the service that the running loop belongs to."""
+    loop = asyncio.get_running_loop()
+    found = _failures.get(loop)
+    if found is None:
+        found = _failures[loop] = Failures()
+    return found
+
+
+async def keep(
+    run: Callable[[], Coroutine[Any, Any, None]],
+    name: str,
+    clock: Clock,
+    *,
+    ready: asyncio.Event | None = None,
+    jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311 - spreads load, guards nothing
+) -> None:
+    """Run a part until it returns or is cancelled; when it fails, begin it anew after a growing pause.
+
+    What fails before `ready` is set is raised: a service that cannot start says so and ends.
+    """
+    failed = 0
+    while True:
+        began = clock.monotonic()
+        try:
+            await run()
+        except Exception as exc:
+            if ready is not None and not ready.is_set():
+                raise
+            failures().note(name, exc)
+            _raise_if_cancelled(exc)
+        else:
+            return
+        failed = 0 if clock.monotonic() - began >= WELL else failed
+        await clock.sleep(reconnect_delay(failed, jitter()))
+        failed += 1
+
+
+def spawn(group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+    """Start a compartment: if it fails it alone ends. None, if the group is ending and takes no more."""
+    guarded = alone(work, name)
+    try:
+        task = group.create_task(guarded, name=name)
+    except RuntimeError:
+        guarded.close()
+        work.close()
+        return None
+    task.add_done_callback(lambda _: work.close())  # one that was cancelled before its first step has not awaited it
+    return task
+
+
+async def alone(work: Coroutine[Any, Any, None], name: str) -> None:
+    """Await `work`; what it raises is recorded and goes no further."""
+    try:
+        await work
+    except Exception as exc:  # noqa: BLE001 - recorded, which is what this is for
+        failures().note(name, exc)
+        _raise_if_cancelled(exc)
+
+
+def child(group: asyncio.TaskGroup, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+    """Start a piece of what the group's own function does: if it fails the function fails, and its caller hears it."""
+    return group.create_task(work, name=name)
+
+
+def owned(work: Coroutine[Any, Any, T], name: str, *, awaited: bool = False) -> asyncio.Task[T]:
+    """Start a task of an object that has no `run`, such as a program of a session; the object keeps it and ends it.
+
+    What it raises is recorded, unless it is `awaited`: then its owner hears of it.
+    """
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    if not awaited:
+        task.add_done_callback(_note_failure)
+    return task
+
+
+@contextmanager
+def compartment(name: str) -> Iterator[None]:
+    """Record what the block raises and let it go no further: for callbacks, whose caller would be broken by it."""
+    try:
+        yield
+    except Exception as exc:  # noqa: BLE001 - recorded, which is what this is for
+        failures().note(name, exc)
+
+
+def _note_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and isinstance(error := task.exception(), Exception):
+        failures().note(task.get_name(), error)
+
+
+def _raise_if_cancelled(error: Exception) -> None:
+    # Who was cancelled and raised something else while it cleaned up must not go on.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
+
+
+def _places(error: Exception) -> list[str]:
+    # Where it came from, outermost first: our own functions, without those of libraries between them.
+    found = []
+    for frame, line in walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.startswith("agent."):
+            found.append(f"{module.removeprefix('agent.')}.{frame.f_code.co_qualname}:{line}")
+    return found[-PLACES:] or ["?"]
+
+
+def _condition(name: str, cause: str, error: Exception) -> str:
+    what = f"{name} fails again and again"
+    if isinstance(error, AgentError):
+        return f"{what}: {clean(error.in_full, 300)}"
+    return f"{what} ({cause}), everything else goes on; the service's log says more, please report it"

@@ -1,0 +1,157 @@
+"""daemon: every part is supervised by itself; whatever fails, the others go on serving (T11)."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from agent.daemon import Service
+from agent.settings import Home, Settings
+from tests.fakes.clock import FakeClock
+
+PATIENCE = 20.0
+"""Seconds for a step of a real service, on a machine that is busy."""
+
+
+class Boom(Exception):
+    """No error of ours."""
+
+
+class Fault:
+    """Breaks a part from within, as a task that it has started would."""
+
+    def __init__(self, service: Service, part: str) -> None:
+        self.begun = self.failed = 0
+        self._now = asyncio.Event()
+        self._run = service.parts[part]
+        service.parts[part] = self._broken
+
+    def strike(self) -> None:
+        self._now.set()
+
+    async def _broken(self) -> None:
+        self.begun += 1
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(self._run(), name="test.part")
+            breaking = group.create_task(self._break(), name="test.fault")
+            await asyncio.wait([running])
+            breaking.cancel()
+
+    async def _break(self) -> None:
+        await self._now.wait()
+        self._now.clear()
+        self.failed += 1
+        raise Boom
+
+
+class Client:
+    """A client of the control socket; ids of its own, answers in order."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ids = count(1)
+
+    async def call(self, method: str, **params: Any) -> Any:
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self._path))) as http:
+            asked = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
+            async with http.post("http://localhost/v1/rpc", json=asked) as response:
+                answer = await response.json(content_type=None)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    async def reply(self, session: str, text: str) -> str:
+        """Attach, prompt, and the text of the answer."""
+        http = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self._path)))
+        async with http, http.ws_connect("http://localhost/v1/ws", protocols=["lan-agent.v1.json"]) as ws:
+            prompt = {"session_id": session, "prompt_id": f"prompt-{next(self._ids)}", "text": text}
+            for method, params in (("session.attach", {"session_id": session}), ("prompt.submit", prompt)):
+                await ws.send_json({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params})
+            async for message in ws:
+                told = message.json()
+                assert "error" not in told, told
+                if told.get("params", {}).get("type") == "message.complete":
+                    return str(told["params"]["payload"]["text"])
+        raise AssertionError("the connection was closed")
+
+
+@pytest.fixture
+def place() -> Iterator[Home]:
+    root = Path(tempfile.mkdtemp(prefix="lan-agent-"))  # short: the path of a socket has 100 bytes
+    yield Home(config=root, state=root / "state", runtime=root / "run")
+    shutil.rmtree(root)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not true():  # noqa: ASYNC110 - a real service, seen from outside
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(service: Service, clock: FakeClock, place: Home) -> AsyncIterator[Client]:
+    place.runtime.mkdir(mode=0o700, parents=True)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(service.run(), name="test.service")
+        await until(lambda: place.control_socket.exists() or task.done())
+        client = Client(place.control_socket)
+        try:
+            yield client
+        finally:
+            service.stop()
+            while not task.done():
+                await clock.advance(1.0)
+                await asyncio.sleep(0.01)
+
+
+def made(place: Home) -> tuple[Service, FakeClock]:
+    clock = FakeClock()
+    return Service(place, Settings(name="desk", interfaces=("lo",)), clock), clock
+
+
+PARTS = [
+    "presence", "sessions", "proxy", "access", "audit", "peers", "gossip", "addresses", "listener", "pairing", "prober",
+    "tell", "failures",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_part_that_fails_leaves_the_others_serving_and_is_begun_anew(place: Home, part: str) -> None:  # T11
+    service, clock = made(place)
+    assert list(service.parts) == PARTS, "a new part is broken here, too"
+    faults = {name: Fault(service, name) for name in PARTS}
+    async with running(service, clock, place) as client:
+        session = (await client.call("session.create", backend="shell", title="Work"))["session_id"]
+        assert "one" in await client.reply(session, "echo one")
+
+        faults[part].strike()
+        await until(lambda: faults[part].failed == 1)
+        assert (await client.call("gateway.status"))["name"] == "desk"
+        assert len(await client.call("peer.list")) == 1
+        if part != "sessions":
+            assert [row["id"] for row in await client.call("session.list")] == [session]
+            assert "two" in await client.reply(session, "echo two")
+
+        async with asyncio.timeout(PATIENCE):
+            while faults[part].begun == 1 or not await client.call("session.list"):
+                await clock.advance(0.5)
+                await asyncio.sleep(0.01)
+        assert "three" in await client.reply(session, "echo three")
+        assert [name for name, fault in faults.items() if fault.begun != 1] == [part]
+        assert (await client.call("gateway.status"))["problems"] == []
+
+        faults[part].strike()
+        problems: list[str] = []
+        async with asyncio.timeout(PATIENCE):
+            while not problems:
+                await asyncio.sleep(0.01)
+                problems = (await client.call("gateway.status"))["problems"]
+        assert [text.partition(" (")[0] for text in problems] == [f"{part} fails again and again"]
