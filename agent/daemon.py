@@ -19,7 +19,7 @@ from functools import cached_property
 from aiohttp import web
 
 from agent import __version__, log
-from agent.backends import find_backends
+from agent.backends import find_backends, limits
 from agent.backends.inside import session_of
 from agent.clock import SystemClock
 from agent.core import names
@@ -87,6 +87,7 @@ def run(name: str | None, port: int | None, interfaces: list[str] | None) -> int
     try:
         where = home(os.environ)
         settings = load(where.config_file, os.environ, {"name": name, "port": port, "interfaces": interfaces})
+        limits.raise_own()
         with only_one(where.runtime):
             asyncio.run(Service(where, settings).run())
     except AgentError as exc:

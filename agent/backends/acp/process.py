@@ -12,6 +12,7 @@ from typing import cast
 
 from agent.backends.acp.patience import Patience
 from agent.backends.inside import MARK
+from agent.backends.limits import give_back
 from agent.core.names import clean
 from agent.core.records import SessionId
 from agent.errors import BackendFailed
@@ -190,6 +191,7 @@ async def launch(
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise BackendFailed(f"{argv[0]} could not be started: {reason}", hint="see `agent backends`") from exc
+    give_back(process.pid)
     return process
 
 

@@ -16,6 +16,7 @@ from agent.backends.acp.orphans import Orphans
 from agent.backends.hermes import left_behind
 from agent.backends.hermes.wanted import TOKEN, Wanted
 from agent.backends.inside import MARK
+from agent.backends.limits import give_back
 from agent.backends.pty.starting import folder_of
 from agent.errors import BackendFailed
 from agent.tasks import owned
@@ -95,6 +96,7 @@ class OwnGateway:
             )
         except OSError as exc:
             raise BackendFailed(f"Hermes could not be started: {exc.strerror}", hint="see `agent backends`") from exc
+        give_back(process.pid)
         self._process = process
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # The port has no `run`: whoever launches owns this task, and `stop` waits for it.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.backends.inside import MARK
+from agent.backends.limits import give_back
 from agent.backends.pty.starting import heed_keyboard
 from agent.backends.pty.terminal import PseudoTerminal
 from agent.core.records import SessionId
@@ -92,6 +93,7 @@ async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> Running:
             undo.pop_all()
     except OSError as exc:
         raise BackendFailed(f"bash could not be started: {exc}") from exc
+    give_back(process.pid)
     os.close(driver_in)
     os.close(driver_out)
     os.set_blocking(commands, False)

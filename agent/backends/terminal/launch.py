@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.backends.inside import MARK
+from agent.backends.limits import give_back
 from agent.backends.pty.starting import heed_keyboard
 from agent.backends.pty.terminal import PseudoTerminal
 from agent.core.records import SessionId
@@ -68,4 +69,5 @@ async def launch(session: SessionId, folder: Path, command: Sequence[str]) -> Ru
             undo.pop_all()
     except OSError as exc:
         raise BackendFailed(f"{command[0]} could not be started: {exc}") from exc
+    give_back(process.pid)
     return Running(process, terminal)
