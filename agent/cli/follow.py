@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from msgspec import Struct
 
 from agent.cli.stream import Note, Returned, Stream
-from agent.core.messages import Attach, Attached, EventOf, OnSession
+from agent.core.messages import Attach, Attached, EventOf, OnSession, SessionLost
 from agent.core.transcript import Event, epoch_of
 from agent.errors import AgentError
 
@@ -45,9 +45,10 @@ class Mark:
         self.seq = after or 0
         self._resumes = after is not None
 
-    def params(self) -> Attach:
-        """What asks for the rest."""
-        return Attach(session_id=self.session, after=self.seq if self._resumes else None, epoch=self.epoch)
+    def params(self, wait: float | None = None) -> Attach:
+        """What asks for the rest; `wait`: seconds for which the service waits for a device that is out of reach."""
+        after = self.seq if self._resumes else None
+        return Attach(session_id=self.session, after=after, epoch=self.epoch, wait=wait)
 
     def attached(self, result: Attached, *, again: bool = False) -> Hydrated:
         """Take the answer. Where the log cannot be resumed it is another one: what was seen of it counts no more."""
@@ -88,16 +89,18 @@ async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | 
             yield note
         if missing:  # the service cut its stream short: hydrate from where we are
             await stream.insist("session.detach", OnSession(session_id=mark.session), dict)
-        if missing or isinstance(note, Returned):
-            result = await _attach_again(stream, mark)
+        lost = isinstance(note, SessionLost) and note.session_id == mark.session
+        if missing or lost or isinstance(note, Returned):
+            # A device that was lost has been waited for already.
+            result = await _attach_again(stream, mark, wait=0.0 if lost else None)
             yield mark.attached(result, again=True)
 
 
-async def _attach_again(stream: Stream, mark: Mark) -> Attached:
+async def _attach_again(stream: Stream, mark: Mark, wait: float | None) -> Attached:
     until = stream.clock.monotonic() + REMOTE_PATIENCE
     while True:
         try:
-            return await stream.insist("session.attach", mark.params(), Attached)
+            return await stream.insist("session.attach", mark.params(wait), Attached)
         except AgentError as exc:
             if exc.kind not in _NOT_YET or stream.clock.monotonic() >= until:
                 raise

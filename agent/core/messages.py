@@ -216,6 +216,16 @@ class PeerLink(Struct, frozen=True, kw_only=True):
     sessions: tuple[SessionId, ...] = ()
 
 
+class SessionLost(Struct, frozen=True, kw_only=True):
+    """`session.lost`: this client is attached to the session no more, and to all others as before.
+
+    It attaches again from its last `seq`, or is told then why it cannot.
+    """
+
+    session_id: SessionId
+    reason: Annotated[str, Meta(max_length=4096)] = ""
+
+
 class Pair(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`device.pair`: open the pairing window; it closes with the connection that opened it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -45,7 +45,10 @@ class CancelCall(Struct, frozen=True, kw_only=True):
     call_id: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-def as_sent(asked: Patient, session: SessionId) -> Patient:
+P = TypeVar("P", bound="Patient")
+
+
+def as_sent(asked: P, session: SessionId) -> P:
     """The request as the session's own device gets it."""
     return msgspec.structs.replace(asked, session_id=session, wait=None, call_id="")
 

@@ -1,8 +1,8 @@
 """One session of another device, attached once over the link and fanned out to the clients here (L2, L5, S4).
 
 Pure. Each local viewer has its own place in the log. Events come from upstream in order, but after a re-attachment
-some come again; each viewer takes exactly the next one. While its own answer to `session.attach` is awaited a viewer
-holds what arrives.
+some come again; each viewer takes exactly the next one. Until its own answer to `session.attach` was sent to it a
+viewer holds what arrives.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ HELD_MAX = 4_194_304
 
 class _Place:
     def __init__(self) -> None:
-        self.cursor: int | None = None  # number of the last event passed on; None: its attachment is awaited
+        self.cursor: int | None = None  # number of the last event that it has; None: the host's answer is awaited
+        self.live = False  # whether the answer was sent to it: what arrives before that is held
         self.held: list[tuple[int, bytes]] = []
         self.size = 0  # bytes held
         self.overflowed = False
@@ -31,6 +32,9 @@ class Relay(Generic[V]):
         self.device, self.session = device, session
         self.epoch = ""
         self.resuming = False  # whether it is being attached anew
+        self.over: object = None  # the link over which it stands attached at the host; None: over none (L9)
+        self.heard_at = ""  # RFC 3339, by the host's clock: the newest of what came of its log
+        self.missing = ""  # what its row says that it was changed at, if nothing came that tells of it
         self._places: dict[V, _Place] = {}
 
     def __len__(self) -> int:
@@ -41,22 +45,46 @@ class Relay(Generic[V]):
         """Everyone attached or about to be."""
         return list(self._places)
 
+    @property
+    def attached_viewers(self) -> list[V]:
+        """Everyone for whom the host has answered."""
+        return [viewer for viewer, place in self._places.items() if place.cursor is not None]
+
     def expect(self, viewer: V) -> None:
         """A viewer is about to attach: hold its events until `attached`."""
         self._places[viewer] = _Place()
 
-    def attached(self, viewer: V, cursor: int, epoch: str) -> tuple[list[bytes], bool]:
-        """The viewer has everything up to `cursor`.
+    def answered(self, viewer: V, cursor: int, epoch: str) -> list[V]:
+        """Record that the host has answered: the viewer will have everything up to `cursor` once it is told so.
+
+        Gives the viewers that have another life of the log than that: they are in the relay no more.
+        """
+        place = self._places.get(viewer)
+        if place is None:
+            return []
+        place.cursor = cursor
+        if self.epoch in {"", epoch}:
+            self.epoch = epoch
+            return []
+        self.epoch = epoch
+        others = [each for each, its in self._places.items() if each is not viewer and its.cursor is not None]
+        for each in others:
+            del self._places[each]
+        return others
+
+    def attached(self, viewer: V) -> tuple[list[bytes], bool]:
+        """Record that the viewer was sent the host's answer.
 
         Gives what it is to be sent next, from what was held, and whether it misses some (then attach again).
         """
         place = self._places.get(viewer)
         if place is None:
             return [], False
-        self.epoch = epoch
-        held, place.held, place.size, place.cursor = place.held, [], 0, cursor
+        place.live = True
+        held, place.held, place.size = place.held, [], 0
         overflowed, place.overflowed = place.overflowed, False
-        return [frame for seq, frame in held if self._passes(place, seq)], overflowed
+        frames = [frame for seq, frame in held if self._passes(place, seq)]
+        return frames, overflowed or any(place.cursor is not None and seq > place.cursor for seq, _ in held)
 
     def left(self, viewer: V) -> bool:
         """The viewer is gone; whether it had been there."""
@@ -67,7 +95,7 @@ class Relay(Generic[V]):
         receivers: list[V] = []
         gap = False
         for viewer, place in self._places.items():
-            if place.cursor is None:
+            if not place.live:
                 if place.size + len(frame) > HELD_MAX:
                     place.held, place.size, place.overflowed = [], 0, True
                 place.held.append((seq, frame))
@@ -75,11 +103,11 @@ class Relay(Generic[V]):
             elif self._passes(place, seq):
                 receivers.append(viewer)
             else:
-                gap = gap or seq > place.cursor + 1
+                gap = gap or (place.cursor is not None and seq > place.cursor + 1)
         return receivers, gap
 
     def resume_after(self) -> int | None:
-        """Number of the last event that every attached viewer has; None while nobody is attached."""
+        """Number of the last event that every viewer has for which the host has answered; None: there is none."""
         return min((place.cursor for place in self._places.values() if place.cursor is not None), default=None)
 
     @staticmethod

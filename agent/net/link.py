@@ -121,15 +121,17 @@ class WebSocketChannel:
         self._pulse.doubt()
 
     def close(self, reason: str = "", code: int = 1000) -> None:
-        """Send what is queued, then close. Idempotent."""
+        """Send what is queued, then close; who waits for an answer waits no longer. Idempotent."""
         if self._closing is None:
             self._closing = (code, reason)
             self._to_send.set()
+            self._fail_requests()
 
     def abort(self) -> None:
-        """Cut at once."""
+        """Cut at once; who waits for an answer waits no longer."""
         self._closed = True
         self._queue.clear()
+        self._fail_requests()
         if self._cut is not None:
             self._cut()
         if self._reader is not None:
@@ -156,13 +158,16 @@ class WebSocketChannel:
         finally:
             self._closed = True
             self._sent.set()
-            for waiter in self._waiting.values():
-                if not waiter.done():
-                    waiter.set_exception(PeerLost())
+            self._fail_requests()
             handler.on_closed(self)
             with suppress(Exception):
                 async with asyncio.timeout(1.0):
                     await self._ws.close()
+
+    def _fail_requests(self) -> None:
+        for waiter in self._waiting.values():
+            if not waiter.done():
+                waiter.set_exception(PeerLost())
 
     async def _write(self) -> None:
         while True:

@@ -193,7 +193,8 @@ class Keeper:
             link.listed.set()
             return
         try:
-            rows = await link.channel.request("session.watch", ListSessions(scope="local"), seconds=10.0)
+            rows = await link.request("session.watch", lambda: ListSessions(scope="local"), seconds=10.0)
+            link.check()
             self._news.link_sessions(self.device, typed(rows, tuple[SessionRow, ...]), whole=True)
         except AgentError as exc:
             log.info("no list of sessions", extra={"device": self.device, "error": str(exc)})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Protocol
+
+from msgspec import Raw
 
 from agent.core.messages import Ready, SessionsChanged
 from agent.core.records import DeviceId, Endpoint, SessionId, SessionRow
+from agent.errors import PeerLost
 from agent.ports import Channel
 from agent.tasks import child
 
@@ -57,7 +60,7 @@ class Link:
         self.host = host  # IP address of the other side
         self.opened = self.used = opened  # monotonic seconds
         self.ready: Ready | None = None
-        self.over = False  # whether it is no use any more, though it may take a moment to close
+        self.over = False  # whether it was lost, or put aside for another one, though it may take a moment to close
         self.listed = asyncio.Event()  # whether the other side's sessions are known
         self.early: list[SessionsChanged] | None = []  # changes that came before the list; None once it is there
         self.early_size = 0  # bytes
@@ -75,6 +78,21 @@ class Link:
         if self.dialled is not None or self.ready is None or not self.host or not 1 <= self.ready.port <= 65535:
             return self.dialled
         return Endpoint(self.host, self.ready.port)
+
+    async def request(self, method: str, params: Callable[[], object], *, seconds: float) -> Raw:
+        """Ask over this very link, and wait for the answer up to `seconds`. `params` are asked for when they are sent.
+
+        Raises: PeerLost, TimedOut, or what the device answered.
+        """
+        return await self.channel.request(method, params(), seconds=seconds)
+
+    def check(self) -> None:
+        """Raise PeerLost if the link was lost or replaced: what it has brought is void then (L9).
+
+        The other side forgets with a connection what was attached over it, whatever it answered before.
+        """
+        if self.over:
+            raise PeerLost
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run something that ends with the connection."""

@@ -198,17 +198,35 @@ class Peers:
     ) -> Raw:
         """Ask a device. With `again`, a request that was under way when the link broke is asked anew (L5).
 
+        Its answer counts though the link that brought it was replaced, as it tells what was done.
         Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or what the device answered.
         """
         link = await self.link(device)
         until = self._clock.monotonic() + LOST_MAX
         while True:
             try:
-                return await link.channel.request(method, params, seconds=seconds)
+                return await link.request(method, lambda: params, seconds=seconds)
             except PeerLost:
                 if not again or link.channel.open:  # open: the device itself said so
                     raise
             link = await self._back(device, until)
+
+    async def attach(
+        self, device: DeviceId, method: str, params: Callable[[], object], *, seconds: float = ANSWER
+    ) -> tuple[Raw, Link]:
+        """Ask once for what lasts as long as the link; the answer, and the link over which it stands.
+
+        `params` are asked for when they are sent. Raises: as `call`, PeerLost also if the link that brought the answer
+        was replaced meanwhile: what was attached over it is gone over there (L9).
+        """
+        link = await self.link(device)
+        answer = await link.request(method, params, seconds=seconds)
+        link.check()
+        return answer, link
+
+    def current(self, device: DeviceId) -> Link | None:
+        """The link to a device at this moment."""
+        return self._links.get(device)
 
     async def _back(self, device: DeviceId, until: float) -> Link:
         while True:
@@ -238,7 +256,7 @@ class Peers:
 
     async def _told(self, link: Link, method: str, params: Callable[[], object]) -> None:
         try:
-            await link.channel.request(method, params(), seconds=ANSWER)
+            await link.request(method, params, seconds=ANSWER)
         except AgentError as exc:
             log.debug("nobody took it", extra={"method": method, "error": str(exc)})
 

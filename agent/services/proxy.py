@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,14 +16,17 @@ from agent.core.messages import (
     Detach,
     OnSession,
     PeerLink,
+    SessionLost,
 )
+from agent.core.patience import as_sent
 from agent.core.presence_state import REFUSES
 from agent.core.records import DeviceId, SessionId, SessionRow
 from agent.core.relay import Relay
 from agent.core.transcript import Event, epoch_of
 from agent.core.wire import typed
-from agent.errors import AgentError, BadFrame, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
+from agent.errors import AgentError, BadFrame, Busy, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
 from agent.ports import Channel, Clock, Followed
+from agent.services.link import Link
 from agent.services.peers import LOST_MAX, Peers
 from agent.services.remote_terminals import RemoteTerminals
 from agent.tasks import child, failures, spawn
@@ -32,6 +35,9 @@ log = logging.getLogger(__name__)
 
 RETRY = 1.0
 """Seconds before an attachment that a lost link took along is tried over the link that is there."""
+LOOK_EVERY = 5.0
+"""Seconds between looks whether sessions that are attached have moved on without a word (L9)."""
+BEGAN_ANEW = "the session's log began anew"
 
 
 class _Snapshot(Struct, frozen=True):
@@ -80,14 +86,17 @@ class Proxy:
         self.terminals = RemoteTerminals(peers, clock=clock, name_of=name_of, marked=self._mark_busy)
         self._relays: dict[SessionId, Relay[Channel]] = {}
         self._used: dict[DeviceId, set[SessionId]] = {}  # sessions once attached over the device's present link (L4)
-        self._lost: dict[DeviceId, asyncio.Task[None] | None] = {}
+        self._lost: dict[DeviceId, asyncio.Task[None] | None] = {}  # devices of which clients were told that they are
+        self._recounting: dict[DeviceId, set[SessionId]] = {}  # whose number of viewers is about to be told
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Own the tasks of the relays until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = self.terminals.group = group
-            await asyncio.Event().wait()
+            while True:
+                await self._clock.sleep(LOOK_EVERY)
+                self._look()
 
     # --- for clients -------------------------------------------------------------------------------------------------
 
@@ -97,6 +106,35 @@ class Proxy:
         Asks once: who waits for a device that is out of reach asks again.
         Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or what the device answered.
         """
+        while True:
+            relay = self._expected(channel, device, session)
+            try:
+                attached, link = await self._asked(relay, lambda: asked)
+            except BaseException:
+                self.detach(channel, session)
+                raise
+            if self._relays.get(session) is relay:
+                break  # else it was ended meanwhile, and this client is in none
+        self._used.setdefault(device, set()).add(session)
+        self._mark_busy(device)
+        resumed_at = asked.after if attached.resumed and asked.after is not None else attached.seq
+        self._tell_lost(session, relay.answered(channel, resumed_at, attached.epoch), BEGAN_ANEW)
+        if attached.seq == resumed_at and (row := self._row_of(session)) is not None:
+            relay.heard_at = max(relay.heard_at, row.updated_at)  # nothing is to come that tells of it
+        if relay.resume_after() == resumed_at:  # else this answer leaves out what others lack
+            relay.over = link
+
+        async def follow() -> None:
+            frames, gap = relay.attached(channel)
+            for frame in frames:
+                _pass_on(channel, frame)
+            if gap:
+                self._attach_again(relay)
+
+        return Followed(self._as_seen_here(attached), follow)
+
+    def _expected(self, channel: Channel, device: DeviceId, session: SessionId) -> Relay[Channel]:
+        # The relay in which the client waits for the host's answer.
         relay = self._relays.get(session)
         if relay is not None and relay.device != device:
             # R13: whoever watches one device's session is never moved to another's.
@@ -104,31 +142,18 @@ class Proxy:
         if relay is None:
             relay = self._relays[session] = Relay(device, session)
         relay.expect(channel)
-        upstream = msgspec.structs.replace(asked, session_id=session, viewers=len(relay), wait=None, call_id="")
-        try:
-            raw = await self._peers.call(device, "session.attach", upstream, again=False)
-            attached = self._answer_about(session, device, raw)
-        except BaseException:
-            self.detach(channel, session)
-            raise
-        self._used.setdefault(device, set()).add(session)
-        self._mark_busy(device)
-        resumed_at = asked.after if attached.resumed and asked.after is not None else attached.seq
+        return relay
 
-        async def follow() -> None:
-            frames, gap = relay.attached(channel, resumed_at, attached.epoch)
-            for frame in frames:
-                _pass_on(channel, frame)
-            if gap:
-                self._resume(relay)
+    async def _asked(self, relay: Relay[Channel], asked: Callable[[], Attach]) -> tuple[_Attached, Link]:
+        def upstream() -> Attach:
+            viewers = max(1, len(relay))
+            return msgspec.structs.replace(as_sent(asked(), relay.session), viewers=viewers)
 
-        return Followed(self._as_seen_here(attached), follow)
-
-    def _answer_about(self, session: SessionId, device: DeviceId, raw: Raw) -> _Attached:
+        raw, link = await self._peers.attach(relay.device, "session.attach", upstream)
         attached = typed(raw, _Attached)
-        if attached.session_id != session:
-            raise BadFrame(f"{self._name_of(device)} answered about another session")
-        return attached
+        if attached.session_id != relay.session:
+            raise BadFrame(f"{self._name_of(relay.device)} answered about another session")
+        return attached, link
 
     def detach(self, channel: Channel, session: SessionId) -> None:
         """A client watches the session no more."""
@@ -138,13 +163,22 @@ class Proxy:
         if not len(relay):
             del self._relays[session]
             self._mark_busy(relay.device)
+        self._recount(relay.device, session)
+
+    def _recount(self, device: DeviceId, session: SessionId) -> None:
+        # One at a time of each session: the one that is waiting to be sent will tell the newest count.
+        waiting = self._recounting.setdefault(device, set())
+        if session in waiting:
+            return
+        waiting.add(session)
 
         def left() -> Detach:
             # Counted when it is sent: somebody who attaches meanwhile must not be detached after it.
+            waiting.discard(session)
             now = self._relays.get(session)
-            return Detach(session_id=session, viewers=len(now) if now is not None and now.device == relay.device else 0)
+            return Detach(session_id=session, viewers=len(now) if now is not None and now.device == device else 0)
 
-        self._peers.tell(relay.device, "session.detach", left)
+        self._peers.tell(device, "session.detach", left)
 
     def drop(self, channel: Channel) -> None:
         """A client is gone."""
@@ -192,13 +226,18 @@ class Proxy:
                 receivers, gap = relay.event(head.seq, frame)
                 for channel in receivers:
                     _pass_on(channel, frame)
+                relay.heard_at = max(relay.heard_at, head.at)
                 if gap:
-                    self._resume(relay)
+                    self._attach_again(relay)
         elif method == "session.participants":
             about = typed(params, _About)
             if (relay := self._relays.get(about.session_id)) is not None and relay.device == device:
                 for channel in relay.viewers:
                     _pass_on(channel, frame)
+        elif method == "session.lost":
+            lost = typed(params, SessionLost)
+            if (relay := self._relays.get(lost.session_id)) is not None and relay.device == device:
+                self._end(relay, lost.reason)
         else:
             self.terminals.on_notification(device, method, params, frame)
 
@@ -206,8 +245,10 @@ class Proxy:
         """The link to a device broke, or carries (again)."""
         self.terminals.link_changed(device, up)
         relays = [relay for relay in self._relays.values() if relay.device == device]
+        self._recounting.pop(device, None)  # over a link that is gone nothing was attached, and each attachment counts
         if not up:
             self._used.pop(device, None)
+        was_lost = device in self._lost
         if (waiting := self._lost.pop(device, None)) is not None:
             waiting.cancel()
         if not relays or self._group is None:
@@ -217,10 +258,11 @@ class Proxy:
                 self._end(relay, f"{self._name_of(device)} is not paired with this device any more")
             return
         if self._peers.refuses(device):
-            for relay in relays if waiting is not None else ():  # else whoever attaches now is answered so
+            for relay in relays if was_lost else ():  # else whoever attaches now is answered so
                 self._end(relay, f"{self._name_of(device)} {REFUSES}")
             return
-        self._tell_viewers("peer.back" if up else "peer.lost", device, relays)
+        if was_lost or not up:  # a link that takes another's place is not back: nobody missed it
+            self._tell_viewers("peer.back" if up else "peer.lost", device, relays)
         if up:
             self._mark_busy(device)
             for relay in relays:
@@ -243,6 +285,11 @@ class Proxy:
         for channel, watched in sessions.items():
             channel.notify(method, PeerLink(device=device, name=self._name_of(device), sessions=tuple(watched)))
 
+    def _attach_again(self, relay: Relay[Channel]) -> None:
+        # What stands over the link brings no more, or not all.
+        relay.over = None
+        self._resume(relay)
+
     def _resume(self, relay: Relay[Channel]) -> None:
         # Attach upstream again from what every viewer has; those who have more skip what comes twice.
         if self._group is not None and relay.resume_after() is not None and not relay.resuming:
@@ -250,33 +297,52 @@ class Proxy:
             relay.resuming = task is not None
 
     async def _resumed(self, relay: Relay[Channel]) -> None:
+        # Until it stands over the link that the device has then: it may be another one than when this began (L9).
         problem = ""
         try:
-            while len(relay) and self._relays.get(relay.session) is relay:
+            while not problem and self._wants_attachment(relay):
                 try:
                     problem = await self._attach_anew(relay)
-                    break
+                except Busy as exc:
+                    await self._clock.sleep(max(RETRY, exc.retry_after))
                 except (PeerLost, PeerUnreachable, TimedOut):
-                    if relay.device not in self._peers.linked():
-                        break  # the next link tries again
-                    await self._clock.sleep(RETRY)  # it has come already, while this one was waited for
+                    await self._clock.sleep(RETRY)
         except AgentError as exc:
             problem = str(exc)
         finally:
             relay.resuming = False
         if problem:
-            # The clients come back by themselves and start from a snapshot, or are told why they cannot.
+            # The clients attach again and start from a snapshot, or are told why they cannot.
             self._end(relay, problem)
+
+    def _wants_attachment(self, relay: Relay[Channel]) -> bool:
+        # With no link there is nothing to do: the next one begins anew.
+        link = self._peers.current(relay.device)
+        stands = self._relays.get(relay.session) is relay and relay.resume_after() is not None
+        return stands and link is not None and relay.over is not link
 
     async def _attach_anew(self, relay: Relay[Channel]) -> str:
         # What is wrong, if the viewers cannot go on from where they are.
-        after = relay.resume_after()
-        asked = Attach(session_id=relay.session, after=after, epoch=relay.epoch, viewers=max(1, len(relay)))
-        attached = typed(await self._peers.call(relay.device, "session.attach", asked, again=False), _Attached)
+        attached, link = await self._asked(
+            relay, lambda: Attach(session_id=relay.session, after=relay.resume_after(), epoch=relay.epoch)
+        )
         if not attached.resumed:
-            return "the session's log began anew"
-        relay.epoch = attached.epoch
+            return BEGAN_ANEW
+        relay.epoch, relay.over = attached.epoch, link
         return ""
+
+    def _look(self) -> None:
+        # L9, the second look: whatever went wrong, who is attached is not left without what the row tells of.
+        for relay in list(self._relays.values()):
+            row = self._row_of(relay.session)
+            if row is None or relay.resuming or row.updated_at <= relay.heard_at:
+                relay.missing = ""
+            elif relay.missing != row.updated_at:
+                relay.missing = row.updated_at  # what tells of it may be on its way
+            else:
+                log.info("a session is attached again: its row has moved on", extra={"session": relay.session})
+                relay.heard_at = row.updated_at
+                self._attach_again(relay)
 
     async def _give_up(self, device: DeviceId) -> None:
         await self._clock.sleep(LOST_MAX)
@@ -284,9 +350,16 @@ class Proxy:
             self._end(relay, f"{self._name_of(device)} did not come back")
 
     def _end(self, relay: Relay[Channel], reason: str) -> None:
-        self._relays.pop(relay.session, None)
-        for channel in relay.viewers:
-            channel.close(reason)
+        # What else its clients watch goes on. Those whose attachment is awaited attach in another relay.
+        if self._relays.get(relay.session) is relay:
+            del self._relays[relay.session]
+        self._mark_busy(relay.device)
+        self._recount(relay.device, relay.session)
+        self._tell_lost(relay.session, relay.attached_viewers, reason)
+
+    def _tell_lost(self, session: SessionId, viewers: Iterable[Channel], reason: str) -> None:
+        for channel in viewers:
+            channel.notify("session.lost", SessionLost(session_id=session, reason=reason))
 
     def _mark_busy(self, device: DeviceId) -> None:
         self._peers.busy(device, attached=self._watched(device))

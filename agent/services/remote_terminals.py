@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from agent.core.messages import PeerLink
-from agent.core.presence_state import REFUSES
+from agent.core.patience import as_sent
 from agent.core.records import DeviceId, SessionId
 from agent.core.replies import without_replies
 from agent.core.terminal import (
@@ -30,8 +30,9 @@ from agent.core.terminal import (
     TerminalTaken,
 )
 from agent.core.wire import msgpack, typed
-from agent.errors import AgentError, BadFrame, BadParams, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
+from agent.errors import AgentError, BadFrame, BadParams, Busy, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
 from agent.ports import Channel, Clock, Followed
+from agent.services.link import Link
 from agent.services.peers import LOST_MAX, Peers
 from agent.services.terminal_relay import TerminalRelay, Watcher
 from agent.tasks import spawn
@@ -63,34 +64,50 @@ class RemoteTerminals:
     ) -> Followed:
         """Show a client the terminal of a session there. Asks once. Raises: as `Peers.call`."""
         await channel.drained()
+        size = Size(asked.rows, asked.cols) if steers and asked.rows and asked.cols else None
+        client = Watcher(size, steers=steers)
+        while True:
+            relay = self._expected(channel, device, session, client)
+            try:
+                raw, attached, link = await self._asked(relay, lambda: asked)
+            except BaseException:
+                if relay.clients.get(channel) is client:
+                    self.detach(channel, session)
+                raise
+            if self._relays.get(session) is relay:
+                break  # else it was ended meanwhile, and this client is in none
+        relay.begun(client, attached.epoch, attached.offset + len(attached.data), link)
+        self._marked(device)
+
+        async def follow() -> None:
+            if relay.clients.get(channel) is client:
+                relay.attached(channel, client)
+
+        return Followed(raw, follow)
+
+    def _expected(self, channel: Channel, device: DeviceId, session: SessionId, client: Watcher) -> TerminalRelay:
+        # The relay in which the client waits for the host's answer.
         relay = self._relays.get(session)
         if relay is not None and relay.device != device:
             # R13: whoever watches one device's session is never moved to another's.
             raise SessionNotFound(f"{session} is watched on {self._name_of(relay.device)}, not {self._name_of(device)}")
         if relay is None:
             relay = self._relays[session] = TerminalRelay(device, session)
-        size = Size(asked.rows, asked.cols) if steers and asked.rows and asked.cols else None
-        client = relay.clients[channel] = Watcher(size, steers=steers)
-        rows, cols = relay.size()
-        upstream = msgspec.structs.replace(asked, session_id=session, rows=rows, cols=cols, wait=None, call_id="")
-        try:
-            raw = await self._peers.call(device, "terminal.attach", upstream, again=False)
-            attached = typed(raw, TerminalAttached)
-            if attached.session_id != session:
-                raise BadFrame(f"{self._name_of(device)} answered about another session")  # noqa: TRY301 - tidied below
-        except BaseException:
-            if relay.clients.get(channel) is client:
-                self.detach(channel, session)
-            raise
-        end = attached.offset + len(attached.data)
-        relay.begun(attached.epoch, end)
-        self._marked(device)
+        relay.clients[channel] = client
+        return relay
 
-        async def follow() -> None:
-            if relay.clients.get(channel) is client:
-                relay.attached(channel, client, end)
+    async def _asked(
+        self, relay: TerminalRelay, asked: Callable[[], TerminalAttach]
+    ) -> tuple[Raw, TerminalAttached, Link]:
+        def upstream() -> TerminalAttach:
+            rows, cols = relay.size()
+            return msgspec.structs.replace(as_sent(asked(), relay.session), rows=rows, cols=cols)
 
-        return Followed(raw, follow)
+        raw, link = await self._peers.attach(relay.device, "terminal.attach", upstream)
+        attached = typed(raw, TerminalAttached)
+        if attached.session_id != relay.session:
+            raise BadFrame(f"{self._name_of(relay.device)} answered about another session")
+        return raw, attached, link
 
     async def type(self, channel: Channel, session: SessionId, data: bytes) -> None:
         """Type over there, once: what a lost link takes along is lost, never typed twice. Raises: as `Peers.call`."""
@@ -169,19 +186,20 @@ class RemoteTerminals:
     def link_changed(self, device: DeviceId, up: bool) -> None:
         """The link to a device broke, or carries (again)."""
         relays = [relay for relay in self._relays.values() if relay.device == device]
+        was_lost = device in self._lost
         if (waiting := self._lost.pop(device, None)) is not None:
             waiting.cancel()
         if not relays or self.group is None:
             return
         if not self._peers.trusts(device):
-            self._end(relays, f"{self._name_of(device)} is not paired with this device any more")
+            self._end(relays)
             return
         if self._peers.refuses(device):
-            self._end(relays if waiting is not None else [], f"{self._name_of(device)} {REFUSES}")
+            self._end(relays if was_lost else [])
             return
         for relay in relays:
             told = PeerLink(device=device, name=self._name_of(device), sessions=(relay.session,))
-            for channel in relay.clients:
+            for channel in relay.clients if was_lost or not up else ():
                 channel.notify("peer.back" if up else "peer.lost", told)
             relay.interrupted()
             if up and not relay.resuming:
@@ -192,14 +210,14 @@ class RemoteTerminals:
             self._lost[device] = spawn(self.group, self._give_up(device), f"proxy.terminal-lost-{device}")
 
     async def _resume(self, relay: TerminalRelay) -> None:
+        # Until it stands over the link that the device has then: it may be another one than when this began (L9).
         try:
-            while relay.clients and self._relays.get(relay.session) is relay:
+            while self._wants_attachment(relay):
                 try:
                     await self._attach_anew(relay)
-                    break
+                except Busy as exc:
+                    await self._clock.sleep(max(RETRY, exc.retry_after))
                 except (PeerLost, PeerUnreachable, TimedOut):
-                    if relay.device not in self._peers.linked():
-                        break  # the next link tries again
                     await self._clock.sleep(RETRY)
         except AgentError:
             # The session ended, or is not for us any more. Whoever asks again is told which.
@@ -207,24 +225,26 @@ class RemoteTerminals:
         finally:
             relay.resuming = False
 
+    def _wants_attachment(self, relay: TerminalRelay) -> bool:
+        # With no link there is nothing to do: the next one begins anew.
+        link = self._peers.current(relay.device)
+        stands = self._relays.get(relay.session) is relay and bool(relay.clients)
+        return stands and link is not None and (relay.over is not link or relay.waits)
+
     async def _attach_anew(self, relay: TerminalRelay) -> None:
-        places = [client.sent for client in relay.clients.values() if client.sent is not None and not client.behind]
-        rows, cols = relay.size()
-        asked = TerminalAttach(
-            session_id=relay.session, rows=rows, cols=cols, after=min(places, default=None), epoch=relay.epoch
+        _, attached, link = await self._asked(
+            relay, lambda: TerminalAttach(session_id=relay.session, after=relay.place(), epoch=relay.epoch)
         )
-        raw = await self._peers.call(relay.device, "terminal.attach", asked, again=False)
-        attached = typed(raw, TerminalAttached)
+        relay.over = link
         if attached.epoch != relay.epoch:
-            self._end([relay], "the program was started anew")
+            self._end([relay])  # the program was started anew
             return
         output = TerminalOutput(session_id=relay.session, offset=attached.offset, data=attached.data)
         relay.resumed(output, msgpack.notification("terminal.output", output))
 
     async def _give_up(self, device: DeviceId) -> None:
         await self._clock.sleep(LOST_MAX)
-        lost = [relay for relay in self._relays.values() if relay.device == device]
-        self._end(lost, f"{self._name_of(device)} did not come back")
+        self._end([relay for relay in self._relays.values() if relay.device == device])
 
     def _of(self, device: DeviceId, session: SessionId) -> TerminalRelay | None:
         relay = self._relays.get(session)
@@ -242,10 +262,12 @@ class RemoteTerminals:
             channel.notify("terminal.closed", closed)
         self._marked(relay.device)
 
-    def _end(self, relays: list[TerminalRelay], reason: str) -> None:
-        # As the proxy does: the clients come back by themselves, or are told why they cannot.
+    def _end(self, relays: list[TerminalRelay]) -> None:
+        # As the proxy does: the clients attach anew, or are told why they cannot. Those whose attachment is awaited
+        # attach in another relay.
         for relay in relays:
-            self._relays.pop(relay.session, None)
-            for channel in relay.clients:
-                channel.close(reason)
+            if self._relays.get(relay.session) is relay:
+                del self._relays[relay.session]
+            for channel, client in relay.clients.items():
+                relay.tell_lost(channel, client)
             self._marked(relay.device)

@@ -12,7 +12,8 @@ class Watcher:
 
     def __init__(self, size: Size | None, *, steers: bool) -> None:
         self.size, self.steers = size, steers
-        self.sent: int | None = None  # offset; None: its replay is awaited
+        self.end: int | None = None  # offset of its replay's end; None: the host's answer is awaited
+        self.sent: int | None = None  # offset; None: its replay was not sent to it yet
         self.taken = 0
         self.behind = self.told = False
         self.held: list[tuple[TerminalOutput, bytes]] = []
@@ -27,7 +28,8 @@ class TerminalRelay:
         self.epoch = ""
         self.clients: dict[Channel, Watcher] = {}
         self.received = self.told = 0  # offsets: the end of the stream so far, and of what the host knows was taken
-        self.resuming = False
+        self.resuming = False  # whether it is being attached anew
+        self.over: object = None  # the link over which it stands attached at the host; None: over none (L9)
         self._early: list[tuple[TerminalOutput, bytes]] | None = None  # frames that overtook what is between
         self._early_size = 0
 
@@ -38,11 +40,36 @@ class TerminalRelay:
             return Size(0, 0)
         return Size(min(each.rows for each in sizes), min(each.cols for each in sizes))
 
-    def begun(self, epoch: str, end: int) -> None:
-        """The host has told a replay up to `end`; frames after it may have come before."""
+    def begun(self, client: Watcher, epoch: str, end: int, link: object) -> None:
+        """The host has told a client's replay up to `end`, over `link`; frames after it may have come before.
+
+        Clients of another stream, that of a program that has ended, are made to attach anew.
+        """
+        if self.epoch not in {"", epoch}:
+            others = {channel: each for channel, each in self.clients.items() if each is not client}
+            for channel, each in others.items():
+                self.tell_lost(channel, each)
+                if each.end is not None:
+                    del self.clients[channel]
+            self.received = 0
         if epoch != self.epoch:
-            self.epoch, self.told = epoch, max(self.told, end)
+            self.epoch, self.told = epoch, end
         self.received = max(self.received, end)
+        client.end = end
+        if self._early is None and self.place() == end:  # else this answer leaves out what others lack
+            self.over = link
+
+    @property
+    def waits(self) -> bool:
+        """Whether frames wait until the host has told what is between."""
+        return self._early is not None
+
+    def place(self) -> int | None:
+        """From where the host must tell for all who can go on; None: from as far back as it can."""
+        places = [
+            client.end if client.sent is None else client.sent for client in self.clients.values() if not client.behind
+        ]
+        return min((place for place in places if place is not None), default=None)
 
     def interrupted(self) -> None:
         """The link broke, or another one carries: what comes over it waits until the host has told what is between."""
@@ -80,9 +107,9 @@ class TerminalRelay:
             channel.send(frame if channel.codec.binary else channel.codec.translated(frame))
             client.sent = end
 
-    def attached(self, channel: Channel, client: Watcher, end: int) -> None:
-        """A client has its replay, up to `end`."""
-        client.sent = client.taken = end
+    def attached(self, channel: Channel, client: Watcher) -> None:
+        """A client was sent its replay."""
+        client.sent = client.taken = client.end or 0
         client.behind = client.told = False
         held, client.held, client.held_size = client.held, [], 0
         for output, frame in held:
@@ -94,6 +121,12 @@ class TerminalRelay:
             client.told = True
             gap = TerminalOutput(session_id=self.session, offset=max(self.received, client.sent + 1), data=b"")
             channel.notify("terminal.output", gap)
+
+    def tell_lost(self, channel: Channel, client: Watcher) -> None:
+        """Make a client attach anew, which is then told why if it cannot."""
+        if client.end is not None:
+            gap = max(self.received, client.end, client.sent or 0) + 1
+            channel.notify("terminal.output", TerminalOutput(session_id=self.session, offset=gap, data=b""))
 
     def taken(self) -> int | None:
         """What to tell the host that was taken; None: nothing new."""

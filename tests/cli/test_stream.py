@@ -13,11 +13,21 @@ import pytest
 
 from agent.cli.follow import Hydrated, Mark, Seen, follow
 from agent.cli.stream import Lost, Returned, streaming
-from agent.core.messages import Attached, EventOf, PairNews, PeersChanged, Ready, Snapshot, Submit, Submitted
+from agent.core.messages import (
+    Attached,
+    EventOf,
+    PairNews,
+    PeersChanged,
+    Ready,
+    SessionLost,
+    Snapshot,
+    Submit,
+    Submitted,
+)
 from agent.core.transcript import MessageDelta, MessageStart, SessionInfo, UserMessage, make_event
 from agent.errors import NotRunning
 from tests.cli.conftest import Agent
-from tests.cli.gateway import DESK, HERE, FakeGateway, _of, _sender, device, session
+from tests.cli.gateway import DESK, HERE, THERE, FakeGateway, _of, _sender, device, session
 
 
 async def test_the_first_gateway_ready_names_the_own_device(gateway: FakeGateway) -> None:  # DESIGN §3
@@ -33,6 +43,22 @@ async def test_the_first_gateway_ready_names_the_own_device(gateway: FakeGateway
         assert isinstance(await anext(notes), Returned)
         assert stream.own is not None
         assert stream.own.name == "mine"
+
+
+async def test_whoever_is_told_that_a_session_was_lost_attaches_to_it_again(gateway: FakeGateway) -> None:  # S4, L9
+    said = UserMessage(turn=1, prompt_id="p", text="count", sender=_sender())
+    await asyncio.to_thread(gateway.emit, said, MessageStart(turn=1))
+    async with streaming(gateway.path) as stream:
+        events = follow(stream, Mark(HERE))
+        assert isinstance(await anext(events), Hydrated)
+        await asyncio.to_thread(gateway.tell, "session.lost", SessionLost(session_id=THERE, reason="another one"))
+        assert isinstance(await anext(events), SessionLost)
+        await asyncio.to_thread(gateway.tell, "session.lost", SessionLost(session_id=HERE, reason="gone over there"))
+        assert isinstance(await anext(events), SessionLost)
+        again = await anext(events)
+        assert isinstance(again, Hydrated)
+        assert again.again
+        assert [asked.after for asked in gateway.called("session.attach")] == [None, 2]
 
 
 async def test_a_restart_of_the_service_loses_and_repeats_nothing(gateway: FakeGateway) -> None:  # S4

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.records import DeviceId, SessionId
 from agent.core.relay import HELD_MAX, Relay
 
+V = TypeVar("V")
 DEVICE, SESSION = DeviceId("d" * 16), SessionId("s" * 16)
 
 
@@ -15,12 +18,17 @@ def frame(seq: int) -> bytes:
     return b"%d" % seq
 
 
+def answered(relay: Relay[V], viewer: V, cursor: int) -> tuple[list[bytes], bool]:
+    relay.answered(viewer, cursor, "life")
+    return relay.attached(viewer)
+
+
 def test_events_that_overtake_the_answer_are_held_and_follow_it() -> None:  # S4
     relay: Relay[str] = Relay(DEVICE, SESSION)
     relay.expect("page")
     for seq in (4, 5, 6, 7):
         assert relay.event(seq, frame(seq)) == ([], False)
-    assert relay.attached("page", 5, "life") == ([frame(6), frame(7)], False)
+    assert answered(relay, "page", 5) == ([frame(6), frame(7)], False)
     assert relay.event(8, frame(8)) == (["page"], False)
 
 
@@ -28,7 +36,7 @@ def test_a_replay_for_one_viewer_brings_nothing_twice_to_another() -> None:  # S
     relay: Relay[str] = Relay(DEVICE, SESSION)
     for viewer, cursor in (("ahead", 9), ("behind", 6)):
         relay.expect(viewer)
-        relay.attached(viewer, cursor, "life")
+        answered(relay, viewer, cursor)
     assert relay.resume_after() == 6
     got = {viewer: [] for viewer in relay.viewers}  # type: dict[str, list[int]]
     for seq in range(7, 12):
@@ -42,7 +50,7 @@ def test_a_replay_for_one_viewer_brings_nothing_twice_to_another() -> None:  # S
 def test_a_gap_is_seen_and_nothing_out_of_order_is_passed_on() -> None:  # S4
     relay: Relay[str] = Relay(DEVICE, SESSION)
     relay.expect("page")
-    relay.attached("page", 3, "life")
+    answered(relay, "page", 3)
     assert relay.event(5, frame(5)) == ([], True)
     assert relay.event(4, frame(4)) == (["page"], False)
 
@@ -52,7 +60,7 @@ def test_a_viewer_that_left_gets_nothing() -> None:  # S8
     relay.expect("page")
     assert relay.left("page")
     assert not relay.left("page")
-    assert relay.attached("page", 0, "life") == ([], False)
+    assert answered(relay, "page", 0) == ([], False)
     assert relay.event(1, frame(1)) == ([], False)
 
 
@@ -76,7 +84,7 @@ def test_whoever_attaches_whenever_gets_everything_once_in_order(
                 relay.expect(viewer)
             if position == min(asks + waits, len(stream)):
                 cursors[viewer] = highest
-                got[viewer] = [int(held) for held in relay.attached(viewer, highest, "life")[0]]
+                got[viewer] = [int(held) for held in answered(relay, viewer, highest)[0]]
         if position < len(stream):
             seq = stream[position]
             highest = max(highest, seq)
@@ -94,6 +102,6 @@ def test_what_is_held_is_bounded_and_what_was_dropped_is_asked_for_again() -> No
     big = bytes(HELD_MAX // 3)
     for seq in range(1, 8):
         relay.event(seq, big)
-    frames, misses = relay.attached("page", 0, "life")
+    frames, misses = answered(relay, "page", 0)
     assert (frames, misses) == ([], True)
     assert relay.resume_after() == 0

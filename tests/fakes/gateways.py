@@ -68,9 +68,16 @@ class Net:
         opened = self._open.get(frozenset((one.id, other.id)), [])
         return [socket if caller == one.id else socket.other for caller, socket, _ in opened]
 
-    async def join(self, caller: Device, callee: Device, *, stalled: bool = False) -> MemoryWebSocket:
-        """Link two devices, whatever their keepers do; the caller's end, which sends no more while `stalled`."""
+    async def join(
+        self, caller: Device, callee: Device, *, stalled: bool = False, mute: bool = False
+    ) -> MemoryWebSocket:
+        """Link two devices, whatever their keepers do; the caller's end, which sends no more while `stalled`.
+
+        With `mute` the callee says nothing at all until the `stalled` of its end is set.
+        """
         near, far = pair()
+        if mute:
+            far.stalled.clear()
         mine = channel(near, self.clock, device=callee.id, pings=True)
         theirs = channel(far, self.clock, device=caller.id, pings=True)
         self._open.setdefault(frozenset((caller.id, callee.id)), []).append((caller.id, near, mine))

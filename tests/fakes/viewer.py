@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 from msgspec import Raw
 
-from agent.core.messages import EventOf
+from agent.core.messages import EventOf, SessionLost
 from agent.core.methods import NOTIFICATIONS
+from agent.core.records import SessionId
 from agent.core.transcript import Event, Payload, payload_of
 from agent.core.wire import Codec, msgpack, typed
 from agent.errors import MethodNotFound
@@ -25,6 +26,7 @@ class Viewer:
     def __init__(self) -> None:
         self.told: list[tuple[str, object]] = []
         self.events: list[EventOf] = []
+        self.lost: list[SessionId] = []  # of which it was told that it is attached no more
         self.channel: WebSocketChannel
         self.serving: WebSocketChannel  # the other end
         self.socket: MemoryWebSocket
@@ -39,6 +41,8 @@ class Viewer:
             self.events.append(params_of)
         else:
             self.told.append((method, params_of))
+            if isinstance(params_of, SessionLost):
+                self.lost.append(params_of.session_id)
 
     def on_closed(self, channel: Channel) -> None:
         pass

@@ -122,8 +122,9 @@ async def test_a_session_that_becomes_private_leaves_the_others_lists_and_screen
             await attach(local, session)
             await settle()
             await share(desk, session, "private")
-            assert viewer.gone.is_set()  # cut off: it comes back and is told
-            assert not local.gone.is_set()
+            assert viewer.lost == [session]  # it attaches again and is told
+            assert not viewer.gone.is_set()
+            assert local.lost == []
             assert laptop.registry.session(session) is None
             assert [p.device for p in desk.sessions.get(session).journal.viewers.participants()] == [desk.id]
             await submit(local, session, "now alone")

@@ -17,6 +17,7 @@ from agent.core.messages import (
     EventOf,
     Nothing,
     Ready,
+    SessionLost,
     SessionsChanged,
     Submit,
 )
@@ -230,8 +231,10 @@ async def test_who_watches_a_session_of_a_device_that_is_put_out_is_told_at_once
                 await net.clock.advance(5.0)
             laptop.unpair(desk)
             await settle()
-            assert viewer.gone.is_set()
-            assert "not paired" in viewer.channel.told
+            assert viewer.lost == [session]
+            assert not viewer.gone.is_set()
+            reasons = [note.reason for _, note in viewer.told if isinstance(note, SessionLost)]
+            assert "not paired" in reasons[0]
         assert laptop.proxy._relays == {}
 
 

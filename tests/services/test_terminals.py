@@ -343,9 +343,12 @@ async def test_a_device_that_stays_away_lets_its_viewers_go() -> None:
             assert pi.proxy.protected(desk.id)  # L4
             net.cut(desk, pi)
             await net.clock.advance(599.0)
-            assert not one.viewer.gone.is_set()
+            told = len(one.told(TerminalOutput))
             await net.clock.advance(2.0)
-            assert one.viewer.gone.is_set()
+            (gap,) = one.told(TerminalOutput)[told:]
+            assert isinstance(gap, TerminalOutput)
+            assert gap.offset > one.next  # it attaches anew, and is told then
+            assert not one.viewer.gone.is_set()
             assert not pi.proxy.protected(desk.id)
 
 
