@@ -269,7 +269,7 @@ class Service:
         consent = Consent(
             registry=self._registry,
             sessions=self._sessions,
-            access=self._access,
+            limit=self._gossip.limit,
             audit=self._audit,
             owner=Sender(device=self._own, name=self._name),
         )

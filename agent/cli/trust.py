@@ -209,14 +209,16 @@ def _which(app: App, code: str, device: str) -> str:
 @click.command()
 @click.argument("device", required=False, shell_complete=complete_device)
 @click.option("--self", "leaving", is_flag=True, help="Leave the household: this device trusts nobody in it any more.")
+@click.option("--with-admitted", is_flag=True, help="Also put out whom that device let in, and whom these let in.")
 @click.pass_obj
-def unpair(app: App, device: str | None, *, leaving: bool) -> int:
+def unpair(app: App, device: str | None, *, leaving: bool, with_admitted: bool) -> int:
     """Put a device out, here and wherever the household reaches: it can reach nothing there from now on."""
-    if leaving is bool(device):
-        raise click.UsageError("either DEVICE or --self is needed")
+    if leaving is bool(device) or (leaving and with_admitted):
+        raise click.UsageError("either DEVICE or --self is needed; --with-admitted goes with DEVICE")
     if device:
-        app.client.call("device.unpair", {"device": device})
+        row = app.client.call("device.unpair", {"device": device, "with_admitted": with_admitted})
         app.printer.talk(f"{clean(device)} is no longer paired")
+        _let_in(app, clean(row["name"]), row.get("let_in", []), gone=with_admitted)
         return Exit.OK
     left = app.client.call("device.leave")
     app.printer.talk("this device is in no household now; its own sessions are kept")
@@ -226,6 +228,25 @@ def unpair(app: App, device: str | None, *, leaving: bool) -> int:
         if not left["told"]:
             app.printer.hint("run `agent unpair` for this device on one of them")
     return Exit.OK
+
+
+def _let_in(app: App, name: str, let_in: list[dict[str, Any]], *, gone: bool) -> None:
+    # Whom a device let in stays when it goes, unless somebody says otherwise: so it is said, and offered.
+    printer = app.printer
+    if not let_in:
+        return
+    names = ", ".join(f"{clean(each['name'])} ({short_device(each['id'])})" for each in let_in)
+    if gone:
+        printer.talk(f"nor is whom it let in: {names}")
+        return
+    printer.talk(f"still paired, let in by {name}: {names}", "yellow")
+    if _asks(printer) and click.confirm("put them out too?", default=False, err=True):
+        for each in let_in:
+            app.client.call("device.unpair", {"device": each["id"]})
+            printer.talk(f"{clean(each['name'])} is no longer paired")
+        return
+    for each in let_in:
+        printer.hint(f"`agent unpair {short_device(each['id'])}` puts {clean(each['name'])} out")
 
 
 @click.command()
@@ -239,7 +260,8 @@ def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
     """List the devices that this one trusts, itself first; or change what one may do here."""
     for device, limited in ((read_only, True), (full, False)):
         if device:
-            app.client.call("device.limit", {"device": device, "read_only": limited})
+            told = app.client.call("device.limit", {"device": device, "read_only": limited})
+            _limited(app.printer, told.get("others", []), limited=limited)
     if read_only or full:
         return Exit.OK
     rows = app.client.call("device.list")
@@ -266,6 +288,16 @@ def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
         printer.hint("no other device yet: run `agent pair` here and `agent join` there")
     _offer_old(printer, _namesakes(rows))
     return Exit.OK
+
+
+def _limited(printer: Printer, others: list[dict[str, Any]], *, limited: bool) -> None:
+    for each in others:
+        who = f"{clean(each['name'])} ({short_device(each['id'])})"
+        if limited:
+            printer.talk(f"{who} was let in by it, and may only watch now as well", "yellow")
+            printer.hint(f"`agent devices --full {short_device(each['id'])}` ends that")
+        else:
+            printer.talk(f"{who}, which it let in meanwhile, is in now", "yellow")
 
 
 def _name(row: dict[str, Any]) -> str:

@@ -22,7 +22,11 @@ READS = frozenset(
 STEERS = frozenset({"prompt.submit", "request.answer", "session.interrupt", "terminal.input", "terminal.resize"})
 OWNS = frozenset({"session.create", "session.close", "session.rename", "session.configure"})
 CHANGES = STEERS | OWNS
-"""Methods that make something happen; all others only look."""
+"""Methods that make something happen in a session."""
+MEMBERS = frozenset({"address.sync", "address.tell", "backend.list", "household.sync", "household.tell"})
+"""Methods for members that change no session. What a statement or an address does depends on who has signed it."""
+WATCHES = LISTS | READS | MEMBERS
+"""All that a device may call that may only watch (T12). What is not here is refused to it."""
 
 
 class Access(Struct, frozen=True, kw_only=True):
@@ -60,11 +64,11 @@ class Access(Struct, frozen=True, kw_only=True):
         elif self.role == "host" and method not in LISTS:
             told = "this device is a guest of that one, which gets nothing in return"
             error = Forbidden(told, hint="pair the two as members instead: `agent pair`")
-        elif self.read_only and method in CHANGES:
+        elif self.read_only and method not in WATCHES:
             error = ReadOnly(
                 "this device may only watch there", hint="its owner may allow more: `agent devices --full`"
             )
-        elif share == "read-only" and method in CHANGES:
+        elif share == "read-only" and method not in WATCHES:
             hint = "its owner may allow more: `agent share SESSION all`"
             error = ReadOnly("that session may only be watched", hint=hint)
         elif self.role == "guest" and method not in LISTS | READS | STEERS:

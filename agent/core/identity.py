@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -54,23 +55,33 @@ class Identity:
 
 def make_certificate(key: Ed25519PrivateKey) -> bytes:
     """The certificate of a key (DER); the same bytes every time."""
-    public = key.public_key()
-    return _build(public.public_bytes_raw(), key)
+    public = key.public_key().public_bytes_raw()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _name(public))])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(_serial(public))
+        .not_valid_before(_NOT_BEFORE)
+        .not_valid_after(_NOT_AFTER)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    )
+    return builder.sign(key, None).public_bytes(Encoding.DER)
 
 
 def check_profile(der: bytes) -> None:
-    """Return only if `der` is the very certificate that its key has. Raises: BadCertificate."""
-    size, offset = _layout()
-    if len(der) != size:
+    """Return only if `der` is the very certificate that its key has. Raises: BadCertificate.
+
+    Compares, and verifies one signature of what passes; builds and signs nothing, so that a stranger's bytes are cheap
+    to refuse.
+    """
+    layout = _layout()
+    public = der[layout.key : layout.key + KEY_SIZE]
+    if len(der) != layout.size or der[:-SIGNATURE_SIZE] != layout.unsigned(public):
         raise BadCertificate("that certificate is not one of this program's")
-    public = der[offset : offset + KEY_SIZE]
-    # All but the signature depends on the public key alone, so any key can sign the copy to compare with.
-    template = _build(public, _template_key())
-    if der[:-SIGNATURE_SIZE] != template[:-SIGNATURE_SIZE]:
-        raise BadCertificate("that certificate is not one of this program's")
-    signed = x509.load_der_x509_certificate(template).tbs_certificate_bytes
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(der[-SIGNATURE_SIZE:], signed)
+        Ed25519PublicKey.from_public_bytes(public).verify(der[-SIGNATURE_SIZE:], der[layout.signed])
     except InvalidSignature:
         raise BadCertificate("that certificate is not signed by its own key") from None
 
@@ -78,17 +89,18 @@ def check_profile(der: bytes) -> None:
 def public_key(der: bytes) -> Ed25519PublicKey:
     """The key in a certificate of the profile. Raises: BadCertificate."""
     check_profile(der)
-    offset = _layout()[1]
-    return Ed25519PublicKey.from_public_bytes(der[offset : offset + KEY_SIZE])
+    return _key_of(der)
 
 
 def is_signed(der: bytes, signature: bytes, data: bytes) -> bool:
     """Whether the key in a certificate has signed the data. Raises: BadCertificate."""
-    try:
-        public_key(der).verify(signature, data)
-    except InvalidSignature:
-        return False
-    return True
+    check_profile(der)
+    return is_signed_by(der, signature, data)
+
+
+def is_signed_by(der: bytes, signature: bytes, data: bytes) -> bool:
+    """Whether the key in a certificate that `check_profile` has passed before has signed the data."""
+    return signed_by(_key_of(der), signature, data)
 
 
 def signed_by(key: Ed25519PublicKey, signature: bytes, data: bytes) -> bool:
@@ -98,6 +110,11 @@ def signed_by(key: Ed25519PublicKey, signature: bytes, data: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def _key_of(der: bytes) -> Ed25519PublicKey:
+    offset = _layout().key
+    return Ed25519PublicKey.from_public_bytes(der[offset : offset + KEY_SIZE])
 
 
 def fingerprint(der: bytes) -> bytes:
@@ -119,33 +136,40 @@ def _base32(data: bytes) -> str:
     return base64.b32encode(data).decode().rstrip("=").lower()
 
 
-def _build(public: bytes, signer: Ed25519PrivateKey) -> bytes:
-    digest = hashlib.sha256(public).digest()
+class _Layout(NamedTuple):
+    # Of every certificate of the profile: what is the same in all, around what follows from the key.
+    size: int
+    key: int  # where the public key stands
+    signed: slice  # what the certificate's own signature covers
+    fixed: tuple[bytes, ...]  # around serial number, issuer, subject and key
+
+    def unsigned(self, public: bytes) -> bytes:
+        """The certificate of a public key, without its signature."""
+        serial, name = _serial(public).to_bytes(16), _name(public).encode()
+        first, second, third, fourth, last = self.fixed
+        return b"".join((first, serial, second, name, third, name, fourth, public, last))
+
+
+@cache
+def _layout() -> _Layout:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(KEY_SIZE))
+    public = key.public_key().public_bytes_raw()
+    der = make_certificate(key)
+    signed = x509.load_der_x509_certificate(der).tbs_certificate_bytes
+    begins = der.index(signed)
+    name = _name(public).encode()
+    fixed, rest = [], der[:-SIGNATURE_SIZE]
+    for varies in (_serial(public).to_bytes(16), name, name, public):
+        before, _, rest = rest.partition(varies)
+        fixed.append(before)
+    return _Layout(len(der), der.index(public), slice(begins, begins + len(signed)), (*fixed, rest))
+
+
+def _name(public: bytes) -> str:
     # OpenSSL looks issuers up by name: a name of its own for each key keeps that from finding another one's.
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"lan-agent {_base32(digest)}")])
+    return f"lan-agent {_base32(hashlib.sha256(public).digest())}"
+
+
+def _serial(public: bytes) -> int:
     # Always 16 bytes and positive: every certificate of the profile has the same length.
-    serial = int.from_bytes(digest[:16]) & ~(1 << 127) | (1 << 126)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(Ed25519PublicKey.from_public_bytes(public))
-        .serial_number(serial)
-        .not_valid_before(_NOT_BEFORE)
-        .not_valid_after(_NOT_AFTER)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    )
-    return builder.sign(signer, None).public_bytes(Encoding.DER)
-
-
-@cache
-def _template_key() -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(bytes(KEY_SIZE))
-
-
-@cache
-def _layout() -> tuple[int, int]:
-    # Length of every certificate, and where the public key stands in it.
-    public = _template_key().public_key().public_bytes_raw()
-    der = _build(public, _template_key())
-    return len(der), der.index(public)
+    return int.from_bytes(hashlib.sha256(public).digest()[:16]) & ~(1 << 127) | (1 << 126)

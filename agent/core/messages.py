@@ -291,9 +291,10 @@ class WindowRow(Struct, frozen=True, kw_only=True):
 
 
 class Unpair(Struct, frozen=True, kw_only=True):
-    """`device.unpair`."""
+    """`device.unpair`. The result is the row of the device, with whom it had let in."""
 
     device: Selector
+    with_admitted: bool = False  # whom it let in goes too
 
 
 class LimitDevice(Struct, frozen=True, kw_only=True):
@@ -301,6 +302,12 @@ class LimitDevice(Struct, frozen=True, kw_only=True):
 
     device: Selector
     read_only: bool
+
+
+class Limited(Struct, frozen=True, kw_only=True):
+    """Result of `device.limit`."""
+
+    others: tuple[DeviceRef, ...] = ()  # whom the device let in: they are limited with it, or in when its limit ends
 
 
 class ListAudit(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -357,6 +364,7 @@ class PairedRow(Struct, frozen=True, kw_only=True):
     expires_at: str | None = None  # RFC 3339: when a guest's time is over
     was: str = ""  # what it was called before, for 30 days
     namesakes: tuple[Namesake, ...] = ()  # of one that is there; told by `device.join`: those of this device, too
+    let_in: tuple[DeviceRef, ...] = ()  # told by `device.unpair`: who is in by this one alone
 
 
 class StatusReport(Struct, frozen=True, kw_only=True):

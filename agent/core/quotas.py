@@ -19,12 +19,16 @@ class Bucket:
         """`now`: monotonic seconds, here and below."""
         self._rate, self._tokens, self._at = rate, float(rate.burst), now
 
-    def take(self, now: float) -> float:
-        """Take one token. 0.0: it was there; else the seconds until one is, and nothing was taken."""
+    def take(self, now: float, amount: float = 1.0) -> float:
+        """Take tokens. 0.0: they were there; else the seconds until they are, and nothing was taken.
+
+        More than the burst is never there: then all of it is what must be.
+        """
+        amount = min(amount, float(self._rate.burst))
         per_second = self._rate.per_minute / 60.0
         gained = max(0.0, now - self._at) * per_second
         self._tokens, self._at = min(float(self._rate.burst), self._tokens + gained), max(now, self._at)
-        if self._tokens >= 1.0:
-            self._tokens -= 1.0
+        if self._tokens >= amount:
+            self._tokens -= amount
             return 0.0
-        return (1.0 - self._tokens) / per_second
+        return (amount - self._tokens) / per_second

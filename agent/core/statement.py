@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agent.core.household import BODY_MAX, Digest, HouseholdId, Signed
-from agent.core.identity import BadCertificate, Identity, check_profile, fingerprint, is_signed
+from agent.core.identity import Identity, fingerprint, is_signed_by
 from agent.core.records import NAME_MAX
 from agent.errors import BadParams
 
@@ -58,7 +58,7 @@ def sign(statement: Statement, identity: Identity) -> Signed:
 
 
 def read(signed: Signed) -> Statement:
-    """Parse a statement; whether its signature is good is another question. Raises: BadParams."""
+    """Parse a statement. Whether its signature is good, and whom it admits, are other questions. Raises: BadParams."""
     try:
         statement = _decoder.decode(signed.body)
     except (ValueError, RecursionError) as exc:
@@ -68,15 +68,12 @@ def read(signed: Signed) -> Statement:
     if len(statement.under) not in {0, 32}:
         raise BadParams("a statement stands on nothing")
     if statement.kind == "admit":
-        try:
-            check_profile(statement.who)
-        except BadCertificate as exc:
-            raise BadParams(f"a statement admits what is no device: {exc}") from exc
-    elif len(statement.who) != 32 or (statement.kind == "leave" and statement.who != statement.by):
+        return statement
+    if len(statement.who) != 32 or (statement.kind == "leave" and statement.who != statement.by):
         raise BadParams("a statement puts out what is no device")
     return statement
 
 
 def is_genuine(signed: Signed, certificate: bytes) -> bool:
-    """Whether the key of that certificate (DER, of the profile) has signed it."""
-    return is_signed(certificate, signed.signature, _LABEL + signed.body)
+    """Whether the key of that certificate (DER, known to be of the profile) has signed it."""
+    return is_signed_by(certificate, signed.signature, _LABEL + signed.body)

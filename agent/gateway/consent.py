@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from agent.core.messages import AuditNoted, LimitDevice, ListAudit, Nothing, ShareSession
-from agent.core.records import Sender
+from typing import Protocol
+
+from agent.core.messages import AuditNoted, LimitDevice, Limited, ListAudit, Nothing, ShareSession
+from agent.core.records import DeviceId, DeviceRef, PairedDevice, Sender
 from agent.core.registry import Registry
 from agent.core.transcript import rfc3339, unix_seconds
 from agent.errors import BadParams, Forbidden, SessionNotFound
 from agent.ports import Channel, Followed
-from agent.services.access import AccessControl
 from agent.services.audit import Audit
 from agent.services.sessions import Sessions
+
+
+class Limit(Protocol):
+    """Changes what a device may do here (`services.gossip`)."""
+
+    def __call__(self, device: DeviceId, *, read_only: bool) -> list[PairedDevice]:
+        """The other devices that this changes. Raises: NotPaired, StateError."""
 
 
 class Consent:
     """Answers them for the owner of this device."""
 
-    def __init__(
-        self, *, registry: Registry, sessions: Sessions, access: AccessControl, audit: Audit, owner: Sender
-    ) -> None:
-        self._registry, self._sessions, self._access, self._audit = registry, sessions, access, audit
+    def __init__(self, *, registry: Registry, sessions: Sessions, limit: Limit, audit: Audit, owner: Sender) -> None:
+        self._registry, self._sessions, self._limit, self._audit = registry, sessions, limit, audit
         self._owner = owner
 
     async def share(self, channel: Channel, asked: ShareSession) -> object:
@@ -38,8 +44,8 @@ class Consent:
 
     async def limit(self, channel: Channel, asked: LimitDevice) -> object:
         """Let a device only watch here, or do what its role allows. Raises: NotPaired, DeviceNotFound, StateError."""
-        self._access.limit(self._registry.find_device(asked.device), read_only=asked.read_only)
-        return Nothing()
+        others = self._limit(self._registry.find_device(asked.device), read_only=asked.read_only)
+        return Limited(others=tuple(DeviceRef(each.id, each.name) for each in others))
 
     async def audit(self, channel: Channel, asked: ListAudit) -> object:
         """The newest entries of the log, oldest first. Raises: BadParams, StateError."""

@@ -106,12 +106,16 @@ class TrustMethods:
         return [WindowRow(name=each.name, address=address(each.endpoints[0])) for each in found]
 
     async def unpair(self, channel: Channel, asked: Unpair) -> object:
-        """Put a device out, here and of the household; its connections end. Raises: NotPaired, DeviceNotFound."""
+        """Put a device out, here and of the household; its connections end. Says whom it had let in.
+
+        Raises: NotPaired, DeviceNotFound, StateError.
+        """
         wanted = self._registry.find_device(asked.device)
         for device in self._pairing.devices():
             if device.id == wanted:
-                row = self._row(device)
-                self._gossip.unpair(wanted)
+                let_in = tuple(DeviceRef(each.id, self._name_of(each.id)) for each in self._household.let_in_by(device))
+                row = structs.replace(self._row(device), let_in=let_in)
+                self._gossip.unpair(wanted, with_admitted=asked.with_admitted)
                 return row
         raise NotPaired(f"{self._name_of(wanted)} is not paired with this device", hint="see `agent devices`")
 

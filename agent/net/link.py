@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from itertools import count
 
 from aiohttp import WSMsgType
@@ -269,10 +270,15 @@ class WebSocketChannel:
             task = spawn(group, work, f"link.answer-{envelope.method}")
             if task is not None:
                 self._answers.add(task)
-                task.add_done_callback(self._answers.discard)
+                task.add_done_callback(partial(self._answered, answer))
         else:
             handler.on_notification(self, envelope.method, params, frame)
         self._bad = 0
+
+    def _answered(self, answer: Awaitable[object], task: asyncio.Task[None]) -> None:
+        self._answers.discard(task)
+        if isinstance(answer, Coroutine):
+            answer.close()  # of a connection that was cut before the answer was begun
 
     async def _answer(self, answer: Awaitable[object], request_id: RequestId, method: str) -> None:
         follow = None

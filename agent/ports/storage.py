@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from agent.core.audit import AuditEntry
 from agent.core.records import DeviceId, PairedDevice, SessionId, Share
+from agent.core.standing import Limits
 from agent.core.transcript import Event
 from agent.errors import StateError
 
@@ -94,16 +95,24 @@ class TranscriptStore(Protocol):
 
 
 class TrustStore(Protocol):
-    """The devices that this one trusts. Each change is durable when the call returns."""
+    """The devices that this one trusts. Each change is durable when the call returns, and whole."""
 
     def devices(self) -> list[PairedDevice]:
-        """All of them, by id."""
+        """All of them, by id. `read_only` is true of whoever is limited."""
+
+    def limits(self) -> Limits:
+        """Who may only watch (T12), paired at this moment or not."""
 
     def put(self, device: PairedDevice) -> None:
-        """Add or replace. Raises: StateError."""
+        """Add or replace. Raises: StateError, and then nothing has changed."""
 
     def remove(self, device: DeviceId) -> None:
-        """Forget; an unknown id is no error. Raises: StateError."""
+        """Forget; an unknown id is no error. Raises: StateError, and then nothing has changed."""
+
+    def change(
+        self, put: Iterable[PairedDevice] = (), remove: Iterable[DeviceId] = (), limits: Limits | None = None
+    ) -> None:
+        """Several changes at once; `limits` replaces all of them. Raises: StateError, and then nothing has changed."""
 
 
 class AuditLog(Protocol):

@@ -207,12 +207,3 @@ class AccessControl:
                     self._trust.put(msgspec.structs.replace(known, prompted_at=self._clock.time()))
                 except StateError:
                     return  # a full disk: it is told once more after the next prompt
-
-    def limit(self, device: DeviceId, *, read_only: bool) -> PairedDevice:
-        """Let a device only watch here, or do what its role allows. Raises: NotPaired, StateError."""
-        for known in self.devices():
-            if known.id == device:
-                limited = msgspec.structs.replace(known, read_only=read_only)
-                self._trust.put(limited)
-                return limited
-        raise NotPaired(f"{short_id(device)} is not paired with this device", hint="see `agent devices`")

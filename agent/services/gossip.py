@@ -3,6 +3,9 @@
 When a link comes up both sides ask what they lack; what is new is passed on to every other link. Everything that a
 household may hold fits into one frame, so there is nothing to page. Devices that are paired and not in one household
 become so here: the one that has a household lets the other in; if neither has, the one with the smallest id founds it.
+
+What one device may cost with it is bounded: bytes to parse, signatures to verify. What goes beyond that is asked for
+later, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from msgspec import Raw
 
 from agent.core.household import Signed
 from agent.core.messages import HouseholdNews, HouseholdSync, Nothing
+from agent.core.quotas import Bucket, Rate
 from agent.core.records import DeviceId, PairedDevice
 from agent.core.wire import typed
-from agent.errors import AgentError, NotPaired
+from agent.errors import AgentError, BadParams, Busy, NotPaired
 from agent.ports import Channel, Clock, TrustStore
 from agent.services.alarm import Alarm
 from agent.services.household import Household
@@ -36,6 +40,12 @@ LOOK_EVERY = 3600.0
 """Seconds after which the age of the key is looked at again."""
 PATIENCE = 2.0
 """Seconds that whoever put a device out has to tell the new key, before another member makes one."""
+PARSED = Rate(393_216.0, 786_432)
+"""Bytes of statements of each other device that are parsed: two households at their largest, then one a minute."""
+VERIFIED = Rate(240.0, 2048)
+"""Signatures of each other device that are verified, at 0.1 ms (measured): as many as the largest household has."""
+ASKED = 4096
+"""Bytes that a question costs whoever asks it, besides those of the answer."""
 
 
 class Gossip:
@@ -45,6 +55,8 @@ class Gossip:
         self._own, self._household, self._trust, self._peers, self._clock = own, household, trust, peers, clock
         self._group: asyncio.TaskGroup | None = None
         self._alarm = Alarm(clock)
+        self._budgets: dict[tuple[DeviceId, str], Bucket] = {}
+        self._owed: set[DeviceId] = set()  # who has told more than was read
 
     async def run(self) -> None:
         """Exchange and look after the key until cancelled."""
@@ -83,9 +95,22 @@ class Gossip:
         while not self._household.is_member(device) and self._clock.monotonic() < until:
             await self._clock.sleep(0.05)
 
-    def unpair(self, device: DeviceId) -> None:
-        """Put a device out, here at once and elsewhere as it is heard. Raises: DeviceNotFound, StateError."""
-        self._pass_on(self._household.unpair(device))
+    def unpair(self, device: DeviceId, *, with_admitted: bool = False) -> None:
+        """Put a device out, here at once and elsewhere as it is heard; `with_admitted`: also whom it let in.
+
+        Raises: DeviceNotFound, StateError.
+        """
+        self._pass_on(self._household.unpair(device, with_admitted=with_admitted))
+
+    def limit(self, device: DeviceId, *, read_only: bool) -> list[PairedDevice]:
+        """Let a device only watch here, or do what its role allows; the others that this changes.
+
+        Raises: NotPaired, StateError.
+        """
+        changed = self._household.limit(device, read_only=read_only)
+        if not read_only and device in self._peers.linked():
+            self.link_up(device)  # what it says counts again
+        return changed
 
     async def leave(self) -> int:
         """Leave the household; how many devices have heard of it. Raises: StateError."""
@@ -113,17 +138,22 @@ class Gossip:
     # --- over links --------------------------------------------------------------------------------------------------
 
     async def sync(self, channel: Channel, asked: HouseholdSync) -> object:
-        """`household.sync`. Raises: NotPaired."""
+        """`household.sync`. Raises: NotPaired, Busy."""
         sender = self._sender(channel)
         self._meet(sender, asked.household)
-        return self._household.news(but=asked.digests) if self._household.is_member(sender) else HouseholdNews()
+        if not self._household.is_member(sender):
+            return HouseholdNews()
+        news = self._household.news(but=asked.digests)
+        self._charge(sender.id, news, ASKED)
+        return news
 
     async def tell(self, channel: Channel, news: HouseholdNews) -> object:
-        """`household.tell`. Raises: NotPaired."""
-        self._hear(self._sender(channel), news)
+        """`household.tell`. Raises: NotPaired, Busy, BadParams."""
+        await self._hear(self._sender(channel), news)
         return Nothing()
 
     async def _exchange(self, device: DeviceId) -> None:
+        self._owed.discard(device)
         asked = HouseholdSync(household=self._household.id, digests=self._household.digests())
         try:
             self._known(device)  # a guest hears nothing of the household
@@ -131,28 +161,64 @@ class Gossip:
             news = typed(raw, HouseholdNews)
             sender = self._known(device)
             self._meet(sender, news.household)
-            self._hear(sender, news)
+            await self._hear(sender, news)
         except AgentError as exc:
             _log.debug("no exchange", extra={"device": device, "error": str(exc)})
 
     def _meet(self, sender: PairedDevice, theirs: bytes) -> None:
-        # Paired, and perhaps in no household yet: as after pairing, and with devices that were paired before 0.2.
+        # Paired, and perhaps in no household yet: as after pairing, and with devices that were paired before 0.2. Who
+        # may only watch here is not made a member everywhere else.
         household = self._household
-        if theirs or household.is_member(sender) or household.is_out(sender):
+        if theirs or household.is_member(sender) or household.is_out(sender) or household.is_limited(sender):
             return
         pairwise = [device.id for device in self._trust.devices() if device.role == "member"]
         if household.id or self._own < min(pairwise):
             self._pass_on(household.admit(sender))
 
-    def _hear(self, sender: PairedDevice, news: HouseholdNews) -> None:
+    async def _hear(self, sender: PairedDevice, news: HouseholdNews) -> None:
         joined = not self._household.id
-        fresh = self._household.hear(sender, news)
+        self._charge(sender.id, news)
+        heard = await self._household.hear(sender, news, lambda checks: not self._spend(sender.id, VERIFIED, checks))
         if joined and self._household.id:
             for device in self._peers.linked():
                 if device != sender.id:
                     self.link_up(device)
-        self._pass_on(fresh, but=sender.id)
+        self._pass_on(heard.fresh, but=sender.id)
         self._alarm.ring()
+        if heard.forged:
+            _log.warning("a device told what nobody has signed", extra={"device": sender.id})
+            raise BadParams("a statement is not signed by whom it names")
+        if not heard.whole:
+            self._ask_later(sender.id, 60.0)
+
+    # --- what it may cost --------------------------------------------------------------------------------------------
+
+    def _charge(self, device: DeviceId, news: HouseholdNews, more: int = 0) -> None:
+        size = more + sum(len(signed.body) + len(signed.signature) for signed in news.statements)
+        if wait := self._spend(device, PARSED, size):
+            self._ask_later(device, wait)
+            raise Busy("too many statements from this device", hint=f"they are asked for in {max(1, round(wait))} s")
+
+    def _spend(self, device: DeviceId, rate: Rate, amount: int) -> float:
+        # Seconds until it may; 0.0: it was taken.
+        now = self._clock.monotonic()
+        key = device, "parsed" if rate is PARSED else "verified"
+        if (bucket := self._budgets.get(key)) is None:
+            trusted = {known.id for known in self._trust.devices()}
+            self._budgets = {known: kept for known, kept in self._budgets.items() if known[0] in trusted}
+            bucket = self._budgets[key] = Bucket(rate, now)
+        return bucket.take(now, float(amount))
+
+    def _ask_later(self, device: DeviceId, seconds: float) -> None:
+        if device not in self._owed and self._group is not None:
+            self._owed.add(device)
+            spawn(self._group, self._ask(device, seconds), f"gossip.ask-{device}")
+
+    async def _ask(self, device: DeviceId, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        if device in self._owed and device in self._peers.linked():
+            await self._exchange(device)
+        self._owed.discard(device)
 
     def _pass_on(self, fresh: Iterable[Signed], but: DeviceId | None = None) -> None:
         told = list(fresh)

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from agent.core.household import HouseholdState, KeyRing, Signed
-from agent.core.identity import Identity, device_of, fingerprint
+from msgspec import structs
+
+from agent.core.household import HouseholdState, KeyEpoch, KeyRing, Signed
+from agent.core.identity import BadCertificate, Identity, device_of, fingerprint
 from agent.core.messages import HouseholdNews
 from agent.core.names import short_id
 from agent.core.records import DeviceId, PairedDevice
-from agent.core.roster import Member, Roster
-from agent.errors import DeviceNotFound, PairingFailed, StateError
+from agent.core.roster import Roster
+from agent.core.standing import Member
+from agent.errors import DeviceNotFound, NotPaired, PairingFailed, StateError
 from agent.ports import Clock, HouseholdStore, TrustStore
+from agent.services.intake import Heard, read_all
 from agent.services.membership import follow
 
 _log = logging.getLogger(__name__)
@@ -50,7 +54,8 @@ class Household:
 
     def _read(self) -> None:
         state = self._store.load()
-        self._roster = Roster(state.id, state.founder, state.statements) if state else None
+        limits = self._trust.limits()
+        self._roster = Roster(state.id, state.founder, state.statements, limits) if state else None
         self._ring = KeyRing(state.keys if state else ())
         self._blocked = dict(state.blocked) if state else {}
 
@@ -77,6 +82,18 @@ class Household:
     def is_member(self, device: PairedDevice) -> bool:
         """Whether a trusted device is in this device's household."""
         return self._roster is not None and fingerprint(device.certificate) in self._roster.members
+
+    def is_limited(self, device: PairedDevice) -> bool:
+        """Whether a trusted device may only watch here, so that its word on others counts for nothing (T12)."""
+        return device.read_only or fingerprint(device.certificate) in self._trust.limits()
+
+    def let_in_by(self, device: PairedDevice) -> list[PairedDevice]:
+        """Trusted devices that are in only because `device` let them in, or somebody whom it let in."""
+        mark = fingerprint(device.certificate)
+        if self._roster is None or mark not in self._roster.members:
+            return []
+        stored = {fingerprint(each.certificate): each for each in self._trust.devices()}
+        return [stored[each] for each in self._roster.let_in_by(mark, self._own) if each in stored]
 
     def admission(self, device: PairedDevice | None) -> Member | None:
         """How a device (None: this one) came in; None, if it is paired with this one alone."""
@@ -132,7 +149,9 @@ class Household:
         assert roster is not None
         if self.is_member(device) or not self._is_in():
             return []
-        return self._say(roster.admit(self._identity, device.certificate, device.name, self._clock.time()))
+        said = roster.add([roster.admit(self._identity, device.certificate, device.name, self._clock.time())])
+        self._save()
+        return said
 
     def _found(self) -> None:
         self._roster, self._ring = Roster(self._entropy(16), self._identity.certificate), KeyRing()
@@ -143,23 +162,77 @@ class Household:
 
     # --- putting out -------------------------------------------------------------------------------------------------
 
-    def unpair(self, device: DeviceId) -> list[Signed]:
-        """Put a device out; what is to be told to the others. Raises: DeviceNotFound, StateError."""
-        known = next((each for each in self._trust.devices() if each.id == device), None)
-        if known is None:
-            raise DeviceNotFound(f"{device} is not paired with this device", hint="see `agent devices`")
-        fresh: list[Signed] = []
-        if known.role == "member" and self._roster is not None and self.is_member(known):
-            mark, now = fingerprint(known.certificate), self._clock.time()
-            tombstone = self._roster.revoke(self._identity, mark, now) if self._is_in() else None
+    def unpair(self, device: DeviceId, *, with_admitted: bool = False) -> list[Signed]:
+        """Put a device out; what is to be told to the others. `with_admitted`: also whom it let in.
+
+        Raises: DeviceNotFound, StateError.
+        """
+        known = self._find(device)
+        going = [known, *(self.let_in_by(known) if with_admitted else ())]
+        fresh = self._put_out([each for each in going if each.role == "member" and self.is_member(each)])
+        left = {each.id for each in self._trust.devices()} & {each.id for each in going}
+        if left:
+            self._trust.change(remove=left)
+            self._changed()
+        for each in going:
+            _log.info("device unpaired", extra={"device": each.id})
+        return fresh
+
+    def _put_out(self, members: Sequence[PairedDevice]) -> list[Signed]:
+        # Each tombstone counts before the next one is signed.
+        roster, said, now = self._roster, list[Signed](), self._clock.time()
+        if roster is None or not members:
+            return []
+        before = roster.removed
+        for member in members:
+            mark = fingerprint(member.certificate)
+            tombstone = roster.revoke(self._identity, mark, now) if self._is_in() else None
             # Holds here whatever becomes of the tombstone: of two that put out each other the senior stays elsewhere.
             self._blocked[mark.hex()] = tombstone.digest.hex() if tombstone is not None else ""
-            fresh = self._say(tombstone)
-        if any(each.id == device for each in self._trust.devices()):
-            self._trust.remove(device)
-            self._changed()
-        _log.info("device unpaired", extra={"device": device})
-        return fresh
+            said += roster.add([tombstone]) if tombstone is not None else []
+        if roster.removed != before:
+            self._turn()
+        self._save()
+        return said
+
+    # --- what a device may do here -----------------------------------------------------------------------------------
+
+    def limit(self, device: DeviceId, *, read_only: bool) -> list[PairedDevice]:
+        """Let a device only watch here from now on, or do what its role allows; the others that this changes.
+
+        What it says of others from then on counts for nothing here, whoever passes it on, and whom it let in before may
+        only watch as well: a second key gains nothing (T12). It stays so if the device goes and comes back. When the
+        limit ends, whom it let in meanwhile is in. Raises: NotPaired, StateError.
+        """
+        try:
+            known = self._find(device)
+        except DeviceNotFound as exc:
+            raise NotPaired(f"{short_id(device)} is not paired with this device", hint="see `agent devices`") from exc
+        before = {each.id: each for each in self._trust.devices()}
+        mark, limits = fingerprint(known.certificate), dict(self._trust.limits())
+        if not read_only:
+            limits.pop(mark, None)
+        elif mark not in limits:
+            for each in (known, *self.let_in_by(known)):
+                limits.setdefault(fingerprint(each.certificate), self._said_by(each))
+        self._trust.change(put=[structs.replace(known, read_only=read_only)], limits=limits)
+        if self._roster is not None:
+            self._roster.limit(limits)
+            self.settle()
+        self._changed()
+        others = [each for each in self._trust.devices() if each.id != device]
+        return [each for each in others if each.id not in before or each.read_only != before[each.id].read_only]
+
+    def _said_by(self, device: PairedDevice) -> frozenset[bytes]:
+        return self._roster.said_by(fingerprint(device.certificate)) if self._roster is not None else frozenset()
+
+    def _find(self, device: DeviceId) -> PairedDevice:
+        for known in self._trust.devices():
+            if known.id == device:
+                return known
+        raise DeviceNotFound(f"{device} is not paired with this device", hint="see `agent devices`")
+
+    # --- leaving -----------------------------------------------------------------------------------------------------
 
     def farewell(self) -> list[Signed]:
         """What this device tells before it leaves; it counts elsewhere, here only `forget` does."""
@@ -171,9 +244,7 @@ class Household:
         """Be in no household, and trust none of its members any more. Raises: StateError."""
         self._store.save(None)
         self._roster, self._ring, self._blocked = None, KeyRing(), {}
-        for device in self._trust.devices():
-            if device.role == "member":
-                self._trust.remove(device.id)
+        self._trust.change(remove=[device.id for device in self._trust.devices() if device.role == "member"])
         self._changed()
         self._keys_changed()
 
@@ -193,28 +264,62 @@ class Household:
         """Which statements are known."""
         return tuple(self._roster.digests) if self.id and self._roster is not None else ()
 
-    def hear(self, sender: PairedDevice, news: HouseholdNews) -> list[Signed]:
-        """Take what a trusted device tells; what of it was new. Raises: StateError."""
-        mark = fingerprint(sender.certificate)
+    async def hear(
+        self,
+        sender: PairedDevice,
+        news: HouseholdNews,
+        may: Callable[[int], bool] = lambda checks: True,  # noqa: ARG005 - whatever it costs
+    ) -> Heard:
+        """Take what a trusted device tells. Reads for a moment at a time, so that others are served meanwhile.
+
+        `may` is asked whether so many more signatures may be verified for it; if not, the rest is left unread.
+        Raises: StateError.
+        """
         if self.is_alone() and news.household:
-            theirs = Roster(news.household, news.founder, news.statements)
-            if not {mark, self._own} <= theirs.members.keys():
-                return []
-            self._roster, self._ring = theirs, KeyRing(news.keys)
-            _log.info("household joined", extra={"by": sender.id})
-            self._save()
-            return []
+            return await self._join(sender, news, may)
         roster = self._roster
         if roster is None or news.household != roster.household:
-            return []
+            return Heard()
+        reading = roster.read(news.statements)
+        whole = await read_all(reading, may, self._clock)
+        if self._roster is not roster:
+            return Heard()  # left meanwhile
         before = roster.removed
-        fresh = roster.add(news.statements)
-        keys = mark in roster.members and self._ring.add(news.keys)
-        if fresh or keys:
+        fresh = roster.settle(reading)
+        if self._take_keys(sender, news.keys) or fresh:
             self._save()
         if roster.removed != before:
             _log.info("somebody was put out of the household", extra={"told_by": sender.id})
-        return fresh
+        return Heard(fresh, whole, reading.forged)
+
+    async def _join(self, sender: PairedDevice, news: HouseholdNews, may: Callable[[int], bool]) -> Heard:
+        # Whoever may only watch here brings nobody along who may do more.
+        if self.is_limited(sender):
+            return Heard()
+        try:
+            theirs = Roster(news.household, news.founder, limits=self._trust.limits())
+        except BadCertificate:
+            return Heard(forged=True)
+        reading = theirs.read(news.statements)
+        whole = await read_all(reading, may, self._clock)
+        theirs.settle(reading)
+        if not self.is_alone() or not {fingerprint(sender.certificate), self._own} <= theirs.members.keys():
+            return Heard((), whole, reading.forged)
+        self._roster, self._ring = theirs, KeyRing(news.keys)
+        _log.info("household joined", extra={"by": sender.id})
+        self._save()
+        return Heard((), whole, reading.forged)
+
+    def _take_keys(self, sender: PairedDevice, keys: Iterable[KeyEpoch]) -> bool:
+        roster = self._roster
+        if roster is None or fingerprint(sender.certificate) not in roster.members:
+            return False
+        if self.is_limited(sender):
+            # It may be the one whose turn it is. It cannot run ahead, nor replace the key that is in use.
+            newest = self._ring.newest
+            due = newest is not None and self._ring.is_stale(roster.removed, self._clock.time())
+            keys = [key for key in keys if due and newest is not None and key.number == newest.number + 1]
+        return self._ring.add(keys)
 
     def turn_if_stale(self) -> bool:
         """Begin another key epoch if one is due; whether it was. Raises: StateError."""
@@ -244,16 +349,6 @@ class Household:
         """Make the trust store follow the roster. Raises: StateError."""
         if self._roster is not None:
             follow(self._roster, self._trust, self._own, self._blocked)
-
-    def _say(self, signed: Signed | None) -> list[Signed]:
-        roster = self._roster
-        assert roster is not None
-        before = roster.removed
-        fresh = roster.add([signed]) if signed is not None else []
-        if roster.removed != before:
-            self._turn()
-        self._save()
-        return fresh
 
     def _turn(self) -> None:
         assert self._roster is not None

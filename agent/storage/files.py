@@ -13,8 +13,8 @@ from pathlib import Path
 
 from agent.errors import StateError
 
-SIZE_MAX = 1 << 20
-"""Bytes of a state file; a larger one is none of ours."""
+SIZE_MAX = 8 << 20
+"""Bytes of a state file: a larger one is none of ours, and none is written."""
 
 _SHARED = stat.S_IRWXG | stat.S_IRWXO
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
@@ -90,8 +90,10 @@ def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Replace the file: a reader sees the old or the new content, never a part.
 
     Returns once the new content survives a power cut; with `durable` off, a power cut may leave the old content or an
-    empty file. Raises: StateError, and then the old content is still there.
+    empty file. Raises: StateError, and then the old content is still there: also if no start could read the new one.
     """
+    if len(data) > SIZE_MAX:
+        raise StateError(f"{path.name} would be larger than {SIZE_MAX >> 20} MiB", hint="nothing was changed")
     fresh = path.with_name(path.name + ".new")
     try:
         with suppress(FileNotFoundError):

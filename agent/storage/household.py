@@ -11,6 +11,7 @@ from agent.core.identity import BadCertificate, check_profile
 from agent.errors import StateError
 from agent.storage.files import damaged, private_folder, read_private, write_private
 from agent.storage.state import HOUSEHOLD
+from agent.storage.values import decoded, encoded
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,16 +35,24 @@ class HouseholdFile:
 
     def save(self, state: HouseholdState | None) -> None:
         """Keep it, or forget it; durable when the call returns. Raises: StateError, and then nothing has changed."""
-        write_private(self._path, msgspec.json.format(msgspec.json.encode(_Kept(version=1, household=state))))
+        if state is not None and (wrong := _wrong(state)):
+            raise StateError(f"cannot keep a household: {wrong}", hint="nothing was changed")
+        write_private(self._path, encoded(self._path, _Kept(version=1, household=state)))
         self._state = state
 
     def _parse(self, data: bytes) -> HouseholdState | None:
-        try:
-            kept = msgspec.json.decode(data, type=_Kept)
-            if kept.household is not None:
-                check_profile(kept.household.founder)
-        except (ValueError, RecursionError, BadCertificate) as exc:
-            raise damaged(self._path, str(exc)) from exc
+        kept = decoded(self._path, data, _Kept)
         if kept.version != 1:
             raise StateError(f"{self._path} was written by a later version", hint="use that version, or a new home")
+        if kept.household is not None and (wrong := _wrong(kept.household)):
+            raise damaged(self._path, wrong)
         return kept.household
+
+
+def _wrong(state: HouseholdState) -> str:
+    # What is wrong with its founder; empty, if nothing is.
+    try:
+        check_profile(state.founder)
+    except BadCertificate as exc:
+        return str(exc)
+    return ""

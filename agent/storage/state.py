@@ -11,7 +11,7 @@ import hmac
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -25,10 +25,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from agent.core.household import Digest
 from agent.core.identity import KEY_SIZE, BadCertificate, Identity, check_profile, device_id, make_certificate
 from agent.core.records import DeviceId, PairedDevice
+from agent.core.standing import Limits
+from agent.core.trusted import Trusted
 from agent.errors import StateError
 from agent.storage.files import damaged, private_folder, read_private, write_private
+from agent.storage.values import decoded, encoded
 
 IDENTITY, TRUST, STATE, HOUSEHOLD = "identity.pem", "trust.json", "state.json", "household.json"
 ASIDE = ".other-machine"
@@ -106,10 +110,19 @@ def _pem(key: Ed25519PrivateKey, certificate: bytes) -> bytes:
     return private + x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
 
 
-class _Trusted(msgspec.Struct, frozen=True, kw_only=True):
-    # The file: certificates are in base64. A later version adds fields with defaults.
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    # The file: certificates and digests are in base64. A later version adds fields with defaults.
     version: int
     devices: tuple[PairedDevice, ...]
+    limits: tuple[_Limit, ...] = ()
+
+
+class _Limit(msgspec.Struct, frozen=True, kw_only=True):
+    fingerprint: Digest
+    said: bytes = b""  # digests, one after another
+
+    def digests(self) -> frozenset[bytes]:
+        return frozenset(self.said[at : at + 32] for at in range(0, len(self.said), 32))
 
 
 class TrustFile:
@@ -117,45 +130,64 @@ class TrustFile:
 
     def __init__(self, folder: Path) -> None:
         self._path = private_folder(folder) / TRUST
-        self._devices: dict[DeviceId, PairedDevice] = {}
         data = read_private(self._path)
-        if data is not None:
-            for device in self._parse(data):
-                self._devices[device.id] = device
+        self._trusted = self._parse(data) if data is not None else Trusted()
 
     def devices(self) -> list[PairedDevice]:
-        """All of them, by id."""
-        return sorted(self._devices.values(), key=lambda device: device.id)
+        """All of them, by id. `read_only` is true of whoever is limited."""
+        return sorted(self._trusted.devices.values(), key=lambda device: device.id)
+
+    def limits(self) -> Limits:
+        """Who may only watch (T12), paired at this moment or not."""
+        return self._trusted.limits
 
     def put(self, device: PairedDevice) -> None:
         """Add or replace. Raises: StateError, and then nothing has changed."""
-        self._write(self._devices | {device.id: device})
+        self.change(put=(device,))
 
     def remove(self, device: DeviceId) -> None:
         """Forget; an unknown id is no error. Raises: StateError, and then nothing has changed."""
-        if device in self._devices:
-            self._write({known: kept for known, kept in self._devices.items() if known != device})
+        if device in self._trusted.devices:
+            self.change(remove=(device,))
 
-    def _write(self, devices: dict[DeviceId, PairedDevice]) -> None:
-        kept = _Trusted(version=1, devices=tuple(devices.values()))
-        write_private(self._path, msgspec.json.format(msgspec.json.encode(kept)))
-        self._devices = devices
+    def change(
+        self, put: Iterable[PairedDevice] = (), remove: Iterable[DeviceId] = (), limits: Limits | None = None
+    ) -> None:
+        """Several changes in one write. Raises: StateError, and then nothing has changed."""
+        put = tuple(put)
+        trusted = self._trusted.changed(put, remove, limits)
+        for device in put:
+            if wrong := _wrong(device):
+                raise StateError(f"cannot keep {wrong}", hint="nothing was changed")
+        told = tuple(_Limit(fingerprint=mark, said=b"".join(sorted(said))) for mark, said in trusted.limits.items())
+        data = encoded(self._path, _Kept(version=1, devices=tuple(trusted.devices.values()), limits=told))
+        write_private(self._path, data)
+        self._trusted = trusted
 
-    def _parse(self, data: bytes) -> tuple[PairedDevice, ...]:
-        try:
-            kept = msgspec.json.decode(data, type=_Trusted)
-        except (ValueError, RecursionError) as exc:
-            raise damaged(self._path, str(exc)) from exc
+    def _parse(self, data: bytes) -> Trusted:
+        kept = decoded(self._path, data, _Kept)
         if kept.version != 1:
             raise StateError(f"{self._path} was written by a later version", hint="use that version, or a new home")
         for device in kept.devices:
-            try:
-                check_profile(device.certificate)
-            except BadCertificate as exc:
-                raise damaged(self._path, f"device {device.id}: {exc}") from exc
-            if device.id != device_id(device.certificate):
-                raise damaged(self._path, f"device {device.id} has the certificate of another one")
-        return kept.devices
+            if wrong := _wrong(device):
+                raise damaged(self._path, wrong)
+        limits = {limit.fingerprint: limit.digests() for limit in kept.limits}
+        return Trusted({device.id: device for device in kept.devices}, limits)
+
+
+def _wrong(device: PairedDevice) -> str:
+    # What is wrong with an entry; empty, if nothing is.
+    try:
+        check_profile(device.certificate)
+    except BadCertificate as exc:
+        return f"device {device.id}: {exc}"
+    if device.id != device_id(device.certificate):
+        return f"device {device.id} has the certificate of another one"
+    return ""
+
+
+NUMBER_MAX = 2**63 - 1
+"""What is greater is remembered to the end of the process only."""
 
 
 class StateFile:
@@ -168,10 +200,7 @@ class StateFile:
     def __init__(self, folder: Path) -> None:
         self._path = private_folder(folder) / STATE
         data = read_private(self._path)
-        try:
-            self._values = msgspec.json.decode(data, type=dict[str, int]) if data else {}
-        except (ValueError, RecursionError) as exc:
-            raise damaged(self._path, str(exc)) from exc
+        self._values = decoded(self._path, data, dict[str, int]) if data else {}
 
     def get(self, key: str) -> int:
         """The number; 0 if none was ever put."""
@@ -182,6 +211,7 @@ class StateFile:
         if self._values.get(key) != value:
             self._values[key] = value
             try:
-                write_private(self._path, msgspec.json.encode(self._values), durable=False)
+                kept = {key: value for key, value in self._values.items() if -NUMBER_MAX <= value <= NUMBER_MAX}
+                write_private(self._path, encoded(self._path, kept), durable=False)
             except StateError as exc:
                 _log.info("a number is remembered until the end only", extra={"key": key, "error": str(exc)})

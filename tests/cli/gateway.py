@@ -74,6 +74,7 @@ class FakeGateway:
         self.calls: list[tuple[str, Any]] = []
         self.refusals: dict[str, AgentError] = {}
         self.news: list[messages.PairNews] = []
+        self.let_in: tuple[DeviceRef, ...] = ()  # by the device that is unpaired or limited
         self.joined: dict[str, Any] = {}  # of the row that joining gives
         self.audit: list[AuditEntry] = []
         self.backends: list[BackendRow] = []
@@ -257,9 +258,15 @@ class FakeGateway:
                 return self.backends
             case "audit.list" | "audit.watch":
                 return self.audit
-            case "session.share" | "session.configure" | "device.limit":
+            case "device.unpair":
+                return messages.PairedRow(
+                    id=DESK, name="desk", fingerprint="00", self=False, paired_at=None, seen_at=None, let_in=self.let_in
+                )
+            case "device.limit":
+                return messages.Limited(others=self.let_in)
+            case "session.share" | "session.configure":
                 pass
-            case "session.close" | "session.rename" | "session.detach" | "device.unpair":
+            case "session.close" | "session.rename" | "session.detach":
                 pass
             case _:
                 raise MethodNotFound(method)

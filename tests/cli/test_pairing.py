@@ -15,7 +15,7 @@ import pytest
 from agent.cli.qr import QUIET, qr_lines
 from agent.cli.text import width
 from agent.core.messages import Namesake, PairedRow, PairNews
-from agent.core.records import DeviceId
+from agent.core.records import DeviceId, DeviceRef
 from tests.cli.conftest import Agent
 from tests.cli.gateway import DESK, LONG, FakeGateway
 from tests.cli.test_attach import Terminal
@@ -28,6 +28,48 @@ def on_a_terminal(*argv: str) -> Iterator[Terminal]:
         yield shown
     finally:
         shown.close()
+
+
+PHONE, POT = DeviceRef(DeviceId("phonephonephone1"), "phone"), DeviceRef(DeviceId("potpotpotpotpot1"), "p\x1b[31mot")
+
+
+def test_unpair_says_whom_the_device_had_let_in(gateway: FakeGateway, agent: Agent) -> None:
+    assert "still" not in agent("unpair", "desk").err
+    gateway.let_in = (PHONE, POT)
+    ran = agent("unpair", "desk")
+    assert (ran.status, ran.out) == (0, "")
+    assert "still paired, let in by desk: phone (phon-epho), p" in ran.err
+    assert "`agent unpair potp-otpo`" in ran.err
+    assert "\x1b" not in ran.err
+    assert [asked.with_admitted for asked in gateway.called("device.unpair")] == [False, False]
+
+
+def test_unpair_puts_out_whom_the_device_had_let_in_if_asked(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.let_in = (PHONE,)
+    ran = agent("unpair", "desk", "--with-admitted")
+    assert "nor is whom it let in: phone (phon-epho)" in ran.err
+    assert [asked.with_admitted for asked in gateway.called("device.unpair")] == [True]
+    assert agent("unpair", "--self", "--with-admitted").status == 2
+
+
+@pytest.mark.parametrize(("answer", "asked"), [("y\r", ["desk", PHONE.id]), ("\r", ["desk"])])
+def test_unpair_offers_on_a_terminal_to_put_them_out_too(
+    gateway: FakeGateway, home: Path, answer: str, asked: list[str]
+) -> None:
+    gateway.let_in = (PHONE,)
+    with on_a_terminal("unpair", "desk") as shown:
+        shown.until("put them out too?")
+        shown.type(answer)
+        assert shown.child.wait(20) == 0
+    assert [each.device for each in gateway.called("device.unpair")] == asked
+
+
+def test_a_limit_names_the_others_that_it_changes(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.let_in = (PHONE,)
+    ran = agent("devices", "--read-only", "desk")
+    assert "phone (phon-epho) was let in by it, and may only watch now as well" in ran.err
+    assert "`agent devices --full phon-epho`" in ran.err
+    assert "which it let in meanwhile, is in now" in agent("devices", "--full", "desk").err
 
 
 def test_a_long_code_is_text_in_a_pipe(gateway: FakeGateway, agent: Agent) -> None:

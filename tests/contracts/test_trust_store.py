@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.core.identity import fingerprint
 from agent.core.records import DeviceId, Endpoint
 from agent.ports import TrustStore
 from agent.storage.state import TrustFile
@@ -63,3 +64,25 @@ def test_a_list_once_given_does_not_change(reopen: Reopen) -> None:
     before = store.devices()
     store.put(paired(1))
     assert before == []
+
+
+def test_a_limit_outlives_the_entry_of_its_device(reopen: Reopen) -> None:  # T12
+    store = reopen()
+    store.put(paired(1))
+    limits = {fingerprint(paired(1).certificate): frozenset({bytes(32), bytes([1]) * 32})}
+    store.change(limits=limits)
+    assert [device.read_only for device in store.devices()] == [True]
+    store.remove(paired(1).id)
+    assert reopen().limits() == limits
+    store = reopen()
+    store.put(paired(1))
+    assert [device.read_only for device in reopen().devices()] == [True]
+    store.change(put=[paired(1)], limits={})
+    assert [device.read_only for device in reopen().devices()] == [False]
+
+
+def test_several_changes_are_one(reopen: Reopen) -> None:
+    store = reopen()
+    store.change(put=[paired(1), paired(2)])
+    store.change(put=[paired(3)], remove=[paired(1).id, DeviceId("a" * 16)])
+    assert {device.id for device in reopen().devices()} == {paired(2).id, paired(3).id}

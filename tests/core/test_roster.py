@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from agent.core.household import BODY_MAX, Signed
 from agent.core.identity import Identity, fingerprint
-from agent.core.roster import DEPTH_MAX, ROSTER_MAX, SIGNER_MAX, Roster
+from agent.core.reading import DEPTH_MAX
+from agent.core.roster import ROSTER_MAX, SIGNER_MAX, Roster
 from agent.core.statement import FOUNDING, SEEN_MAX, Statement, read, sign
 from agent.errors import BadParams, Forbidden
 from tests.fakes.trust import identity

@@ -25,6 +25,7 @@ from agent.ports import Installed, TranscriptStore
 from agent.services.access import AccessControl
 from agent.services.audit import Audit
 from agent.services.backends import Backends
+from agent.services.household import Household
 from agent.services.peers import Peers
 from agent.services.presence import Presence
 from agent.services.proxy import Proxy
@@ -35,7 +36,7 @@ from tests.fakes.clock import FakeClock, settle
 from tests.fakes.echo import EchoBackend
 from tests.fakes.keys import MemoryKeys
 from tests.fakes.terminal import FakeTerminalBackend
-from tests.fakes.trust import identity
+from tests.fakes.trust import MemoryHousehold, MemoryTrust, identity
 from tests.fakes.viewer import Viewer, connected
 from tests.fakes.websocket import MemoryWebSocket, channel, pair
 
@@ -118,12 +119,25 @@ class Device:
         on_demand: bool = False,
         limit: int = 32,
         device: DeviceId | None = None,
+        paired: dict[DeviceId, PairedDevice] | None = None,
+        trust: MemoryTrust | None = None,
+        household: Household | None = None,
     ) -> None:
         self.net, self.name, self.id = net, name, device or DeviceId(f"{name:a<16}")
         self.store = store or MemoryTranscripts()
         self.up = False
         self.parts: list[asyncio.Task[None]] = []
-        self.paired: dict[DeviceId, PairedDevice] = {}
+        self.paired: dict[DeviceId, PairedDevice] = {} if paired is None else paired
+        self.trust = trust or MemoryTrust(self.paired)
+        self.household = household or Household(
+            identity=identity(1),
+            name=name,
+            trust=self.trust,
+            store=MemoryHousehold(),
+            clock=net.clock,
+            changed=lambda: self.trust_changed(),  # noqa: PLW0108 - made further down
+            keys_changed=lambda: None,
+        )
         self.echo = EchoBackend(net.clock)
         self.screens = FakeTerminalBackend()
         self.registry = Registry(self.id, name=name, version="1")
@@ -168,7 +182,7 @@ class Device:
         self.problems: list[str] = []
         self.audit = Audit(self.log, net.clock, self.name_of, self.problems.append)
         self.access = AccessControl(
-            trust=_Paired(self.paired),
+            trust=self.trust,
             sessions=self.sessions,
             clock=net.clock,
             audit=self.audit,
@@ -181,7 +195,7 @@ class Device:
         consent = Consent(
             registry=self.registry,
             sessions=self.sessions,
-            access=self.access,
+            limit=lambda device, read_only: self.limit_device(device, read_only=read_only),
             audit=self.audit,
             owner=Sender(device=self.id, name=name),
         )
@@ -220,7 +234,7 @@ class Device:
             one.paired[two.id] = PairedDevice(
                 id=two.id,
                 name=two.name,
-                certificate=b"",
+                certificate=two.name.encode(),
                 paired_at=1.0,
                 endpoints=(Endpoint(f"host-{two.name}", 1000),),
             )
@@ -230,6 +244,10 @@ class Device:
         """Change what is stored of a paired device: its role, and so on."""
         self.paired[other.id] = structs.replace(self.paired[other.id], **terms)
         self.trust_changed()
+
+    def limit_device(self, device: DeviceId, *, read_only: bool) -> list[PairedDevice]:
+        """`device.limit`."""
+        return self.household.limit(device, read_only=read_only)
 
     def unpair(self, other: Device) -> None:
         del self.paired[other.id]
@@ -285,22 +303,6 @@ class Device:
                 await asyncio.Event().wait()
             finally:
                 self.up = False
-
-
-class _Paired:
-    """`ports.TrustStore` in a dictionary that tests reach into."""
-
-    def __init__(self, paired: dict[DeviceId, PairedDevice]) -> None:
-        self._paired = paired
-
-    def devices(self) -> list[PairedDevice]:
-        return sorted(self._paired.values(), key=lambda device: device.id)
-
-    def put(self, device: PairedDevice) -> None:
-        self._paired[device.id] = device
-
-    def remove(self, device: DeviceId) -> None:
-        self._paired.pop(device, None)
 
 
 def _no_status() -> StatusReport:

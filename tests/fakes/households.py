@@ -7,34 +7,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 
-from agent.core.household import HouseholdState
 from agent.core.identity import fingerprint
 from agent.core.messages import HouseholdNews, HouseholdSync
 from agent.core.records import DeviceId, Endpoint, PairedDevice, PresenceRecord
-from agent.errors import StateError
 from agent.gateway.methods import Handler
 from agent.ports import Channel
 from agent.services.gossip import Gossip
 from agent.services.household import Household
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, Net, started
-from tests.fakes.trust import identity
-
-
-class MemoryHousehold:
-    """`ports.HouseholdStore`; `full` makes every write fail."""
-
-    def __init__(self) -> None:
-        self.state: HouseholdState | None = None
-        self.full = False
-
-    def load(self) -> HouseholdState | None:
-        return self.state
-
-    def save(self, state: HouseholdState | None) -> None:
-        if self.full:
-            raise StateError("cannot write household: No space left on device")
-        self.state = state
+from tests.fakes.trust import MemoryHousehold, MemoryTrust, identity
 
 
 class Member(Device):
@@ -45,20 +27,22 @@ class Member(Device):
         self.kept = MemoryHousehold()
         self.key_changes = 0
         entropy = count(number * 1000)
-        self.household = Household(
+        paired: dict[DeviceId, PairedDevice] = {}
+        trust = MemoryTrust(paired)
+        household = Household(
             identity=self.identity,
             name=name,
-            trust=_TrustOf(self),
+            trust=trust,
             store=self.kept,
             clock=net.clock,
             changed=lambda: self.trust_changed(),  # noqa: PLW0108 - made further down
             keys_changed=self._keys_changed,
             entropy=lambda size: next(entropy).to_bytes(size),
         )
-        super().__init__(net, name, device=self.identity.id, on_demand=on_demand)
-        self.gossip = Gossip(
-            own=self.id, household=self.household, trust=_TrustOf(self), peers=self.peers, clock=net.clock
+        super().__init__(
+            net, name, device=self.identity.id, on_demand=on_demand, paired=paired, trust=trust, household=household
         )
+        self.gossip = Gossip(own=self.id, household=household, trust=trust, peers=self.peers, clock=net.clock)
         self.peers.link_changed = self._link_changed
 
     def gossip_methods(self) -> Mapping[str, Handler]:
@@ -69,6 +53,9 @@ class Member(Device):
 
     async def _tell(self, channel: Channel, news: HouseholdNews) -> object:
         return await self.gossip.tell(channel, news)
+
+    def limit_device(self, device: DeviceId, *, read_only: bool) -> list[PairedDevice]:
+        return self.gossip.limit(device, read_only=read_only)
 
     def _keys_changed(self) -> None:
         self.key_changes += 1
@@ -132,18 +119,3 @@ async def street(*names: str, on_demand: Sequence[str] = ()) -> AsyncIterator[tu
     async with started(net, members):
         await settle()
         yield net, members
-
-
-class _TrustOf:
-    # `ports.TrustStore` in the dictionary that the fake gateway is made with.
-    def __init__(self, member: Member) -> None:
-        self._member = member
-
-    def devices(self) -> list[PairedDevice]:
-        return sorted(self._member.paired.values(), key=lambda device: device.id)
-
-    def put(self, device: PairedDevice) -> None:
-        self._member.paired[device.id] = device
-
-    def remove(self, device: DeviceId) -> None:
-        self._member.paired.pop(device, None)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.core.household import HouseholdState
 from agent.core.identity import Identity, device_id, make_certificate
 from agent.core.records import DeviceId, Endpoint, PairedDevice
+from agent.core.standing import Limits
+from agent.core.trusted import Trusted
 from agent.errors import StateError
 
 
@@ -23,23 +28,53 @@ def paired(seed: int, name: str = "den", *endpoints: Endpoint) -> PairedDevice:
 
 
 class MemoryTrust:
-    """`ports.TrustStore` that forgets with the process; `full` makes every write fail."""
+    """`ports.TrustStore` that forgets with the process. `full` makes every write fail; `writes` counts them.
 
-    def __init__(self) -> None:
-        self._devices: dict[DeviceId, PairedDevice] = {}
+    `devices` may be shared with a test that reaches into it.
+    """
+
+    def __init__(self, devices: dict[DeviceId, PairedDevice] | None = None) -> None:
+        self._devices = {} if devices is None else devices
+        self._limits: Limits = {}
         self.full = False
+        self.writes = 0
 
     def devices(self) -> list[PairedDevice]:
-        return sorted(self._devices.values(), key=lambda device: device.id)
+        return sorted(Trusted(self._devices).changed(limits=self._limits).devices.values(), key=lambda each: each.id)
+
+    def limits(self) -> Limits:
+        return self._limits
 
     def put(self, device: PairedDevice) -> None:
-        self._check()
-        self._devices[device.id] = device
+        self.change(put=(device,))
 
     def remove(self, device: DeviceId) -> None:
-        self._check()
-        self._devices.pop(device, None)
+        if device in self._devices:
+            self.change(remove=(device,))
 
-    def _check(self) -> None:
+    def change(
+        self, put: Iterable[PairedDevice] = (), remove: Iterable[DeviceId] = (), limits: Limits | None = None
+    ) -> None:
         if self.full:
             raise StateError("cannot write trust: No space left on device")
+        now = Trusted(self._devices, self._limits).changed(put, remove, limits)
+        self.writes += 1
+        self._limits = now.limits
+        self._devices.clear()
+        self._devices.update(now.devices)
+
+
+class MemoryHousehold:
+    """`ports.HouseholdStore`; `full` makes every write fail."""
+
+    def __init__(self) -> None:
+        self.state: HouseholdState | None = None
+        self.full = False
+
+    def load(self) -> HouseholdState | None:
+        return self.state
+
+    def save(self, state: HouseholdState | None) -> None:
+        if self.full:
+            raise StateError("cannot write household: No space left on device")
+        self.state = state

@@ -18,8 +18,8 @@ from agent.services.gossip import INTRODUCTION
 from agent.services.household import Household
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.gateways import Net, started
-from tests.fakes.households import Member, MemoryHousehold, pair, street
-from tests.fakes.trust import MemoryTrust, identity, paired
+from tests.fakes.households import Member, pair, street
+from tests.fakes.trust import MemoryHousehold, MemoryTrust, identity, paired
 
 
 def all_linked(*members: Member) -> bool:
@@ -320,7 +320,7 @@ async def test_a_device_that_hears_that_it_is_out_says_so() -> None:
     async with street("den", "lab", "pad") as (net, (den, lab, pad)):
         await house_of_three(net, den, lab, pad)
         news = den.household.news(den.household.unpair(lab.id))
-        lab.household.hear(pad.as_paired(), news)
+        await lab.household.hear(pad.as_paired(), news)
         assert "put out of its household by den" in lab.household.trouble()
         assert lab.household.current() is None
 
@@ -431,7 +431,7 @@ async def test_the_key_turns_every_month_and_old_ones_still_unseal() -> None:
     in_den.put(paired(2, "lab"))
     in_lab.put(paired(1, "den"))
     den.admit(paired(2, "lab"))
-    lab.hear(paired(1, "den"), den.news())
+    await lab.hear(paired(1, "den"), den.news())
     first = den.current()
     assert first is not None
     assert not den.turn_if_stale()
@@ -440,7 +440,7 @@ async def test_the_key_turns_every_month_and_old_ones_still_unseal() -> None:
     assert not lab.is_first_of([paired(1)])
     assert den.turn_if_stale()
     assert not den.turn_if_stale()
-    lab.hear(paired(1, "den"), den.news(()))
+    await lab.hear(paired(1, "den"), den.news(()))
     assert lab.current() == den.current() != first
     assert lab.known()[first[0]] == first[1]
     assert not lab.turn_if_stale()
@@ -461,7 +461,7 @@ async def test_another_member_makes_the_key_if_the_one_who_put_out_is_gone() -> 
         told = structs.replace(told, statements=tuple(pot.household.news().statements))
         for other in (den, pad):
             net.cut(pot, other)
-        pad.household.hear(pot.as_paired(), told)  # the last word of pot, without its key
+        await pad.household.hear(pot.as_paired(), told)  # the last word of pot, without its key
         net.cut(den, pad)
         net.heal(den, pad)
         await net.clock.advance(60.0)
@@ -478,7 +478,7 @@ async def test_a_member_cannot_use_up_the_numbers_of_keys() -> None:  # T4
         before = den.household.current()
         news = lab.household.news(())
         far = structs.replace(news.keys[0], number=2**40)
-        den.household.hear(lab.as_paired(), structs.replace(news, keys=(far,)))
+        await den.household.hear(lab.as_paired(), structs.replace(news, keys=(far,)))
         assert den.household.current() == before
 
 
@@ -490,7 +490,7 @@ async def test_a_household_that_does_not_have_both_in_is_not_joined() -> None:
         pair(den, lab)
         await net.clock.advance(1.0)
         news = den.household.news()
-        pad.household.hear(den.as_paired(), news)
+        await pad.household.hear(den.as_paired(), news)
         assert pad.household.id == b""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import stat
 from pathlib import Path
 
@@ -60,7 +61,13 @@ def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path, text: str) -> 
 
 def test_a_founder_that_is_no_device_is_refused(tmp_path: Path) -> None:
     file = HouseholdFile(tmp_path / "state")
-    file.save(HouseholdState(id=bytes(16), founder=b"somebody"))
+    with pytest.raises(StateError, match="cannot keep"):
+        file.save(HouseholdState(id=bytes(16), founder=b"somebody"))
+    assert file.load() is None
+    file.save(state())
+    path = tmp_path / "state" / "household.json"
+    founder = base64.b64encode(state().founder)
+    path.write_bytes(path.read_bytes().replace(founder, base64.b64encode(b"somebody")))
     with pytest.raises(StateError, match="damaged"):
         HouseholdFile(tmp_path / "state")
 

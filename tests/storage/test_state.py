@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 import resource
 import stat
@@ -7,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from agent.core.identity import check_profile, make_certificate
@@ -239,14 +239,18 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 
 
 def test_trust_in_a_certificate_of_another_form_is_damage(tmp_path: Path) -> None:
-    device = msgspec.structs.replace(paired(1), certificate=b"0\x82")
-    TrustFile(tmp_path).put(device)
+    TrustFile(tmp_path).put(paired(1))
+    path = tmp_path / "trust.json"
+    certificate = base64.b64encode(paired(1).certificate)
+    path.write_bytes(path.read_bytes().replace(certificate, base64.b64encode(b"0\x82")))
     with pytest.raises(StateError, match="damaged"):
         TrustFile(tmp_path)
 
 
 def test_trust_under_the_id_of_another_device_is_damage(tmp_path: Path) -> None:
-    TrustFile(tmp_path).put(msgspec.structs.replace(paired(1), id=paired(2).id))
+    TrustFile(tmp_path).put(paired(1))
+    path = tmp_path / "trust.json"
+    path.write_text(path.read_text().replace(paired(1).id, paired(2).id))
     with pytest.raises(StateError, match="another one"):
         TrustFile(tmp_path)
 
