@@ -59,11 +59,13 @@ from agent.services.presence import Presence
 from agent.services.probe import Prober
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
+from agent.services.store_watch import StoreWatch
 from agent.settings import Home, Settings, home, load
 from agent.storage.addresses import AddressFile
 from agent.storage.audit import AuditFile
+from agent.storage.files import private_folder
 from agent.storage.household import HouseholdFile
-from agent.storage.lock import bind_socket, only_one
+from agent.storage.lock import HomeLock, bind_socket, only_one
 from agent.storage.machine import machine_id
 from agent.storage.sqlite import SqliteTranscripts
 from agent.storage.state import StateFile, TrustFile, load_or_create_identity
@@ -88,8 +90,8 @@ def run(name: str | None, port: int | None, interfaces: list[str] | None) -> int
         where = home(os.environ)
         settings = load(where.config_file, os.environ, {"name": name, "port": port, "interfaces": interfaces})
         limits.raise_own()
-        with only_one(where.runtime):
-            asyncio.run(Service(where, settings).run())
+        with only_one(where.runtime) as lock:
+            asyncio.run(Service(where, settings, lock=lock).run())
     except AgentError as exc:
         return told(exc)
     except ExceptionGroup as group:
@@ -119,9 +121,11 @@ def say(line: str) -> None:
 class Service:
     """All parts of one device."""
 
-    def __init__(self, where: Home, settings: Settings, clock: Clock | None = None) -> None:
-        """Open what is needed. Raises: ConfigError, StateError."""
-        self._home, self._settings, self._clock = where, settings, clock or SystemClock()
+    def __init__(
+        self, where: Home, settings: Settings, clock: Clock | None = None, lock: HomeLock | None = None
+    ) -> None:
+        """Open what is needed. `lock`: the home's, to be kept. Raises: ConfigError, StateError."""
+        self._home, self._settings, self._clock, self._lock = where, settings, clock or SystemClock(), lock
         notices: list[str] = []
         self._identity = load_or_create_identity(where.state, machine=machine_id(), notice=notices.append)
         self._trust, self._state = TrustFile(where.state), StateFile(where.state)
@@ -165,7 +169,12 @@ class Service:
             entropy=secrets.token_bytes,
             twin=lambda hosts: self._health.problem("twin", TWIN.format(", ".join(hosts))),
         )
-        self._store = SqliteTranscripts(where.state / "transcripts.db")
+        self._store = SqliteTranscripts(
+            where.state / "transcripts.db",
+            machine=machine_id(),
+            refuses=lock.lost if lock is not None else lambda: "",
+            notice=notices.append,
+        )
         own_addresses = MachineAddresses(settings.interfaces)
         self._dialer = TlsDialer(
             context_for=self._pinned,
@@ -347,6 +356,7 @@ class Service:
             "pairing": self._pairing.run,
             "prober": self._prober.run,
             "tell": lambda: self._health.tell(self._presence.subscribe()),
+            "store": StoreWatch(self._store, clock=self._clock, hold=self._hold_home, tell=self._store_stalled).run,
             "failures": lambda: failures().run(self._clock),
         }
 
@@ -415,6 +425,17 @@ class Service:
     async def _open_control_socket(self) -> None:
         await self._control.setup()
         await web.SockSite(self._control, bind_socket(self._home.control_socket)).start()
+
+    async def _hold_home(self) -> None:
+        if self._lock is not None:
+            self._lock.keep()
+        if not self._home.control_socket.exists():  # deleted under us, with its folder perhaps
+            private_folder(self._home.runtime)
+            await web.SockSite(self._control, bind_socket(self._home.control_socket)).start()
+
+    def _store_stalled(self, reason: str) -> None:
+        self._health.problem("store", reason)
+        self._sessions.stalled(reason)
 
     def _lan_protocol(self) -> asyncio.Protocol:
         server = self._lan.server

@@ -119,7 +119,7 @@ def made(place: Home) -> tuple[Service, FakeClock]:
 
 PARTS = [
     "presence", "sessions", "proxy", "access", "audit", "peers", "gossip", "addresses", "listener", "pairing", "prober",
-    "tell", "failures",
+    "tell", "store", "failures",
 ]  # fmt: skip
 
 

@@ -13,14 +13,14 @@ from agent.cli.answer import Answering, submit_answer
 from agent.cli.arrival import banner, choose, commands_line, others
 from agent.cli.complete import complete_session
 from agent.cli.edit import Changed, Ended, Typed
-from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
 from agent.cli.keyboard import Input, Interrupted, Keyboard, Stopped
 from agent.cli.main import App, Exit
 from agent.cli.screen import Screen
 from agent.cli.stream import Lost, Note, PeerBack, Returned, Stream, streaming
 from agent.cli.text import clean
 from agent.cli.transcript import Transcript, name_of
-from agent.core.messages import Attached, OnSession, ParticipantsChanged, PeerLink, Submit, Submitted
+from agent.core.messages import Attached, OnSession, ParticipantsChanged, PeerLink, SessionStalled, Submit, Submitted
 from agent.core.transcript import RequestOpen
 from agent.errors import AgentError
 
@@ -157,10 +157,18 @@ class _Attachment:
                 for device, (name, _) in before.items():
                     if device not in self._here:
                         self._screen.notice(f"-- {name} left")
+            case _:
+                self._troubled(note)
+
+    def _troubled(self, note: Note) -> None:
+        # What is in the way between the session and this screen.
+        match note:
             case PeerLink() if self._mark.session in note.sessions or not note.sessions:
                 self._screen.notice(f"-- link to {clean(note.name)} lost; nothing is lost, retrying", "yellow")
             case PeerBack() if self._mark.session in note.link.sessions or not note.link.sessions:
                 self._screen.notice(f"-- link to {clean(note.link.name)} is back")
+            case SessionStalled() if note.session_id == self._mark.session:
+                self._screen.notice(f"-- {clean(stalled_line(note), 4096)}", "yellow" if note.reason else "")
             case Lost():
                 self._screen.notice("-- the service is away; nothing is lost, waiting for it", "yellow")
             case Returned():

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from msgspec import Struct
 
 from agent.cli.stream import Note, Returned, Stream
-from agent.core.messages import Attach, Attached, EventOf, OnSession, SessionLost
+from agent.core.messages import Attach, Attached, EventOf, OnSession, SessionLost, SessionStalled
 from agent.core.transcript import Event, epoch_of
 from agent.errors import AgentError
 
@@ -71,10 +71,19 @@ class Mark:
         return event
 
 
+def stalled_line(note: SessionStalled) -> str:
+    """What a person is told of it, on one line; what the device says is not cleaned."""
+    if not note.reason:
+        return "what the session says is stored again"
+    return f"nothing more is shown: {note.reason}"
+
+
 async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | Note]:
     """Attach and stay attached. Other notes of the service pass through. Raises: what attaching raises."""
     first = await stream.insist("session.attach", mark.params(), Attached)
     yield mark.attached(first)
+    if first.stalled:
+        yield SessionStalled(session_id=first.session_id, reason=first.stalled)
     async for note in stream.notes():
         missing = False
         if isinstance(note, EventOf):
@@ -94,6 +103,8 @@ async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | 
             # A device that was lost has been waited for already.
             result = await _attach_again(stream, mark, wait=0.0 if lost else None)
             yield mark.attached(result, again=True)
+            if result.stalled:
+                yield SessionStalled(session_id=result.session_id, reason=result.stalled)
 
 
 async def _attach_again(stream: Stream, mark: Mark, wait: float | None) -> Attached:

@@ -13,7 +13,7 @@ import msgspec
 
 from agent.cli.answer import ask, submit_answer
 from agent.cli.complete import complete_session
-from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
 from agent.cli.keyboard import piped_text
 from agent.cli.lines import Line
 from agent.cli.main import App, Exit
@@ -22,7 +22,7 @@ from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
 from agent.cli.text import TerminalText, clean
 from agent.cli.tools import Work
 from agent.cli.transcript import Reply, used
-from agent.core.messages import Attached, History, OnSession, Page, PeerLink, Submit, Submitted
+from agent.core.messages import Attached, History, OnSession, Page, PeerLink, SessionStalled, Submit, Submitted
 from agent.core.transcript import (
     Event,
     MessageComplete,
@@ -208,6 +208,8 @@ class _Turn:
             case Hydrated():
                 for event in note.events:
                     self._event(event, merged=True)
+            case SessionStalled() if note.session_id == self._mark.session:
+                talk(clean(stalled_line(note), 4096), "yellow" if note.reason else "dim")
             case Lost():
                 talk("the service is away; waiting for it", "yellow")
             case PeerLink():

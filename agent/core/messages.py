@@ -19,6 +19,9 @@ from agent.core.transcript import Answer, Commands, Event, Id, Options, RequestO
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
+Reason = Annotated[str, Meta(max_length=4096)]
+
+
 class Ready(Struct, frozen=True, kw_only=True):
     """`gateway.ready`: who speaks here. The first one that a client ever gets names its own device."""
 
@@ -86,6 +89,7 @@ class Attached(Struct, frozen=True, kw_only=True, omit_defaults=True):
     requests: tuple[RequestOpen, ...] = ()
     options: Options = ()
     commands: Commands = ()
+    stalled: Reason = ""  # as `session.stalled` tells it
 
 
 class Detach(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -206,6 +210,13 @@ class ParticipantsChanged(Struct, frozen=True, kw_only=True):
 
     session_id: SessionId
     participants: tuple[Participant, ...]
+
+
+class SessionStalled(Struct, frozen=True, kw_only=True):
+    """`session.stalled`: why the device cannot store what the session says, so that it is not shown; empty: it can."""
+
+    session_id: SessionId
+    reason: Reason = ""
 
 
 class PeerLink(Struct, frozen=True, kw_only=True):

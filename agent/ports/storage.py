@@ -90,6 +90,12 @@ class TranscriptStore(Protocol):
     async def last_seq(self, session: SessionId) -> int:
         """Number of the newest event; 0 if there is none."""
 
+    async def check(self) -> None:
+        """Whether something could be stored now, as far as can be told cheaply; after a failure it is tried.
+
+        Raises: StoreFull.
+        """
+
     async def close(self) -> None:
         """Write what is pending and let go of the file. Idempotent."""
 

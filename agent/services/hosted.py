@@ -16,12 +16,12 @@ from agent.core.answers import checked_option
 from agent.core.effects import Decision, Effect, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
 from agent.core.records import DeviceId, Sender, Status
 from agent.core.transcript import TEXT_MAX, Answer, Event, RequestClosed, SessionInfo
-from agent.errors import AgentError, LogDamaged, SessionEnded, StoreFull
+from agent.errors import AgentError, LogDamaged, SessionEnded
 from agent.ports import BackendEvent, BackendType, Described, Finished, Prompted, Start
 from agent.services.asked import answered
 from agent.services.bounds import whole
 from agent.services.inbox import Inbox
-from agent.services.journal import Journal
+from agent.services.journal import Journal, again
 from agent.services.lasting import to_the_end
 from agent.services.program import Program
 from agent.services.said import payloads_of
@@ -184,8 +184,8 @@ class Hosted:
             return told
 
         # The pump holds the lock while it waits for room on the disk: say no at once instead of waiting with it.
-        if self.journal.store_full:
-            raise StoreFull
+        if self.journal.refusal is not None:
+            raise again(self.journal.refusal)
         return await to_the_end(self._group, work(), f"sessions.write-{self._session.id}")
 
     async def _carry(self, decision: Decision) -> None:

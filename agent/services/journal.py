@@ -46,6 +46,11 @@ RETRY_STORE = 1.0
 """Seconds between attempts to store output on a full disk. The program waits; nothing is lost."""
 
 
+def again(refusal: StoreFull) -> StoreFull:
+    """The same refusal, to be raised once more."""
+    return StoreFull(str(refusal), hint=refusal.hint)
+
+
 class Journal:
     """State, store, snapshot and viewers of one session. The caller serialises what writes."""
 
@@ -65,7 +70,7 @@ class Journal:
         self.session.updated_at = meta.created_at
         self.session.named = bool(meta.title) and not meta.found
         self.viewers = Viewers(meta.id, name_of)
-        self.store_full = False
+        self.refusal: StoreFull | None = None  # why what the program said waits to be stored
         self.unread = False  # whether its log is still to be read, after a restart
         self.damage = ""  # what of its log cannot be read: nothing is added to it then
         self.own, self._store, self._clock, self._changed = own, store, clock, changed
@@ -79,8 +84,8 @@ class Journal:
 
     async def write(self, payloads: Sequence[Payload]) -> None:
         """Store, then apply and publish (S2). Raises: StoreFull, and then nothing has happened."""
-        if self.store_full:
-            raise StoreFull
+        if self.refusal is not None:
+            raise again(self.refusal)
         if payloads:
             if self.damage:
                 raise LogDamaged(self.damage)
@@ -109,13 +114,13 @@ class Journal:
         while events:
             try:
                 await self._store.append(self.meta.id, events)
-            except StoreFull:
-                if not self.store_full:
+            except StoreFull as exc:
+                if self.refusal is None:
                     log.warning("transcripts cannot be written; a session waits", extra={"session": self.meta.id})
-                self.store_full = True
+                self.refusal = exc
                 await self._clock.sleep(RETRY_STORE)
             else:
-                self.store_full = False
+                self.refusal = None
                 self._publish(events)
                 return
 

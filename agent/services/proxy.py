@@ -57,6 +57,7 @@ class _Attached(Struct, frozen=True, omit_defaults=True):
     requests: Raw = Raw(b"\x90")
     options: Raw = Raw(b"\x90")
     commands: Raw = Raw(b"\x90")
+    stalled: str = ""
 
 
 class _EventHead(Struct, frozen=True):
@@ -229,7 +230,7 @@ class Proxy:
                 relay.heard_at = max(relay.heard_at, head.at)
                 if gap:
                     self._attach_again(relay)
-        elif method == "session.participants":
+        elif method in {"session.participants", "session.stalled"}:
             about = typed(params, _About)
             if (relay := self._relays.get(about.session_id)) is not None and relay.device == device:
                 for channel in relay.viewers:

@@ -28,7 +28,9 @@ class Restoring:
         self._waiting[hosted.journal.meta.id] = hosted
 
     def forget(self) -> None:
-        """Have none of those read that still wait."""
+        """Have none of those read that still wait; whoever waits for one is told."""
+        for hosted in self._waiting.values():
+            hosted.give_up("the sessions of this device are being restored")
         self._waiting.clear()
         self._wanted.clear()
 

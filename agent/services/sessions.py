@@ -16,6 +16,7 @@ from agent.core.messages import (
     CreateSession,
     History,
     Page,
+    SessionStalled,
     Submit,
     Submitted,
 )
@@ -72,6 +73,7 @@ class Sessions:
         self._hosted, self._closed = self.directory.hosted, self.directory.closed
         self._trouble, self._restoring = trouble, Restoring(self._host)
         self._capacity = Capacity(own, self.directory)
+        self._stalled = ""
         self._filing = Filing(store, self._hosted, notice)
         self.attachments = Attachments(own.id, self._noted)
         self._found = Found(
@@ -235,6 +237,7 @@ class Sessions:
         """Attach a channel; `catch_up` must follow once this is sent. Raises: SessionNotFound, SessionEnded."""
         hosted = await self.ready(asked.session_id)
         attached = hosted.journal.attach(channel, device, asked.after, asked.epoch, asked.viewers)
+        attached = msgspec.structs.replace(attached, stalled=self._stalled)
         self.attachments.join(channel, device, attached.session_id)
         return attached
 
@@ -255,6 +258,12 @@ class Sessions:
         for session in self.attachments.drop(channel):
             if hosted := self._hosted.get(session):
                 hosted.journal.detach(channel)
+
+    def stalled(self, reason: str) -> None:
+        """Nothing can be stored any more, and why; empty: it can again. Those who watch are told: they see nothing."""
+        self._stalled = reason
+        for session, hosted in self._hosted.items():
+            hosted.journal.viewers.tell("session.stalled", SessionStalled(session_id=session, reason=reason))
 
     def trust_changed(self) -> None:
         """Drop waiting prompts of devices that are trusted no longer (T4)."""

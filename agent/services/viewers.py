@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from msgspec import Struct
+
 from agent.core.messages import EventOf, ParticipantsChanged
 from agent.core.records import DeviceId, Participant, SessionId
 from agent.core.transcript import Event
@@ -91,6 +93,11 @@ class Viewers:
         """Send an older event to one viewer."""
         viewer.channel.notify("event", event_of(self._session, event))
         viewer.cursor = event.seq
+
+    def tell(self, method: str, params: Struct) -> None:
+        """Tell everyone."""
+        for channel in self._viewers:
+            channel.notify(method, params)
 
     def _announce(self, before: tuple[Participant, ...], besides: Channel | None = None) -> None:
         now = self.participants()

@@ -73,6 +73,11 @@ class MemoryTranscripts:
         """Number of the newest event; 0 if there is none."""
         return len(self._events.get(session, []))
 
+    async def check(self) -> None:
+        """Whether there is room at all. Raises: StoreFull."""
+        if self.room <= 0:
+            raise StoreFull("no room left for transcripts in memory")
+
     async def close(self) -> None:
         """Nothing is pending."""
 

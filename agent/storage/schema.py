@@ -6,13 +6,18 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
+from urllib.parse import quote
 
 from agent.errors import StateError
+from agent.storage.filesystem import Abilities
 
 VERSION = 1
 """`PRAGMA user_version`. A file with a higher one is left alone."""
 APPLICATION = 0x4C414754
 """`PRAGMA application_id`: tells our file from another program's database ("LAGT")."""
+
+WHOLE = Abilities()
+"""An ordinary file system."""
 
 BUSY = 5.0
 """Seconds to wait for another program that has the file locked."""
@@ -38,33 +43,58 @@ CREATE INDEX event_outline ON event (session, seq) WHERE streamed = 0;
 # few events that are not deltas: `outline` of a long session touches nothing else.
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection without implicit transactions that any one thread may use."""
-    connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-    _make_durable(connection)
+def connect(path: Path, can: Abilities = WHOLE) -> sqlite3.Connection:
+    """A connection without implicit transactions that any one thread may use.
+
+    On a file system that lacks locks or shared maps it must be the only one. Raises: sqlite3.Error.
+    """
+    if can.locks:
+        connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+    else:  # a folder beside the file is the lock
+        name = f"file:{quote(str(path))}?vfs=unix-dotfile"
+        connection = sqlite3.connect(name, timeout=BUSY, isolation_level=None, check_same_thread=False, uri=True)
+    try:
+        if can != WHOLE:
+            # Before the first access: then the index of the log is in our own memory (sqlite.org/wal.html, "noshm").
+            connection.execute("PRAGMA mmap_size = 0")
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        _make_durable(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
-def open_database(path: Path) -> sqlite3.Connection:
+def open_database(path: Path, can: Abilities = WHOLE) -> sqlite3.Connection:
     """Open the file for writing, making it (mode 0600) if it is not there.
 
     Raises: StateError, if it is damaged, not ours, of a later version, or may not be opened.
     """
     try:
         _own(path)
-        connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-    except (OSError, sqlite3.Error) as exc:
+        connection = connect(path, can)
+    except OSError as exc:
         raise StateError(f"the transcripts in {path} cannot be opened: {exc}") from exc
+    except sqlite3.Error as exc:
+        raise StateError(f"the transcripts in {path} cannot be opened: {exc}", hint=_advice(exc)) from exc
     try:
         _prepare(path, connection)
     except sqlite3.Error as exc:
         connection.close()
-        hint = "move the file away and start again: the service makes a new one"
-        raise StateError(f"the transcripts in {path} cannot be used: {exc}", hint=hint) from exc
+        raise StateError(f"the transcripts in {path} cannot be used: {exc}", hint=_advice(exc)) from exc
     except StateError:
         connection.close()
         raise
     return connection
+
+
+def _advice(exc: sqlite3.Error) -> str:
+    # Only what is damaged is worth moving away: whoever does it loses all sessions.
+    if (getattr(exc, "sqlite_errorcode", 0) & 0xFF) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return "restore it from a copy, or move it away with its -wal and -shm and start again: a new one is made"
+    if (getattr(exc, "sqlite_errorcode", 0) & 0xFF) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return "another program has it open, on this machine or another one: end that"
+    return "the file is left as it is; free some space, or put the state on a local disk: docs/state.md"
 
 
 def _make_durable(connection: sqlite3.Connection) -> None:
@@ -104,7 +134,6 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
             f"the transcripts in {path} were written by a later version (schema {version}, this one knows {VERSION})",
             hint="install that version again, or move the file away",
         )
-    _make_durable(connection)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA journal_size_limit = 8388608")  # bytes that the log keeps on disk between check points
     if not tables:

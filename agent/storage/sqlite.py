@@ -20,7 +20,9 @@ from agent.core.records import SessionId
 from agent.core.transcript import Event, unix_seconds
 from agent.errors import StateError
 from agent.ports import SIZE_MAX, LogCut, SessionMeta
-from agent.storage.schema import connect
+from agent.storage.filesystem import abilities
+from agent.storage.place import leave_place, take_place
+from agent.storage.schema import WHOLE, connect
 from agent.storage.writer import Write, Writer
 
 READERS = 2
@@ -46,13 +48,31 @@ class SqliteTranscripts:
     called before them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        machine: str = "",
+        refuses: Callable[[], str] = lambda: "",
+        notice: Callable[[str], None] = lambda text: None,  # noqa: ARG005 - tells nobody
+    ) -> None:
         """Open the file, or make it, readable by its owner alone (blocks for some milliseconds).
 
-        Raises: StateError, naming the file: damaged, of a later version, not ours, or not to be opened.
+        `machine` names this one, for a file system without locks. `refuses` tells why nothing may be written any
+        more. `notice` takes what the owner should know of where the file is. Raises: StateError, naming the file:
+        damaged, of a later version, not ours, in use elsewhere, or not to be opened.
         """
         self._path = path
-        self._writer = Writer(path)
+        can = abilities(path.parent)
+        self._alone = can != WHOLE  # then one connection does everything
+        if not can.locks:
+            take_place(path, machine)
+        self._writer = Writer(path, can, refuses)
+        if self._alone:
+            lacks = " and ".join(
+                [*([] if can.locks else ["no locks"]), *([] if can.maps else ["no shared memory maps"])]
+            )
+            notice(f"the file system of {path.parent} has {lacks}: transcripts are kept more slowly; see docs/state.md")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="storage.reader")
         self._connections: list[sqlite3.Connection] = []
         self._mine = local()  # the connection of a reading thread
@@ -118,6 +138,15 @@ class SqliteTranscripts:
         newest = await self.read_before(session, None, 1)
         return newest[0].seq if newest else 0
 
+    async def check(self) -> None:
+        """Whether something could be written; after a failure it is tried. Raises: StoreFull."""
+        if (refusal := await asyncio.to_thread(self._writer.refusal)) is not None:
+            raise refusal
+        if self._writer.trouble is not None:
+            trial = Write(SessionId(""), asyncio.get_running_loop().create_future(), trial=True)
+            self._writer.submit(trial)
+            await trial.done
+
     async def close(self) -> None:
         """Write what is pending and let go of the file. Idempotent."""
         if not self._closed:
@@ -129,6 +158,8 @@ class SqliteTranscripts:
         for connection in self._connections:
             connection.close()
         self._writer.stop()
+        if self._alone:
+            leave_place(self._path)
 
     async def _submit(self, write: Write) -> None:
         if self._closed:
@@ -181,6 +212,8 @@ class SqliteTranscripts:
 
     def _fetch(self, fetch: Callable[[sqlite3.Connection], T]) -> T:
         try:
+            if self._alone:
+                return self._writer.read(fetch)
             connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
             if connection is None:
                 connection = self._mine.connection = connect(self._path)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
+from typing import TypeVar
 
 from agent.core.records import SessionId
 from agent.core.transcript import STREAMED, Event
 from agent.errors import StoreFull
-from agent.storage.schema import connect, open_database
+from agent.storage.filesystem import Abilities
+from agent.storage.schema import VERSION, connect, open_database
 from agent.storage.sequence import check_sequence
 
 BATCH_MAX = 1024
@@ -27,6 +29,7 @@ BATCH_MAX = 1024
 _REMOVE_EVENTS = "DELETE FROM event WHERE session = (SELECT number FROM session WHERE id = ?)"
 _REMOVE_SESSION = "DELETE FROM session WHERE id = ?"
 _SHORT_OF_SPACE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +41,7 @@ class Write:
     meta: bytes = b""  # the row's SessionMeta, encoded
     events: Sequence[Event] = ()
     remove: bool = False
+    trial: bool = False  # nothing is to be written: only whether that would work
     error: Exception | None = None
 
     def answer(self) -> None:
@@ -58,10 +62,13 @@ class _Head:
 class Writer:
     """Owns the writing connection. The queue is bounded by its callers: each waits for its write."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the database. Raises: StateError."""
-        self._path = path
-        self._connection = open_database(path)
+    def __init__(self, path: Path, can: Abilities, refuses: Callable[[], str]) -> None:
+        """Open the database. `refuses` tells why nothing may be written any more; empty: it may. Raises: StateError."""
+        self._path, self._can, self._refuses = path, can, refuses
+        self._connection = open_database(path, can)
+        self._using = Lock()  # held while the connection is used: where no other one can be, reads share it
+        self._file = _identity(path)
+        self.trouble: StoreFull | None = None  # why the newest transaction failed
         self._heads: dict[SessionId, _Head] = {}
         self._refused: set[SessionId] = set()  # their last append found no room
         self._queue: SimpleQueue[Write | None] = SimpleQueue()
@@ -71,6 +78,22 @@ class Writer:
     def submit(self, write: Write) -> None:
         """Queue a write; `write.done` is answered on its own loop once it is on disk or has failed."""
         self._queue.put(write)
+
+    def read(self, fetch: Callable[[sqlite3.Connection], T]) -> T:
+        """Read over this connection, where there can be no other one. Raises: sqlite3.Error."""
+        with self._using:
+            return fetch(self._connection)
+
+    def refusal(self) -> StoreFull | None:
+        """Why nothing may be written, found without writing."""
+        if reason := self._refuses():
+            return StoreFull(f"nothing is stored any more: {reason}", hint="see `agent status` on that device")
+        if _identity(self._path) != self._file:
+            return StoreFull(
+                f"the transcripts in {self._path} were deleted or replaced while the service runs; nothing is stored",
+                hint="put the folder back as it was, or start the service on that device again",
+            )
+        return None
 
     def stop(self) -> None:
         """Write what is queued, close the database and wait for the thread."""
@@ -116,6 +139,20 @@ class Writer:
 
     def _commit(self, batch: list[Write]) -> bool:
         """One transaction. Whether it was committed; if not, each write of it carries the error."""
+        if (refusal := self.refusal()) is not None:
+            return self._fail(batch, refusal)
+        with self._using:
+            return self._transact(batch)
+
+    def _fail(self, batch: list[Write], error: StoreFull) -> bool:
+        self.trouble = error
+        for write in batch:
+            write.error = error
+        if len(batch) == 1:
+            self._refused.add(batch[0].session)
+        return False
+
+    def _transact(self, batch: list[Write]) -> bool:
         heads: dict[SessionId, _Head] = {}  # what becomes true with the commit
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -124,17 +161,17 @@ class Writer:
             self._connection.execute("COMMIT")
         except sqlite3.Error as exc:
             self._undo()
-            for write in batch:
-                write.error = self._told(exc)
-            if len(batch) == 1:
-                self._refused.add(batch[0].session)
-            return False
+            return self._fail(batch, self._told(exc))
+        self.trouble = None
         self._heads.update(heads)
         self._refused.difference_update(write.session for write in batch if write.error is None)
         return True
 
     def _apply(self, write: Write, heads: dict[SessionId, _Head]) -> Exception | None:
         """Write one caller's rows, or say why not before anything was written. Raises: sqlite3.Error."""
+        if write.trial:
+            self._connection.execute(f"PRAGMA user_version = {VERSION}")  # a page all the same
+            return None
         if write.meta:
             self._connection.execute(
                 "INSERT INTO session (id, meta) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET meta = excluded.meta",
@@ -179,10 +216,19 @@ class Writer:
         except sqlite3.Error:  # not even that: what was not committed goes with the connection
             self._connection.close()
             with contextlib.suppress(sqlite3.Error):  # else the next write fails, and tries this again
-                self._connection = connect(self._path)
+                self._connection = connect(self._path, self._can)
 
     def _told(self, exc: sqlite3.Error) -> StoreFull:
         told = StoreFull(f"the transcripts in {self._path} cannot be written: {exc}")
         if (getattr(exc, "sqlite_errorcode", 0) & 0xFF) not in _SHORT_OF_SPACE:
             told.hint = "see docs/state.md"
         return told
+
+
+def _identity(path: Path) -> tuple[int, int] | str:
+    """Which file is there; why that cannot be told."""
+    try:
+        found = path.stat()
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return found.st_dev, found.st_ino

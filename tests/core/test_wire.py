@@ -48,6 +48,8 @@ FILLED: dict[str, dict[str, object]] = {
     "gateway.ready": {"device": "abcdefghijklmnop", "name": "den", "capabilities": ["a"]},
     "event": {"session_id": "a", "seq": 1, "type": "message.delta", "payload": {"turn": 1}, "at": "2026"},
     "session.participants!": {"session_id": "a", "participants": [{"device": "d", "name": "n", "count": 2}]},
+    "session.lost": {"session_id": "a", "reason": "moved"},
+    "session.stalled": {"session_id": "a", "reason": "full"},
     "peer.lost": {"device": "d", "name": "den", "sessions": ["a"]},
     "peer.back": {"device": "d", "name": "den"},
     "request.cancel": {"call_id": "c"},

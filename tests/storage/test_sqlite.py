@@ -16,7 +16,7 @@ import pytest
 
 from agent.core.records import SessionId
 from agent.core.transcript import Event, MessageDelta, MessageStart, make_event
-from agent.errors import StateError
+from agent.errors import StateError, StoreFull
 from agent.ports import SessionMeta
 from agent.storage.sqlite import SqliteTranscripts
 
@@ -207,7 +207,7 @@ def test_garbage_is_named(tmp_path: Path) -> None:
     path.write_bytes(os.urandom(16_384))
     with pytest.raises(StateError, match=re.escape(str(path))) as told:
         SqliteTranscripts(path)
-    assert "move the file away" in told.value.hint
+    assert "move it away" in told.value.hint
     assert "\n" not in str(told.value)
 
 
@@ -274,3 +274,41 @@ async def test_two_stores_on_one_file_do_not_corrupt_it(tmp_path: Path) -> None:
     assert await first.last_seq(ONE) == 1
     await first.close()
     await second.close()
+
+
+async def test_a_file_that_was_deleted_or_replaced_takes_nothing_more(tmp_path: Path) -> None:  # S2
+    home = tmp_path / "home"
+    home.mkdir()
+    store = SqliteTranscripts(home / "t.db")
+    await store.put(META)
+    await store.append(ONE, [event(1)])
+    await store.check()
+    home.rename(tmp_path / "aside")
+    for refused in (store.append(ONE, [event(2)]), store.put(META), store.check()):
+        with pytest.raises(StoreFull, match="deleted or replaced"):
+            await refused
+    home.mkdir()
+    await filled(home / "t.db")
+    with pytest.raises(StoreFull, match="deleted or replaced"):
+        await store.append(ONE, [event(2)])
+    home.rename(tmp_path / "other")
+    (tmp_path / "aside").rename(home)  # the very file is back
+    await store.check()
+    await store.append(ONE, [event(2)])
+    assert await store.last_seq(ONE) == 2
+    await store.close()
+
+
+async def test_what_refuses_is_asked_before_each_write(tmp_path: Path) -> None:
+    reason = ""
+    store = SqliteTranscripts(tmp_path / "t.db", refuses=lambda: reason)
+    await store.put(META)
+    reason = "the lock is gone"
+    with pytest.raises(StoreFull, match="the lock is gone"):
+        await store.append(ONE, [event(1)])
+    with pytest.raises(StoreFull, match="the lock is gone"):
+        await store.check()
+    reason = ""
+    await store.check()
+    await store.append(ONE, [event(1)])
+    await store.close()

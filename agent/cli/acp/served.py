@@ -16,9 +16,20 @@ from agent.cli.acp.sessions import first, where
 from agent.cli.acp.turns import Turns
 from agent.cli.acp.updates import VERBATIM, Updates, commands_of, line
 from agent.cli.answer import submit_answer
-from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
 from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
-from agent.core.messages import Attached, Configure, History, OnSession, Page, PeerLink, Snapshot, Submit, Submitted
+from agent.core.messages import (
+    Attached,
+    Configure,
+    History,
+    OnSession,
+    Page,
+    PeerLink,
+    SessionStalled,
+    Snapshot,
+    Submit,
+    Submitted,
+)
 from agent.core.tail import compact
 from agent.core.transcript import (
     TEXT_MAX,
@@ -124,6 +135,8 @@ class Served:
                     await self._note(f"link to {line(note.name)} lost; nothing is lost, retrying")
                 case PeerBack() if self.id in note.link.sessions or not note.link.sessions:
                     await self._note(f"link to {line(note.link.name)} is back")
+                case SessionStalled() if note.session_id == self.id:
+                    await self._note(line(stalled_line(note)))
                 case Lost():
                     await self._note("the service is away; nothing is lost, waiting for it")
                 case _:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
-from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
 from agent.cli.hermes.events import VERBATIM, Events, said
 from agent.cli.hermes.frames import Frame, Json, line
 from agent.cli.hermes.history import Past
@@ -26,6 +26,7 @@ from agent.core.messages import (
     Page,
     ParticipantsChanged,
     PeerLink,
+    SessionStalled,
     Snapshot,
     Submit,
     Submitted,
@@ -146,6 +147,8 @@ class Viewing:
                     await self._line(f"-- link to {clean(note.name)} lost; nothing is lost, retrying")
                 case PeerBack() if self.id in note.link.sessions or not note.link.sessions:
                     await self._line(f"-- link to {clean(note.link.name)} is back")
+                case SessionStalled() if note.session_id == self.id:
+                    await self._line(f"-- {clean(stalled_line(note), 4096)}")
                 case Lost():
                     await self._line("-- the service is away; nothing is lost, waiting for it")
                 case _:
