@@ -63,7 +63,6 @@ FILLED: dict[str, dict[str, object]] = {
         "reason": "gone",
         "sent": True,
     },
-    "session.lost": {"session_id": "abcd", "reason": "gone"},
     "device.pairing": {
         "what": "paired",
         "device": "d",
