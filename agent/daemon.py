@@ -60,6 +60,7 @@ from agent.services.probe import Prober
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
 from agent.services.store_watch import StoreWatch
+from agent.services.twins import Twins
 from agent.settings import Home, Settings, home, load
 from agent.storage.addresses import AddressFile
 from agent.storage.audit import AuditFile
@@ -74,10 +75,6 @@ from agent.tasks import child, failures, keep
 DEFAULT_PORT = 7471
 """Tried first, so that addresses in settings need no port; any free one if it is taken."""
 OPEN = 'presence.mode is "open": everybody on this network can read the titles and states of the sessions here'
-TWIN = (
-    "another device announces itself with this device's key, at {}: one has files that were copied from the other; "
-    "stop one of the two and move its identity.pem away"
-)
 LOOPBACK = ("127.0.0.1", "::1")
 Part = Callable[[], Coroutine[None, None, None]]
 """Runs a part of the service until it is cancelled; called again after it has failed (docs/design/supervision.md)."""
@@ -167,7 +164,7 @@ class Service:
             identity=self._identity,
             keys=self._household,
             entropy=secrets.token_bytes,
-            twin=lambda hosts: self._health.problem("twin", TWIN.format(", ".join(hosts))),
+            twin=lambda hosts: self._twins.announced(hosts),  # noqa: PLW0108 - made further down
         )
         self._store = SqliteTranscripts(
             where.state / "transcripts.db",
@@ -182,7 +179,14 @@ class Service:
             clock=self._clock,
             on_link=own_addresses.on_link,
         )
-        ready = Ready(device=self._own, name=self._name, version=__version__, protocol=PROTOCOL, port=self._port)
+        ready = Ready(
+            device=self._own,
+            name=self._name,
+            version=__version__,
+            protocol=PROTOCOL,
+            port=self._port,
+            run=secrets.token_hex(8),
+        )
         self._peers = Peers(
             own=ready,
             paired=lambda: self._access.devices(),  # noqa: PLW0108 - made further down
@@ -193,6 +197,7 @@ class Service:
             limit=settings.links.max,
             on_demand=settings.links.mode == "on-demand",
             name_of=self._name_of,
+            twins=self._twins,
         )
         self._proxy = Proxy(self._peers, clock=self._clock, name_of=self._name_of, row_of=self._registry.session)
         backends = find_backends(settings.backends)
@@ -341,6 +346,10 @@ class Service:
         self._over: ServiceOver | None = None
 
     @cached_property
+    def _twins(self) -> Twins:
+        return Twins(self._clock, self._name_of, lambda about, text: self._health.problem(about, text))  # noqa: PLW0108 - made later
+
+    @cached_property
     def parts(self) -> dict[str, Part]:
         """What runs as long as the service, each by itself, by name."""
         return {
@@ -352,6 +361,7 @@ class Service:
             "peers": self._peers.run,
             "gossip": self._gossip.run,
             "addresses": self._addresses.run,
+            "twins": self._twins.run,
             "listener": self._listener.run,
             "pairing": self._pairing.run,
             "prober": self._prober.run,

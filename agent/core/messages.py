@@ -31,6 +31,13 @@ class Ready(Struct, frozen=True, kw_only=True):
     protocol: int = 1
     capabilities: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=64)] = ()
     port: int = 0  # of the LAN listener, for the other side's memory
+    run: Annotated[str, Meta(max_length=64)] = ""  # random, one for each start: two at once are two machines
+
+
+class TwinSeen(Struct, frozen=True, kw_only=True):
+    """`gateway.twin`: two machines are linked to the one who tells, both with the key of who is told."""
+
+    hosts: Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=4)] = ()  # where they are
 
 
 class Nothing(Struct, frozen=True):

@@ -37,6 +37,7 @@ from agent.core.messages import (
     SessionStalled,
     ShareSession,
     Submit,
+    TwinSeen,
     Unpair,
 )
 from agent.core.patience import CancelCall, Waiting
@@ -82,6 +83,7 @@ LOCAL_ONLY = frozenset({"session.share"}) | {
 
 NOTIFICATIONS: dict[str, type[Struct]] = {
     "gateway.ready": Ready,
+    "gateway.twin": TwinSeen,
     "event": EventOf,
     "peer.changed": PeersChanged,
     "session.changed": SessionsChanged,

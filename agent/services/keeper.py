@@ -11,12 +11,13 @@ from typing import Any
 from msgspec import Raw
 
 from agent.core.linking import new_link_stays, reconnect_delay
-from agent.core.messages import ListSessions, Ready, SessionsChanged
+from agent.core.messages import ListSessions, Ready, SessionsChanged, TwinSeen
 from agent.core.records import DeviceId, Endpoint, SessionRow
 from agent.core.wire import typed
 from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.link import Link, LinkNews
+from agent.services.twins import Twins
 from agent.tasks import child, failures
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,12 @@ SHORT = 2.0
 """Seconds: a link that lasted less counts as a failed attempt, or two devices that disagree would dial for ever."""
 EARLY_MAX = 2_097_152
 """Bytes of changes that may overtake the list of sessions."""
+TWIN = "another machine with this key is linked"
+"""Reason for turning a link away: two machines with one key would replace each other's link without end."""
+TWIN_PROOF = 3.0
+"""Seconds in which the machine that was there first must answer, or it is thought gone."""
+TWIN_RETRY = 60.0
+"""Seconds before a machine that was turned away for its twin dials again, whatever it hears meanwhile."""
 REFUSED_RETRY = 60.0
 """Seconds before a device that refused us is asked again, unless it is paired anew."""
 REFUSED_SURE = 3
@@ -52,13 +59,14 @@ class Keeper:
         handler: MessageHandler,
         changed: Callable[[Keeper], None],
         wanted: bool,
+        twins: Twins,
     ) -> None:
         self.device = device
         self.link: Link | None = None
         self.wanted = wanted  # whether the link is to be there (False: on demand, and nobody asks)
         self.refused = False
         self._own, self._dialer, self._news, self._clock, self._jitter = own, dialer, news, clock, jitter
-        self._handler, self._changed = handler, changed
+        self._handler, self._changed, self._twins = handler, changed, twins
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
         self._attempts = 0
@@ -176,9 +184,48 @@ class Keeper:
             self._turn_away(link, "not the device of that certificate")
             return
         link.ready = ready
-        if not self._stays(link):
-            self._turn_away(link, "another link stays")
+        if self._is_another_machine(ready):
+            link.spawn(self._compare(link, ready), "peers.compare")
+        else:
+            self._choose(link, ready)
+
+    def _is_another_machine(self, ready: Ready) -> bool:
+        # Or the same one after a restart that was noticed here before the end of its former link.
+        known = self.link.ready if self.link is not None else None
+        return known is not None and bool(known.run) and bool(ready.run) and known.run != ready.run
+
+    async def _compare(self, link: Link, ready: Ready) -> None:
+        # The proof of a copied key are two that answer. The first one stays, or neither would ever be of use.
+        first = self.link
+        if first is None or not await self._answers(first):
+            if not link.over and self.link is first:
+                self._take(link, ready)  # whoever dialled the first: it carries nothing
+            elif not link.over:
+                self._choose(link, ready)
             return
+        hosts = (first.host, link.host)
+        for each in (first, link):
+            each.channel.notify("gateway.twin", TwinSeen(hosts=hosts))
+        self._turn_away(link, TWIN)
+        self._twins.linked(self.device, hosts)
+
+    async def _answers(self, link: Link) -> bool:
+        async with asyncio.TaskGroup() as group:
+            asking = child(group, link.answers(2 * TWIN_PROOF), "peers.ask-the-first")
+            patience = child(group, self._clock.sleep(TWIN_PROOF), "peers.patience")
+            await asyncio.wait([asking, patience], return_when=asyncio.FIRST_COMPLETED)
+            answers = asking.done() and asking.result()
+            for task in (asking, patience):
+                task.cancel()
+        return answers
+
+    def _choose(self, link: Link, ready: Ready) -> None:
+        if self._stays(link):
+            self._take(link, ready)
+        else:
+            self._turn_away(link, "another link stays")
+
+    def _take(self, link: Link, ready: Ready) -> None:
         if self.link is not None:
             self._turn_away(self.link, "another link stays")
         self.link, self.refused, self.refusals = link, False, 0
@@ -221,6 +268,10 @@ class Keeper:
             link.early_size = size
             link.early.append(changes)
 
+    def twin_told(self, seen: TwinSeen) -> None:
+        """The other side is linked to a second machine that has this device's key."""
+        self._twins.told(self.device, seen.hosts)
+
     # --- dialling ----------------------------------------------------------------------------------------------------
 
     async def _dial(self) -> None:
@@ -247,7 +298,10 @@ class Keeper:
             await self._sleep(reconnect_delay(self._attempts, self._jitter()))
         else:
             await self.serve(channel, endpoint.host, endpoint)
-            if self.link is None and self._clock.monotonic() - began < SHORT:
+            if channel.told == TWIN:
+                self._failed("it is linked to another machine that has this device's key")
+                await self._clock.sleep(TWIN_RETRY)
+            elif self.link is None and self._clock.monotonic() - began < SHORT:
                 self._attempts += 1
                 await self._sleep(reconnect_delay(self._attempts, self._jitter()))
 
@@ -305,6 +359,8 @@ class _Incoming:
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         if method == "gateway.ready":
             self._keeper.ready(self._link, typed(params, Ready))
+        elif method == "gateway.twin":
+            self._keeper.twin_told(typed(params, TwinSeen))
         elif method == "session.changed":
             self._keeper.sessions_changed(self._link, params, len(frame))
         elif self._keeper.link is self._link:

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from msgspec import Raw
 
-from agent.core.messages import Ready, SessionsChanged
+from agent.core.messages import Nothing, Ready, SessionsChanged
 from agent.core.records import DeviceId, Endpoint, SessionId, SessionRow
-from agent.errors import PeerLost
+from agent.errors import AgentError, PeerLost, TimedOut
 from agent.ports import Channel
 from agent.tasks import child
 
@@ -85,6 +85,14 @@ class Link:
         Raises: PeerLost, TimedOut, or what the device answered.
         """
         return await self.channel.request(method, params(), seconds=seconds)
+
+    async def answers(self, seconds: float) -> bool:
+        """Whether the other side says anything at all within so many seconds: a refusal will do."""
+        try:
+            await self.channel.request("gateway.status", Nothing(), seconds=seconds)
+        except AgentError as exc:
+            return not isinstance(exc, PeerLost | TimedOut)
+        return True
 
     def check(self) -> None:
         """Raise PeerLost if the link was lost or replaced: what it has brought is void then (L9).

@@ -17,6 +17,7 @@ from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refus
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.keeper import NOT_NEEDED, STOPPING, Keeper
 from agent.services.link import Link, LinkNews
+from agent.services.twins import Twins
 from agent.tasks import child, keep, spawn
 
 log = logging.getLogger(__name__)
@@ -49,10 +50,11 @@ class Peers:
         limit: int = 32,
         on_demand: bool = False,
         name_of: Callable[[DeviceId], str] = short_id,
+        twins: Twins | None = None,
     ) -> None:
         self._own, self._paired, self._dialer, self._news = own, paired, dialer, news
         self._clock, self._jitter, self._limit, self._on_demand = clock, jitter, limit, on_demand
-        self._name_of = name_of
+        self._name_of, self._twins = name_of, twins or Twins(clock, name_of)
         self._keepers: dict[DeviceId, Keeper] = {}
         self._tasks: dict[DeviceId, asyncio.Task[None]] = {}
         self._links: dict[DeviceId, Link] = {}
@@ -112,6 +114,7 @@ class Peers:
                 jitter=self._jitter,
                 handler=self.handler,
                 changed=self._changed,
+                twins=self._twins,
                 wanted=not self._on_demand and len(self._keepers) < self._limit,
             )
             self._keepers[device] = keeper

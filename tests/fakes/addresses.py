@@ -116,8 +116,8 @@ class Resident(Member):
                 return await self.net.dial(self, device), endpoint
         raise PeerUnreachable(f"no answer at {len(endpoints)} addresses")
 
-    async def accept(self, theirs: WebSocketChannel) -> None:
-        await self.peers.accept(theirs, "")
+    async def accept(self, theirs: WebSocketChannel, host: str = "") -> None:
+        await self.peers.accept(theirs, host)
 
     async def run(self, ready: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:

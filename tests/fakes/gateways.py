@@ -30,6 +30,7 @@ from agent.services.peers import Peers
 from agent.services.presence import Presence
 from agent.services.proxy import Proxy
 from agent.services.sessions import Sessions
+from agent.services.twins import Twins
 from agent.storage.memory import MemoryTranscripts
 from tests.fakes.audit import MemoryAudit
 from tests.fakes.clock import FakeClock, settle
@@ -49,7 +50,7 @@ class Net:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.gateways: dict[DeviceId, Device] = {}
-        self.ids = count(1)
+        self.ids, self.runs = count(1), count(1)
         self._cut: set[frozenset[DeviceId]] = set()
         self._open: dict[frozenset[DeviceId], list[tuple[DeviceId, MemoryWebSocket, WebSocketChannel]]] = {}
         self.dials: list[tuple[DeviceId, DeviceId]] = []
@@ -103,7 +104,7 @@ class Net:
         mine = channel(near, self.clock, device=device, pings=True)
         theirs = channel(far, self.clock, device=caller.id, pings=True)
         self._open.setdefault(cable, []).append((caller.id, near, mine))
-        self.group.create_task(callee.accept(theirs), name="net.accept")
+        self.group.create_task(callee.accept(theirs, caller.host), name="net.accept")
         return mine
 
 
@@ -154,8 +155,11 @@ class Device:
             keys=MemoryKeys(),
             entropy=bytes,
         )
+        self.host = ""  # where the others see it
+        self.conditions: dict[str, str] = {}
+        self.twins = Twins(net.clock, problem=self.conditions.__setitem__)
         self.peers = Peers(
-            own=Ready(device=self.id, name=name, version="1", port=1000),
+            own=Ready(device=self.id, name=name, version="1", port=1000, run=f"run-{next(net.runs)}"),
             paired=lambda: self.access.devices(),  # noqa: PLW0108 - made further down
             dialer=self,
             news=self.presence,
@@ -163,6 +167,7 @@ class Device:
             jitter=lambda: 1.0,
             limit=limit,
             on_demand=on_demand,
+            twins=self.twins,
         )
         self.proxy = Proxy(self.peers, clock=net.clock, name_of=self.name_of, row_of=self.registry.session)
         self.sessions = Sessions(
@@ -260,9 +265,9 @@ class Device:
         if self.up:
             self.sessions.trust_changed()
 
-    async def accept(self, theirs: WebSocketChannel) -> None:
+    async def accept(self, theirs: WebSocketChannel, host: str = "") -> None:
         try:
-            await self.peers.accept(theirs, "")
+            await self.peers.accept(theirs, host)
         except* Exception:
             log.exception("a connection broke")  # as aiohttp does with a handler that raises
 
@@ -296,6 +301,7 @@ class Device:
                 group.create_task(self.proxy.run(), name=f"{self.name}.proxy"),
                 group.create_task(self.access.run(), name=f"{self.name}.access"),
                 group.create_task(self.audit.run(), name=f"{self.name}.audit"),
+                group.create_task(self.twins.run(), name=f"{self.name}.twins"),
             ]
             self.up = True
             try:
