@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from agent.core.household import Signed
 from agent.core.identity import Identity, signed_by
-from agent.core.records import DeviceId, Endpoint, Port
+from agent.core.records import REVISION_MAX, DeviceId, Endpoint, Port
 from agent.core.seal import PublicKey
 
 HOSTS_MAX = 16
@@ -29,7 +29,6 @@ TELL_MAX = 64
 """Records in one `address.tell`: with `BODY_MAX` they fit a request (`wire.REQUEST_MAX`)."""
 RECORDS_MAX = 600
 """Records in one answer to `address.sync`: with `BODY_MAX` they fit a frame (`wire.FRAME_OUT_MAX`)."""
-REVISION_MAX = 2**62
 AHEAD_MAX = 3_600_000
 """Milliseconds that a revision may lie ahead of our clock and still be taken for a time (R9)."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from agent.core.records import REVISION_MAX
+
 Urgency = Literal["needs-input", "state", "title"]
 
 APART = 1.0
@@ -16,8 +18,11 @@ TITLE_WAIT = 30.0
 
 
 def next_revision(previous: int, now_ms: int) -> int:
-    """The revision of the next publication: grows by every one, and across restarts by the clock (R9)."""
-    return max(previous + 1, now_ms)
+    """The revision of the next publication: grows by every one, and across restarts by the clock (R9).
+
+    A previous one that no reader takes, as a damaged file may have it, does not count.
+    """
+    return max(previous + 1, now_ms) if 0 <= previous < REVISION_MAX else now_ms
 
 
 class Pacer:

@@ -16,6 +16,8 @@ DeviceId = NewType("DeviceId", str)
 SessionId = NewType("SessionId", str)
 """80 random bits: 16 characters of base32, lower case. A TXT record carries only the first characters."""
 
+REVISION_MAX = 2**62
+"""Of what a device claims, each claim has a greater number than the one before; nobody gets so far."""
 NAME_MAX = 63
 """Characters of a device name."""
 TITLE_MAX = 120

@@ -13,6 +13,7 @@ from itertools import pairwise
 from agent.core.names import clean, truncate_bytes
 from agent.core.records import (
     NAME_MAX,
+    REVISION_MAX,
     TITLE_MAX,
     DeviceId,
     PresenceRecord,
@@ -132,7 +133,7 @@ def decode(strings: Iterable[bytes], *, port: int, hosts: Iterable[str] = ()) ->
     """
     values = _values(strings)
     device, revision = values.get("id", "").lower(), values.get("r", "").lower()
-    if not _DEVICE.fullmatch(device) or not _REVISION.fullmatch(revision):
+    if not _DEVICE.fullmatch(device) or not _REVISION.fullmatch(revision) or int(revision, 36) > REVISION_MAX:
         return None
     txtvers = values.get("txtvers", str(TXTVERS))
     readable = txtvers == str(TXTVERS)

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from agent.core.records import DeviceId, PresenceRecord
 from agent.ports import Clock, Echoed, Goodbye, Heard, Sighting
-from agent.tasks import spawn
+from agent.tasks import compartment, spawn
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,10 @@ class Instances:
     def __len__(self) -> int:
         return len(self._known)
 
+    def knows(self, name: str) -> bool:
+        """Whether the instance has a place in the table."""
+        return name.lower() in self._known
+
     def heard(self, name: str, *, text: bytes | None = None, service: tuple[str, int] | None = None) -> None:
         """A record of that instance arrived: TXT rdata, server and port of an SRV record, or else a pointer to it.
 
@@ -174,7 +178,8 @@ class Instances:
         """Tell what the packet at hand brought, as far as it may be told now."""
         touched, self._touched = self._touched, {}
         for key in touched:
-            self._consider(key)
+            with compartment("discovery.instance"):
+                self._consider(key)
 
     def refresh(self) -> None:
         """Look at every instance again: other addresses may be reachable now. Only what differs is told."""
@@ -189,7 +194,8 @@ class Instances:
                 self._wake.clear()
                 later, self._later = self._later, {}
                 for key in later:
-                    self._consider(key)
+                    with compartment("discovery.instance"):
+                        self._consider(key)
                 while self._unresolved and self._resolving < MAX_RESOLVING:
                     key = next(iter(self._unresolved))
                     del self._unresolved[key]
@@ -254,15 +260,20 @@ class Instances:
         return Resolved(text=text, server=service[0], port=service[1], addresses=addresses) if addresses else None
 
     async def _resolve(self, key: str, name: str) -> None:
+        instance = self._known.get(key)
         try:
             await self._network.ask(name)
         finally:
             self._resolving -= 1
-        instance = self._known.get(key)
-        if instance is not None:
-            instance.asking = False
-            if not self._report(instance, self._clock.monotonic()) and instance.sighting is None:
-                del self._known[key]  # heard again, it starts anew
+            if instance is not None:
+                instance.asking = False
+        if (
+            instance is not None
+            and self._known.get(key) is instance
+            and not self._report(instance, self._clock.monotonic())
+            and instance.sighting is None
+        ):
+            del self._known[key]  # heard again, it starts anew
         self._wake.set()
 
     def _admit(self, now: float) -> bool:

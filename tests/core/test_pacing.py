@@ -75,3 +75,9 @@ def test_r9_revisions_grow_with_every_publication_and_across_restarts() -> None:
     assert next_revision(0, 1_800_000_000_000) == 1_800_000_000_000
     assert next_revision(1_800_000_000_000, 1_800_000_000_000) == 1_800_000_000_001
     assert next_revision(1_800_000_000_000, 5) == 1_800_000_000_001  # the clock was set back
+
+
+def test_a_revision_that_no_reader_takes_is_not_gone_on_from() -> None:
+    for damaged in (2**62, 2**64, 10**30, -1):
+        assert next_revision(damaged, 1_800_000_000_000) == 1_800_000_000_000
+    assert next_revision(2**62 - 1, 1_800_000_000_000) == 2**62

@@ -8,9 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.names import clean, truncate_bytes
-from agent.core.records import DeviceId, DeviceRef, PresenceRecord, SessionClaim, SessionId, SessionRow, Status
+from agent.core.records import (
+    REVISION_MAX,
+    DeviceId,
+    DeviceRef,
+    PresenceRecord,
+    SessionClaim,
+    SessionId,
+    SessionRow,
+    Status,
+)
+from agent.core.registry import Registry
 from agent.core.transcript import rfc3339
 from agent.core.txt import SIZE_MAX, base36, decode, encode, make_record
+from tests.core.registry_facts import NOW, paired
 
 DEN = DeviceId("abcdefghijklmnop")
 
@@ -88,7 +99,7 @@ counts = st.integers(0, 9999)
 records = st.builds(
     PresenceRecord,
     device=st.just(DEN),
-    revision=st.integers(0, 36**13 - 1),
+    revision=st.integers(0, REVISION_MAX),
     name=titles,
     port=st.integers(1, 65535),
     hosts=st.just(("10.0.0.2", "fe80::1%eth0")),
@@ -228,3 +239,45 @@ def test_an_id_is_as_long_as_tells_it_from_the_others() -> None:
 @given(st.integers(0, 2**70))
 def test_base36_is_what_int_reads(number: int) -> None:
     assert int(base36(number), 36) == number
+
+
+numbers = st.sampled_from([0, 1, 2**31, 2**53, 2**62, 2**63, 2**64, 2**64 + 1, 36**13 - 1, 36**20]).map(base36)
+values = {
+    b"r": numbers.map(str.encode) | st.binary(max_size=14),
+    b"c": st.sampled_from([b"1,2,3", b"9999,9999,9999", "١,٢,٣".encode()]) | st.binary(max_size=20),  # noqa: RUF001 - digits, too
+    b"more": st.sampled_from([b"1", b"9999", "²".encode()]) | st.binary(max_size=6),
+    b"pv": st.sampled_from([b"1", b"1,2", b"999,999"]) | st.binary(max_size=20),
+    b"txtvers": st.sampled_from([b"1", b"2", b"9999"]) | st.binary(max_size=6),
+    b"n": st.binary(max_size=250),
+    b"s0": st.builds(b"abcdef,%b,%b,%b".__mod__, st.tuples(st.just(b"w"), numbers.map(str.encode), st.binary())),
+    b"sig": st.binary(max_size=64),
+}
+shapes = st.fixed_dictionaries({}, optional=values).map(
+    lambda given: [b"id=" + DEN.encode(), *(key + b"=" + value for key, value in given.items())]
+)
+
+
+@given(st.lists(shapes | st.lists(st.binary(max_size=255), max_size=8), min_size=2, max_size=2), st.booleans())
+def test_t11_any_strings_are_heard_twice_listed_and_written_again(heard: list[list[bytes]], trusted: bool) -> None:
+    """Two contents under one revision are compared: that is where a number of 65 bits ended the service."""
+    registry = Registry(DeviceId("ownownownownowno"), name="own", version="1")
+    if trusted:
+        registry.paired([paired(DEN)], NOW)
+    for strings in [*heard, *heard]:
+        record = decode(strings, port=4000, hosts=("10.0.0.7",))
+        if record is None:
+            continue
+        assert record.revision < 2**63
+        registry.heard(record, "mdns", NOW)
+        registry.hinted(record, NOW)
+        registry.devices(), registry.sessions(), registry.endpoints(DEN)
+        registry.expire(NOW + 1e6)
+        again = decode(encode(record), port=4000)
+        assert again is not None
+        assert again.revision == record.revision
+
+
+def test_t11_a_revision_that_nobody_reaches_is_none() -> None:
+    for revision in (2**62 + 1, 2**63, 2**64, 36**13 - 1):
+        assert decode([b"id=abcdefghijklmnop", b"r=" + base36(revision).encode()], port=1) is None
+    assert decode([b"id=abcdefghijklmnop", b"r=" + base36(2**62).encode()], port=1) is not None

@@ -22,7 +22,8 @@ from agent.core.records import DeviceId
 from agent.core.txt import SIZE_MAX, decode
 from agent.discovery.instances import Instances, join_text
 from agent.discovery.interfaces import Interface, scan
-from agent.discovery.mdns.network import QM, TYPE, Ear, Lookup, service_info
+from agent.discovery.mdns.names import TYPE
+from agent.discovery.mdns.network import QM, Ear, Lookup, service_info
 from agent.discovery.mdns.windows import Windows, set_addresses
 from agent.discovery.problems import Problems
 from agent.discovery.watch import InterfaceWatch
@@ -157,6 +158,10 @@ class MdnsDiscovery:
             record.text == text and now - replaced < _OURS for text, replaced in self._former
         )
 
+    def seeks_windows(self) -> bool:
+        """Whether pairing windows of others are looked for."""
+        return self._windows.searches > 0
+
     async def _open(self) -> AsyncZeroconf:
         """Open the sockets, as soon as there is an interface and they can be had."""
         version = IPVersion.All
@@ -207,13 +212,17 @@ class MdnsDiscovery:
                 self._copies = cast("asyncio.Future[None]", await opened.async_update_service(self._info))
 
     async def _browse(self, opened: AsyncZeroconf) -> None:
-        """Ask at the start and, with short-lived browsers, whenever poked. The answers reach the `Ear`."""
-        async with AsyncServiceBrowser(opened.zeroconf, TYPE, handlers=[_ignore], question_type=QM):
-            while True:
-                await self._asked.wait()
-                self._asked.clear()
-                async with AsyncServiceBrowser(opened.zeroconf, TYPE, handlers=[_ignore], question_type=QM):
-                    await self._clock.sleep(_ASKING)
+        """Ask at the start and whenever poked. The answers reach the `Ear`.
+
+        A browser that stayed would keep a timer for each pointer that anybody has sent, for as long as it claims to be
+        valid.
+        """
+        self._asked.set()
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            async with AsyncServiceBrowser(opened.zeroconf, TYPE, handlers=[_ignore], question_type=QM):
+                await self._clock.sleep(_ASKING)
 
     async def _follow(self, opened: AsyncZeroconf, table: Instances) -> None:
         settling = _SETTLING

@@ -11,6 +11,7 @@ from zeroconf import (  # type: ignore[attr-defined]  # public, but its `__all__
     DNSAddress,
     DNSPointer,
     DNSQuestionType,
+    DNSRecord,
     DNSService,
     DNSText,
     Error,
@@ -23,13 +24,13 @@ from zeroconf.asyncio import AsyncServiceInfo
 
 from agent.discovery.instances import Instances, Resolved
 from agent.discovery.interfaces import Interface, elsewhere, reachable
+from agent.discovery.mdns.cache import discard
+from agent.discovery.mdns.names import TYPE, is_instance, is_sendable
 from agent.tasks import compartment
 
-TYPE = "_lan-agent._tcp.local."
-PAIR_TYPE = "_lan-agent-pair._tcp.local."
 QM = DNSQuestionType.QM
 
-_RESOLVING = 3000
+RESOLVING = 3000
 """Milliseconds; a question is repeated after about one second."""
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,16 @@ log = logging.getLogger(__name__)
 class Lookup:
     """`instances.Network` for one service type: answers from zeroconf's cache, and questions to fill it."""
 
-    def __init__(self, zeroconf: Zeroconf, service: str, interfaces: Callable[[], Sequence[Interface]]) -> None:
-        self._zeroconf, self._service, self._interfaces = zeroconf, service, interfaces
+    def __init__(
+        self,
+        zeroconf: Zeroconf,
+        service: str,
+        interfaces: Callable[[], Sequence[Interface]],
+        *,
+        resolving: int = RESOLVING,
+    ) -> None:
+        """`resolving`: milliseconds for which an instance is asked for."""
+        self._zeroconf, self._service, self._interfaces, self._resolving = zeroconf, service, interfaces, resolving
 
     def cached(self, name: str) -> Resolved | None:
         """What is known of an instance; None if a part is missing or the name cannot be one."""
@@ -58,9 +67,14 @@ class Lookup:
         return tuple(host.parsed_scoped_addresses()) if host.load_from_cache(self._zeroconf) else ()
 
     async def ask(self, name: str) -> None:
-        """Ask for the missing parts, for 3 s at most."""
-        if info := self._info(name):
-            await info.async_request(self._zeroconf, _RESOLVING, QM)
+        """Ask for the missing parts. Does nothing for a name that cannot be asked for."""
+        info = self._info(name)
+        if info is None:
+            return
+        try:
+            await info.async_request(self._zeroconf, self._resolving, QM)
+        except (Error, ValueError) as exc:  # what an answer named meanwhile cannot be sent, such as its server
+            log.debug("cannot be resolved", extra={"instance": name, "reason": repr(exc)})
 
     def reachable(self, addresses: Sequence[str]) -> tuple[str, ...]:
         """Those addresses that are on a network of this machine, with zones."""
@@ -71,6 +85,8 @@ class Lookup:
         return elsewhere(addresses, self._interfaces())
 
     def _info(self, name: str) -> AsyncServiceInfo | None:
+        if not is_sendable(name):
+            return None
         try:
             return AsyncServiceInfo(self._service, name)
         except Error:  # too long, control characters, outside the type
@@ -86,6 +102,9 @@ class OwnRecord(Protocol):
     def is_ours(self, record: DNSText | DNSService) -> bool:
         """Whether we sent that record of our name, a moment ago at most."""
 
+    def seeks_windows(self) -> bool:
+        """Whether pairing windows are looked for at this moment."""
+
 
 class Ear(RecordUpdateListener):
     """Hands every record of an instance to the table, also one that zeroconf knew already.
@@ -96,9 +115,12 @@ class Ear(RecordUpdateListener):
 
     def __init__(self, table: Instances, own: OwnRecord) -> None:
         self._table, self._own = table, own
+        self._zeroconf: Zeroconf | None = None
+        self._arrived: list[DNSRecord] = []  # with the packet at hand
 
-    def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:  # noqa: ARG002 - theirs
+    def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
         """Note what one packet brought; the cache does not have it yet."""
+        self._zeroconf, self._arrived = zc, [update.new for update in records]
         for update in records:
             with compartment("discovery.record"):
                 self._take(update, now)
@@ -107,17 +129,24 @@ class Ear(RecordUpdateListener):
         """Tell it, now that the cache has all of the packet."""
         with compartment("discovery.packet"):
             self._table.flush()
+        with compartment("discovery.cache"):
+            arrived, self._arrived = self._arrived, []
+            if self._zeroconf is not None:
+                discard(self._zeroconf, arrived, known=self._is_known, windows=self._own.seeks_windows())
+
+    def _is_known(self, name: str) -> bool:
+        return self._own.is_own(name) or self._table.knows(name)
 
     def _take(self, update: RecordUpdate, now: float) -> None:
         record = update.new
         expired = record.is_expired(now)
         if isinstance(record, DNSPointer):
-            if record.key == TYPE and _is_instance(record.alias):
+            if record.key == TYPE and is_instance(record.alias):
                 self._pointed(record.alias, expired)
         elif isinstance(record, DNSAddress):
             if update.old is None or expired:
                 self._table.moved(record.key)
-        elif isinstance(record, (DNSText, DNSService)) and not expired and _is_instance(record.key):
+        elif isinstance(record, (DNSText, DNSService)) and not expired and is_instance(record.key):
             if self._own.is_own(record.name):
                 if not self._own.is_ours(record):
                     self._table.echoed()
@@ -139,7 +168,3 @@ class Ear(RecordUpdateListener):
 def service_info(service: str, instance: str, port: int, server: str, text: bytes) -> ServiceInfo:
     """What is announced under that instance name; `text` is TXT rdata."""
     return ServiceInfo(service, f"{instance}.{service}", port, properties=text, server=server)
-
-
-def _is_instance(name: str) -> bool:
-    return len(name) > len(TYPE) + 1 and name.lower().endswith(f".{TYPE}")

@@ -14,8 +14,10 @@ from agent.core.names import clean
 from agent.core.records import NAME_MAX, Endpoint
 from agent.discovery.instances import Resolved, join_text, split_text
 from agent.discovery.interfaces import Interface
-from agent.discovery.mdns.network import PAIR_TYPE, QM, Lookup, service_info
+from agent.discovery.mdns.names import PAIR_TYPE
+from agent.discovery.mdns.network import QM, Lookup, service_info
 from agent.ports import PairingWindow
+from agent.tasks import compartment
 
 MAX_WINDOWS = 8
 """Windows of one slot that are looked at: whoever opens many gains nothing."""
@@ -31,6 +33,7 @@ class Windows:
         self._server, self._interfaces = server, interfaces
         self._own: ServiceInfo | None = None
         self._own_key = ""
+        self.searches = 0  # that are going on
 
     async def open(self, opened: AsyncZeroconf | None, slot: str, name: str, port: int) -> None:
         """Announce a window, in place of an earlier one; without sockets, as soon as `resume` is called."""
@@ -61,6 +64,13 @@ class Windows:
 
     async def find(self, zeroconf: Zeroconf, slot: str, found: dict[str, PairingWindow]) -> None:
         """Add windows of others to `found`, for a moment after the first; the caller limits the wait for it."""
+        self.searches += 1
+        try:
+            await self._find(zeroconf, slot, found)
+        finally:
+            self.searches -= 1
+
+    async def _find(self, zeroconf: Zeroconf, slot: str, found: dict[str, PairingWindow]) -> None:
         names: asyncio.Queue[str] = asyncio.Queue(_MAX_NAMES)
 
         def note(name: str, **_: object) -> None:
@@ -74,7 +84,9 @@ class Windows:
                 async with limit:
                     while len(found) < MAX_WINDOWS:
                         name = await names.get()
-                        window = await self._look_at(lookup, name)
+                        window = None
+                        with compartment("discovery.window"):  # of another one there may be better records
+                            window = await self._look_at(lookup, name)
                         if window and window.slot == slot:
                             found[name] = window
                             if limit.when() is None:

@@ -1,0 +1,176 @@
+"""What a stranger's packets leave in zeroconf's cache, and what that does to our questions (T11)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from zeroconf import (  # type: ignore[attr-defined]  # public, but its `__all__` forgets the records
+    DNSAddress,
+    DNSCache,
+    DNSIncoming,
+    DNSPointer,
+    DNSService,
+    DNSText,
+    Zeroconf,
+)
+from zeroconf._handlers.record_manager import RecordManager
+from zeroconf._history import QuestionHistory
+
+from agent.core.records import DeviceId, PresenceRecord
+from agent.core.txt import decode
+from agent.discovery.instances import Decode, Instances, join_text
+from agent.discovery.interfaces import Interface
+from agent.discovery.mdns.names import PAIR_TYPE, TYPE, is_sendable
+from agent.discovery.mdns.network import Ear, Lookup
+from agent.ports import Heard, Sighting
+from tests.e2e.packets import PTR, SRV, TXT, TYPE_NAME, A, instance_name, name, record, response
+from tests.fakes.clock import FakeClock
+
+BAD = bytes([63]) + b"\xff" * 63
+"""A label that is no UTF-8: it is read as 63 characters of 3 bytes each."""
+LAN = (Interface("eth0", 2, True, ("10.0.0.1/24",)),)
+
+
+class Network:
+    """Discovery's listener behind zeroconf's own reading of packets; nothing is sent but into `asked`."""
+
+    def __init__(self, decode: Decode = decode) -> None:
+        self.heard: list[Sighting] = []
+        self.asked: list[bytes] = []
+        self.windows = False
+        self.zeroconf = cast("Zeroconf", SimpleNamespace(cache=DNSCache(), question_history=QuestionHistory()))
+        zeroconf: Any = self.zeroconf
+        zeroconf.async_notify_all = lambda: None
+        zeroconf.async_add_listener = lambda *_: None
+        zeroconf.async_remove_listener = lambda _: None
+        zeroconf.async_send = lambda out, *_: self.asked.extend(out.packets())
+        zeroconf.started, zeroconf.done, zeroconf.loop = True, False, None
+        self.lookup = Lookup(self.zeroconf, TYPE, lambda: LAN, resolving=5)
+        self.table = Instances(
+            own=DeviceId("o" * 16), clock=FakeClock(), decode=decode, network=self.lookup, tell=self.heard.append
+        )
+        self._manager = RecordManager(self.zeroconf)
+        self._manager.async_add_listener(Ear(self.table, self), None)
+
+    def is_own(self, name: str) -> bool:
+        return False
+
+    def is_ours(self, record: DNSText | DNSService) -> bool:
+        return False
+
+    def seeks_windows(self) -> bool:
+        return self.windows
+
+    def hear(self, packet: bytes) -> None:
+        self._manager.async_updates_from_response(DNSIncoming(packet))
+
+    def kept(self) -> set[type]:
+        return {type(each) for records in self.zeroconf.cache.cache.values() for each in records}
+
+
+def announced(instance: bytes, server: bytes) -> bytes:
+    text = join_text([b"id=abcdefghijklmnop", b"r=1", b"n=den"])
+    return response(
+        record(TYPE_NAME, PTR, 4500, instance),
+        record(instance, SRV, 120, bytes(4) + (4000).to_bytes(2) + server, flush=True),
+        record(instance, TXT, 4500, text, flush=True),
+        record(server, A, 120, bytes([10, 0, 0, 7]), flush=True),
+    )
+
+
+async def test_what_is_kept_is_what_will_be_asked_for() -> None:
+    network = Network()
+    network.hear(announced(instance_name("den"), name("den", "local")))
+    assert [type(each) for each in network.heard] == [Heard]
+    assert network.kept() == {DNSPointer, DNSAddress}
+    assert network.lookup.addresses("den.local.") == ("10.0.0.7",)
+
+
+async def test_t11_other_peoples_services_and_texts_take_no_room() -> None:
+    network = Network()
+    printer = name("_ipp", "_tcp", "local")
+    network.hear(
+        response(*(record(printer, PTR, 2**32 - 1, name(f"p{n}", "_ipp", "_tcp", "local")) for n in range(50)))
+    )
+    network.hear(response(record(name("x", "local"), TXT, 2**32 - 1, join_text([b"x" * 255] * 30))))
+    network.hear(response(record(name("x", "local"), 13, 4500, b"\1a\1b"), record(TYPE_NAME, 47, 4500, TYPE_NAME)))
+    assert network.kept() == set()
+
+
+async def test_t11_pairing_windows_are_kept_while_they_are_looked_for() -> None:
+    network = Network()
+    window = name("x", *PAIR_TYPE.rstrip(".").split("."))
+    packet = response(
+        record(name(*PAIR_TYPE.rstrip(".").split(".")), PTR, 4500, window),
+        record(window, SRV, 120, bytes(4) + b"\x0f\xa0" + name("den", "local")),
+        record(window, TXT, 4500, join_text([b"v=1"])),
+    )
+    network.hear(packet)
+    assert network.kept() == set()
+    network.windows = True
+    network.hear(packet)
+    assert network.kept() == {DNSPointer, DNSService, DNSText}
+    network.hear(response(record(window, SRV, 120, bytes(4) + b"\x0f\xa0" + BAD + b"\5local\0", flush=True)))
+    assert all(
+        is_sendable(each.server)
+        for each in network.zeroconf.cache.cache[f"x.{PAIR_TYPE}"]
+        if isinstance(each, DNSService)
+    )
+
+
+@pytest.mark.parametrize(
+    ("instance", "server"),
+    [
+        pytest.param(BAD + TYPE_NAME, name("den", "local"), id="instance"),
+        pytest.param(instance_name("den"), BAD + b"\5local\0", id="server"),
+        pytest.param(instance_name("den"), b"\1\xff" * 60 + b"\5local\0", id="long-server"),
+        pytest.param(instance_name("den"), b"\0", id="no-server"),
+    ],
+)
+async def test_t11_a_name_that_is_no_utf_8_breaks_no_question(instance: bytes, server: bytes) -> None:
+    """One such packet ended the service: the name is longer when it is sent than when it came."""
+    network = Network()
+    network.hear(response(record(TYPE_NAME, PTR, 4500, instance)))
+    network.hear(announced(instance, server))
+    for known in [*network.zeroconf.cache.cache, f"den.{TYPE}"]:
+        await network.lookup.ask(known)
+        network.lookup.cached(known)
+        network.lookup.addresses(known)
+
+
+async def test_t11_a_server_that_cannot_be_asked_for_is_no_answer() -> None:
+    network = Network()
+    bad = ("\ufffd" * 63) + ".local."
+    service = DNSService(f"den.{TYPE}", SRV, 1, 120, 0, 0, 4000, bad)
+    network.zeroconf.cache.async_add_records([service])  # as if it came while another question was under way
+    await network.lookup.ask(f"den.{TYPE}")
+    assert network.lookup.addresses(bad) == ()
+
+
+async def test_t11_an_instance_that_is_not_understood_takes_no_other_along(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(strings: object, *, port: int, hosts: object) -> PresenceRecord | None:
+        if port == 4001:
+            raise OverflowError("of one instance")
+        return decode(cast("list[bytes]", strings), port=port, hosts=cast("tuple[str, ...]", hosts))
+
+    network = Network(broken)
+    text = join_text([b"id=abcdefghijklmnop", b"r=1"])
+    parts = []
+    for port, instance in ((4001, instance_name("bad")), (4002, instance_name("good"))):
+        parts += [
+            record(instance, SRV, 120, bytes(4) + port.to_bytes(2) + name("den", "local")),
+            record(instance, TXT, 4500, text),
+        ]
+    network.hear(response(record(name("den", "local"), A, 120, bytes([10, 0, 0, 7])), *parts))
+    assert [each.record.port for each in network.heard if isinstance(each, Heard)] == [4002]
+    assert [vars(each)["task"] for each in caplog.records] == ["discovery.instance"]
+
+
+def test_a_name_fits_a_packet_or_not() -> None:
+    assert is_sendable("den._lan-agent._tcp.local.")
+    assert is_sendable("x" * 63 + ".local.")
+    assert not is_sendable("x" * 64 + ".local.")
+    assert not is_sendable("ü" * 32 + ".local.")
+    assert not is_sendable("x." * 127 + "local.")
