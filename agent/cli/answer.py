@@ -13,6 +13,7 @@ from agent.cli.form import Form, chosen, from_json
 from agent.cli.keyboard import piped_text, read_line
 from agent.cli.main import App, Exit
 from agent.cli.output import Printer
+from agent.cli.patience import Call, patiently, wait_option
 from agent.cli.question import field_lines, question
 from agent.cli.stream import Stream, streaming
 from agent.cli.text import clean
@@ -26,8 +27,9 @@ from agent.errors import AgentError, Ambiguous, RequestNotFound
 @click.command()
 @click.argument("session", shell_complete=complete_session)
 @click.argument("words", nargs=-1, metavar="[REQUEST] ANSWER")
+@wait_option
 @click.pass_obj
-def answer(app: App, session: str, words: tuple[str, ...]) -> int:
+def answer(app: App, session: str, words: tuple[str, ...], wait: float) -> int:
     """Answer what a session asks.
 
     ANSWER is text, or the number, id or name of a choice; `-` reads it from standard input, which is how a password
@@ -41,17 +43,18 @@ def answer(app: App, session: str, words: tuple[str, ...]) -> int:
         raise click.UsageError("an answer is needed; `-` reads it from standard input")
     if given == "-":
         given = piped_text()
-    return asyncio.run(_answer(app, session, words[0] if len(words) == 2 else "", given))
+    return asyncio.run(_answer(app, session, words[0] if len(words) == 2 else "", given, wait))
 
 
-async def _answer(app: App, session: str, wanted: str, given: str | None) -> int:
-    async with streaming(app.client.path) as stream:
-        attached = await stream.request("session.attach", Attach(session_id=session), Attached)
+async def _answer(app: App, session: str, wanted: str, given: str | None, wait: float) -> int:
+    async with streaming(app.client.path, wait=wait) as stream:
+        attached = await patiently(app, stream, "session.attach", Attach(session_id=session), Attached)
         request = pick(attached.requests, wanted)
         found = await ask(request, app.printer) if given is None else answer_of(request, given)
         if found is None:
             return Exit.INTERRUPTED
-        told = await submit_answer(stream, attached.session_id, request, found)
+        params = AnswerRequest(session_id=attached.session_id, request_id=request.request_id, answer=found)
+        told = await patiently(app, stream, "request.answer", params, Answered)
     return report(told, app.printer)
 
 
@@ -99,10 +102,12 @@ async def ask(request: RequestOpen, printer: Printer) -> Answer | None:
             return found
 
 
-async def submit_answer(stream: Stream, session: str, request: RequestOpen, given: Answer) -> Answered:
+async def submit_answer(
+    stream: Stream, session: str, request: RequestOpen, given: Answer, *, call: Call | None = None
+) -> Answered:
     """Tell the session. Raises: RequestNotFound, and what the stream raises."""
     params = AnswerRequest(session_id=session, request_id=request.request_id, answer=given)
-    return await stream.insist("request.answer", params, Answered)
+    return await stream.insist("request.answer", params, Answered, call=call)
 
 
 def report(told: Answered, printer: Printer) -> int:

@@ -52,8 +52,28 @@ def commands_line(commands: Sequence[Command]) -> str:
     return f"-- commands: {' '.join(named)}" + (f" and {rest} more" if rest else "")
 
 
-def others(participants: tuple[Participant, ...], stream: Stream) -> dict[str, tuple[str, int]]:
-    """Who is attached beside this client: name and number of clients by device."""
+class Company:
+    """Who else watches the session: names, by device, and how many clients each has."""
+
+    def __init__(self) -> None:
+        self._here: dict[str, tuple[str, int]] = {}
+
+    def met(self, participants: tuple[Participant, ...], stream: Stream) -> list[str]:
+        """Those who are there as one arrives, as a line; none, if nobody is."""
+        self._here = _others(participants, stream)
+        named = [name if count == 1 else f"{name} ({count})" for name, count in self._here.values()]
+        return [f"-- also here: {', '.join(named)}"] if named else []
+
+    def changed(self, participants: tuple[Participant, ...], stream: Stream) -> list[str]:
+        """Who has come and gone since, a line each."""
+        before, self._here = self._here, _others(participants, stream)
+        came = [f"-- {name} joined" for device, (name, _) in self._here.items() if device not in before]
+        left = [f"-- {name} left" for device, (name, _) in before.items() if device not in self._here]
+        return came + left
+
+
+def _others(participants: tuple[Participant, ...], stream: Stream) -> dict[str, tuple[str, int]]:
+    # Beside this client.
     own = stream.own.device if stream.own else ""
     counts = {one: one.count - (one.device == own) for one in participants}
     return {

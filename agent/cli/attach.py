@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import uuid
 from collections.abc import AsyncIterator
 
 import click
 
 from agent.cli.answer import Answering, submit_answer
-from agent.cli.arrival import banner, choose, commands_line, others
+from agent.cli.arrival import Company, banner, choose, commands_line
 from agent.cli.complete import complete_session
 from agent.cli.edit import Changed, Ended, Typed
 from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
 from agent.cli.keyboard import Input, Interrupted, Keyboard, Stopped
-from agent.cli.main import App, Exit
+from agent.cli.main import STATUS_OF, App, Exit
+from agent.cli.outbox import Controls, Outbox
+from agent.cli.patience import Call, Said, not_sent, wait_option
 from agent.cli.screen import Screen
 from agent.cli.stream import Lost, Note, PeerBack, Returned, Stream, streaming
 from agent.cli.text import clean
 from agent.cli.transcript import Transcript, name_of
-from agent.core.messages import Attached, OnSession, ParticipantsChanged, PeerLink, SessionStalled, Submit, Submitted
-from agent.core.transcript import RequestOpen
-from agent.errors import AgentError
+from agent.core.messages import Attached, Interrupt, ParticipantsChanged, PeerLink, SessionStalled, Submitted
+from agent.core.patience import PATIENCE, Waiting
+from agent.core.transcript import Answer, RequestOpen
+from agent.errors import AgentError, TakenBack
 
 STDIN = 0
 TERMINAL = "terminal"
@@ -34,70 +36,83 @@ LEAVE = "Ctrl-C again, or Ctrl-D, leaves; the session goes on"
 @click.argument("session", required=False, shell_complete=complete_session)
 @click.option("--raw", is_flag=True, help="Show its terminal as it is: for sessions of the backend terminal.")
 @click.option("--detach-key", metavar="KEY", default="ctrl-]", show_default=True, help="Key that leaves, with --raw.")
+@wait_option
 @click.pass_obj
-def attach(app: App, session: str | None, *, raw: bool, detach_key: str) -> int:
+def attach(app: App, session: str | None, *, raw: bool, detach_key: str, wait: float) -> int:
     """Follow a session, type prompts, answer its questions.
 
     Ctrl-C interrupts the running turn, Alt-Enter sends a prompt that does, Ctrl-D leaves. In a pipe every line is a
     prompt; at the end of the input it waits for what is running and queued. With --raw the program's own screen and
     keyboard.
+
+    While the session's device is out of reach, what is typed waits; Ctrl-C takes it back.
     """
     if raw:
         from agent.cli.raw import raw_attached_to
 
-        return raw_attached_to(app, session or choose(app), detach_key)
-    return attached_to(app, session or choose(app))
+        return raw_attached_to(app, session or choose(app), detach_key, wait=wait)
+    return attached_to(app, session or choose(app), wait=wait)
 
 
-def attached_to(app: App, session: str) -> int:
-    """Stay with a session; the exit status."""
-    return asyncio.run(_Attachment(app, session).run())
+def attached_to(app: App, session: str, *, wait: float = PATIENCE) -> int:
+    """Stay with a session; the exit status. `wait`: seconds that anything may wait for a device out of reach."""
+    return asyncio.run(_Attachment(app, session, wait).run())
 
 
 class _Attachment:
-    def __init__(self, app: App, session: str) -> None:
+    def __init__(self, app: App, session: str, wait: float) -> None:
         printer = app.printer
-        self._path = app.client.path
+        self._path, self._wait = app.client.path, wait
         self._lively = sys.stdin.isatty() and printer.tty and not printer.dumb
         self._screen = Screen(printer, lively=self._lively)
         self._transcript = Transcript(self._screen)
         self._mark = Mark(session)
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()  # as fast as a person types, or as long as the pipe is
-        self._prompts: asyncio.Queue[Typed] = asyncio.Queue()
+        self._outbox: Outbox
+        self._controls = Controls(self._waiting, self._redraw)
+        self._answered: str | None = None  # id of the request whose answer is on its way
+        self._said = Said()
         self._keyboard = Keyboard(STDIN, self._inputs.put_nowait, lively=self._lively)
         self._answering: Answering | None = None
-        self._here: dict[str, tuple[str, int]] = {}  # device -> name, clients
+        self._company = Company()
         self._left: asyncio.Future[int] | None = None
         self._ended_input = False
-        self._sending = False
         self._warned = False
+        self._failed_with: int = Exit.OK  # status of the first prompt of a pipe that was not accepted
 
     async def run(self) -> int:
         self._left = left = asyncio.get_running_loop().create_future()
-        async with streaming(self._path) as stream:
+        async with streaming(self._path, wait=self._wait) as stream:
+            stream.waiting = self._waiting
             events = follow(stream, self._mark)
             first = await anext(events)  # the terminal is touched only once there is a session
             assert isinstance(first, Hydrated)
+            self._outbox = Outbox(
+                stream, self._mark, waiting=self._waiting, accepted=self._accepted, failed=self._not_sent
+            )
             self._banner(stream, first)
             with self._keyboard.reading(self._control):
                 try:
                     async with asyncio.TaskGroup() as tasks:
                         jobs = [
                             tasks.create_task(self._follow(stream, events), name="cli.follow"),
-                            tasks.create_task(self._listen(stream), name="cli.input"),
-                            tasks.create_task(self._send(stream), name="cli.submit"),
+                            tasks.create_task(self._listen(stream, tasks), name="cli.input"),
+                            tasks.create_task(self._outbox.run(), name="cli.submit"),
                         ]
                         self._redraw()
                         status: int = await left
+                        self._controls.cancel()
                         for job in jobs:
                             job.cancel()
                 finally:
+                    for line in self._outbox.given_back():
+                        self._screen.notice(f"-- {line}", "yellow")
                     self._screen.close()
         if self._lively:
             self._screen.notice(
                 f"-- left {clean(self._mark.session)}; `agent attach {clean(self._mark.session)}` returns"
             )
-        return status
+        return status or self._failed_with
 
     def _control(self, sequence: str) -> None:
         self._screen.printer.out.write(sequence)
@@ -118,10 +133,8 @@ class _Attachment:
                 self._screen.notice(f"-- it has a terminal: `agent attach --raw {result.session_id}` shows it")
             if result.snapshot.truncated:
                 self._screen.notice(f"-- earlier: `agent log {result.session_id}`")
-        self._here = others(result.participants, stream)
-        if self._here:
-            named = [name if count == 1 else f"{name} ({count})" for name, count in self._here.values()]
-            self._screen.notice(f"-- also here: {', '.join(named)}")
+        for line in self._company.met(result.participants, stream):
+            self._screen.notice(line)
         self._hydrate(first.result, first)
         if self._lively and first.result.commands:
             self._screen.notice(commands_line(first.result.commands))
@@ -150,19 +163,8 @@ class _Attachment:
             case Hydrated():
                 self._hydrate(note.result, note)
             case ParticipantsChanged() if note.session_id == self._mark.session:
-                before, self._here = self._here, others(note.participants, stream)
-                for device, (name, _) in self._here.items():
-                    if device not in before:
-                        self._screen.notice(f"-- {name} joined")
-                for device, (name, _) in before.items():
-                    if device not in self._here:
-                        self._screen.notice(f"-- {name} left")
-            case _:
-                self._troubled(note)
-
-    def _troubled(self, note: Note) -> None:
-        # What is in the way between the session and this screen.
-        match note:
+                for line in self._company.changed(note.participants, stream):
+                    self._screen.notice(line)
             case PeerLink() if self._mark.session in note.sessions or not note.sessions:
                 self._screen.notice(f"-- link to {clean(note.name)} lost; nothing is lost, retrying", "yellow")
             case PeerBack() if self._mark.session in note.link.sessions or not note.link.sessions:
@@ -180,15 +182,15 @@ class _Attachment:
         if self._transcript.ended:
             self._screen.notice(f"-- the session has {self._transcript.ended}")
             self._leave(Exit.OK if self._transcript.ended == "ended" else Exit.FAILED)
-        sent = self._ended_input and self._prompts.empty() and not self._sending
-        if sent and self._transcript.done_turn >= self._transcript.last_turn:
+        if self._ended_input and self._outbox.empty and self._transcript.done_turn >= self._transcript.last_turn:
             self._leave(Exit.OK)
 
     # --- what the person does ----------------------------------------------------------------------------------------
 
     @property
     def _request(self) -> RequestOpen | None:
-        return next(iter(self._transcript.requests.values()), None)
+        requests = self._transcript.requests.values()
+        return next((request for request in requests if request.request_id != self._answered), None)
 
     @property
     def _asked(self) -> Answering | None:
@@ -212,15 +214,15 @@ class _Attachment:
             prompt = ""
         self._screen.edit(prompt, *(("", 0) if editor.secret else (editor.text, editor.cursor)))
 
-    async def _listen(self, stream: Stream) -> None:
+    async def _listen(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
         while True:
             given = await self._inputs.get()
             match given:
                 case Typed(text=text) if text.strip() or self._request is not None:
                     self._warned = False
-                    await self._typed(stream, given)
+                    self._typed(stream, tasks, given)
                 case Interrupted():
-                    await self._interrupt(stream)
+                    self._interrupt(stream, tasks)
                 case Stopped(signal=number):
                     self._leave(128 + number)
                 case Ended() if self._lively:
@@ -234,56 +236,99 @@ class _Attachment:
                     pass
             self._redraw()
 
-    async def _typed(self, stream: Stream, given: Typed) -> None:
+    def _typed(self, stream: Stream, tasks: asyncio.TaskGroup, given: Typed) -> None:
         asked = self._asked
         if asked is None or (given.steer and given.text.strip() and asked.request.kind != "secret"):
-            self._prompts.put_nowait(given)
+            self._outbox.put(given)
             return
-        label, request = asked.label, asked.request
+        label = asked.label
         try:
             answer = asked.take(given.text)
-            if answer is None:
-                self._screen.notice(f"   {label}{clean(given.text)}")
-                return
-            told = await submit_answer(stream, self._mark.session, request, answer)
         except AgentError as exc:
             self._trouble(exc)
             return
-        self._transcript.requests.pop(request.request_id, None)
-        if told.status == "already-answered":
-            self._screen.notice(f"-- {f'[{name_of(told.by)}]' if told.by else 'somebody'} was first", "yellow")
+        if answer is None:
+            self._screen.notice(f"   {label}{clean(given.text)}")
+            return
+        request, complete = asked.request, answer
+        self._answered = request.request_id
+        self._controls.begin(tasks, lambda call: self._answer(stream, request, complete, given, call))
 
-    async def _interrupt(self, stream: Stream) -> None:
-        if self._keyboard.editor.clear():
+    async def _answer(self, stream: Stream, request: RequestOpen, answer: Answer, given: Typed, call: Call) -> None:
+        try:
+            told = await submit_answer(stream, self._mark.session, request, answer, call=call)
+        except AgentError as exc:
+            self._trouble(exc)
+            if request.kind in {"line", "keys", "choices"}:
+                self._keyboard.editor.put_back(given.text)
+        else:
+            self._transcript.requests.pop(request.request_id, None)
+            if told.status == "already-answered":
+                self._screen.notice(f"-- {f'[{name_of(told.by)}]' if told.by else 'somebody'} was first", "yellow")
+        finally:
+            self._answered = None
+
+    def _interrupt(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
+        if self._keyboard.editor.clear() or self._take_back(stream):
             return
         if self._running and not (self._warned and not self._lively):
             self._warned = not self._lively
-            try:
-                await stream.request("session.interrupt", OnSession(session_id=self._mark.session), dict)
-            except AgentError as exc:
-                self._trouble(exc)
+            turn = self._transcript.done_turn + 1
+            self._controls.begin(tasks, lambda call: self._stop(stream, turn, call))
         elif self._lively and not self._warned:
             self._warned = True
             self._screen.notice(f"-- {LEAVE}")
         else:
             self._leave(Exit.OK if self._lively else Exit.INTERRUPTED)
 
-    async def _send(self, stream: Stream) -> None:
-        # In order, each until the gateway has taken it: the same id never runs twice (S3).
-        while True:
-            given = await self._prompts.get()
-            self._sending = True
-            params = Submit(
-                session_id=self._mark.session, prompt_id=uuid.uuid4().hex, text=given.text, steer=given.steer
+    async def _stop(self, stream: Stream, turn: int, call: Call) -> None:
+        try:
+            await stream.insist(
+                "session.interrupt", Interrupt(session_id=self._mark.session, turn=turn), dict, call=call
             )
-            try:
-                told = await stream.insist("prompt.submit", params, Submitted)
-                self._transcript.last_turn = max(self._transcript.last_turn, told.turn)
-            except AgentError as exc:
-                self._trouble(exc)
-            self._sending = False
-            self._redraw()
-            self._maybe_leave()
+        except AgentError as exc:
+            self._trouble(exc)
+
+    # --- what was not sent yet ---------------------------------------------------------------------------------------
+
+    def _waiting(self, note: Waiting) -> None:
+        if line := self._said.line(note):
+            self._screen.notice(f"-- {clean(line, 1000)}", "yellow")
+
+    def _accepted(self, told: Submitted) -> None:
+        self._transcript.last_turn = max(self._transcript.last_turn, told.turn)
+        self._redraw()
+        self._maybe_leave()
+
+    def _not_sent(self, given: Typed, exc: AgentError) -> None:
+        if isinstance(exc, TakenBack):
+            self._screen.notice("-- taken back: it was not sent")
+        else:
+            self._trouble(exc)
+        if self._lively:
+            if not self._keyboard.editor.put_back(given.text):
+                self._screen.notice(f"-- {not_sent(given.text)}", "yellow")
+        else:
+            self._failed_with = self._failed_with or STATUS_OF.get(exc.kind, Exit.FAILED)
+            self._screen.notice(f"-- {not_sent(given.text)}", "yellow")
+            if self._failed_with == Exit.UNREACHABLE:
+                self._outbox.stop()  # nor would the next line be
+                self._leave(Exit.UNREACHABLE)
+        self._redraw()
+        self._maybe_leave()
+
+    def _take_back(self, stream: Stream) -> bool:
+        # The newest of what waits, and whether there was any.
+        control = self._controls.newest_waiting()
+        if not self._outbox.waits and control is None:
+            return False
+        if not self._lively:
+            self._leave(Exit.INTERRUPTED)
+        elif control is not None:
+            stream.take_back(control)
+        elif (given := self._outbox.take_back()) is not None:
+            self._keyboard.editor.put_back(given.text)
+        return True
 
     def _trouble(self, exc: AgentError) -> None:
         self._screen.notice(f"-- {clean(str(exc), 4096)}" + (f" ({clean(exc.hint)})" if exc.hint else ""), "red")

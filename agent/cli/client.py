@@ -69,7 +69,11 @@ class Client:
         if isinstance(error, dict):
             data = error.get("data") or {}
             kind, hint = str(data.get("kind", "")), str(data.get("hint", ""))
-            raise from_wire(int(error.get("code", -32603)), str(error.get("message", "")), kind, hint)
+            code, message = int(error.get("code", -32603)), str(error.get("message", ""))
+            retry_after = data.get("retry_after")
+            raise from_wire(
+                code, message, kind, hint, float(retry_after) if isinstance(retry_after, int | float) else 0.0
+            )
         if "result" not in answer:
             raise self._foreign()
         return answer["result"]

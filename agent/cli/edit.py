@@ -93,6 +93,14 @@ class LineEditor:
         self._at = len(self._history)
         return had
 
+    def put_back(self, text: str) -> bool:
+        """Show text that was typed before, unless something else is on the line; whether it is."""
+        if self.text or self.secret:
+            return False
+        self._show(text)
+        self._at = len(self._history)
+        return True
+
     def _key(self, key: str, actions: list[Action]) -> None:
         if key in "\r\n":
             actions.append(Typed(self._take()))

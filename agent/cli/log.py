@@ -11,9 +11,11 @@ import msgspec
 from agent.cli.complete import complete_session
 from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
 from agent.cli.main import App, Exit
+from agent.cli.patience import call, saying, wait_option
 from agent.cli.screen import Screen
 from agent.cli.stream import streaming
 from agent.cli.transcript import Transcript
+from agent.core.messages import History
 from agent.core.transcript import Event
 
 PAGE = 500
@@ -25,27 +27,27 @@ PAGE = 500
 @click.option("--json", "as_json", is_flag=True, help="Print the events, one a line.")
 @click.option("--since", type=click.IntRange(min=0), default=0, metavar="SEQ", help="Only events after that number.")
 @click.option("--follow", "stay", is_flag=True, help="Stay and print what comes.")
+@wait_option
 @click.pass_obj
-def log(app: App, *, session: str, as_json: bool, since: int, stay: bool) -> int:
+def log(app: App, *, session: str, as_json: bool, since: int, stay: bool, wait: float) -> int:
     """Print a session's transcript."""
     show = _Log(app, session, as_json=as_json)
     mark = Mark(session, after=since)
-    for epoch, events in _history(app, show, since):
+    for epoch, events in _history(app, show, since, wait):
         for event in events:
             show.event(event)
             since = event.seq
         mark = Mark(session, after=since, epoch=epoch)
     if stay:
-        asyncio.run(_follow(app, mark, show))
+        asyncio.run(_follow(app, mark, show, wait))
     return Exit.OK
 
 
-def _history(app: App, show: _Log, after: int) -> Iterator[tuple[str, list[Event]]]:
+def _history(app: App, show: _Log, after: int, wait: float) -> Iterator[tuple[str, list[Event]]]:
     # The pages of the log, each with its epoch.
     more = True
     while more:
-        asked = {"session_id": show.session, "after": after, "limit": PAGE}
-        page = app.client.call("session.history", asked, seconds=30.0)
+        page = call(app, "session.history", History(session_id=show.session, after=after, limit=PAGE), wait=wait)
         show.session = page.get("session_id") or show.session  # the id, whatever it was asked by
         yield (
             page["epoch"],
@@ -58,8 +60,9 @@ def _history(app: App, show: _Log, after: int) -> Iterator[tuple[str, list[Event
         after = page["events"][-1]["seq"] if page["events"] else after
 
 
-async def _follow(app: App, mark: Mark, show: _Log) -> None:
-    async with streaming(app.client.path) as stream:
+async def _follow(app: App, mark: Mark, show: _Log, wait: float) -> None:
+    async with streaming(app.client.path, wait=wait) as stream:
+        stream.waiting = saying(app)
         async for note in follow(stream, mark):
             if isinstance(note, Hydrated):
                 show.session = note.result.session_id

@@ -51,6 +51,7 @@ STATUS_OF = {
     "pairing-failed": Exit.NOT_PAIRED,
     "peer-unreachable": Exit.UNREACHABLE,
     "peer-lost": Exit.UNREACHABLE,
+    "taken-back": Exit.INTERRUPTED,
     "timed-out": Exit.TIMED_OUT,
     "bad-config": Exit.BAD_CONFIG,
     "bad-state": Exit.BAD_CONFIG,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 import msgspec
@@ -14,7 +13,7 @@ from click.shell_completion import CompletionItem
 from agent.cli.complete import complete_session
 from agent.cli.main import App, Exit
 from agent.cli.output import Printer
-from agent.cli.session import START_SECONDS
+from agent.cli.patience import patiently, wait_option
 from agent.cli.settled import name_of, value_of
 from agent.cli.stream import streaming
 from agent.cli.text import clean
@@ -52,7 +51,7 @@ def complete_value(ctx: click.Context, _param: click.Parameter, incomplete: str)
 def _there(ctx: click.Context) -> Sequence[Option]:
     async def ask() -> Sequence[Option]:
         async with asyncio.timeout(COMPLETE_SECONDS), streaming(control_socket_path(os.environ)) as stream:
-            asked = Attach(session_id=str(ctx.params.get("session")))
+            asked = Attach(session_id=str(ctx.params.get("session")), wait=0)
             return (await stream.request("session.attach", asked, Attached)).options
 
     try:
@@ -66,26 +65,26 @@ def _there(ctx: click.Context) -> Sequence[Option]:
 @click.argument("option", required=False, shell_complete=complete_option)
 @click.argument("value", required=False, shell_complete=complete_value)
 @click.option("--json", "as_json", is_flag=True, help="Print what is set as JSON.")
+@wait_option
 @click.pass_obj
-def set(app: App, session: str, option: str | None, value: str | None, *, as_json: bool) -> int:  # noqa: A001 - its name
+def set(app: App, session: str, option: str | None, value: str | None, *, as_json: bool, wait: float) -> int:  # noqa: A001 - its name
     """Show or set what of a session may be set: its model, its mode, other options.
 
     OPTION and VALUE are given by id or name. Without VALUE, what the option takes; without OPTION, all of them.
     """
-    return asyncio.run(_set(app.printer, app.client.path, session, option, value, as_json=as_json))
+    return asyncio.run(_set(app, session, option, value, as_json=as_json, wait=wait))
 
 
-async def _set(
-    printer: Printer, path: Path, session: str, option: str | None, value: str | None, *, as_json: bool
-) -> int:
-    async with streaming(path) as stream:
-        attached = await stream.request("session.attach", Attach(session_id=session), Attached)
+async def _set(app: App, session: str, option: str | None, value: str | None, *, as_json: bool, wait: float) -> int:
+    printer = app.printer
+    async with streaming(app.client.path, wait=wait) as stream:
+        attached = await patiently(app, stream, "session.attach", Attach(session_id=session), Attached)
         found = None if option is None else pick(attached.options, option)
         if found is not None and value is not None:
             chosen = pick_value(found, value)
             # An agent that rests is started for it.
             asked = Configure(session_id=attached.session_id, option=found.id, value=chosen)
-            await stream.request("session.configure", asked, dict, seconds=START_SECONDS)
+            await patiently(app, stream, "session.configure", asked, dict)
             found = msgspec.structs.replace(found, value=chosen)
             if not as_json:
                 printer.talk(f"{name_of(found)}: {value_of(found)}")

@@ -17,12 +17,14 @@ from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_l
 from agent.cli.keyboard import piped_text
 from agent.cli.lines import Line
 from agent.cli.main import App, Exit
+from agent.cli.patience import Call, call, not_sent, saying, wait_option
 from agent.cli.question import question
 from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
 from agent.cli.text import TerminalText, clean
 from agent.cli.tools import Work
 from agent.cli.transcript import Reply, used
-from agent.core.messages import Attached, History, OnSession, Page, PeerLink, SessionStalled, Submit, Submitted
+from agent.core.messages import Attached, History, Interrupt, Page, PeerLink, SessionStalled, Submit, Submitted
+from agent.core.patience import Waiting
 from agent.core.transcript import (
     Event,
     MessageComplete,
@@ -47,6 +49,7 @@ from agent.errors import AgentError
 @click.option("--steer", is_flag=True, help="Stop the running turn, and go before what waits.")
 @click.option("--json", "as_json", is_flag=True, help="Print the events of the turn, one a line.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Wait S seconds at most.")
+@wait_option
 @click.option("--id", "prompt_id", metavar="ID", help="Of the prompt: the same one again never runs twice.")
 @click.pass_obj
 def prompt(
@@ -58,26 +61,33 @@ def prompt(
     steer: bool,
     as_json: bool,
     timeout: float | None,
+    wait: float,
     prompt_id: str | None,
 ) -> int:
     """Send one prompt and print the reply. TEXT `-` reads it from standard input.
 
+    While the session's device is out of reach it waits; Ctrl-C takes the prompt back.
+
     Exit status: 0 when the turn is complete, 1 when it failed or a shell command did, 130 when it was interrupted,
-    7 when the time was up (the turn goes on).
+    6 when the device stayed out of reach, 7 when the time was up (a turn that began goes on).
     """
-    asked = " ".join(text)
-    if text == ("-",):
-        asked = piped_text()
+    piped = text == ("-",)
+    asked = piped_text() if piped else " ".join(text)
     if not asked.strip():
         raise click.UsageError("the prompt is empty")
     submit = Submit(session_id=session, prompt_id=prompt_id or uuid.uuid4().hex, text=asked, steer=steer)
     if no_wait:
-        return _send_only(app, submit, as_json=as_json)
-    return asyncio.run(_Turn(app, submit, as_json=as_json).run(timeout))
+        return _send_only(app, submit, wait, as_json=as_json, piped=piped)
+    return asyncio.run(_Turn(app, submit, wait, as_json=as_json, known=prompt_id is not None, piped=piped).run(timeout))
 
 
-def _send_only(app: App, submit: Submit, *, as_json: bool) -> int:
-    told = app.client.call("prompt.submit", msgspec.to_builtins(submit), seconds=60.0)
+def _send_only(app: App, submit: Submit, wait: float, *, as_json: bool, piped: bool) -> int:
+    try:
+        told = call(app, "prompt.submit", submit, wait=wait, seconds=60.0)
+    except (AgentError, BaseExceptionGroup):
+        if piped:  # else the shell still has it
+            app.printer.talk(not_sent(submit.text), "yellow")
+        raise
     if as_json:
         app.printer.json({"prompt_id": submit.prompt_id, **told})
         return Exit.OK
@@ -95,8 +105,15 @@ def _state(status: str, position: int, *, steer: bool) -> str:
 class _Turn:
     """One prompt's turn, from submitting to its end."""
 
-    def __init__(self, app: App, submit: Submit, *, as_json: bool) -> None:
-        self._app, self._submit, self._as_json = app, submit, as_json
+    def __init__(self, app: App, submit: Submit, wait: float, *, as_json: bool, known: bool, piped: bool) -> None:
+        """`wait`: seconds for a device that is out of reach. `known`: the prompt's id was given, perhaps once more.
+
+        `piped`: the text came from standard input, so nobody else has it.
+        """
+        self._app, self._submit, self._wait, self._as_json, self._known = app, submit, wait, as_json, known
+        self._gives_back = piped
+        self._say = saying(app)
+        self._sending: Call | None = None  # the prompt on its way
         self._mark = Mark(submit.session_id)
         self._turn = 0
         self._started = False
@@ -104,23 +121,32 @@ class _Turn:
         self._filter = TerminalText(color=app.printer.color)
         self._open = False  # stdout is in the middle of a line
         self._asking: dict[str, asyncio.Task[None]] = {}
-        self._interrupted = asyncio.Event()
+        self._interrupted, self._accepted = asyncio.Event(), asyncio.Event()
         self._left: asyncio.Future[int] | None = None
         self._seen = 0
 
     async def run(self, seconds: float | None) -> int:
         loop = asyncio.get_running_loop()
         self._left = loop.create_future()
-        loop.add_signal_handler(signal.SIGINT, self._interrupted.set)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGTERM, self._leave, 128 + signal.SIGTERM)
         try:
-            async with asyncio.timeout(seconds), streaming(self._app.client.path) as stream:
+            async with asyncio.timeout(seconds), streaming(self._app.client.path, wait=self._wait) as stream:
+                stream.waiting = self._waits
                 return await self._run(stream, self._left)
         except TimeoutError:
             self._end_line()
+            if not self._turn:
+                self._give_back()
+                self._app.printer.error(f"it was not accepted within {seconds:g} s")
+                return Exit.TIMED_OUT
             hint = f"`agent attach {self._mark.session}` follows it, `agent interrupt {self._mark.session}` stops it"
             self._app.printer.error(f"no end of the turn within {seconds:g} s; it goes on", hint)
             return Exit.TIMED_OUT
+        except (AgentError, BaseExceptionGroup):
+            if not self._turn:
+                self._give_back()
+            raise
         finally:
             loop.remove_signal_handler(signal.SIGINT)
             loop.remove_signal_handler(signal.SIGTERM)
@@ -146,9 +172,11 @@ class _Turn:
         first = await anext(events)
         assert isinstance(first, Hydrated)
         params = msgspec.structs.replace(self._submit, session_id=self._mark.session)
-        told = await stream.insist("prompt.submit", params, Submitted)
+        self._sending = Call(self._waits)
+        told = await stream.insist("prompt.submit", params, Submitted, call=self._sending)
         self._turn, self._started = told.turn, told.status != "queued"
-        if told.status != "started":
+        self._accepted.set()
+        if told.status == "queued" or (told.status == "duplicate" and self._known):
             self._app.printer.talk(_state(told.status, told.position, steer=params.steer), "dim")
         if told.status == "duplicate":
             await self._replay(stream, first.result)
@@ -178,6 +206,12 @@ class _Turn:
             hint = f"`agent log {self._mark.session}` shows what is left; send it again if it is to run"
             self._app.printer.error(f"{BEGAN_ANEW}, which does not have this prompt: it may have run", hint)
             self._leave(Exit.FAILED)
+
+    def _waits(self, note: Waiting) -> None:
+        # Attaching comes first, and it is the prompt that the person waits for.
+        method = note.method if self._turn else "prompt.submit"
+        self._gives_back = True
+        self._say(msgspec.structs.replace(note, method=method))
 
     async def _replay(self, stream: Stream, attached: Attached) -> None:
         # It was sent before: its turn may be over, and longer ago than the snapshot reaches.
@@ -284,9 +318,9 @@ class _Turn:
 
     def _outcome(self, turn: TurnComplete) -> int:
         self._end_line()
-        if turn.status == "interrupted":
+        if turn.status == "interrupted" and not turn.error:
             return Exit.INTERRUPTED
-        if turn.error:
+        if turn.error:  # of one that was cut by a restart, too: nobody asked for that
             self._app.printer.error(turn.error)
         elif turn.exit_status and self._app.printer.err_tty:
             self._app.printer.talk(f"exit status {turn.exit_status}", "dim")
@@ -311,13 +345,30 @@ class _Turn:
         except AgentError as exc:
             printer.error(str(exc), exc.hint)
 
+    def _interrupt(self) -> None:
+        # A second Ctrl-C does not wait for what the first one asked for.
+        if self._interrupted.is_set():
+            self._leave(Exit.INTERRUPTED)
+        self._interrupted.set()
+
     async def _stop(self, stream: Stream) -> None:
         await self._interrupted.wait()
-        self._interrupted.clear()
+        if self._sending is None:
+            self._give_back()
+            self._leave(Exit.INTERRUPTED)
+            return
+        if not self._turn:
+            stream.take_back(self._sending)  # how that went ends `_follow`, or there is a turn after all
+            await self._accepted.wait()
         if self._started:
             self._app.printer.talk("interrupting", "dim")
-            await stream.insist("session.interrupt", OnSession(session_id=self._mark.session), dict)
-            await self._interrupted.wait()  # a second one does not wait for the turn to end
-        elif self._turn:
-            self._app.printer.talk("it stays queued and will run", "yellow")
+            asked = Interrupt(session_id=self._mark.session, turn=self._turn)
+            await stream.insist("session.interrupt", asked, dict)
+            return
+        self._app.printer.talk("it stays queued and will run", "yellow")
         self._leave(Exit.INTERRUPTED)
+
+    def _give_back(self) -> None:
+        # At once refused it is still on the command line; after minutes of waiting it is looked for here.
+        if self._gives_back:
+            self._app.printer.talk(not_sent(self._submit.text), "yellow")

@@ -13,10 +13,12 @@ from msgspec import Raw
 
 from agent.cli.follow import Hydrated, Mark, Seen, follow
 from agent.cli.main import App, Exit
+from agent.cli.patience import Said, saying
 from agent.cli.raw_terminal import DetachKey, RawTerminal
 from agent.cli.stream import Lost, Note, PeerBack, ServiceLost, Stream, streaming
 from agent.cli.text import clean
 from agent.core.messages import PeerLink
+from agent.core.patience import PATIENCE, Waiting
 from agent.core.records import SessionId
 from agent.core.replies import without_queries
 from agent.core.terminal import (
@@ -31,7 +33,7 @@ from agent.core.terminal import (
     TerminalTaken,
 )
 from agent.core.transcript import SessionInfo, payload_of
-from agent.errors import AgentError, Forbidden, ReadOnly
+from agent.errors import AgentError, Forbidden, PeerUnreachable, ReadOnly
 
 DETACH = "ctrl-]"
 PIECE = 32_768
@@ -42,34 +44,43 @@ LAST_WORD = 1.0
 """Seconds to wait for the end of the output of a session that has ended."""
 NOTICE = 4.0
 """Seconds for which it is shown why something was not typed."""
+KEEP_RETRY = 0.5
+"""Seconds before what could not be typed is tried again."""
 INSIDE = "LAN_AGENT_SESSION"
 BELL, CLEARED = b"\a", b"\x1b[m\x1b[H\x1b[2J"
 
 
-def raw_attached_to(app: App, session: str, detach_key: str = DETACH) -> int:
-    """Show a session's terminal on this one; the exit status. Raises: UsageError, without a terminal."""
+def raw_attached_to(app: App, session: str, detach_key: str = DETACH, *, wait: float = PATIENCE) -> int:
+    """Show a session's terminal on this one; the exit status. Raises: UsageError, without a terminal.
+
+    `wait`: seconds for which a device that is out of reach is waited for, and what is typed meanwhile is kept.
+    """
     key = DetachKey(detach_key)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("--raw needs a terminal; in a pipe use `agent prompt` and `agent log`")
-    return asyncio.run(_RawAttachment(app, session, key).run())
+    return asyncio.run(_RawAttachment(app, session, key, wait).run())
 
 
 class _RawAttachment:
-    def __init__(self, app: App, session: str, key: DetachKey) -> None:
-        self._app, self._printer, self._key = app, app.printer, key
+    def __init__(self, app: App, session: str, key: DetachKey, wait: float) -> None:
+        self._app, self._printer, self._key, self._wait = app, app.printer, key, wait
+        self._said = Said()
         self._mark = Mark(session)
         self._epoch = ""
         self._next = self._taken = 0  # offsets: the next byte to be shown, and what the gateway knows was taken
         self._typed = bytearray()
+        self._there = asyncio.Event()  # whether the terminal is attached over the present connection
         self._some, self._took, self._other_size = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._covered = False  # whether a line of ours lies over the program's last one
+        self._kept_since: float | None = None  # monotonic seconds: since when what is typed could not be sent
         self._refused = False  # whether we may only watch
         self._end = ""
 
     async def run(self) -> int:
         self._left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._terminal = RawTerminal(typed=self._take_keys, drained=self._took.set)
-        async with streaming(self._app.client.path) as stream:
+        async with streaming(self._app.client.path, wait=self._wait) as stream:
+            stream.waiting = saying(self._app)
             events = follow(stream, self._mark)
             first = await anext(events)  # the terminal is touched only once there is a session with one
             assert isinstance(first, Hydrated)
@@ -78,6 +89,7 @@ class _RawAttachment:
                 raise Forbidden("this terminal is that session", hint="attach from a terminal of your own")
             attached = await self._attach(stream)
             self._printer.talk(f"-- {self._key.name} leaves; the session goes on", "dim")
+            stream.waiting = self._waits
             with self._terminal.raw(self._other_size.set, lambda number: self._leave(128 + number)):
                 self._show(attached, again=False)
                 async with asyncio.TaskGroup() as tasks:
@@ -116,6 +128,7 @@ class _RawAttachment:
             self._terminal.write(attached.modes)
         self._terminal.write(without_queries(attached.data))
         self._epoch, self._refused = attached.epoch, False
+        self._there.set()
         self._next = self._taken = attached.offset + len(attached.data)
 
     async def _follow(self, stream: Stream, events: AsyncIterator[Note]) -> None:
@@ -149,6 +162,7 @@ class _RawAttachment:
     def _link(self, note: Note) -> None:
         match note:
             case Lost():
+                self._there.clear()
                 self._cover("the service is away; waiting for it")
             case PeerLink() if self._mark.session in note.sessions:
                 self._cover(f"link to {clean(note.name)} lost; retrying")
@@ -187,6 +201,10 @@ class _RawAttachment:
         self._terminal.write(b"\x1b7\x1b[%d;1H\x1b[7m%s\x1b[m\x1b[K\x1b8" % (rows, line))
         self._covered = True
 
+    def _waits(self, note: Waiting) -> None:
+        if line := self._said.line(note):
+            self._cover(clean(line.partition(";")[0], 1000))
+
     def _uncover(self) -> None:
         if self._covered:
             self._covered = False
@@ -211,6 +229,7 @@ class _RawAttachment:
         # One message at a time: they arrive in order, and what is typed meanwhile goes with the next one.
         while True:
             await self._some.wait()
+            await self._there.wait()
             data = bytes(self._typed[:PIECE])
             del self._typed[:PIECE]
             if not data:
@@ -219,6 +238,9 @@ class _RawAttachment:
             asked = TerminalInput(session_id=self._mark.session, data=Raw(msgspec.msgpack.encode(data)))
             try:
                 await stream.request("terminal.input", asked, dict)
+                self._kept_since = None
+            except PeerUnreachable:
+                await self._keep(stream, data)
             except ServiceLost:
                 self._terminal.write(BELL)  # it may have arrived: nothing is typed twice
             except AgentError as exc:
@@ -226,6 +248,21 @@ class _RawAttachment:
                 self._terminal.write(BELL)
                 self._cover(clean(str(exc)))
                 asyncio.get_running_loop().call_later(NOTICE, self._uncover)
+
+    async def _keep(self, stream: Stream, data: bytes) -> None:
+        # It never went out: it is typed once the device is back, in order, unless that takes too long.
+        now = stream.clock.monotonic()
+        if self._kept_since is None:
+            self._kept_since = now
+        if now - self._kept_since >= self._wait:
+            self._kept_since = None
+            self._typed.clear()
+            self._terminal.write(BELL)
+            self._cover("not typed: the device is out of reach")
+            return
+        self._typed[:0] = data
+        self._cover("the device is out of reach; what you type is typed when it is back")
+        await stream.clock.sleep(KEEP_RETRY)
 
     async def _tell_size(self, stream: Stream) -> None:
         while True:

@@ -8,7 +8,9 @@ import click
 
 from agent.cli.complete import complete_backend, complete_device, complete_session
 from agent.cli.main import App, Exit
+from agent.cli.patience import call, wait_option
 from agent.cli.text import clean
+from agent.core.messages import Interrupt, OnSession, Rename
 
 START_SECONDS = 90.0
 """A peer may have to be dialled, and an agent to be started, before a session answers."""
@@ -54,29 +56,32 @@ def _stay(app: App, session: str, backend: str) -> int:
 
 @click.command()
 @click.argument("session", shell_complete=complete_session)
+@wait_option
 @click.pass_obj
-def interrupt(app: App, session: str) -> int:
+def interrupt(app: App, session: str, wait: float) -> int:
     """Stop the running turn of a session."""
-    app.client.call("session.interrupt", {"session_id": session})
+    call(app, "session.interrupt", Interrupt(session_id=session), wait=wait)
     return Exit.OK
 
 
 @click.command()
 @click.argument("session", shell_complete=complete_session)
+@wait_option
 @click.pass_obj
-def close(app: App, session: str) -> int:
+def close(app: App, session: str, wait: float) -> int:
     """End a session; its transcript stays."""
-    app.client.call("session.close", {"session_id": session}, seconds=30.0)
+    call(app, "session.close", OnSession(session_id=session), wait=wait)
     return Exit.OK
 
 
 @click.command()
 @click.argument("session", shell_complete=complete_session)
 @click.argument("title", nargs=-1, required=True)
+@wait_option
 @click.pass_obj
-def rename(app: App, session: str, title: tuple[str, ...]) -> int:
+def rename(app: App, session: str, title: tuple[str, ...], wait: float) -> int:
     """Give a session another title."""
-    app.client.call("session.rename", {"session_id": session, "title": " ".join(title)})
+    call(app, "session.rename", Rename(session_id=session, title=" ".join(title)), wait=wait)
     return Exit.OK
 
 

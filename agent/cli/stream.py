@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
+import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from agent.cli.client import check_server, check_socket
+from agent.cli.patience import Call
 from agent.clock import SystemClock
 from agent.core import wire
 from agent.core.messages import PeerLink, Ready
 from agent.core.methods import NOTIFICATIONS
-from agent.errors import AgentError, NotRunning, RemoteFault, TimedOut, TooLarge
+from agent.core.patience import PATIENCE, CancelCall, Patient, Waiting
+from agent.core.records import DeviceId
+from agent.core.transcript import rfc3339
+from agent.errors import AgentError, Busy, NotRunning, PeerLost, RemoteFault, TakenBack, TimedOut, TooLarge
 from agent.ports import Clock
 
 T = TypeVar("T")
 ROOM = 1024
 """Notes that wait for the command. Beyond, nothing more is read while no answer is awaited: the service then cuts this
 client off as a slow one (S5), and it returns with its `seq`."""
-PATIENCE = 600.0
-"""Seconds for which a lost service is looked for, as long as a gateway looks for a lost peer (L5)."""
+ANSWER = 60.0
+"""Seconds for an answer, beyond those that the request may wait."""
+SERVICE = "the service on this device"
 RETRY = 0.2
 """Seconds between looks at the socket: local, so cheap."""
 HELLO = 10.0
@@ -59,17 +66,22 @@ Note = Struct
 class Stream:
     """A connection that heals itself. Made by `streaming`."""
 
-    def __init__(self, path: Path, clock: Clock, patience: float) -> None:
-        self._path, self.clock, self._patience = path, clock, patience
+    def __init__(self, path: Path, clock: Clock, patience: float, wait: float, tasks: asyncio.TaskGroup) -> None:
+        self._path, self.clock, self._patience, self._wait = path, clock, patience, wait
+        self._tasks = tasks
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._waiting: dict[int, asyncio.Future[Raw]] = {}
         self._asked = 0
         self._notes: deque[Note] = deque()
-        self._some, self._room, self._up = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._some, self._room, self._moved = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._calls: dict[str, Call] = {}  # requests that may wait, by id
+        self._connected_once = False  # since the connection was lost last
+        self._lost_at = ""  # RFC 3339: since when the service is away
+        self.waiting: Callable[[Waiting], None] | None = None  # told of requests that nobody else is told of
         self.own: Ready | None = None  # the first gateway.ready ever; later ones never overwrite it (DESIGN §3)
         self.failure: AgentError | None = None  # why `notes` ended
 
-    async def request(self, method: str, params: object, kind: type[T], *, seconds: float = 60.0) -> T:
+    async def request(self, method: str, params: object, kind: type[T], *, seconds: float = ANSWER) -> T:
         """Ask once. Raises: TooLarge, ServiceLost (before the answer), TimedOut, or what the service told."""
         if self._socket is None:
             raise self.failure or ServiceLost("the connection to the service is lost")
@@ -88,7 +100,7 @@ class Stream:
         except TimeoutError:
             raise TimedOut(f"no answer to {method} within {seconds:g} s") from None
         except (ConnectionError, aiohttp.ClientError) as exc:
-            self._up.clear()
+            self._socket = None
             raise ServiceLost("the connection to the service broke") from exc
         finally:
             self._waiting.pop(asked, None)
@@ -97,18 +109,77 @@ class Stream:
     async def tell(self, method: str, params: object) -> None:
         """Send a notification; it is lost with a lost connection."""
         if self._socket is not None:
-            with suppress(ConnectionError, aiohttp.ClientError):
-                await self._socket.send_bytes(wire.msgpack.notification(method, params))
+            await self._send(self._socket, wire.msgpack.notification(method, params))
 
-    async def insist(self, method: str, params: object, kind: type[T]) -> T:
-        """Ask again after every lost connection: for what may be told twice, such as a prompt with its id (S3)."""
-        while True:
-            try:
-                return await self.request(method, params, kind)
-            except ServiceLost:
-                await self._up.wait()
-                if self.failure is not None:
-                    raise self.failure from None
+    async def insist(self, method: str, params: object, kind: type[T], *, call: Call | None = None) -> T:
+        """Ask again after every lost connection: for what may be told twice, such as a prompt with its id (S3).
+
+        What is about a session waits for its device, and for the service, as long as this stream's `wait` says (L8).
+        Raises: ServiceLost (away for too long), TakenBack, PeerUnreachable, PeerLost, or what the service told.
+        """
+        call = call or Call(self.waiting)
+        until = math.inf
+        if isinstance(params, Patient):
+            until = self.clock.monotonic() + (self._wait if params.wait is None else params.wait)
+        sent = False  # to a service that has not answered it
+        self._calls[call.id] = call
+        try:
+            while True:
+                left = max(0.0, until - self.clock.monotonic())
+                asked, seconds = params, ANSWER
+                if isinstance(params, Patient):
+                    asked, seconds = msgspec.structs.replace(params, wait=left, call_id=call.id), left + ANSWER
+                was_up = self._socket is not None
+                try:
+                    return await self.request(method, asked, kind, seconds=seconds)
+                except Busy as exc:
+                    if not exc.retry_after or exc.retry_after > left:
+                        raise
+                    await self.clock.sleep(exc.retry_after)
+                except ServiceLost as exc:
+                    sent = sent or was_up
+                    if left <= 0:
+                        raise
+                    await self._service(method, params, call, left, sent=sent, lost=exc)
+                if call.taken_back:
+                    raise PeerLost(f"it was sent, and {SERVICE} went away: ask it again") if sent else TakenBack
+        finally:
+            del self._calls[call.id]
+
+    async def _service(
+        self, method: str, params: object, call: Call, left: float, *, sent: bool, lost: ServiceLost
+    ) -> None:
+        # Returns once the service is there, or the request was taken back.
+        if isinstance(params, Patient) and self._socket is None:
+            own = self.own.device if self.own else DeviceId("")
+            call.told(
+                Waiting(
+                    call_id=call.id, session_id=params.session_id, method=method, device=own, name=SERVICE,
+                    since=self._lost_at, sent=sent,
+                )
+            )  # fmt: skip
+        try:
+            async with asyncio.timeout(None if left == math.inf else left):
+                while self._socket is None and not call.taken_back:
+                    if self.failure is not None:
+                        raise self.failure
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            raise lost from None
+
+    def take_back(self, call: Call) -> None:
+        """Take a request back; what waits for its answer is told whether it was sent before."""
+        call.taken_back = True
+        self._moved.set()
+        if (socket := self._socket) is not None:
+            told = wire.msgpack.notification("request.cancel", CancelCall(call_id=call.id))
+            self._tasks.create_task(self._send(socket, told), name="cli.take-back")
+
+    @staticmethod
+    async def _send(socket: aiohttp.ClientWebSocketResponse, frame: bytes) -> None:
+        with suppress(ConnectionError, aiohttp.ClientError):
+            await socket.send_bytes(frame)
 
     async def notes(self) -> AsyncIterator[Note]:
         """Everything the service tells, in order. Ends by raising the reason when the service stays away."""
@@ -130,7 +201,7 @@ class Stream:
                 async with self._connected() as socket:
                     if ready.done():
                         self._put(Returned())
-                    self._up.set()
+                    self._moved.set()
                     if not ready.done():
                         ready.set_result(None)
                     await self._read(socket)
@@ -143,7 +214,7 @@ class Stream:
             self._down(reason)
             if not await self._back():
                 self.failure = reason
-                self._up.set()
+                self._moved.set()
                 self._some.set()
                 return
 
@@ -185,7 +256,7 @@ class Stream:
                 if hello.method != "gateway.ready":
                     raise RemoteFault("the service did not say who it is", hint="update it: `agent status`")
                 self._told_ready(wire.typed(hello.params, Ready))
-                self._socket = socket
+                self._socket, self._connected_once = socket, True
                 yield socket
 
     def _told_ready(self, ready: Ready) -> None:
@@ -203,6 +274,9 @@ class Stream:
                 note = wire.typed(envelope.params, kind)
                 if isinstance(note, Ready):
                     self._told_ready(note)
+                elif isinstance(note, Waiting):
+                    if (call := self._calls.get(note.call_id)) is not None:
+                        call.told(note)
                 else:
                     self._put(PeerBack(note) if isinstance(note, PeerLink) and envelope.method == "peer.back" else note)
             while len(self._notes) >= ROOM and not self._waiting:
@@ -223,8 +297,9 @@ class Stream:
         self._some.set()
 
     def _down(self, reason: AgentError) -> None:
-        was_up, self._socket = self._socket is not None, None
-        self._up.clear()
+        was_up, self._socket = self._connected_once, None
+        self._connected_once = False
+        self._lost_at = rfc3339(self.clock.time())
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(reason)
@@ -233,13 +308,16 @@ class Stream:
 
 
 @asynccontextmanager
-async def streaming(path: Path, *, clock: Clock | None = None, patience: float = PATIENCE) -> AsyncIterator[Stream]:
+async def streaming(
+    path: Path, *, clock: Clock | None = None, patience: float = PATIENCE, wait: float = PATIENCE
+) -> AsyncIterator[Stream]:
     """Connect to the service listening at `path`, for as long as the block runs.
 
-    Raises: NotRunning, Forbidden, RemoteFault. With `patience` 0, the first loss ends `notes`.
+    `patience`: seconds for which a lost service is looked for; with 0 the first loss ends `notes`. `wait`: seconds that
+    a request may wait for its session's device, or the service (L8). Raises: NotRunning, Forbidden, RemoteFault.
     """
-    stream = Stream(path, clock or SystemClock(), patience)
     async with asyncio.TaskGroup() as tasks:
+        stream = Stream(path, clock or SystemClock(), patience, wait, tasks)
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = tasks.create_task(stream.run(ready), name="cli.stream")
         try:

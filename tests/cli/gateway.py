@@ -15,6 +15,7 @@ from agent.core import messages, methods, wire
 from agent.core.audit import AuditEntry
 from agent.core.backends import BackendRow
 from agent.core.messages import Attached, Page, Ready, Snapshot, Submitted
+from agent.core.patience import CancelCall, Patient, Waiting
 from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
 from agent.core.tail import compact
 from agent.core.transcript import (
@@ -30,7 +31,16 @@ from agent.core.transcript import (
     UserMessage,
     make_event,
 )
-from agent.errors import AgentError, Ambiguous, Forbidden, MethodNotFound, RequestNotFound, SessionNotFound
+from agent.errors import (
+    AgentError,
+    Ambiguous,
+    Forbidden,
+    MethodNotFound,
+    PeerUnreachable,
+    RequestNotFound,
+    SessionNotFound,
+    TakenBack,
+)
 
 NOW = 1_800_000_000.0
 OWN, DESK = DeviceId("abcdefghijklmnop"), DeviceId("qrstuvwxyz234567")
@@ -80,6 +90,9 @@ class FakeGateway:
         self.backends: list[BackendRow] = []
         self.windows: list[str] = []  # names of devices that show such a code
         self.participants: tuple[Participant, ...] = ()
+        self.away = False  # whether the session's device is out of reach
+        self._holding: set[asyncio.Task[None]] = set()
+        self._held: dict[str, asyncio.Future[None]] = {}  # requests that wait for it, by call id
         self._turns: dict[str, int] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._attached: set[web.WebSocketResponse] = set()
@@ -99,6 +112,8 @@ class FakeGateway:
         self._do(self._stop())
 
     def close(self) -> None:
+        self.away = False
+        self._do(self._drop_held())
         self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -120,6 +135,10 @@ class FakeGateway:
         while not self.called(method):
             assert time.monotonic() < until, f"{method} was not called"  # noqa: TID251 - as above
             time.sleep(0.01)
+
+    def back(self) -> None:
+        """The session's device is there again: what waits is carried out."""
+        self._do(self._back())
 
     @property
     def viewers(self) -> int:
@@ -149,6 +168,35 @@ class FakeGateway:
         self._runner = None
         self.path.unlink(missing_ok=True)
 
+    async def _back(self) -> None:
+        self.away = False
+        for held in self._held.values():
+            held.set_result(None)
+
+    async def _drop_held(self) -> None:
+        for holding in self._holding:
+            holding.cancel()
+        await asyncio.gather(*self._holding, return_exceptions=True)
+
+    async def _hold(self, asked: wire.Envelope, params: Patient, socket: web.WebSocketResponse) -> None:
+        # As services.patience does.
+        held = self._held[params.call_id] = self._loop.create_future()
+        note = Waiting(call_id=params.call_id, session_id=params.session_id, method=str(asked.method), device=DESK,
+                       name="desk", reason="said goodbye")  # fmt: skip
+        await socket.send_bytes(wire.msgpack.notification("request.waiting", note))
+        assert isinstance(asked.id, int)
+        try:
+            async with asyncio.timeout(params.wait):
+                await held
+        except TimeoutError:
+            await socket.send_bytes(wire.msgpack.failure(asked.id, PeerUnreachable("desk is out of reach for 4 min")))
+        except TakenBack as exc:
+            await socket.send_bytes(wire.msgpack.failure(asked.id, exc))
+        else:
+            await self._answer_on(socket, asked)
+        finally:
+            del self._held[params.call_id]
+
     async def _tell(self, method: str, params: object) -> None:
         for socket in list(self._sockets):
             await socket.send_bytes(wire.msgpack.notification(method, params))
@@ -175,13 +223,17 @@ class FakeGateway:
                 if frame.type is not WSMsgType.BINARY:
                     break
                 asked = wire.msgpack.decode(frame.data)
-                answer = await self._answer(wire.msgpack, asked, socket)
-                await socket.send_bytes(answer)
-                if asked.method == "session.attach":
-                    params = wire.typed(asked.params, messages.Attach)
-                    for event in self.log[params.after or 0 :] if params.after is not None else ():
-                        await socket.send_bytes(wire.msgpack.notification("event", _of(event)))
-                    self._attached.add(socket)
+                if asked.method == "request.cancel":
+                    taken_back = wire.typed(asked.params, CancelCall).call_id
+                    if taken_back in self._held:
+                        self._held[taken_back].set_exception(TakenBack())
+                    continue
+                kind = methods.METHODS[str(asked.method)]
+                if self.away and issubclass(kind, Patient):
+                    holding = self._loop.create_task(self._hold(asked, wire.typed(asked.params, kind), socket))
+                    self._holding.add(holding)
+                    continue
+                await self._answer_on(socket, asked)
                 if asked.method == "device.pair":
                     for news in self.news:
                         await socket.send_bytes(wire.msgpack.notification("device.pairing", news))
@@ -190,11 +242,21 @@ class FakeGateway:
             self._attached.discard(socket)
         return socket
 
+    async def _answer_on(self, socket: web.WebSocketResponse, asked: wire.Envelope) -> None:
+        await socket.send_bytes(await self._answer(wire.msgpack, asked, socket))
+        if asked.method == "session.attach":
+            params = wire.typed(asked.params, messages.Attach)
+            for event in self.log[params.after or 0 :] if params.after is not None else ():
+                await socket.send_bytes(wire.msgpack.notification("event", _of(event)))
+            self._attached.add(socket)
+
     async def _answer(self, codec: wire.Codec, asked: wire.Envelope, socket: object) -> bytes:
         assert isinstance(asked.method, str)
         assert isinstance(asked.id, int | str)
         try:
             params = wire.typed(asked.params, methods.METHODS[asked.method])
+            if socket is None and self.away and isinstance(params, Patient):
+                raise PeerUnreachable("desk is out of reach for 4 min")
             self.calls.append((asked.method, params))
             if asked.method in self.refusals:
                 raise self.refusals[asked.method]

@@ -1,0 +1,160 @@
+"""What a front end says and does while a request waits for a device that is out of reach (L8)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from agent.core.patience import PATIENCE, WAIT_MAX, Patient, Waiting, span
+from agent.core.transcript import TEXT_MAX, unix_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.cli.main import App
+    from agent.cli.stream import Stream
+
+T = TypeVar("T")
+SAY_EVERY = 60.0
+"""Seconds after which it is said again that something waits."""
+TAKE_BACK = "Ctrl-C takes it back"
+_SENDS = frozenset({"prompt.submit", "request.answer", "session.interrupt", "session.close", "session.rename",
+                    "session.configure"})  # fmt: skip
+"""Methods that make something happen, so that it matters whether they were sent."""
+GIVE_UP = "Ctrl-C gives up"
+_ids = count(1)
+
+wait_option: Callable[[Any], Any] = click.option(
+    "--wait",
+    type=click.FloatRange(min=0, max=WAIT_MAX),
+    default=PATIENCE,
+    metavar="S",
+    help="Wait S seconds for a device that is out of reach; 600 without it, 0: fail at once.",
+)
+"""`--wait S` of every command that names a session."""
+
+
+class Call:
+    """One request that may wait: what is told of it, and whether it is to be taken back."""
+
+    def __init__(self, waiting: Callable[[Waiting], None] | None = None) -> None:
+        """`waiting` is told each time why there is no answer yet."""
+        self.id = f"{next(_ids)}"
+        self.note: Waiting | None = None  # the last one
+        self.taken_back = False
+        self._waiting = waiting
+
+    def told(self, note: Waiting) -> None:
+        """The request waits."""
+        self.note = note
+        if self._waiting is not None:
+            self._waiting(note)
+
+
+class Said:
+    """Which lines about waiting a person was shown: the first of each kind, then one a minute."""
+
+    def __init__(self) -> None:
+        self._what: tuple[str, str, bool] | None = None
+        self._at = 0.0
+
+    def line(self, note: Waiting, now: float | None = None) -> str:
+        """The line to show; empty: nothing new. `now`: Unix seconds, default the present."""
+        now = time.time() if now is None else now  # noqa: TID251 - compared with times of the wall clock
+        what = (note.method, note.device, note.sent)
+        if what == self._what and now - self._at < SAY_EVERY:
+            return ""
+        self._what, self._at = what, now
+        return f"{why(note, now)}; {TAKE_BACK if note.method in _SENDS else GIVE_UP}"
+
+
+def why(note: Waiting, now: float) -> str:
+    """Why a request waits, in one line; `now` in Unix seconds."""
+    state = "waiting"
+    if note.method in _SENDS:
+        state = "sent, but not confirmed" if note.sent else "not sent yet"
+    if not note.since:
+        return f"{state}: {note.name}: {note.reason}" if note.reason else f"{state}: {note.name} is out of reach"
+    try:
+        away = span(now - unix_seconds(note.since))
+    except ValueError:
+        return f"{state}: {note.name} is out of reach"
+    return f"{state}: {note.name} is out of reach for {away}"
+
+
+def not_sent(text: str) -> str:
+    """A prompt that is given back, so that it can be copied."""
+    from agent.cli.text import clean
+
+    return "not sent: " + "\n".join(clean(line, TEXT_MAX) for line in text.split("\n"))
+
+
+@contextmanager
+def on_interrupt(act: Callable[[], object]) -> Iterator[None]:
+    """Call `act` at Ctrl-C, for the block."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, act)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def saying(app: App) -> Callable[[Waiting], None]:
+    """What says on stderr why something waits, and what Ctrl-C does about it."""
+    from agent.cli.text import clean
+
+    said = Said()
+
+    def waiting(note: Waiting) -> None:
+        if line := said.line(note):
+            app.printer.talk(clean(line, 1000), "yellow")
+
+    return waiting
+
+
+async def patiently(app: App, stream: Stream, method: str, params: Patient, kind: type[T]) -> T:
+    """The answer, however long it takes: what it waits for is said on stderr, and Ctrl-C takes it back.
+
+    Raises: TakenBack, and as `Stream.insist`.
+    """
+    call = Call(saying(app))
+    with on_interrupt(lambda: stream.take_back(call)):
+        return await stream.insist(method, params, kind, call=call)
+
+
+_PATIENT = frozenset({"peer-unreachable", "peer-lost", "timed-out", "busy", "refused", "session-not-found"})
+QUICKLY = 1.0
+"""Seconds for which a request waits before a connection is opened over which it can be followed and taken back."""
+
+
+def call(app: App, method: str, params: Patient, *, wait: float, seconds: float = 30.0) -> Any:
+    """The result of one request of a command that does nothing else. Raises: as `patiently`.
+
+    Asked quickly first: the connection that can wait costs the import of aiohttp, which is rarely needed.
+    """
+    import msgspec
+
+    from agent.errors import AgentError
+
+    asked = msgspec.structs.replace(params, wait=min(wait, QUICKLY))
+    try:
+        return app.client.call(method, msgspec.to_builtins(asked), seconds=seconds)
+    except AgentError as exc:
+        if exc.kind not in _PATIENT or wait <= QUICKLY:
+            raise
+    return asyncio.run(_asked(app, method, params, wait - QUICKLY))
+
+
+async def _asked(app: App, method: str, params: Patient, wait: float) -> Any:
+    from agent.cli.stream import streaming
+
+    async with streaming(app.client.path, wait=wait) as stream:
+        return await patiently(app, stream, method, params, dict)
