@@ -146,6 +146,7 @@ class Described(Struct, frozen=True, kw_only=True):
     cwd: str | None = None
     model: str | None = None
     lineage: tuple[str, ...] = ()  # a durable id of the backend's own (S11), kept for `Start.lineage`
+    ours: bool = False  # a session that was found is as one started from here, from now on: `Start.found` no more
     options: tuple[Option, ...] | None = None  # all that may be set now
     commands: tuple[Command, ...] | None = None
     note: str = ""  # one line for whoever reads the log

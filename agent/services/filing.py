@@ -44,19 +44,20 @@ class Filing:
         """What a program told of itself beside what is logged."""
         if told.notice:
             self._notice(f"{clean(whole(told.notice, NOTICE_MAX), NOTICE_MAX)}: {hosted.journal.meta.id}")
-        if told.lineage:
-            await self._lineage(hosted, told.lineage)
+        if told.lineage or told.ours:
+            await self._lineage(hosted, told)
 
-    async def _lineage(self, hosted: Hosted, told: tuple[str, ...]) -> None:
+    async def _lineage(self, hosted: Hosted, told: Described) -> None:
         # Its own ids (S11): without them it is not found again after a restart.
-        new = tuple(whole(each, ID) for each in told)
+        new = tuple(whole(each, ID) for each in told.lineage)
         async with self._lock:
             meta = hosted.journal.meta
             known = (*(each for each in meta.lineage if each not in new), *new)[-LINEAGE_MAX:]
-            if known == meta.lineage:
+            row = msgspec.structs.replace(meta, lineage=known, found=meta.found and not told.ours)
+            if row == meta:
                 return
             try:
-                await self._put(hosted, msgspec.structs.replace(meta, lineage=known))
+                await self._put(hosted, row)
             except AgentError as exc:
                 log.warning("a session's lineage is not kept", extra={"session": meta.id, "error": str(exc)})
         hosted.journal.notice()

@@ -12,7 +12,7 @@ import pytest
 from tests.agents import Recipe, missing, recipe_for
 from tests.e2e.conftest import networks
 from tests.e2e.device import Device, Row, Wire, pair, until
-from tests.e2e.hermes import Gateway, Window
+from tests.e2e.hermes import Gateway, Window, processes
 from tests.models import ModelProcess
 
 pytestmark = pytest.mark.e2e
@@ -220,6 +220,75 @@ def test_a_turn_goes_on_while_the_service_is_killed_and_is_told_once(household: 
         home.laptop.run("close", session)
     with Window(home.gateway) as other:
         assert not other.row(live)
+
+
+def test_what_was_taken_lives_on_at_its_window_when_the_service_stops(household: Household, window: Window) -> None:
+    home = household
+    live, stored = begin(window, "Left behind")
+    prompt(window, live, "model: text the word is fig")
+    session = home.listed(stored, status="idle")["id"]
+    take(home, session, "model: text from the laptop")
+
+    home.desk.leave()
+    time.sleep(4 * GRACE)  # stock Hermes ends what nobody has
+    assert window.row(live)["status"] == "idle"
+    assert holders(home)
+    prompt(window, live, "model: text back at the window")
+    assert streamed(window, live).endswith("back at the window")
+    until(lambda: not holders(home), "the end of what held it")
+
+    home.desk.up()
+    until(lambda: home.said(session).endswith("back at the window"), lambda: home.said(session))
+    prompt(window, live, "model: text and it stays")  # it is not taken unasked
+    assert streamed(window, live).endswith("and it stays")
+    take(home, session, "model: text asked once more")
+    assert "the word is fig" in "\n".join(text for _, text in home.models.turns[-1]["texts"])
+
+    home.desk.leave()
+    home.desk.up()  # nobody has prompted it meanwhile: it goes on here, unasked
+    home.laptop.wait_for_session(session, attachable=True)
+    until(lambda: not holders(home), "the end of what held it")
+    home.laptop.run("prompt", session, "model: text as before")
+    assert home.said(session).endswith("as before")
+    home.laptop.run("close", session)
+
+
+def take(home: Household, session: str, text: str) -> None:
+    """Prompt from the laptop, and take the session from its window."""
+    home.laptop.run("prompt", session, "--no-wait", text)
+    home.laptop.wait_for_session(session, status="needs-input")
+    home.laptop.run("answer", session, "take")
+    assert home.settled(session)["status"] == "complete"
+
+
+def holders(home: Household) -> dict[int, str]:
+    """The processes that hold sessions for their windows."""
+    return processes(home.desk, "hermes.keeping")
+
+
+def test_what_was_taken_is_brought_back_after_its_gateway_was_started_again(
+    household: Household, window: Window
+) -> None:
+    home = household
+    live, stored = begin(window, "Over there")
+    prompt(window, live, "model: text the word is quince")
+    session = home.listed(stored, status="idle")["id"]
+    until(lambda: home.said(session) == "the word is quince", "its past")
+    take(home, session, "model: text mine now")
+    home.gateway.kill()
+    home.gateway.start()
+    home.laptop.run("prompt", session, "model: text here again")
+    assert "the word is quince" in "\n".join(text for _, text in home.models.turns[-1]["texts"])
+    assert home.said(session) == "the word is quincemine nowhere again"
+
+    home.desk.leave()  # the gateway goes while nobody of us is there: only its durable id is left
+    home.gateway.kill()
+    home.gateway.start()
+    home.desk.up()
+    home.laptop.wait_for_session(session, attachable=True)
+    home.laptop.run("prompt", session, "model: text and once more")
+    assert home.said(session).endswith("and once more")
+    home.laptop.run("close", session)
 
 
 def test_a_gateway_that_is_killed_and_started_again_is_joined_again(household: Household, window: Window) -> None:

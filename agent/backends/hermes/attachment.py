@@ -11,7 +11,7 @@ from agent.backends.hermes.hub import Hub, Member
 from agent.backends.hermes.inbox import Inbox
 from agent.backends.hermes.wire import Refusal, Row, Snapshot
 from agent.errors import BackendFailed
-from agent.ports import Described, Start
+from agent.ports import Described, Exchange, Start
 
 TAKEN = "taken-"
 """Before a durable id in the lineage: that session was taken over from its window before."""
@@ -21,22 +21,27 @@ class Attachment:
     """`live` lasts as long as the gateway keeps it in memory, `stored` for good, unless a conversation is condensed.
 
     `driven`: another window has its events, which is not to be changed unasked. `mine`: started here, or taken over.
+    `found`: neither, and it is listed only while the gateway has it. `taken`: from its window, which may be open still.
     """
 
     def __init__(self, hub: Hub, start: Start, inbox: Inbox, member: Member) -> None:
         """`member` is handed what happens in it, and puts that into `inbox`."""
         self._hub, self._start, self._inbox, self._member = hub, start, inbox, member
         self.live = self.stored = ""
-        self.driven, self.mine = False, not start.found
+        self.driven, self.mine, self.found = False, not start.found, start.found
+        self.taken = any(key.startswith(TAKEN) for key in start.lineage)
 
-    async def join(self, cwd: str) -> tuple[Described, Snapshot | None]:
-        """Create, resume or join it; what it is, and how it stands if that is known. Raises: BackendFailed."""
+    async def join(self, cwd: str, log: list[Exchange]) -> tuple[Described, Snapshot | None]:
+        """Create, resume or join it; what it is, and how it stands if that is known. Raises: BackendFailed.
+
+        `log` is what is known of it: of a session that a window has prompted since, that window has the events.
+        """
         start, snapshot = self._start, None
         row = self._hub.row_of(start.lineage)
         if start.found and row is None:
             raise BackendFailed("it does not run any more")
         if row is not None:
-            snapshot = await self._take_up(row)
+            snapshot = await self._take_up(row, log)
         elif start.lineage:
             snapshot = await self.resume()
         else:
@@ -48,19 +53,21 @@ class Attachment:
             return self.ids(model=created.info.model if created.info is not None else None), None
         return self.ids(model=row.model if row is not None else None), snapshot
 
-    async def _take_up(self, row: Row) -> Snapshot | None:
+    async def _take_up(self, row: Row, log: list[Exchange]) -> Snapshot | None:
         self.live, self.stored = row.id, row.session_key or row.id
-        self.mine = self.mine or TAKEN + self.stored in self._start.lineage or self._hub.own is not None
+        self.mine = self.mine or self._hub.own is not None
         self.driven = not (self.mine or self._hub.newer)
-        if not self._start.found:
+        if self.mine and self._hub.shared:
+            self.driven = past.goes_beyond(await self.turns(), log)
+        if not self.found:
             self._hub.started.add(self.live)
         await self._hub.adopt(self.live, self._member)
         return None if self.driven else await self.activate()
 
     def ids(self, *, model: str | None = None) -> Described:
         """Its lineage, the durable id last."""
-        taken = (TAKEN + self.stored,) if self._start.found and self.mine and self._hub.own is None else ()
-        return Described(lineage=(self.live, *taken, self.stored), model=model or None)
+        taken = (TAKEN + self.stored,) if self.taken else ()
+        return Described(lineage=(self.live, *taken, self.stored), model=model or None, ours=self.taken)
 
     async def call(self, method: str, params: dict[str, Any]) -> Raw:
         """Ask the gateway. Raises: Refusal, Unreached, BackendFailed."""
@@ -74,6 +81,7 @@ class Attachment:
     async def take_over(self) -> Snapshot:
         """Have the events that another window had."""
         self.driven, self.mine = False, True
+        self.taken, self.found = self.taken or self.found, False
         return await self.activate()
 
     async def resume(self) -> Snapshot:
@@ -98,6 +106,6 @@ class Attachment:
         self._hub.drop(self.live, self._member)
         self.live, self.stored = snapshot.session_id, snapshot.stored or snapshot.session_id
         self.driven, self.mine = False, True
-        if not self._start.found:
+        if not self.found:
             self._hub.started.add(self.live)
         await self._hub.adopt(self.live, self._member)

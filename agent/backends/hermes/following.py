@@ -52,7 +52,6 @@ class Following:
             self.at,
             self.course,
             self.taking,
-            found=start.found,
             emit=self._emit,
             hydrate=self._hydrate,
             caught_up=self._caught_up,
@@ -83,7 +82,9 @@ class Following:
 
     async def join(self, cwd: str) -> None:
         """Create, resume or join it, and tell its ids. Raises: BackendFailed."""
-        told, self._snapshot = await self.at.join(cwd)
+        if self._start.found or self._start.restored:
+            self.course.log = past.logged(await self._start.history(HISTORY))
+        told, self._snapshot = await self.at.join(cwd, self.course.log)
         self.course.model = told.model
         await self._take(told)
 
@@ -92,8 +93,6 @@ class Following:
     async def run(self) -> None:
         """Follow it until it is over or closed."""
         with contextlib.suppress(Closed):
-            if self._start.found or self._start.restored:
-                self.course.log = past.logged(await self._start.history(HISTORY))
             if self._snapshot is not None:
                 await self._hydrate(self._snapshot)
             elif (row := self._hub.rows.get(self.at.live)) is not None:
@@ -223,12 +222,12 @@ class Following:
 
     async def _again(self) -> None:
         self._listing.anew()
-        if self.at.driven or (self._start.found and not self.at.mine and self.at.live not in self._hub.rows):
+        if self.at.driven or (self.at.found and self.at.live not in self._hub.rows):
             return
         try:
             snapshot = await self.at.activate()
         except Refusal:
-            if self._start.found and self._hub.own is None:
+            if self.at.found and self._hub.own is None:
                 return  # it is gone: it is closed when the list is told
             await self.course.tell(self.course.questions.clear())
             snapshot = await self.at.resume()

@@ -76,6 +76,8 @@ class Hub:
         self._first = ""  # the session for which a gateway of our own is started
         self._users = 0
         self._entering = asyncio.Lock()
+        self._token = ""
+        self._left: set[str] = set()  # live sessions taken from windows, to be held when this service is gone
         self._task: asyncio.Task[None] | None = None
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -93,12 +95,24 @@ class Hub:
         async with self._entering:
             self._users -= 1
             if self._users == 0 and self._task is not None:
+                await self._have_kept()
                 task, self._task = self._task, None
                 task.cancel()
                 await asyncio.wait([task])
                 self._needed.clear()
                 if self.own is not None:
                     await self.own.stop()
+
+    def keep(self, live: str) -> None:
+        """That session was taken from a window, which may be open still: it is to live on when the last user leaves."""
+        self._left.add(live)
+
+    async def _have_kept(self) -> None:
+        left, self._left = self._left, set()
+        if left and self.connected and self.shared:
+            from agent.backends.hermes import keeping  # noqa: PLC0415 - needed at the end only
+
+            await keeping.start(keeping.Kept(base=self.base, token=self._token, sessions=tuple(sorted(left))))
 
     def need(self, session: str) -> None:
         """A session needs the gateway: one of our own is started only then."""
@@ -109,6 +123,11 @@ class Hub:
     def newer(self) -> bool:
         """Whether the gateway speaks the later generation: any number of connections may watch a session."""
         return bool(self._upstream is not None and self._upstream.newer)
+
+    @property
+    def shared(self) -> bool:
+        """Whether windows of others may take a session's events from us: a gateway of the older generation, joined."""
+        return self.own is None and not self.newer
 
     @property
     def epoch(self) -> str | int | None:
@@ -234,6 +253,7 @@ class Hub:
             self.base = gateway.base
         status = await upstream.status_of(self.base, self.pace.reach)
         self.version = status.version if status is not None else ""
+        self._token = token
         return await upstream.connect(self.base, token)
 
     async def _serve(self, upstream: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from agent.backends.hermes import past
 from agent.backends.hermes.attachment import Attachment
 from agent.backends.hermes.course import Course
 from agent.backends.hermes.hub import Hub
@@ -30,13 +31,11 @@ class Listing:
         course: Course,
         taking: Taking,
         *,
-        found: bool,
         emit: Emit,
         hydrate: Callable[[Snapshot], Awaitable[None]],
         caught_up: Callable[[list[Turn], Turn | None, bool], Awaitable[None]],
     ) -> None:
-        """`found`: the services close it when it is listed no more."""
-        self._hub, self._at, self._course, self._taking, self._found = hub, at, course, taking, found
+        self._hub, self._at, self._course, self._taking = hub, at, course, taking
         self._emit, self._hydrate, self._caught_up = emit, hydrate, caught_up
         self._unlisted = self._strange = 0
         self._title: str | None = None
@@ -82,8 +81,7 @@ class Listing:
         if self._count == row.message_count or self._hub.own is not None or self._hub.newer:
             return
         self._count = row.message_count
-        known = {"".join(each.prompt.split()) for each in self._course.log}
-        if any("".join(turn.prompt.split()) not in known for turn in await self._at.turns()):
+        if past.goes_beyond(await self._at.turns(), self._course.log):
             await self._elsewhere(row)
 
     async def _elsewhere(self, row: Row) -> None:
@@ -99,8 +97,8 @@ class Listing:
 
     def _not_listed(self) -> None:
         self._unlisted += 1
-        if self._unlisted < SURE or self._found:
-            return
+        if self._unlisted < SURE or self._at.found:
+            return  # the services close one that was found
         if self._at.driven:  # the other window was closed: the next prompt brings it back
             self._at.driven, self._at.live = False, ""
             return

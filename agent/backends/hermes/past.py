@@ -75,6 +75,14 @@ def logged(exchanges: Iterable[Exchange]) -> list[Exchange]:
     return joined
 
 
+def goes_beyond(turns: Sequence[Turn], log: Iterable[Exchange]) -> bool:
+    """Whether the newest turn was prompted elsewhere: the log knows no such prompt.
+
+    Older ones do not count: one that was prompted elsewhere while a prompt of ours waited is left out of the log.
+    """
+    return bool(turns) and _bare(turns[-1].prompt) not in {_bare(each.prompt) for each in log}
+
+
 def unseen(log: Sequence[Exchange], turns: Sequence[Turn]) -> Unseen:
     """What of the conversation the log does not have.
 

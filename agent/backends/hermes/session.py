@@ -108,6 +108,9 @@ class HermesSession:
 
     async def let_go(self) -> None:
         """`ports.LetsGo`: as `close`, but the gateway keeps it."""
+        following = self._following
+        if following.at.taken and following.at.mine and not following.at.driven and not following.closed:
+            self._hub.keep(following.at.live)
         await self._leave()
         await self._go()
 

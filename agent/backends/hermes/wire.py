@@ -103,6 +103,7 @@ class Row(Struct, frozen=True):
     status: str = "idle"
     message_count: int = 0
     model: str | None = ""
+    last_active: float = 0.0  # Unix seconds; moved by whoever attaches or prompts, and by the end of a turn
 
 
 class _Rows(Struct, frozen=True):

@@ -71,6 +71,7 @@ class Live:
     turn: asyncio.Task[None] | None = None
     waiting: list[tuple[str, asyncio.Future[str]]] = field(default_factory=list)
     closed_by: str = ""
+    active: int = 1  # moved by attaching, by prompting and by the end of a turn
 
 
 class Fault(Exception):
@@ -164,6 +165,7 @@ class ScriptedGateway:
         """Somebody else prompts it: with the older generation its events go there from now on."""
         if not self.newer:
             session.slot = set()
+        session.active += 1
         await self._submit(session, text)
 
     # --- HTTP --------------------------------------------------------------------------------------------------------
@@ -238,6 +240,7 @@ class ScriptedGateway:
 
     def _attach(self, ws: web.WebSocketResponse, session: Live) -> None:
         session.slot = session.slot | {ws} if self.newer else {ws}
+        session.active += 1
 
     def _snapshot(self, session: Live) -> Json:
         told: Json = {
@@ -271,6 +274,7 @@ class ScriptedGateway:
                 "model": "m",
                 "preview": LEAK,
                 "current": False,
+                "last_active": each.active,
             }
             for each in self.sessions.values()
         ]
@@ -420,6 +424,7 @@ class ScriptedGateway:
             usage = {"context_used": 7, "context_max": 100}
             await self._emit(session, "message.complete", {"text": text.strip(), "status": status, "usage": usage})
         session.status, session.turn = "idle", None
+        session.active += 1
         if status not in {"silent", "over"}:
             await self._emit(session, "session.info", {"running": False, "model": "m", "cwd": f"/home/{LEAK}"})
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from agent.backends.hermes import HermesBackend
+from agent.backends.hermes import HermesBackend, keeping
+from agent.backends.hermes.keeping import Kept
+from agent.backends.hermes.past import GOES_ON
 from agent.core.records import SessionId
 from agent.errors import BackendFailed
 from agent.ports import (
@@ -25,7 +29,7 @@ from agent.ports import (
     ToolFinished,
     Withdrew,
 )
-from tests.backends.hermes.gateway import LEAK, Live, ScriptedGateway
+from tests.backends.hermes.gateway import LEAK, TOKEN, Live, ScriptedGateway
 from tests.backends.hermes.joining import QUICK, join
 from tests.fakes.listener import Listener, finished, run, said
 
@@ -50,9 +54,19 @@ class Bench:
                 self._told.clear()
                 await self._told.wait()
 
-    async def found(self, session: Live, emit: Emit, *, taken: bool = False) -> Backend:
-        lineage = (f"taken-{session.stored}", session.stored) if taken else (session.stored,)
-        return await self.backend.start(Start(session=SessionId("f"), found=True, lineage=lineage), emit)
+    async def found(self, session: Live, emit: Emit) -> Backend:
+        start = Start(session=SessionId("f"), found=True, lineage=(session.stored,))
+        return await self.backend.start(start, emit)
+
+    async def taken(self, session: Live, emit: Emit, *log: Exchange) -> Backend:
+        """One that was taken from its window before this service was restarted; `log` is what it has of it."""
+
+        async def history(characters: int) -> list[Exchange]:
+            return list(log)
+
+        lineage = (f"taken-{session.stored}", session.stored)
+        start = Start(session=SessionId("f"), restored=True, lineage=lineage, history=history)
+        return await self.backend.start(start, emit)
 
 
 @asynccontextmanager
@@ -130,9 +144,12 @@ async def test_attaching_in_the_middle_is_exact(newer: bool, cut: int) -> None: 
         await there.until_offered(live.stored)
         await there.gateway.until(lambda: live.inflight and live.inflight["assistant"])
         live.go.set()  # it streams while one attaches
-        session = await there.found(live, listener.emit, taken=True)
+        if newer:
+            session, prompt = await there.found(live, listener.emit), f"@wait {text}"
+        else:  # our own prompt, of before this service was restarted
+            session, prompt = await there.taken(live, listener.emit, Exchange(f"@wait {text}", "")), GOES_ON
         events = await listener.turn()
-        assert [event.text for event in events if isinstance(event, Prompted)] == [f"@wait {text}"]
+        assert [event.text for event in events if isinstance(event, Prompted)] == [prompt]
         assert said(events).strip() == text.strip()
         await let_go(session)
 
@@ -174,8 +191,9 @@ async def test_who_leaves_takes_nothing_along(newer: bool) -> None:  # S6
     async with bench(newer=newer) as there:
         live, listener = there.gateway.open(), Listener()
         await there.until_offered(live.stored)
-        session = await there.found(live, listener.emit, taken=True)
+        session = await there.taken(live, listener.emit)
         await let_go(session)
+        there.backend._hub._left.clear()  # nobody is left here that would have it held
         assert there.gateway.called("session.close") == []
         assert len(there.gateway.sockets) == 1  # the one that is held
 
@@ -241,7 +259,7 @@ async def test_a_window_that_prompts_again_has_it_again() -> None:
     async with bench() as there:
         live, listener = there.gateway.open(), Listener()
         await there.until_offered(live.stored)
-        session = await there.found(live, listener.emit, taken=True)
+        session = await there.taken(live, listener.emit)
         await run(session, listener, "ours")
         await there.gateway.prompted_there(live, "theirs")
         events = await listener.turn()
@@ -250,6 +268,107 @@ async def test_a_window_that_prompts_again_has_it_again() -> None:
         await session.prompt("ours again")
         assert (await listener.until_asked()).kind == "choices"
         await let_go(session)
+
+
+async def test_one_that_its_window_prompted_while_this_service_was_away_is_not_taken_unasked() -> None:  # A5
+    said_there = [{"role": "user", "text": "theirs"}, {"role": "assistant", "text": "said there"}]
+    ours = [{"role": "user", "text": "ours"}, {"role": "assistant", "text": "said here"}]
+    async with bench() as there:
+        live, listener = there.gateway.open(messages=[*ours, *said_there]), Listener()
+        await there.until_offered(live.stored)
+        session = await there.taken(live, listener.emit, Exchange("ours", "said here"))
+        assert said(await listener.turn()) == "said there"
+        assert there.gateway.called("session.activate") == []
+        await session.prompt("ours again")
+        await session.answer((await listener.until_asked()).request_id, "take")
+        assert said(await listener.turn()) == "ours again"
+        await let_go(session)
+
+
+async def test_one_that_was_taken_is_brought_back_when_its_gateway_was_started_again() -> None:  # S11
+    async with bench() as there:
+        live, listener = there.gateway.open(), Listener()
+        await there.until_offered(live.stored)
+        session = await there.found(live, listener.emit)
+        await session.prompt("one")
+        await session.answer((await listener.until_asked()).request_id, "take")
+        events = await listener.turn()
+        assert any(isinstance(event, Described) and event.ours for event in events)
+        there.gateway.kill()
+        await there.gateway.hang_up()
+        assert said(await run(session, listener, "two")) == "two"
+        assert [call["session_id"] for call in there.gateway.called("session.resume")] == [live.stored]
+        await let_go(session)
+
+
+async def test_one_that_was_taken_and_runs_no_more_is_resumed_by_the_next_prompt() -> None:  # S11
+    async with bench() as there:
+        live, listener = there.gateway.open(), Listener()
+        there.gateway.kill()
+        session = await there.taken(live, listener.emit)
+        assert said(await run(session, listener, "on")) == "on"
+        await let_go(session)
+
+
+async def test_one_that_was_taken_is_held_when_this_service_stops_until_its_window_has_it() -> None:
+    async with ScriptedGateway().running() as gateway:
+        live = gateway.open()
+        kept = Kept(base=gateway.url, token=TOKEN, sessions=(live.live, "gone"), look=0.05)
+        await keeping.start(kept)
+        assert len(live.slot) == 1  # somebody has its events: stock Hermes ends it no more
+        (holder,) = live.slot
+        await gateway.until(lambda: len(gateway.called("session.active_list")) > 4)
+        assert live.slot == {holder}
+        await gateway.prompted_there(live, "theirs")
+        await gateway.until(lambda: holder not in gateway.sockets)  # and its work is done
+
+
+async def test_a_turn_that_runs_on_while_it_is_held_is_no_sign_of_a_window() -> None:
+    async with ScriptedGateway().running() as gateway:
+        live = gateway.open()
+        await gateway.prompted_there(live, "@wait one two three four")
+        await keeping.start(Kept(base=gateway.url, token=TOKEN, sessions=(live.live,), look=0.05))
+        (holder,) = live.slot
+        live.go.set()
+        await gateway.until(lambda: live.status == "idle")
+        seen = len(gateway.called("session.active_list"))
+        await gateway.until(lambda: len(gateway.called("session.active_list")) > seen + 4)
+        assert live.slot == {holder}
+        gateway.kill()
+        await gateway.until(lambda: holder not in gateway.sockets)  # nothing left to hold
+
+
+@pytest.mark.parametrize("works", [True, False], ids=["a scope", "no scope to be had"])
+async def test_under_systemd_it_is_held_outside_of_the_unit_if_that_can_be(
+    works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "systemd-run"
+    rest = 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"' if works else "exit 1"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n{rest}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("INVOCATION_ID", "1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    async with ScriptedGateway().running() as gateway:
+        live = gateway.open()
+        await keeping.start(Kept(base=gateway.url, token=TOKEN, sessions=(live.live,), look=0.05))
+        assert len(live.slot) == 1
+        asked = (tmp_path / "asked").read_text()
+        assert asked.startswith("--user --scope")
+        assert TOKEN not in asked  # T7
+
+
+async def test_only_what_was_taken_from_a_window_is_held() -> None:
+    async with bench() as there:
+        listener, other = Listener(), Listener()
+        started = await new(there, listener)
+        live = there.gateway.open()
+        await there.until_offered(live.stored)
+        taken = await there.taken(live, other.emit)
+        hub = there.backend._hub
+        await let_go(started)
+        await let_go(taken)
+        assert hub._left == {live.live}
+        hub._left.clear()
 
 
 async def test_newer_gateways_are_joined_without_asking() -> None:
