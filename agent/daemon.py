@@ -397,7 +397,8 @@ class Service:
                 await self._stop.wait()
                 say("stopping")
                 await self._peers.leave()
-                self._home.control_socket.unlink(missing_ok=True)
+                if self._lock is None or not self._lock.lost():  # else it may be another service's
+                    self._home.control_socket.unlink(missing_ok=True)
                 for part in running:
                     part.cancel()
         finally:

@@ -56,7 +56,8 @@ class HomeLock:
         try:
             path, lock = self._taken()
         except Running as exc:
-            raise ServiceOver("another service has taken this home, after its lock was deleted") from exc
+            told = "another service has taken this home, after its lock was deleted"
+            raise ServiceOver(told, hint="that one goes on; `agent status` shows it") from exc
         before, self._path, self._lock = self._lock, path, lock
         os.close(before)
 

@@ -86,13 +86,13 @@ class Writer:
 
     def refusal(self) -> StoreFull | None:
         """Why nothing may be written, found without writing."""
-        if reason := self._refuses():
-            return StoreFull(f"nothing is stored any more: {reason}", hint="see `agent status` on that device")
         if _identity(self._path) != self._file:
             return StoreFull(
                 f"the transcripts in {self._path} were deleted or replaced while the service runs; nothing is stored",
                 hint="put the folder back as it was, or start the service on that device again",
             )
+        if reason := self._refuses():
+            return StoreFull(f"nothing is stored any more: {reason}", hint="see `agent status` on that device")
         return None
 
     def stop(self) -> None:
