@@ -66,10 +66,11 @@ from agent.storage.addresses import AddressFile
 from agent.storage.audit import AuditFile
 from agent.storage.files import private_folder
 from agent.storage.household import HouseholdFile
+from agent.storage.identity import load_or_create_identity
 from agent.storage.lock import HomeLock, bind_socket, only_one
-from agent.storage.machine import machine_id
+from agent.storage.machine import machine_id, this_machine
 from agent.storage.sqlite import SqliteTranscripts
-from agent.storage.state import StateFile, TrustFile, load_or_create_identity
+from agent.storage.state import StateFile, TrustFile
 from agent.tasks import child, failures, keep
 
 DEFAULT_PORT = 7471
@@ -124,7 +125,7 @@ class Service:
         """Open what is needed. `lock`: the home's, to be kept. Raises: ConfigError, StateError."""
         self._home, self._settings, self._clock, self._lock = where, settings, clock or SystemClock(), lock
         notices: list[str] = []
-        self._identity = load_or_create_identity(where.state, machine=machine_id(), notice=notices.append)
+        self._identity = load_or_create_identity(where.state, machine=this_machine(where.state), notice=notices.append)
         self._trust, self._state = TrustFile(where.state), StateFile(where.state)
         self._own = self._identity.id
         self._name = names.own_name(settings.name, os.uname().nodename, self._own)

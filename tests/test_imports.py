@@ -47,7 +47,7 @@ ONLY_IN = {
         "agent.backends.hermes",
         "agent.backends.openai",
     ),
-    "cryptography": ("agent.core.identity", "agent.core.pairing", "agent.core.seal", "agent.storage.state"),
+    "cryptography": ("agent.core.identity", "agent.core.pairing", "agent.core.seal", "agent.storage.identity"),
     "spake2": ("agent.core.pairing",),
     "sqlite3": ("agent.storage",),
     "ssl": ("agent.net", "agent.daemon"),

@@ -63,10 +63,11 @@ def read_private(path: Path, *, secret: bool = False) -> bytes | None:
         if path.is_symlink():
             raise StateError(f"{path} is a symbolic link", hint="put the file itself there") from exc
         raise _failed("read", path, exc) from exc
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise StateError(f"{path} is not a file", hint="move it away and start again")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise StateError(f"{path} is not a file", hint="move it away and start again")
         if found.st_uid != os.geteuid():
             raise StateError(f"{path} belongs to another user", hint="mend its owner, or move it away")
         if found.st_mode & (_SHARED if secret else _WRITABLE):

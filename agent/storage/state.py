@@ -1,32 +1,20 @@
-"""What a device must remember beside transcripts: its key, whom it trusts, and a few numbers.
+"""What a device must remember beside transcripts: whom it trusts, and a few numbers.
 
-Files in the state folder: `identity.pem`, `trust.json`, `state.json`; `storage.household` has one more. Each is read
-once and replaced whole. A damaged one stops the service with advice; it is never overwritten, since a new key would end
-every pairing.
+Files in the state folder: `trust.json`, `state.json`; `storage.identity` and `storage.household` have more. Each is
+read once and replaced whole. A damaged one stops the service with advice; it is never overwritten, since a new key
+would end every pairing.
 """
 
 from __future__ import annotations
 
-import hmac
 import logging
-import os
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
 from agent.core.household import Digest
-from agent.core.identity import KEY_SIZE, BadCertificate, Identity, check_profile, device_id, make_certificate
+from agent.core.identity import BadCertificate, check_profile, device_id
 from agent.core.records import DeviceId, PairedDevice
 from agent.core.standing import Limits
 from agent.core.trusted import Trusted
@@ -35,79 +23,7 @@ from agent.storage.files import damaged, private_folder, read_private, write_pri
 from agent.storage.values import decoded, encoded
 
 IDENTITY, TRUST, STATE, HOUSEHOLD = "identity.pem", "trust.json", "state.json", "household.json"
-ASIDE = ".other-machine"
-"""Ends the names of files that came from another machine."""
-_MACHINE = re.compile(rb"^machine: [0-9a-f]{64}\n")
 _log = logging.getLogger(__name__)
-
-
-def load_or_create_identity(
-    folder: Path,
-    entropy: Callable[[int], bytes] = os.urandom,
-    *,
-    machine: str = "",
-    notice: Callable[[str], None] = lambda text: None,  # noqa: ARG005 - tells nobody
-) -> Identity:
-    """This device's identity, made on the first start, and anew on another machine than the one it was made on.
-
-    `machine` tells machines apart; empty: not known. What belongs to the other machine's identity is set aside, and
-    `notice` told. Raises: StateError.
-    """
-    path = private_folder(folder) / IDENTITY
-    data = read_private(path, secret=True)
-    if data is not None:
-        identity = _parse_identity(path, data)
-        mark = _machine_mark(identity.key, machine)
-        noted = _MACHINE.search(data)
-        if noted is None or not mark:
-            if mark:
-                write_private(path, mark + data)  # of a version that did not note it
-            return identity
-        if hmac.compare_digest(noted[0], mark):
-            return identity
-        _set_aside(folder)
-        notice(
-            "this device has a new identity, as its files were copied from another machine: pair it again "
-            f"(the old ones are kept beside it as *{ASIDE})"
-        )
-    key = Ed25519PrivateKey.from_private_bytes(entropy(KEY_SIZE))
-    certificate = make_certificate(key)
-    write_private(path, _machine_mark(key, machine) + _pem(key, certificate))
-    return Identity(key=key, certificate=certificate, pem_path=str(path))
-
-
-def _parse_identity(path: Path, data: bytes) -> Identity:
-    try:
-        stored = load_pem_private_key(data, password=None)
-        certificate = x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise damaged(path, "no key and certificate in it") from exc
-    if not isinstance(stored, Ed25519PrivateKey) or certificate != make_certificate(stored):
-        raise damaged(path, "the certificate is not the key's")
-    return Identity(key=stored, certificate=certificate, pem_path=str(path))
-
-
-def _machine_mark(key: Ed25519PrivateKey, machine: str) -> bytes:
-    # A line before the key, which PEM allows (RFC 7468 §2). Keyed, so that the file does not tell which machine it is.
-    if not machine:
-        return b""
-    return b"machine: " + hmac.digest(key.private_bytes_raw(), machine.encode(), "sha256").hex().encode() + b"\n"
-
-
-def _set_aside(folder: Path) -> None:
-    # The identity last: if this is broken off, the next start does it again.
-    for name in (HOUSEHOLD, TRUST, IDENTITY):
-        path = folder / name
-        try:
-            if path.exists():
-                path.replace(path.with_name(path.name + ASIDE))
-        except OSError as exc:
-            raise StateError(f"cannot set {path} aside: {exc.strerror}", hint="check the folder's permissions") from exc
-
-
-def _pem(key: Ed25519PrivateKey, certificate: bytes) -> bytes:
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return private + x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from agent.core.identity import Identity
 from agent.core.pairing import Bundle, Host, Joiner
 from agent.net.pairing import TlsPairing
 from agent.services.pairing import Pairing
-from agent.storage.state import load_or_create_identity
+from agent.storage.identity import load_or_create_identity
 from tests.fakes.pairing import NoHousehold, PairingNet, WindowDiscovery
 from tests.fakes.trust import MemoryTrust
 

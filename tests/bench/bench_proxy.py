@@ -30,7 +30,7 @@ from agent.core.transcript import MessageDelta, make_event
 from agent.core.wire import MSGPACK, msgpack, typed
 from agent.net.tls import client_context, server_context
 from agent.services.viewers import event_of
-from agent.storage.state import load_or_create_identity
+from agent.storage.identity import load_or_create_identity
 from tests.bench.devices import Device, alone, compiled, devices, pair, until
 from tests.bench.gateway import WIDTH
 

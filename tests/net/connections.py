@@ -14,7 +14,7 @@ from agent.core.records import Endpoint
 from agent.net.accept import DEFAULT_LIMITS, Limits, bind
 from agent.net.listener import Listener
 from agent.net.tls import client_context
-from agent.storage.state import load_or_create_identity
+from agent.storage.identity import load_or_create_identity
 
 LOOPBACK = ("127.0.0.1", "::1")
 

@@ -10,12 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.identity import check_profile, make_certificate
 from agent.errors import StateError
-from agent.net.tls import server_context
-from agent.storage.household import HouseholdFile
-from agent.storage.machine import machine_id
-from agent.storage.state import ASIDE, StateFile, TrustFile, load_or_create_identity
+from agent.storage.identity import load_or_create_identity
+from agent.storage.state import StateFile, TrustFile
 from tests.fakes.trust import paired
 
 
@@ -40,78 +37,6 @@ def full_disk() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_the_identity_is_made_once(tmp_path: Path) -> None:  # T1
-    first = load_or_create_identity(tmp_path, seeded)
-    again = load_or_create_identity(tmp_path, other_seed)
-    assert again.id == first.id
-    assert again.certificate == first.certificate == make_certificate(again.key)
-    check_profile(again.certificate)
-
-
-def test_two_devices_have_two_identities(tmp_path: Path) -> None:
-    assert load_or_create_identity(tmp_path / "a").id != load_or_create_identity(tmp_path / "b").id
-
-
-HERE, ELSEWHERE = "ab" * 16, "cd" * 16
-
-
-def test_a_copy_on_another_machine_gets_an_identity_of_its_own(tmp_path: Path) -> None:
-    told: list[str] = []
-    first = load_or_create_identity(tmp_path, seeded, machine=HERE, notice=told.append)
-    TrustFile(tmp_path).put(paired(2))
-    HouseholdFile(tmp_path).save(None)
-    assert load_or_create_identity(tmp_path, other_seed, machine=HERE, notice=told.append).id == first.id
-    assert told == []
-    copy = load_or_create_identity(tmp_path, other_seed, machine=ELSEWHERE, notice=told.append)
-    assert copy.id != first.id
-    assert len(told) == 1
-    assert "copied from another machine" in told[0]
-    assert TrustFile(tmp_path).devices() == []
-    aside = {path.name for path in tmp_path.iterdir() if path.name.endswith(ASIDE)}
-    assert aside == {f"identity.pem{ASIDE}", f"trust.json{ASIDE}", f"household.json{ASIDE}"}
-    assert load_or_create_identity(tmp_path, seeded, machine=ELSEWHERE, notice=told.append).id == copy.id
-    # Moved for good: the owner puts the files back, without the line that notes the machine.
-    (tmp_path / "identity.pem").write_bytes((tmp_path / f"identity.pem{ASIDE}").read_bytes().partition(b"\n")[2])
-    assert load_or_create_identity(tmp_path, machine=ELSEWHERE, notice=told.append).id == first.id
-    assert len(told) == 1
-
-
-@pytest.mark.parametrize("machines", [("", HERE, HERE), (HERE, "", HERE), ("", "", "")])
-def test_a_machine_that_is_not_known_is_no_other_one(tmp_path: Path, machines: tuple[str, ...]) -> None:
-    assert len({load_or_create_identity(tmp_path, machine=machine).id for machine in machines}) == 1
-
-
-def test_a_machine_that_was_not_noted_is_noted(tmp_path: Path) -> None:
-    first = load_or_create_identity(tmp_path)
-    load_or_create_identity(tmp_path, machine=HERE)
-    assert load_or_create_identity(tmp_path, machine=ELSEWHERE).id != first.id
-
-
-def test_the_key_file_does_not_tell_the_machine_and_tls_reads_it(tmp_path: Path) -> None:
-    made = load_or_create_identity(tmp_path, machine=HERE)
-    text = Path(made.pem_path).read_text()
-    assert text.startswith("machine: ")
-    assert HERE not in text
-    server_context(made, ())
-
-
-def test_what_cannot_be_set_aside_stops_the_start(tmp_path: Path) -> None:
-    first = load_or_create_identity(tmp_path, machine=HERE)
-    (tmp_path / f"identity.pem{ASIDE}" / "full").mkdir(parents=True)
-    with pytest.raises(StateError, match="aside"):
-        load_or_create_identity(tmp_path, machine=ELSEWHERE)
-    assert load_or_create_identity(tmp_path, machine=HERE).id == first.id
-
-
-def test_this_machine_is_told_from_others_or_not_at_all() -> None:
-    assert machine_id() == machine_id()
-    assert len(machine_id()) in {0, 32}
-
-
-def test_an_identity_is_never_shown_with_its_key(tmp_path: Path) -> None:
-    assert "PrivateKey" not in repr(load_or_create_identity(tmp_path, seeded))
 
 
 def test_folder_and_files_are_private(tmp_path: Path) -> None:
@@ -211,23 +136,11 @@ def test_a_damaged_file_is_named_and_never_overwritten(tmp_path: Path, name: str
     assert path.read_bytes() == content
 
 
-def test_half_an_identity_is_damaged(tmp_path: Path) -> None:
-    load_or_create_identity(tmp_path, seeded)
-    pem = tmp_path / "identity.pem"
-    key_alone = pem.read_bytes().split(b"-----BEGIN CERTIFICATE")[0]
-    pem.write_bytes(key_alone)
-    with pytest.raises(StateError, match=r"identity\.pem is damaged"):
-        load_or_create_identity(tmp_path, seeded)
-
-
-def test_a_key_with_the_certificate_of_another_is_damaged(tmp_path: Path) -> None:
-    load_or_create_identity(tmp_path / "a", seeded)
-    load_or_create_identity(tmp_path / "b", other_seed)
-    mine = (tmp_path / "a/identity.pem").read_bytes().split(b"-----BEGIN CERTIFICATE")[0]
-    theirs = (tmp_path / "b/identity.pem").read_bytes().split(b"-----BEGIN CERTIFICATE")[1]
-    (tmp_path / "a/identity.pem").write_bytes(mine + b"-----BEGIN CERTIFICATE" + theirs)
-    with pytest.raises(StateError, match="not the key's"):
-        load_or_create_identity(tmp_path / "a", seeded)
+@pytest.mark.parametrize("name", ["identity.pem", "trust.json", "state.json"])
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(StateError, match="is not a file"):
+        open_all(tmp_path)
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
