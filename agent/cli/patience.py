@@ -61,7 +61,9 @@ class Call:
 class Said:
     """Which lines about waiting a person was shown: the first of each kind, then one a minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, take_back: str = TAKE_BACK, give_up: str = GIVE_UP) -> None:
+        """`take_back`, `give_up`: what a person does who no longer wants it; empty: nothing is said of it."""
+        self._take_back, self._give_up = take_back, give_up
         self._what: tuple[str, str, bool] | None = None
         self._at = 0.0
 
@@ -72,7 +74,8 @@ class Said:
         if what == self._what and now - self._at < SAY_EVERY:
             return ""
         self._what, self._at = what, now
-        return f"{why(note, now)}; {TAKE_BACK if note.method in _SENDS else GIVE_UP}"
+        hint = self._take_back if note.method in _SENDS else self._give_up
+        return why(note, now) + (f"; {hint}" if hint else "")
 
 
 def why(note: Waiting, now: float) -> str:

@@ -124,7 +124,7 @@ class Editor:
 
 @asynccontextmanager
 async def editing(
-    gateway: FakeGateway, selector: str = "Build", *, can: Row | None = None, load: bool = True, **options: str
+    gateway: FakeGateway, selector: str = "Build", *, can: Row | None = None, load: bool = True, **options: Any
 ) -> AsyncIterator[Editor]:
     editor = Editor()
     serving = Serving(gateway.path, Peer(editor), session=selector, **options)

@@ -9,6 +9,7 @@ import click
 
 from agent.cli.complete import complete_device, complete_session
 from agent.cli.main import App, Exit
+from agent.cli.patience import wait_option
 
 
 @click.command()
@@ -17,8 +18,9 @@ from agent.cli.main import App, Exit
     "--on", metavar="DEVICE", default="", shell_complete=complete_device, help="New sessions: on that device."
 )
 @click.option("--backend", metavar="B", default="", help="New sessions: what they are made of.")
+@wait_option
 @click.pass_obj
-def acp(app: App, *, session: str, on: str, backend: str) -> int:
+def acp(app: App, *, session: str, on: str, backend: str, wait: float) -> int:
     """Be an agent for an editor (Zed, JetBrains): it speaks the Agent Client Protocol on stdin and stdout.
 
     With SESSION the editor has that one; without, it can open every session of all devices and start new ones.
@@ -28,15 +30,15 @@ def acp(app: App, *, session: str, on: str, backend: str) -> int:
         raise click.UsageError("--on and --backend are for new sessions: give them without SESSION")
     if sys.stdin.isatty():
         app.printer.talk("this is for editors, which start it themselves: see docs/acp.md; Ctrl-D leaves", "dim")
-    asyncio.run(_run(app, session, on, backend))
+    asyncio.run(_run(app, session, on, backend, wait))
     return Exit.OK
 
 
-async def _run(app: App, session: str, on: str, backend: str) -> None:
+async def _run(app: App, session: str, on: str, backend: str, wait: float) -> None:
     from agent.cli.acp.peer import Peer
     from agent.cli.acp.pipes import Pipes
     from agent.cli.acp.serve import Serving
 
     pipes = Pipes(sys.stdin.fileno(), sys.stdout.fileno())
-    await Serving(app.client.path, Peer(pipes), session=session, device=on, backend=backend).run()
+    await Serving(app.client.path, Peer(pipes), session=session, device=on, backend=backend, wait=wait).run()
     await pipes.flush()

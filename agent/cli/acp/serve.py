@@ -13,6 +13,7 @@ from agent import __version__
 from agent.cli.acp import incoming, outgoing
 from agent.cli.acp.peer import Answer, Peer, converted
 from agent.cli.text import clean
+from agent.core.patience import PATIENCE
 from agent.errors import BadParams, MethodNotFound, SessionNotFound
 
 if TYPE_CHECKING:
@@ -30,10 +31,22 @@ CAPABILITIES: incoming.Json = {
 
 
 class Serving:
-    """Answers an editor. `session`: the only one that is served; without it, all, and new ones on `device`."""
+    """Answers an editor. `session`: the only one that is served; without it, all, and new ones on `device`.
 
-    def __init__(self, path: Path, peer: Peer, *, session: str = "", device: str = "", backend: str = "") -> None:
-        self._path, self._peer = path, peer
+    `wait`: seconds for which a device that is out of reach is waited for.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        peer: Peer,
+        *,
+        session: str = "",
+        device: str = "",
+        backend: str = "",
+        wait: float = PATIENCE,
+    ) -> None:
+        self._path, self._peer, self._wait = path, peer, wait
         self._session, self._device, self._backend = session, device, backend
         self._forms = False  # whether the editor has forms
         self._served: dict[str, tuple[Served, asyncio.Task[None]]] = {}
@@ -142,7 +155,7 @@ class Serving:
 
         before = self._leave(session)
         turns = before.turns if before else None
-        served = Served(self._peer, session, forms=self._forms, turns=turns, replay=replay)
+        served = Served(self._peer, session, forms=self._forms, turns=turns, replay=replay, wait=self._wait)
         assert self._tasks is not None
         task = self._tasks.create_task(served.run(self._path), name="acp.session")
         try:

@@ -17,12 +17,13 @@ from agent.cli.acp.turns import Turns
 from agent.cli.acp.updates import VERBATIM, Updates, commands_of, line
 from agent.cli.answer import submit_answer
 from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
+from agent.cli.patience import Call, Said
 from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
 from agent.core.messages import (
     Attached,
     Configure,
     History,
-    OnSession,
+    Interrupt,
     Page,
     PeerLink,
     SessionStalled,
@@ -30,6 +31,7 @@ from agent.core.messages import (
     Submit,
     Submitted,
 )
+from agent.core.patience import PATIENCE, Waiting
 from agent.core.tail import compact
 from agent.core.transcript import (
     TEXT_MAX,
@@ -40,7 +42,7 @@ from agent.core.transcript import (
     SessionInfo,
     payload_of,
 )
-from agent.errors import AgentError, BadParams, NotRunning, PeerLost, TooLarge
+from agent.errors import AgentError, BadParams, NotRunning, PeerLost, TakenBack, TooLarge
 
 PAGE = 1000
 REPLAYED_MAX = 20_000
@@ -50,10 +52,24 @@ REPLAYED_MAX = 20_000
 class Served:
     """A session that the editor has opened. `run` follows it until it is cancelled or the service is gone for good."""
 
-    def __init__(self, peer: Peer, session: str, *, forms: bool, turns: Turns | None = None, replay: bool) -> None:
-        """`turns`: prompts that are waited for already, when the same session is opened again."""
+    def __init__(
+        self,
+        peer: Peer,
+        session: str,
+        *,
+        forms: bool,
+        turns: Turns | None = None,
+        replay: bool,
+        wait: float = PATIENCE,
+    ) -> None:
+        """`turns`: prompts that are waited for already, when the same session is opened again.
+
+        `wait`: seconds for which a device that is out of reach is waited for.
+        """
         loop = asyncio.get_running_loop()
-        self._peer, self._forms, self._replays = peer, forms, replay
+        self._peer, self._forms, self._replays, self._wait = peer, forms, replay, wait
+        self._said = Said(take_back="cancel takes it back", give_up="")
+        self._sending: list[Call] = []  # prompts on their way
         self._mark = Mark(session)
         self._stream: Stream | None = None
         self._updates = Updates("")
@@ -73,8 +89,9 @@ class Served:
     async def run(self, path: Path) -> None:
         """Follow it. What goes wrong is told by the futures, or as a message of the session."""
         try:
-            async with streaming(path) as stream, asyncio.TaskGroup() as tasks:
+            async with streaming(path, wait=self._wait) as stream, asyncio.TaskGroup() as tasks:
                 self._stream = stream
+                stream.waiting = lambda note: self._waits(tasks, note)
                 await self._follow(stream, tasks)
         except* AgentError as group:
             await self._fail(first(group))
@@ -168,8 +185,11 @@ class Served:
             case _:
                 pass
         if self.turns.see(event):
-            with suppress(AgentError):  # it has ended meanwhile
-                await stream.insist("session.interrupt", OnSession(session_id=self.id), dict)
+            tasks.create_task(self._stop(stream), name="acp.stop")  # events go on meanwhile
+
+    async def _stop(self, stream: Stream) -> None:
+        with suppress(AgentError):  # it has ended meanwhile
+            await stream.insist("session.interrupt", Interrupt(session_id=self.id), dict)
 
     async def _show(self, event: Event, *, merged: bool = False) -> None:
         # Of the past. A prompt that is waited for has its end in there if the session was opened again.
@@ -186,6 +206,10 @@ class Served:
     async def _tell(self, updates: Sequence[Update]) -> None:
         for update in updates:
             await self._peer.notify("session/update", SessionUpdate(session_id=self.id, update=update))
+
+    def _waits(self, tasks: asyncio.TaskGroup, note: Waiting) -> None:
+        if self.told.is_set() and (said := self._said.line(note)):
+            tasks.create_task(self._note(line(said)), name="acp.waits")
 
     async def _note(self, text: str) -> None:
         await self._tell(self._updates.note(text))
@@ -216,20 +240,30 @@ class Served:
         stream = self._connected()
         prompt_id = uuid.uuid4().hex
         waiting = self.turns.sent(prompt_id)
+        call = Call(stream.waiting)
+        self._sending.append(call)
         try:
             params = Submit(session_id=self.id, prompt_id=prompt_id, text=text)
-            told = await stream.insist("prompt.submit", params, Submitted)
+            try:
+                told = await stream.insist("prompt.submit", params, Submitted, call=call)
+            except TakenBack:
+                return "cancelled"
+            finally:
+                self._sending.remove(call)
             if self.turns.accepted(waiting, told):
-                await stream.insist("session.interrupt", OnSession(session_id=self.id), dict)
+                await stream.insist("session.interrupt", Interrupt(session_id=self.id, turn=told.turn), dict)
             return await waiting.done
         finally:
             self.turns.over(prompt_id)
 
     async def cancel(self) -> None:
-        """Stop what the editor waits for; the running turn, if it waits for nothing."""
+        """Stop what the editor waits for, and what is not sent yet; the running turn, if it waits for nothing."""
+        if self._stream is not None:
+            for call in self._sending:
+                self._stream.take_back(call)
         if self.turns.cancel() and self._stream is not None:
             try:
-                await self._stream.insist("session.interrupt", OnSession(session_id=self.id), dict)
+                await self._stream.insist("session.interrupt", Interrupt(session_id=self.id), dict)
             except AgentError as exc:
                 await self._note(f"not interrupted: {exc}")
 

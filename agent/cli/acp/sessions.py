@@ -9,6 +9,7 @@ from agent.cli.acp.outgoing import SessionRef, SessionRefs
 from agent.cli.acp.updates import UNTITLED, line
 from agent.cli.stream import streaming
 from agent.core.messages import Created, CreateSession, History, ListSessions, Page
+from agent.core.patience import Patient
 from agent.core.records import SessionRow
 from agent.errors import AgentError
 
@@ -46,6 +47,8 @@ async def _asked(path: Path, method: str, params: object, kind: type[T], *, seco
     failure: AgentError
     try:
         async with streaming(path, patience=0) as stream:
+            if isinstance(params, Patient):
+                return await stream.insist(method, params, kind)
             return await stream.request(method, params, kind, seconds=seconds)
     except* AgentError as group:
         failure = first(group)

@@ -12,6 +12,7 @@ import click
 
 from agent.cli.complete import complete_device, complete_session
 from agent.cli.main import App
+from agent.cli.patience import wait_option
 
 if TYPE_CHECKING:
     from agent.core.messages import CreateSession
@@ -29,8 +30,9 @@ BACKENDS_SECONDS = 45.0
 )
 @click.option("--backend", metavar="B", default="", help="New sessions: what they are made of.")
 @click.option("--hermes", "program", metavar="PATH", default="hermes", help="Hermes's program, if not on PATH.")
+@wait_option
 @click.pass_obj
-def hermes(app: App, *, session: str, on: str, backend: str, program: str) -> int:
+def hermes(app: App, *, session: str, on: str, backend: str, program: str, wait: float) -> int:
     """Start Hermes's terminal UI on the sessions of all devices; with SESSION, on that one first.
 
     Ctrl+X lists and switches. Hermes itself must be installed here, but nothing of it runs besides its terminal UI.
@@ -43,7 +45,7 @@ def hermes(app: App, *, session: str, on: str, backend: str, program: str) -> in
     argv = argv_of(program)
     make = _making(app, on, backend)
     with Terminal() as terminal:
-        status = asyncio.run(_run(app, argv, session, make))
+        status = asyncio.run(_run(app, argv, session, make, wait))
         terminal.restore(broken=left_its_screen(status))
     return status if status >= 0 else 128 - status
 
@@ -61,7 +63,7 @@ def _making(app: App, on: str, backend: str) -> CreateSession:
     return CreateSession(device=on, backend=backend, cwd=cwd)
 
 
-async def _run(app: App, argv: list[str], session: str, make: CreateSession) -> int:
+async def _run(app: App, argv: list[str], session: str, make: CreateSession, wait: float) -> int:
     from agent.cli.hermes.child import run
     from agent.cli.hermes.listener import listening
     from agent.cli.hermes.listing import Listing
@@ -71,7 +73,7 @@ async def _run(app: App, argv: list[str], session: str, make: CreateSession) -> 
         listing = Listing(app.client.path)
         watching = tasks.create_task(listing.run(), name="hermes.list")
         await listing.ready
-        serving = Serving(listing, tasks, session=session, make=make)
+        serving = Serving(listing, tasks, session=session, make=make, wait=wait)
         async with listening(serving.serve) as listener:
             status = await run(argv, listener.url)
         serving.end()

@@ -18,6 +18,7 @@ from agent.cli.hermes.slash import catalog, completions, prompt_of
 from agent.cli.hermes.viewing import Viewing
 from agent.cli.text import clean
 from agent.core.messages import CreateSession, Nothing, Rename
+from agent.core.patience import PATIENCE
 from agent.errors import AgentError, MethodNotFound
 
 SKIN: Json = {"name": "default", "branding": {"agent_name": "Hermes via lan-agent"}}
@@ -32,12 +33,23 @@ Method = Callable[[Raw], Awaitable[Answer]]
 class Serving:
     """Answers the UI. One of these lives as long as the command; the UI may connect again."""
 
-    def __init__(self, listing: Listing, tasks: asyncio.TaskGroup, *, session: str, make: CreateSession) -> None:
-        """`session`: what is shown first, by whatever names it; `make`: how new ones are made."""
+    def __init__(
+        self,
+        listing: Listing,
+        tasks: asyncio.TaskGroup,
+        *,
+        session: str,
+        make: CreateSession,
+        wait: float = PATIENCE,
+    ) -> None:
+        """`session`: what is shown first, by whatever names it; `make`: how new ones are made.
+
+        `wait`: seconds for which a device that is out of reach is waited for.
+        """
         self._listing, self._tasks, self._first = listing, tasks, session
         self._peer: Peer | None = None
         self._sending: set[asyncio.Task[str | AgentError]] = set()
-        self._showing = Showing(listing, tasks, self._tell, make)
+        self._showing = Showing(listing, tasks, self._tell, make, wait=wait)
         self._methods: dict[str, Method] = {
             "setup.status": _fixed({"provider_configured": True}),
             "pet.cells": _fixed({"enabled": False}),
@@ -165,7 +177,8 @@ class Serving:
         sending.add_done_callback(self._sending.discard)
         done, _ = await asyncio.wait({sending}, timeout=SUBMIT_SECONDS)
         if not done:
-            return Answer({"status": "queued"})  # it goes when the service is back
+            viewing.gives_back(sending, asked.text)
+            return Answer({"status": "queued"})  # it goes when the device, or the service, is back
         told = sending.result()
         if isinstance(told, AgentError):
             raise told
@@ -185,7 +198,9 @@ class Serving:
         return Answer({"status": "queued", "text": asked.text})
 
     async def _interrupt(self, params: Raw) -> Answer:
-        await self._of(params).interrupt()
+        viewing = self._of(params)
+        if not await viewing.take_back():
+            await viewing.interrupt()
         return Answer({"status": "interrupted"})
 
     async def _choose(self, params: Raw) -> Answer:

@@ -28,9 +28,11 @@ Then = Callable[[], Awaitable[None]]
 class Showing:
     """The session that is shown, if any."""
 
-    def __init__(self, listing: Listing, tasks: asyncio.TaskGroup, tell: Tell, make: CreateSession) -> None:
-        """`make`: how new sessions are made."""
-        self._listing, self._tasks, self._tell, self._make = listing, tasks, tell, make
+    def __init__(
+        self, listing: Listing, tasks: asyncio.TaskGroup, tell: Tell, make: CreateSession, *, wait: float
+    ) -> None:
+        """`make`: how new sessions are made; `wait`: seconds for a device that is out of reach."""
+        self._listing, self._tasks, self._tell, self._make, self._wait = listing, tasks, tell, make, wait
         self._viewing: Viewing | None = None
         self._following: asyncio.Task[None] | None = None
         self._before = ""  # what was shown before, as the UI names it
@@ -120,7 +122,7 @@ class Showing:
         await viewing.begin()
 
     async def _view(self, session: str, draft: Draft | None) -> Viewing:
-        viewing = Viewing(self._tell, session, shown_as=draft.name if draft is not None else "")
+        viewing = Viewing(self._tell, session, shown_as=draft.name if draft is not None else "", wait=self._wait)
         following = self._tasks.create_task(viewing.run(self._listing.path), name="hermes.follow")
         try:
             await viewing.attached

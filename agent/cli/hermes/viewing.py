@@ -15,6 +15,7 @@ from agent.cli.hermes.frames import Frame, Json, line
 from agent.cli.hermes.history import Past
 from agent.cli.hermes.info import Info, info_of, is_running, started_at, status_of
 from agent.cli.hermes.questions import Questions
+from agent.cli.patience import Call, Said, not_sent
 from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
 from agent.cli.text import clean
 from agent.cli.transcript import answered, name_of
@@ -22,7 +23,7 @@ from agent.core.messages import (
     Answered,
     AnswerRequest,
     History,
-    OnSession,
+    Interrupt,
     Page,
     ParticipantsChanged,
     PeerLink,
@@ -31,6 +32,7 @@ from agent.core.messages import (
     Submit,
     Submitted,
 )
+from agent.core.patience import PATIENCE, Waiting
 from agent.core.records import Participant
 from agent.core.transcript import TEXT_MAX, Answer, Event, RequestClosed, RequestOpen, payload_of
 from agent.errors import AgentError, BadParams, NotRunning, TooLarge
@@ -47,9 +49,11 @@ Tell = Callable[[Frame, str], Awaitable[None]]
 class Viewing:
     """A session that is shown. `run` follows it until it is cancelled or the session is gone."""
 
-    def __init__(self, tell: Tell, session: str, *, shown_as: str = "") -> None:
-        """`shown_as`: its id in the UI, if that is not its own."""
-        self._tell, self._shown_as = tell, shown_as
+    def __init__(self, tell: Tell, session: str, *, shown_as: str = "", wait: float = PATIENCE) -> None:
+        """`shown_as`: its id in the UI, if that is not its own; `wait`: seconds for a device that is out of reach."""
+        self._tell, self._shown_as, self._wait = tell, shown_as, wait
+        self._said = Said(give_up="")
+        self._sending: dict[Call, str] = {}  # prompts on their way, with their text
         self._mark = Mark(session)
         self._stream: Stream | None = None
         self._own = ""
@@ -81,8 +85,9 @@ class Viewing:
     async def run(self, path: Path) -> None:
         """Follow it. What goes wrong is told by `attached`, or as a line."""
         try:
-            async with streaming(path, patience=math.inf) as stream:
-                self._stream = stream
+            async with streaming(path, patience=math.inf, wait=self._wait) as stream, asyncio.TaskGroup() as tasks:
+                self._stream, self._tasks = stream, tasks
+                stream.waiting = self._waits
                 await self._follow(stream)
         except* AgentError as group:
             await self._fail(_first(group))
@@ -209,6 +214,10 @@ class Viewing:
         for frame in frames:
             await self._tell(frame, self.shown_as)
 
+    def _waits(self, note: Waiting) -> None:
+        if self.told.is_set() and (said := self._said.line(note)):
+            self._tasks.create_task(self._line(f"-- {clean(said, 1000)}"), name="hermes.waits")
+
     async def _line(self, text: str) -> None:
         await self._tell(line(text), self.shown_as)
 
@@ -247,8 +256,34 @@ class Viewing:
         prompt_id = uuid.uuid4().hex
         self._mine.add(prompt_id)
         params = Submit(session_id=self.id, prompt_id=prompt_id, text=text, client=CLIENT)
-        told = await self._connected().insist("prompt.submit", params, Submitted)
+        call = Call(self._waits)
+        self._sending[call] = text
+        try:
+            told = await self._connected().insist("prompt.submit", params, Submitted, call=call)
+        finally:
+            del self._sending[call]
         return "queued" if told.status == "queued" else "streaming"
+
+    def gives_back(self, sending: asyncio.Task[str | AgentError], text: str) -> None:
+        """Show the text of a prompt that the UI takes for queued, should it never be sent."""
+
+        def over(task: asyncio.Task[str | AgentError]) -> None:
+            outcome = None if task.cancelled() else task.result()
+            if isinstance(outcome, AgentError) and self._stream is not None:
+                self._tasks.create_task(self._not_sent(outcome, text), name="hermes.gives-back")
+
+        sending.add_done_callback(over)
+
+    async def _not_sent(self, reason: AgentError, text: str) -> None:
+        await self._line(f"-- {clean(str(reason), 1000)}")
+        await self._line(f"-- {not_sent(text)}")
+
+    async def take_back(self) -> bool:
+        """Take back the newest prompt that waits; whether there was one."""
+        waiting = [call for call in self._sending if call.note is not None]
+        if waiting and self._stream is not None:
+            self._stream.take_back(waiting[-1])
+        return bool(waiting)
 
     async def steer(self, text: str) -> None:
         """Stop what runs and go first; shown as a line, since the UI shows such a prompt nowhere."""
@@ -257,7 +292,7 @@ class Viewing:
 
     async def interrupt(self) -> None:
         """Stop the running turn."""
-        await self._connected().insist("session.interrupt", OnSession(session_id=self.id), dict)
+        await self._connected().insist("session.interrupt", Interrupt(session_id=self.id), dict)
 
     async def choose(self, word: str) -> int:
         """Answer an approval: how many were. Raises: RequestNotFound, BadParams."""
