@@ -24,12 +24,15 @@ def choose(app: App) -> str:
     """Ask which session, of all devices. Raises: UsageError, without a terminal to ask on."""
     if not (sys.stdin.isatty() and app.printer.err_tty):
         raise click.UsageError("a session is needed: see `agent sessions`")
-    rows = [row for row in app.client.call("session.list") if row["attachable"]]
+    known = app.client.call("session.list", {"all": True})
+    rows = [row for row in known if row["attachable"] or row.get("away")]
     if not rows:
         raise SessionNotFound("there is no session to attach to", hint="start one with `agent new --attach`")
-    rows.sort(key=lambda row: not row["local"])
+    rows.sort(key=lambda row: (not row["local"], bool(row.get("away"))))
     for number, row in enumerate(rows, 1):
-        app.printer.talk(f"{number:3}) {title_of(row)} · {device_of(row)} · {row['status']}")
+        away = row.get("away")
+        state = "offline" if away else row["status"]
+        app.printer.talk(f"{number:3}) {title_of(row)} · {device_of(row)} · {state}", "dim" if away else "")
     chosen = click.prompt("session", type=click.IntRange(1, len(rows)), default=1, err=True)
     return str(rows[int(chosen) - 1]["id"])
 

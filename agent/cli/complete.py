@@ -28,7 +28,7 @@ def complete_session(_ctx: click.Context, _param: click.Parameter, incomplete: s
     """Ids of sessions, with their titles as help."""
     return [
         CompletionItem(row["id"], help=f"{clean(row['title'])} ({clean(row['device']['name'])})")
-        for row in _ask("session.list")
+        for row in _ask("session.list", {"all": True})
         if row["id"].startswith(incomplete)
     ]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
 
 from agent.cli.complete import complete_device
+from agent.cli.duration import counted
 from agent.cli.main import App, Exit
 from agent.cli.output import Cell, Printer, Style, short_device, short_ids
 from agent.cli.text import clean
@@ -17,6 +19,7 @@ Row = dict[str, Any]
 
 UNTITLED = "Untitled session"
 REMOTE = "Live on other devices"
+AWAY = "Out of reach, as last known"
 HEAD = ("STATUS", "TITLE", "DEVICE", "BACKEND", "UPDATED", "ID")
 _STYLES: dict[str, Style] = {"starting": "cyan", "idle": "", "working": "green", "needs-input": "yellow",
                              "ended": "dim", "failed": "red"}  # fmt: skip
@@ -26,8 +29,9 @@ _STYLES: dict[str, Style] = {"starting": "cyan", "idle": "", "working": "green",
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 @click.option("--watch", is_flag=True, help="Stay and show changes; JSON lines in a pipe.")
 @click.option("--on", metavar="DEVICE", shell_complete=complete_device, help="Only those of this device.")
+@click.option("--all", "everything", is_flag=True, help="Also those of devices that are out of reach, as last known.")
 @click.pass_obj
-def sessions(app: App, as_json: bool, watch: bool, on: str | None) -> int:
+def sessions(app: App, as_json: bool, watch: bool, on: str | None, *, everything: bool) -> int:
     """List the sessions of all devices, this one's first."""
     device = ""
     if on:
@@ -37,9 +41,41 @@ def sessions(app: App, as_json: bool, watch: bool, on: str | None) -> int:
     if watch:
         from agent.cli.watch import watch as follow
 
-        return follow(app, "session", {"scope": "all"}, lambda rows: lines(of(rows, device), app.printer),
+        asked = {"scope": "all", "all": everything or app.printer.tty}  # on a terminal they are folded
+        return follow(app, "session", asked,
+                      lambda rows: [*lines(shown(of(rows, device), everything), app.printer),
+                                    *([] if everything else folded(of(rows, device), {}, app.printer))],
                       only=lambda row: not device or row["device"]["id"] == device)  # fmt: skip
-    return show(of(app.client.call("session.list"), device), app.printer, as_json=as_json)
+    if as_json:
+        app.printer.json(of(app.client.call("session.list", {"all": everything}), device))
+        return Exit.OK
+    rows = of(app.client.call("session.list", {"all": True}), device)
+    status = show(shown(rows, everything), app.printer, as_json=False, quiet=bool(rows))
+    if not everything and len(shown(rows, everything)) < len(rows):
+        for line in folded(rows, {row["id"]: row for row in app.client.call("peer.list")}, app.printer):
+            app.printer.line(line)
+    return status
+
+
+def shown(rows: Sequence[Row], everything: bool) -> list[Row]:
+    """Those that are listed: the live ones, unless everything is asked for."""
+    return [row for row in rows if everything or not row.get("away")]
+
+
+def folded(rows: Sequence[Row], devices: Mapping[str, Row], printer: Printer) -> list[str]:
+    """A line for each device that is out of reach: since when, and how many sessions it had (R12)."""
+    away: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.get("away"):
+            away.setdefault(row["device"]["id"], []).append(row)
+    told = []
+    for device, its in sorted(away.items(), key=lambda each: device_of(each[1][0]).casefold()):
+        row = devices.get(device) or {}
+        told.append(
+            f"{device_of(its[0])} is offline{_since(row.get('since') or row.get('heard_at'), printer.now())}: "
+            f"{counted(len(its), 'session')} (agent sessions --all)"
+        )
+    return [printer.paint(line, "dim") for line in told]
 
 
 def of(rows: Sequence[Row], device: str) -> list[Row]:
@@ -47,14 +83,23 @@ def of(rows: Sequence[Row], device: str) -> list[Row]:
     return [row for row in rows if not device or row["device"]["id"] == device]
 
 
-def show(rows: Sequence[Row], printer: Printer, *, as_json: bool) -> int:
-    """Print them."""
+def _since(stamp: str | None, now: float) -> str:
+    from agent.core.patience import span
+
+    try:
+        return f" for {span(now - datetime.fromisoformat(stamp or '').timestamp())}"
+    except ValueError:
+        return ""
+
+
+def show(rows: Sequence[Row], printer: Printer, *, as_json: bool, quiet: bool = False) -> int:
+    """Print them; `quiet`: that there are none needs no word."""
     if as_json:
         printer.json(rows)
         return Exit.OK
     for line in lines(rows, printer):
         printer.line(line)
-    if not rows:
+    if not rows and not quiet:
         printer.hint("no sessions yet: start one with `agent new`")
     return Exit.OK
 
@@ -65,19 +110,29 @@ def lines(rows: Sequence[Row], printer: Printer) -> list[str]:
         return []
     rows = sorted(sorted(rows, key=lambda row: row["id"]), key=lambda row: row["updated_at"], reverse=True)  # R4
     short = short_ids([row["id"] for row in rows]) if printer.tty else {}
-    local, remote = [row for row in rows if row["local"]], [row for row in rows if not row["local"]]
-    cells = [_cells(row, short.get(row["id"], row["id"]), printer) for row in [*local, *remote]]
+    parts = {
+        "": [row for row in rows if row["local"]],
+        REMOTE: [row for row in rows if not row["local"] and not row.get("away")],
+        AWAY: [row for row in rows if row.get("away")],
+    }
+    cells = [_cells(row, short.get(row["id"]) or row["id"], printer) for part in parts.values() for row in part]
     head, *body = printer.table(HEAD, cells, shrink=("TITLE", "DEVICE", "BACKEND"))
-    if not remote:
-        return [head, *body]
-    heading = [*([""] if local else []), printer.paint(REMOTE, "bold")]
-    return [head, *body[: len(local)], *heading, *body[len(local) :]] if local else [*heading, head, *body]
+    told: list[str] = []
+    for name, part in parts.items():
+        if not part:
+            continue
+        heading = [printer.paint(name, "bold")] if name else []
+        told += [*([""] if told else []), *heading, *([] if told else [head]), *body[: len(part)]]
+        del body[: len(part)]
+    return told
 
 
 def _cells(row: Row, shown: str, printer: Printer) -> list[Cell]:
     status = row["status"] if row["status"] in _STYLES else "idle"  # R7
     words = [status.replace("-", " ")]
-    if row.get("stale"):
+    if row.get("away"):
+        words.append("(offline)")
+    elif row.get("stale"):
         words.append("(stale)")
     elif not row["local"] and not row["attachable"]:
         words.append("(not paired)")

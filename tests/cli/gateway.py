@@ -274,7 +274,7 @@ class FakeGateway:
             case "peer.list" | "peer.watch":
                 return self.devices
             case "session.list" | "session.watch":
-                return self.sessions
+                return [row for row in self.sessions if params.all or not row.away]
             case "session.create":
                 return messages.Created(HERE)
             case "session.attach":

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from time import time  # noqa: TID251 - compared with the clock on the wall
 
 import msgspec
 
-from agent.core.records import Status
+from agent.core.records import SessionId, Status
+from agent.core.transcript import rfc3339
 from tests.cli.conftest import Agent
 from tests.cli.gateway import DESK, HERE, THERE, FakeGateway, device, session
 
@@ -94,3 +100,38 @@ def test_wait_returns_as_soon_as_another_device_is_listed(gateway: FakeGateway, 
     ran = agent("peers", "--wait", "0.2")
     assert (ran.status, len(ran.out.splitlines())) == (0, 2)
     assert [name for name, _ in gateway.calls].count("peer.watch") == 1
+
+
+def test_sessions_of_devices_that_are_away_are_folded(gateway: FakeGateway, agent: Agent) -> None:  # R12, R6
+    since = rfc3339(time() - 240)
+    gateway.devices.append(device(DESK, "desk", state="offline", since=since))
+    gateway.sessions.append(session(THERE, "Deploy", away=True, stale=True, attachable=False))
+    out = agent("sessions").out
+    assert "Deploy" not in out
+    assert out.splitlines()[-1] == "desk is offline for 4 min: 1 session (agent sessions --all)"
+    assert "Live on other devices" not in out
+    listed = agent("sessions", "--all").out
+    assert "Out of reach, as last known" in listed
+    assert "Deploy" in listed
+    assert "idle (offline)" in listed
+    assert "agent sessions --all" not in listed
+    assert [row["id"] for row in json.loads(agent("sessions", "--json").out)] == [HERE]
+    rows = json.loads(agent("sessions", "--json", "--all").out)
+    assert [(row["id"], row["away"]) for row in rows] == [(HERE, False), (THERE, True)]
+
+
+def test_sessions_that_are_all_away_are_no_reason_to_start_one(gateway: FakeGateway, agent: Agent) -> None:  # R12
+    gateway.sessions = [
+        session(THERE, "Deploy", away=True),
+        session(SessionId("s3sotherccccccccc"), "Other", away=True),
+    ]
+    ran = agent("sessions")
+    assert (ran.out, ran.err) == ("desk is offline: 2 sessions (agent sessions --all)\n", "")
+
+
+def test_sessions_that_are_away_are_completed(gateway: FakeGateway, home: Path) -> None:  # R12
+    gateway.sessions.append(session(THERE, "Deploy", away=True))
+    words = {"_AGENT_COMPLETE": "bash_complete", "COMP_WORDS": f"agent prompt {THERE[:3]}", "COMP_CWORD": "2"}
+    environ = {**os.environ, **words}
+    done = subprocess.run([sys.executable, "-m", "agent"], env=environ, capture_output=True, text=True, check=False)
+    assert THERE in done.stdout
