@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 _PREFIX = "lanagent"
+_DROP, _PASS = 2, 0xFFFFFFFF  # TC_ACT_SHOT, TC_ACT_UNSPEC
 _numbers = count(1)
 
 
@@ -120,24 +121,62 @@ class Host:
         if ipv4:
             self.set_ipv4(ipv4, name)
 
-    def lose(self, percent: float) -> None:
-        """Drop that share of the packets on the cable, each way, at random; 0 mends it."""
-        tc = ("tc", "-n", self.lab.name)
-        _command(*tc, "qdisc", "del", "dev", self.port, "clsact", check=False)
-        if percent <= 0:
-            return
+    def lose(self, percent: float, *, sent: bool = True, received: bool = True) -> None:
+        """Drop that share of the packets on the cable at random, of what the host sends and receives; 0 mends it."""
         below = min(int(percent / 100 * 2**32), 2**32 - 1)
-        program = [  # classic BPF: there is no netem in every kernel
+        dropping = [  # classic BPF: there is no netem in every kernel
             (0x20, 0, 0, 0xFFFFF000 + 56),  # A = a random number (SKF_AD_RANDOM)
             (0x35, 1, 0, below),  # if A >= below, skip one
-            (0x06, 0, 0, 2),  # return TC_ACT_SHOT
-            (0x06, 0, 0, 0xFFFFFFFF),  # return TC_ACT_UNSPEC: go on
+            (0x06, 0, 0, _DROP),
+            (0x06, 0, 0, _PASS),
         ]
+        self._filter(dropping if percent > 0 else [], sent=sent, received=received)
+
+    def lose_multicast_dns(self) -> None:
+        """Drop what goes to port 5353 (mDNS), each way, as a switch or access point does; `lose(0)` mends it."""
+        dropping = [
+            (0x28, 0, 0, 12),  # 0: A = the type of the frame
+            (0x15, 0, 4, 0x0800),  # 1: not IPv4: to 6
+            (0x30, 0, 0, 23),  # 2: A = its protocol
+            (0x15, 0, 8, 17),  # 3: not UDP: pass
+            (0x28, 0, 0, 36),  # 4: A = the port, after a header without options
+            (0x15, 5, 6, 5353),  # 5: drop, or pass
+            (0x15, 0, 5, 0x86DD),  # 6: not IPv6: pass
+            (0x30, 0, 0, 20),  # 7: A = the next header
+            (0x15, 0, 3, 17),  # 8: not UDP: pass
+            (0x28, 0, 0, 56),  # 9: A = the port
+            (0x15, 0, 1, 5353),  # 10: drop, or pass
+            (0x06, 0, 0, _DROP),
+            (0x06, 0, 0, _PASS),
+        ]
+        self._filter(dropping, sent=True, received=True)
+
+    def reset_connections(self) -> None:
+        """End every TCP connection of this host with a reset, as a router or firewall that was restarted does."""
+        self.run(["ss", "--kill", "--tcp", "--no-header", "state", "established"], check=True)
+
+    def remove(self) -> None:
+        """Take the interface out, as an adapter on USB."""
+        self.lab.switch(f"link del {self.port}")
+
+    def insert(self) -> None:
+        """Put in a fresh interface, of the same name and with the same IPv4 address."""
+        self.lab.plug_in(self, "lan")
+        if self.ipv4:
+            self.set_ipv4(self.ipv4)
+
+    def _filter(self, program: list[tuple[int, int, int, int]], *, sent: bool, received: bool) -> None:
+        # Seen from the bridge, what a host sends comes in. What was filtered before passes again.
+        tc = ("tc", "-n", self.lab.name)
+        _command(*tc, "qdisc", "del", "dev", self.port, "clsact", check=False)
+        if not program:
+            return
         code = f"{len(program)}," + ",".join(" ".join(str(word) for word in line) for line in program)
         _command(*tc, "qdisc", "add", "dev", self.port, "clsact")
-        for direction in ("ingress", "egress"):
-            filtering = ("filter", "add", "dev", self.port, direction, "bpf", "direct-action", "bytecode", code)
-            _command(*tc, *filtering)
+        for direction, wanted in (("ingress", sent), ("egress", received)):
+            if wanted:
+                filtering = ("filter", "add", "dev", self.port, direction, "bpf", "direct-action", "bytecode", code)
+                _command(*tc, *filtering)
 
     def ipv6(self, interface: str = "eth0") -> str:
         """The link-local IPv6 address, without zone; empty if there is none."""
