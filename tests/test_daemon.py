@@ -135,7 +135,7 @@ async def test_a_part_that_fails_leaves_the_others_serving_and_is_begun_anew(pla
         faults[part].strike()
         await until(lambda: faults[part].failed == 1)
         assert (await client.call("gateway.status"))["name"] == "desk"
-        assert len(await client.call("peer.list")) == 1
+        assert [row["name"] for row in await client.call("peer.list") if row["self"]] == ["desk"]  # others may be there
         if part != "sessions":
             assert [row["id"] for row in await client.call("session.list")] == [session]
             assert "two" in await client.reply(session, "echo two")

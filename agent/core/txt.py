@@ -51,6 +51,11 @@ Entries = Callable[[Sequence[SessionClaim]], list[bytes]]
 """Sessions, first things first, as the strings that carry them."""
 
 
+def as_told(status: Status) -> Status:
+    """What the network hears of a status: one that starts, or whose log is being read, is as good as idle."""
+    return Status.IDLE if status is Status.STARTING else status
+
+
 def make_record(
     device: DeviceId,
     revision: int,
@@ -74,7 +79,9 @@ def make_record(
         needs_input=needs_input,
         idle=len(live) - working - needs_input,
         sessions=tuple(
-            SessionClaim(id=short, status=row.status, updated_at=int(unix_seconds(row.updated_at)), title=row.title)
+            SessionClaim(
+                id=short, status=as_told(row.status), updated_at=int(unix_seconds(row.updated_at)), title=row.title
+            )
             for short, row in zip(_prefixes(live), (live[session] for session in sorted(live)), strict=True)
         ),
     )

@@ -30,8 +30,6 @@ RATES = {
 }
 """Of each other device. Refusals: those that are noted in the audit log."""
 COUNTED = {"prompt.submit": "prompts", "session.create": "new sessions"}
-ATTACHED_MAX = 512
-"""Sessions that one other device has attached here, over all its connections."""
 LOOK_EVERY = 30.0
 """Seconds after which the time is looked at again: the clock on the wall may be set."""
 
@@ -140,8 +138,6 @@ class AccessControl:
             raise Forbidden("only the device that has a session decides who shares it", hint="`agent share` over there")
         if method in COUNTED:
             self._take(device, COUNTED[method])
-        if method in {"session.attach", "terminal.attach"} and sessions.attachments.count(device) >= ATTACHED_MAX:
-            raise Busy(f"{ATTACHED_MAX} sessions are attached over there", hint="leave some: Ctrl-D in `agent attach`")
         return asked
 
     def may(self, device: DeviceId | None, method: str, share: Share) -> bool:

@@ -14,7 +14,7 @@ from agent.core.identity import Identity
 from agent.core.pacing import Pacer, Urgency, next_revision
 from agent.core.records import PresenceRecord, SessionRow, Status
 from agent.core.seal import NONCE_SIZE, SIGNATURE_ROOM, seal, sign, verify
-from agent.core.txt import SIZE_MAX, encode, make_record, open_entries
+from agent.core.txt import SIZE_MAX, as_told, encode, make_record, open_entries
 from agent.ports import Clock, Discovery, Heard, SealKeys
 from agent.services.alarm import Alarm
 
@@ -125,8 +125,8 @@ class Announcer:
 
 def urgency(before: SessionRow | None, after: SessionRow | None) -> Urgency | None:
     """How urgent the change of a session's row is for the network; None if a record does not show it."""
-    was = before.status if before is not None and _is_announced(before) else None
-    now = after.status if after is not None and _is_announced(after) else None
+    was = as_told(before.status) if before is not None and _is_announced(before) else None
+    now = as_told(after.status) if after is not None and _is_announced(after) else None
     if was is not now:
         return "needs-input" if now is Status.NEEDS_INPUT else "state"
     if before is None or after is None or now is None:

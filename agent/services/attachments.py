@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable
 
 from agent.core.audit import Action
 from agent.core.records import DeviceId, SessionId, SessionRow
+from agent.errors import Busy
 from agent.ports import Channel
 
+ATTACHED_MAX = 512
+"""Sessions that one other device has attached here, over all its connections."""
 Noted = Callable[[Action, DeviceId, SessionId, int], None]
 """Told what a device did to a session, and how many characters its text had."""
 
@@ -22,7 +25,14 @@ class Attachments:
         self._watched: dict[Channel, set[SessionId]] = {}  # once attached over a channel that is still open
 
     def join(self, channel: Channel, device: DeviceId, session: SessionId, *, terminal: bool = False) -> None:
-        """A channel watches a session's log, or its terminal, from now on. Again changes nothing."""
+        """A channel watches a session's log, or its terminal, from now on. Again changes nothing.
+
+        Raises: Busy, if its device watches as much as one may.
+        """
+        table = self._terminals if terminal else self._attached
+        more = channel.device is not None and session not in table.get(channel, ())
+        if more and self.count(device) >= ATTACHED_MAX:
+            raise Busy(f"{ATTACHED_MAX} sessions are attached over there", hint="leave some: Ctrl-D leaves one")
         if session not in self._attached.get(channel, ()) and session not in self._terminals.get(channel, ()):
             self._noted("attached", device, session, 0)
         for table in (self._terminals if terminal else self._attached, self._watched):

@@ -236,10 +236,9 @@ class Sessions:
     async def attach(self, channel: Channel, device: DeviceId, asked: Attach) -> Attached:
         """Attach a channel; `catch_up` must follow once this is sent. Raises: SessionNotFound, SessionEnded."""
         hosted = await self.ready(asked.session_id)
+        self.attachments.join(channel, device, hosted.journal.meta.id)
         attached = hosted.journal.attach(channel, device, asked.after, asked.epoch, asked.viewers)
-        attached = msgspec.structs.replace(attached, stalled=self._stalled)
-        self.attachments.join(channel, device, attached.session_id)
-        return attached
+        return msgspec.structs.replace(attached, stalled=self._stalled)
 
     async def catch_up(self, channel: Channel, session: SessionId) -> None:
         """Send an attached channel what it has missed, then everything as it comes."""

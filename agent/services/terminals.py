@@ -169,6 +169,7 @@ class Terminals:
         if channel not in shown.viewers and self._count(channel) >= ATTACHED_MAX:
             raise Busy(f"{ATTACHED_MAX} terminals are shown over this connection", hint="leave some")
         may_type = steers()
+        self._sessions.attachments.join(channel, device, session, terminal=True)
         answer = shown.replay(asked)
         viewer = shown.viewers.get(channel)
         if viewer is None:
@@ -178,7 +179,6 @@ class Terminals:
             viewer.sent = viewer.taken = shown.terminal.end
         viewer.may_type, viewer.steers = steers, may_type
         viewer.size = _size(asked.rows, asked.cols) if may_type else None
-        self._sessions.attachments.join(channel, device, session, terminal=True)
         shown.terminal.watch(lambda: self._changed(shown))
         resized = shown.settle()
         if not resized and not answer.resumed:

@@ -79,6 +79,7 @@ class FakeGateway:
         self.paired: list[dict[str, Any]] = []
         self.names = ["laptop"]  # told by gateway.ready, one a connection; the last one again and again
         self.log: list[Event] = []
+        self.epoch = "e1"
         self.newest = 0  # events of the log in a snapshot; 0: all
         self.requests: dict[str, RequestOpen] = {}
         self.calls: list[tuple[str, Any]] = []
@@ -101,6 +102,11 @@ class FakeGateway:
         self._thread.start()
         self._runner: web.AppRunner | None = None
         self.start()
+
+    def put_back(self, *payloads: Payload) -> None:
+        """Its log is another one, shorter, as after its state was restored from an older copy. While it is stopped."""
+        self.epoch, self.log = "e2", []
+        self.emit(*payloads)
 
     # --- for the tests -----------------------------------------------------------------------------------------------
 
@@ -278,15 +284,17 @@ class FakeGateway:
             case "session.create":
                 return messages.Created(HERE)
             case "session.attach":
-                resumed = params.after is not None and params.epoch in {"", "e1"}
+                resumed = (
+                    params.after is not None and params.epoch in {"", self.epoch} and params.after <= len(self.log)
+                )
                 shown = None if resumed else self._snapshot()
-                return Attached(session_id=HERE, epoch="e1", seq=len(self.log), snapshot=shown, resumed=resumed,
+                return Attached(session_id=HERE, epoch=self.epoch, seq=len(self.log), snapshot=shown, resumed=resumed,
                                 participants=self.participants, requests=tuple(self.requests.values()))  # fmt: skip
             case "session.history":
                 after = params.after or 0
                 found = self.log[after:][: params.limit]
                 more = after + len(found) < len(self.log)
-                return Page(epoch="e1", seq=len(self.log), events=tuple(found), more=more, session_id=HERE)
+                return Page(epoch=self.epoch, seq=len(self.log), events=tuple(found), more=more, session_id=HERE)
             case "prompt.submit":
                 return await self._submit(params)
             case "request.answer":

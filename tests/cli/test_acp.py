@@ -466,6 +466,23 @@ async def test_a_restart_of_the_service_is_told_and_the_turn_ends(gateway: FakeG
         assert (await editor.prompt("echo on"))["result"]["stopReason"] == "end_turn"
 
 
+async def test_a_log_that_began_anew_without_the_prompt_ends_its_turn_with_the_reason(
+    gateway: FakeGateway,
+) -> None:  # S15
+    async with editing(gateway) as editor:
+        asked = editor.begin_prompt("sleep")
+        await editor.says("waiting")
+        await asyncio.to_thread(gateway.stop)
+        await editor.says("the service is away")
+        gateway.put_back(MessageStart(turn=0), MessageDelta(turn=0, text="of before\n"))
+        await asyncio.to_thread(gateway.start)
+        await editor.says("began anew")
+        await editor.says("of before")
+        assert "began anew" in (await editor.answer(asked))["error"]["message"]
+        assert "nothing was lost" not in editor.text()
+        assert (await editor.prompt("echo on"))["result"]["stopReason"] == "end_turn"
+
+
 async def test_a_lost_link_is_told(gateway: FakeGateway) -> None:
     async with editing(gateway) as editor:
         link = PeerLink(device=DESK, name="de\x1bsk", sessions=(HERE,))

@@ -17,7 +17,7 @@ import pytest
 
 from agent.core.messages import ParticipantsChanged, PeerLink, SessionsChanged
 from agent.core.records import Participant
-from agent.core.transcript import MessageDelta, SessionInfo
+from agent.core.transcript import MessageDelta, MessageStart, SessionInfo
 from tests.cli.gateway import DESK, HERE, OWN, FakeGateway, _reply, session
 
 
@@ -202,6 +202,22 @@ def test_a_restart_of_the_service_is_told_and_loses_nothing(gateway: FakeGateway
     gateway.start()
     text = terminal.until("while away\n")
     assert "waiting\n" not in text
+
+
+def test_a_log_that_began_anew_is_shown_as_it_is_and_nothing_is_promised(
+    gateway: FakeGateway, terminal: Terminal
+) -> None:  # S15
+    terminal.until("> ")
+    terminal.type("sleep\r")
+    terminal.until("waiting\n")
+    gateway.stop()
+    terminal.until("-- the service is away")
+    gateway.put_back(MessageStart(turn=0), MessageDelta(turn=0, text="of before\n"))
+    gateway.start()
+    text = terminal.until("of before\n")
+    assert "began anew" in text
+    terminal.type("echo on\r")
+    assert "nothing was lost" not in text + terminal.until("on\n")
 
 
 def test_news_of_others_and_of_the_link_are_one_line_each(gateway: FakeGateway, terminal: Terminal) -> None:

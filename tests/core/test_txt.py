@@ -20,7 +20,7 @@ from agent.core.records import (
 )
 from agent.core.registry import Registry
 from agent.core.transcript import rfc3339
-from agent.core.txt import SIZE_MAX, base36, decode, encode, make_record
+from agent.core.txt import SIZE_MAX, as_told, base36, decode, encode, make_record
 from tests.core.registry_facts import NOW, paired
 
 DEN = DeviceId("abcdefghijklmnop")
@@ -281,3 +281,9 @@ def test_t11_a_revision_that_nobody_reaches_is_none() -> None:
     for revision in (2**62 + 1, 2**63, 2**64, 36**13 - 1):
         assert decode([b"id=abcdefghijklmnop", b"r=" + base36(revision).encode()], port=1) is None
     assert decode([b"id=abcdefghijklmnop", b"r=" + base36(2**62).encode()], port=1) is not None
+
+
+def test_a_session_that_starts_is_announced_as_idle_so_that_a_restart_does_not_flap() -> None:
+    assert {status: as_told(status) for status in Status if as_told(status) is not status} == {
+        Status.STARTING: Status.IDLE
+    }

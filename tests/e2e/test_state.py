@@ -86,6 +86,24 @@ def test_state_put_back_from_an_older_copy_leaves_nobody_with_a_mixture_or_mute(
     laptop.assert_healthy()
 
 
+def test_restarts_alone_start_nobody_over(network: MakeNetwork) -> None:  # S4, S15
+    desk, laptop = two(network)
+    session = desk.create("restarted")
+    laptop.wait_for_session(session, status="idle")
+    watchers = [device.begin("log", session, "--json", "--follow") for device in (desk, laptop)]
+    for number in range(3):
+        assert laptop.line("prompt", session, f"echo turn {number}") == f"turn {number}"
+        device = laptop if number == 1 else desk
+        device.kill()
+        device.up()
+        laptop.wait_for_session(session, status="idle")
+    assert laptop.line("prompt", session, "echo the end") == "the end"
+    stored = desk.run("log", session, "--json").stdout.splitlines()
+    for watcher in watchers:
+        until(lambda: watcher.out == stored, "every event once, in order")  # noqa: B023 - at once
+        assert "anew" not in "\n".join(watcher.err)
+
+
 def test_a_home_that_is_taken_away_takes_no_prompts_and_says_so(network: MakeNetwork) -> None:  # S2, S3
     desk, laptop = two(network)
     session = desk.create("homeless")

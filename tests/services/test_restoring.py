@@ -17,11 +17,13 @@ from agent.core.records import DeviceId, Sender, SessionId, Status
 from agent.core.transcript import DAMAGED, Event, MessageDelta, SessionInfo, make_event, mended, payload_of
 from agent.errors import AgentError, Busy, LogDamaged
 from agent.ports import SIZE_MAX, SessionMeta, TranscriptStore
+from agent.services.attachments import ATTACHED_MAX, Attachments
 from agent.services.capacity import FROM_OTHER_MAX, SESSIONS_MAX
 from agent.storage.memory import MemoryTranscripts
 from agent.storage.sqlite import SqliteTranscripts
-from tests.fakes.clock import settle
-from tests.fakes.desk import ME, Desk, attach, running, submit, whole_log
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.desk import ME, OWN, PHONE, Desk, attach, running, submit, whole_log
+from tests.fakes.websocket import channel, pair
 
 
 class HeldLogs(MemoryTranscripts):
@@ -395,3 +397,16 @@ def test_an_event_that_is_none_is_told_as_a_note() -> None:
     assert [event.seq for event in told] == [1, 2, 3, 4, 5]
     notes = [payload.note for event in told if isinstance(payload := payload_of(event), SessionInfo)]
     assert notes == [DAMAGED, "fine", DAMAGED, DAMAGED, DAMAGED]
+
+
+async def test_a_device_watches_as_much_as_it_may_and_no_more_whenever_its_requests_are_carried_out() -> None:
+    ours, _ = pair()
+    watching = channel(ours, FakeClock(), device=PHONE)
+    attachments = Attachments(OWN, lambda *_: None)
+    for number in range(ATTACHED_MAX):
+        attachments.join(watching, PHONE, SessionId(str(number)))
+    attachments.join(watching, PHONE, SessionId("0"))  # again is no more
+    with pytest.raises(Busy):
+        attachments.join(watching, PHONE, SessionId("one more"))
+    attachments.leave(watching, SessionId("0"))
+    attachments.join(watching, PHONE, SessionId("one more"))

@@ -286,6 +286,21 @@ async def test_a_restart_of_the_service_repeats_and_loses_nothing(gateway: FakeG
         assert (again.after, again.epoch) == (2, "e1")
 
 
+async def test_a_log_that_began_anew_is_told_and_shown_from_its_beginning(gateway: FakeGateway) -> None:  # S15
+    async with connected(gateway) as ui:
+        await shown(ui)
+        await asyncio.to_thread(gateway.emit, MessageStart(turn=1), MessageDelta(turn=1, text="lost"))
+        await ui.event("message.delta")
+        await asyncio.to_thread(gateway.stop)
+        await ui.event("review.summary", "the service is away")
+        gateway.put_back(MessageStart(turn=1), MessageDelta(turn=1, text="kept"))
+        await asyncio.to_thread(gateway.start)
+        await ui.event("review.summary", "began anew")
+        assert (await ui.event("message.delta"))["payload"]["text"].endswith("kept")
+        await asyncio.to_thread(gateway.emit, MessageDelta(turn=1, text=" on"))
+        assert (await ui.event("message.delta"))["payload"]["text"] == " on"
+
+
 async def test_what_the_ui_leaves_goes_on(gateway: FakeGateway) -> None:  # S6
     gateway.sessions.append(session(THERE))
     async with connected(gateway) as ui:
