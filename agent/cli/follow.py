@@ -101,6 +101,8 @@ async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | 
         lost = isinstance(note, SessionLost) and note.session_id == mark.session
         if missing or lost or isinstance(note, Returned):
             # A device that was lost has been waited for already.
+            if lost:
+                await stream.clock.sleep(REMOTE_RETRY)
             result = await _attach_again(stream, mark, wait=0.0 if lost else None)
             yield mark.attached(result, again=True)
             if result.stalled:

@@ -24,6 +24,7 @@ from agent.core.messages import (
     Nothing,
     OnSession,
     Rename,
+    SessionLost,
     StatusReport,
     Submit,
 )
@@ -32,7 +33,7 @@ from agent.core.patience import CancelCall
 from agent.core.records import DeviceId, Sender, SessionId
 from agent.core.registry import Registry
 from agent.core.wire import typed
-from agent.errors import Forbidden, MethodNotFound, SessionNotFound
+from agent.errors import AgentError, Forbidden, MethodNotFound, SessionNotFound
 from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
 from agent.gateway.router import Router
@@ -181,7 +182,15 @@ class Methods:
             return await self._router.ask_there(channel, where, "session.attach", asked, attach)
         asked = msgspec.structs.replace(asked, session_id=self._router.here(channel, asked.session_id))
         attached = await self._sessions.attach(channel, channel.device or self._own, asked)
-        return Followed(attached, lambda: self._sessions.catch_up(channel, attached.session_id))
+        return Followed(attached, lambda: self._catch_up(channel, attached.session_id))
+
+    async def _catch_up(self, channel: Channel, session: SessionId) -> None:
+        # What goes wrong with one session ends no connection: others are watched over it.
+        try:
+            await self._sessions.catch_up(channel, session)
+        except AgentError as exc:
+            self._sessions.detach(channel, session)
+            channel.notify("session.lost", SessionLost(session_id=session, reason=str(exc)))
 
     async def _detach(self, channel: Channel, asked: Detach) -> object:
         where = self._router.elsewhere(channel, asked.session_id)

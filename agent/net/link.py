@@ -33,7 +33,17 @@ QUEUE_LOW = 262_144
 WRITE_STALL = 15.0
 """Seconds that one write may take: a peer that never reads would hold the writer for ever (measured)."""
 REQUESTS_MAX = 64
-"""Requests of one connection that are answered side by side."""
+"""Requests of another device that are answered side by side on one connection."""
+CLIENT_REQUESTS_MAX = 1024
+"""Those of a client of this device: one that watches hundreds of sessions attaches to all of them at once."""
+FOLLOWED_MAX = 2048
+"""Answers of one connection that something still follows, such as what a viewer has missed."""
+HEAVY = frozenset({"session.attach", "terminal.attach", "session.history", "household.sync"})
+"""Methods whose answer may fill most of a frame."""
+HEAVY_MAX = 4
+"""Of these another device gets that many at once: as many as fit into what may wait to be sent."""
+BIG = 65_536
+"""Bytes beyond which an answer to a client waits until most of what was queued before is sent."""
 BUSY_FOR = 1.0
 """Seconds after which one that was not taken for that reason is worth another try."""
 BAD_MAX = 3
@@ -61,7 +71,9 @@ class WebSocketChannel:
         self._writing_since: float | None = None  # monotonic seconds; None: nothing is being written
         self._ids = count(1)
         self._waiting: dict[RequestId, asyncio.Future[Raw]] = {}
-        self._answers: set[asyncio.Task[None]] = set()  # requests of the other side that are being answered
+        self._answers: set[asyncio.Task[None]] = set()  # requests of the other side, and what follows their answers
+        self._unanswered = 0
+        self._heavy = asyncio.Semaphore(HEAVY_MAX)
         self._closing: tuple[int, str] | None = None
         self._closed = False
         self._bad = 0  # messages in a row that the schema does not describe
@@ -254,8 +266,9 @@ class WebSocketChannel:
         elif not self.open:
             return  # nobody would hear the answer
         elif isinstance(envelope.id, int | str):
-            if len(self._answers) >= REQUESTS_MAX:
-                busy = Busy(f"{REQUESTS_MAX} requests are being answered", retry_after=BUSY_FOR)
+            most = CLIENT_REQUESTS_MAX if self.device is None else REQUESTS_MAX
+            if self._unanswered >= most or len(self._answers) >= FOLLOWED_MAX:
+                busy = Busy(f"{most} requests are being answered", retry_after=BUSY_FOR)
                 self.send(self.codec.failure(envelope.id, busy))
                 return
             try:
@@ -269,6 +282,7 @@ class WebSocketChannel:
             work = self._answer(answer, envelope.id, envelope.method)
             task = spawn(group, work, f"link.answer-{envelope.method}")
             if task is not None:
+                self._unanswered += 1
                 self._answers.add(task)
                 task.add_done_callback(partial(self._answered, answer))
         else:
@@ -283,16 +297,21 @@ class WebSocketChannel:
     async def _answer(self, answer: Awaitable[object], request_id: RequestId, method: str) -> None:
         follow = None
         try:
-            result = await answer
+            result = await self._result(answer, method)
             if isinstance(result, Followed):
                 follow = result.follow
                 result = result.result
-            self.send(self.codec.response(request_id, result))
+            frame = self.codec.response(request_id, result)
+            if self.device is None and len(frame) > BIG:
+                await self.drained()  # its own burst must not cut a client off as a slow one
+            self.send(frame)
         except AgentError as exc:
             self.send(self.codec.failure(request_id, exc))
         except Exception as exc:  # noqa: BLE001 - recorded
             failures().note(f"link.answer-{method}", exc)
             self.send(self.codec.failure(request_id, AgentError("the service failed; its log says more")))
+        finally:
+            self._unanswered -= 1
         if follow is not None:
             try:
                 await follow()
@@ -301,6 +320,14 @@ class WebSocketChannel:
             except Exception as exc:  # noqa: BLE001 - recorded
                 failures().note(f"link.follow-{method}", exc)
                 self.close("the service failed; its log says more", code=1011)
+
+    async def _result(self, answer: Awaitable[object], method: str) -> object:
+        if self.device is None or method not in HEAVY:
+            return await answer
+        async with self._heavy:
+            # Before it is made: a device that does not read holds no answers here.
+            await self.drained()
+            return await answer
 
 
 def _most(method: str) -> int:

@@ -78,9 +78,14 @@ class Attachments:
             watched.discard(session)
 
     def count(self, device: DeviceId) -> int:
-        """How much a device has attached here, over all its channels."""
+        """How much a device has attached here, over all its channels that are not being closed."""
         tables = (self._attached, self._terminals)
-        return sum(len(each) for table in tables for channel, each in table.items() if channel.device == device)
+        return sum(
+            len(each)
+            for table in tables
+            for channel, each in table.items()
+            if channel.device == device and channel.open
+        )
 
     def protects(self, device: DeviceId, row_of: Callable[[Iterable[SessionId]], Iterable[SessionRow]]) -> bool:
         """Whether a device has a session attached, or had over its link one that still works (L4)."""

@@ -14,7 +14,7 @@ from agent.core.linking import new_link_stays, reconnect_delay
 from agent.core.messages import ListSessions, Ready, SessionsChanged, TwinSeen
 from agent.core.records import DeviceId, Endpoint, SessionRow
 from agent.core.wire import typed
-from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
+from agent.errors import AgentError, Busy, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused, TimedOut
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.link import Link, LinkNews
 from agent.services.twins import Twins
@@ -30,6 +30,8 @@ READY = 5.0
 """Seconds within which a connected gateway must have said who it is."""
 SHORT = 2.0
 """Seconds: a link that lasted less counts as a failed attempt, or two devices that disagree would dial for ever."""
+LISTED, LIST_AGAIN = 10.0, 1.0
+"""Seconds for the list of sessions, and before it is asked for again."""
 EARLY_MAX = 2_097_152
 """Bytes of changes that may overtake the list of sessions."""
 TWIN = "another machine with this key is linked"
@@ -240,17 +242,29 @@ class Keeper:
             link.listed.set()
             return
         try:
-            rows = await link.request("session.watch", lambda: ListSessions(scope="local"), seconds=10.0)
-            link.check()
-            self._news.link_sessions(self.device, typed(rows, tuple[SessionRow, ...]), whole=True)
+            rows = await self._rows(link)
         except AgentError as exc:
             log.info("no list of sessions", extra={"device": self.device, "error": str(exc)})
             return
         finally:
             link.listed.set()
+        self._news.link_sessions(self.device, rows, whole=True)
         early, link.early = link.early, None
         for changes in early or ():
             self._news.link_sessions(self.device, changes.changed, changes.removed)
+
+    async def _rows(self, link: Link) -> tuple[SessionRow, ...]:
+        # However busy the other side is: without its list nothing of what it tells later would count.
+        while True:
+            try:
+                rows = await link.request("session.watch", lambda: ListSessions(scope="local"), seconds=LISTED)
+            except (Busy, TimedOut) as exc:
+                log.info("no list of sessions yet", extra={"device": self.device, "error": str(exc)})
+                link.listed.set()  # who waits for it is told what is known
+                await self._clock.sleep(max(LIST_AGAIN, exc.retry_after))
+            else:
+                link.check()
+                return typed(rows, tuple[SessionRow, ...])
 
     def sessions_changed(self, link: Link, params: Raw, size: int) -> None:
         """The other side told changes, in a frame of `size` bytes; whose word does not count is not even read (T11).

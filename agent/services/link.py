@@ -50,6 +50,13 @@ class LinkNews(Protocol):
         """Where to dial, best first."""
 
 
+ATTACHING_MAX = 16
+"""Attachments under way over one link: their answers are large, and hundreds may be wanted at once when it is back."""
+ASKING_MAX = 48
+"""Other requests under way over one link: with those as many as the other side answers side by side (64)."""
+ATTACHING = frozenset({"session.attach", "terminal.attach"})
+
+
 class Link:
     """One connection to a paired device."""
 
@@ -64,6 +71,7 @@ class Link:
         self.listed = asyncio.Event()  # whether the other side's sessions are known
         self.early: list[SessionsChanged] | None = []  # changes that came before the list; None once it is there
         self.early_size = 0  # bytes
+        self._attaching, self._asking = asyncio.Semaphore(ATTACHING_MAX), asyncio.Semaphore(ASKING_MAX)
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -82,9 +90,11 @@ class Link:
     async def request(self, method: str, params: Callable[[], object], *, seconds: float) -> Raw:
         """Ask over this very link, and wait for the answer up to `seconds`. `params` are asked for when they are sent.
 
+        Only so many requests are under way at once; the others wait for their turn, first come, first served.
         Raises: PeerLost, TimedOut, or what the device answered.
         """
-        return await self.channel.request(method, params(), seconds=seconds)
+        async with self._attaching if method in ATTACHING else self._asking:
+            return await self.channel.request(method, params(), seconds=seconds)
 
     async def answers(self, seconds: float) -> bool:
         """Whether the other side says anything at all within so many seconds: a refusal will do."""

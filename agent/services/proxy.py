@@ -33,8 +33,8 @@ from agent.tasks import child, failures, spawn
 
 log = logging.getLogger(__name__)
 
-RETRY = 1.0
-"""Seconds before an attachment that a lost link took along is tried over the link that is there."""
+RETRY, RETRY_MAX = 1.0, 30.0
+"""Seconds before an attachment that a lost link took along is tried again over the link that is there, doubling."""
 LOOK_EVERY = 5.0
 """Seconds between looks whether sessions that are attached have moved on without a word (L9)."""
 BEGAN_ANEW = "the session's log began anew"
@@ -299,15 +299,15 @@ class Proxy:
 
     async def _resumed(self, relay: Relay[Channel]) -> None:
         # Until it stands over the link that the device has then: it may be another one than when this began (L9).
-        problem = ""
+        problem, pause = "", RETRY
         try:
             while not problem and self._wants_attachment(relay):
                 try:
                     problem = await self._attach_anew(relay)
-                except Busy as exc:
-                    await self._clock.sleep(max(RETRY, exc.retry_after))
-                except (PeerLost, PeerUnreachable, TimedOut):
-                    await self._clock.sleep(RETRY)
+                except (Busy, PeerLost, PeerUnreachable, TimedOut) as exc:
+                    # Busy too: that means to ask again.
+                    await self._clock.sleep(max(pause, exc.retry_after))
+                    pause = min(RETRY_MAX, 2 * pause)
         except AgentError as exc:
             problem = str(exc)
         finally:

@@ -37,8 +37,8 @@ from agent.services.peers import LOST_MAX, Peers
 from agent.services.terminal_relay import TerminalRelay, Watcher
 from agent.tasks import spawn
 
-RETRY = 1.0
-"""Seconds before an attachment that a lost link took along is tried over the link that is there."""
+RETRY, RETRY_MAX = 1.0, 30.0
+"""Seconds before an attachment that a lost link took along is tried again over the link that is there, doubling."""
 
 
 class RemoteTerminals:
@@ -211,14 +211,15 @@ class RemoteTerminals:
 
     async def _resume(self, relay: TerminalRelay) -> None:
         # Until it stands over the link that the device has then: it may be another one than when this began (L9).
+        pause = RETRY
         try:
             while self._wants_attachment(relay):
                 try:
                     await self._attach_anew(relay)
-                except Busy as exc:
-                    await self._clock.sleep(max(RETRY, exc.retry_after))
-                except (PeerLost, PeerUnreachable, TimedOut):
-                    await self._clock.sleep(RETRY)
+                except (Busy, PeerLost, PeerUnreachable, TimedOut) as exc:
+                    # Busy too: that means to ask again.
+                    await self._clock.sleep(max(pause, exc.retry_after))
+                    pause = min(RETRY_MAX, 2 * pause)
         except AgentError:
             # The session ended, or is not for us any more. Whoever asks again is told which.
             self._close(relay, TerminalClosed(session_id=relay.session, offset=relay.received))

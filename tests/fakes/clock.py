@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from itertools import count
 
 SETTLE = 50
@@ -35,7 +36,8 @@ class FakeClock:
             await asyncio.sleep(0)
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), waiter))
+        until = max(self._now + seconds, math.nextafter(self._now, math.inf))  # however short: time moves on
+        heapq.heappush(self._sleepers, (until, next(self._order), waiter))
         await waiter
 
     async def advance(self, seconds: float) -> None:

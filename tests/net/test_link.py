@@ -8,13 +8,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import WSMessage, WSMsgType
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from agent.core.messages import Nothing, PeersChanged, Submit
-from agent.core.wire import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Envelope, json, msgpack, typed
+from agent.core.records import DeviceId
+from agent.core.wire import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Envelope, error_of, json, msgpack, typed
 from agent.errors import AgentError, PeerLost, SessionNotFound, TimedOut, TooLarge
 from agent.net.link import (
     BAD_MAX,
+    CLIENT_REQUESTS_MAX,
+    HEAVY_MAX,
     QUEUE_LOW,
     QUEUE_MAX,
     REQUESTS_MAX,
@@ -49,6 +52,11 @@ class Handler:
                 raise SessionNotFound
             case "bug":
                 raise KeyError("x")
+            case "session.history":
+                self.answered += 1
+                return b"x" * 500_000
+            case "followed":
+                return Followed("hello", self.go.wait)  # type: ignore[arg-type] # what it gives is of no use
             case "follow-bug":
                 return Followed("hello", self._bug)
         self.answered += 1
@@ -69,10 +77,11 @@ class Handler:
 class End:
     """A channel that is served, and the other end of its WebSocket in the test's hands."""
 
-    def __init__(self, clock: FakeClock, codec: Codec, *, pings: bool = False) -> None:
+    def __init__(self, clock: FakeClock, codec: Codec, *, pings: bool = False, device: str | None = None) -> None:
         self.ws, served = pair()
         self.codec, self.clock, self.handler = codec, clock, Handler()
-        self.channel: WebSocketChannel = channel(served, clock, codec=codec, pings=pings)
+        peer = None if device is None else DeviceId(device)
+        self.channel: WebSocketChannel = channel(served, clock, codec=codec, pings=pings, device=peer)
         self.done = False
 
     async def run(self) -> None:
@@ -94,8 +103,8 @@ class End:
 
 
 @asynccontextmanager
-async def an_end(codec: Codec = msgpack, *, pings: bool = False) -> AsyncIterator[End]:
-    end = End(FakeClock(), codec, pings=pings)
+async def an_end(codec: Codec = msgpack, *, pings: bool = False, device: str | None = None) -> AsyncIterator[End]:
+    end = End(FakeClock(), codec, pings=pings, device=device)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(end.run())
         await settle()
@@ -223,15 +232,57 @@ async def test_a_bug_costs_one_connection(method: str) -> None:
         assert (end.ws.close_code, end.done) == (1011, True)
 
 
-async def test_so_many_requests_are_answered_side_by_side_and_no_more() -> None:
-    async with an_end() as end:
-        for number in range(REQUESTS_MAX + 2):
+@pytest.mark.parametrize(("device", "most"), [("peer", REQUESTS_MAX), (None, CLIENT_REQUESTS_MAX)])
+async def test_so_many_requests_are_answered_side_by_side_and_no_more(device: str | None, most: int) -> None:
+    async with an_end(device=device) as end:
+        for number in range(most + 2):
             end.put(msgpack.request(number, "wait", Nothing()))
         await settle()
-        assert [envelope.id for envelope in end.got()] == [REQUESTS_MAX, REQUESTS_MAX + 1]
+        refused = end.got()
+        assert [envelope.id for envelope in refused] == [most, most + 1]
+        assert all(error_of(envelope.error).retry_after > 0 for envelope in refused)  # type: ignore[arg-type]
         end.handler.go.set()
         await settle()
-        assert end.handler.answered == REQUESTS_MAX
+        assert end.handler.answered == most
+
+
+async def test_what_follows_answers_is_no_request_that_waits_for_one() -> None:  # S4: many resume at once
+    async with an_end(device="peer") as end:
+        for number in range(3 * REQUESTS_MAX):
+            end.put(msgpack.request(number, "followed", Nothing()))
+            await settle(1)
+        await settle()
+        assert [envelope.error for envelope in end.got()] == [UNSET] * 3 * REQUESTS_MAX
+
+
+async def test_large_answers_to_another_device_are_made_a_few_at_a_time() -> None:  # S5: its own burst cuts nobody off
+    async with an_end(device="peer") as end:
+        end.ws.other.stalled.clear()
+        for number in range(40):
+            end.put(msgpack.request(number, "session.history", Nothing()))
+        await settle()
+        assert not end.done
+        assert end.handler.answered <= HEAVY_MAX + 1
+        end.ws.other.stalled.set()
+        await settle(500)
+        assert len(end.got()) == 40
+
+
+async def test_who_waits_for_an_answer_over_a_connection_that_is_closed_waits_no_longer() -> None:  # L9
+    for end_it in (WebSocketChannel.close, WebSocketChannel.abort):
+        async with an_end() as end, asyncio.TaskGroup() as group:
+            end.ws.other.stalled.clear()  # the other side takes nothing, and says nothing
+            asking = group.create_task(failing(end.channel.request("say", Nothing(), seconds=900.0)))
+            await settle()
+            end_it(end.channel)
+            await settle(3)
+            assert isinstance(asking.result(), PeerLost)
+
+
+async def failing(work: Awaitable[object]) -> AgentError:
+    with pytest.raises(AgentError) as told:
+        await work
+    return told.value
 
 
 async def test_silence_is_pinged_and_then_means_lost() -> None:  # L3
