@@ -76,6 +76,12 @@ class _Guarding(aiohttp.TCPConnector):
         return connection
 
 
+class _Socket(aiohttp.ClientWebSocketResponse):
+    # One that can be let go of at once: its connection is else nobody's if whoever dialled gave up in between.
+    def let_go(self) -> None:
+        self._response.close()
+
+
 class TlsDialer:
     """Dials paired devices with mutual TLS. `context_for` gives the pinned client context, or None if not paired.
 
@@ -153,7 +159,9 @@ class TlsDialer:
     ) -> tuple[_Owning, Endpoint] | Exception:
         await asyncio.sleep(delay)
         connector = _Guarding(self._clock, endpoint, context)
-        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), ws_response_class=_Socket
+        )
         kept = False
         try:
             async with asyncio.timeout(ATTEMPT):
@@ -166,6 +174,7 @@ class TlsDialer:
                     server_hostname="0.0.0.0",  # noqa: S104 - an address: no server name is sent
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
+            assert isinstance(ws, _Socket), "it was asked for"
             kept = True
         except aiohttp.WSServerHandshakeError as exc:
             log.debug("no link", extra={"device": device, "status": exc.status})
@@ -188,22 +197,22 @@ class TlsDialer:
 
 class _Owning(WebSocketChannel):
     # A channel that closes the client session it came from.
-    def __init__(
-        self, ws: aiohttp.ClientWebSocketResponse, session: aiohttp.ClientSession, device: DeviceId, clock: Clock
-    ) -> None:
+    def __init__(self, ws: _Socket, session: aiohttp.ClientSession, device: DeviceId, clock: Clock) -> None:
         transport = ws.get_extra_info("socket")
         super().__init__(ws, msgpack, clock=clock, device=device, pings=True, cut=lambda: _shut(transport))
-        self._session = session
+        self._socket, self._session = ws, session
 
     async def discard(self) -> None:
         """Let go of a connection that is not needed; it never runs."""
         self.abort()
+        self._socket.let_go()
         await self._session.close()
 
     async def run(self, handler: object) -> None:
         try:
             await super().run(handler)  # type: ignore[arg-type] # the port's type, checked where it is called
         finally:
+            self._socket.let_go()
             await self._session.close()
 
 

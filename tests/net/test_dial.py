@@ -102,6 +102,7 @@ class Caller:
 
 @pytest.fixture
 async def no_leaks() -> AsyncIterator[None]:
+    asyncio.get_running_loop().set_debug(True)  # a response that nobody closed warns, too
     yield
     await asyncio.sleep(0.05)
     gc.collect()  # an unclosed session or transport warns, and warnings are errors
