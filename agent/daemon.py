@@ -386,21 +386,23 @@ class Service:
         try:
             async with asyncio.TaskGroup() as group:
                 # The network first: while our name is being probed the rest starts.
-                running = [self._begin(group, "presence")]
+                running = {"presence": self._begin(group, "presence")}
                 await self._lan.setup()
                 self._household.settle()
-                running.append(self._begin(group, "sessions", ready=self._restored))
+                running["sessions"] = self._begin(group, "sessions", ready=self._restored)
                 await self._restored.wait()
                 self._registry.own_past(self._sessions.directory.closed)
                 self._trust_changed()
-                running += [self._begin(group, name) for name in self.parts if name not in {"presence", "sessions"}]
+                running |= {name: self._begin(group, name) for name in self.parts if name not in running}
                 await self._open_control_socket()
                 await self._stop.wait()
                 say("stopping")
+                for name in ("tell", "prober", "listener"):  # no new links, and no word of those that end now
+                    running[name].cancel()
                 await self._peers.leave()
                 if self._lock is None or not self._lock.lost():  # else it may be another service's
                     self._home.control_socket.unlink(missing_ok=True)
-                for part in running:
+                for part in running.values():
                     part.cancel()
         finally:
             await self._control.cleanup()

@@ -20,6 +20,7 @@ ANSWER_HOLDS = 1.0
 """Seconds after an answer in which a goodbye is not asked about: whoever forges them must not set our rate."""
 
 
+STOPPED = "it has stopped"
 REFUSES = "does not accept this device (unpaired or revoked)"
 
 
@@ -36,6 +37,7 @@ class Liveness:
         self._failures = 0
         self._failed_at = -PROBE_EVERY
         self._goodbye_at: float | None = None
+        self._stopped = False  # it said goodbye and its link ended: nothing but an answer is surer
         self._answered_at = -PROBE_EVERY
         self._asking = False  # a goodbye, perhaps forged, waits for a dial that fails or is answered
         self._withdrawn = False  # it answered after a goodbye, and its record was not heard again since
@@ -70,11 +72,12 @@ class Liveness:
         """A record arrived; `news`: with a revision that was not known, so its sender did something.
 
         A device that does not answer is not made online by an echo of what was known: a sleep proxy can send that.
-        Nor is one that has left, if it could be asked instead (not `sure`): anybody can send an echo.
+        Nor is one that has left, if it could be asked instead (not `sure`): anybody can send an echo. And one that said
+        over its link that it stops is there again once it answers: what it told last may come after its goodbye.
         """
         self.heard_at, self._goodbye_at, self._withdrawn = now, None, False
         self._asking = self._asking and not news
-        if not news and not sure and self.since is not None:
+        if self._stopped or (not news and not sure and self.since is not None):
             self._failures = max(1, self._failures)
         elif not self._failures:
             self._here()
@@ -86,6 +89,7 @@ class Liveness:
     def answered(self, now: float) -> None:
         """It accepted a connection."""
         self.heard_at, self._failures, self._goodbye_at = now, 0, None
+        self._stopped = False
         self._answered_at, self._asking = now, False
         self._here()
 
@@ -105,7 +109,8 @@ class Liveness:
             return
         self.linked, self.heard_at, self._failures = False, now, 0
         if self._goodbye_at is not None and now - self._goodbye_at <= GOODBYE_HOLDS:
-            self._leave("said goodbye", now)
+            self._leave(STOPPED, now)
+            self._stopped = True
         else:
             self._doubt = reason or "the link was lost"
 
@@ -119,7 +124,7 @@ class Liveness:
             return
         if sure:
             self._failures = 0
-            self._leave("said goodbye", now)
+            self._leave(STOPPED, now)
         else:
             self._asking = self._withdrawn = True
 
@@ -135,7 +140,7 @@ class Liveness:
             return
         if self._asking or self._withdrawn:
             self._failures = 0
-            self._leave("said goodbye", now)
+            self._leave(STOPPED, now)
         elif self._failures >= FAILURES:
             self._leave(reason or "does not answer", now)
         else:

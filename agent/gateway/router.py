@@ -114,7 +114,7 @@ class Router:
         if where.session is None:
             # Known from a record only, by the first characters of its id: the device's own list has the whole.
             link = await self._peers.link(where.device)
-            await link.listed.wait()
+            await link.listing.known.wait()
             where = self._registry.find_session(selector)
         if where.session is None:
             raise SessionNotFound(f"no session {selector!r} on {self._name_of(where.device)}")

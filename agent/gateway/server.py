@@ -108,7 +108,8 @@ class Gateway:
 
     async def _client(self, request: web.Request) -> web.StreamResponse:
         ws = _websocket((MSGPACK, JSON), FRAME_IN_MAX)
-        await ws.prepare(request)
+        if not await _opened(ws, request):
+            return ws
         codec = CODECS[ws.ws_protocol or MSGPACK]
         channel = self._make_channel(ws, codec, device=None, transport=request.transport)
         channel.notify("gateway.ready", self._own)
@@ -131,7 +132,8 @@ class Gateway:
         except Busy as exc:
             raise web.HTTPTooManyRequests(text=exc.in_full) from exc
         ws = _websocket((MSGPACK,), FRAME_OUT_MAX)
-        await ws.prepare(request)
+        if not await _opened(ws, request):
+            return ws
         self._linked(request)
         channel = self._make_channel(ws, CODECS[MSGPACK], device=device, transport=request.transport)
         try:
@@ -180,6 +182,16 @@ def _websocket(protocols: tuple[str, ...], frame_max: int) -> web.WebSocketRespo
     return web.WebSocketResponse(
         protocols=protocols, autoping=False, compress=False, max_msg_size=frame_max, timeout=1.0
     )
+
+
+async def _opened(ws: web.WebSocketResponse, request: web.Request) -> bool:
+    # Whoever dials several addresses hangs up on all but the first that answers: that is nobody's fault.
+    try:
+        await ws.prepare(request)
+    except ConnectionError as exc:
+        log.debug("hung up before it was answered", extra={"error": str(exc)})
+        return False
+    return True
 
 
 @web.middleware

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -18,9 +17,10 @@ from aiohttp.tracing import Trace
 from agent.core.linking import dial_schedule
 from agent.core.records import DeviceId, Endpoint
 from agent.core.wire import FRAME_OUT_MAX, MSGPACK, msgpack
-from agent.errors import NotPaired, PeerUnreachable, Refused
+from agent.errors import AgentError, NotPaired, PeerUnreachable, Refused
 from agent.net.frames import FrameGuard
 from agent.net.link import WebSocketChannel
+from agent.net.reasons import reason
 from agent.ports import Clock
 from agent.tasks import spawn
 
@@ -107,13 +107,13 @@ class TlsDialer:
         context = self._context_for(device)
         if context is None:
             raise NotPaired
-        problems: list[Exception] = []
+        problems: list[AgentError] = []
         opened: list[tuple[_Owning, Endpoint]] = []  # in the order in which they answered
         won: tuple[_Owning, Endpoint] | None = None
 
         async def attempt(endpoint: Endpoint, delay: float) -> None:
             outcome = await self._attempt(device, endpoint, context, delay)
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, AgentError):
                 problems.append(outcome)
             else:
                 opened.append(outcome)
@@ -156,7 +156,7 @@ class TlsDialer:
 
     async def _attempt(
         self, device: DeviceId, endpoint: Endpoint, context: ssl.SSLContext, delay: float
-    ) -> tuple[_Owning, Endpoint] | Exception:
+    ) -> tuple[_Owning, Endpoint] | AgentError:
         await asyncio.sleep(delay)
         connector = _Guarding(self._clock, endpoint, context)
         session = aiohttp.ClientSession(
@@ -186,9 +186,11 @@ class TlsDialer:
             return PeerUnreachable("another device answers there")
         except aiohttp.ClientOSError as exc:
             # The server closes right after the handshake when it does not accept us: the request then meets a reset.
-            return PeerUnreachable(_reason(exc)) if isinstance(exc, aiohttp.ClientConnectorError) else Refused()
+            # Not aiohttp's own words: they name the host that stands in the URL for every peer.
+            return PeerUnreachable(reason(exc.os_error)) if isinstance(exc, aiohttp.ClientConnectorError) else Refused()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-            return exc
+            log.debug("no link", extra={"device": device, "error": repr(exc)})
+            return PeerUnreachable(reason(exc))
         finally:
             if not kept:
                 await session.close()
@@ -222,12 +224,6 @@ def _shut(sock: socket.socket | None) -> None:
             sock.shutdown(socket.SHUT_RDWR)
 
 
-def _reason(exc: aiohttp.ClientConnectorError) -> str:
-    # Not aiohttp's own words: they name the host that stands in the URL for every peer.
-    error = exc.os_error
-    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
-
-
-def _why(problems: Sequence[Exception]) -> str:
-    said = {str(problem) or type(problem).__name__ for problem in problems}
+def _why(problems: Sequence[AgentError]) -> str:
+    said = {str(problem) for problem in problems}
     return f" ({'; '.join(sorted(said))[:200]})" if said else ""

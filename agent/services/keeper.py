@@ -11,12 +11,13 @@ from typing import Any
 from msgspec import Raw
 
 from agent.core.linking import new_link_stays, reconnect_delay
-from agent.core.messages import ListSessions, Ready, SessionsChanged, TwinSeen
-from agent.core.records import DeviceId, Endpoint, SessionRow
+from agent.core.messages import Ready, TwinSeen
+from agent.core.records import DeviceId, Endpoint
 from agent.core.wire import typed
-from agent.errors import AgentError, Busy, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused, TimedOut
+from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.link import Link, LinkNews
+from agent.services.listing import Listing
 from agent.services.twins import Twins
 from agent.tasks import child, failures
 
@@ -24,22 +25,22 @@ log = logging.getLogger(__name__)
 
 STOPPING = "the service stops"
 """Reason for closing a link that is a goodbye, heard also where no multicast is."""
+ANOTHER = "another link stays"
+"""Reason for closing one of two links."""
 NOT_NEEDED = "not needed now"
 """Reason for closing a link that the other side must not open again by itself (L4)."""
 READY = 5.0
 """Seconds within which a connected gateway must have said who it is."""
 SHORT = 2.0
 """Seconds: a link that lasted less counts as a failed attempt, or two devices that disagree would dial for ever."""
-LISTED, LIST_AGAIN = 10.0, 1.0
-"""Seconds for the list of sessions, and before it is asked for again."""
-EARLY_MAX = 2_097_152
-"""Bytes of changes that may overtake the list of sessions."""
 TWIN = "another machine with this key is linked"
 """Reason for turning a link away: two machines with one key would replace each other's link without end."""
 TWIN_PROOF = 3.0
 """Seconds in which the machine that was there first must answer, or it is thought gone."""
 TWIN_RETRY = 60.0
 """Seconds before a machine that was turned away for its twin dials again, whatever it hears meanwhile."""
+STOPPED_PAUSE = 2.0
+"""Seconds, times 0.5 to 1, before a device that said that it stops is dialled: it may still be closing its door."""
 REFUSED_RETRY = 60.0
 """Seconds before a device that refused us is asked again, unless it is paired anew."""
 REFUSED_SURE = 3
@@ -72,6 +73,10 @@ class Keeper:
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
         self._attempts = 0
+        self._leaving = False  # whether this service stops
+        self._has_stopped = False  # whether the device has said that it stops, and was not linked since
+        self._pauses = False  # whether to wait before the next dial
+        self._opening: set[Link] = set()  # connections over which the other side has not said yet who it is
         self.refusals = 0  # in a row
 
     # --- used by the service -----------------------------------------------------------------------------------------
@@ -117,7 +122,13 @@ class Keeper:
     def lost(self, link: Link) -> None:
         """A connection carries no more. Idempotent."""
         link.over = True
-        if self.link is link:
+        self._opening.discard(link)
+        if link.channel.told == STOPPING and self.link in {None, link}:
+            self._has_stopped, self._pauses = True, True
+        if self.link is not link:
+            if self.link is not None and self.link.over and not self._opening:
+                self.lost(self.link)  # this was what was to take its place
+        elif not (link.channel.told == ANOTHER and self._opening):  # else the other one is about to carry
             self.link = None
             if self._clock.monotonic() - link.opened >= SHORT:
                 self._attempts = 0  # whichever side dialled it
@@ -130,6 +141,11 @@ class Keeper:
             if not link.ours:
                 self._wake.set()  # else the one who dialled it goes on by itself
 
+    def leave(self) -> None:
+        """This service stops: say so over the link, and over each that is opened yet."""
+        self._leaving = True
+        self.let_go(STOPPING)
+
     def let_go(self, reason: str) -> None:
         """Close the link, if there is one."""
         if (link := self.link) is not None:
@@ -140,8 +156,11 @@ class Keeper:
         """Keep the link until cancelled."""
         try:
             while True:
-                if self.link is not None or not self.wanted:
+                if self.link is not None or not self.wanted or self._leaving:
                     await self._sleep(None)
+                elif self._pauses:
+                    self._pauses = False
+                    await self._sleep(STOPPED_PAUSE * self._jitter())  # it is heard if it starts again
                 else:
                     self._wake.clear()
                     await self._try()
@@ -164,9 +183,14 @@ class Keeper:
         `host`: IP address of the other side; `dialled`: where we dialled it, None if it dialled us.
         """
         async with asyncio.TaskGroup() as group:
-            link = Link(channel, group, dialled=dialled, host=host, opened=self._clock.monotonic())
+            listing = Listing(self.device, self._news, self._clock)
+            link = Link(channel, group, dialled=dialled, host=host, opened=self._clock.monotonic(), listing=listing)
+            self._opening.add(link)
             link.spawn(self._expect_ready(link), "peers.expect-ready")
-            channel.notify("gateway.ready", self._own)
+            if self._leaving:
+                self._turn_away(link, STOPPING)
+            else:
+                channel.notify("gateway.ready", self._own)
             try:
                 await channel.run(_Incoming(self, link, self._handler))
             finally:
@@ -199,7 +223,7 @@ class Keeper:
     async def _compare(self, link: Link, ready: Ready) -> None:
         # The proof of a copied key are two that answer. The first one stays, or neither would ever be of use.
         first = self.link
-        if first is None or not await self._answers(first):
+        if first is None or not await _answers(first, self._clock):
             if not link.over and self.link is first:
                 self._take(link, ready)  # whoever dialled the first: it carries nothing
             elif not link.over:
@@ -211,76 +235,27 @@ class Keeper:
         self._turn_away(link, TWIN)
         self._twins.linked(self.device, hosts)
 
-    async def _answers(self, link: Link) -> bool:
-        async with asyncio.TaskGroup() as group:
-            asking = child(group, link.answers(2 * TWIN_PROOF), "peers.ask-the-first")
-            patience = child(group, self._clock.sleep(TWIN_PROOF), "peers.patience")
-            await asyncio.wait([asking, patience], return_when=asyncio.FIRST_COMPLETED)
-            answers = asking.done() and asking.result()
-            for task in (asking, patience):
-                task.cancel()
-        return answers
-
     def _choose(self, link: Link, ready: Ready) -> None:
         if self._stays(link):
             self._take(link, ready)
         else:
-            self._turn_away(link, "another link stays")
+            self._turn_away(link, ANOTHER)
 
     def _take(self, link: Link, ready: Ready) -> None:
         if self.link is not None:
-            self._turn_away(self.link, "another link stays")
+            self._turn_away(self.link, ANOTHER)
+        self._opening.discard(link)
         self.link, self.refused, self.refusals = link, False, 0
+        self._has_stopped = self._pauses = False
         log.info("link up", extra={"device": self.device, "dialled": link.ours})
         self._news.link_up(self.device, name=ready.name, version=ready.version, endpoint=link.endpoint)
-        link.spawn(self._watch(link), "peers.watch")
+        link.spawn(link.listing.run(link), "peers.watch")
         self._moved()
 
-    async def _watch(self, link: Link) -> None:
-        # All sessions of the other side, then changes; those that overtake the list wait for it.
-        if not self._news.takes_sessions(self.device):
-            link.listed.set()
-            return
-        try:
-            rows = await self._rows(link)
-        except AgentError as exc:
-            log.info("no list of sessions", extra={"device": self.device, "error": str(exc)})
-            return
-        finally:
-            link.listed.set()
-        self._news.link_sessions(self.device, rows, whole=True)
-        early, link.early = link.early, None
-        for changes in early or ():
-            self._news.link_sessions(self.device, changes.changed, changes.removed)
-
-    async def _rows(self, link: Link) -> tuple[SessionRow, ...]:
-        # However busy the other side is: without its list nothing of what it tells later would count.
-        while True:
-            try:
-                rows = await link.request("session.watch", lambda: ListSessions(scope="local"), seconds=LISTED)
-            except (Busy, TimedOut) as exc:
-                log.info("no list of sessions yet", extra={"device": self.device, "error": str(exc)})
-                link.listed.set()  # who waits for it is told what is known
-                await self._clock.sleep(max(LIST_AGAIN, exc.retry_after))
-            else:
-                link.check()
-                return typed(rows, tuple[SessionRow, ...])
-
     def sessions_changed(self, link: Link, params: Raw, size: int) -> None:
-        """The other side told changes, in a frame of `size` bytes; whose word does not count is not even read (T11).
-
-        Raises: Undescribed.
-        """
-        if link is not self.link or not self._news.takes_sessions(self.device):
-            return
-        changes = typed(params, SessionsChanged)
-        if link.early is None:
-            self._news.link_sessions(self.device, changes.changed, changes.removed)
-        elif (size := link.early_size + size) > EARLY_MAX:
+        """The other side told changes, in a frame of `size` bytes. Raises: Undescribed."""
+        if link is self.link and not link.listing.changed(params, size):
             self._turn_away(link, "too many changes before the list")
-        else:
-            link.early_size = size
-            link.early.append(changes)
 
     def twin_told(self, seen: TwinSeen) -> None:
         """The other side is linked to a second machine that has this device's key."""
@@ -298,6 +273,11 @@ class Keeper:
         try:
             channel, endpoint = await self._dialer.dial(self.device, endpoints)
         except Refused as exc:
+            if self._has_stopped:
+                self._has_stopped = False  # it hung up as it went; another time it is a refusal
+                self._failed("it has stopped")
+                await self._sleep(reconnect_delay(self._attempts, self._jitter()))
+                return
             self.refused = True
             self._attempts += 1
             log.info("refused", extra={"device": self.device, "error": str(exc)})
@@ -321,6 +301,7 @@ class Keeper:
 
     def _turn_away(self, link: Link, reason: str) -> None:
         link.over = True
+        self._opening.discard(link)
         link.channel.close(reason)
 
     def _failed(self, reason: str) -> None:
@@ -343,18 +324,33 @@ class Keeper:
 
     def _stays(self, new: Link) -> bool:
         old = self.link
-        return old is None or new_link_stays(
-            own=self._own.device,
-            peer=self.device,
-            old_is_ours=old.ours,
-            new_is_ours=new.ours,
-            apart=new.opened - old.opened,
+        return (
+            old is None
+            or old.over
+            or new_link_stays(
+                own=self._own.device,
+                peer=self.device,
+                old_is_ours=old.ours,
+                new_is_ours=new.ours,
+                apart=new.opened - old.opened,
+            )
         )
 
     def _moved(self) -> None:
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
         self._changed(self)
+
+
+async def _answers(link: Link, clock: Clock) -> bool:
+    async with asyncio.TaskGroup() as group:
+        asking = child(group, link.answers(2 * TWIN_PROOF), "peers.ask-the-first")
+        patience = child(group, clock.sleep(TWIN_PROOF), "peers.patience")
+        await asyncio.wait([asking, patience], return_when=asyncio.FIRST_COMPLETED)
+        answers = asking.done() and asking.result()
+        for task in (asking, patience):
+            task.cancel()
+    return answers
 
 
 class _Incoming:

@@ -8,31 +8,19 @@ from typing import Protocol
 
 from msgspec import Raw
 
-from agent.core.messages import Nothing, Ready, SessionsChanged
-from agent.core.records import DeviceId, Endpoint, SessionId, SessionRow
+from agent.core.messages import Nothing, Ready
+from agent.core.records import DeviceId, Endpoint
 from agent.errors import AgentError, PeerLost, TimedOut
 from agent.ports import Channel
+from agent.services.listing import Listing, SessionNews
 from agent.tasks import child
 
 
-class LinkNews(Protocol):
+class LinkNews(SessionNews, Protocol):
     """Who is told about links: the registry's service and the proxy."""
 
     def link_up(self, device: DeviceId, *, name: str, version: str, endpoint: Endpoint | None) -> None:
         """A link carries."""
-
-    def takes_sessions(self, device: DeviceId) -> bool:
-        """Whether what the device tells of its sessions counts for anything."""
-
-    def link_sessions(
-        self,
-        device: DeviceId,
-        rows: tuple[SessionRow, ...],
-        removed: tuple[SessionId, ...] = (),
-        *,
-        whole: bool = False,
-    ) -> None:
-        """The device told its sessions: all of them (`whole`), or changes."""
 
     def goodbye(self, device: DeviceId) -> None:
         """The device itself says that it leaves."""
@@ -51,7 +39,7 @@ class LinkNews(Protocol):
 
 
 ATTACHING_MAX = 16
-"""Attachments under way over one link: their answers are large, and hundreds may be wanted at once when it is back."""
+"""Attachments under way over one link: their answers are large, and hundreds may be wanted when a link is back."""
 ASKING_MAX = 48
 """Other requests under way over one link: with those as many as the other side answers side by side (64)."""
 ATTACHING = frozenset({"session.attach", "terminal.attach"})
@@ -61,16 +49,21 @@ class Link:
     """One connection to a paired device."""
 
     def __init__(
-        self, channel: Channel, group: asyncio.TaskGroup, *, dialled: Endpoint | None, host: str, opened: float
+        self,
+        channel: Channel,
+        group: asyncio.TaskGroup,
+        *,
+        dialled: Endpoint | None,
+        host: str,
+        opened: float,
+        listing: Listing,
     ) -> None:
         self.channel, self.dialled = channel, dialled
         self.host = host  # IP address of the other side
         self.opened = self.used = opened  # monotonic seconds
         self.ready: Ready | None = None
         self.over = False  # whether it was lost, or put aside for another one, though it may take a moment to close
-        self.listed = asyncio.Event()  # whether the other side's sessions are known
-        self.early: list[SessionsChanged] | None = []  # changes that came before the list; None once it is there
-        self.early_size = 0  # bytes
+        self.listing = listing
         self._attaching, self._asking = asyncio.Semaphore(ATTACHING_MAX), asyncio.Semaphore(ASKING_MAX)
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,6 +111,6 @@ class Link:
 
     def end(self) -> None:
         """Let nothing outlive the connection."""
-        self.listed.set()
+        self.listing.known.set()
         for task in self._tasks:
             task.cancel()

@@ -15,7 +15,7 @@ from agent.core.presence_state import REFUSES
 from agent.core.records import DeviceId, PairedDevice, Role
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
-from agent.services.keeper import NOT_NEEDED, STOPPING, Keeper
+from agent.services.keeper import NOT_NEEDED, Keeper
 from agent.services.link import Link, LinkNews
 from agent.services.twins import Twins
 from agent.tasks import child, keep, spawn
@@ -78,11 +78,10 @@ class Peers:
                 self._prune()
 
     async def leave(self) -> None:
-        """Say goodbye on every link; call it before `run` is cancelled."""
-        linked = [keeper for keeper in self._keepers.values() if keeper.link is not None]
-        for keeper in linked:
-            keeper.wanted = False
-            keeper.let_go(STOPPING)
+        """Say goodbye on every link, and take no more; call it before `run` is cancelled."""
+        linked = self.linked()
+        for keeper in self._keepers.values():
+            keeper.leave()
         if linked:
             await self._clock.sleep(LEAVE)
 

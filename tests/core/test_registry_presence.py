@@ -85,7 +85,7 @@ def test_r10_a_goodbye_of_a_stranger_is_believed_at_once_and_its_record_brings_i
     view = heard_den(trusted=False)
     changes = view.goodbye(DEN, NOW + 1)
     assert [(each.state, each.since, each.reason) for each in changes.devices] == [
-        ("offline", rfc3339(NOW + 1), "said goodbye")
+        ("offline", rfc3339(NOW + 1), "it has stopped")
     ]
     back = view.heard(record(DEN, 1, claim()), "mdns", NOW + 2)
     assert [(each.state, each.since, each.reason) for each in back.devices] == [("online", None, "")]
@@ -98,7 +98,7 @@ def test_r10_a_goodbye_of_a_paired_device_is_believed_once_it_does_not_answer() 
     assert view.to_probe(NOW + 1) == [DEN]
     changes = view.dial_failed(DEN, "refused", NOW + 1.1)
     assert [(each.state, each.since, each.reason) for each in changes.devices] == [
-        ("offline", rfc3339(NOW + 1.1), "said goodbye")
+        ("offline", rfc3339(NOW + 1.1), "it has stopped")
     ]
     assert ([each.away for each in changes.sessions], ids(view)) == ([True], [])
     view.heard(record(DEN, 1, claim()), "mdns", NOW + 2)  # an echo, from whomever: it is asked
@@ -130,7 +130,7 @@ def test_r10_one_that_answered_after_a_goodbye_and_is_not_heard_again_is_asked_u
     view.answered(DEN, NOW + 7)
     assert view.to_probe(NOW + 12) == [DEN]
     view.dial_failed(DEN, "", NOW + 12)
-    assert (state(view), why(view)) == ("offline", "said goodbye")
+    assert (state(view), why(view)) == ("offline", "it has stopped")
     view.heard(record(DEN, 2, claim()), "mdns", NOW + 20)
     assert state(view) == "online"
     view.goodbye(DEN, NOW + 21)
@@ -160,7 +160,7 @@ def test_r10_a_goodbye_then_the_end_of_the_link_is_a_departure() -> None:
     link_up(view)
     view.goodbye(DEN, NOW + 1)
     view.link_lost(DEN, "closed", NOW + 1.1)
-    assert (state(view), why(view)) == ("offline", "said goodbye")
+    assert (state(view), why(view)) == ("offline", "it has stopped")
 
 
 @pytest.mark.parametrize("later", [12.0, 400.0])

@@ -55,11 +55,11 @@ def test_a_device_that_leaves_says_goodbye(network: MakeNetwork) -> None:
     row = laptop.wait_to_see(desk, "offline", seconds=1.5)
     until(lambda: not box.sees(desk), "the stranger to hear it", seconds=1.5)
     assert now() - began < 3.0  # with the end of the process itself
-    assert row["reason"] == "said goodbye"
+    assert row["reason"] == "it has stopped"
     assert row["since"]
     assert session not in laptop.sessions()
     assert row["paired"]
-    assert re.search(r"^desk +offline since .* \(said goodbye\)", laptop.run("peers").stdout, re.MULTILINE)
+    assert re.search(r"^desk +offline since .* \(it has stopped\)", laptop.run("peers").stdout, re.MULTILINE)
     refused = laptop.run("prompt", "--no-wait", session, "id", status=4)
     assert "no session" in refused.stderr
     unreachable = laptop.run("new", "--on", "desk", status=6)
@@ -88,7 +88,7 @@ def test_a_killed_device_is_offline_in_seconds_and_returns_with_everything(netwo
     desk.kill()
     row = laptop.wait_to_see(desk, "offline", seconds=5.0)
     assert row["reason"]
-    assert row["reason"] != "said goodbye"
+    assert row["reason"] != "it has stopped"
     assert session not in laptop.sessions()
     desk.up()
     assert next(row["id"] for row in desk.ask("peer.list") if row["self"]) == before

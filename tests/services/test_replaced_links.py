@@ -194,3 +194,47 @@ async def test_a_session_whose_row_moves_on_while_nothing_comes_is_attached_agai
             assert viewer.seqs() == list(range(attached.seq + 1, viewer.seqs()[-1] + 1))
             await submit(local, session, "and more")
             await viewer.until("turn.complete", 2)
+
+
+@pytest.mark.parametrize("comes", [True, False])
+async def test_a_link_closed_for_another_that_is_about_to_carry_is_not_told_as_lost(comes: bool) -> None:  # R10, L2
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        session = await create(desk)
+        await net.clock.advance(APART)
+        async with laptop.client() as viewer:
+            await attach(viewer, session)
+            new = await net.join(laptop, desk, mute=True)  # the other side has our word, and we not yet its
+            await settle()
+            assert [each.close_code for each in net.sockets(laptop, desk)][-2:] == [1000, None]
+            notes = [method for method, note in viewer.told if isinstance(note, PeerLink)]
+            assert notes == []
+            row = laptop.registry.device(desk.id)
+            assert row is not None
+            assert row.state == "online"
+            if comes:
+                new.other.stalled.set()
+            else:
+                await new.close(code=1006)
+            await net.clock.advance(5.0)
+            notes = [method for method, note in viewer.told if isinstance(note, PeerLink)]
+            assert notes == ([] if comes else ["peer.lost", "peer.back"])
+            await submit(viewer, session, "hello")
+            await viewer.until("turn.complete")
+
+
+async def test_a_service_that_stops_takes_no_new_link_and_is_lost_once() -> None:  # R10, L5
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        with laptop.presence.subscribe() as changes:
+            leaving = net.group.create_task(desk.peers.leave())
+            await settle()
+            await net.join(laptop, desk)
+            await net.clock.advance(1.0)
+            await leaving
+            row = laptop.registry.device(desk.id)
+            assert row is not None
+            assert (row.state, row.reason) == ("offline", "it has stopped")
+            assert desk.peers.linked() == []
+            desk.stop()
+            await settle()
+            told = await changes.__anext__()
+            assert [row.state for row in told.devices if row.id == desk.id] == ["offline"]
