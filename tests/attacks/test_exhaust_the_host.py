@@ -47,6 +47,26 @@ def test_a_paired_device_attaches_anew_during_the_flood(scene: Scene) -> None:
     flooding.join()
 
 
+@pytest.mark.parametrize("what", ["half-open", "whole-hello"])
+def test_t11_handshakes_that_are_begun_cost_no_memory_and_keep_nobody_out(scene: Scene, what: str) -> None:
+    """Attack: 800 ClientHellos a second, cut off or whole, then silence, for 8 s; the laptop's service starts.
+
+    Expected: < 20 MiB, and it links and attaches while the flood goes on.
+    """
+    session = scene.desk.create("goes on")
+    before = scene.rss()
+    scene.laptop.leave()
+    flooding = threading.Thread(target=lambda: scene.attack(what, "800", "10"))
+    flooding.start()
+    scene.laptop.up()
+    scene.laptop.wait_to_see(scene.desk, linked=True)
+    scene.laptop.wait_for_session(session)
+    assert scene.laptop.line("log", session) == ""
+    assert flooding.is_alive()
+    flooding.join()
+    assert scene.rss() - before < 20 * 1024 * 1024
+
+
 POST = b"POST /v1/ws HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n"
 
 

@@ -5,7 +5,7 @@ import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -14,14 +14,25 @@ from aiohttp import web
 
 from agent.clock import SystemClock
 from agent.core.identity import Identity
+from agent.core.quotas import Rate
 from agent.core.records import Endpoint
 from agent.errors import ConfigError
-from agent.net.accept import DEFAULT_LIMITS, AcceptLoop, Limits, bind, origin_of
+from agent.net.accept import (
+    DEFAULT_LIMITS,
+    KNOWN_FOR,
+    ORIGINS_MAX,
+    AcceptLoop,
+    Limits,
+    _Budgets,
+    bind,
+    origin_of,
+)
 from agent.net.listener import Listener
 from agent.net.tls import client_context, pairing_client_context, server_context
+from tests.fakes.clock import FakeClock
 from tests.net.connections import LOOPBACK, Echo, ask, attach, device, dial, hang_up, listening
 
-QUICK = Limits(first_byte=0.05, handshake=0.2)
+QUICK = Limits(hello=0.05, handshake=0.2)
 
 
 async def raw(endpoint: Endpoint) -> socket.socket:
@@ -383,6 +394,113 @@ async def test_a_loop_that_is_cancelled_closes_what_waits(tmp_path: Path) -> Non
         running.cancel()
     loop.close()
     assert await answer_to(sock, b"") == b""
+
+
+# --- half-open handshakes ----------------------------------------------------
+
+
+def client_hello() -> bytes:
+    """The first record of a TLS client."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = pairing_client_context().wrap_bio(incoming, outgoing)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+@asynccontextmanager
+async def counting(tmp_path: Path, limits: Limits) -> AsyncIterator[tuple[Endpoint, list[str]]]:
+    """An accept loop, and an entry for each handshake that it has begun."""
+    den, begun = device(tmp_path, 1), list[str]()
+
+    def context() -> ssl.SSLContext:
+        begun.append("handshake")
+        return server_context(den, ())
+
+    loop = AcceptLoop(bind(0, ("127.0.0.1",)), context, Echo, FakeClock(), limits)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(loop.run(), name="test.loop")
+        yield loop.endpoints[0], begun
+        running.cancel()
+    loop.close()
+
+
+async def came(endpoint: Endpoint, data: bytes) -> socket.socket:
+    sock = await raw(endpoint)
+    if data:
+        await asyncio.get_running_loop().sock_sendall(sock, data)
+    return sock
+
+
+@pytest.mark.parametrize("part", [1, 5, 6, 20, -1])
+async def test_t11_a_client_hello_that_is_begun_costs_no_tls(tmp_path: Path, part: int) -> None:
+    """Each cost 64 KiB and more until the garbage was collected: 800 a second took 60 MiB (measured)."""
+    hello = client_hello()
+    async with counting(tmp_path, Limits(hello=0.2, handshake=0.2)) as (endpoint, begun):
+        held = [await came(endpoint, hello[:part]) for _ in range(50)]
+        for sock in held:
+            assert await answer_to(sock, b"") == b""  # after 0.2 s
+        assert begun == []
+        assert b"\x16\x03\x03" in await answer_to(await came(endpoint, hello), b"")  # a whole one is answered
+        assert begun == ["handshake"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="no-tls"),
+        pytest.param(b"\x16\x03\x01\xff\xff\x01" + bytes(100), id="longer-than-any"),
+        pytest.param(b"\x16\x03\x01\x00\x00\x01", id="empty"),
+        pytest.param(b"\x16\x03\x01\x00\x64\x02" + bytes(100), id="another-message"),
+    ],
+)
+async def test_t11_what_is_no_client_hello_is_not_handed_to_tls(tmp_path: Path, data: bytes) -> None:
+    async with counting(tmp_path, Limits()) as (endpoint, begun):
+        await answer_to(await came(endpoint, data), b"")
+        assert begun == []
+
+
+async def test_a_client_hello_may_come_in_pieces(tmp_path: Path) -> None:
+    hello = client_hello()
+    async with counting(tmp_path, Limits()) as (endpoint, begun):
+        sock = await came(endpoint, hello[:3])
+        for at in range(3, len(hello), 100):
+            await asyncio.sleep(0)
+            await asyncio.get_running_loop().sock_sendall(sock, hello[at : at + 100])
+        assert await asyncio.get_running_loop().sock_recv(sock, 3) == b"\x16\x03\x03"
+        assert begun == ["handshake"]
+        sock.close()
+
+
+async def test_t11_one_origin_begins_so_many_handshakes_and_no_more(tmp_path: Path) -> None:
+    limits = Limits(of_one=Rate(60.0, 5))
+    async with counting(tmp_path, limits) as (endpoint, begun):
+        for _ in range(20):
+            await answer_to(await came(endpoint, client_hello() + b"garbage"), b"")
+        assert len(begun) == 5
+
+
+def test_t11_strangers_together_use_up_their_budget_and_no_paired_device_s() -> None:
+    clock = FakeClock()
+    limits = Limits(of_one=Rate(60.0, 5), of_strangers=Rate(60.0, 20))
+    budgets = _Budgets(limits, clock, lambda: ["10.0.0.7", "fe80::7%eth0"])
+    begun = [budgets.take(budgets.origin(f"10.0.1.{number}")) for number in range(200)]
+    assert begun.count(True) == 20
+    assert [budgets.take(budgets.origin("10.0.0.7")) for _ in range(6)] == [True] * 5 + [False]
+    # The link-local addresses of all are one origin: a device that is known there is not counted with the others.
+    assert not budgets.take(budgets.origin("fe80::8%eth0"))
+    assert budgets.take(budgets.origin("fe80::7%eth0"))
+    assert len(budgets._origins) <= ORIGINS_MAX
+
+
+async def test_an_address_at_which_a_device_is_paired_counts_within_a_second() -> None:
+    clock, known = FakeClock(), list[str]()
+    budgets = _Budgets(Limits(of_strangers=Rate(0.0001, 1)), clock, lambda: known)
+    assert budgets.take(budgets.origin("10.0.0.9"))
+    assert not budgets.take(budgets.origin("10.0.0.7"))
+    known.append("10.0.0.7")
+    await clock.advance(KNOWN_FOR)
+    assert budgets.take(budgets.origin("10.0.0.7"))
 
 
 # --- with aiohttp ------------------------------------------------------------
