@@ -80,7 +80,7 @@ def _state(row: Row, printer: Printer) -> str:
     words = [str(row["state"])]
     if row["state"] == "offline" and row.get("since"):
         words.append(f"since {printer.when(row['since'])}")
-    if row.get("reason") and (row["paired"] or row["state"] != "online"):
+    if row.get("reason"):
         words.append(f"({row['reason']})")
     text = " ".join(words)
     return text if row["paired"] or row["self"] else f"{text}, not paired"

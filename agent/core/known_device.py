@@ -27,6 +27,7 @@ from agent.core.records import (
     Source,
     Status,
 )
+from agent.core.rivals import Rivals
 from agent.core.transcript import rfc3339
 
 LOCKED_OUT_FOR = 10.0
@@ -66,7 +67,7 @@ class KnownDevice:
         self._told_all = False  # over the present link
         self._link_name = self._version = ""
         self._link_endpoint: Endpoint | None = None
-        self._places = Places()
+        self._places, self._rivals = Places(), Rivals()
         self._made: dict[str, tuple[SessionClaim | SessionRow, SessionRow | None]] = {}
         self._made_for: object = None
 
@@ -75,6 +76,8 @@ class KnownDevice:
     def hear(self, record: PresenceRecord, source: Source, now: float) -> bool:
         """Take a presence record (of a paired device: signed). False if it is older than what is known (R9)."""
         sure = self.paired is None  # a stranger cannot be asked better
+        if sure and source == "mdns" and record.hosts:
+            self._rivals.heard(record.hosts, record.port, now)
         if source == "static":
             self._places.fix(record)
             if self.record is not None and record.revision <= self.record.revision:
@@ -222,9 +225,14 @@ class KnownDevice:
             version=self._version,
             heard_at=None,
             since=None if state != "offline" or self.live.since is None else stamp(self.live.since),
-            reason=self.live.reason,
+            reason=self.live.reason or self._contest(),
             linked=self.live.linked,
         )
+
+    def _contest(self) -> str:
+        # Of a paired device only what it has signed counts.
+        hosts = () if self.paired is not None else self._rivals.hosts
+        return f"{len(hosts)} hosts announce it: {', '.join(hosts)}" if hosts else ""
 
     def dated(self) -> DeviceRow:
         """The listed row with `heard_at` as of now."""

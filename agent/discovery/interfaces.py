@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 import ifaddr
@@ -24,6 +24,7 @@ MULTICAST = 0x8000 if sys.platform == "darwin" else 0x1000
 
 _SIOCGIFFLAGS = 0xC0206911 if sys.platform == "darwin" else 0x8913
 _LINK_LOCAL = IPv6Network("fe80::/10")
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _VIRTUAL = (
     "docker*", "br-*", "veth*", "virbr*", "vnet*", "lxc*", "lxdbr*", "podman*", "cni*", "flannel*", "cali*",
     "vmnet*", "vboxnet*", "tun*", "tap*", "utun*", "wg*", "tailscale*", "zt*", "ipsec*", "dummy*", "ifb*",
@@ -86,8 +87,9 @@ def reachable(addresses: Iterable[str], interfaces: Sequence[Interface]) -> tupl
     """Those addresses that are on the link of an interface, link-local IPv6 ones with its name as zone.
 
     A packet must not make this device dial anywhere else, and a socket hears what other programs of this machine
-    joined on interfaces that are not ours. `addresses` may have a zone, as index or name; without one a link-local
-    address is usable only if there is one interface that it can be on. Anything that is no address is left out.
+    joined on interfaces that are not ours. The addresses of a network itself and of all its hosts are nobody's.
+    `addresses` may have a zone, as index or name; without one a link-local address is usable only if there is one
+    interface that it can be on. Anything that is no address is left out.
     """
     hosts: dict[str, None] = {}
     for text in addresses:
@@ -101,8 +103,10 @@ def reachable(addresses: Iterable[str], interfaces: Sequence[Interface]) -> tupl
             zones = [each for each in zones if not zone or zone in {each.name, str(each.index)}]
             if len(zones) == 1:
                 hosts[f"{address}%{zones[0].name}"] = None
-        elif any(address in network for each in interfaces for network in networks_of(each.addresses)):
-            hosts[str(address)] = None
+        else:
+            on = [network for each in interfaces for network in networks_of(each.addresses) if address in network]
+            if on and all(_is_of_a_host(address, network) for network in on):
+                hosts[str(address)] = None
     return tuple(hosts)[:_MAX_HOSTS]
 
 
@@ -117,6 +121,15 @@ def elsewhere(addresses: Iterable[str], interfaces: Sequence[Interface]) -> tupl
     near = set(reachable(addresses, interfaces))
     far = (host for host in addresses if host not in near and usable_host(host, local_only=False))
     return tuple(dict.fromkeys(far))[:_MAX_ELSEWHERE]
+
+
+def _is_of_a_host(address: IPv4Address | IPv6Address, network: IPv4Network | IPv6Network) -> bool:
+    if address.is_multicast or address.is_unspecified or address in _THIS_NETWORK:
+        return False
+    if network.max_prefixlen - network.prefixlen < 2:  # a link of two hosts has no others (RFC 3021, RFC 6164)
+        return True
+    # Of IPv6 the first address is any router's (RFC 4291, 2.6.1), and there is no broadcast.
+    return address != network.network_address and (address.version == 6 or address != network.broadcast_address)
 
 
 def _is_wanted(adapter: Adapter, patterns: Sequence[str]) -> bool:

@@ -98,7 +98,7 @@ class Health:
             self._tell_address(row)
             return
         state = row.state if row.paired else f"{row.state}, not paired"
-        if row.paired and row.state == "online" and row.reason:
+        if row.state == "online" and row.reason:
             state += f", but {row.reason}"
         before = self._told.get(row.id)
         self._told[row.id] = state

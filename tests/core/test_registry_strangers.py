@@ -107,3 +107,31 @@ def test_the_least_recently_heard_stranger_leaves_first() -> None:
     changes = view.heard(record(DeviceId("third"), 1), "mdns", NOW + 3)
     assert changes.devices_gone == (BOX,)
     assert view.heard(record(DeviceId("fourth"), 1), "mdns", NOW + 4).devices_gone == (DEN,)
+
+
+def test_a_stranger_that_two_hosts_announce_is_told_as_such() -> None:
+    view = registry()
+    reasons = []
+    for second, host in enumerate(["10.0.0.2", "10.0.0.9"] * 2):
+        view.heard(record(DEN, 1 + second, hosts=(host,)), "mdns", NOW + second)
+        reasons.append(view.device(DEN).reason)  # type: ignore[union-attr]  # it is listed
+    assert reasons == ["", "", "2 hosts announce it: 10.0.0.2, 10.0.0.9", "2 hosts announce it: 10.0.0.2, 10.0.0.9"]
+    for second in (60, 120, 215):
+        view.heard(record(DEN, 10 + second, hosts=("10.0.0.2",)), "mdns", NOW + second)
+    assert view.device(DEN).reason == ""  # type: ignore[union-attr]  # the other one has gone
+
+
+def test_a_stranger_that_moves_or_has_several_addresses_is_one_host() -> None:
+    view = registry()
+    moves = [("10.0.0.2",), ("10.0.0.2", "fe80::2%eth0"), ("fe80::2%eth0",), ("10.0.0.3",), ("10.0.0.3", "10.1.0.3")]
+    for second, hosts in enumerate(moves):
+        view.heard(record(DEN, 1 + second, hosts=hosts), "mdns", NOW + second)
+        assert view.device(DEN).reason == ""  # type: ignore[union-attr]  # it is listed
+
+
+def test_of_a_paired_device_other_hosts_are_no_matter() -> None:
+    view = registry()
+    view.paired([paired()], NOW)
+    for second, host in enumerate(["10.0.0.2", "10.0.0.9"] * 3):
+        view.heard(record(DEN, 1 + second, hosts=(host,)), "mdns", NOW + second)
+    assert "announce" not in view.device(DEN).reason  # type: ignore[union-attr]  # it is listed

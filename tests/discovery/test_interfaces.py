@@ -119,3 +119,18 @@ def test_addresses_on_no_link_are_told_apart_if_they_can_be_another_machines() -
 
 def test_who_keeps_to_this_machine_hears_of_no_other_address() -> None:
     assert elsewhere(["10.9.0.1"], choose([LO, ETH0], ("lo",))) == ()
+
+
+def test_the_addresses_of_a_network_and_of_all_its_hosts_are_no_ones() -> None:
+    lan = (
+        Interface("eth0", 2, True, ("10.0.0.5/24", "2001:db8::5/64")),
+        Interface("eth1", 3, True, ("10.1.0.5/16",)),
+        Interface("ppp", 4, True, ("192.0.2.0/31",)),
+    )
+    nobody = ["10.0.0.255", "10.0.0.0", "10.1.255.255", "2001:db8::", "255.255.255.255", "0.0.0.0", "224.0.0.251"]
+    assert reachable(nobody, lan) == ()
+    hosts = ("10.0.0.254", "10.1.0.255", "192.0.2.1", "2001:db8::ffff:ffff:ffff:ffff")
+    assert reachable(hosts, lan) == hosts
+    assert reachable(["0.0.0.7", "10.255.255.255"], (Interface("all", 5, True, ("10.0.0.5/0",)),)) == (
+        "10.255.255.255",
+    )
