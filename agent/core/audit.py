@@ -13,12 +13,16 @@ Action = Literal[
 ]  # fmt: skip
 
 
+WHO_MAX = 256
+"""Characters of the name of a device in an entry."""
+
+
 class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of the log, and of `agent audit --json`. Grows only."""
 
     at: str  # RFC 3339, UTC
     device: str  # id of who did it (or of whom it was done to: paired, unpaired)
-    name: Annotated[str, Meta(max_length=256)]  # as it was called then, cleaned
+    name: Annotated[str, Meta(max_length=WHO_MAX)]  # as it was called then, cleaned
     action: Action
     session: str = ""
     length: int = 0  # characters of a prompt or an answer

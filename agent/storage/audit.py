@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.core.audit import AuditEntry
+from agent.core.audit import WHO_MAX, AuditEntry
 from agent.errors import StateError
 from agent.storage.files import private_folder
 
@@ -35,7 +35,7 @@ class AuditFile:
 
     async def append(self, entries: Sequence[AuditEntry]) -> None:
         """Add entries, in order. Raises: StateError."""
-        data = b"".join(_encode(entry) + b"\n" for entry in entries)
+        data = b"".join(_encode(_readable(entry)) + b"\n" for entry in entries)
         async with self._lock:
             await asyncio.to_thread(self._append, data)
 
@@ -96,6 +96,11 @@ class AuditFile:
                     yield _decode(line)
                 except (ValueError, RecursionError):
                     continue  # cut short by a full disk or a power cut
+
+
+def _readable(entry: AuditEntry) -> AuditEntry:
+    # What is longer than its type allows would be passed over when the log is read.
+    return entry if len(entry.name) <= WHO_MAX else msgspec.structs.replace(entry, name=entry.name[:WHO_MAX])
 
 
 def _open(path: Path, flags: int) -> int:

@@ -36,7 +36,7 @@ from agent.core.messages import (
 )
 from agent.core.messages import Created as CreatedSession
 from agent.core.methods import LOCAL_ONLY, METHODS
-from agent.core.records import DeviceId
+from agent.core.records import DeviceId, SessionId
 from agent.core.roster import Roster
 from agent.core.terminal import TerminalAttach, TerminalDetach, TerminalInput, TerminalResize
 from agent.errors import AgentError, NotPaired
@@ -158,6 +158,44 @@ async def test_no_method_gains_anything_for_a_device_that_may_only_watch(method:
             assert refused == "method-not-found"  # these gateways keep no addresses: tests/services/test_addresses.py
         elif method not in WATCHES:
             assert refused == "read-only"
+
+
+@pytest.mark.parametrize("session", ["", "another"])
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - LOCAL_ONLY))
+async def test_no_method_gains_anything_for_a_guest_that_may_only_watch(method: str, session: str) -> None:  # T12
+    async with street("den", "lab", "pad", "pot") as (net, (den, lab, pad, pot)), den.client() as owner:
+        pair(den, lab)
+        pair(pad, pot)  # the guest has a household of its own to tell of
+        created = await owner.ask("session.create", CreateSession(title="work"), CreatedSession)
+        assert isinstance(created, CreatedSession)
+        guest = structs.replace(
+            pad.as_paired(), role="guest", read_only=True, session=SessionId(session), expires_at=4e9
+        )
+        den.trust.put(guest)
+        pad.trust.put(structs.replace(den.as_paired(), role="host"))
+        for one in (den, pad):
+            one.trust_changed()
+        await net.clock.advance(5.0)
+        asked = ASKED[method]
+        if hasattr(asked, "session_id"):
+            asked = structs.replace(asked, session_id=created.session_id)
+        if isinstance(asked, HouseholdNews):
+            asked = pad.household.news()
+        before = standing(den)
+        link = await pad.peers.link(den.id)
+        refused = ""
+        try:
+            await link.channel.request(method, asked, seconds=5.0)
+        except AgentError as exc:
+            refused = exc.kind
+        await net.clock.advance(5.0)
+        assert standing(den) == before
+        if session and hasattr(asked, "session_id"):
+            assert refused == "session-not-found"
+        elif method not in WATCHES:
+            assert refused == "read-only"
+        elif method.startswith("household."):
+            assert refused == "forbidden"
 
 
 def standing(den: Member) -> object:

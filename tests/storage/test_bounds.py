@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from agent.core.audit import Action, AuditEntry
+from agent.core.audit import WHO_MAX, Action, AuditEntry
 from agent.core.household import EPOCHS_KEPT, HouseholdState, KeyEpoch, Signed
 from agent.core.identity import fingerprint
 from agent.core.records import NAME_MAX, Endpoint, PairedDevice, SessionId
@@ -79,26 +79,17 @@ def test_every_number_that_was_taken_is_there_after_a_restart(numbers: dict[str,
 
 @given(st.lists(st.builds(
     AuditEntry,
-    at=st.text(max_size=40), device=st.text(max_size=40), name=st.text(max_size=300), session=st.text(max_size=80),
-    action=st.sampled_from(get_args(Action)), length=st.integers(-(2**64), 2**64), detail=st.text(max_size=300),
+    at=st.text(max_size=40), device=st.text(max_size=40), session=st.text(max_size=80),
+    name=st.text(max_size=40).map(lambda text: text * 10),
+    action=st.sampled_from(get_args(Action)), length=st.integers(0, 2**53), detail=st.text(max_size=300),
 ), max_size=5))  # fmt: skip
-def test_every_audit_entry_that_was_taken_is_read_again(entries: list[AuditEntry]) -> None:
+def test_every_audit_entry_is_read_again(entries: list[AuditEntry]) -> None:
     async def through() -> list[AuditEntry]:
         with TemporaryDirectory() as folder:
-            log = AuditFile(Path(folder, "state"))
-            taken = [entry for entry in entries if await took(log, entry)]
-            assert await AuditFile(Path(folder, "state")).read("", 100) == taken
-            return taken
+            await AuditFile(Path(folder, "state")).append(entries)
+            return await AuditFile(Path(folder, "state")).read("", 100)
 
-    async def took(log: AuditFile, entry: AuditEntry) -> bool:
-        try:
-            await log.append([entry])
-        except StateError:
-            return False
-        return True
-
-    taken = asyncio.run(through())
-    assert all(entry in taken for entry in entries if len(entry.name) <= 256 and abs(entry.length) < 2**53)
+    assert asyncio.run(through()) == [structs.replace(entry, name=entry.name[:WHO_MAX]) for entry in entries]
 
 
 def test_a_household_at_its_largest_with_the_longest_names_is_read_again(tmp_path: Path) -> None:
