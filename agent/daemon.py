@@ -53,6 +53,7 @@ from agent.services.backends import Backends
 from agent.services.gossip import Gossip
 from agent.services.health import Health
 from agent.services.household import Household
+from agent.services.last_known import LastKnown
 from agent.services.pairing import Pairing
 from agent.services.peers import Peers
 from agent.services.presence import Presence
@@ -67,6 +68,7 @@ from agent.storage.audit import AuditFile
 from agent.storage.files import private_folder
 from agent.storage.household import HouseholdFile
 from agent.storage.identity import load_or_create_identity
+from agent.storage.last_known import LastKnownFile
 from agent.storage.lock import HomeLock, bind_socket, only_one
 from agent.storage.machine import machine_id, this_machine
 from agent.storage.sqlite import SqliteTranscripts
@@ -351,6 +353,10 @@ class Service:
         return Twins(self._clock, self._name_of, lambda about, text: self._health.problem(about, text))  # noqa: PLW0108 - made later
 
     @cached_property
+    def _last_known(self) -> LastKnown:
+        return LastKnown(self._registry, self._presence, LastKnownFile(self._home.state), self._clock)
+
+    @cached_property
     def parts(self) -> dict[str, Part]:
         """What runs as long as the service, each by itself, by name."""
         return {
@@ -362,6 +368,7 @@ class Service:
             "peers": self._peers.run,
             "gossip": self._gossip.run,
             "addresses": self._addresses.run,
+            "last-known": self._last_known.run,
             "twins": self._twins.run,
             "listener": self._listener.run,
             "pairing": self._pairing.run,
@@ -393,6 +400,7 @@ class Service:
                 await self._restored.wait()
                 self._registry.own_past(self._sessions.directory.closed)
                 self._trust_changed()
+                self._last_known.recall()
                 running |= {name: self._begin(group, name) for name in self.parts if name not in running}
                 await self._open_control_socket()
                 await self._stop.wait()

@@ -118,8 +118,8 @@ def made(place: Home) -> tuple[Service, FakeClock]:
 
 
 PARTS = [
-    "presence", "sessions", "proxy", "access", "audit", "peers", "gossip", "addresses", "twins", "listener", "pairing",
-    "prober", "tell", "store", "failures",
+    "presence", "sessions", "proxy", "access", "audit", "peers", "gossip", "addresses", "last-known", "twins",
+    "listener", "pairing", "prober", "tell", "store", "failures",
 ]  # fmt: skip
 
 

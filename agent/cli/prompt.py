@@ -209,9 +209,10 @@ class _Turn:
 
     def _waits(self, note: Waiting) -> None:
         # Attaching comes first, and it is the prompt that the person waits for.
-        method = note.method if self._turn else "prompt.submit"
         self._gives_back = True
-        self._say(msgspec.structs.replace(note, method=method))
+        if self._sending is None:
+            note = msgspec.structs.replace(note, method="prompt.submit", sent=False)
+        self._say(note)
 
     async def _replay(self, stream: Stream, attached: Attached) -> None:
         # It was sent before: its turn may be over, and longer ago than the snapshot reaches.

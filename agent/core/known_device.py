@@ -144,9 +144,11 @@ class KnownDevice:
         self._told, self._told_all, self._record_is_news = told, True, False
 
     def recall(self, rows: Iterable[SessionRow], now: float) -> None:
-        """Take what was known of its sessions before this service started; nothing, if it has been heard since."""
-        if self.record is None and not self.live.linked and not self._told:
+        """Take what was known of its sessions before this service started; nothing, if a link has told since."""
+        if not self.live.linked and not self._told:
+            news = self.record is not None and self._record_is_news
             self.tell(rows, (), now, whole=True)
+            self._record_is_news = news  # what it announced meanwhile is newer
 
     def remembered(self) -> list[SessionRow]:
         """The sessions of which a link has told, as `recall` takes them."""

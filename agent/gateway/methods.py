@@ -33,7 +33,7 @@ from agent.core.patience import CancelCall
 from agent.core.records import DeviceId, Sender, SessionId
 from agent.core.registry import Registry
 from agent.core.wire import typed
-from agent.errors import AgentError, Forbidden, MethodNotFound, SessionNotFound
+from agent.errors import AgentError, Ambiguous, Forbidden, MethodNotFound, SessionNotFound
 from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
 from agent.gateway.router import Router
@@ -89,7 +89,9 @@ class Methods:
         self._own, self._registry, self._access, self._sessions = own, registry, access, sessions
         self._proxy, self._status = proxy, status
         calls = PatientCalls(peers, clock, name_of=name_of, row_of=registry.device)
-        self._router = Router(registry, peers, calls, name_of, may_prompt_others=may_prompt_others)
+        self._router = Router(
+            registry, peers, calls, name_of, clock=clock, hosted=self._hosted, may_prompt_others=may_prompt_others
+        )
         self._terminals = TerminalMethods(own, self._router, sessions=sessions, proxy=proxy, access=access)
         self._table: dict[str, Handler] = {
             "peer.list": lists.peer_list,
@@ -173,7 +175,7 @@ class Methods:
         return Created(await self._sessions.create(asked, self._sender(channel)))
 
     async def _attach(self, channel: Channel, asked: Attach) -> object:
-        where = self._router.elsewhere(channel, asked.session_id)
+        where = await self._router.found(channel, asked)
         if where is not None:
 
             async def attach(session: SessionId) -> Followed:
@@ -265,6 +267,15 @@ class Methods:
             return answer
 
         return handled
+
+    def _hosted(self, selector: str) -> bool:
+        try:
+            self._sessions.directory.find(selector)
+        except SessionNotFound:
+            return False
+        except Ambiguous:
+            return True
+        return True
 
     def _sender(self, channel: Channel, client: str = "") -> Sender:
         # S7: the device whose key authenticated the connection, whatever the message claims.

@@ -12,11 +12,13 @@ from agent.core.patience import Patient, as_sent
 from agent.core.records import DeviceId, SessionId
 from agent.core.registry import Registry, Where
 from agent.errors import Forbidden, SessionNotFound
-from agent.ports import Channel
+from agent.ports import Channel, Clock
 from agent.services.patience import PatientCalls
 from agent.services.peers import Peers
 
 T = TypeVar("T")
+LOOK = 0.2
+"""Seconds between two looks whether a session that nobody knows has been told of."""
 
 
 class Router:
@@ -29,10 +31,16 @@ class Router:
         calls: PatientCalls,
         name_of: Callable[[DeviceId], str],
         *,
+        clock: Clock,
+        hosted: Callable[[str], bool],
         may_prompt_others: bool,
     ) -> None:
-        """`may_prompt_others`: whether programs inside sessions may use other devices (T9)."""
+        """`hosted` tells whether this device has had a session of that id, closed ones included.
+
+        `may_prompt_others`: whether programs inside sessions may use other devices (T9).
+        """
         self._registry, self._peers, self._calls, self._name_of = registry, peers, calls, name_of
+        self._clock, self._hosted = clock, hosted
         self._may_prompt_others = may_prompt_others
         self._inside: dict[Channel, SessionId] = {}  # clients that a program of that session is
 
@@ -78,12 +86,29 @@ class Router:
 
     # --- asking its device -------------------------------------------------------------------------------------------
 
+    async def found(self, channel: Channel, asked: Patient) -> Where | None:
+        """As `elsewhere`; just after the start of this service, once the devices were reached that may have it (L8)."""
+        where = self.elsewhere(channel, asked.session_id)
+        while where is None and asked.wait != 0 and self._unknown(channel, asked.session_id):
+            await self._clock.sleep(LOOK)
+            where = self.elsewhere(channel, asked.session_id)
+        return where
+
+    def _unknown(self, channel: Channel, selector: str) -> bool:
+        if channel.device is not None or not self._peers.settling():
+            return False
+        try:
+            self._registry.find_session(selector)
+        except SessionNotFound:
+            return not self._hosted(selector)
+        return False
+
     async def forward(self, channel: Channel, method: str, asked: Patient) -> Raw | None:
         """The answer of the session's device; None if the session is not elsewhere.
 
         Raises: as `PatientCalls.call`, Forbidden, SessionNotFound.
         """
-        where = self.elsewhere(channel, asked.session_id)
+        where = await self.found(channel, asked)
         if where is None:
             return None
         if method in CHANGES:

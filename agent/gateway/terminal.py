@@ -68,7 +68,7 @@ class TerminalMethods:
         self._terminals.drop(channel)
 
     async def _attach(self, channel: Channel, asked: TerminalAttach) -> object:
-        where = self._router.elsewhere(channel, asked.session_id)
+        where = await self._router.found(channel, asked)
         if where is not None:
             steers = True
             try:

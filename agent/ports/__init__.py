@@ -40,7 +40,7 @@ from agent.ports.household import HouseholdStore, SealKeys
 from agent.ports.leaving import ClearsUp, EndsWithService, LetsGo, OfKind, Rests, kind_of
 from agent.ports.links import Channel, Dialer, Followed, MessageHandler
 from agent.ports.pairing import PairingExchange, PairingTransport
-from agent.ports.storage import SIZE_MAX, AuditLog, LogCut, SessionMeta, TranscriptStore, TrustStore
+from agent.ports.storage import SIZE_MAX, AuditLog, LastKnownStore, LogCut, SessionMeta, TranscriptStore, TrustStore
 from agent.ports.terminal import ShowsTerminal, Terminal
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "Inspection",
     "Inspects",
     "Installed",
+    "LastKnownStore",
     "LetsGo",
     "LogCut",
     "MessageHandler",

@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from agent.core.audit import AuditEntry
-from agent.core.records import DeviceId, PairedDevice, SessionId, Share
+from agent.core.records import DeviceId, PairedDevice, SessionId, SessionRow, Share
 from agent.core.standing import Limits
 from agent.core.transcript import Event
 from agent.errors import StateError
@@ -119,6 +119,16 @@ class TrustStore(Protocol):
         self, put: Iterable[PairedDevice] = (), remove: Iterable[DeviceId] = (), limits: Limits | None = None
     ) -> None:
         """Several changes at once; `limits` replaces all of them. Raises: StateError, and then nothing has changed."""
+
+
+class LastKnownStore(Protocol):
+    """Remembers what was known of other devices' sessions. A loss costs nothing but that memory."""
+
+    def load(self) -> list[SessionRow]:
+        """What was saved last. Raises: StateError."""
+
+    def save(self, rows: Sequence[SessionRow]) -> None:
+        """Keep these and no others. Raises: StateError, and then nothing has changed."""
 
 
 class AuditLog(Protocol):

@@ -68,6 +68,7 @@ class Keeper:
         self.link: Link | None = None
         self.wanted = wanted  # whether the link is to be there (False: on demand, and nobody asks)
         self.refused = False
+        self.tried = False  # whether it was dialled in vain, or has refused, since the start
         self._own, self._dialer, self._news, self._clock, self._jitter = own, dialer, news, clock, jitter
         self._handler, self._changed, self._twins = handler, changed, twins
         self._wake = asyncio.Event()
@@ -278,7 +279,7 @@ class Keeper:
                 self._failed("it has stopped")
                 await self._sleep(reconnect_delay(self._attempts, self._jitter()))
                 return
-            self.refused = True
+            self.refused = self.tried = True
             self._attempts += 1
             log.info("refused", extra={"device": self.device, "error": str(exc)})
             self.refusals += 1
@@ -306,7 +307,7 @@ class Keeper:
 
     def _failed(self, reason: str) -> None:
         if self.link is None:
-            self.refused, self.refusals = False, 0
+            self.refused, self.refusals, self.tried = False, 0, True
             self._attempts += 1
             self._news.dial_failed(self.device, reason)
             self._moved()

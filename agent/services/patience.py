@@ -146,7 +146,7 @@ class PatientCalls:
             return
         call.told_at, call.told_sent = now, call.sent
         row = self._row_of(call.device)
-        there = row is not None and row.linked
+        there = row is not None and row.linked and not isinstance(problem, PeerLost | PeerUnreachable)
         call.channel.notify(
             "request.waiting",
             Waiting(
@@ -156,7 +156,7 @@ class PatientCalls:
                 device=call.device,
                 name=self._name_of(call.device),
                 since="" if there else last_there(row),
-                reason=str(problem) if there or row is None else row.reason,
+                reason=str(problem) if there else row.reason if row is not None else "",
                 sent=call.sent,
             ),
         )

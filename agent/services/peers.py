@@ -28,6 +28,8 @@ ANSWER = 30.0
 """Seconds for the answer to a request over a link."""
 LOST_MAX = 600.0
 """Seconds for which a lost link is no error to whoever uses it (L5)."""
+STARTING = 10.0
+"""Seconds after the start in which a device that was not reached yet may have any session."""
 LEAVE = 0.1
 """Seconds in which a goodbye over links goes out."""
 PRUNE_EVERY = 10.0
@@ -60,6 +62,7 @@ class Peers:
         self._links: dict[DeviceId, Link] = {}
         self._roles: dict[DeviceId, Role] = {}
         self._hosts: dict[DeviceId, frozenset[str]] = {}  # announced last
+        self._started: float | None = None  # monotonic seconds
         self._group: asyncio.TaskGroup | None = None
         # Set by the composition root before run(): the parts know each other both ways.
         self.handler: MessageHandler
@@ -72,6 +75,7 @@ class Peers:
         async with asyncio.TaskGroup() as group:
             self._drop_keepers()
             self._group = group
+            self._started = self._clock.monotonic()
             self.trust_changed()
             while True:
                 await self._clock.sleep(PRUNE_EVERY)
@@ -177,6 +181,17 @@ class Peers:
     def linked(self) -> list[DeviceId]:
         """Devices with a link."""
         return sorted(self._links)
+
+    def settling(self) -> bool:
+        """Whether this service has just started, and a device that is to be linked was not reached yet."""
+        if self._started is None:
+            return True
+        if self._clock.monotonic() - self._started >= STARTING:
+            return False
+        return any(
+            keeper.wanted and not keeper.tried and (keeper.link is None or not keeper.link.listing.known.is_set())
+            for keeper in self._keepers.values()
+        )
 
     def linked_since(self, device: DeviceId) -> float | None:
         """Monotonic seconds at which the link to a device was opened; None: there is none."""

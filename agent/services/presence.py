@@ -140,6 +140,10 @@ class Presence:
             if heard is not None:
                 self._judge(heard, now)
 
+    def recall(self, device: DeviceId, rows: Iterable[SessionRow]) -> None:
+        """What a paired device's link had told before this service was started (R12)."""
+        self._tell(self._registry.recall(device, rows, self._clock.time()))
+
     def keys_changed(self) -> None:
         """The household has another key: seal with it, and read again what could not be read."""
         if self._announcer is not None:
