@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from agent.core.bounded import Line, Stamp, Whole, Word
+
 Action = Literal[
     "attached", "detached", "prompted", "answered", "typed", "interrupted", "created", "closed", "renamed",
     "configured", "shared",
@@ -20,10 +22,10 @@ WHO_MAX = 256
 class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of the log, and of `agent audit --json`. Grows only."""
 
-    at: str  # RFC 3339, UTC
-    device: str  # id of who did it (or of whom it was done to: paired, unpaired)
+    at: Stamp  # RFC 3339, UTC
+    device: Word  # id of who did it (or of whom it was done to: paired, unpaired)
     name: Annotated[str, Meta(max_length=WHO_MAX)]  # as it was called then, cleaned
     action: Action
-    session: str = ""
-    length: int = 0  # characters of a prompt or an answer
-    detail: str = ""  # refused: method and kind of the error; paired: the role; shared: how; renamed: from what
+    session: Word = ""
+    length: Whole = 0  # characters of a prompt or an answer
+    detail: Line = ""  # refused: method and kind of the error; paired: the role; shared: how; renamed: from what

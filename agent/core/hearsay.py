@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 from functools import lru_cache
 
 import msgspec
+from msgspec import Raw, Struct
 
+from agent.core.bounded import Rows
 from agent.core.names import UNTITLED, clean
-from agent.core.records import TITLE_MAX, SessionRow
+from agent.core.records import TITLE_MAX, SessionId, SessionKey, SessionRow
 from agent.core.transcript import rfc3339, unix_seconds
+from agent.core.wire import typed
+from agent.errors import Undescribed
 
 LINEAGE_MAX = 16
+ROWS_MAX = 2000
+"""Rows of one message that are looked at: twice as many as are listed of one device."""
+
+
+class _Changes(Struct, frozen=True):
+    # `messages.SessionsChanged`, its rows not read yet.
+    changed: Raw = Raw(b"\x90")
+    removed: Rows[SessionKey] = ()
 
 
 @lru_cache(maxsize=4096)
@@ -24,6 +37,24 @@ def dialable(host: str, *, heard: bool) -> bool:
     if ip.is_multicast or ip.is_unspecified or host == "255.255.255.255":
         return False
     return not (heard and ip.is_global)
+
+
+def told_rows(raw: Raw) -> list[SessionRow]:
+    """The rows of a list as a peer sent it; one that does not fit its type is left out, and not the others.
+
+    Raises: Undescribed, if it is no list, or one without a bound.
+    """
+    rows = []
+    for each in typed(raw, Rows[Raw])[:ROWS_MAX]:
+        with suppress(Undescribed):
+            rows.append(typed(each, SessionRow))
+    return rows
+
+
+def told_changes(raw: Raw) -> tuple[list[SessionRow], tuple[SessionId, ...]]:
+    """Of a peer's `session.changed`: the rows that fit, and the ids that are gone. Raises: Undescribed."""
+    changes = typed(raw, _Changes)
+    return told_rows(changes.changed), changes.removed
 
 
 def usable(row: SessionRow, now: float) -> SessionRow | None:

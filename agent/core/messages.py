@@ -10,10 +10,23 @@ from typing import Annotated, Literal
 from msgspec import Meta, Raw, Struct
 
 from agent.core.audit import AuditEntry
+from agent.core.bounded import NUMBER_MAX, Amount, Count, Line, PortOrZero, Rows, Stamp, Whole, Word
 from agent.core.guests import STAY, STAY_MAX
 from agent.core.household import Digest, KeyEpoch, Signed
 from agent.core.patience import Patient
-from agent.core.records import DeviceId, DeviceRef, DeviceRow, Participant, Role, Sender, SessionId, SessionRow, Share
+from agent.core.records import (
+    DeviceId,
+    DeviceKey,
+    DeviceRef,
+    DeviceRow,
+    Participant,
+    Role,
+    Sender,
+    SessionId,
+    SessionKey,
+    SessionRow,
+    Share,
+)
 from agent.core.transcript import Answer, Commands, Event, Id, Options, RequestOpen, Text
 
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -25,12 +38,12 @@ Reason = Annotated[str, Meta(max_length=4096)]
 class Ready(Struct, frozen=True, kw_only=True):
     """`gateway.ready`: who speaks here. The first one that a client ever gets names its own device."""
 
-    device: DeviceId
+    device: DeviceKey
     name: Annotated[str, Meta(max_length=256)]
     version: Annotated[str, Meta(max_length=64)] = ""  # of the program
-    protocol: int = 1
+    protocol: Count = 1
     capabilities: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=64)] = ()
-    port: int = 0  # of the LAN listener, for the other side's memory
+    port: Whole = 0  # of the LAN listener, for the other side's memory; what is no port is not kept
     run: Annotated[str, Meta(max_length=64)] = ""  # random, one for each start: two at once are two machines
 
 
@@ -65,13 +78,13 @@ class CreateSession(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Created(Struct, frozen=True):
     """Result of `session.create`."""
 
-    session_id: SessionId
+    session_id: SessionKey
 
 
 class Attach(Patient, frozen=True, kw_only=True, omit_defaults=True):
     """`session.attach`: with `after` and `epoch`, resume; else hydrate."""
 
-    after: Annotated[int, Meta(ge=0)] | None = None
+    after: Count | None = None
     epoch: Id = ""
     viewers: Annotated[int, Meta(ge=1, le=10_000)] = 1  # clients behind this connection, as a proxy tells
 
@@ -80,20 +93,20 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """The newest part of a transcript, shortened (`core.tail.Tail`)."""
 
     session: SessionRow
-    events: tuple[Event, ...]
+    events: Rows[Event]
     truncated: bool = False  # older events are in `session.history`
 
 
 class Attached(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Result of `session.attach`: either `snapshot` up to `seq`, or `resumed` and the events after `after` follow."""
 
-    session_id: SessionId
+    session_id: SessionKey
     epoch: Id
-    seq: int
+    seq: Count
     snapshot: Snapshot | None = None
     resumed: bool = False
-    participants: tuple[Participant, ...] = ()
-    requests: tuple[RequestOpen, ...] = ()
+    participants: Rows[Participant] = ()
+    requests: Rows[RequestOpen] = ()
     options: Options = ()
     commands: Commands = ()
     stalled: Reason = ""  # as `session.stalled` tells it
@@ -132,8 +145,8 @@ class ShareSession(Struct, frozen=True, kw_only=True):
 class History(Patient, frozen=True, kw_only=True, omit_defaults=True):
     """`session.history`: up to `limit` events numbered below `before` (default: the newest) or above `after`."""
 
-    before: Annotated[int, Meta(ge=1)] | None = None
-    after: Annotated[int, Meta(ge=0)] | None = None
+    before: Annotated[int, Meta(ge=1, le=NUMBER_MAX)] | None = None
+    after: Count | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 200
 
 
@@ -141,10 +154,10 @@ class Page(Struct, frozen=True, kw_only=True):
     """Result of `session.history`: newest last. Shortened as a snapshot is unless `after` was given."""
 
     epoch: Id
-    seq: int  # of the newest event there is
-    events: tuple[Event, ...]
+    seq: Count  # of the newest event there is
+    events: Rows[Event]
     more: bool = False  # whether there are older (with `after`: newer) ones
-    session_id: SessionId = SessionId("")  # which one the selector named
+    session_id: SessionKey = SessionId("")  # which one the selector named
 
 
 class Submit(Patient, frozen=True, kw_only=True, omit_defaults=True):
@@ -166,10 +179,10 @@ class Configure(Patient, frozen=True, kw_only=True, omit_defaults=True):
 class Submitted(Struct, frozen=True, kw_only=True):
     """Result of `prompt.submit`."""
 
-    turn: int
+    turn: Count
     status: Literal["started", "queued", "duplicate"]
-    position: int = 0  # prompts before this one
-    session_id: SessionId = SessionId("")
+    position: Count = 0  # prompts before this one
+    session_id: SessionKey = SessionId("")
 
 
 class AnswerRequest(Patient, frozen=True, kw_only=True, omit_defaults=True):
@@ -191,8 +204,8 @@ class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class EventOf(Struct, frozen=True, kw_only=True):
     """`event`: one entry of an attached session's log. The payload passes through gateways untouched (L7)."""
 
-    session_id: SessionId
-    seq: int
+    session_id: SessionKey
+    seq: Count
     type: Annotated[str, Meta(max_length=64)]
     payload: Raw
     at: Annotated[str, Meta(max_length=40)]
@@ -201,37 +214,37 @@ class EventOf(Struct, frozen=True, kw_only=True):
 class PeersChanged(Struct, frozen=True, kw_only=True):
     """`peer.changed`: coalesced; `removed` are ids."""
 
-    changed: tuple[DeviceRow, ...] = ()
-    removed: tuple[DeviceId, ...] = ()
+    changed: Rows[DeviceRow] = ()
+    removed: Rows[DeviceKey] = ()
 
 
 class SessionsChanged(Struct, frozen=True, kw_only=True):
     """`session.changed`: coalesced; `removed` are ids."""
 
-    changed: tuple[SessionRow, ...] = ()
-    removed: tuple[SessionId, ...] = ()
+    changed: Rows[SessionRow] = ()
+    removed: Rows[SessionKey] = ()
 
 
 class ParticipantsChanged(Struct, frozen=True, kw_only=True):
     """`session.participants` as a notification: somebody joined or left (S8)."""
 
-    session_id: SessionId
-    participants: tuple[Participant, ...]
+    session_id: SessionKey
+    participants: Rows[Participant]
 
 
 class SessionStalled(Struct, frozen=True, kw_only=True):
     """`session.stalled`: why the device cannot store what the session says, so that it is not shown; empty: it can."""
 
-    session_id: SessionId
+    session_id: SessionKey
     reason: Reason = ""
 
 
 class PeerLink(Struct, frozen=True, kw_only=True):
     """`peer.lost`, `peer.back`: the link under attached sessions broke, or carries again (L5)."""
 
-    device: DeviceId
-    name: str
-    sessions: tuple[SessionId, ...] = ()
+    device: DeviceKey
+    name: Word
+    sessions: Rows[SessionKey] = ()
 
 
 class SessionLost(Struct, frozen=True, kw_only=True):
@@ -240,8 +253,8 @@ class SessionLost(Struct, frozen=True, kw_only=True):
     It attaches again from its last `seq`, or is told then why it cannot.
     """
 
-    session_id: SessionId
-    reason: Annotated[str, Meta(max_length=4096)] = ""
+    session_id: SessionKey
+    reason: Line = ""
 
 
 class Pair(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -258,33 +271,33 @@ class Pair(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PairWindow(Struct, frozen=True, kw_only=True):
     """Result of `device.pair`. The code goes to the person and nowhere else."""
 
-    code: str
-    ttl: float
-    port: int
-    addresses: tuple[str, ...] = ()
-    tries: int = 3  # guesses it takes; 0: any number
-    link: str = ""  # of a long code: all that a QR code says
+    code: Line
+    ttl: Amount
+    port: PortOrZero
+    addresses: Rows[Line] = ()
+    tries: Count = 3  # guesses it takes; 0: any number
+    link: Line = ""  # of a long code: all that a QR code says
 
 
 class Namesake(Struct, frozen=True, kw_only=True):
     """A trusted device that is not there, and has the name of another one: perhaps the same machine, installed anew."""
 
-    id: DeviceId
-    name: str
-    seen_at: str | None  # RFC 3339, None: never by this device
+    id: DeviceKey
+    name: Word
+    seen_at: Stamp | None  # RFC 3339, None: never by this device
 
 
 class PairNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`device.pairing`: what happens at the window; after `paired`, `closed` or `expired` it is gone."""
 
     what: Literal["paired", "wrong-code", "failed", "expired", "exhausted", "closed"]
-    device: DeviceId = DeviceId("")
-    name: str = ""
-    tries_left: int = 0  # of a short code
-    failed: int = 0  # tries so far that came to nothing
-    reason: str = ""  # failed: why a device that knows the code was not paired; no try is used up by that
-    hint: str = ""  # failed: what to do about it
-    namesakes: tuple[Namesake, ...] = ()  # paired: who was called so before
+    device: DeviceKey = DeviceId("")
+    name: Word = ""
+    tries_left: Count = 0  # of a short code
+    failed: Count = 0  # tries so far that came to nothing
+    reason: Line = ""  # failed: why a device that knows the code was not paired; no try is used up by that
+    hint: Line = ""  # failed: what to do about it
+    namesakes: Rows[Namesake] = ()  # paired: who was called so before
 
 
 class Join(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -304,8 +317,8 @@ class FindWindows(Struct, frozen=True, kw_only=True):
 class WindowRow(Struct, frozen=True, kw_only=True):
     """One open pairing window, as it is announced by anybody."""
 
-    name: str  # cleaned
-    address: str  # HOST:PORT
+    name: Word  # cleaned
+    address: Line  # HOST:PORT
 
 
 class Unpair(Struct, frozen=True, kw_only=True):
@@ -338,14 +351,14 @@ class ListAudit(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class AuditNoted(Struct, frozen=True, kw_only=True):
     """`audit.noted`: what was done since, oldest first."""
 
-    entries: tuple[AuditEntry, ...]
+    entries: Rows[AuditEntry]
 
 
 class Left(Struct, frozen=True, kw_only=True):
     """Result of `device.leave`."""
 
-    told: int  # devices that have heard of it
-    members: int  # devices that were in the household beside this one
+    told: Count  # devices that have heard of it
+    members: Count  # devices that were in the household beside this one
 
 
 class HouseholdSync(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -367,41 +380,41 @@ class HouseholdNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PairedRow(Struct, frozen=True, kw_only=True):
     """One trusted device as `device.list` and `agent devices --json` give it. Grows only."""
 
-    id: DeviceId
-    name: str
-    fingerprint: str  # SHA-256 of its certificate, hexadecimal
+    id: DeviceKey
+    name: Word
+    fingerprint: Word  # SHA-256 of its certificate, hexadecimal
     self: bool
-    paired_at: str | None  # RFC 3339
-    seen_at: str | None  # RFC 3339, None: never since
+    paired_at: Stamp | None  # RFC 3339
+    seen_at: Stamp | None  # RFC 3339, None: never since
     state: Literal["online", "stale", "offline"] = "offline"
-    reason: str = ""  # how we know that it is not online, or that it does not accept this device
+    reason: Line = ""  # how we know that it is not online, or that it does not accept this device
     role: Role = "member"  # guest: let in here alone; host: this device is a guest of it
     admitted_by: DeviceRef | None = None  # who let it into the household; of the founder itself; None: not in it
     read_only: bool = False  # it may watch only; of a host: this device may
-    session: SessionId = SessionId("")  # the only one that is reached; empty: any
-    expires_at: str | None = None  # RFC 3339: when a guest's time is over
-    was: str = ""  # what it was called before, for 30 days
-    namesakes: tuple[Namesake, ...] = ()  # of one that is there; told by `device.join`: those of this device, too
-    let_in: tuple[DeviceRef, ...] = ()  # told by `device.unpair`: who is in by this one alone
+    session: SessionKey = SessionId("")  # the only one that is reached; empty: any
+    expires_at: Stamp | None = None  # RFC 3339: when a guest's time is over
+    was: Word = ""  # what it was called before, for 30 days
+    namesakes: Rows[Namesake] = ()  # of one that is there; told by `device.join`: those of this device, too
+    let_in: Rows[DeviceRef] = ()  # told by `device.unpair`: who is in by this one alone
 
 
 class StatusReport(Struct, frozen=True, kw_only=True):
     """Result of `gateway.status`: this device."""
 
-    id: DeviceId
-    name: str
-    version: str
-    pid: int
-    port: int
-    addresses: tuple[str, ...]
-    interfaces: tuple[str, ...]
-    started_at: str  # RFC 3339
-    uptime: float  # seconds
-    paired: int
-    online: int  # paired devices that are
-    links: int
-    sessions: int
-    presence: str  # presence.mode
-    home: str  # state folder
-    problems: tuple[str, ...] = ()  # lasting trouble, one line each
-    notices: tuple[str, ...] = ()  # what happened since the start and the owner should know, one line each
+    id: DeviceKey
+    name: Word
+    version: Word
+    pid: Count
+    port: PortOrZero
+    addresses: Rows[Line]
+    interfaces: Rows[Line]
+    started_at: Stamp  # RFC 3339
+    uptime: Amount  # seconds
+    paired: Count
+    online: Count  # paired devices that are
+    links: Count
+    sessions: Count
+    presence: Word  # presence.mode
+    home: Line  # state folder
+    problems: Rows[Line] = ()  # lasting trouble, one line each
+    notices: Rows[Line] = ()  # what happened since the start and the owner should know, one line each

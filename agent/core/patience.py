@@ -7,7 +7,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from agent.core.records import DeviceId, DeviceRow, SessionId
+from agent.core.bounded import Line, Stamp, Word
+from agent.core.records import DeviceKey, DeviceRow, SessionId
 from agent.core.transcript import unix_seconds
 
 PATIENCE = 600.0
@@ -30,12 +31,12 @@ class Waiting(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`request.waiting`: a request of this client has not been answered, since a device is out of reach."""
 
     call_id: CallId
-    session_id: str
-    method: str
-    device: DeviceId
-    name: str  # of the device
-    since: str = ""  # RFC 3339: when it was there last; empty: not known
-    reason: str = ""  # how we know, or what else the request waits for
+    session_id: Word
+    method: Word
+    device: DeviceKey
+    name: Word  # of the device
+    since: Stamp = ""  # RFC 3339: when it was there last; empty: not known
+    reason: Line = ""  # how we know, or what else the request waits for
     sent: bool = False  # it went out before the link broke: whether it arrived shows when the device is back
 
 

@@ -10,12 +10,17 @@ from typing import Annotated, Literal, NewType
 
 from msgspec import Meta, Struct
 
+from agent.core.bounded import Count, Line, PortOrZero, Rows, Stamp, Word
+
 DeviceId = NewType("DeviceId", str)
 """First 80 bits of SHA-256 of the device's certificate: 16 characters of base32, lower case."""
 
 SessionId = NewType("SessionId", str)
 """80 random bits: 16 characters of base32, lower case. A TXT record carries only the first characters."""
 
+DeviceKey = Annotated[DeviceId, Meta(max_length=64)]
+SessionKey = Annotated[SessionId, Meta(max_length=64)]
+"""An id as it arrives."""
 REVISION_MAX = 2**62
 """Of what a device claims, each claim has a greater number than the one before; nobody gets so far."""
 NAME_MAX = 63
@@ -114,71 +119,71 @@ class PairedDevice(Struct, frozen=True, kw_only=True):
 class Participant(Struct, frozen=True, kw_only=True, gc=False):
     """A device with clients attached to a session (S8)."""
 
-    device: DeviceId
-    name: str
-    count: int  # attached clients of that device
+    device: DeviceKey
+    name: Word
+    count: Count  # attached clients of that device
 
 
 class Sender(Struct, frozen=True, kw_only=True, gc=False):
     """Who sent a prompt or an answer: stamped by the hosting gateway, never believed from a client (S7)."""
 
-    device: DeviceId
-    name: str
-    client: str = ""  # which of its clients, as a proxying gateway tells
+    device: DeviceKey
+    name: Word
+    client: Word = ""  # which of its clients, as a proxying gateway tells
 
 
 class DeviceRef(Struct, frozen=True, gc=False):
     """A device as a session row names it."""
 
-    id: DeviceId
-    name: str
+    id: DeviceKey
+    name: Word
 
 
 class ParticipantRef(Struct, frozen=True, gc=False):
     """A participant as a session row names it."""
 
-    device: str
-    count: int
+    device: Word
+    count: Count
 
 
 class DeviceRow(Struct, frozen=True, kw_only=True):
     """One device as `peer.list` and `agent peers --json` give it. Grows only."""
 
-    id: DeviceId
-    name: str
+    id: DeviceKey
+    name: Word
     self: bool
     state: Literal["online", "stale", "offline"]
     paired: bool
-    addresses: tuple[str, ...]
-    port: int
-    sessions: int
-    working: int
-    needs_input: int
+    addresses: Rows[Word]
+    port: PortOrZero
+    sessions: Count
+    working: Count
+    needs_input: Count
     source: Source
-    version: str  # of the program, "" until told over a link
-    heard_at: str | None  # RFC 3339, None: never
-    since: str | None = None  # RFC 3339: when it went offline
-    reason: str = ""  # how we know that it is not online
+    version: Word  # of the program, "" until told over a link
+    heard_at: Stamp | None  # RFC 3339, None: never
+    since: Stamp | None = None  # RFC 3339: when it went offline
+    reason: Line = ""  # how we know that it is not online
     linked: bool = False  # whether a link to it is open
 
 
 class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
     """One session as `session.list` and `agent sessions --json` give it. Grows only."""
 
-    id: SessionId
-    title: str
+    id: SessionKey
+    title: Line
     status: Status
     device: DeviceRef
     local: bool
     attachable: bool
-    backend: str
-    model: str
-    created_at: str | None  # RFC 3339, None: not told yet
-    updated_at: str  # RFC 3339
-    participants: tuple[ParticipantRef, ...] = ()
-    queued: int = 0
-    cwd: str = ""
-    lineage: tuple[str, ...] = ()
+    backend: Word
+    model: Line
+    created_at: Stamp | None  # RFC 3339, None: not told yet
+    updated_at: Stamp  # RFC 3339
+    participants: Rows[ParticipantRef] = ()
+    queued: Count = 0
+    cwd: Line = ""
+    lineage: Rows[Word] = ()
     stale: bool = False  # its device is not surely there (R10)
     away: bool = False  # its device is out of reach: the row says what was known last (R12)
     share: Share = "all"  # what other devices may do with it; of a remote one: what this one may

@@ -10,8 +10,9 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from agent.core.bounded import Whole
 from agent.core.patience import Patient
-from agent.core.records import SessionId
+from agent.core.records import SessionKey
 from agent.errors import BadParams, TooLarge
 
 RING = 720_896
@@ -34,6 +35,7 @@ ROWS, COLS = 24, 80
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
 Epoch = Annotated[str, Meta(max_length=128)]
 Rows = Annotated[int, Meta(ge=0, le=2000)]  # 0: a viewer whose size does not count
+Output = Annotated[bytes, Meta(max_length=RING)]
 Offset = Annotated[int, Meta(ge=0, le=2**53)]
 
 
@@ -59,14 +61,14 @@ class TerminalAttached(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `resumed`: `offset` is what was asked for. Else the viewer starts afresh: clear, write `modes`, then `data`.
     """
 
-    session_id: SessionId
+    session_id: SessionKey
     epoch: Epoch
-    offset: int
-    data: bytes
-    rows: int
-    cols: int
+    offset: Offset
+    data: Output
+    rows: Rows
+    cols: Rows
     resumed: bool = False
-    modes: bytes = b""  # control sequences: what was switched on before `offset`
+    modes: Output = b""  # control sequences: what was switched on before `offset`
 
 
 class TerminalInput(Struct, frozen=True, kw_only=True):
@@ -94,32 +96,32 @@ class TerminalDetach(Struct, frozen=True, kw_only=True):
 class TerminalOutput(Struct, frozen=True, kw_only=True):
     """`terminal.output`. An `offset` beyond the last byte a viewer has: it fell behind and attaches again."""
 
-    session_id: SessionId
-    offset: int
-    data: bytes
+    session_id: SessionKey
+    offset: Offset
+    data: Output
 
 
 class TerminalResized(Struct, frozen=True, kw_only=True):
     """`terminal.resized`: the size that the program sees, the smallest of those attached."""
 
-    session_id: SessionId
-    rows: int
-    cols: int
+    session_id: SessionKey
+    rows: Rows
+    cols: Rows
 
 
 class TerminalTaken(Struct, frozen=True, kw_only=True):
     """`terminal.taken`, from the viewer: it has everything before `offset`, so more may be sent."""
 
-    session_id: SessionId
+    session_id: SessionKey
     offset: Offset
 
 
 class TerminalClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`terminal.closed`: the program has ended, and everything before `offset` was sent."""
 
-    session_id: SessionId
-    offset: int
-    exit_status: int | None = None
+    session_id: SessionKey
+    offset: Offset
+    exit_status: Whole | None = None
 
 
 TERMINAL_METHODS: dict[str, type[Struct]] = {

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from agent.core.bounded import Amount, Count, Stamp, Whole
 from agent.core.records import Sender
 from agent.errors import BadFrame
 
@@ -22,8 +23,10 @@ TEXT_MAX = 131_072
 Text = Annotated[str, Meta(max_length=TEXT_MAX)]
 Short = Annotated[str, Meta(max_length=4096)]
 Id = Annotated[str, Meta(max_length=128)]
-Scalar = str | int | float | bool | None
-Answer = Annotated[str, Meta(max_length=TEXT_MAX)] | Annotated[dict[str, Scalar | list[str]], Meta(max_length=64)]
+Real = Annotated[float, Meta(ge=-1.7e308, le=1.7e308)]
+Scalar = Text | Whole | Real | bool | None
+Selected = Annotated[list[Short], Meta(max_length=1024)]
+Answer = Text | Annotated[dict[Short, Scalar | Selected], Meta(max_length=64)]
 """What a person answered: text or an option's id; for a form, its fields."""
 
 TurnStatus = Literal["complete", "interrupted", "error"]
@@ -32,7 +35,7 @@ TurnStatus = Literal["complete", "interrupted", "error"]
 class UserMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`message.user`: an accepted prompt. Turns count from 1."""
 
-    turn: int
+    turn: Count
     prompt_id: Id
     text: Text
     sender: Sender
@@ -46,39 +49,39 @@ class MessageStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Turn 0 is what an agent says unasked, between two turns.
     """
 
-    turn: int
-    part: int = 1
+    turn: Count
+    part: Count = 1
 
 
 class MessageDelta(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`message.delta`: more of the reply."""
 
-    turn: int
+    turn: Count
     text: Text
-    part: int = 1
+    part: Count = 1
 
 
 class MessageComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`message.complete`: the whole reply; this text is authoritative over the deltas."""
 
-    turn: int
+    turn: Count
     text: Text
     status: TurnStatus
-    part: int = 1
+    part: Count = 1
 
 
 class ThoughtDelta(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`thought.delta`: more of what the agent thinks aloud."""
 
-    turn: int
+    turn: Count
     text: Text
-    part: int = 1
+    part: Count = 1
 
 
 class ToolStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`tool.start`: the agent uses a tool."""
 
-    turn: int
+    turn: Count
     tool_id: Id
     title: Short
     tool: Short = ""  # read, edit, execute, …
@@ -99,7 +102,7 @@ Diffs = Annotated[tuple[Diff, ...], Meta(max_length=DIFFS_MAX)]
 class ToolUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`tool.update`: more of what the tool gives."""
 
-    turn: int
+    turn: Count
     tool_id: Id
     text: Text = ""
     title: Short = ""
@@ -109,7 +112,7 @@ class ToolUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ToolComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`tool.complete`: the tool is done."""
 
-    turn: int
+    turn: Count
     tool_id: Id
     status: TurnStatus
     output: Text = ""
@@ -127,14 +130,14 @@ class PlanEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PlanUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`plan.update`: what the agent means to do, whole; it replaces the plan before."""
 
-    turn: int
+    turn: Count
     entries: Annotated[tuple[PlanEntry, ...], Meta(max_length=128)] = ()
 
 
 class Other(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`other`: something that a backend said and this version has no name for. Kept, not shown."""
 
-    turn: int
+    turn: Count
     kind: Short
     data: Text = ""  # JSON
 
@@ -159,13 +162,13 @@ class Field(Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: Literal["text", "integer", "number", "boolean", "choice", "choices"] = "text"
     choices: Annotated[tuple[Choice, ...], Meta(max_length=64)] = ()  # of a `choice`, or of several `choices`
     required: bool = False
-    default: Short | int | float | bool | None = None
+    default: Short | Whole | Real | bool | None = None
 
 
 class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`request.open`: the session asks a person."""
 
-    turn: int
+    turn: Count
     request_id: Id
     kind: RequestKind
     prompt: Short = ""
@@ -178,7 +181,7 @@ class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`request.closed`: answered, or no longer asked. `answer` is empty for a secret."""
 
-    turn: int
+    turn: Count
     request_id: Id
     status: Literal["answered", "expired"]
     answer: Answer = ""
@@ -188,18 +191,18 @@ class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a model has used, as its agent tells."""
 
-    used: int = 0  # tokens of the context
-    size: int = 0  # tokens that the context holds; 0: not told
-    cost: float = 0.0  # of the session so far; 0.0: not told
+    used: Count = 0  # tokens of the context
+    size: Count = 0  # tokens that the context holds; 0: not told
+    cost: Amount = 0.0  # of the session so far; 0.0: not told
     currency: Id = ""  # ISO 4217
 
 
 class TurnComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`turn.complete`: the turn is over; the next queued prompt starts."""
 
-    turn: int
+    turn: Count
     status: TurnStatus
-    exit_status: int | None = None  # of a shell command
+    exit_status: Whole | None = None  # of a shell command
     cwd: Short = ""
     error: Short = ""
     usage: Usage | None = None
@@ -285,10 +288,10 @@ P = TypeVar("P", bound=Payload)
 class Event(Struct, frozen=True):
     """One numbered entry of a session's log; its payload is MessagePack. As stored and as sent."""
 
-    seq: int  # from 1, without gaps
-    type: str
+    seq: Count  # from 1, without gaps
+    type: Id
     payload: Raw
-    at: str  # RFC 3339, UTC
+    at: Stamp  # RFC 3339, UTC
 
 
 def rfc3339(unix: float) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from agent.core.bounded import Amount, Whole
 from agent.errors import AgentError, BadFrame, BadRequest, Undescribed, from_wire
 
 MSGPACK = "lan-agent.v1.msgpack"
@@ -37,13 +38,13 @@ class ErrorData(Struct, frozen=True, omit_defaults=True):
 
     kind: Annotated[str, Meta(max_length=64)] = ""
     hint: Annotated[str, Meta(max_length=1024)] = ""
-    retry_after: float = 0.0  # seconds after which the same request is worth another try; 0.0: not known
+    retry_after: Amount = 0.0  # seconds after which the same request is worth another try; 0.0: not known
 
 
 class ErrorObject(Struct, frozen=True, omit_defaults=True):
     """The `error` of a JSON-RPC response."""
 
-    code: int
+    code: Whole
     message: Annotated[str, Meta(max_length=4096)]
     data: ErrorData = ErrorData()
 
@@ -121,7 +122,7 @@ class Codec:
 
     def failure(self, request_id: RequestId | None, error: AgentError) -> bytes:
         """A frame that answers with an error."""
-        told = ErrorObject(error.code, str(error)[:4096], ErrorData(error.kind, error.hint, error.retry_after))
+        told = ErrorObject(error.code, str(error)[:4096], ErrorData(error.kind, error.hint[:1024], error.retry_after))
         return self.encode(_Out(jsonrpc="2.0", id=request_id, error=told))
 
 

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from agent.core.bounded import NUMBER_MAX, amount, number
 from agent.core.names import clean
-from agent.core.transcript import Choice, Command, Diff, Field, Option, PlanEntry
+from agent.core.transcript import Choice, Command, Diff, Field, Option, PlanEntry, Usage
 
 SHORT = 4096
 """Characters of a title or a question."""
@@ -72,8 +73,21 @@ class Room:
         """Changes of files."""
         return self._many(diffs[:32], lambda d: Diff(path=self.text(d.path, SHORT), patch=self.text(d.patch, DETAIL)))
 
+    def usage(self, usage: Usage | None) -> Usage | None:
+        """What a model has used, in numbers that a frame and a store take."""
+        if usage is None:
+            return None
+        return Usage(
+            used=number(usage.used),
+            size=number(usage.size),
+            cost=amount(usage.cost),
+            currency=self.text(usage.currency, ID),
+        )
+
     def _field(self, field: Field) -> Field:
         default = self.text(field.default, SHORT) if isinstance(field.default, str) else field.default
+        if isinstance(default, int | float) and not abs(default) <= NUMBER_MAX:
+            default = None  # nor is NaN
         return replace(
             field,
             name=self.text(field.name, ID),

@@ -253,6 +253,11 @@ class Keeper:
         link.spawn(link.listing.run(link), "peers.watch")
         self._moved()
 
+    def role_changed(self) -> None:
+        """The device is something else to this one: what it says of its sessions may count from now on."""
+        if self.link is not None:
+            self.link.spawn(self.link.listing.run(self.link), "peers.watch")
+
     def sessions_changed(self, link: Link, params: Raw, size: int) -> None:
         """The other side told changes, in a frame of `size` bytes. Raises: Undescribed."""
         if link is self.link and not link.listing.changed(params, size):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Raw
 
-from agent.core.messages import ListSessions, SessionsChanged
+from agent.core.hearsay import told_changes, told_rows
+from agent.core.messages import ListSessions
 from agent.core.records import DeviceId, SessionId, SessionRow
-from agent.core.wire import typed
 from agent.errors import AgentError, Busy, TimedOut
 from agent.ports import Clock
 
@@ -23,6 +23,10 @@ EARLY_MAX = 2_097_152
 """Bytes of changes that may overtake the list of sessions."""
 
 
+Changes = tuple[list[SessionRow], tuple[SessionId, ...]]
+"""Rows that are new or different, and ids that are gone."""
+
+
 class SessionNews(Protocol):
     """Who is told of the sessions: the registry's service."""
 
@@ -32,7 +36,7 @@ class SessionNews(Protocol):
     def link_sessions(
         self,
         device: DeviceId,
-        rows: tuple[SessionRow, ...],
+        rows: Sequence[SessionRow],
         removed: tuple[SessionId, ...] = (),
         *,
         whole: bool = False,
@@ -56,11 +60,12 @@ class Listing:
     def __init__(self, device: DeviceId, news: SessionNews, clock: Clock) -> None:
         self._device, self._news, self._clock = device, news, clock
         self.known = asyncio.Event()  # whether the sessions are known, as far as they will be
-        self._early: list[SessionsChanged] | None = []  # changes that came before the list; None once it is there
+        self._watching = False  # whether the other side was asked to tell changes, too
+        self._early: list[Changes] | None = []  # changes that came before the list; None once it is there
         self._early_size = 0  # bytes
 
     async def run(self, link: Asked) -> None:
-        """Have the list told, and then what has overtaken it."""
+        """Have the list told, and then what has overtaken it; again, if its word counts only now."""
         if not self._news.takes_sessions(self._device):
             self.known.set()
             return
@@ -73,21 +78,23 @@ class Listing:
             self.known.set()
         self._news.link_sessions(self._device, rows, whole=True)
         early, self._early = self._early, None
-        for changes in early or ():
-            self._news.link_sessions(self._device, changes.changed, changes.removed)
+        for changed, removed in early or ():
+            self._news.link_sessions(self._device, changed, removed)
 
-    async def _rows(self, link: Asked) -> tuple[SessionRow, ...]:
+    async def _rows(self, link: Asked) -> list[SessionRow]:
         # However busy the other side is: without its list nothing of what it tells later would count.
         while True:
             try:
-                rows = await link.request("session.watch", lambda: ListSessions(scope="local"), seconds=ANSWER)
+                method = "session.list" if self._watching else "session.watch"
+                rows = await link.request(method, lambda: ListSessions(scope="local"), seconds=ANSWER)
             except (Busy, TimedOut) as exc:
                 log.info("no list of sessions yet", extra={"device": self._device, "error": str(exc)})
                 self.known.set()  # who waits for it is told what is known
                 await self._clock.sleep(max(AGAIN, exc.retry_after))
             else:
                 link.check()
-                return typed(rows, tuple[SessionRow, ...])
+                self._watching = True
+                return told_rows(rows)
 
     def changed(self, params: Raw, size: int) -> bool:
         """Take changes, in a frame of `size` bytes; False if more of them overtake the list than are kept.
@@ -96,9 +103,9 @@ class Listing:
         """
         if not self._news.takes_sessions(self._device):
             return True
-        changes = typed(params, SessionsChanged)
+        changes = told_changes(params)
         if self._early is None:
-            self._news.link_sessions(self._device, changes.changed, changes.removed)
+            self._news.link_sessions(self._device, *changes)
             return True
         self._early_size += size
         if self._early_size > EARLY_MAX:

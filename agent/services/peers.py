@@ -97,7 +97,7 @@ class Peers:
         paired, before, self._roles = set(roles), self._roles, roles
         for device in sorted(set(self._keepers) & paired):
             if before[device] != roles[device]:
-                self._keepers[device].let_go("what it may do here has changed")  # a new link begins with the new role
+                self._keepers[device].role_changed()
         for device in set(self._keepers) - paired:
             keeper = self._keepers.pop(device)
             self._tasks.pop(device).cancel()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 from msgspec import Raw, Struct
 
+from agent.core.bounded import Count, Line, Stamp, Word
 from agent.core.messages import (
     Attach,
     Created,
@@ -20,9 +21,9 @@ from agent.core.messages import (
 )
 from agent.core.patience import as_sent
 from agent.core.presence_state import REFUSES
-from agent.core.records import DeviceId, SessionId, SessionRow
+from agent.core.records import DeviceId, SessionId, SessionKey, SessionRow
 from agent.core.relay import Relay
-from agent.core.transcript import Event, epoch_of
+from agent.core.transcript import Event, Id, epoch_of
 from agent.core.wire import typed
 from agent.errors import AgentError, BadFrame, Busy, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
 from agent.ports import Channel, Clock, Followed
@@ -48,28 +49,28 @@ class _Snapshot(Struct, frozen=True):
 
 class _Attached(Struct, frozen=True, omit_defaults=True):
     # `messages.Attached` with everything raw that is only passed on (L7).
-    session_id: SessionId
-    epoch: str
-    seq: int
+    session_id: SessionKey
+    epoch: Id
+    seq: Count
     snapshot: _Snapshot | None = None
     resumed: bool = False
     participants: Raw = Raw(b"\x90")
     requests: Raw = Raw(b"\x90")
     options: Raw = Raw(b"\x90")
     commands: Raw = Raw(b"\x90")
-    stalled: str = ""
+    stalled: Line = ""
 
 
 class _EventHead(Struct, frozen=True):
-    session_id: SessionId
-    seq: int
-    type: str = ""
+    session_id: SessionKey
+    seq: Count
+    type: Word = ""
     payload: Raw = Raw(b"")
-    at: str = ""
+    at: Stamp = ""
 
 
 class _About(Struct, frozen=True):
-    session_id: SessionId
+    session_id: SessionKey
 
 
 class Proxy:

@@ -54,7 +54,7 @@ def payloads_of(session: Session, event: BackendEvent) -> Decision:  # noqa: PLR
         case Finished():
             cwd, error = room.text(event.cwd, SHORT), room.text(event.error, SHORT)
             return session.finished(
-                event.status, exit_status=event.exit_status, cwd=cwd, error=error, usage=event.usage
+                event.status, exit_status=event.exit_status, cwd=cwd, error=error, usage=room.usage(event.usage)
             )
         case Exited():
             reason = room.text(event.reason, SHORT)

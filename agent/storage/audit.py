@@ -35,7 +35,7 @@ class AuditFile:
 
     async def append(self, entries: Sequence[AuditEntry]) -> None:
         """Add entries, in order. Raises: StateError."""
-        data = b"".join(_encode(_readable(entry)) + b"\n" for entry in entries)
+        data = b"".join(_line(_readable(entry)) for entry in entries)
         async with self._lock:
             await asyncio.to_thread(self._append, data)
 
@@ -101,6 +101,16 @@ class AuditFile:
 def _readable(entry: AuditEntry) -> AuditEntry:
     # What is longer than its type allows would be passed over when the log is read.
     return entry if len(entry.name) <= WHO_MAX else msgspec.structs.replace(entry, name=entry.name[:WHO_MAX])
+
+
+def _line(entry: AuditEntry) -> bytes:
+    # What could not be read again is not written.
+    try:
+        line = _encode(entry)
+        _decode(line)
+    except (ValueError, OverflowError) as exc:
+        raise StateError(f"an entry of the audit log is beyond its bounds: {exc}") from exc
+    return line + b"\n"
 
 
 def _open(path: Path, flags: int) -> int:

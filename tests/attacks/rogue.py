@@ -61,8 +61,10 @@ async def say(
     return {"got": got.decode("latin-1"), "closed": closed, "seconds": round(loop.time() - began, 1)}
 
 
-async def link(host: str, port: int, pem: str, frames: list[bytes], protocol: str) -> dict[str, object]:
-    """Open a link and send these frames; the codes of the errors that come back, and how it was closed."""
+async def link(
+    host: str, port: int, pem: str, frames: list[bytes], protocol: str, *, pause: float = 0.0
+) -> dict[str, object]:
+    """Open a link and send these frames, with pauses; the codes of the errors that come back, and how it was closed."""
     codes: list[int] = []
     results = 0
     code: int | None = None
@@ -81,6 +83,7 @@ async def link(host: str, port: int, pem: str, frames: list[bytes], protocol: st
                 with suppress(ConnectionError):
                     for frame in frames:
                         await ws.send_bytes(frame)
+                        await asyncio.sleep(pause)
                 while (message := await ws.receive()).type is aiohttp.WSMsgType.BINARY:
                     told = msgpack.decode(message.data)
                     if isinstance(told.error, dict) or hasattr(told.error, "code"):
@@ -147,7 +150,9 @@ def main(argv: list[str]) -> None:
     if what == "say":
         told = asyncio.run(say(host, int(port), more[0], parts, float(more[1]), to_the_end=len(more) < 3))
     elif what == "link":
-        told = asyncio.run(link(host, int(port), more[0], parts, more[1] if len(more) > 1 else MSGPACK))
+        told = asyncio.run(
+            link(host, int(port), more[0], parts, (more[1:] or [MSGPACK])[0], pause=float((more[2:] or ["0"])[0]))
+        )
     else:
         told = asyncio.run(flood(host, int(port), int(more[0]), float(more[1]), FLOODS[what]()))
     print(json.dumps(told))

@@ -16,6 +16,7 @@ from agent.backends.acp.options import SessionState
 from agent.backends.acp.patience import Patience
 from agent.backends.acp.quirks import Quirks, quirks_of
 from agent.backends.acp.schema import ABSENT, AUTH_REQUIRED, BAD, PROTOCOL, Fault, given
+from agent.core.bounded import Many, Whole, Words
 from agent.core.names import clean
 from agent.errors import BackendFailed
 
@@ -36,8 +37,8 @@ _HELLO = {
 
 
 class _Info(Struct):
-    name: str = ""
-    version: str = ""
+    name: Words = ""
+    version: Words = ""
 
 
 class _Sessions(Struct):
@@ -50,21 +51,21 @@ class _Capabilities(Struct):
 
 
 class _Method(Struct):
-    id: str = ""
-    name: str = ""
-    description: str | None = None
+    id: Words = ""
+    name: Words = ""
+    description: Words | None = None
 
 
 class _Initialized(Struct):
-    version: int = msgspec.field(default=PROTOCOL, name="protocolVersion")
+    version: Whole = msgspec.field(default=PROTOCOL, name="protocolVersion")
     info: Raw = msgspec.field(default=ABSENT, name="agentInfo")
     capabilities: Raw = msgspec.field(default=ABSENT, name="agentCapabilities")
     methods: Raw = msgspec.field(default=ABSENT, name="authMethods")
 
 
 class _Details(Struct):
-    details: str = ""
-    message: str = ""
+    details: Words = ""
+    message: Words = ""
 
 
 class Session(Struct, frozen=True):
@@ -106,7 +107,7 @@ class Introduction:
         elif given(_read(capabilities.sessions, _Sessions).resume):
             self._load = "session/resume"
         with contextlib.suppress(*BAD):
-            self._methods = msgspec.json.decode(told.methods, type=list[_Method])
+            self._methods = msgspec.json.decode(told.methods, type=Many[_Method])
         self.greeted = True
 
     async def open(self, folder: Path, known: str) -> Session:
@@ -183,7 +184,7 @@ def fault_text(fault: Fault) -> str:
     parts = [fault.message or f"error {fault.code}"]
     if given(fault.data):
         with contextlib.suppress(*BAD):
-            details = msgspec.json.decode(fault.data, type=str | _Details)
+            details = msgspec.json.decode(fault.data, type=Words | _Details)
             parts.append(details if isinstance(details, str) else details.details or details.message)
     return clean(": ".join(part for part in parts if part), TEXT_MAX)
 

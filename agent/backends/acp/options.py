@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.backends.acp.schema import ABSENT, BAD, given
+from agent.core.bounded import Many, Words
 from agent.core.transcript import Choice, Option
 from agent.errors import BadParams
 from agent.ports import Described
@@ -17,44 +18,44 @@ MODE, MODEL = "mode", "model"
 
 
 class _Mode(Struct):
-    id: str
-    name: str = ""
+    id: Words
+    name: Words = ""
 
 
 class _Modes(Struct):
-    current: str = msgspec.field(default="", name="currentModeId")
-    available: list[_Mode] = msgspec.field(default_factory=list, name="availableModes")
+    current: Words = msgspec.field(default="", name="currentModeId")
+    available: Many[_Mode] = msgspec.field(default_factory=list, name="availableModes")
 
 
 class _Model(Struct):
-    id: str = msgspec.field(name="modelId")
-    name: str = ""
+    id: Words = msgspec.field(name="modelId")
+    name: Words = ""
 
 
 class _Models(Struct):
-    current: str = msgspec.field(default="", name="currentModelId")
-    available: list[_Model] = msgspec.field(default_factory=list, name="availableModels")
+    current: Words = msgspec.field(default="", name="currentModelId")
+    available: Many[_Model] = msgspec.field(default_factory=list, name="availableModels")
 
 
 class _Value(Struct):
-    value: str = ""
-    name: str = ""
-    options: list[_Value] | None = None  # of a group
+    value: Words = ""
+    name: Words = ""
+    options: Many[_Value] | None = None  # of a group
 
 
 class _Config(Struct):
-    id: str
-    name: str = ""
-    category: str | None = None
-    type: str = "select"
-    current: str | bool = msgspec.field(default="", name="currentValue")
-    options: list[_Value] | None = None
+    id: Words
+    name: Words = ""
+    category: Words | None = None
+    type: Words = "select"
+    current: Words | bool = msgspec.field(default="", name="currentValue")
+    options: Many[_Value] | None = None
 
 
 class SessionState(Struct):
     """What `session/new`, `session/load` and `session/resume` answer."""
 
-    session: str = msgspec.field(default="", name="sessionId")
+    session: Words = msgspec.field(default="", name="sessionId")
     modes: Raw = ABSENT
     models: Raw = ABSENT
     config: Raw = msgspec.field(default=ABSENT, name="configOptions")
@@ -66,7 +67,7 @@ class _Configs(Struct):
 
 _modes = msgspec.json.Decoder(_Modes)
 _models = msgspec.json.Decoder(_Models)
-_configs = msgspec.json.Decoder(list[_Config])
+_configs = msgspec.json.Decoder(Many[_Config])
 _answers = msgspec.json.Decoder(_Configs)
 
 

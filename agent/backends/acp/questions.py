@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 from agent.backends.acp.schema import ABSENT, BAD, Request
 from agent.backends.acp.tools import ID_MAX, shown_of, text_of_input
 from agent.core.answers import DECLINE
+from agent.core.bounded import Amount, Many, Table, Whole, Words
 from agent.core.transcript import Answer, Choice, Field
 from agent.ports import Asked
 
@@ -27,60 +28,60 @@ TAKEN_BACK = {PERMISSION: {"outcome": {"outcome": "cancelled"}}, ELICITATION: {"
 
 
 class _Choice(Struct):
-    id: str = msgspec.field(name="optionId")
-    name: str = ""
-    kind: str = ""
+    id: Words = msgspec.field(name="optionId")
+    name: Words = ""
+    kind: Words = ""
 
 
 class _Tool(Struct):
-    title: str | None = None
-    kind: str | None = None
-    content: list[Raw] | None = None
+    title: Words | None = None
+    kind: Words | None = None
+    content: Many[Raw] | None = None
     raw_input: Raw = msgspec.field(default=ABSENT, name="rawInput")
 
 
 class _Permission(Struct):
-    options: list[_Choice]
+    options: Many[_Choice]
     tool: _Tool = msgspec.field(default_factory=_Tool, name="toolCall")
 
 
 class _Const(Struct):
-    const: str
-    title: str = ""
+    const: Words
+    title: Words = ""
 
 
 class _Items(Struct):
-    enum: list[str] | None = None
-    any_of: list[_Const] | None = msgspec.field(default=None, name="anyOf")
-    one_of: list[_Const] | None = msgspec.field(default=None, name="oneOf")
+    enum: Many[Words] | None = None
+    any_of: Many[_Const] | None = msgspec.field(default=None, name="anyOf")
+    one_of: Many[_Const] | None = msgspec.field(default=None, name="oneOf")
 
 
 class _Property(Struct):
-    type: str = "string"
-    title: str | None = None
-    description: str | None = None
-    default: str | int | float | bool | list[str] | None = None
-    enum: list[str] | None = None
-    enum_names: list[str] | None = msgspec.field(default=None, name="enumNames")
-    one_of: list[_Const] | None = msgspec.field(default=None, name="oneOf")
+    type: Words = "string"
+    title: Words | None = None
+    description: Words | None = None
+    default: Words | Whole | Amount | bool | Many[Words] | None = None
+    enum: Many[Words] | None = None
+    enum_names: Many[Words] | None = msgspec.field(default=None, name="enumNames")
+    one_of: Many[_Const] | None = msgspec.field(default=None, name="oneOf")
     items: _Items | None = None
 
 
 class _Schema(Struct):
-    properties: dict[str, _Property] = msgspec.field(default_factory=dict)
-    required: list[str] | None = None
+    properties: Table[_Property] = msgspec.field(default_factory=dict)
+    required: Many[Words] | None = None
 
 
 class _Elicitation(Struct):
-    message: str = ""
-    mode: str = "form"
+    message: Words = ""
+    mode: Words = "form"
     schema: _Schema = msgspec.field(default_factory=_Schema, name="requestedSchema")
-    url: str = ""
-    id: str = msgspec.field(default="", name="elicitationId")
+    url: Words = ""
+    id: Words = msgspec.field(default="", name="elicitationId")
 
 
 class _Done(Struct):
-    id: str = msgspec.field(default="", name="elicitationId")
+    id: Words = msgspec.field(default="", name="elicitationId")
 
 
 class _Cancelled(Struct):

@@ -11,6 +11,8 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from agent.core.bounded import Amount, Many, Whole, Words
+
 PROTOCOL = 1
 """The version that is spoken."""
 
@@ -29,11 +31,11 @@ def given(raw: Raw) -> bool:
 class Block(Struct):
     """A piece of content: text, or something that is only named."""
 
-    type: str = ""
-    text: str = ""
-    name: str = ""
-    uri: str = ""
-    mime: str = msgspec.field(default="", name="mimeType")
+    type: Words = ""
+    text: Words = ""
+    name: Words = ""
+    uri: Words = ""
+    mime: Words = msgspec.field(default="", name="mimeType")
     resource: Raw = ABSENT
 
 
@@ -45,7 +47,7 @@ class MessageChunk(_Update, tag="agent_message_chunk"):
     """More of the reply."""
 
     content: Block
-    message_id: str | None = msgspec.field(default=None, name="messageId")
+    message_id: Words | None = msgspec.field(default=None, name="messageId")
 
 
 class ThoughtChunk(_Update, tag="agent_thought_chunk"):
@@ -61,11 +63,11 @@ class UserChunk(_Update, tag="user_message_chunk"):
 class ToolCall(_Update, tag="tool_call"):
     """A tool is used; `tool_call_update` has the same fields, those that have changed."""
 
-    id: str = msgspec.field(name="toolCallId")
-    title: str | None = None
-    kind: str | None = None
-    status: str | None = None
-    content: list[Raw] | None = None
+    id: Words = msgspec.field(name="toolCallId")
+    title: Words | None = None
+    kind: Words | None = None
+    status: Words | None = None
+    content: Many[Raw] | None = None
     raw_input: Raw = msgspec.field(default=ABSENT, name="rawInput")
     raw_output: Raw = msgspec.field(default=ABSENT, name="rawOutput")
     meta: Raw = msgspec.field(default=ABSENT, name="_meta")
@@ -78,34 +80,34 @@ class ToolCallUpdate(ToolCall, tag="tool_call_update"):
 class PlanStep(Struct):
     """One entry of a plan."""
 
-    content: str = ""
-    priority: str | None = None
-    status: str | None = None
+    content: Words = ""
+    priority: Words | None = None
+    status: Words | None = None
 
 
 class Plan(_Update, tag="plan"):
     """The whole plan."""
 
-    entries: list[PlanStep]
+    entries: Many[PlanStep]
 
 
 class CommandInfo(Struct):
     """A command that the agent knows."""
 
-    name: str
-    description: str | None = None
+    name: Words
+    description: Words | None = None
 
 
 class Commands(_Update, tag="available_commands_update"):
     """All commands."""
 
-    commands: list[CommandInfo] = msgspec.field(name="availableCommands")
+    commands: Many[CommandInfo] = msgspec.field(name="availableCommands")
 
 
 class ModeChanged(_Update, tag="current_mode_update"):
     """The mode is another."""
 
-    mode: str = msgspec.field(name="currentModeId")
+    mode: Words = msgspec.field(name="currentModeId")
 
 
 class ConfigChanged(_Update, tag="config_option_update"):
@@ -117,21 +119,21 @@ class ConfigChanged(_Update, tag="config_option_update"):
 class Info(_Update, tag="session_info_update"):
     """What the session is called."""
 
-    title: str | None = None
+    title: Words | None = None
 
 
 class Cost(Struct):
     """Of the session so far."""
 
-    amount: float | None = None
-    currency: str | None = None
+    amount: Amount | None = None
+    currency: Words | None = None
 
 
 class UsageChanged(_Update, tag="usage_update"):
     """Tokens in the context."""
 
-    used: float | None = None
-    size: float | None = None
+    used: Amount | None = None
+    size: Amount | None = None
     cost: Cost | None = None
 
 
@@ -153,7 +155,7 @@ Update = (
 class Updated(Struct):
     """`session/update`, understood."""
 
-    session: str = msgspec.field(name="sessionId")
+    session: Words = msgspec.field(name="sessionId")
     update: Update
 
 
@@ -165,38 +167,38 @@ class _UpdateFrame(Struct):
 class Strange(Struct):
     """A notification, or an update, that has no name here."""
 
-    kind: str
+    kind: Words
     data: Raw
-    session: str = ""
+    session: Words = ""
 
 
 class Request(Struct):
     """The agent asks; `id` is sent back as it came."""
 
     id: Raw
-    method: str
+    method: Words
     params: Raw
 
 
 class Notice(Struct):
     """The agent tells something else than an update."""
 
-    method: str
+    method: Words
     params: Raw
 
 
 class Fault(Struct):
     """A JSON-RPC error."""
 
-    code: int = 0
-    message: str = ""
+    code: Whole = 0
+    message: Words = ""
     data: Raw = ABSENT
 
 
 class Reply(Struct):
     """The answer to a request of ours."""
 
-    id: int
+    id: Whole
     result: Raw = ABSENT
     error: Fault | None = None
 
@@ -204,7 +206,7 @@ class Reply(Struct):
 class Garbage(Struct):
     """A line that is no message."""
 
-    text: str
+    text: Words
 
 
 Message = Updated | Strange | Request | Notice | Reply | Garbage
@@ -212,18 +214,18 @@ Message = Updated | Strange | Request | Notice | Reply | Garbage
 
 class _Frame(Struct):
     id: Raw = ABSENT
-    method: str = ""
+    method: Words = ""
     params: Raw = ABSENT
     result: Raw = ABSENT
     error: Raw = ABSENT
 
 
 class _LooseUpdate(Struct):
-    kind: str = msgspec.field(default="", name="sessionUpdate")
+    kind: Words = msgspec.field(default="", name="sessionUpdate")
 
 
 class _Loose(Struct):
-    session: str = msgspec.field(default="", name="sessionId")
+    session: Words = msgspec.field(default="", name="sessionId")
     update: _LooseUpdate | None = None
 
 

@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 
 from agent.backends.acp.diffs import diff_of
 from agent.backends.acp.schema import ABSENT, BAD, Block, ToolCall, given
+from agent.core.bounded import Many, Words
 from agent.core.transcript import TEXT_MAX, Diff, TurnStatus
 from agent.ports import BackendEvent, ToolFinished, ToolProgressed, ToolStarted
 
@@ -22,15 +23,15 @@ _ENDS: dict[str, TurnStatus] = {"completed": "complete", "failed": "error", "can
 
 
 class _Content(Struct):
-    type: str = ""
+    type: Words = ""
     content: Block | None = None
-    path: str = ""
-    old: str | None = msgspec.field(default=None, name="oldText")
-    new: str | None = msgspec.field(default=None, name="newText")
+    path: Words = ""
+    old: Words | None = msgspec.field(default=None, name="oldText")
+    new: Words | None = msgspec.field(default=None, name="newText")
 
 
 class _Delta(Struct):
-    data: str = ""
+    data: Words = ""
 
 
 class _Meta(Struct):
@@ -40,27 +41,27 @@ class _Meta(Struct):
 class _Output(Struct):
     """What agents put into `rawOutput`, best first."""
 
-    formatted_output: str | None = None  # codex
-    aggregated_output: str | None = None
-    output: str | None = None  # opencode
-    error: str | None = None
-    stdout: str | None = None
+    formatted_output: Words | None = None  # codex
+    aggregated_output: Words | None = None
+    output: Words | None = None  # opencode
+    error: Words | None = None
+    stdout: Words | None = None
 
 
 class _Input(Struct):
-    command: str | list[str] | None = None
+    command: Words | Many[Words] | None = None
 
 
 _contents = msgspec.json.Decoder(_Content)
 _metas = msgspec.json.Decoder(_Meta)
-_outputs = msgspec.json.Decoder(str | _Output)
+_outputs = msgspec.json.Decoder(Words | _Output)
 _inputs = msgspec.json.Decoder(_Input)
 
 
 class Shown(Struct):
     """What a tool call has to show: text, and changes of files."""
 
-    text: str = ""
+    text: Words = ""
     diffs: tuple[Diff, ...] = ()
 
 

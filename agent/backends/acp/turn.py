@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 from agent.backends.acp.opening import fault_text
 from agent.backends.acp.quirks import Quirks
 from agent.backends.acp.schema import ABSENT, BAD, Reply, given
+from agent.core.bounded import Words
 from agent.core.transcript import TurnStatus
 
 LOST_STEP = "the agent lost step after the interrupt and is started anew: send the prompt again"
@@ -52,7 +53,7 @@ class Outcome(Struct, frozen=True):
 class Answered(Struct):
     """What an agent answers to a prompt."""
 
-    reason: str = msgspec.field(default="end_turn", name="stopReason")
+    reason: Words = msgspec.field(default="end_turn", name="stopReason")
     usage: Raw = ABSENT
     meta: Raw = msgspec.field(default=ABSENT, name="_meta")
 

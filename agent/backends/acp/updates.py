@@ -29,6 +29,7 @@ from agent.backends.acp.schema import (
     given,
 )
 from agent.backends.acp.tools import Tools, text_of
+from agent.core.bounded import Amount
 from agent.core.transcript import Command, PlanEntry, TurnStatus, Usage
 from agent.ports import BackendEvent, Described, Planned, Said, Thought, Unknown
 
@@ -42,12 +43,12 @@ _STEPS = {"pending", "in_progress", "completed"}
 
 
 class _Tokens(Struct):
-    total: float = msgspec.field(default=0, name="totalTokens")
+    total: Amount = msgspec.field(default=0, name="totalTokens")
 
 
 class _Count(Struct):
-    input_tokens: float = 0
-    output_tokens: float = 0
+    input_tokens: Amount = 0
+    output_tokens: Amount = 0
 
 
 class _Quota(Struct):

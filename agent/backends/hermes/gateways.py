@@ -16,6 +16,7 @@ from msgspec import Struct
 from agent.backends.hermes.listeners import is_ours
 from agent.backends.hermes.upstream import status_of, token_of
 from agent.backends.hermes.wanted import Wanted
+from agent.core.bounded import Many, Whole, Words
 from agent.errors import BackendFailed
 
 PORT = 9119
@@ -28,10 +29,10 @@ LEDGER = "spawn-ledger.json"
 class Gateway(Struct, frozen=True, kw_only=True):
     """A gateway that answered. `process`: its id, if that is known; 0: not."""
 
-    base: str
-    version: str
+    base: Words
+    version: Words
     auth_required: bool = False
-    process: int = 0
+    process: Whole = 0
 
     @property
     def port(self) -> str:
@@ -42,16 +43,16 @@ class Gateway(Struct, frozen=True, kw_only=True):
 class Candidate(Struct, frozen=True):
     """Where one might be."""
 
-    base: str
-    process: int = 0
+    base: Words
+    process: Whole = 0
 
 
 class _Spawned(Struct, frozen=True):
     """A row of the ledger of newer gateways."""
 
-    pid: int
-    port: int
-    purpose: str = ""
+    pid: Whole
+    port: Whole
+    purpose: Words = ""
     isolated: bool = False
 
 
@@ -155,7 +156,7 @@ def _listening(proc: Path, pid: int) -> set[int]:
 
 def _ledger(home: Path) -> list[_Spawned]:
     try:
-        rows = msgspec.json.decode((home / LEDGER).read_bytes(), type=list[_Spawned])
+        rows = msgspec.json.decode((home / LEDGER).read_bytes(), type=Many[_Spawned])
     except (OSError, ValueError, RecursionError):
         return []
     return [row for row in rows if row.purpose in {"serve", "dashboard", "gateway"} and not row.isolated]

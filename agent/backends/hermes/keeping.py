@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from agent.backends.hermes import wire
 from agent.backends.hermes.wire import Event, Question, Refusal, Row
+from agent.core.bounded import Amount, Rows, Words
 from agent.errors import BackendFailed
 from agent.tasks import child
 
@@ -36,10 +37,10 @@ ASKED_MAX = 65_536
 class Kept(Struct, frozen=True, kw_only=True):
     """Which sessions, and the gateway where they live."""
 
-    base: str  # http://127.0.0.1:PORT
-    token: str
-    sessions: tuple[str, ...]  # live ids
-    look: float = LOOK
+    base: Words  # http://127.0.0.1:PORT
+    token: Words
+    sessions: Rows[Words]  # live ids
+    look: Amount = LOOK
 
 
 class Owned:

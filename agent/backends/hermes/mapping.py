@@ -6,12 +6,13 @@ Events that begin or end something (a turn, a question) are the session's; it as
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from agent.backends.hermes.veil import Veil
+from agent.core.bounded import Many, Table, Whole, Words
 from agent.core.transcript import PlanEntry, TurnStatus, Usage
 from agent.ports import BackendEvent, Described, Planned, Said, Thought, ToolFinished, ToolStarted
 
@@ -21,39 +22,38 @@ OUTPUT_MAX = 32_768
 """Characters of what a tool gave."""
 
 T = TypeVar("T", bound=Struct)
+V = TypeVar("V")
+_NOTHING = Raw(b"null")
 
 
 class Text(Struct, frozen=True):
     """Payload of deltas and interim texts."""
 
-    text: str | None = ""
+    text: Words | None = ""
     already_streamed: bool = False
 
 
 class Begun(Struct, frozen=True):
     """Payload of `message.start`; `input` is told by newer gateways only."""
 
-    input: Any = None
+    input: Raw = _NOTHING
 
     @property
     def prompt(self) -> str:
         """What was asked, if it was told."""
-        if isinstance(self.input, dict):
-            found = self.input.get("text")
-            return found if isinstance(found, str) else ""
-        return self.input if isinstance(self.input, str) else ""
+        return _word(_fields(self.input).get("text", self.input))
 
 
 class _Used(Struct, frozen=True):
-    context_used: int | None = 0
-    context_max: int | None = 0
+    context_used: Whole | None = 0
+    context_max: Whole | None = 0
 
 
 class Done(Struct, frozen=True):
     """Payload of `message.complete`."""
 
-    text: str | None = ""
-    status: str = "complete"
+    text: Words | None = ""
+    status: Words = "complete"
     usage: _Used | None = None
 
     @property
@@ -74,26 +74,31 @@ class Info(Struct, frozen=True):
     """The part of `session.info` that is anybody's business."""
 
     running: bool | None = None
-    model: str | None = None
+    model: Words | None = None
 
 
 class Failed(Struct, frozen=True):
     """Payload of `error`."""
 
-    message: str | None = ""
+    message: Words | None = ""
 
 
 class _Titled(Struct, frozen=True):
-    title: str | None = ""
+    title: Words | None = ""
 
 
 class _Tool(Struct, frozen=True):
-    tool_id: str = ""
-    name: str | None = ""
-    context: str | None = ""
-    args: Any = None
-    result: Any = None
-    todos: Any = None
+    tool_id: Words = ""
+    name: Words | None = ""
+    context: Words | None = ""
+    args: Raw = _NOTHING
+    result: Raw = _NOTHING
+    todos: Raw = _NOTHING
+
+
+class _Todo(Struct, frozen=True):
+    content: Words = ""
+    status: Words = ""
 
 
 def payload(raw: Raw, kind: type[T]) -> T:
@@ -118,9 +123,7 @@ def shown(event_type: str, raw: Raw, veil: Veil) -> list[BackendEvent]:
 
 def command_of(raw: Raw) -> str:
     """The command that a tool ran, to be compared with the one that was asked about."""
-    args = payload(raw, _Tool).args
-    found = args.get("command") if isinstance(args, dict) else None
-    return found if isinstance(found, str) else ""
+    return _word(_fields(payload(raw, _Tool).args).get("command"))
 
 
 def tool_id(raw: Raw) -> str:
@@ -156,37 +159,51 @@ def _tool_complete(raw: Raw, veil: Veil) -> list[BackendEvent]:
         status, output = _outcome(tool.result)
         text = veil.over(output)[:OUTPUT_MAX]
         events.append(ToolFinished(tool_id=tool.tool_id, status=status, output=text))
-    if isinstance(tool.todos, list):
-        events.append(Planned(tuple(entry for each in tool.todos[:128] if (entry := _entry(each, veil)))))
+    todos = _read(tool.todos, Many[Raw])
+    if todos is not None:
+        events.append(Planned(tuple(entry for each in todos[:128] if (entry := _entry(each, veil)))))
     return events
 
 
-def _outcome(result: Any) -> tuple[TurnStatus, str]:
-    if isinstance(result, str):
-        return "complete", result
-    if not isinstance(result, dict):
-        return "complete", ""
-    failed = result.get("error")
-    output = result.get("output")
-    if isinstance(failed, str) and failed:
-        return "error", f"{output}\n{failed}" if isinstance(output, str) and output else failed
-    if isinstance(output, str):
+def _outcome(result: Raw) -> tuple[TurnStatus, str]:
+    fields = _fields(result)
+    if not fields:
+        return "complete", _word(result)
+    failed, output = _word(fields.get("error")), _word(fields.get("output"))
+    if failed:
+        return "error", f"{output}\n{failed}" if output else failed
+    if "output" in fields and _read(fields["output"], Words) is not None:
         return "complete", output
-    answer = result.get("user_response")  # of a question to a person
-    if isinstance(answer, str):
-        return "complete", answer
-    return "complete", msgspec.json.encode(result).decode()
+    answer = _word(fields.get("user_response"))  # of a question to a person
+    return "complete", answer or msgspec.json.format(bytes(result), indent=-1).decode(errors="replace")
 
 
-def _entry(todo: Any, veil: Veil) -> PlanEntry | None:
-    if not isinstance(todo, dict) or not isinstance(todo.get("content"), str):
+def _entry(todo: Raw, veil: Veil) -> PlanEntry | None:
+    told = _read(todo, _Todo)
+    if told is None or not told.content:
         return None
     status: Literal["pending", "in_progress", "completed"] = "pending"
-    if todo.get("status") == "in_progress":
+    if told.status == "in_progress":
         status = "in_progress"
-    elif todo.get("status") in ("completed", "cancelled"):
+    elif told.status in {"completed", "cancelled"}:
         status = "completed"
-    return PlanEntry(text=veil.over(todo["content"])[:4096], status=status)
+    return PlanEntry(text=veil.over(told.content)[:4096], status=status)
+
+
+def _read(raw: Raw | None, kind: type[V]) -> V | None:
+    try:
+        return None if raw is None else msgspec.json.decode(raw, type=kind)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _fields(raw: Raw) -> dict[str, Raw]:
+    # Of an object; of anything else none.
+    return _read(raw, Table[Raw]) or {}
+
+
+def _word(raw: Raw | None) -> str:
+    return _read(raw, Words) or ""
 
 
 def _info(raw: Raw, veil: Veil) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all

@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 from agent.backends.hermes.mapping import payload
 from agent.backends.hermes.veil import Veil
 from agent.backends.hermes.wire import Event, Question
+from agent.core.bounded import Many, Words
 from agent.core.transcript import Answer, Choice, Field
 from agent.ports import Asked, BackendEvent, Withdrew
 
@@ -28,21 +29,21 @@ _CHOICES = {
 
 
 class _Part(Struct, frozen=True):
-    qid: str = ""
-    question: str | None = ""
-    choices: list[str] | None = None
+    qid: Words = ""
+    question: Words | None = ""
+    choices: Many[Words] | None = None
     multi_select: bool | None = False
 
 
 class _Asked(Struct, frozen=True):
-    request_id: str = ""
-    command: str | None = ""
-    description: str | None = ""
-    choices: list[str] | None = None
-    question: str | None = ""
+    request_id: Words = ""
+    command: Words | None = ""
+    description: Words | None = ""
+    choices: Many[Words] | None = None
+    question: Words | None = ""
     multi_select: bool | None = False
-    questions: list[_Part] | None = None
-    prompt: str | None = ""
+    questions: Many[_Part] | None = None
+    prompt: Words | None = ""
 
 
 class Pending(Struct, frozen=True, kw_only=True):
@@ -195,7 +196,7 @@ class Questions:
 
 
 class _Cancelled(Struct, frozen=True):
-    id: str = ""
+    id: Words = ""
 
 
 def _field(part: _Part) -> Field:

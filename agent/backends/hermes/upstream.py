@@ -19,6 +19,7 @@ from msgspec import Raw, Struct
 
 from agent.backends.hermes import wire
 from agent.backends.hermes.wire import Event, Frame, Question, Ready, Refusal, Unreached
+from agent.core.bounded import Whole, Words
 
 CONNECT = 5.0
 """Seconds to connect, and again for the first frame."""
@@ -35,8 +36,8 @@ Heard = Callable[[Event | Question], Awaitable[None]]
 class Status(Struct, frozen=True):
     """`GET /api/status`, which every gateway tells anybody on this machine."""
 
-    version: str
-    active_sessions: int
+    version: Words
+    active_sessions: Whole
     auth_required: bool = False
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from agent.core.bounded import Amount, Many, Whole, Words
 from agent.errors import BackendFailed
 
 ALLOWED = frozenset(
@@ -43,8 +44,8 @@ T = TypeVar("T")
 class Fault(Struct, frozen=True):
     """What a gateway answers instead of a result."""
 
-    code: int = 0
-    message: str = ""
+    code: Whole = 0
+    message: Words = ""
 
 
 class Refusal(BackendFailed):
@@ -62,93 +63,93 @@ class Unreached(BackendFailed):
 class Frame(Struct, frozen=True):
     """Anything that a gateway sends."""
 
-    id: str | int | None = None
-    method: str = ""
+    id: Words | Whole | None = None
+    method: Words = ""
     params: Raw = Raw(b"{}")
     result: Raw = Raw(b"")
     error: Fault | None = None
 
 
 class _Params(Struct, frozen=True):
-    type: str = ""
-    session_id: str | None = None
+    type: Words = ""
+    session_id: Words | None = None
     payload: Raw = Raw(b"{}")
-    seq: int | None = None
+    seq: Whole | None = None
 
 
 class Event(Struct, frozen=True):
     """Something happened in a live session; in none, if `session` is empty. `seq`: its number, newer gateways only."""
 
-    type: str
-    session: str = ""
+    type: Words
+    session: Words = ""
     payload: Raw = Raw(b"{}")
-    seq: int | None = None
+    seq: Whole | None = None
 
 
 class Question(Struct, frozen=True):
     """A question as a request of the gateway's own (newer gateways): its answer is a response with that id."""
 
-    id: str
-    method: str
-    session: str = ""
+    id: Words
+    method: Words
+    session: Words = ""
     params: Raw = Raw(b"{}")
 
 
 class Row(Struct, frozen=True):
     """One live session of `session.active_list`."""
 
-    id: str
-    session_key: str = ""
-    title: str | None = ""
-    status: str = "idle"
-    message_count: int = 0
-    model: str | None = ""
-    last_active: float = 0.0  # Unix seconds; moved by whoever attaches or prompts, and by the end of a turn
+    id: Words
+    session_key: Words = ""
+    title: Words | None = ""
+    status: Words = "idle"
+    message_count: Whole = 0
+    model: Words | None = ""
+    last_active: Amount = 0.0  # Unix seconds; moved by whoever attaches or prompts, and by the end of a turn
 
 
 class _Rows(Struct, frozen=True):
-    sessions: list[Row] = []
+    sessions: Many[Row] = []
 
 
 class Message(Struct, frozen=True):
     """One entry of a conversation as the gateway tells it; a tool has a name and a context instead of a text."""
 
-    role: str = ""
-    text: str | None = ""
-    name: str | None = ""
-    context: str | None = ""
+    role: Words = ""
+    text: Words | None = ""
+    name: Words | None = ""
+    context: Words | None = ""
 
 
 class Inflight(Struct, frozen=True):
     """The turn that runs: what was asked and what has been answered so far."""
 
-    user: str | None = ""
-    assistant: str | None = ""
+    user: Words | None = ""
+    assistant: Words | None = ""
 
 
 class Opened(Struct, frozen=True):
     """A question that is open when one attaches (newer gateways)."""
 
-    id: str
-    method: str
+    id: Words
+    method: Words
     params: Raw = Raw(b"{}")
 
 
 class _Model(Struct, frozen=True):
-    model: str | None = ""
+    model: Words | None = ""
 
 
 class Snapshot(Struct, frozen=True):
     """How a session stands: the answer to create, activate, resume and history."""
 
-    session_id: str = ""
-    session_key: str = ""
-    stored_session_id: str = ""
-    messages: list[Message] = []
+    session_id: Words = ""
+    session_key: Words = ""
+    stored_session_id: Words = ""
+    messages: Many[Message] = []
     running: bool = False
-    status: str = ""
+    status: Words = ""
     inflight: Inflight | None = None
-    open_requests: list[Opened] = []
+    open_requests: Many[Opened] = []
     info: _Model | None = None  # the one word of it that is anybody's business
 
     @property
@@ -160,23 +161,23 @@ class Snapshot(Struct, frozen=True):
 class Missed(Struct, frozen=True):
     """The answer to `session.events.since` (newer gateways)."""
 
-    events: list[_Params] = []
+    events: Many[_Params] = []
     truncated: bool = False
-    epoch: str | int | None = None
-    latest_seq: int = 0
-    open_requests: list[Opened] = []
+    epoch: Words | Whole | None = None
+    latest_seq: Whole = 0
+    open_requests: Many[Opened] = []
 
 
 class Resolved(Struct, frozen=True):
     """The answer to `approval.respond`: how many questions it answered. Others do not tell."""
 
-    resolved: int = 1
+    resolved: Whole = 1
 
 
 class Ready(Struct, frozen=True):
     """`gateway.ready`. Only a newer gateway has an epoch; that is how the two are told apart."""
 
-    replay_epoch: str | int | None = None
+    replay_epoch: Words | Whole | None = None
 
 
 _frames = msgspec.json.Decoder(Frame)

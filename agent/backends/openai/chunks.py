@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from agent.core.bounded import Many, Whole, Words
 from agent.errors import BackendFailed
 
 LINE_MAX = 1_048_576
@@ -18,16 +19,16 @@ LINE_MAX = 1_048_576
 class Part(Struct, frozen=True):
     """A piece of a content that comes as a list."""
 
-    text: str | None = None
+    text: Words | None = None
 
 
 class Delta(Struct, frozen=True):
     """More of the reply. Thoughts have two names, and a refusal is a reply too."""
 
-    content: str | list[Part] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
+    content: Words | Many[Part] | None = None
+    reasoning_content: Words | None = None
+    reasoning: Words | None = None
+    refusal: Words | None = None
 
     @property
     def text(self) -> str:
@@ -47,38 +48,38 @@ class Choice(Struct, frozen=True):
 
     delta: Delta | None = None
     message: Delta | None = None
-    finish_reason: str | None = None
+    finish_reason: Words | None = None
 
 
 class TokenUsage(Struct, frozen=True):
     """Tokens of the whole exchange."""
 
-    total_tokens: int | None = None
+    total_tokens: Whole | None = None
 
 
 class Fault(Struct, frozen=True):
     """What went wrong, in the server's words."""
 
-    message: str | None = None
-    code: str | int | None = None
-    type: str | None = None
+    message: Words | None = None
+    code: Words | Whole | None = None
+    type: Words | None = None
 
 
 class Detail(Struct, frozen=True):
     """A part of an error of FastAPI."""
 
-    msg: str | None = None
+    msg: Words | None = None
 
 
 class Chunk(Struct, frozen=True):
     """One message of the stream; all of it may be missing."""
 
-    choices: list[Choice] | None = None
+    choices: Many[Choice] | None = None
     usage: TokenUsage | None = None
-    error: Fault | str | None = None
-    object: str | None = None
-    message: str | None = None  # of an error that is the whole object
-    detail: str | list[Detail] | None = None  # of an error of FastAPI
+    error: Fault | Words | None = None
+    object: Words | None = None
+    message: Words | None = None  # of an error that is the whole object
+    detail: Words | Many[Detail] | None = None  # of an error of FastAPI
 
 
 _decoder = msgspec.json.Decoder(Chunk)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.backends.openai.place import base_of, is_loopback, parsed
+from agent.core.bounded import Many, Whole, Words
 
 T = TypeVar("T")
 NO_TALKERS = ("embed", "rerank", "whisper", "tts", "clip")
@@ -23,8 +24,8 @@ class Seen(Struct, frozen=True):
     """A server that answered as itself. `context`: tokens that its model takes, 0: not told."""
 
     models: tuple[str, ...]
-    version: str = ""
-    context: int = 0
+    version: Words = ""
+    context: Whole = 0
 
 
 def name_of(model: str) -> str:
@@ -39,55 +40,55 @@ Pages = Mapping[str, bytes]
 class Known(Struct, frozen=True, kw_only=True):
     """A program that serves models."""
 
-    name: str  # of the backend
-    title: str
-    port: int
+    name: Words  # of the backend
+    title: Words
+    port: Whole
     paths: tuple[str, ...]  # asked for in this order, until one does not answer
     read: Callable[[Pages], Seen | None]
-    hint: str
+    hint: Words
 
 
 class _Version(Struct):
-    version: str
+    version: Words
 
 
 class _Tag(Struct):
-    name: str
+    name: Words
 
 
 class _Tags(Struct):
-    models: list[_Tag]
+    models: Many[_Tag]
 
 
 class _Meta(Struct):
-    n_ctx_train: int = 0
+    n_ctx_train: Whole = 0
 
 
 class _Model(Struct):
-    id: str
+    id: Words
     object: Literal["model"]
-    owned_by: str | None = None
-    max_model_len: int | None = None  # vLLM
+    owned_by: Words | None = None
+    max_model_len: Whole | None = None  # vLLM
     meta: _Meta | None = None  # llama.cpp
 
 
 class _Models(Struct):
     object: Literal["list"]
-    data: list[_Model]
+    data: Many[_Model]
 
 
 class _Generation(Struct):
-    n_ctx: int
+    n_ctx: Whole
 
 
 class _Props(Struct):
     default_generation_settings: _Generation
-    total_slots: int
+    total_slots: Whole
 
 
 class _Kobold(Struct):
     result: Literal["KoboldCpp"]
-    version: str
+    version: Words
 
 
 def _as(kind: type[T], data: bytes) -> T | None:
@@ -170,8 +171,8 @@ class Spot(Struct, frozen=True):
     """A place on this machine where a server may be. `root`: before its paths; `base`: before `/chat/completions`."""
 
     known: Known
-    root: str
-    base: str
+    root: Words
+    base: Words
 
 
 def spots(environ: Mapping[str, str]) -> list[Spot]:

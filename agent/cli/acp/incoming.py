@@ -5,23 +5,23 @@ Source: agentclientprotocol.com, protocol version 1, schema 1.19. What a client 
 
 from __future__ import annotations
 
-from typing import Annotated
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
-
+from agent.core.bounded import Many, Rows, Table, Whole, Word, Words
 from agent.core.transcript import Scalar
 
 VERSION = 1
 
-RequestId = Annotated[str, Meta(max_length=256)] | int | None
+RequestId = Word | Whole | None
 Json = dict[str, object]
+"""What is sent, never what is read."""
 
 
 class Envelope(Struct, frozen=True):
     """One line of either direction."""
 
     id: RequestId | UnsetType = UNSET
-    method: str | UnsetType = UNSET
+    method: Words | UnsetType = UNSET
     params: Raw | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
@@ -30,8 +30,8 @@ class Envelope(Struct, frozen=True):
 class Fault(Struct, frozen=True):
     """An error that the client answered with."""
 
-    code: int = 0
-    message: str = ""
+    code: Whole = 0
+    message: Words = ""
 
 
 class Message(Struct, frozen=True, rename="camel"):
@@ -41,7 +41,7 @@ class Message(Struct, frozen=True, rename="camel"):
 class Elicitation(Message, frozen=True):
     """How a client can ask its user."""
 
-    form: Json | None = None
+    form: Table[Raw] | None = None
 
 
 class ClientCapabilities(Message, frozen=True):
@@ -53,46 +53,46 @@ class ClientCapabilities(Message, frozen=True):
 class Initialize(Message, frozen=True):
     """`initialize`."""
 
-    protocol_version: int = VERSION
+    protocol_version: Whole = VERSION
     client_capabilities: ClientCapabilities | None = None
 
 
 class NewSession(Message, frozen=True):
     """`session/new`; servers of MCP are not passed on."""
 
-    cwd: str = ""
+    cwd: Words = ""
 
 
 class ListSessions(Message, frozen=True):
     """`session/list`."""
 
-    cwd: str | None = None
+    cwd: Words | None = None
 
 
 class OnSession(Message, frozen=True):
     """`session/load`, `resume`, `close`, `cancel`: the directory that comes with some is the session's own affair."""
 
-    session_id: str
+    session_id: Words
 
 
 class TextBlock(Message, frozen=True, tag_field="type", tag="text"):
     """Text of a prompt."""
 
-    text: str
+    text: Words
 
 
 class LinkBlock(Message, frozen=True, tag_field="type", tag="resource_link"):
     """Something that the prompt names."""
 
-    uri: str
-    name: str = ""
+    uri: Words
+    name: Words = ""
 
 
 class Resource(Message, frozen=True):
     """Something that the prompt brings along; without `text` it is binary."""
 
-    uri: str = ""
-    text: str | None = None
+    uri: Words = ""
+    text: Words | None = None
 
 
 class ResourceBlock(Message, frozen=True, tag_field="type", tag="resource"):
@@ -115,30 +115,30 @@ Block = TextBlock | LinkBlock | ResourceBlock | ImageBlock | AudioBlock
 class Prompt(Message, frozen=True):
     """`session/prompt`."""
 
-    session_id: str
-    prompt: tuple[Block, ...]
+    session_id: Words
+    prompt: Rows[Block]
 
 
 class SetMode(Message, frozen=True):
     """`session/set_mode`."""
 
-    session_id: str
-    mode_id: str
+    session_id: Words
+    mode_id: Words
 
 
 class SetModel(Message, frozen=True):
     """`session/set_model`, which older clients have."""
 
-    session_id: str
-    model_id: str
+    session_id: Words
+    model_id: Words
 
 
 class SetConfigOption(Message, frozen=True):
     """`session/set_config_option`."""
 
-    session_id: str
-    config_id: str
-    value: str | bool
+    session_id: Words
+    config_id: Words
+    value: Words | bool
 
 
 class CancelRequest(Message, frozen=True):
@@ -150,7 +150,7 @@ class CancelRequest(Message, frozen=True):
 class Selected(Message, frozen=True, tag_field="outcome", tag="selected"):
     """The person chose."""
 
-    option_id: str
+    option_id: Words
 
 
 class Dismissed(Message, frozen=True, tag_field="outcome", tag="cancelled"):
@@ -166,5 +166,5 @@ class PermissionAnswer(Message, frozen=True):
 class ElicitationAnswer(Message, frozen=True):
     """What `elicitation/create` is answered with."""
 
-    action: str  # accept, decline, cancel
-    content: dict[str, Scalar | list[str]] | None = None
+    action: Words  # accept, decline, cancel
+    content: Table[Scalar | Many[Words]] | None = None

@@ -8,6 +8,7 @@ from typing import TypeVar
 from agent.cli.acp.outgoing import SessionRef, SessionRefs
 from agent.cli.acp.updates import UNTITLED, line
 from agent.cli.stream import streaming
+from agent.core.bounded import Many
 from agent.core.messages import Created, CreateSession, History, ListSessions, Page
 from agent.core.patience import Patient
 from agent.core.records import SessionRow
@@ -23,7 +24,7 @@ async def listed(path: Path, *, only: str = "", cwd: str = "") -> SessionRefs:
 
     An editor that asks for those of its directory gets sessions of other devices too: no directory there is one here.
     """
-    rows = await _asked(path, "session.list", ListSessions(), list[SessionRow])
+    rows = await _asked(path, "session.list", ListSessions(), Many[SessionRow])
     if only:
         wanted = await resolved(path, only)
         rows = [row for row in rows if row.id == wanted]

@@ -9,7 +9,9 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-RequestId = Annotated[str, Meta(max_length=256)] | int | float | None
+from agent.core.bounded import Amount, Whole, Word, Words
+
+RequestId = Word | Whole | Amount | None
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
@@ -24,13 +26,13 @@ class Envelope(Struct, frozen=True):
 class GetConfig(Struct, frozen=True):
     """`config.get`."""
 
-    key: str = ""
+    key: Words = ""
 
 
 class ActiveList(Struct, frozen=True):
     """`session.active_list`."""
 
-    current_session_id: str | None = None
+    current_session_id: Words | None = None
 
 
 class OnSession(Struct, frozen=True):
@@ -50,34 +52,34 @@ class Prompt(Struct, frozen=True):
     """`prompt.submit`, `session.steer`."""
 
     session_id: Selector
-    text: str
+    text: Words
 
 
 class Complete(Struct, frozen=True):
     """`complete.slash`."""
 
-    text: str = ""
+    text: Words = ""
 
 
 class Slash(Struct, frozen=True):
     """`slash.exec`, with a line; `command.dispatch`, which the UI tries after that, with its parts."""
 
-    command: str = ""
-    name: str = ""
-    arg: str = ""
+    command: Words = ""
+    name: Words = ""
+    arg: Words = ""
 
 
 class Choose(Struct, frozen=True):
     """`approval.respond`: it names no question, the one that is shown is meant."""
 
-    choice: str
-    session_id: str | None = None
+    choice: Words
+    session_id: Words | None = None
 
 
 class Respond(Struct, frozen=True):
     """`clarify.respond`, `sudo.respond`, `secret.respond`."""
 
-    request_id: str
-    answer: str = ""
-    password: str = ""
-    value: str = ""
+    request_id: Words
+    answer: Words = ""
+    password: Words = ""
+    value: Words = ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.cli.stream import Returned, Stream, streaming
+from agent.core.bounded import Many
 from agent.core.messages import ListSessions, SessionsChanged
 from agent.core.records import SessionRow
 from agent.errors import AgentError, NotRunning, SessionNotFound
@@ -46,7 +47,7 @@ class Listing:
             self.ready.set_exception(exc)
 
     async def _watch(self, stream: Stream) -> None:
-        self._rows = {row.id: row for row in await stream.insist("session.watch", ListSessions(), list[SessionRow])}
+        self._rows = {row.id: row for row in await stream.insist("session.watch", ListSessions(), Many[SessionRow])}
 
     async def request(self, method: str, params: object, kind: type[T], *, seconds: float = 60.0) -> T:
         """Ask the service something else, once. Raises: AgentError."""
