@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -50,10 +50,11 @@ def sessions(app: App, as_json: bool, watch: bool, on: str | None, *, everything
         app.printer.json(of(app.client.call("session.list", {"all": everything}), device))
         return Exit.OK
     rows = of(app.client.call("session.list", {"all": True}), device)
-    status = show(shown(rows, everything), app.printer, as_json=False, quiet=bool(rows))
-    if not everything and len(shown(rows, everything)) < len(rows):
-        for line in folded(rows, {row["id"]: row for row in app.client.call("peer.list")}, app.printer):
-            app.printer.line(line)
+    devices = {row["id"]: row for row in app.client.call("peer.list") if device in ("", row["id"])}
+    refused = refusing(devices.values(), app.printer)
+    status = show(shown(rows, everything), app.printer, as_json=False, quiet=bool(rows or refused))
+    for line in [*([] if everything else folded(rows, devices, app.printer)), *refused]:
+        app.printer.line(line)
     return status
 
 
@@ -75,6 +76,13 @@ def folded(rows: Sequence[Row], devices: Mapping[str, Row], printer: Printer) ->
             f"{device_of(its[0])} is offline{_since(row.get('since') or row.get('heard_at'), printer.now())}: "
             f"{counted(len(its), 'session')} (agent sessions --all)"
         )
+    return [printer.paint(line, "dim") for line in told]
+
+
+def refusing(devices: Iterable[Row], printer: Printer) -> list[str]:
+    """A line for each paired device that is there and does not accept this one: why it has no sessions (R14)."""
+    there = [row for row in devices if row["paired"] and row["state"] == "online" and row.get("reason")]
+    told = sorted(f"{clean(row['name']) or short_device(row['id'])} {clean(row['reason'])}" for row in there)
     return [printer.paint(line, "dim") for line in told]
 
 

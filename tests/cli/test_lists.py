@@ -11,6 +11,7 @@ from time import time  # noqa: TID251 - compared with the clock on the wall
 
 import msgspec
 
+from agent.core.messages import PairedRow
 from agent.core.records import SessionId, Status
 from agent.core.transcript import rfc3339
 from tests.cli.conftest import Agent
@@ -127,6 +128,21 @@ def test_sessions_that_are_all_away_are_no_reason_to_start_one(gateway: FakeGate
     ]
     ran = agent("sessions")
     assert (ran.out, ran.err) == ("desk is offline: 2 sessions (agent sessions --all)\n", "")
+
+
+def test_a_device_that_refuses_this_one_says_so_in_every_list(gateway: FakeGateway, agent: Agent) -> None:  # R14
+    reason = "does not accept this device (unpaired or revoked)"
+    gateway.devices.append(device(DESK, "desk", sessions=0, reason=reason))
+    row = PairedRow(
+        id=DESK, name="desk", fingerprint="", self=False, paired_at=None, seen_at=None, state="online", reason=reason
+    )
+    gateway.paired = [msgspec.to_builtins(row)]
+    assert agent("sessions").out.splitlines()[-1] == f"desk {reason}"
+    gateway.sessions = []
+    ran = agent("sessions", "--on", "desk")
+    assert (ran.out, ran.err) == (f"desk {reason}\n", "")
+    assert f"online ({reason})" in agent("peers").out
+    assert f"online ({reason})" in agent("devices").out
 
 
 def test_sessions_that_are_away_are_completed(gateway: FakeGateway, home: Path) -> None:  # R12
