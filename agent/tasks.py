@@ -192,12 +192,10 @@ def _raise_if_cancelled(error: Exception) -> None:
 
 def _places(error: Exception) -> list[str]:
     # Where it came from, outermost first: our own functions, without those of libraries between them.
-    found = []
-    for frame, line in walk_tb(error.__traceback__):
-        module = str(frame.f_globals.get("__name__", ""))
-        if module.startswith("agent."):
-            found.append(f"{module.removeprefix('agent.')}.{frame.f_code.co_qualname}:{line}")
-    return found[-PLACES:] or ["?"]
+    frames = [(str(frame.f_globals.get("__name__", "")), frame, line) for frame, line in walk_tb(error.__traceback__)]
+    ours = [each for each in frames if each[0].startswith("agent.")]
+    found = [(module, frame.f_code.co_qualname, line) for module, frame, line in (ours or frames[-1:])[-PLACES:]]
+    return [f"{module.removeprefix('agent.')}.{name}:{line}" for module, name, line in found] or ["?"]
 
 
 def _condition(name: str, cause: str, error: Exception) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 import aiohttp
@@ -155,3 +156,54 @@ async def test_a_part_that_fails_leaves_the_others_serving_and_is_begun_anew(pla
                 await asyncio.sleep(0.01)
                 problems = (await client.call("gateway.status"))["problems"]
         assert [text.partition(" (")[0] for text in problems] == [f"{part} fails again and again"]
+
+
+def waiting_for(task: asyncio.Task[Any]) -> asyncio.Future[Any] | None:
+    """What a task waits for at this moment, if it is nothing but a future of its own."""
+    waiter = getattr(task, "_fut_waiter", None)
+    at: Any = task.get_coro()
+    while isinstance(at, CoroutineType):
+        if at.cr_code.co_qualname == "TaskGroup.__aexit__":
+            return None  # it waits for its children, each of which is struck by itself
+        at = at.cr_await
+    return waiter if isinstance(waiter, asyncio.Future) and not isinstance(waiter, asyncio.Task) else None
+
+
+async def test_t11_an_exception_in_any_task_of_the_running_service_ends_neither_it_nor_another_part(
+    place: Home,
+) -> None:
+    """Whatever waits is made to raise, task by task: timers, readers, watchers."""
+    service, clock = made(place)
+    begun: dict[str, int] = dict.fromkeys(service.parts, 0)
+
+    def counted(name: str, run: Callable[[], Coroutine[None, None, None]]) -> Callable[[], Coroutine[None, None, None]]:
+        async def begin() -> None:
+            begun[name] += 1
+            await run()
+
+        return begin
+
+    for name, run in list(service.parts.items()):
+        service.parts[name] = counted(name, run)
+    async with running(service, clock, place) as client:
+        session = (await client.call("session.create", backend="shell", title="Work"))["session_id"]
+        assert "one" in await client.reply(session, "echo one")
+        ours = {task for task in asyncio.all_tasks() if not task.get_name().startswith(("Task-", "test."))}
+        struck = []
+        for task in sorted(ours, key=lambda task: task.get_name()):
+            waiter = waiting_for(task)
+            if waiter is None or waiter.done() or task.get_name().startswith("backends."):
+                continue
+            struck.append(task.get_name())
+            waiter.set_exception(Boom(task.get_name()))
+            await clock.advance(1.0)
+            await asyncio.sleep(0.01)
+            assert (await client.call("gateway.status"))["name"] == "desk", task.get_name()
+        assert len(struck) >= 12, struck
+        await clock.advance(31.0)
+        async with asyncio.timeout(PATIENCE):
+            while not await client.call("session.list"):
+                await clock.advance(0.5)
+                await asyncio.sleep(0.01)
+        assert "two" in await client.reply(session, "echo two")
+        assert all(1 <= times <= 4 for times in begun.values()), begun

@@ -28,7 +28,7 @@ from agent.discovery.mdns.windows import Windows, set_addresses
 from agent.discovery.problems import Problems
 from agent.discovery.watch import InterfaceWatch
 from agent.ports import Clock, PairingWindow, Renamed, Sighting
-from agent.tasks import keep, spawn
+from agent.tasks import keep, owned, spawn
 
 _ASKING = 0.5  # seconds that a poke lasts; its question goes out after 20 to 120 ms
 _GOODBYE = 1.0  # seconds that leaving may take; three goodbyes need 0.25
@@ -68,6 +68,7 @@ class MdnsDiscovery:
         self._windows = Windows(f"{device}.local.", lambda: self._interfaces)
         self._zeroconf: AsyncZeroconf | None = None
         self._registered = False
+        self._leaving: asyncio.Task[None] | None = None  # an earlier run's goodbye
         self._copies: asyncio.Future[None] | None = None  # of the announcement that is going out
         self._changed, self._asked, self._opened = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._published = asyncio.Event()  # whether there is anything to announce
@@ -255,11 +256,9 @@ class MdnsDiscovery:
             return
         if self._copies:
             self._copies.cancel()  # no announcement may follow the goodbye
-        try:
-            async with asyncio.timeout(_GOODBYE):
-                await closing.async_close()
-        except TimeoutError:
-            log.debug("left before the last goodbye")
+        # By itself: its sockets are closed also if nobody waits for the last goodbye.
+        self._leaving = owned(closing.async_close(), "discovery.close")
+        await asyncio.wait([self._leaving], timeout=_GOODBYE)
 
     def _say_alone(self) -> None:
         named = f" named {' or '.join(self._wanted)}" if self._wanted else ""
