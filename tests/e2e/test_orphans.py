@@ -80,7 +80,7 @@ def test_a_hundred_sessions_killed_and_brought_back_leave_no_process(network: Ma
             if batch % 3 == 2:
                 desk.kill()
                 desk.up()
-                assert running(desk) == set()
+                until(lambda: not running(desk), lambda: f"the end of {running(desk)}")
                 prompt(desk, sessions, 3, "memory")
                 assert {last_reply(desk, session) for session in sessions} == {"orphan orphan memory "}
             list(threads.map(lambda session: desk.ask("session.close", session_id=session), sessions))

@@ -228,7 +228,7 @@ def test_a_session_outlives_its_agent_and_the_service(agent: str, household: Mak
     assert not set(old) & set(killed)
     home.desk.kill()
     home.desk.up()
-    assert not processes(session)
+    until(lambda: not processes(session), lambda: f"the end of {processes(session)}", seconds=ENDING)
     home.laptop.wait_for_session(session, attachable=True, status="idle")
     assert home.say(session, "model: text and once more").endswith("and once more")
     assert "the word is plum" in home.told()
