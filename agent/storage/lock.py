@@ -68,7 +68,8 @@ class HomeLock:
     def _taken(self) -> tuple[Path, int]:
         # In the runtime folder; where that takes no locks, in a folder of /tmp that is named by it.
         refused = ""
-        for path in (private_folder(self._runtime) / "lock", _elsewhere(self._runtime)):
+        for place in (_within, _elsewhere):
+            path = place(self._runtime)
             lock = _open(path)
             try:
                 self._flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,7 +88,8 @@ class HomeLock:
             else:
                 return path, lock
         raise StateError(
-            f"{refused}, so that two services could use one home", hint="put the runtime folder on a local disk"
+            f"{refused}, so that two services could use one home",
+            hint="put the runtime folder on a local disk: XDG_RUNTIME_DIR or LAN_AGENT_HOME says where it is",
         )
 
 
@@ -96,6 +98,10 @@ def _open(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as exc:
         raise StateError(f"{path} cannot be opened: {exc.strerror}", hint="move it away and start again") from exc
+
+
+def _within(runtime: Path) -> Path:
+    return private_folder(runtime) / "lock"
 
 
 def _elsewhere(runtime: Path) -> Path:

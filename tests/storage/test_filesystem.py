@@ -129,6 +129,16 @@ def test_where_nothing_takes_locks_it_says_so_and_not_that_a_service_runs(tmp_pa
         HomeLock(tmp_path / "run", flock=no_locks)
 
 
+def test_a_folder_elsewhere_is_looked_at_only_where_it_is_needed(tmp_path: Path) -> None:
+    def elsewhere() -> set[str]:
+        folder = Path(f"/tmp/lan-agent-{os.geteuid()}/locks")
+        return {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+
+    before = elsewhere()
+    HomeLock(tmp_path / "run").close()
+    assert elsewhere() == before
+
+
 def test_a_lock_that_was_deleted_is_taken_anew(tmp_path: Path) -> None:
     lock = HomeLock(tmp_path / "run")
     (tmp_path / "run" / "lock").unlink()
