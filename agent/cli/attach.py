@@ -23,7 +23,7 @@ from agent.cli.text import clean
 from agent.cli.transcript import Transcript, name_of
 from agent.core.messages import Attached, Interrupt, ParticipantsChanged, PeerLink, SessionStalled, Submitted
 from agent.core.patience import PATIENCE, Waiting
-from agent.core.transcript import Answer, RequestOpen
+from agent.core.transcript import TEXT_MAX, Answer, RequestOpen
 from agent.errors import AgentError, TakenBack
 
 STDIN = 0
@@ -88,7 +88,12 @@ class _Attachment:
             first = await anext(events)  # the terminal is touched only once there is a session
             assert isinstance(first, Hydrated)
             self._outbox = Outbox(
-                stream, self._mark, waiting=self._waiting, accepted=self._accepted, failed=self._not_sent
+                stream,
+                self._mark,
+                shown=lambda text: self._screen.notice(f"> {clean(text, TEXT_MAX)}"),
+                waiting=self._waiting,
+                accepted=self._accepted,
+                failed=self._not_sent,
             )
             self._banner(stream, first)
             with self._keyboard.reading(self._control):

@@ -27,12 +27,16 @@ class Outbox:
         stream: Stream,
         mark: Mark,
         *,
+        shown: Callable[[str], None],
         waiting: Callable[[Waiting], None],
         accepted: Callable[[Submitted], None],
         failed: Callable[[Typed, AgentError], None],
     ) -> None:
-        """`waiting` is told why one has not been accepted yet, `failed` which one never will be, and why."""
-        self._stream, self._mark = stream, mark
+        """`shown` is given the text of each that waits, once, so that the person sees what is not sent yet.
+
+        `waiting` is told why one has not been accepted yet, `failed` which one never will be, and why.
+        """
+        self._stream, self._mark, self._shown = stream, mark, shown
         self._waiting, self._accepted, self._failed = waiting, accepted, failed
         self._queue: deque[Typed] = deque()
         self._some = asyncio.Event()
@@ -52,6 +56,8 @@ class Outbox:
 
     def put(self, given: Typed) -> None:
         """Send it, after those before it."""
+        if self.waits:
+            self._shown(given.text)
         self._queue.append(given)
         self._some.set()
 
@@ -82,8 +88,15 @@ class Outbox:
             self._some.clear()
             await self._some.wait()
 
+    def _waits(self, given: Typed, note: Waiting) -> None:
+        if self._current is not None and self._current[1].first:
+            self._shown(given.text)
+            for other in self._queue:
+                self._shown(other.text)
+        self._waiting(note)
+
     async def _send(self, given: Typed) -> None:
-        call = Call(self._waiting)
+        call = Call(lambda note: self._waits(given, note))
         self._current = given, call
         prompt_id = self._doubtful.pop(given.text, "") or uuid.uuid4().hex
         params = Submit(session_id=self._mark.session, prompt_id=prompt_id, text=given.text, steer=given.steer)

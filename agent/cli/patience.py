@@ -48,11 +48,13 @@ class Call:
         """`waiting` is told each time why there is no answer yet."""
         self.id = f"{next(_ids)}"
         self.note: Waiting | None = None  # the last one
+        self.first = True  # whether none came before it
         self.taken_back = False
         self._waiting = waiting
 
     def told(self, note: Waiting) -> None:
         """The request waits."""
+        self.first = self.note is None
         self.note = note
         if self._waiting is not None:
             self._waiting(note)

@@ -62,9 +62,9 @@ def test_what_is_typed_while_the_device_is_away_runs_once_when_it_is_back(
     gateway: FakeGateway, terminal: Terminal
 ) -> None:
     terminal.type("echo one\r")
-    terminal.until("-- not sent yet: desk: said goodbye; Ctrl-C takes it back")
+    terminal.until("> echo one\n-- not sent yet: desk: said goodbye; Ctrl-C takes it back")
     terminal.type("echo two\r")
-    terminal.until("> ")
+    terminal.until("> echo two\n")
     gateway.back()
     terminal.until("[laptop] echo one\none\n")
     terminal.until("[laptop] echo two\ntwo\n")
