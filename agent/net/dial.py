@@ -132,9 +132,14 @@ class TlsDialer:
                     task.cancel()
             won = opened[0] if opened else None
         finally:
-            for other in opened:
-                if other is not won:
-                    await other[0].discard()
+            try:
+                for other in opened:
+                    if other is not won:
+                        await other[0].discard()
+            except asyncio.CancelledError:
+                if won is not None:
+                    await won[0].discard()  # nobody waits for it any more
+                raise
         if won is not None:
             return won
         refused = next((problem for problem in problems if isinstance(problem, Refused)), None)

@@ -16,7 +16,7 @@ from agent.core.records import DeviceId, Endpoint
 from agent.core.wire import typed
 from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
-from agent.services.link import Link, LinkNews
+from agent.services.link import Dialling, Link, LinkNews
 from agent.services.listing import Listing
 from agent.services.twins import Twins
 from agent.tasks import child, failures
@@ -69,7 +69,8 @@ class Keeper:
         self.wanted = wanted  # whether the link is to be there (False: on demand, and nobody asks)
         self.refused = False
         self.tried = False  # whether it was dialled in vain, or has refused, since the start
-        self._own, self._dialer, self._news, self._clock, self._jitter = own, dialer, news, clock, jitter
+        self._own, self._news, self._clock, self._jitter = own, news, clock, jitter
+        self._dialling = Dialling(device, dialer, news)
         self._handler, self._changed, self._twins = handler, changed, twins
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
@@ -86,6 +87,7 @@ class Keeper:
         """Something new is known of the device: dial now rather than later."""
         self._attempts = min(self._attempts, 2)
         self._wake.set()
+        self._dialling.look_again()
 
     async def get(self, seconds: float) -> Link:
         """The link, once it carries. Raises: Refused, PeerUnreachable (within `seconds`)."""
@@ -277,7 +279,7 @@ class Keeper:
             return
         began = self._clock.monotonic()
         try:
-            channel, endpoint = await self._dialer.dial(self.device, endpoints)
+            channel, endpoint = await self._dialling.dial(endpoints)
         except Refused as exc:
             if self._has_stopped:
                 self._has_stopped = False  # it hung up as it went; another time it is a refusal

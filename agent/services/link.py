@@ -1,9 +1,9 @@
-"""One open connection to a paired device, and who is told about it."""
+"""One connection to a paired device: how it is opened, what it is, and who is told about it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Protocol
 
 from msgspec import Raw
@@ -11,7 +11,7 @@ from msgspec import Raw
 from agent.core.messages import Nothing, Ready
 from agent.core.records import DeviceId, Endpoint
 from agent.errors import AgentError, PeerLost, TimedOut
-from agent.ports import Channel
+from agent.ports import Channel, Dialer
 from agent.services.listing import Listing, SessionNews
 from agent.tasks import child
 
@@ -114,3 +114,33 @@ class Link:
         self.listing.known.set()
         for task in self._tasks:
             task.cancel()
+
+
+class Dialling:
+    """Opens connections to one device.
+
+    Addresses of a network that was left take seconds each, so places that become known while the device is dialled need
+    not wait for those. Once for each dial only, or whoever forges records could keep it from ever coming to an end.
+    """
+
+    def __init__(self, device: DeviceId, dialer: Dialer, news: LinkNews) -> None:
+        self._device, self._dialer, self._news = device, dialer, news
+        self._first: asyncio.Timeout | None = None  # ends the first attempt
+        self._tried: set[Endpoint] = set()  # by that
+
+    def look_again(self) -> None:
+        """Something new is known of the device: begin anew if that is where it can be dialled."""
+        if self._first is not None and set(self._news.endpoints(self._device)) - self._tried:
+            self._first.reschedule(0.0)  # at once
+
+    async def dial(self, endpoints: Sequence[Endpoint]) -> tuple[Channel, Endpoint]:
+        """Connect at the first place that answers. Raises: PeerUnreachable, Refused, NotPaired."""
+        self._tried = set(endpoints)
+        try:
+            async with asyncio.timeout(None) as self._first:
+                return await self._dialer.dial(self._device, endpoints)
+        except TimeoutError:
+            endpoints = self._news.endpoints(self._device)
+        finally:
+            self._first = None
+        return await self._dialer.dial(self._device, endpoints)

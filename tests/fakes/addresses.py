@@ -67,6 +67,7 @@ class Resident(Member):
         self.own = SetAddresses(host)
         self.remembers = remembers
         self.tried: list[Endpoint] = []
+        self.waits = 0.0  # seconds for which it dials addresses where nobody answers
         self.heard: list[DeviceId] = []  # who told it addresses, in order
         super().__init__(net, name, number)
         self.addresses = self.make_addresses()
@@ -114,6 +115,7 @@ class Resident(Member):
         for endpoint in endpoints:
             if endpoint.host == callee.own.now[0]:
                 return await self.net.dial(self, device), endpoint
+        await self.net.clock.sleep(self.waits)
         raise PeerUnreachable(f"no answer at {len(endpoints)} addresses")
 
     async def accept(self, theirs: WebSocketChannel, host: str = "") -> None:

@@ -108,6 +108,32 @@ async def test_a_device_that_moved_asks_its_links_and_dials_at_once() -> None:  
         assert "10.2.0.9" in laptop.knows(desk)
 
 
+async def test_a_place_that_becomes_known_need_not_wait_for_the_others_to_fail() -> None:  # L3, L10
+    async with residents(desk=DESK, pi=PI) as (net, (desk, pi)):
+        desk.waits = 60.0
+        pair(pi, desk)
+        for host in ("10.9.0.1", PI):  # one of a network that was left, then the true one
+            desk.presence.told(pi.id, (Endpoint(host, PORT),))
+            desk.peers.heard(pi.id)
+            await net.clock.advance(1.0)
+        assert desk.linked_to(pi)
+
+
+async def test_who_tells_other_places_again_and_again_keeps_no_dial_from_coming_to_an_end() -> None:  # T11
+    async with residents(desk=DESK, pi=PI) as (net, (desk, pi)):
+        pair(pi, desk)
+        desk.waits = 5.0
+        dials, ended = len(desk.tried), 0
+        for number in range(100):
+            desk.presence.told(pi.id, (Endpoint(f"10.9.0.{number}", PORT),))
+            desk.peers.heard(pi.id)
+            row = desk.registry.device(pi.id)
+            ended += row is not None and "no answer" in row.reason
+            await net.clock.advance(0.2)
+        assert ended
+        assert len(desk.tried) - dials <= 12  # in 20 s
+
+
 async def test_nobody_is_told_the_same_twice() -> None:
     async with town() as (net, desk, pi, laptop):
         await net.clock.advance(30.0)
