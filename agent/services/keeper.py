@@ -144,6 +144,16 @@ class Keeper:
             if not link.ours:
                 self._wake.set()  # else the one who dialled it goes on by itself
 
+    def dismiss(self) -> bool:
+        """The device is trusted no more: cut its link, and what was to become one; whether there was one."""
+        for opening in tuple(self._opening):
+            self._turn_away(opening, "not paired any more")
+        if (link := self.link) is None:
+            return False
+        self.lost(link)
+        link.channel.abort()
+        return True
+
     def leave(self) -> None:
         """This service stops: say so over the link, and over each that is opened yet."""
         self._leaving = True
