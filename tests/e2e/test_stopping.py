@@ -29,6 +29,8 @@ def test_a_service_that_stops_is_lost_once_and_back_once(network: MakeNetwork) -
     session = desk.create("watched")
     laptop.wait_for_session(session)
     viewer = laptop.begin("log", session, "--json", "--follow")
+    laptop.run("prompt", session, "echo begun")
+    viewer.wait_for("begun")
     for number in range(STOPS):
         stopping, staying = (desk, laptop) if number % 2 == 0 else (laptop, desk)
         before = len(told(staying, stopping))
