@@ -223,15 +223,10 @@ class Keeper:
             self._turn_away(link, "not the device of that certificate")
             return
         link.ready = ready
-        if self._is_another_machine(ready):
+        if _is_another_machine(self.link, ready):
             link.spawn(self._compare(link, ready), "peers.compare")
         else:
             self._choose(link, ready)
-
-    def _is_another_machine(self, ready: Ready) -> bool:
-        # Or the same one after a restart that was noticed here before the end of its former link.
-        known = self.link.ready if self.link is not None else None
-        return known is not None and bool(known.run) and bool(ready.run) and known.run != ready.run
 
     async def _compare(self, link: Link, ready: Ready) -> None:
         # The proof of a copied key are two that answer. The first one stays, or neither would ever be of use.
@@ -358,6 +353,12 @@ class Keeper:
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
         self._changed(self)
+
+
+def _is_another_machine(link: Link | None, ready: Ready) -> bool:
+    # Or the same one after a restart that was noticed here before the end of its former link.
+    known = link.ready if link is not None else None
+    return known is not None and bool(known.run) and bool(ready.run) and known.run != ready.run
 
 
 async def _answers(link: Link, clock: Clock) -> bool:
