@@ -244,7 +244,7 @@ class Keeper:
         self._twins.linked(self.device, hosts)
 
     def _choose(self, link: Link, ready: Ready) -> None:
-        if self._stays(link):
+        if _stays(self.link, link, own=self._own.device, peer=self.device):
             self._take(link, ready)
         else:
             self._turn_away(link, ANOTHER)
@@ -335,20 +335,6 @@ class Keeper:
                 task.cancel()
         self._wake.clear()
 
-    def _stays(self, new: Link) -> bool:
-        old = self.link
-        return (
-            old is None
-            or old.over
-            or new_link_stays(
-                own=self._own.device,
-                peer=self.device,
-                old_is_ours=old.ours,
-                new_is_ours=new.ours,
-                apart=new.opened - old.opened,
-            )
-        )
-
     def _moved(self) -> None:
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
@@ -359,6 +345,20 @@ def _is_another_machine(link: Link | None, ready: Ready) -> bool:
     # Or the same one after a restart that was noticed here before the end of its former link.
     known = link.ready if link is not None else None
     return known is not None and bool(known.run) and bool(ready.run) and known.run != ready.run
+
+
+def _stays(old: Link | None, new: Link, *, own: DeviceId, peer: DeviceId) -> bool:
+    return (
+        old is None
+        or old.over
+        or new_link_stays(
+            own=own,
+            peer=peer,
+            old_is_ours=old.ours,
+            new_is_ours=new.ours,
+            apart=new.opened - old.opened,
+        )
+    )
 
 
 async def _answers(link: Link, clock: Clock) -> bool:
