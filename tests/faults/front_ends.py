@@ -26,6 +26,8 @@ PIECES = 3
 """Lines of a reply."""
 WAIT = 30.0
 """Seconds for which a person looks at a prompt of which nothing is told; times `patience`."""
+NOT_STORED = "cannot be written"
+"""In the reason of a prompt that is given back while the disk is full."""
 
 
 class FrontEnd:
@@ -59,7 +61,7 @@ class FrontEnd:
     def _given_back(self, prompt: Prompt, reason: str, *, true: bool = False) -> None:
         prompt.state, prompt.reason = "given back", reason
         self._model.refused[f"{self.name}: {reason[:60]}"] += 1
-        if not true and "cannot be written" not in reason and not prompt.excused:
+        if not true and NOT_STORED not in reason and not prompt.excused:
             self._model.wrong("untrue", f"prompt {prompt} was given back: {reason} (L8)")
 
     async def run(self, typing: asyncio.Event) -> None:
@@ -89,8 +91,9 @@ class PromptCommand(FrontEnd):
             status, said = process.returncode, err.decode()
             if "Traceback" in said:
                 self._model.wrong("traceback", f"agent prompt: {said[-800:]}")
-            # 3: there was no service to take it, and that was said at once.
-            if status in {0, 130}:
+            # 3: there was no service to take it, and that was said at once. 1: it was taken, and its turn has failed,
+            # as one that was cut by a restart; or it could not be stored.
+            if status in {0, 130} or (status == 1 and NOT_STORED not in said):
                 prompt.state = "accepted"
                 self._shown(prompt, out.decode(), whole=status == 0)
             else:
