@@ -77,7 +77,7 @@ class KnownDevice:
         """Take a presence record (of a paired device: signed). False if it is older than what is known (R9)."""
         sure = self.paired is None  # a stranger cannot be asked better
         if sure and source == "mdns" and record.hosts:
-            self._rivals.heard(record.hosts, record.port, now)
+            self._rivals.heard(record.hosts, now)
         if source == "static":
             self._places.fix(record)
             if self.record is not None and record.revision <= self.record.revision:
@@ -233,8 +233,7 @@ class KnownDevice:
 
     def _contest(self) -> str:
         # Of a paired device only what it has signed counts.
-        hosts = () if self.paired is not None else self._rivals.hosts
-        return f"{len(hosts)} hosts announce it: {', '.join(hosts)}" if hosts else ""
+        return "several hosts announce it" if self._rivals.contested and self.paired is None else ""
 
     def dated(self) -> DeviceRow:
         """The listed row with `heard_at` as of now."""

@@ -135,6 +135,10 @@ class Instances:
         """Whether the instance has a place in the table."""
         return name.lower() in self._known
 
+    def servers(self) -> frozenset[str]:
+        """The hosts of all instances that have a place."""
+        return frozenset(known.service[0] for known in self._known.values() if known.service)
+
     def heard(self, name: str, *, text: bytes | None = None, service: tuple[str, int] | None = None) -> None:
         """A record of that instance arrived: TXT rdata, server and port of an SRV record, or else a pointer to it.
 

@@ -13,6 +13,9 @@ from agent.ports import Channel, Followed
 from agent.services.access import AccessControl
 from agent.services.presence import Presence
 
+AT_ONCE = 1000
+"""Rows of one message: of fifty devices with hundreds of sessions all would not fit into a frame."""
+
 
 class Lists:
     """Answers from the registry, never by asking around."""
@@ -46,10 +49,15 @@ class Lists:
         """The same, then every change."""
         scope = _scope(channel, asked)
         changes = self._presence.subscribe()
-        shown = {row.id for row in self._rows(channel, scope, away=asked.all)}
+        known = self._rows(channel, scope, away=asked.all)
+        shown = {row.id for row in known}
 
         async def follow() -> None:
             with changes:
+                for begin in range(AT_ONCE, len(known), AT_ONCE):
+                    rest = tuple(known[begin : begin + AT_ONCE])
+                    channel.notify("session.changed", SessionsChanged(changed=rest))
+                    await channel.drained()
                 async for change in changes:
                     in_scope = [row for row in change.sessions if scope == "all" or row.local is (scope == "local")]
                     listed = [row for row in in_scope if self._registry.shows(row, away=asked.all)]
@@ -61,7 +69,7 @@ class Lists:
                     self._tell(channel, shown, rows, gone)
                     await channel.drained()
 
-        return Followed(self._rows(channel, scope, away=asked.all), follow)
+        return Followed(known[:AT_ONCE], follow)
 
     @staticmethod
     def _tell(channel: Channel, shown: set[SessionId], rows: list[SessionRow], gone: list[SessionId]) -> None:

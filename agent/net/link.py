@@ -36,8 +36,10 @@ REQUESTS_MAX = 64
 """Requests of another device that are answered side by side on one connection."""
 CLIENT_REQUESTS_MAX = 1024
 """Those of a client of this device: one that watches hundreds of sessions attaches to all of them at once."""
-FOLLOWED_MAX = 2048
-"""Answers of one connection that something still follows, such as what a viewer has missed."""
+CATCHING_UP = frozenset({"session.attach"})
+"""Methods of which what follows the answer ends by itself: such a request is no longer answered then."""
+CATCHING_UP_MAX = 2048
+"""Requests of one connection that are answered or caught up with."""
 HEAVY = frozenset({"session.attach", "terminal.attach", "session.history", "household.sync"})
 """Methods whose answer may fill most of a frame."""
 HEAVY_MAX = 4
@@ -72,7 +74,7 @@ class WebSocketChannel:
         self._ids = count(1)
         self._waiting: dict[RequestId, asyncio.Future[Raw]] = {}
         self._answers: set[asyncio.Task[None]] = set()  # requests of the other side, and what follows their answers
-        self._unanswered = 0
+        self._unanswered: set[asyncio.Task[None]] = set()  # those of them that count for the limit
         self._heavy = asyncio.Semaphore(HEAVY_MAX)
         self._closing: tuple[int, str] | None = None
         self._closed = False
@@ -267,7 +269,7 @@ class WebSocketChannel:
             return  # nobody would hear the answer
         elif isinstance(envelope.id, int | str):
             most = CLIENT_REQUESTS_MAX if self.device is None else REQUESTS_MAX
-            if self._unanswered >= most or len(self._answers) >= FOLLOWED_MAX:
+            if len(self._unanswered) >= most or len(self._answers) >= CATCHING_UP_MAX:
                 busy = Busy(f"{most} requests are being answered", retry_after=BUSY_FOR)
                 self.send(self.codec.failure(envelope.id, busy))
                 return
@@ -282,7 +284,7 @@ class WebSocketChannel:
             work = self._answer(answer, envelope.id, envelope.method)
             task = spawn(group, work, f"link.answer-{envelope.method}")
             if task is not None:
-                self._unanswered += 1
+                self._unanswered.add(task)
                 self._answers.add(task)
                 task.add_done_callback(partial(self._answered, answer))
         else:
@@ -291,6 +293,7 @@ class WebSocketChannel:
 
     def _answered(self, answer: Awaitable[object], task: asyncio.Task[None]) -> None:
         self._answers.discard(task)
+        self._unanswered.discard(task)
         if isinstance(answer, Coroutine):
             answer.close()  # of a connection that was cut before the answer was begun
 
@@ -310,8 +313,9 @@ class WebSocketChannel:
         except Exception as exc:  # noqa: BLE001 - recorded
             failures().note(f"link.answer-{method}", exc)
             self.send(self.codec.failure(request_id, AgentError("the service failed; its log says more")))
-        finally:
-            self._unanswered -= 1
+        task = asyncio.current_task()
+        if task is not None and method in CATCHING_UP:
+            self._unanswered.discard(task)
         if follow is not None:
             try:
                 await follow()

@@ -144,6 +144,16 @@ class Keeper:
             if not link.ours:
                 self._wake.set()  # else the one who dialled it goes on by itself
 
+    def dismiss(self) -> bool:
+        """The device is trusted no more: cut its link, and what was to become one; whether there was one."""
+        for opening in tuple(self._opening):
+            self._turn_away(opening, "not paired any more")
+        if (link := self.link) is None:
+            return False
+        self.lost(link)
+        link.channel.abort()
+        return True
+
     def leave(self) -> None:
         """This service stops: say so over the link, and over each that is opened yet."""
         self._leaving = True
@@ -213,15 +223,10 @@ class Keeper:
             self._turn_away(link, "not the device of that certificate")
             return
         link.ready = ready
-        if self._is_another_machine(ready):
+        if _is_another_machine(self.link, ready):
             link.spawn(self._compare(link, ready), "peers.compare")
         else:
             self._choose(link, ready)
-
-    def _is_another_machine(self, ready: Ready) -> bool:
-        # Or the same one after a restart that was noticed here before the end of its former link.
-        known = self.link.ready if self.link is not None else None
-        return known is not None and bool(known.run) and bool(ready.run) and known.run != ready.run
 
     async def _compare(self, link: Link, ready: Ready) -> None:
         # The proof of a copied key are two that answer. The first one stays, or neither would ever be of use.
@@ -239,7 +244,7 @@ class Keeper:
         self._twins.linked(self.device, hosts)
 
     def _choose(self, link: Link, ready: Ready) -> None:
-        if self._stays(link):
+        if _stays(self.link, link, own=self._own.device, peer=self.device):
             self._take(link, ready)
         else:
             self._turn_away(link, ANOTHER)
@@ -330,24 +335,30 @@ class Keeper:
                 task.cancel()
         self._wake.clear()
 
-    def _stays(self, new: Link) -> bool:
-        old = self.link
-        return (
-            old is None
-            or old.over
-            or new_link_stays(
-                own=self._own.device,
-                peer=self.device,
-                old_is_ours=old.ours,
-                new_is_ours=new.ours,
-                apart=new.opened - old.opened,
-            )
-        )
-
     def _moved(self) -> None:
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
         self._changed(self)
+
+
+def _is_another_machine(link: Link | None, ready: Ready) -> bool:
+    # Or the same one after a restart that was noticed here before the end of its former link.
+    known = link.ready if link is not None else None
+    return known is not None and bool(known.run) and bool(ready.run) and known.run != ready.run
+
+
+def _stays(old: Link | None, new: Link, *, own: DeviceId, peer: DeviceId) -> bool:
+    return (
+        old is None
+        or old.over
+        or new_link_stays(
+            own=own,
+            peer=peer,
+            old_is_ours=old.ours,
+            new_is_ours=new.ours,
+            apart=new.opened - old.opened,
+        )
+    )
 
 
 async def _answers(link: Link, clock: Clock) -> bool:

@@ -102,10 +102,7 @@ class Peers:
             keeper = self._keepers.pop(device)
             self._tasks.pop(device).cancel()
             self._hosts.pop(device, None)
-            if (link := keeper.link) is not None:
-                keeper.lost(link)
-                link.channel.abort()
-            else:
+            if not keeper.dismiss():
                 self.link_changed(device, False)  # nobody need wait for it any longer
         for device in sorted(paired - set(self._keepers)):
             keeper = Keeper(

@@ -115,7 +115,7 @@ def test_a_stranger_that_two_hosts_announce_is_told_as_such() -> None:
     for second, host in enumerate(["10.0.0.2", "10.0.0.9"] * 2):
         view.heard(record(DEN, 1 + second, hosts=(host,)), "mdns", NOW + second)
         reasons.append(view.device(DEN).reason)  # type: ignore[union-attr]  # it is listed
-    assert reasons == ["", "", "2 hosts announce it: 10.0.0.2, 10.0.0.9", "2 hosts announce it: 10.0.0.2, 10.0.0.9"]
+    assert reasons == ["", "", "several hosts announce it", "several hosts announce it"]
     for second in (60, 120, 215):
         view.heard(record(DEN, 10 + second, hosts=("10.0.0.2",)), "mdns", NOW + second)
     assert view.device(DEN).reason == ""  # type: ignore[union-attr]  # the other one has gone

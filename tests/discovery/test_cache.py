@@ -95,6 +95,7 @@ async def test_t11_other_peoples_services_and_texts_take_no_room() -> None:
         response(*(record(printer, PTR, 2**32 - 1, name(f"p{n}", "_ipp", "_tcp", "local")) for n in range(50)))
     )
     network.hear(response(record(name("x", "local"), TXT, 2**32 - 1, join_text([b"x" * 255] * 30))))
+    network.hear(response(*(record(name(f"h{n}", "local"), A, 2**32 - 1, bytes([10, 0, 0, n])) for n in range(50))))
     network.hear(response(record(name("x", "local"), 13, 4500, b"\1a\1b"), record(TYPE_NAME, 47, 4500, TYPE_NAME)))
     assert network.kept() == set()
 

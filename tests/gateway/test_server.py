@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Door:
         return told["error"]["code"], told["error"]["data"]["kind"]
 
 
-def gateway_of(device: Device) -> Gateway:
+def gateway_of(device: Device, device_of: Callable[[web.Request], DeviceId | None] = lambda request: None) -> Gateway:
     def channel(
         ws: web.WebSocketResponse, codec: Codec, *, device: DeviceId | None, transport: asyncio.Transport | None
     ) -> Channel:
@@ -61,7 +61,7 @@ def gateway_of(device: Device) -> Gateway:
         methods=device.methods,
         peers=device.peers,
         make_channel=channel,
-        device_of=lambda request: None,
+        device_of=device_of,
         linked=lambda request: None,
         inside=_outside,
     )
@@ -90,6 +90,24 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         _, (_, laptop) = await stack.enter_async_context(network("desk", "laptop"))
         session = await stack.enter_async_context(served(gateway_of(laptop).control_app(), tmp_path))
         yield Door(laptop, session)
+
+
+async def test_whoever_hangs_up_before_the_answer_costs_no_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Who dials several addresses hangs up on all but the first that answers.
+    async with network("desk", "laptop") as (_, (desk, laptop)):
+
+        def hangs_up(request: web.Request) -> DeviceId:
+            assert request.transport is not None
+            request.transport.abort()
+            return desk.id
+
+        gateway = gateway_of(laptop, hangs_up)
+        async with served(gateway.lan_app(), tmp_path) as session:
+            with pytest.raises(aiohttp.ClientError):
+                await session.ws_connect(f"{URL}/ws", protocols=(MSGPACK,))
+            assert [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"] == []
 
 
 async def test_a_request_is_answered(door: Door) -> None:

@@ -55,7 +55,7 @@ class Handler:
             case "session.history":
                 self.answered += 1
                 return b"x" * 500_000
-            case "followed":
+            case "session.attach" | "session.watch":
                 return Followed("hello", self.go.wait)  # type: ignore[arg-type] # what it gives is of no use
             case "follow-bug":
                 return Followed("hello", self._bug)
@@ -249,10 +249,19 @@ async def test_so_many_requests_are_answered_side_by_side_and_no_more(device: st
 async def test_what_follows_answers_is_no_request_that_waits_for_one() -> None:  # S4: many resume at once
     async with an_end(device="peer") as end:
         for number in range(3 * REQUESTS_MAX):
-            end.put(msgpack.request(number, "followed", Nothing()))
+            end.put(msgpack.request(number, "session.attach", Nothing()))
             await settle(1)
         await settle()
         assert [envelope.error for envelope in end.got()] == [UNSET] * 3 * REQUESTS_MAX
+
+
+async def test_what_is_watched_without_end_counts_for_the_limit() -> None:  # T11
+    async with an_end(device="peer") as end:
+        for number in range(REQUESTS_MAX + 2):
+            end.put(msgpack.request(number, "session.watch", Nothing()))
+        await settle()
+        refused = [envelope.id for envelope in end.got() if envelope.error is not UNSET]
+        assert refused == [REQUESTS_MAX, REQUESTS_MAX + 1]
 
 
 async def test_large_answers_to_another_device_are_made_a_few_at_a_time() -> None:  # S5: its own burst cuts nobody off

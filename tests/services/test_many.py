@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from agent.core.messages import Created, CreateSession, Detach
-from agent.core.records import Sender, SessionId
+from agent.core.messages import Created, CreateSession, Detach, ListSessions, SessionsChanged
+from agent.core.records import Sender, SessionId, SessionRow
 from agent.core.transcript import UserMessage
+from agent.core.wire import FRAME_OUT_MAX, msgpack, typed
 from agent.services.access import RATES
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, Net, network
 from tests.fakes.viewer import Viewer
+from tests.services.test_hostile_links import a_row
 from tests.services.test_links import attach, submit
 from tests.services.test_terminals import create as create_terminal
 from tests.services.test_terminals import eye, screen
@@ -151,3 +153,19 @@ async def test_what_a_device_had_attached_over_a_link_that_is_closing_does_not_c
             await net.join(laptop, desk)
             await net.clock.advance(1.0)
             assert desk.sessions.attachments.count(laptop.id) == 1
+
+
+async def test_a_list_of_more_sessions_than_fit_into_a_frame_comes_in_parts() -> None:  # R4
+    async with network("laptop") as (_, (laptop,)):
+        rows = [a_row(f"s{number:05}", title="t" * 120) for number in range(2500)]
+        laptop.presence.local_sessions(rows, ())
+        async with laptop.client() as viewer:
+            raw = await viewer.channel.request("session.watch", ListSessions(), seconds=5.0)
+            await settle()
+            listed = typed(raw, list[SessionRow])
+            for _, note in viewer.told:
+                assert isinstance(note, SessionsChanged)
+                assert len(msgpack.notification("session.changed", note)) < FRAME_OUT_MAX
+                listed += note.changed
+            assert [row.id for row in listed] == [row.id for row in laptop.registry.sessions("all")]
+            assert len(listed) == 2500

@@ -196,8 +196,10 @@ async def test_a_session_whose_row_moves_on_while_nothing_comes_is_attached_agai
             await viewer.until("turn.complete", 2)
 
 
-@pytest.mark.parametrize("comes", [True, False])
-async def test_a_link_closed_for_another_that_is_about_to_carry_is_not_told_as_lost(comes: bool) -> None:  # R10, L2
+@pytest.mark.parametrize("comes", [True, False, None])
+async def test_a_link_closed_for_another_that_is_about_to_carry_is_not_told_as_lost(
+    comes: bool | None,
+) -> None:  # R10, L2; None: the device is unpaired before it does
     async with network("desk", "laptop") as (net, (desk, laptop)):
         session = await create(desk)
         await net.clock.advance(APART)
@@ -211,6 +213,14 @@ async def test_a_link_closed_for_another_that_is_about_to_carry_is_not_told_as_l
             row = laptop.registry.device(desk.id)
             assert row is not None
             assert row.state == "online"
+            if comes is None:
+                laptop.unpair(desk)
+                await settle()
+                assert viewer.lost == [session]
+                new.other.stalled.set()
+                await net.clock.advance(1.0)
+                assert laptop.peers.linked() == []
+                return
             if comes:
                 new.other.stalled.set()
             else:

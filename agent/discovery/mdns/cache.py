@@ -24,21 +24,28 @@ TEXT_MAX = 1300
 """Bytes of a TXT record of a pairing window that are kept; ours have 120."""
 
 
-def discard(zeroconf: Zeroconf, arrived: Iterable[DNSRecord], *, known: Callable[[str], bool], windows: bool) -> None:
+def discard(
+    zeroconf: Zeroconf,
+    arrived: Iterable[DNSRecord],
+    *,
+    known: Callable[[str], bool],
+    servers: frozenset[str],
+    windows: bool,
+) -> None:
     """Take out of the cache what a packet brought and nobody will ask for.
 
-    `known`: whether the instance of that name has a place in the table. `windows`: whether pairing windows are looked
-    for at this moment.
+    `known`: whether the instance of that name has a place in the table; `servers`: the hosts of those that have one.
+    `windows`: whether pairing windows are looked for at this moment.
     """
     cached = zeroconf.cache.cache
-    useless = (record for record in arrived if not _is_kept(record, known, windows=windows))
+    useless = (record for record in arrived if not _is_kept(record, known, servers, windows=windows))
     zeroconf.cache.async_remove_records([record for record in set(useless) if record in cached.get(record.key, ())])
 
 
-def _is_kept(record: DNSRecord, known: Callable[[str], bool], *, windows: bool) -> bool:
+def _is_kept(record: DNSRecord, known: Callable[[str], bool], servers: frozenset[str], *, windows: bool) -> bool:
     match record:
         case DNSAddress():
-            return is_sendable(record.name)
+            return (windows or record.key in servers) and is_sendable(record.name)
         case DNSPointer() if record.key == TYPE:
             return known(record.alias) and is_sendable(record.alias)
         case DNSPointer() if record.key == PAIR_TYPE:

@@ -132,7 +132,13 @@ class Ear(RecordUpdateListener):
         with compartment("discovery.cache"):
             arrived, self._arrived = self._arrived, []
             if self._zeroconf is not None:
-                discard(self._zeroconf, arrived, known=self._is_known, windows=self._own.seeks_windows())
+                discard(
+                    self._zeroconf,
+                    arrived,
+                    known=self._is_known,
+                    servers=self._table.servers(),
+                    windows=self._own.seeks_windows(),
+                )
 
     def _is_known(self, name: str) -> bool:
         return self._own.is_own(name) or self._table.knows(name)
