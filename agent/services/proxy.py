@@ -240,6 +240,7 @@ class Proxy:
             lost = typed(params, SessionLost)
             if (relay := self._relays.get(lost.session_id)) is not None and relay.device == device:
                 self._end(relay, lost.reason)
+            self.terminals.lost(device, lost.session_id)
         else:
             self.terminals.on_notification(device, method, params, frame)
 

@@ -247,6 +247,11 @@ class RemoteTerminals:
         await self._clock.sleep(LOST_MAX)
         self._end([relay for relay in self._relays.values() if relay.device == device])
 
+    def lost(self, device: DeviceId, session: SessionId) -> None:
+        """Let the clients of one session attach anew: its device has let this one go."""
+        if (relay := self._of(device, session)) is not None:
+            self._end([relay])
+
     def _of(self, device: DeviceId, session: SessionId) -> TerminalRelay | None:
         relay = self._relays.get(session)
         return relay if relay is not None and relay.device == device else None

@@ -16,6 +16,7 @@ from agent.core.messages import (
     CreateSession,
     History,
     Page,
+    SessionLost,
     SessionStalled,
     Submit,
     Submitted,
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 REST_AFTER = 1800.0
 """Seconds after which an idle program that comes back by itself is stopped."""
+NOT_SHARED = "the session is not shared any more"
 RowsChanged = Callable[[Iterable[SessionRow], Iterable[SessionId]], None]
 
 
@@ -296,15 +298,23 @@ class Sessions:
     async def share(self, selector: str, share: Share, by: Sender) -> None:
         """Let other devices use a session, watch it, or not know of it; in force once it is stored.
 
-        Those who watch one that becomes private are cut off: they come back and are told that there is none.
+        Other devices that watch one that becomes private are told `session.lost`: there is none for them.
         Raises: SessionNotFound, SessionEnded, StoreFull.
         """
         hosted = self.get(selector)
         await to_the_end(self._running, self._filing.share(hosted, share), "sessions.share")
         self._noted("shared", by.device, hosted.journal.meta.id, 0)
-        for channel in self.attachments.of(hosted.journal.meta.id) if share == "private" else ():
+        if share == "private":
+            self._let_go_of_others(hosted)
+
+    def _let_go_of_others(self, hosted: Hosted) -> None:
+        # Terminals look at rights themselves (`Terminals.rights_changed`).
+        session = hosted.journal.meta.id
+        for channel in self.attachments.of(session):
             if channel.device is not None:
-                channel.close("a session is not shared any more")
+                hosted.journal.detach(channel)
+                self.attachments.leave(channel, session)
+                channel.notify("session.lost", SessionLost(session_id=session, reason=NOT_SHARED))
 
     async def close(self, selector: str, by: Sender) -> None:
         """End a session; its log stays. Raises: SessionNotFound, SessionEnded, StoreFull."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent.core.messages import SessionLost
 from agent.core.records import DeviceId, SessionId
 from agent.core.replies import without_replies
 from agent.core.terminal import (
@@ -235,14 +236,17 @@ class Terminals:
     def rights_changed(self) -> None:
         """Somebody may do more or less than before: who may not type any more has no say in size and pace."""
         for shown in list(self._shown.values()):
-            for viewer in shown.viewers.values():
+            for channel, viewer in list(shown.viewers.items()):
                 try:
                     viewer.steers = viewer.may_type()
-                except AgentError:
-                    viewer.steers = False  # it may not even look, and is being cut off
+                except AgentError as exc:  # it may not even look
+                    self._leave(shown, channel)
+                    channel.notify("session.lost", SessionLost(session_id=shown.session, reason=str(exc)))
+                    continue
                 viewer.size = viewer.size if viewer.steers else None
-            shown.settle()
-            self._changed(shown)
+            if shown.viewers:
+                shown.settle()
+                self._changed(shown)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -121,8 +121,10 @@ async def test_a_session_that_becomes_private_leaves_the_others_lists_and_screen
             await attach(viewer, session)
             await attach(local, session)
             await settle()
+            link = await desk.peers.link(laptop.id)
             await share(desk, session, "private")
             assert viewer.lost == [session]  # it attaches again and is told
+            assert await desk.peers.link(laptop.id) is link  # what else is watched over it goes on
             assert not viewer.gone.is_set()
             assert local.lost == []
             assert laptop.registry.session(session) is None
