@@ -142,8 +142,12 @@ async def attach_in_the_middle(models: ModelServer, recipe: Recipe, folder: Path
                 async with asyncio.timeout(30):
                     await viewer.over.wait()
                 sent = models.turns[before].said
+                streamed = len(viewer.pieces) > 2  # what was there, and pieces that came
+                if not streamed:  # the reply was over before: Hermes keeps it without the blank at its end
+                    sent = sent.rstrip()
+                    viewer.pieces = ["".join(viewer.pieces).rstrip()]
                 assert "".join(viewer.pieces) == sent, f"round {number}: {diff(viewer.pieces, sent)}"
-                middle += len(viewer.pieces) > 2  # what was there, and pieces that came
+                middle += streamed
                 assert isinstance(session, LetsGo)
                 await session.let_go()
                 number += 1
