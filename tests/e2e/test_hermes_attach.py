@@ -16,7 +16,7 @@ from agent.backends.hermes import HermesBackend
 from agent.backends.hermes.hub import Pace
 from agent.backends.hermes.wanted import wanted
 from agent.core.records import SessionId
-from agent.ports import BackendConfig, BackendEvent, Finished, LetsGo, Offer, Prompted, Said, Start
+from agent.ports import BackendConfig, BackendEvent, Exchange, Finished, LetsGo, Offer, Prompted, Said, Start
 from tests.agents import Recipe
 from tests.agents.fixtures import RealAgent
 from tests.e2e.hermes import READY, START, program
@@ -130,15 +130,16 @@ async def attach_in_the_middle(models: ModelServer, recipe: Recipe, folder: Path
         async with Window.open(f"ws{url[4:]}/api/ws?token={token}") as window, asyncio.TaskGroup() as group:
             made = [await window.call("session.create", cols=100) for _ in range(SESSIONS)]
             holding = group.create_task(backend.watch(ignore), name="test.watch")
+            logs: list[list[Exchange]] = [[] for _ in made]  # what this service has of each: the prompts were its own
             middle, number = 0, 0
             while middle < rounds:
-                chosen, before = made[number % SESSIONS], len(models.turns)
+                chosen, log, before = made[number % SESSIONS], logs[number % SESSIONS], len(models.turns)
                 prompt = f"model: say {PIECES} r{number}\nmodel: slow {PIECES} {GAP}"
                 await window.call("prompt.submit", session_id=chosen["session_id"], text=prompt)
                 await window.see(1 + number)  # further into the reply each time
                 viewer = Viewer()
-                start = Start(session=SessionId("attached"), lineage=(chosen["stored_session_id"],), restored=True)
-                session = await backend.start(start, viewer.emit)
+                log.append(Exchange(prompt, ""))
+                session = await backend.start(again(chosen["stored_session_id"], log), viewer.emit)
                 async with asyncio.timeout(30):
                     await viewer.over.wait()
                 sent = models.turns[before].said
@@ -147,6 +148,7 @@ async def attach_in_the_middle(models: ModelServer, recipe: Recipe, folder: Path
                     sent = sent.rstrip()
                     viewer.pieces = ["".join(viewer.pieces).rstrip()]
                 assert "".join(viewer.pieces) == sent, f"round {number}: {diff(viewer.pieces, sent)}"
+                log[-1] = Exchange(prompt, sent)
                 middle += streamed
                 assert isinstance(session, LetsGo)
                 await session.let_go()
@@ -154,6 +156,15 @@ async def attach_in_the_middle(models: ModelServer, recipe: Recipe, folder: Path
                 assert number - middle <= LATE
             holding.cancel()
     return middle
+
+
+def again(stored: str, log: list[Exchange]) -> Start:
+    """How a session goes on after a restart of this service, which has prompted it last."""
+
+    async def history(characters: int) -> list[Exchange]:
+        return list(log)
+
+    return Start(session=SessionId("attached"), lineage=(stored,), restored=True, history=history)
 
 
 async def ignore(offers: Sequence[Offer]) -> None:
