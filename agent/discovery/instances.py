@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -158,9 +158,9 @@ class Instances:
             instance.service = service
         self._touched[key] = None
 
-    def moved(self, server: str) -> None:
-        """An address of that host came or went."""
-        owners = (key for key, known in self._known.items() if known.service and known.service[0] == server)
+    def moved(self, servers: Collection[str]) -> None:
+        """Addresses of those hosts came or went."""
+        owners = (key for key, known in self._known.items() if known.service and known.service[0] in servers)
         self._touched.update(dict.fromkeys(owners))
 
     def gone(self, name: str) -> None:

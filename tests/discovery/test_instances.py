@@ -286,7 +286,7 @@ async def test_looking_again_at_what_did_not_change_is_no_sign_of_life() -> None
         t.packet("desk")  # a copy
         await t.clock.advance(10.0)
         t.instances.refresh()
-        t.instances.moved("host.local.")
+        t.instances.moved({"host.local."})
         t.instances.flush()
         await t.clock.advance(1.0)
         assert len(t.told) == 1

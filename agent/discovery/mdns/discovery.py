@@ -22,6 +22,7 @@ from agent.core.records import DeviceId
 from agent.core.txt import SIZE_MAX, decode
 from agent.discovery.instances import Instances, join_text
 from agent.discovery.interfaces import Interface, scan
+from agent.discovery.mdns.limits import read_small, without_history
 from agent.discovery.mdns.names import TYPE
 from agent.discovery.mdns.network import QM, Ear, Lookup, service_info
 from agent.discovery.mdns.windows import Windows, set_addresses
@@ -179,6 +180,7 @@ class MdnsDiscovery:
                 log.debug("cannot open the multicast sockets: %s", exc)
                 await self._clock.sleep(_RETRY)
             else:
+                without_history(opened.zeroconf)
                 self._problems.over()
                 self._zeroconf = opened
                 self._opened.set()
@@ -240,6 +242,7 @@ class MdnsDiscovery:
                 await opened.async_update_interfaces(self._sockets(), IPVersion.All)
             except OSError as exc:
                 log.debug("cannot follow the interfaces: %s", exc)
+            read_small(opened.zeroconf)
             if moved:
                 self._problems.over()  # a socket that still fails will say so
                 if not seen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from zeroconf import (  # type: ignore[attr-defined]  # public, but its `__all__` forgets the records and the resolver
@@ -24,7 +24,7 @@ from zeroconf.asyncio import AsyncServiceInfo
 
 from agent.discovery.instances import Instances, Resolved
 from agent.discovery.interfaces import Interface, elsewhere, reachable
-from agent.discovery.mdns.cache import discard
+from agent.discovery.mdns.cache import PER_NAME, TEXT_MAX, CacheKeeper
 from agent.discovery.mdns.names import TYPE, is_instance, is_sendable
 from agent.tasks import compartment
 
@@ -64,7 +64,7 @@ class Lookup:
             host = AddressResolver(server)
         except Error:  # no name in .local
             return ()
-        return tuple(host.parsed_scoped_addresses()) if host.load_from_cache(self._zeroconf) else ()
+        return tuple(host.parsed_scoped_addresses()[:PER_NAME]) if host.load_from_cache(self._zeroconf) else ()
 
     async def ask(self, name: str) -> None:
         """Ask for the missing parts. Does nothing for a name that cannot be asked for."""
@@ -116,7 +116,9 @@ class Ear(RecordUpdateListener):
     def __init__(self, table: Instances, own: OwnRecord) -> None:
         self._table, self._own = table, own
         self._zeroconf: Zeroconf | None = None
+        self._cache = CacheKeeper(self)
         self._arrived: list[DNSRecord] = []  # with the packet at hand
+        self._moved: set[str] = set()  # hosts whose addresses it changes
 
     def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
         """Note what one packet brought; the cache does not have it yet."""
@@ -128,20 +130,25 @@ class Ear(RecordUpdateListener):
     def async_update_records_complete(self) -> None:
         """Tell it, now that the cache has all of the packet."""
         with compartment("discovery.packet"):
+            moved, self._moved = self._moved, set()
+            self._table.moved(moved)
             self._table.flush()
         with compartment("discovery.cache"):
             arrived, self._arrived = self._arrived, []
             if self._zeroconf is not None:
-                discard(
-                    self._zeroconf,
-                    arrived,
-                    known=self._is_known,
-                    servers=self._table.servers(),
-                    windows=self._own.seeks_windows(),
-                )
+                self._cache.packet(self._zeroconf, arrived)
 
-    def _is_known(self, name: str) -> bool:
+    def knows(self, name: str) -> bool:
+        """Whether the instance is ours or has a place in the table."""
         return self._own.is_own(name) or self._table.knows(name)
+
+    def servers(self) -> Collection[str]:
+        """The hosts of the instances in the table."""
+        return self._table.servers()
+
+    def seeks_windows(self) -> bool:
+        """Whether pairing windows are looked for at this moment."""
+        return self._own.seeks_windows()
 
     def _take(self, update: RecordUpdate, now: float) -> None:
         record = update.new
@@ -151,13 +158,14 @@ class Ear(RecordUpdateListener):
                 self._pointed(record.alias, expired)
         elif isinstance(record, DNSAddress):
             if update.old is None or expired:
-                self._table.moved(record.key)
+                self._moved.add(record.key)
         elif isinstance(record, (DNSText, DNSService)) and not expired and is_instance(record.key):
             if self._own.is_own(record.name):
                 if not self._own.is_ours(record):
                     self._table.echoed()
             elif isinstance(record, DNSText):
-                self._table.heard(record.name, text=record.text)
+                if len(record.text) <= TEXT_MAX:
+                    self._table.heard(record.name, text=record.text)
             else:
                 self._table.heard(record.name, service=(record.server_key, record.port))
 
