@@ -15,6 +15,7 @@ from zeroconf import (  # type: ignore[attr-defined]  # public, but its `__all__
     DNSRecord,
     DNSService,
     DNSText,
+    RecordUpdate,
     Zeroconf,
 )
 from zeroconf._handlers.record_manager import RecordManager
@@ -144,6 +145,43 @@ async def test_t11_addresses_are_kept_for_hosts_of_the_table_and_only_so_many() 
     network.hear(announced(instance_name("den"), den))  # the device says again where it is
     assert "10.0.0.7" in network.lookup.addresses("den.local.")
     assert len(network.lookup.addresses("den.local.")) <= PER_NAME
+
+
+async def test_t11_thousands_of_addresses_of_one_host_are_never_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """zeroconf compares each with each: 16 packets held the service up for 3 s (measured)."""
+    looked_at: list[int] = []
+    network = Network()
+    table = network.lookup.addresses
+
+    def addresses(server: str) -> tuple[str, ...]:
+        looked_at.append(len(network.zeroconf.cache.cache[server]))
+        return table(server)
+
+    monkeypatch.setattr(network.lookup, "addresses", addresses)
+    host = name("x", "local")
+    for number in range(20):
+        network.hear(announced(instance_name(f"i{number}"), host))
+        await network.clock.advance(1.0)
+    for second in range(10):
+        network.hear(response(*(record(host, A, 4500, bytes([10, 0, second, n])) for n in range(250))))
+        await network.clock.advance(1.0)
+    assert len(looked_at) >= 200
+    assert max(looked_at) <= PER_NAME
+
+
+async def test_t11_who_is_asked_for_may_name_thousands_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network()
+    listeners: list[Any] = []
+    monkeypatch.setattr(network.zeroconf, "async_add_listener", lambda listener, _: listeners.append(listener))
+    await network.lookup.ask(f"den.{TYPE}")
+    (asked,) = listeners
+    host = "x.local."
+    service = DNSService(f"den.{TYPE}", SRV, 1, 120, 0, 0, 4000, host)
+    asked.async_update_records(network.zeroconf, service.created, [RecordUpdate(service, None)])
+    for packet in range(10):
+        updates = [RecordUpdate(DNSAddress(host, A, 1, 4500, bytes([10, 0, packet, n])), None) for n in range(250)]
+        asked.async_update_records(network.zeroconf, service.created, updates)
+    assert len(asked.parsed_addresses()) == PER_NAME
 
 
 async def test_t11_a_host_named_as_the_service_has_no_addresses() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from zeroconf import (  # type: ignore[attr-defined]  # public, but its `__all__` forgets the records and the resolver
@@ -32,6 +34,9 @@ QM = DNSQuestionType.QM
 
 RESOLVING = 3000
 """Milliseconds; a question is repeated after about one second."""
+
+_reachable, _elsewhere = lru_cache(64)(reachable), lru_cache(64)(elsewhere)
+"""Found once for all the instances of a host: anybody may announce 256 at one, and move it in every packet."""
 
 log = logging.getLogger(__name__)
 
@@ -78,19 +83,35 @@ class Lookup:
 
     def reachable(self, addresses: Sequence[str]) -> tuple[str, ...]:
         """Those addresses that are on a network of this machine, with zones."""
-        return reachable(addresses, self._interfaces())
+        return _reachable(tuple(addresses), tuple(self._interfaces()))
 
     def elsewhere(self, addresses: Sequence[str]) -> tuple[str, ...]:
         """Those that are on none, and could be another machine's all the same."""
-        return elsewhere(addresses, self._interfaces())
+        return _elsewhere(tuple(addresses), tuple(self._interfaces()))
 
     def _info(self, name: str) -> AsyncServiceInfo | None:
         if not is_sendable(name):
             return None
         try:
-            return AsyncServiceInfo(self._service, name)
+            return _Info(self._service, name)
         except Error:  # too long, control characters, outside the type
             return None
+
+
+class _Info(AsyncServiceInfo):
+    """An instance that looks at no more addresses than are kept: zeroconf compares each with each."""
+
+    def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
+        """Take what a packet brought while the instance is asked for."""
+        looked_at = Counter[str]({self.server_key or "": len(self.parsed_addresses())})
+        few = []
+        for update in records:
+            if isinstance(update.new, DNSAddress):
+                looked_at[update.new.key] += 1
+                if looked_at[update.new.key] > PER_NAME:
+                    continue
+            few.append(update)
+        super().async_update_records(zc, now, few)
 
 
 class OwnRecord(Protocol):
@@ -129,6 +150,9 @@ class Ear(RecordUpdateListener):
 
     def async_update_records_complete(self) -> None:
         """Tell it, now that the cache has all of the packet."""
+        with compartment("discovery.cache"):
+            if self._zeroconf is not None:
+                self._cache.crop(self._zeroconf, self._arrived)
         with compartment("discovery.packet"):
             moved, self._moved = self._moved, set()
             self._table.moved(moved)
