@@ -211,13 +211,16 @@ def _family(base: type[AgentError]) -> dict[str, type[AgentError]]:
 KINDS: dict[str, type[AgentError]] = _family(AgentError)
 
 
-RETRY_MAX = 60.0
-"""Seconds after which an error may ask us to try again; beyond, it is as if it did not."""
+RETRY_MIN, RETRY_MAX = 0.5, 60.0
+"""Seconds after which we try again what an error asks to be tried again: never sooner; beyond, as if it did not ask."""
 
 
 def from_wire(code: int, message: str, kind: str, hint: str, retry_after: float = 0.0) -> AgentError:
-    """Rebuild the error that the other side told; an unknown kind becomes a `RemoteFault`."""
-    retry_after = retry_after if 0.0 < retry_after <= RETRY_MAX else 0.0
+    """Rebuild the error that the other side told; an unknown kind becomes a `RemoteFault`.
+
+    `retry_after` may be any number, or none: it is brought to where it can be waited out.
+    """
+    retry_after = max(retry_after, RETRY_MIN) if 0.0 < retry_after <= RETRY_MAX else 0.0
     error = KINDS.get(kind, RemoteFault)(message, hint=hint or None, retry_after=retry_after)
     if type(error) is RemoteFault:
         error.kind, error.code = kind or error.kind, code

@@ -36,6 +36,7 @@ OWN_FILES = {
 UNBOUNDED = {
     "Said.text": "never decoded: a class that is made, in pieces",
     "Thought.text": "as above",
+    "ErrorData.retry_after": "`from_wire` brings it into bounds: one wrong number must not cost the whole error",
 }
 """Field -> why it needs no bound of its own. Keep it short."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from agent.core.bounded import Amount, Whole
+from agent.core.bounded import Whole
 from agent.errors import AgentError, BadFrame, BadRequest, Undescribed, from_wire
 
 MSGPACK = "lan-agent.v1.msgpack"
@@ -38,7 +38,7 @@ class ErrorData(Struct, frozen=True, omit_defaults=True):
 
     kind: Annotated[str, Meta(max_length=64)] = ""
     hint: Annotated[str, Meta(max_length=1024)] = ""
-    retry_after: Amount = 0.0  # seconds after which the same request is worth another try; 0.0: not known
+    retry_after: float = 0.0  # seconds after which the same request is worth another try; 0.0: not known
 
 
 class ErrorObject(Struct, frozen=True, omit_defaults=True):
