@@ -186,7 +186,9 @@ def _note_failure(task: asyncio.Task[Any]) -> None:
 def _raise_if_cancelled(error: Exception) -> None:
     # Who was cancelled and raised something else while it cleaned up must not go on.
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    cancelled = task is not None and task.cancelling() > 0
+    del task  # it will keep what is raised, whose traceback keeps this frame: a circle
+    if cancelled:
         raise asyncio.CancelledError from error
 
 

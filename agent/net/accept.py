@@ -211,6 +211,7 @@ class AcceptLoop:
             self._handshakes.leave(task)
             if not handed_over:
                 sock.close()
+            del task  # it keeps what cancelled it, whose traceback keeps this frame and all of TLS: a circle of 100 KiB
 
 
 class _Stage:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import socket
 import ssl
@@ -443,6 +444,24 @@ async def test_t11_a_client_hello_that_is_begun_costs_no_tls(tmp_path: Path, par
         assert begun == []
         assert b"\x16\x03\x03" in await answer_to(await came(endpoint, hello), b"")  # a whole one is answered
         assert begun == ["handshake"]
+
+
+async def test_t11_a_handshake_that_was_pushed_out_leaves_no_tls_behind(tmp_path: Path) -> None:
+    """Each left its TLS in a circle of task, error and frame: 14 MiB in each flood from 200 origins (measured)."""
+    hello = client_hello()
+    async with counting(tmp_path, Limits(handshakes=2)) as (endpoint, begun):
+        gc.collect()
+        gc.disable()
+        try:
+            held = [await came(endpoint, hello) for _ in range(20)]
+            for sock in held[:-2]:
+                await answer_to(sock, b"")  # pushed out by those that came after it
+            assert len(begun) == 20
+            assert sum(isinstance(each, asyncio.sslproto.SSLProtocol) for each in gc.get_objects()) <= 3
+        finally:
+            gc.enable()
+        for sock in held[-2:]:
+            sock.close()
 
 
 @pytest.mark.parametrize(
