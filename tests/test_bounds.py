@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, inspect
 
-from agent.core.methods import METHODS, NOTIFICATIONS
+from agent.core.methods import METHODS, NOTIFICATIONS, RESULTS
 from agent.core.transcript import TYPES
 from tests.test_imports import MODULES, name_of
 
@@ -79,7 +79,12 @@ def is_decodable(kind: Any) -> bool:
 
 
 def roots() -> dict[str, Any]:
-    tables: dict[str, Mapping[str, Any]] = {"methods": METHODS, "notifications": NOTIFICATIONS, "events": TYPES}
+    tables: dict[str, Mapping[str, Any]] = {
+        "methods": METHODS,
+        "notifications": NOTIFICATIONS,
+        "results": RESULTS,
+        "events": TYPES,
+    }
     found = {f"{table}:{name}": kind for table, kinds in tables.items() for name, kind in kinds.items()}
     for path in MODULES:
         module = name_of(path)

@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Iterator
 
 import click
-import msgspec
 
 from agent.cli.complete import complete_session
+from agent.cli.event_json import event_json
 from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
 from agent.cli.main import App, Exit
 from agent.cli.patience import call, saying, wait_option
 from agent.cli.screen import Screen
 from agent.cli.stream import streaming
 from agent.cli.transcript import Transcript
-from agent.core.messages import History
+from agent.core.messages import History, Page
 from agent.core.transcript import Event
 
 PAGE = 500
@@ -43,21 +43,16 @@ def log(app: App, *, session: str, as_json: bool, since: int, stay: bool, wait: 
     return Exit.OK
 
 
-def _history(app: App, show: _Log, after: int, wait: float) -> Iterator[tuple[str, list[Event]]]:
+def _history(app: App, show: _Log, after: int, wait: float) -> Iterator[tuple[str, tuple[Event, ...]]]:
     # The pages of the log, each with its epoch.
     more = True
     while more:
-        page = call(app, "session.history", History(session_id=show.session, after=after, limit=PAGE), wait=wait)
-        show.session = page.get("session_id") or show.session  # the id, whatever it was asked by
-        yield (
-            page["epoch"],
-            [
-                Event(row["seq"], row["type"], msgspec.Raw(msgspec.msgpack.encode(row["payload"])), row["at"])
-                for row in page["events"]
-            ],
-        )
-        more = page["more"] and bool(page["events"])
-        after = page["events"][-1]["seq"] if page["events"] else after
+        asked = History(session_id=show.session, after=after, limit=PAGE)
+        page = call(app, "session.history", asked, Page, wait=wait)
+        show.session = page.session_id or show.session  # the id, whatever it was asked by
+        yield page.epoch, page.events
+        more = page.more and bool(page.events)
+        after = page.events[-1].seq if page.events else after
 
 
 async def _follow(app: App, mark: Mark, show: _Log, wait: float) -> None:
@@ -90,7 +85,4 @@ class _Log:
         if not self._as_json:
             self._transcript.show(event, merged=merged)
             return
-        payload = msgspec.msgpack.decode(event.payload)
-        self._printer.json_line(
-            {"session_id": self.session, "seq": event.seq, "type": event.type, "payload": payload, "at": event.at}
-        )
+        self._printer.json_line(event_json(self.session, event))

@@ -140,26 +140,28 @@ QUICKLY = 1.0
 """Seconds for which a request waits before a connection is opened over which it can be followed and taken back."""
 
 
-def call(app: App, method: str, params: Patient, *, wait: float, seconds: float = 30.0) -> Any:
+def call(app: App, method: str, params: Patient, kind: type[T], *, wait: float, seconds: float = 30.0) -> T:
     """The result of one request of a command that does nothing else. Raises: as `patiently`.
 
     Asked quickly first: the connection that can wait costs the import of aiohttp, which is rarely needed.
     """
     import msgspec
 
+    from agent.core.wire import typed
     from agent.errors import AgentError
 
     asked = msgspec.structs.replace(params, wait=min(wait, QUICKLY))
     try:
-        return app.client.call(method, msgspec.to_builtins(asked), seconds=seconds)
+        told = app.client.call(method, msgspec.to_builtins(asked), seconds=seconds)
+        return typed(msgspec.Raw(msgspec.msgpack.encode(told)), kind)
     except AgentError as exc:
         if exc.kind not in _PATIENT or wait <= QUICKLY:
             raise
-    return asyncio.run(_asked(app, method, params, wait - QUICKLY))
+    return asyncio.run(_asked(app, method, params, kind, wait - QUICKLY))
 
 
-async def _asked(app: App, method: str, params: Patient, wait: float) -> Any:
+async def _asked(app: App, method: str, params: Patient, kind: type[T], wait: float) -> T:
     from agent.cli.stream import streaming
 
     async with streaming(app.client.path, wait=wait) as stream:
-        return await patiently(app, stream, method, params, dict)
+        return await patiently(app, stream, method, params, kind)

@@ -13,6 +13,7 @@ import msgspec
 
 from agent.cli.answer import ask, submit_answer
 from agent.cli.complete import complete_session
+from agent.cli.event_json import event_json
 from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
 from agent.cli.keyboard import piped_text
 from agent.cli.lines import Line
@@ -83,16 +84,16 @@ def prompt(
 
 def _send_only(app: App, submit: Submit, wait: float, *, as_json: bool, piped: bool) -> int:
     try:
-        told = call(app, "prompt.submit", submit, wait=wait, seconds=60.0)
+        told = call(app, "prompt.submit", submit, Submitted, wait=wait, seconds=60.0)
     except (AgentError, BaseExceptionGroup):
         if piped:  # else the shell still has it
             app.printer.talk(not_sent(submit.text), "yellow")
         raise
     if as_json:
-        app.printer.json({"prompt_id": submit.prompt_id, **told})
+        app.printer.json({"prompt_id": submit.prompt_id, **msgspec.to_builtins(told)})
         return Exit.OK
     app.printer.line(submit.prompt_id)
-    app.printer.talk(_state(told["status"], told["position"], steer=submit.steer))
+    app.printer.talk(_state(told.status, told.position, steer=submit.steer))
     return Exit.OK
 
 
@@ -287,10 +288,7 @@ class _Turn:
         return None
 
     def _json(self, event: Event) -> None:
-        payload = msgspec.msgpack.decode(event.payload)
-        self._app.printer.json_line(
-            {"session_id": self._mark.session, "seq": event.seq, "type": event.type, "payload": payload, "at": event.at}
-        )
+        self._app.printer.json_line(event_json(self._mark.session, event))
 
     def _print(self, text: str) -> None:
         if self._as_json or not text:

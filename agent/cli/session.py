@@ -10,7 +10,7 @@ from agent.cli.complete import complete_backend, complete_device, complete_sessi
 from agent.cli.main import App, Exit
 from agent.cli.patience import call, wait_option
 from agent.cli.text import clean
-from agent.core.messages import Interrupt, OnSession, Rename
+from agent.core.messages import Interrupt, Nothing, OnSession, Rename
 
 START_SECONDS = 90.0
 """A peer may have to be dialled, and an agent to be started, before a session answers."""
@@ -60,7 +60,7 @@ def _stay(app: App, session: str, backend: str) -> int:
 @click.pass_obj
 def interrupt(app: App, session: str, wait: float) -> int:
     """Stop the running turn of a session."""
-    call(app, "session.interrupt", Interrupt(session_id=session), wait=wait)
+    call(app, "session.interrupt", Interrupt(session_id=session), Nothing, wait=wait)
     return Exit.OK
 
 
@@ -70,7 +70,7 @@ def interrupt(app: App, session: str, wait: float) -> int:
 @click.pass_obj
 def close(app: App, session: str, wait: float) -> int:
     """End a session; its transcript stays."""
-    call(app, "session.close", OnSession(session_id=session), wait=wait)
+    call(app, "session.close", OnSession(session_id=session), Nothing, wait=wait)
     return Exit.OK
 
 
@@ -81,7 +81,7 @@ def close(app: App, session: str, wait: float) -> int:
 @click.pass_obj
 def rename(app: App, session: str, title: tuple[str, ...], wait: float) -> int:
     """Give a session another title."""
-    call(app, "session.rename", Rename(session_id=session, title=" ".join(title)), wait=wait)
+    call(app, "session.rename", Rename(session_id=session, title=" ".join(title)), Nothing, wait=wait)
     return Exit.OK
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from agent.core.bounded import Line, Word
+
 
 class ListBackends(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`backend.list`."""
@@ -16,14 +18,14 @@ class ListBackends(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class BackendRow(Struct, frozen=True, kw_only=True):
     """One kind of session as `backend.list` and `agent backends --json` give it. Grows only."""
 
-    name: str
-    kind: str  # the entry point that makes it
-    description: str
+    name: Word
+    kind: Word  # the entry point that makes it
+    description: Line
     ready: bool  # whether a session can be made of it now
     default: bool  # taken when nobody says
-    detail: str = ""  # what was found; for the owner only
-    missing: str = ""  # what must be there first, as a sentence; empty if it is ready
-    hint: str = ""  # how to get it
+    detail: Line = ""  # what was found; for the owner only
+    missing: Line = ""  # what must be there first, as a sentence; empty if it is ready
+    hint: Line = ""  # how to get it
 
 
 BACKEND_METHODS: dict[str, type[Struct]] = {"backend.list": ListBackends}

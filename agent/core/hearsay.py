@@ -5,16 +5,18 @@ from __future__ import annotations
 import ipaddress
 from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from agent.core.bounded import Rows
+from agent.core.methods import RESULTS
 from agent.core.names import UNTITLED, clean
 from agent.core.records import TITLE_MAX, SessionId, SessionKey, SessionRow
 from agent.core.transcript import rfc3339, unix_seconds
 from agent.core.wire import typed
-from agent.errors import Undescribed
+from agent.errors import RemoteFault, Undescribed
 
 LINEAGE_MAX = 16
 ROWS_MAX = 2000
@@ -37,6 +39,16 @@ def dialable(host: str, *, heard: bool) -> bool:
     if ip.is_multicast or ip.is_unspecified or host == "255.255.255.255":
         return False
     return not (heard and ip.is_global)
+
+
+def told_result(raw: Raw, method: str, name: str) -> Any:
+    """What the device of that name answered to a request of `RESULTS`, as its type. Raises: RemoteFault."""
+    try:
+        return typed(raw, RESULTS[method])
+    except Undescribed as exc:
+        raise RemoteFault(
+            f"{name} answered {method} as no lan-agent does: {exc}", hint="see what runs there, and in which version"
+        ) from exc
 
 
 def told_rows(raw: Raw) -> list[SessionRow]:

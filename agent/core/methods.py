@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from agent.core.addresses import ADDRESS_METHODS
-from agent.core.backends import BACKEND_METHODS
+from agent.core.backends import BACKEND_METHODS, BackendRow
+from agent.core.bounded import Rows
 from agent.core.messages import (
+    Answered,
     AnswerRequest,
     Attach,
+    Attached,
     AuditNoted,
     Configure,
+    Created,
     CreateSession,
     Detach,
     EventOf,
@@ -25,6 +31,7 @@ from agent.core.messages import (
     ListSessions,
     Nothing,
     OnSession,
+    Page,
     Pair,
     PairNews,
     ParticipantsChanged,
@@ -37,11 +44,13 @@ from agent.core.messages import (
     SessionStalled,
     ShareSession,
     Submit,
+    Submitted,
     TwinSeen,
     Unpair,
 )
 from agent.core.patience import CancelCall, Waiting
-from agent.core.terminal import TERMINAL_METHODS, TERMINAL_NOTIFICATIONS
+from agent.core.records import Participant
+from agent.core.terminal import TERMINAL_METHODS, TERMINAL_NOTIFICATIONS, TerminalAttached
 
 METHODS: dict[str, type[Struct]] = {
     "peer.list": Nothing,
@@ -76,6 +85,23 @@ METHODS: dict[str, type[Struct]] = {
     **BACKEND_METHODS,
     **ADDRESS_METHODS,
 }
+
+RESULTS: dict[str, Any] = {
+    "session.create": Created,
+    "session.attach": Attached,
+    "session.close": Nothing,
+    "session.rename": Nothing,
+    "session.configure": Nothing,
+    "session.interrupt": Nothing,
+    "session.history": Page,
+    "session.participants": Rows[Participant],
+    "prompt.submit": Submitted,
+    "request.answer": Answered,
+    "terminal.attach": TerminalAttached,
+    "backend.list": Rows[BackendRow],
+}
+"""What another device may answer to what a client asks of it: of these types is whatever is passed on (L7, T11)."""
+
 LOCAL_ONLY = frozenset({"session.share"}) | {
     method for method in METHODS if method.partition(".")[0] in {"device", "peer", "gateway", "audit"}
 }

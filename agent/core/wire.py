@@ -84,9 +84,8 @@ class Codec:
         self.binary = subprotocol == MSGPACK
 
     def encode(self, message: object) -> bytes:
-        """One frame."""
-        packed = _pack(message)
-        return packed if self.binary else msgspec.json.encode(msgspec.msgpack.decode(packed))
+        """One frame. Raises: BadFrame, if something raw in it has no JSON."""
+        return self.translated(_pack(message))
 
     def decode(self, frame: bytes) -> Envelope:
         """Parse one frame. Raises: BadFrame (not this encoding), BadRequest (not JSON-RPC 2.0)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.core.backends import ListBackends, for_others
+from agent.core.hearsay import told_result
 from agent.core.records import DeviceId
 from agent.core.registry import Registry
 from agent.ports import Channel
@@ -22,5 +23,7 @@ class BackendMethods:
             return [for_others(row) for row in await self._backends.rows()]
         device = self._registry.find_device(asked.device) if asked.device else self._own
         if device != self._own:
-            return await self._peers.call(device, "backend.list", ListBackends())
+            row = self._registry.device(device)
+            told = await self._peers.call(device, "backend.list", ListBackends())
+            return told_result(told, "backend.list", row.name if row else device)
         return await self._backends.rows()

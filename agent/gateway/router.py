@@ -8,6 +8,7 @@ from typing import TypeVar
 from msgspec import Raw
 
 from agent.core.access import CHANGES
+from agent.core.hearsay import told_result
 from agent.core.patience import Patient, as_sent
 from agent.core.records import DeviceId, SessionId
 from agent.core.registry import Registry, Where
@@ -106,7 +107,7 @@ class Router:
     async def forward(self, channel: Channel, method: str, asked: Patient) -> Raw | None:
         """The answer of the session's device; None if the session is not elsewhere.
 
-        Raises: as `PatientCalls.call`, Forbidden, SessionNotFound.
+        Raises: as `PatientCalls.call`, Forbidden, SessionNotFound, RemoteFault (it is no answer).
         """
         where = await self.found(channel, asked)
         if where is None:
@@ -115,7 +116,9 @@ class Router:
             self.refuse_inside(channel, method)
 
         async def ask(session: SessionId) -> Raw:
-            return await self._peers.call(where.device, method, as_sent(asked, session), again=False)
+            raw = await self._peers.call(where.device, method, as_sent(asked, session), again=False)
+            told_result(raw, method, self._name_of(where.device))
+            return raw
 
         return await self.ask_there(channel, where, method, asked, ask)
 

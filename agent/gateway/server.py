@@ -99,12 +99,12 @@ class Gateway:
         try:
             raw = Raw(b"\x80") if params is UNSET or not isinstance(params, Raw) else params
             result = await self._methods.on_request(once, method, raw)
+            return json.response(request_id, result.result if isinstance(result, Followed) else result)
         except AgentError as exc:
             return json.failure(request_id, exc)
         except Exception as exc:  # noqa: BLE001 - recorded
             failures().note(f"rpc.{method}", exc)
             return json.failure(request_id, AgentError("the service failed; its log says more"))
-        return json.response(request_id, result.result if isinstance(result, Followed) else result)
 
     async def _client(self, request: web.Request) -> web.StreamResponse:
         ws = _websocket((MSGPACK, JSON), FRAME_IN_MAX)

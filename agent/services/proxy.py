@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.core.bounded import Count, Line, Stamp, Word
+from agent.core.hearsay import told_result
 from agent.core.messages import (
     Attach,
     Created,
@@ -152,6 +153,7 @@ class Proxy:
             return msgspec.structs.replace(as_sent(asked(), relay.session), viewers=viewers)
 
         raw, link = await self._peers.attach(relay.device, "session.attach", upstream)
+        told_result(raw, "session.attach", self._name_of(relay.device))
         attached = typed(raw, _Attached)
         if attached.session_id != relay.session:
             raise BadFrame(f"{self._name_of(relay.device)} answered about another session")
@@ -204,12 +206,14 @@ class Proxy:
 
     async def _create(self, device: DeviceId, asked: CreateSession) -> Created | AgentError:
         try:
-            return typed(await self._peers.call(device, "session.create", asked, again=False), Created)
+            raw = await self._peers.call(device, "session.create", asked, again=False)
+            created: Created = told_result(raw, "session.create", self._name_of(device))
         except AgentError as exc:
             return exc
         except Exception as exc:  # noqa: BLE001 - recorded; the relays of others are in the same group
             failures().note("proxy.create", exc)
             return AgentError("the service failed; its log says more")
+        return created
 
     async def _close_orphan(self, device: DeviceId, task: asyncio.Task[Created | AgentError]) -> None:
         outcome = await task

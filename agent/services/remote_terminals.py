@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
+from agent.core.hearsay import told_result
 from agent.core.messages import PeerLink
 from agent.core.patience import as_sent
 from agent.core.records import DeviceId, SessionId
@@ -104,7 +105,7 @@ class RemoteTerminals:
             return msgspec.structs.replace(as_sent(asked(), relay.session), rows=rows, cols=cols)
 
         raw, link = await self._peers.attach(relay.device, "terminal.attach", upstream)
-        attached = typed(raw, TerminalAttached)
+        attached: TerminalAttached = told_result(raw, "terminal.attach", self._name_of(relay.device))
         if attached.session_id != relay.session:
             raise BadFrame(f"{self._name_of(relay.device)} answered about another session")
         return raw, attached, link

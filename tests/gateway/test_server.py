@@ -13,14 +13,18 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from msgspec.msgpack import Ext
 
-from agent.core.messages import Ready
+from agent.core.messages import Ready, SessionsChanged
 from agent.core.records import DeviceId, SessionId
 from agent.core.wire import FRAME_IN_MAX, JSON, MSGPACK, Codec, msgpack
 from agent.gateway.server import Gateway, remote_host
 from agent.net.link import WebSocketChannel
 from agent.ports import Channel
+from agent.tasks import failures
+from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, network
+from tests.services.test_hostile_links import Evil, a_row
 
 URL = "http://gateway.invalid/v1"
 
@@ -115,6 +119,21 @@ async def test_a_request_is_answered(door: Door) -> None:
     (row,) = await door.call("session.list", scope="local")
     assert (row["id"], row["title"], row["local"]) == (created["session_id"], "one", True)
     assert [peer["name"] for peer in await door.call("peer.list")] == ["laptop", "desk"]
+
+
+async def test_t11_an_answer_without_json_is_an_error_and_no_failure(tmp_path: Path) -> None:  # L7
+    async with network("laptop") as (net, (laptop,)), Evil(net, laptop).linked() as evil:
+        evil.tell("session.changed", SessionsChanged(changed=(a_row("sess1234"),)))
+        await settle()
+        async with served(gateway_of(laptop).control_app(), tmp_path) as session:
+            door = Door(laptop, session)
+            params = {"session_id": "sess1234", "prompt_id": "p", "text": "x"}
+            body = {"jsonrpc": "2.0", "id": 1, "method": "prompt.submit", "params": params}
+            evil.answer = lambda method, params: Ext(5, b"x")
+            assert (await door.error(body))[1] == "remote-fault"
+            evil.answer = lambda method, params: {"turn": 1, "status": "started", "new": Ext(5, b"x")}
+            assert (await door.error(body))[1] == "bad-frame"
+        assert failures()._times == {}
 
 
 @pytest.mark.parametrize(
