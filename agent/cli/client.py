@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agent.errors import AgentError, Forbidden, NotRunning, RemoteFault, TimedOut, TooLarge, from_wire
+from agent.errors import AgentError, BadRequest, Forbidden, NotRunning, RemoteFault, TimedOut, TooLarge, from_wire
 
 ANSWER_MAX = 8 * 1024 * 1024
 """Bytes of an answer: eight frames."""
@@ -61,10 +61,14 @@ class Client:
     def call(self, method: str, params: dict[str, Any] | None = None, *, seconds: float | None = None) -> Any:
         """The result. `seconds` without a byte end the wait.
 
-        Raises: NotRunning, Forbidden, TimedOut, or the AgentError that the service told.
+        Raises: NotRunning, Forbidden, TimedOut, BadRequest (it is no text), or the AgentError that the service told.
         """
         asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}
-        answer = self._exchange(json.dumps(asked).encode(), seconds or self._seconds)
+        try:
+            body = json.dumps(asked, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise BadRequest(f"{method}: what is to be sent is not UTF-8 text", hint="") from None
+        answer = self._exchange(body, seconds or self._seconds)
         error = answer.get("error")
         if isinstance(error, dict):
             data = error.get("data") or {}

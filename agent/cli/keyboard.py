@@ -107,8 +107,17 @@ class Keyboard:
 
 def piped_text() -> str:
     """All of standard input, without the last line's end. Raises: UsageError, if it is not UTF-8."""
+    return _text(sys.stdin.buffer.read()).removesuffix("\n")
+
+
+def piped_line(most: int) -> str:
+    """The first line of standard input, of `most` bytes at most. Raises: UsageError, if it is not UTF-8."""
+    return _text(sys.stdin.buffer.readline(most))
+
+
+def _text(data: bytes) -> str:
     try:
-        return sys.stdin.buffer.read().decode().removesuffix("\n")
+        return data.decode()
     except UnicodeDecodeError:
         raise click.UsageError("standard input is not UTF-8 text") from None
 

@@ -161,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     printer = Printer(environ=os.environ)
     try:
-        _check_text(argv)
+        check_text("".join(argv), "the command line")
         with agent.make_context("agent", argv) as ctx:
             result: Any = agent.invoke(ctx)
             return Exit.OK if result is None else int(result)
@@ -184,9 +184,10 @@ def _run(argv: list[str]) -> int:
         return STATUS_OF.get(told.kind, Exit.FAILED)
 
 
-def _check_text(argv: list[str]) -> None:
-    if any(SURROGATE.search(word) for word in argv):
-        raise click.UsageError("the command line is not UTF-8 text")
+def check_text(text: str, what: str) -> None:
+    """Raise UsageError for bytes that are not UTF-8, as the system gave them: in `what`, which begins the sentence."""
+    if SURROGATE.search(text):
+        raise click.UsageError(f"{what} is not UTF-8 text")
 
 
 def _cause(exc: BaseException) -> AgentError:

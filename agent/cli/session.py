@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from agent.cli.complete import complete_backend, complete_device, complete_session
-from agent.cli.main import App, Exit
+from agent.cli.main import App, Exit, check_text
 from agent.cli.patience import call, wait_option
 from agent.cli.text import clean
 from agent.core.messages import Interrupt, Nothing, OnSession, Rename
@@ -32,6 +32,7 @@ def new(
     """Start a session and print its id."""
     if not on:
         cwd = str(Path(cwd).expanduser().absolute())
+        check_text(cwd, "the name of the session's directory")
     asked = {"device": on, "backend": backend, "title": title, "cwd": cwd, "command": command}
     if private:
         asked["share"] = "private"

@@ -163,7 +163,9 @@ def join(app: App, code: str | None, address: str, device: str) -> int:
     if code is None and not _asks(app.printer):
         raise click.UsageError("the code is needed: `agent pair` on the other device shows it; `-` reads it from stdin")
     if code == "-":
-        code = sys.stdin.readline(TEXT_MAX)
+        from agent.cli.keyboard import piped_line
+
+        code = piped_line(TEXT_MAX)
     elif code is None:
         code = click.prompt("code shown on the other device", prompt_suffix=": ", err=True)
     asked = {"code": code, "address": address, "name": device}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.complete import complete_device, complete_session
-from agent.cli.main import App
+from agent.cli.main import App, check_text
 from agent.cli.patience import wait_option
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def _making(app: App, on: str, backend: str) -> CreateSession:
     if not on:
         with suppress(FileNotFoundError):  # it was removed meanwhile
             cwd = os.getcwd()  # noqa: PTH109 - as the shell has it
+        check_text(cwd, "the name of the session's directory")
     return CreateSession(device=on, backend=backend, cwd=cwd)
 
 
