@@ -144,6 +144,10 @@ class Roster:
         """Members (fingerprints) that are in only by what `device` has said; `own` is this device's."""
         return self._here.let_in_by(device, own)
 
+    def brought_by(self, device: bytes, own: bytes) -> set[bytes]:
+        """Devices (fingerprints) that `device` has ever let in, and that no other one that may do everything has."""
+        return self._here.brought_by(device, own)
+
     def said_by(self, device: bytes) -> frozenset[bytes]:
         """Digests of what a device (fingerprint) has said and that stands."""
         return frozenset(

@@ -8,13 +8,15 @@ tombstone of the device that is in effect, so that a revoked device comes back b
 Source: FACTS-SECURITY §4 "Household roster".
 
 Devices that may only watch on this one are its *limits*: what such a device says of others does not stand here,
-whoever passes it on, but for what it had said by then. Elsewhere it counts as ever.
+whoever passes it on, but for what it had said by then, and that stays: no tombstone that it signs of itself later voids
+it, or a key that it had put out would be back. Elsewhere it counts as ever.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 
 from msgspec import Struct, structs
@@ -61,7 +63,7 @@ class Standing:
         for digest in sorted(tombs, key=self.order):
             if self.stands(digest):
                 said = self._said[digest]
-                self.effective.setdefault(said.who, {})[digest] = frozenset(said.seen)
+                self.effective.setdefault(said.who, {})[digest] = self._seen(said)
                 self._kills.clear()
         for admission in self.admissions():
             self._let_in(admission)
@@ -101,6 +103,11 @@ class Standing:
         # T12. What it says of itself counts: that it leaves, above all.
         limit = self._limits.get(said.by)
         return limit is not None and digest not in limit and said.device != said.by
+
+    def _seen(self, tombstone: Statement) -> frozenset[bytes]:
+        # T12. A device that may only watch leaves, and takes nothing back by it.
+        own = tombstone.who == tombstone.by
+        return frozenset(tombstone.seen) | (self._limits.get(tombstone.by, frozenset()) if own else frozenset())
 
     def _killers(self, admission: bytes) -> list[frozenset[bytes]]:
         # What the tombstones had seen that end this admission: those in effect that it does not know.
@@ -154,14 +161,33 @@ class Standing:
 
         Those that it let in, those that these let in, and so on; not this device (`own`), nor whom this one let in.
         """
+        reached = self._reached(own, {device})
+        return [member for member in self.members if member != device and member not in reached]
+
+    def brought_by(self, device: bytes, own: bytes) -> set[bytes]:
+        """Whom `device` has ever let in, whom these have, and so on, whether that stands and whether they are in.
+
+        Not this device (`own`), nor who is in by others that may do everything here.
+        """
+        let_in: dict[bytes, set[bytes]] = {}
+        for said in self._said.values():
+            if said.kind == "admit":
+                let_in.setdefault(said.by, set()).add(said.device)
+        return _closure({device}, let_in, set()) - self._reached(own, {device} | self._limits.keys()) - {device, own}
+
+    def _reached(self, own: bytes, without: AbstractSet[bytes]) -> set[bytes]:
+        # Who is in by this device or the founder, and not only by one of those.
         let_in: dict[bytes, set[bytes]] = {}
         for admission in self.admissions():
             if admission != FOUNDING:
                 let_in.setdefault(self._said[admission].by, set()).add(self.device(admission))
-        reached: set[bytes] = set()
-        waiting = {own, fingerprint(self._founder)} & self.members.keys() - {device}
-        while waiting:
-            one = waiting.pop()
-            reached.add(one)
-            waiting |= let_in.get(one, set()) - reached - {device}
-        return [member for member in self.members if member != device and member not in reached]
+        return _closure({own, fingerprint(self._founder)} & self.members.keys() - without, let_in, without)
+
+
+def _closure(first: set[bytes], let_in: Mapping[bytes, set[bytes]], without: AbstractSet[bytes]) -> set[bytes]:
+    reached, waiting = set[bytes](), set(first)
+    while waiting:
+        one = waiting.pop()
+        reached.add(one)
+        waiting |= let_in.get(one, set()) - reached - without
+    return reached

@@ -13,8 +13,8 @@ from agent.errors import StateError
 
 DEVICES_MAX = 1024
 """Paired devices. A household at its largest has 726."""
-LIMITS_MAX = 256
-"""Devices that may only watch, with those that are not paired any more."""
+LIMITS_MAX = 4 * DEVICES_MAX
+"""Devices that may only watch, with those that are not paired any more: nobody lets in so many that it escapes."""
 
 
 class Trusted(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Trusted(Struct, frozen=True):
         if len(devices) > max(DEVICES_MAX, len(self.devices)):
             raise StateError(f"{DEVICES_MAX:,} devices are paired already", hint="`agent unpair` some")
         if len(limits) > max(LIMITS_MAX, len(self.limits)):
-            raise StateError(f"{LIMITS_MAX} devices may only watch already", hint="`agent devices --full` for some")
+            raise StateError(f"{LIMITS_MAX:,} devices may only watch already", hint="`agent devices --full` for some")
         return Trusted({known: _limited(device, limits) for known, device in devices.items()}, dict(limits))
 
 

@@ -200,9 +200,9 @@ class Household:
     def limit(self, device: DeviceId, *, read_only: bool) -> list[PairedDevice]:
         """Let a device only watch here from now on, or do what its role allows; the others that this changes.
 
-        What it says of others from then on counts for nothing here, whoever passes it on, and whom it let in before may
-        only watch as well: a second key gains nothing (T12). It stays so if the device goes and comes back. When the
-        limit ends, whom it let in meanwhile is in. Raises: NotPaired, StateError.
+        What it says of others from then on counts for nothing here, whoever passes it on, and whom it ever let in may
+        only watch as well, also if it is out now: a second key gains nothing (T12). It stays so if the device goes and
+        comes back. When the limit ends, whom it let in meanwhile is in. Raises: NotPaired, StateError.
         """
         try:
             known = self._find(device)
@@ -213,8 +213,9 @@ class Household:
         if not read_only:
             limits.pop(mark, None)
         elif mark not in limits:
-            for each in (known, *self.let_in_by(known)):
-                limits.setdefault(fingerprint(each.certificate), self._said_by(each))
+            brought = self._roster.brought_by(mark, self._own) if self._roster is not None else set[bytes]()
+            for each in (mark, *brought):
+                limits.setdefault(each, self._said_by(each))
         self._trust.change(put=[structs.replace(known, read_only=read_only)], limits=limits)
         if self._roster is not None:
             self._roster.limit(limits)
@@ -223,8 +224,8 @@ class Household:
         others = [each for each in self._trust.devices() if each.id != device]
         return [each for each in others if each.id not in before or each.read_only != before[each.id].read_only]
 
-    def _said_by(self, device: PairedDevice) -> frozenset[bytes]:
-        return self._roster.said_by(fingerprint(device.certificate)) if self._roster is not None else frozenset()
+    def _said_by(self, mark: bytes) -> frozenset[bytes]:
+        return self._roster.said_by(mark) if self._roster is not None else frozenset()
 
     def _find(self, device: DeviceId) -> PairedDevice:
         for known in self._trust.devices():

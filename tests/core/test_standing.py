@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from agent.core.household import Signed
 from agent.core.roster import Roster
-from agent.core.statement import read
+from agent.core.statement import read, sign
 from agent.errors import Forbidden
-from tests.core.test_roster import ACTS, HOME, PEOPLE, World, history, inside, mark, roster, who
+from tests.core.test_roster import ACTS, HOME, PEOPLE, World, forged, history, inside, mark, roster, who
 
 WATCHER = 1
+LEAVES = st.none() | st.tuples(st.sampled_from([1, 99]), st.integers(0, 4))
 
 
 def limited(said: list[Signed], *, seen: list[Signed], watcher: int = WATCHER) -> Roster:
@@ -85,6 +86,52 @@ def test_who_is_in_by_a_device_alone() -> None:
     assert ours.let_in_by(mark(5), mark(0)) == []
 
 
+def test_a_watcher_that_leaves_voids_nothing_that_it_had_said_by_then() -> None:  # T12
+    world = World()
+    world.admit(0, 1)
+    world.meet(0, 1)
+    world.admit(1, 2)
+    world.revoke(1, 2)
+    before = list(world.said)
+    for seq in (1, 99):
+        here = limited([*before, leave(world, seq, before[1:2])], seen=before)
+        assert inside(here) == {0}
+
+
+def leave(world: World, seq: int, seen: list[Signed]) -> Signed:
+    """The watcher leaves, and says to have known of itself no more than what is in `seen`."""
+    member = world.views[0].members[mark(WATCHER)]
+    return sign(
+        forged(
+            kind="leave",
+            by=mark(WATCHER),
+            under=member.admission,
+            seq=seq,
+            who=mark(WATCHER),
+            seen=tuple(signed.digest for signed in seen),
+        ),
+        who(WATCHER),
+    )
+
+
+def test_whom_a_device_ever_brought_is_known_though_they_are_out_and_not_who_is_in_by_others() -> None:  # T12
+    world = World()
+    world.admit(0, 1)
+    world.meet(0, 1)
+    for device in (2, 3):
+        world.admit(1, device)
+    world.meet(1, 2, 3)
+    world.admit(2, 4)
+    world.meet(1, 2)
+    world.revoke(1, 2)
+    world.admit(0, 3)  # somebody else lets it in as well
+    ours = world.meet_all()
+    assert ours.let_in_by(mark(1), mark(0)) == [mark(4)]
+    assert ours.brought_by(mark(1), mark(0)) == {mark(2), mark(4)}
+    ours.limit({mark(0): ours.said_by(mark(0))})  # for whom it was brought by does not count here either
+    assert ours.brought_by(mark(1), mark(5)) == {mark(2), mark(3), mark(4)}
+
+
 # --- whatever the order ----------------------------------------------------------------------------------------------
 
 
@@ -109,9 +156,11 @@ def test_any_order_of_arrival_gives_the_same_with_limits(
             assert list(other.members) == list(wanted.members)
 
 
-@given(ACTS, st.lists(st.tuples(st.sampled_from(["admit", "revoke"]), st.integers(0, PEOPLE + 2)), max_size=12))
+@given(
+    ACTS, st.lists(st.tuples(st.sampled_from(["admit", "revoke"]), st.integers(0, PEOPLE + 2)), max_size=12), st.data()
+)
 def test_nothing_that_a_watcher_signs_changes_who_is_in_but_for_itself(
-    acts: list[tuple[str, int, int]], evil: list[tuple[str, int]]
+    acts: list[tuple[str, int, int]], evil: list[tuple[str, int]], data: st.DataObject
 ) -> None:
     world = history(acts)
     world.meet(*range(PEOPLE))
@@ -131,6 +180,10 @@ def test_nothing_that_a_watcher_signs_changes_who_is_in_but_for_itself(
             continue
         view.add([signed])
         told.append(signed)
+    if (leaving := data.draw(LEAVES)) is not None and mark(WATCHER) in world.views[0].members:
+        seq, number = leaving
+        told.append(leave(world, seq, [each for each in before if read(each).by == mark(WATCHER)][:number]))
+        wanted.discard(WATCHER)
     for device in range(PEOPLE, PEOPLE + 3):  # and what its other keys sign
         try:
             told.append(world.views[WATCHER].revoke(who(device), mark(0), 1.0))
