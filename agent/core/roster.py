@@ -21,7 +21,10 @@ from agent.errors import Forbidden
 ROSTER_MAX = 393_216
 """Bytes of all statements: one frame of a link carries them, one state file keeps them."""
 SIGNER_MAX = 98_304
-"""Bytes of what one device says under one admission. Beyond it what it said last does not count."""
+"""Bytes of what the founder says itself, and of what everybody says who came in by one admission of the founder's."""
+BRANCH_MAX = (SIGNER_MAX, SIGNER_MAX // 2, SIGNER_MAX * 3 // 8)
+"""The same of an admission at depth 1, 2, and deeper: with it counts what it has led to, or each key that a device lets
+in would bring a budget of its own. The longest chain of admissions fits. Beyond it the most junior do not count."""
 
 
 class Roster:
@@ -84,20 +87,28 @@ class Roster:
 
     def _trim(self) -> None:
         # Keeps the most senior ones: the same ones however they came, and no statement without what it stands on.
-        if sum(map(_size, self._signed.values())) <= SIGNER_MAX:
+        if sum(map(_size, self._signed.values())) <= BRANCH_MAX[-1]:
             return
         spent: dict[bytes, int] = {}
         total, kept = 0, {FOUNDING}
         for digest in sorted(self._said, key=self._order):
             size, under = _size(self._signed[digest]), self._said[digest].under
-            spent[under] = spent.get(under, 0) + size
-            if under in kept and spent[under] <= SIGNER_MAX:
+            if self._spend(spent, under, size) and under in kept:
                 total += size
                 if total <= ROSTER_MAX:
                     kept.add(digest)
         for digest in set(self._said) - kept:
             del self._signed[digest], self._said[digest]
             self._ranks.pop(digest, None)
+
+    def _spend(self, spent: dict[bytes, int], under: bytes, size: int) -> bool:
+        # Of the smallest branch first: what is too much for that one costs the larger ones nothing.
+        branches = [admission for _, admission in self._ranks[under][1]] or [FOUNDING]
+        for depth, branch in reversed(list(enumerate(branches))):
+            spent[branch] = spent.get(branch, 0) + size
+            if spent[branch] > BRANCH_MAX[min(depth, len(BRANCH_MAX) - 1)]:
+                return False
+        return True
 
     def _order(self, digest: bytes) -> tuple[Rank, int, bytes]:
         said = self._said[digest]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.core.household import BODY_MAX, Signed
 from agent.core.identity import Identity, fingerprint
 from agent.core.reading import DEPTH_MAX
-from agent.core.roster import ROSTER_MAX, SIGNER_MAX, Roster
+from agent.core.roster import BRANCH_MAX, ROSTER_MAX, SIGNER_MAX, Roster
 from agent.core.statement import FOUNDING, SEEN_MAX, Statement, read, sign
 from agent.errors import BadParams, Forbidden
 from tests.fakes.trust import identity
@@ -391,6 +391,36 @@ def test_one_device_cannot_fill_the_roster() -> None:  # T4
     other = roster([sign(forged(seq=2, who=who(2).certificate), who(0)), let_in, *reversed(junk)])
     assert other.digests == ours.digests
     assert sum(len(signed.body) + 64 for signed in ours.statements) <= ROSTER_MAX
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_device_and_all_its_keys_have_one_budget_and_keep_nobody_else_out(depth: int) -> None:  # T4, T12
+    trunk, under = list[Signed](), FOUNDING
+    for n in range(depth - 1):  # the honest ones that let in both the device and others
+        trunk.append(sign(forged(by=mark(n), under=under, who=who(n + 1).certificate), who(n)))
+        under = trunk[-1].digest
+    by = depth - 1
+
+    def let_in(signer: int, admission: bytes, seq: int, device: int) -> Signed:
+        return sign(forged(by=mark(signer), under=admission, seq=seq, who=who(device).certificate), who(signer))
+
+    evil, good = let_in(by, under, 2, 50), let_in(by, under, 3, 51)
+    late = let_in(51, good.digest, 1, 52)
+    honest = [*trunk, evil, good, late]
+    keys = [let_in(50, evil.digest, n, 60 + n) for n in range(1, 6)]
+    junk = [each for n, key in enumerate(keys, 1) for each in flood(60 + n, key.digest, range(100, 130))]
+    ours = roster(honest)
+    for at in range(0, len(keys + junk), 20):
+        ours.add([*keys, *junk][at : at + 20])
+    assert mark(52) in ours.members
+    assert {signed.digest for signed in honest} <= ours.digests
+    other = roster([*reversed(junk), *keys, *honest])
+    assert mark(52) in other.members
+    other.add(ours.statements)
+    ours.add(other.statements)
+    assert other.members == ours.members
+    spent = sum(len(each.body) + 64 for each in ours.statements) - sum(len(each.body) + 64 for each in honest)
+    assert 0 < spent <= BRANCH_MAX[depth - 1]
 
 
 def test_a_chain_of_admissions_ends_somewhere() -> None:
