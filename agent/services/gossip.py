@@ -56,6 +56,7 @@ class Gossip:
         self._group: asyncio.TaskGroup | None = None
         self._alarm = Alarm(clock)
         self._budgets: dict[tuple[DeviceId, str], Bucket] = {}
+        self._due_since: float | None = None  # since when another key is due, while it is
         self._owed: set[DeviceId] = set()  # who has told more than was read
 
     async def run(self) -> None:
@@ -231,9 +232,19 @@ class Gossip:
                 self._peers.tell(device.id, "household.tell", lambda: news)
 
     def _look_after_key(self) -> None:
+        household, linked, now = self._household, self._linked(), self._clock.monotonic()
+        if not household.is_key_due():
+            self._due_since = None
+            return
+        self._due_since = now if self._due_since is None else self._due_since
+        first = household.is_first_of(linked)
+        # T12. One that may only watch may be the one to make it. It cannot keep the key as it is, nor is what it made
+        # instead, and was not taken here, the greater one elsewhere.
+        full = [device for device in linked if not household.is_limited(device)]
+        over = not first and now - self._due_since >= LOOK_EVERY and household.is_first_of(full)
         try:
-            if self._household.is_first_of(self._linked()) and self._household.turn_if_stale():
-                self._tell(self._household.news(()))
+            if (first or over) and household.turn_if_stale(over=over):
+                self._tell(household.news(()))
         except AgentError as exc:
             _log.warning("the household's key could not be changed", extra={"error": str(exc)})
 

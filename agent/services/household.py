@@ -316,20 +316,21 @@ class Household:
         if roster is None or fingerprint(sender.certificate) not in roster.members:
             return False
         if self.is_limited(sender):
-            # It may be the one whose turn it is. It cannot run ahead, nor replace the key that is in use.
-            newest = self._ring.newest
-            due = newest is not None and self._ring.is_stale(roster.removed, self._clock.time())
-            keys = [key for key in keys if due and newest is not None and key.number == newest.number + 1]
+            return self._ring.add_due(keys, roster.removed, self._clock.time())
         return self._ring.add(keys)
 
-    def turn_if_stale(self) -> bool:
-        """Begin another key epoch if one is due; whether it was. Raises: StateError."""
+    def is_key_due(self) -> bool:
+        """Whether another key epoch should begin."""
         roster = self._roster
         if roster is None or not self.id or not self._is_in():
             return False
-        if not self._ring.is_stale(roster.removed, self._clock.time()):
+        return self._ring.is_stale(roster.removed, self._clock.time())
+
+    def turn_if_stale(self, *, over: bool = False) -> bool:
+        """Begin another key epoch if one is due; whether it was. `over`: see `KeyRing.turn`. Raises: StateError."""
+        if not self.is_key_due():
             return False
-        self._turn()
+        self._turn(over=over)
         self._save()
         return True
 
@@ -351,9 +352,9 @@ class Household:
         if self._roster is not None:
             follow(self._roster, self._trust, self._own, self._blocked)
 
-    def _turn(self) -> None:
+    def _turn(self, *, over: bool = False) -> None:
         assert self._roster is not None
-        self._ring.turn(self._entropy(32), self._roster.removed, self._clock.time())
+        self._ring.turn(self._entropy(32), self._roster.removed, self._clock.time(), over=over)
 
     def _save(self) -> None:
         roster = self._roster
