@@ -277,6 +277,7 @@ class Client:
 
         def then(told: Json) -> None:
             self._attaching.discard(session)
+            self.links.pop(session, None)  # an answer says that the link carries
             if isinstance(place, Screen):
                 place.attached(asked, told, base64.b64decode(told["data"]))
                 self._took(place)

@@ -222,8 +222,7 @@ class HermesUI(FrontEnd):
                     async with asyncio.timeout(WAIT * patience()):
                         payload = await over
                 except TimeoutError:
-                    if not prompt.settled() or prompt.ends[-1:] == ["complete"]:
-                        self._model.wrong("silent", f"{prompt.by} was told nothing of prompt {prompt}")
+                    prompt.unheard = True  # its end may have been told without a word of its reply
                     break
                 self._shown(prompt, payload["text"], whole=payload.get("status") == "complete")
             reading.cancel()

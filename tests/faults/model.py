@@ -45,6 +45,7 @@ class Prompt:
         self.state: Literal["typed", "accepted", "given back"] = "typed"
         self.reason = ""
         self.counted = True  # it writes a line into the ledger when it runs
+        self.unheard = False  # whoever typed it was not told its reply
         self.excused = False  # an older copy of the state was put back: nobody can know of it any more
         self.ends: list[str] = []  # how its turns have ended, as the log tells
         self.told: list[int] = []  # the turns that it began, as the log tells
@@ -192,6 +193,8 @@ class Model:
             self.wrong("lost", f"prompt {prompt} was {prompt.state} and never came to an end: ran {ran} times, {ends}")
         elif prompt.state == "given back" and (ran or prompt.told):
             self.wrong("untrue", f"prompt {prompt} was given back ({prompt.reason}), and ran {ran} times")
+        elif prompt.ends == ["complete"] and prompt.unheard:
+            self.wrong("silent", f"prompt {prompt} is complete, and its reply was not shown")
         elif prompt.ends == ["complete"] and prompt.counted and not ran:
             self.wrong("lost", f"prompt {prompt} is told as complete, and did not run")
 

@@ -203,6 +203,13 @@ def test_what_becomes_of_a_prompt(
     assert kinds(model) == told
 
 
+def test_a_reply_that_nobody_was_shown(model: Model) -> None:  # L9
+    submitted(model).unheard = True
+    run(model, user(), end())
+    model.judge(Counter({"work-1": 1}), {SESSION})
+    assert kinds(model) == ["silent"]
+
+
 def test_of_what_an_older_copy_took_away_nobody_can_tell(model: Model) -> None:  # S15
     submitted(model)
     assert model.unsettled()
