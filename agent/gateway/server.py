@@ -109,7 +109,7 @@ class Gateway:
     async def _client(self, request: web.Request) -> web.StreamResponse:
         ws = _websocket((MSGPACK, JSON), FRAME_IN_MAX)
         if not await _opened(ws, request):
-            return ws
+            return web.Response()  # to nobody; aiohttp would end a socket that never was one
         codec = CODECS[ws.ws_protocol or MSGPACK]
         channel = self._make_channel(ws, codec, device=None, transport=request.transport)
         channel.notify("gateway.ready", self._own)
@@ -133,7 +133,7 @@ class Gateway:
             raise web.HTTPTooManyRequests(text=exc.in_full) from exc
         ws = _websocket((MSGPACK,), FRAME_OUT_MAX)
         if not await _opened(ws, request):
-            return ws
+            return web.Response()  # to nobody; aiohttp would end a socket that never was one
         self._linked(request)
         channel = self._make_channel(ws, CODECS[MSGPACK], device=device, transport=request.transport)
         try:
