@@ -78,6 +78,7 @@ class _Attachment:
         self._left: asyncio.Future[int] | None = None
         self._ended_input = False
         self._warned = False
+        self._interrupted = 0  # the turn that Ctrl-C was meant for last: once more, and it leads out
         self._failed_with: int = Exit.OK  # status of the first prompt of a pipe that was not accepted
 
     async def run(self) -> int:
@@ -276,9 +277,9 @@ class _Attachment:
     def _interrupt(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
         if self._keyboard.editor.clear() or self._take_back(stream):
             return
-        if self._running and not (self._warned and not self._lively):
-            self._warned = not self._lively
-            turn = self._transcript.done_turn + 1
+        turn = self._transcript.done_turn + 1
+        if self._running and self._interrupted != turn:
+            self._interrupted, self._warned = turn, not self._lively
             self._controls.begin(tasks, lambda call: self._stop(stream, turn, call))
         elif self._lively and not self._warned:
             self._warned = True
@@ -292,6 +293,8 @@ class _Attachment:
                 "session.interrupt", Interrupt(session_id=self._mark.session, turn=turn), dict, call=call
             )
         except AgentError as exc:
+            if isinstance(exc, TakenBack):
+                self._interrupted = 0
             self._trouble(exc)
 
     # --- what was not sent yet ---------------------------------------------------------------------------------------

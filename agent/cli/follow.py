@@ -9,7 +9,7 @@ from msgspec import Struct
 from agent.cli.stream import Note, Returned, Stream
 from agent.core.messages import Attach, Attached, EventOf, OnSession, SessionLost, SessionStalled
 from agent.core.transcript import Event, epoch_of
-from agent.errors import AgentError
+from agent.errors import AgentError, from_wire
 
 REMOTE_PATIENCE = 60.0
 """Seconds for which a restarted service may not know another device's session yet."""
@@ -79,7 +79,10 @@ def stalled_line(note: SessionStalled) -> str:
 
 
 async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | Note]:
-    """Attach and stay attached. Other notes of the service pass through. Raises: what attaching raises."""
+    """Attach and stay attached. Other notes of the service pass through.
+
+    Raises: what attaching raises, and why there is nothing to attach to any more, as `session.lost` says.
+    """
     first = await stream.insist("session.attach", mark.params(), Attached)
     yield mark.attached(first)
     if first.stalled:
@@ -99,6 +102,8 @@ async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | 
         if missing:  # the service cut its stream short: hydrate from where we are
             await stream.insist("session.detach", OnSession(session_id=mark.session), dict)
         lost = isinstance(note, SessionLost) and note.session_id == mark.session
+        if isinstance(note, SessionLost) and lost and note.kind:
+            raise from_wire(0, note.reason, note.kind, "")
         if missing or lost or isinstance(note, Returned):
             # A device that was lost has been waited for already.
             if lost:

@@ -250,11 +250,13 @@ class PeerLink(Struct, frozen=True, kw_only=True):
 class SessionLost(Struct, frozen=True, kw_only=True):
     """`session.lost`: this client is attached to the session no more, and to all others as before.
 
-    It attaches again from its last `seq`, or is told then why it cannot.
+    It attaches again from its last `seq`, or is told then why it cannot. With a `kind` there is nothing to come back
+    to: it is that of the error with which whoever watches ends.
     """
 
     session_id: SessionKey
     reason: Line = ""
+    kind: Word = ""
 
 
 class Pair(Struct, frozen=True, kw_only=True, omit_defaults=True):

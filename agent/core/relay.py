@@ -30,6 +30,7 @@ class Relay(Generic[V]):
 
     def __init__(self, device: DeviceId, session: SessionId) -> None:
         self.device, self.session = device, session
+        self.name = ""  # of the device, as long as this one knows it
         self.epoch = ""
         self.resuming = False  # whether it is being attached anew
         self.over: object = None  # the link over which it stands attached at the host; None: over none (L9)

@@ -26,7 +26,17 @@ from agent.core.records import DeviceId, SessionId, SessionKey, SessionRow
 from agent.core.relay import Relay
 from agent.core.transcript import Event, Id, epoch_of
 from agent.core.wire import typed
-from agent.errors import AgentError, BadFrame, Busy, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
+from agent.errors import (
+    AgentError,
+    BadFrame,
+    Busy,
+    NotPaired,
+    PeerLost,
+    PeerUnreachable,
+    Refused,
+    SessionNotFound,
+    TimedOut,
+)
 from agent.ports import Channel, Clock, Followed
 from agent.services.link import Link
 from agent.services.peers import LOST_MAX, Peers
@@ -144,6 +154,7 @@ class Proxy:
             raise SessionNotFound(f"{session} is watched on {self._name_of(relay.device)}, not {self._name_of(device)}")
         if relay is None:
             relay = self._relays[session] = Relay(device, session)
+        relay.name = self._name_of(device)
         relay.expect(channel)
         return relay
 
@@ -243,13 +254,17 @@ class Proxy:
         elif method == "session.lost":
             lost = typed(params, SessionLost)
             if (relay := self._relays.get(lost.session_id)) is not None and relay.device == device:
-                self._end(relay, lost.reason)
+                self._end(relay, lost.reason, lost.kind)
             self.terminals.lost(device, lost.session_id)
         else:
             self.terminals.on_notification(device, method, params, frame)
 
     def link_changed(self, device: DeviceId, up: bool) -> None:
         """The link to a device broke, or carries (again)."""
+        if not self._peers.trusts(device):
+            # First, so that who watches a terminal as well learns why it is gone.
+            for relay in [relay for relay in self._relays.values() if relay.device == device]:
+                self._end(relay, f"{relay.name} is not paired with this device", NotPaired.kind)
         self.terminals.link_changed(device, up)
         relays = [relay for relay in self._relays.values() if relay.device == device]
         self._recounting.pop(device, None)  # over a link that is gone nothing was attached, and each attachment counts
@@ -260,13 +275,9 @@ class Proxy:
             waiting.cancel()
         if not relays or self._group is None:
             return
-        if not self._peers.trusts(device):
-            for relay in relays:
-                self._end(relay, f"{self._name_of(device)} is not paired with this device any more")
-            return
         if self._peers.refuses(device):
             for relay in relays if was_lost else ():  # else whoever attaches now is answered so
-                self._end(relay, f"{self._name_of(device)} {REFUSES}")
+                self._end(relay, f"{self._name_of(device)} {REFUSES}", Refused.kind)
             return
         if was_lost or not up:  # a link that takes another's place is not back: nobody missed it
             self._tell_viewers("peer.back" if up else "peer.lost", device, relays)
@@ -356,17 +367,17 @@ class Proxy:
         for relay in [relay for relay in self._relays.values() if relay.device == device]:
             self._end(relay, f"{self._name_of(device)} did not come back")
 
-    def _end(self, relay: Relay[Channel], reason: str) -> None:
+    def _end(self, relay: Relay[Channel], reason: str, kind: str = "") -> None:
         # What else its clients watch goes on. Those whose attachment is awaited attach in another relay.
         if self._relays.get(relay.session) is relay:
             del self._relays[relay.session]
         self._mark_busy(relay.device)
         self._recount(relay.device, relay.session)
-        self._tell_lost(relay.session, relay.attached_viewers, reason)
+        self._tell_lost(relay.session, relay.attached_viewers, reason, kind)
 
-    def _tell_lost(self, session: SessionId, viewers: Iterable[Channel], reason: str) -> None:
+    def _tell_lost(self, session: SessionId, viewers: Iterable[Channel], reason: str, kind: str = "") -> None:
         for channel in viewers:
-            channel.notify("session.lost", SessionLost(session_id=session, reason=reason))
+            channel.notify("session.lost", SessionLost(session_id=session, reason=reason, kind=kind))
 
     def _mark_busy(self, device: DeviceId) -> None:
         self._peers.busy(device, attached=self._watched(device))

@@ -23,7 +23,7 @@ from agent.core.messages import (
 )
 from agent.core.names import clean
 from agent.core.records import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow, Share
-from agent.errors import AgentError, TooLarge
+from agent.errors import AgentError, SessionNotFound, TooLarge
 from agent.ports import BackendType, Channel, Clock, SessionMeta, TranscriptStore
 from agent.services.asked import PROMPT_MAX, check_command, choose_backend, new_meta, told_of
 from agent.services.attachments import Attachments, Noted
@@ -314,7 +314,8 @@ class Sessions:
             if channel.device is not None:
                 hosted.journal.detach(channel)
                 self.attachments.leave(channel, session)
-                channel.notify("session.lost", SessionLost(session_id=session, reason=NOT_SHARED))
+                told = SessionLost(session_id=session, reason=NOT_SHARED, kind=SessionNotFound.kind)
+                channel.notify("session.lost", told)
 
     async def close(self, selector: str, by: Sender) -> None:
         """End a session; its log stays. Raises: SessionNotFound, SessionEnded, StoreFull."""

@@ -83,6 +83,7 @@ class FakeGateway:
         self.newest = 0  # events of the log in a snapshot; 0: all
         self.requests: dict[str, RequestOpen] = {}
         self.calls: list[tuple[str, Any]] = []
+        self.stubborn = False  # an interrupt stops no turn
         self.refusals: dict[str, AgentError] = {}
         self.news: list[messages.PairNews] = []
         self.let_in: tuple[DeviceRef, ...] = ()  # by the device that is unpaired or limited
@@ -305,6 +306,8 @@ class FakeGateway:
                                           answer="" if request.kind == "secret" else params.answer, by=_sender()),
                             *_reply(request.turn, f"got {params.answer}\n"))  # fmt: skip
                 return messages.Answered(status="accepted", request_id=request.request_id)
+            case "session.interrupt" if self.stubborn:
+                pass
             case "session.interrupt":
                 self._later(TurnComplete(turn=max(self._turns.values(), default=1), status="interrupted"))
             case "device.pair":

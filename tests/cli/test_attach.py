@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.messages import ParticipantsChanged, PeerLink, SessionsChanged
+from agent.core.messages import ParticipantsChanged, PeerLink, SessionLost, SessionsChanged
 from agent.core.records import Participant
 from agent.core.transcript import MessageDelta, MessageStart, SessionInfo
+from agent.errors import SessionNotFound
 from tests.cli.gateway import DESK, HERE, OWN, FakeGateway, _reply, session
 
 
@@ -234,6 +235,43 @@ def test_news_of_others_and_of_the_link_are_one_line_each(gateway: FakeGateway, 
     gateway.emit(SessionInfo(status="ended", note="exit"))
     terminal.until("-- the session has ended")
     assert terminal.child.wait(10) == 0
+
+
+def test_a_device_that_is_put_out_ends_the_attachment(gateway: FakeGateway) -> None:  # T4
+    shown = Terminal("attach", "Build")
+    try:
+        shown.until("> ")
+        shown.type("sleep\r")
+        shown.until("waiting\n")
+        reason = "desk is not paired with this device"
+        gateway.tell("session.lost", SessionLost(session_id=HERE, reason=reason, kind="not-paired"))
+        shown.until(reason)
+        assert shown.child.wait(10) == 5
+        assert shown.restored()
+    finally:
+        shown.close()
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_ctrl_c_leads_out_of_a_turn_that_cannot_be_interrupted(
+    gateway: FakeGateway, terminal: Terminal, refused: bool
+) -> None:
+    gateway.stubborn = True
+    if refused:
+        gateway.refusals["session.interrupt"] = SessionNotFound("no session 'Build'")
+    terminal.until("> ")
+    terminal.type("stubborn\r")
+    terminal.until("waiting\n")
+    terminal.type("\x03")
+    gateway.wait_for("session.interrupt")
+    if refused:
+        terminal.until("no session")
+    terminal.type("\x03")
+    terminal.until("Ctrl-C again")
+    terminal.type("\x03")
+    terminal.until("-- left")
+    assert terminal.child.wait(10) == 0
+    assert len(gateway.called("session.interrupt")) == 1
 
 
 def test_without_a_session_it_asks_which(gateway: FakeGateway) -> None:

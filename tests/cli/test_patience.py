@@ -13,6 +13,7 @@ from typing import IO
 import pytest
 
 from agent.cli.patience import Said, why
+from agent.core.messages import SessionLost
 from agent.core.patience import Waiting
 from agent.core.records import DeviceId
 from agent.core.transcript import TurnComplete, rfc3339
@@ -175,6 +176,17 @@ def test_a_prompt_waits_and_runs_when_the_device_is_back(gateway: FakeGateway, h
     gateway.back()
     assert ran.end()[:2] == (0, "hi\n")
     assert len(gateway.called("prompt.submit")) == 1
+
+
+def test_a_prompt_ends_when_the_sessions_device_is_put_out_by_another(gateway: FakeGateway, home: Path) -> None:  # T4
+    ran = Running("prompt", HERE, "sleep")
+    assert ran.child.stdout is not None
+    assert ran.child.stdout.readline() == "waiting\n"
+    reason = "desk is not paired with this device"
+    gateway.tell("session.lost", SessionLost(session_id=HERE, reason=reason, kind="not-paired"))
+    status, _, err = ran.end()
+    assert (status, len(gateway.called("session.attach"))) == (5, 1)
+    assert reason in err
 
 
 @pytest.mark.parametrize("attached", [True, False])

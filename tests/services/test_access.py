@@ -18,6 +18,7 @@ from agent.core.messages import (
     OnSession,
     Page,
     Rename,
+    SessionLost,
     SessionsChanged,
     ShareSession,
     Submit,
@@ -123,7 +124,10 @@ async def test_a_session_that_becomes_private_leaves_the_others_lists_and_screen
             await settle()
             link = await desk.peers.link(laptop.id)
             await share(desk, session, "private")
-            assert viewer.lost == [session]  # it attaches again and is told
+            assert viewer.lost == [session]
+            lost = [note for method, note in viewer.told if method == "session.lost"]
+            gone = "the session is not shared any more"  # there is none to attach to again
+            assert lost == [SessionLost(session_id=session, reason=gone, kind="session-not-found")]
             assert await desk.peers.link(laptop.id) is link  # what else is watched over it goes on
             assert not viewer.gone.is_set()
             assert local.lost == []

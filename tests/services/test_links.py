@@ -16,6 +16,7 @@ from agent.core.messages import (
     ListSessions,
     OnSession,
     PeerLink,
+    SessionLost,
     Submit,
     Submitted,
 )
@@ -385,3 +386,22 @@ async def test_a_device_that_comes_and_goes_is_missed_as_soon_each_time() -> Non
             net.heal(desk, laptop)
             await net.clock.advance(40.0)
             assert links(net, desk, laptop)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_who_watches_a_session_of_a_device_that_is_put_out_learns_why_it_ends(heard: bool) -> None:  # T4
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        session = await create(desk)
+        async with laptop.client() as viewer:
+            await attach(viewer, session)
+            await submit(viewer, session, "@slow 20")
+            if heard:
+                record = PresenceRecord(device=desk.id, revision=1, name="desk", port=1000, hosts=("10.0.0.1",))
+                laptop.presence.heard_static(record)
+            laptop.unpair(desk)
+            await settle()
+            lost = [note for method, note in viewer.told if method == "session.lost"]
+            told = SessionLost(session_id=session, reason="desk is not paired with this device", kind="not-paired")
+            assert lost == [told]
+            assert not laptop.proxy._watched(desk.id)
+            await net.clock.advance(60.0)
