@@ -118,6 +118,15 @@ class StoreFull(AgentError):
 
     kind, code, hint = "store-full", -32010, "free some space on that device and send it again"
 
+    @property
+    def of_a_turn(self) -> str:
+        """As `in_full`, for who watches a turn that waits for room: nothing is to be sent again, or it runs twice."""
+        return (
+            f"{self}; free some space on that device: it goes on by itself"
+            if self.hint == StoreFull.hint
+            else self.in_full
+        )
+
 
 class LogDamaged(AgentError):
     """The session's log is damaged, so nothing is added to it."""

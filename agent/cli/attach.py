@@ -12,19 +12,19 @@ from agent.cli.answer import Answering, submit_answer
 from agent.cli.arrival import Company, banner, choose, commands_line
 from agent.cli.complete import complete_session
 from agent.cli.edit import Changed, Ended, Typed
-from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
 from agent.cli.keyboard import Input, Interrupted, Keyboard, Stopped
 from agent.cli.main import STATUS_OF, App, Exit
 from agent.cli.outbox import Controls, Outbox
-from agent.cli.patience import Call, Said, not_sent, wait_option
+from agent.cli.patience import Call, Said, excerpt, not_sent, wait_option
 from agent.cli.screen import Screen
-from agent.cli.stream import Lost, Note, PeerBack, Returned, Stream, streaming
+from agent.cli.stream import Note, Stream, streaming
 from agent.cli.text import clean
 from agent.cli.transcript import Transcript, name_of
-from agent.core.messages import Attached, Interrupt, ParticipantsChanged, PeerLink, SessionStalled, Submitted
+from agent.core.messages import Attached, Interrupt, ParticipantsChanged, Submitted
 from agent.core.patience import PATIENCE, Waiting
 from agent.core.transcript import TEXT_MAX, Answer, RequestOpen
-from agent.errors import AgentError, TakenBack
+from agent.errors import AgentError, PeerLost, TakenBack
 
 STDIN = 0
 TERMINAL = "terminal"
@@ -154,7 +154,7 @@ class _Attachment:
         self._transcript.hydrate(note.events, result.requests)
         self._transcript.set_to(result.options)
         if note.again and not note.anew:
-            self._screen.notice("-- back; nothing was lost")
+            self._screen.notice("-- back; nothing of what was shown is lost")
 
     async def _follow(self, stream: Stream, events: AsyncIterator[Note]) -> None:
         async for note in events:
@@ -171,18 +171,10 @@ class _Attachment:
             case ParticipantsChanged() if note.session_id == self._mark.session:
                 for line in self._company.changed(note.participants, stream):
                     self._screen.notice(line)
-            case PeerLink() if self._mark.session in note.sessions or not note.sessions:
-                self._screen.notice(f"-- link to {clean(note.name)} lost; nothing is lost, retrying", "yellow")
-            case PeerBack() if self._mark.session in note.link.sessions or not note.link.sessions:
-                self._screen.notice(f"-- link to {clean(note.link.name)} is back")
-            case SessionStalled() if note.session_id == self._mark.session:
-                self._screen.notice(f"-- {clean(stalled_line(note), 4096)}", "yellow" if note.reason else "")
-            case Lost():
-                self._screen.notice("-- the service is away; nothing is lost, waiting for it", "yellow")
-            case Returned():
-                pass  # what follows says it
             case _:
-                pass
+                text, style = news_line(note, self._mark.session)
+                if text:
+                    self._screen.notice(f"-- {text}", style)
 
     def _maybe_leave(self) -> None:
         if self._transcript.ended:
@@ -299,8 +291,8 @@ class _Attachment:
 
     # --- what was not sent yet ---------------------------------------------------------------------------------------
 
-    def _waiting(self, note: Waiting) -> None:
-        if line := self._said.line(note):
+    def _waiting(self, note: Waiting, about: str = "") -> None:
+        if line := self._said.line(note, about=about):
             self._screen.notice(f"-- {clean(line, 1000)}", "yellow")
 
     def _accepted(self, told: Submitted) -> None:
@@ -312,13 +304,14 @@ class _Attachment:
         if isinstance(exc, TakenBack):
             self._screen.notice("-- taken back: it was not sent")
         else:
-            self._trouble(exc)
+            self._trouble(exc, given.text)
+        line = not_sent(given.text, doubtful=isinstance(exc, PeerLost))
         if self._lively:
             if not self._keyboard.editor.put_back(given.text):
-                self._screen.notice(f"-- {not_sent(given.text)}", "yellow")
+                self._screen.notice(f"-- {line}", "yellow")
         else:
             self._failed_with = self._failed_with or STATUS_OF.get(exc.kind, Exit.FAILED)
-            self._screen.notice(f"-- {not_sent(given.text)}", "yellow")
+            self._screen.notice(f"-- {line}", "yellow")
             if self._failed_with == Exit.UNREACHABLE:
                 self._outbox.stop()  # nor would the next line be
                 self._leave(Exit.UNREACHABLE)
@@ -338,8 +331,9 @@ class _Attachment:
             self._keyboard.editor.put_back(given.text)
         return True
 
-    def _trouble(self, exc: AgentError) -> None:
-        self._screen.notice(f"-- {clean(str(exc), 4096)}" + (f" ({clean(exc.hint)})" if exc.hint else ""), "red")
+    def _trouble(self, exc: AgentError, about: str = "") -> None:
+        which = f"{clean(excerpt(about))}: " if about and isinstance(exc, PeerLost) else ""
+        self._screen.notice(f"-- {which}{clean(str(exc), 4096)}" + (f" ({clean(exc.hint)})" if exc.hint else ""), "red")
 
     def _hint_answer(self, request: RequestOpen) -> None:
         self._screen.notice(f"-- answer with: agent answer {self._mark.session} {clean(request.request_id)} ANSWER")

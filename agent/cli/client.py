@@ -11,11 +11,25 @@ import socket
 import stat
 import struct
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.errors import AgentError, BadRequest, Forbidden, NotRunning, RemoteFault, TimedOut, TooLarge, from_wire
+from agent.errors import (
+    AgentError,
+    BadRequest,
+    Busy,
+    Forbidden,
+    NotRunning,
+    RemoteFault,
+    TimedOut,
+    TooLarge,
+    from_wire,
+)
 
+PATIENCE = 600.0
+"""Seconds for which refusals are waited out; as `agent.core.patience`, which costs an import."""
 ANSWER_MAX = 8 * 1024 * 1024
 """Bytes of an answer: eight frames."""
 
@@ -54,15 +68,45 @@ def check_server(connection: socket.socket | None) -> None:
 class Client:
     """Asks the service, one connection a question."""
 
-    def __init__(self, path: Path, *, seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        seconds: float = 10.0,
+        sleep: Callable[[float], None] = time.sleep,
+        waits: Callable[[Busy], None] | None = None,
+    ) -> None:
+        """`waits` is told of a refusal that is waited out, once for each question."""
         self.path = path
-        self._seconds = seconds
+        self._seconds, self._sleep, self._waits = seconds, sleep, waits
 
-    def call(self, method: str, params: dict[str, Any] | None = None, *, seconds: float | None = None) -> Any:
+    def call(
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        *,
+        seconds: float | None = None,
+        patience: float = PATIENCE,
+    ) -> Any:
         """The result. `seconds` without a byte end the wait.
 
-        Raises: NotRunning, Forbidden, TimedOut, BadRequest (it is no text), or the AgentError that the service told.
+        A refusal that says when to come again (`retry_after`) is waited out for `patience` seconds: nothing was done
+        (L8). Raises: NotRunning, Forbidden, TimedOut, BadRequest (it is no text), or the AgentError that the service
+        told.
         """
+        waited = 0.0
+        while True:
+            try:
+                return self._asked(method, params, seconds)
+            except Busy as exc:
+                if not exc.retry_after or waited + exc.retry_after > patience:
+                    raise
+                if not waited and self._waits is not None:
+                    self._waits(exc)
+                self._sleep(exc.retry_after)
+                waited += exc.retry_after
+
+    def _asked(self, method: str, params: dict[str, Any] | None, seconds: float | None) -> Any:
         asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}
         try:
             body = json.dumps(asked, ensure_ascii=False).encode()

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
-from agent.cli.stream import Note, Returned, Stream
-from agent.core.messages import Attach, Attached, EventOf, OnSession, SessionLost, SessionStalled
+from agent.cli.output import Style
+from agent.cli.stream import Lost, Note, PeerBack, Returned, Stream
+from agent.cli.text import clean
+from agent.core.messages import Attach, Attached, EventOf, OnSession, PeerLink, SessionLost, SessionStalled
 from agent.core.transcript import Event, epoch_of
 from agent.errors import AgentError, from_wire
 
@@ -71,11 +73,27 @@ class Mark:
         return event
 
 
-def stalled_line(note: SessionStalled) -> str:
-    """What a person is told of it, on one line; what the device says is not cleaned."""
-    if not note.reason:
-        return "what the session says is stored again"
-    return f"nothing more is shown: {note.reason}"
+def news_line(note: Note, session: str) -> tuple[str, Style]:
+    """What a person who watches the session is told of its link, its device or the service, and in which style.
+
+    On one line, and clean; empty: the note is about something else. Of a device that has stopped nothing is promised:
+    its turn was cut.
+    """
+    match note:
+        case PeerLink() if session in note.sessions or not note.sessions:
+            name = clean(note.name)
+            how = "has stopped; waiting for it" if note.reason else "lost; nothing is lost, retrying"
+            return (f"{name} {how}" if note.reason else f"link to {name} {how}"), "yellow"
+        case PeerBack() if session in note.link.sessions or not note.link.sessions:
+            return f"link to {clean(note.link.name)} is back", ""
+        case SessionStalled(reason="") if note.session_id == session:
+            return "what the session says is stored again", ""
+        case SessionStalled() if note.session_id == session:
+            return clean(f"nothing more is shown: {note.reason}", 4096), "yellow"
+        case Lost():
+            return "the service is away; waiting for it", "yellow"
+        case _:
+            return "", ""
 
 
 async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | Note]:

@@ -94,7 +94,12 @@ class App:
 
     def __init__(self, printer: Printer) -> None:
         self.printer = printer
-        self.client = Client(control_socket_path(os.environ))
+        self.client = Client(control_socket_path(os.environ), waits=self._waits)
+
+    def _waits(self, refusal: AgentError) -> None:
+        from agent.cli.text import clean
+
+        self.printer.talk(f"waiting: {clean(str(refusal))}; Ctrl-C gives up", "yellow")
 
 
 class LazyGroup(click.Group):

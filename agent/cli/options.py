@@ -52,7 +52,7 @@ def _there(ctx: click.Context) -> Sequence[Option]:
     async def ask() -> Sequence[Option]:
         async with asyncio.timeout(COMPLETE_SECONDS), streaming(control_socket_path(os.environ)) as stream:
             asked = Attach(session_id=str(ctx.params.get("session")), wait=0)
-            return (await stream.request("session.attach", asked, Attached)).options
+            return (await stream.once("session.attach", asked, Attached)).options
 
     try:
         return asyncio.run(ask())

@@ -28,13 +28,14 @@ class Outbox:
         mark: Mark,
         *,
         shown: Callable[[str], None],
-        waiting: Callable[[Waiting], None],
+        waiting: Callable[[Waiting, str], None],
         accepted: Callable[[Submitted], None],
         failed: Callable[[Typed, AgentError], None],
     ) -> None:
         """`shown` is given the text of each that waits, once, so that the person sees what is not sent yet.
 
-        `waiting` is told why one has not been accepted yet, `failed` which one never will be, and why.
+        `waiting` is told why one has not been accepted yet, and its text if others wait after it; `failed` which one
+        never will be, and why.
         """
         self._stream, self._mark, self._shown = stream, mark, shown
         self._waiting, self._accepted, self._failed = waiting, accepted, failed
@@ -71,10 +72,12 @@ class Outbox:
 
     def given_back(self) -> list[str]:
         """What was not accepted, in order, as lines to be printed at the end."""
-        current = [] if self._current is None else [self._current[0]]
-        rest = [*current, *self._queue]
-        more = [f"and {len(rest) - SHOWN_MAX} more"] if len(rest) > SHOWN_MAX else []
-        return [*(not_sent(given.text) for given in rest[:SHOWN_MAX]), *more]
+        lines = [not_sent(given.text) for given in self._queue]
+        if self._current is not None:
+            given, call = self._current
+            lines.insert(0, not_sent(given.text, doubtful=call.note is not None and call.note.sent))
+        more = [f"and {len(lines) - SHOWN_MAX} more"] if len(lines) > SHOWN_MAX else []
+        return [*lines[:SHOWN_MAX], *more]
 
     def stop(self) -> None:
         """Send no more: the rest is given back."""
@@ -93,7 +96,7 @@ class Outbox:
             self._shown(given.text)
             for other in self._queue:
                 self._shown(other.text)
-        self._waiting(note)
+        self._waiting(note, given.text if self._queue else "")
 
     async def _send(self, given: Typed) -> None:
         call = Call(lambda note: self._waits(given, note))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SAY_EVERY = 60.0
 """Seconds after which it is said again that something waits."""
+EXCERPT = 40
+"""Characters of a prompt that name it."""
 TAKE_BACK = "Ctrl-C takes it back"
 _SENDS = frozenset({"prompt.submit", "request.answer", "session.interrupt", "session.close", "session.rename",
                     "session.configure"})  # fmt: skip
@@ -66,25 +68,30 @@ class Said:
     def __init__(self, *, take_back: str = TAKE_BACK, give_up: str = GIVE_UP) -> None:
         """`take_back`, `give_up`: what a person does who no longer wants it; empty: nothing is said of it."""
         self._take_back, self._give_up = take_back, give_up
-        self._what: tuple[str, str, bool] | None = None
+        self._what: tuple[str, str, bool, str] | None = None
         self._at = 0.0
 
-    def line(self, note: Waiting, now: float | None = None) -> str:
-        """The line to show; empty: nothing new. `now`: Unix seconds, default the present."""
+    def line(self, note: Waiting, now: float | None = None, *, about: str = "") -> str:
+        """The line to show; empty: nothing new. `now`: Unix seconds, default the present.
+
+        `about`: the text of which one it is, if there are several.
+        """
         now = time.time() if now is None else now  # noqa: TID251 - compared with times of the wall clock
-        what = (note.method, note.device, note.sent)
+        what = (note.method, note.device, note.sent, about)
         if what == self._what and now - self._at < SAY_EVERY:
             return ""
         self._what, self._at = what, now
         hint = self._take_back if note.method in _SENDS else self._give_up
-        return why(note, now) + (f"; {hint}" if hint else "")
+        return why(note, now, about=about) + (f"; {hint}" if hint else "")
 
 
-def why(note: Waiting, now: float) -> str:
-    """Why a request waits, in one line; `now` in Unix seconds."""
+def why(note: Waiting, now: float, *, about: str = "") -> str:
+    """Why a request waits, in one line; `now` in Unix seconds. `about`: as `Said.line`."""
     state = "waiting"
     if note.method in _SENDS:
         state = "sent, but not confirmed" if note.sent else "not sent yet"
+    if about:
+        state = f"{excerpt(about)}: {state}"
     if not note.since:
         return f"{state}: {note.name}: {note.reason}" if note.reason else f"{state}: {note.name} is out of reach"
     try:
@@ -94,11 +101,19 @@ def why(note: Waiting, now: float) -> str:
     return f"{state}: {note.name} is out of reach for {away}"
 
 
-def not_sent(text: str) -> str:
-    """A prompt that is given back, so that it can be copied."""
+def excerpt(text: str) -> str:
+    """The beginning of a prompt in quotes, by which a person knows which one is meant."""
+    words = " ".join(text.split())
+    return f'"{words[: EXCERPT - 1]}\u2026"' if len(words) > EXCERPT else f'"{words}"'
+
+
+def not_sent(text: str, *, doubtful: bool = False) -> str:
+    """A prompt that is given back, so that it can be copied. `doubtful`: it went out, and perhaps arrived."""
     from agent.cli.text import clean
 
-    return "not sent: " + "\n".join(clean(line, TEXT_MAX) for line in text.split("\n"))
+    return ("sent, but not confirmed: " if doubtful else "not sent: ") + "\n".join(
+        clean(line, TEXT_MAX) for line in text.split("\n")
+    )
 
 
 @contextmanager
@@ -130,13 +145,20 @@ async def patiently(app: App, stream: Stream, method: str, params: Patient, kind
 
     Raises: TakenBack, and as `Stream.insist`.
     """
+    from agent.errors import PeerLost, TakenBack
+
     call = Call(saying(app))
     with on_interrupt(lambda: stream.take_back(call)):
-        return await stream.insist(method, params, kind, call=call)
+        try:
+            return await stream.insist(method, params, kind, call=call)
+        except (PeerLost, TakenBack):
+            if call.taken_back and method not in _SENDS:
+                raise TakenBack("given up: nothing was sent") from None
+            raise
 
 
 _PATIENT = frozenset({"peer-unreachable", "peer-lost", "timed-out", "busy", "refused", "session-not-found"})
-QUICKLY = 1.0
+QUICKLY = 0.25
 """Seconds for which a request waits before a connection is opened over which it can be followed and taken back."""
 
 
@@ -152,7 +174,7 @@ def call(app: App, method: str, params: Patient, kind: type[T], *, wait: float, 
 
     asked = msgspec.structs.replace(params, wait=min(wait, QUICKLY))
     try:
-        told = app.client.call(method, msgspec.to_builtins(asked), seconds=seconds)
+        told = app.client.call(method, msgspec.to_builtins(asked), seconds=seconds, patience=0.0)
         return typed(msgspec.Raw(msgspec.msgpack.encode(told)), kind)
     except AgentError as exc:
         if exc.kind not in _PATIENT or wait <= QUICKLY:

@@ -14,17 +14,17 @@ import msgspec
 from agent.cli.answer import ask, submit_answer
 from agent.cli.complete import complete_session
 from agent.cli.event_json import event_json
-from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
 from agent.cli.keyboard import piped_text
 from agent.cli.lines import Line
 from agent.cli.main import App, Exit
 from agent.cli.patience import Call, call, not_sent, saying, wait_option
 from agent.cli.question import question
-from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
+from agent.cli.stream import Note, Stream, streaming
 from agent.cli.text import TerminalText, clean
 from agent.cli.tools import Work
 from agent.cli.transcript import Reply, used
-from agent.core.messages import Attached, History, Interrupt, Page, PeerLink, SessionStalled, Submit, Submitted
+from agent.core.messages import Attached, History, Interrupt, Page, Submit, Submitted
 from agent.core.patience import Waiting
 from agent.core.transcript import (
     Event,
@@ -234,7 +234,6 @@ class _Turn:
             after = page.events[-1].seq
 
     def _take(self, note: Note, tasks: asyncio.TaskGroup, stream: Stream) -> None:
-        talk = self._app.printer.talk
         match note:
             case Seen(event=event):
                 request = self._event(event)
@@ -244,16 +243,10 @@ class _Turn:
             case Hydrated():
                 for event in note.events:
                     self._event(event, merged=True)
-            case SessionStalled() if note.session_id == self._mark.session:
-                talk(clean(stalled_line(note), 4096), "yellow" if note.reason else "dim")
-            case Lost():
-                talk("the service is away; waiting for it", "yellow")
-            case PeerLink():
-                talk(f"link to {clean(note.name)} lost; nothing is lost, retrying", "yellow")
-            case PeerBack():
-                talk(f"link to {clean(note.link.name)} is back", "dim")
             case _:
-                pass
+                text, style = news_line(note, self._mark.session)
+                if text:
+                    self._app.printer.talk(text, style or "dim")
 
     def _event(self, event: Event, *, merged: bool = False) -> RequestOpen | None:
         """Print one event if it is of this turn; a request that it opened."""

@@ -165,7 +165,11 @@ class _RawAttachment:
                 self._there.clear()
                 self._cover("the service is away; waiting for it")
             case PeerLink() if self._mark.session in note.sessions:
-                self._cover(f"link to {clean(note.name)} lost; retrying")
+                self._cover(
+                    f"{clean(note.name)} has stopped; waiting for it"
+                    if note.reason
+                    else f"link to {clean(note.name)} lost; retrying"
+                )
             case PeerBack() if self._mark.session in note.link.sessions:
                 self._uncover()
             case _:
@@ -237,7 +241,7 @@ class _RawAttachment:
                 continue
             asked = TerminalInput(session_id=self._mark.session, data=Raw(msgspec.msgpack.encode(data)))
             try:
-                await stream.request("terminal.input", asked, dict)
+                await stream.once("terminal.input", asked, dict)
                 self._kept_since = None
             except PeerUnreachable:
                 await self._keep(stream, data)
@@ -271,6 +275,6 @@ class _RawAttachment:
             rows, cols = self._terminal.size()
             asked = TerminalResize(session_id=self._mark.session, rows=rows, cols=cols, repaint=True)
             try:
-                await stream.request("terminal.resize", asked, dict)
+                await stream.once("terminal.resize", asked, dict)
             except AgentError:
                 continue  # one that may only watch, or a lost link: attaching again tells the size

@@ -146,6 +146,20 @@ class Stream:
         finally:
             del self._calls[call.id]
 
+    async def once(self, method: str, params: object, kind: type[T], *, seconds: float = ANSWER) -> T:
+        """Ask what must not be done twice: only a refusal that says when to come again is waited out (L8).
+
+        Raises: as `request`.
+        """
+        until = self.clock.monotonic() + self._wait
+        while True:
+            try:
+                return await self.request(method, params, kind, seconds=seconds)
+            except Busy as exc:
+                if not exc.retry_after or self.clock.monotonic() + exc.retry_after > until:
+                    raise
+                await self.clock.sleep(exc.retry_after)
+
     async def _service(
         self, method: str, params: object, call: Call, left: float, *, sent: bool, lost: ServiceLost
     ) -> None:

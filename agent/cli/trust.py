@@ -61,7 +61,7 @@ async def _pair(app: App, asked: Pair) -> int:
 
     printer = app.printer
     async with streaming(app.client.path, patience=0.0) as stream:  # the window closes with this connection
-        window = await stream.request("device.pair", asked, PairWindow)
+        window = await stream.once("device.pair", asked, PairWindow)
         printer.line(window.code)
         printer.out.flush()
         if window.link:
@@ -260,6 +260,8 @@ def _let_in(app: App, name: str, let_in: list[dict[str, Any]], *, gone: bool) ->
 @click.pass_obj
 def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
     """List the devices that this one trusts, itself first; or change what one may do here."""
+    if read_only and full:
+        raise click.UsageError("`--read-only` and `--full` exclude each other: run it once for each")
     for device, limited in ((read_only, True), (full, False)):
         if device:
             told = app.client.call("device.limit", {"device": device, "read_only": limited})

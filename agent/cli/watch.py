@@ -67,7 +67,7 @@ def wait_for(
 
 
 async def _present(stream: Stream, subject: Subject, params: Row) -> dict[str, Row]:
-    found: Any = await stream.request(f"{subject}.watch", params, _KINDS[subject][0])
+    found: Any = await stream.once(f"{subject}.watch", params, _KINDS[subject][0])
     return {row["id"]: row for row in msgspec.to_builtins(found)}
 
 

@@ -245,6 +245,7 @@ class PeerLink(Struct, frozen=True, kw_only=True):
     device: DeviceKey
     name: Word
     sessions: Rows[SessionKey] = ()
+    reason: Line = ""  # of `peer.lost`: `it has stopped`, if the device said so before; empty: it broke
 
 
 class SessionLost(Struct, frozen=True, kw_only=True):

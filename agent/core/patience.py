@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agent.core.bounded import Line, Stamp, Word
+from agent.core.presence_state import STOPPED
 from agent.core.records import DeviceKey, DeviceRow, SessionId
 from agent.core.transcript import unix_seconds
 
@@ -65,6 +66,11 @@ def out_of_reach(name: str, row: DeviceRow | None, now: float) -> str:
     since = f" for {span(now - unix_seconds(at))}" if at else ""
     why = f" ({row.reason})" if row is not None and row.reason else ""
     return f"{name} is out of reach{since}{why}"
+
+
+def to_do(row: DeviceRow | None) -> str | None:
+    """What to do about a device that cannot be asked, if that is known better than by its error's own hint."""
+    return "start `agent up` on that device" if row is not None and row.reason == STOPPED else None
 
 
 def span(seconds: float) -> str:

@@ -44,7 +44,10 @@ class Consent:
 
     async def limit(self, channel: Channel, asked: LimitDevice) -> object:
         """Let a device only watch here, or do what its role allows. Raises: NotPaired, DeviceNotFound, StateError."""
-        others = self._limit(self._registry.find_device(asked.device), read_only=asked.read_only)
+        device = self._registry.find_device(asked.device)
+        if device == self._registry.own:
+            raise BadParams("that is this device: it may always do everything here", hint="name another one")
+        others = self._limit(device, read_only=asked.read_only)
         return Limited(others=tuple(DeviceRef(each.id, each.name) for each in others))
 
     async def audit(self, channel: Channel, asked: ListAudit) -> object:

@@ -26,7 +26,7 @@ from agent.core.records import DeviceId, DeviceRef, PairedDevice
 from agent.core.registry import Registry
 from agent.core.renaming import former_name
 from agent.core.transcript import rfc3339
-from agent.errors import Forbidden, NotPaired
+from agent.errors import BadParams, Forbidden, NotPaired
 from agent.ports import Channel, Followed
 from agent.services.gossip import Gossip
 from agent.services.household import Household
@@ -111,6 +111,9 @@ class TrustMethods:
         Raises: NotPaired, DeviceNotFound, StateError.
         """
         wanted = self._registry.find_device(asked.device)
+        if wanted == self._own.id:
+            leave = "`agent unpair --self` leaves the household"
+            raise BadParams(f"{self._name_of(wanted)} is this device: it cannot put itself out", hint=leave)
         for device in self._pairing.devices():
             if device.id == wanted:
                 let_in = tuple(DeviceRef(each.id, self._name_of(each.id)) for each in self._household.let_in_by(device))

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from agent.core.linking import new_link_stays, reconnect_delay
 from agent.core.messages import Ready, TwinSeen
+from agent.core.presence_state import STOPPED
 from agent.core.records import DeviceId, Endpoint
 from agent.core.wire import typed
 from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
@@ -76,7 +77,7 @@ class Keeper:
         self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
         self._attempts = 0
         self._leaving = False  # whether this service stops
-        self._has_stopped = False  # whether the device has said that it stops, and was not linked since
+        self.has_stopped = False  # whether the device has said that it stops, and was not linked since
         self._pauses = False  # whether to wait before the next dial
         self._opening: set[Link] = set()  # connections over which the other side has not said yet who it is
         self.refusals = 0  # in a row
@@ -127,7 +128,7 @@ class Keeper:
         link.over = True
         self._opening.discard(link)
         if link.channel.told == STOPPING and self.link in {None, link}:
-            self._has_stopped, self._pauses = True, True
+            self.has_stopped, self._pauses = True, True
         if self.link is not link:
             if self.link is not None and self.link.over and not self._opening:
                 self.lost(self.link)  # this was what was to take its place
@@ -254,7 +255,7 @@ class Keeper:
             self._turn_away(self.link, ANOTHER)
         self._opening.discard(link)
         self.link, self.refused, self.refusals = link, False, 0
-        self._has_stopped = self._pauses = False
+        self.has_stopped = self._pauses = False
         log.info("link up", extra={"device": self.device, "dialled": link.ours})
         self._news.link_up(self.device, name=ready.name, version=ready.version, endpoint=link.endpoint)
         link.spawn(link.listing.run(link), "peers.watch")
@@ -286,9 +287,9 @@ class Keeper:
         try:
             channel, endpoint = await self._dialling.dial(endpoints)
         except Refused as exc:
-            if self._has_stopped:
-                self._has_stopped = False  # it hung up as it went; another time it is a refusal
-                self._failed("it has stopped")
+            if self.has_stopped:
+                self.has_stopped = False  # it hung up as it went; another time it is a refusal
+                self._failed(STOPPED)
                 await self._sleep(reconnect_delay(self._attempts, self._jitter()))
                 return
             self.refused = self.tried = True

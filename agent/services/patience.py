@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from agent.core.patience import PATIENCE, Patient, Waiting, last_there, out_of_reach
+from agent.core.patience import PATIENCE, Patient, Waiting, last_there, out_of_reach, to_do
 from agent.core.records import DeviceId, DeviceRow
 from agent.errors import (
     AgentError,
@@ -130,7 +130,7 @@ class PatientCalls:
         row = self._row_of(call.device)
         if left <= 0 and row is not None and row.state == "offline" and row.since is not None:
             raise PeerUnreachable  # found out already, and nobody wants to wait
-        link = await self._peers.link(call.device, LOOK if left > 0 else QUICK)
+        link = await self._peers.link(call.device, min(LOOK, left) if left > 0 else QUICK)
         call.under_way, call.sent = link, True
         link.channel.doubt()  # an answer may take long, but a link that is dead must not
         return await ask()
@@ -164,7 +164,8 @@ class PatientCalls:
     def _given_up(self, call: _Call, problem: AgentError) -> AgentError:
         if not isinstance(problem, PeerUnreachable | PeerLost) and not (call.sent and isinstance(problem, TakenBack)):
             return problem
-        where = out_of_reach(self._name_of(call.device), self._row_of(call.device), self._clock.time())
+        row = self._row_of(call.device)
+        where, hint = out_of_reach(self._name_of(call.device), row, self._clock.time()), to_do(row)
         if call.sent:
-            return PeerLost(f"{where}; it was sent before, and whether it arrived is not known")
-        return PeerUnreachable(where)
+            return PeerLost(f"{where}; it was sent before, and whether it arrived is not known", hint=hint)
+        return PeerUnreachable(where, hint=hint)

@@ -175,6 +175,11 @@ class Peers:
         keeper = self._keepers.get(device)
         return keeper is not None and keeper.refused_surely
 
+    def stopped(self, device: DeviceId) -> bool:
+        """Whether the device said that it stops, and was not linked since."""
+        keeper = self._keepers.get(device)
+        return keeper is not None and keeper.has_stopped
+
     def linked(self) -> list[DeviceId]:
         """Devices with a link."""
         return sorted(self._links)

@@ -21,7 +21,7 @@ from agent.core.messages import (
     SessionLost,
 )
 from agent.core.patience import as_sent
-from agent.core.presence_state import REFUSES
+from agent.core.presence_state import REFUSES, STOPPED
 from agent.core.records import DeviceId, SessionId, SessionKey, SessionRow
 from agent.core.relay import Relay
 from agent.core.transcript import Event, Id, epoch_of
@@ -296,12 +296,14 @@ class Proxy:
         return any(row is not None and row.status in {"working", "needs-input"} for row in rows)
 
     def _tell_viewers(self, method: str, device: DeviceId, relays: list[Relay[Channel]]) -> None:
+        reason = STOPPED if method == "peer.lost" and self._peers.stopped(device) else ""
         sessions: dict[Channel, list[SessionId]] = {}
         for relay in relays:
             for channel in relay.viewers:
                 sessions.setdefault(channel, []).append(relay.session)
         for channel, watched in sessions.items():
-            channel.notify(method, PeerLink(device=device, name=self._name_of(device), sessions=tuple(watched)))
+            told = PeerLink(device=device, name=self._name_of(device), sessions=tuple(watched), reason=reason)
+            channel.notify(method, told)
 
     def _attach_again(self, relay: Relay[Channel]) -> None:
         # What stands over the link brings no more, or not all.

@@ -16,6 +16,7 @@ from msgspec import Raw
 from agent.core.hearsay import told_result
 from agent.core.messages import PeerLink
 from agent.core.patience import as_sent
+from agent.core.presence_state import STOPPED
 from agent.core.records import DeviceId, SessionId
 from agent.core.replies import without_replies
 from agent.core.terminal import (
@@ -198,8 +199,9 @@ class RemoteTerminals:
         if self._peers.refuses(device):
             self._end(relays if was_lost else [])
             return
+        reason = STOPPED if not up and self._peers.stopped(device) else ""
         for relay in relays:
-            told = PeerLink(device=device, name=self._name_of(device), sessions=(relay.session,))
+            told = PeerLink(device=device, name=self._name_of(device), sessions=(relay.session,), reason=reason)
             for channel in relay.clients if was_lost or not up else ():
                 channel.notify("peer.back" if up else "peer.lost", told)
             relay.interrupted()

@@ -43,5 +43,5 @@ class StoreWatch:
         try:
             await self._store.check()
         except StoreFull as exc:
-            return exc.in_full
+            return exc.of_a_turn
         return ""

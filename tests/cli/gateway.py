@@ -180,6 +180,13 @@ class FakeGateway:
         for held in self._held.values():
             held.set_result(None)
 
+    def still_away(self) -> None:
+        """Tell of what waits again."""
+        for call_id in self._held:
+            note = Waiting(call_id=call_id, session_id=HERE, method="prompt.submit", device=DESK, name="desk",
+                           reason="said goodbye")  # fmt: skip
+            self.tell("request.waiting", note)
+
     async def _drop_held(self) -> None:
         for holding in self._holding:
             holding.cancel()

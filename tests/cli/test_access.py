@@ -94,6 +94,9 @@ def test_devices_shows_roles_limits_and_ends(gateway: FakeGateway, agent: Agent)
 
 def test_a_device_may_be_limited_and_let_go(gateway: FakeGateway, agent: Agent) -> None:
     assert agent("devices", "--read-only", "desk") == (0, "", "")
+    asked = len(gateway.called("device.limit"))
+    assert agent("devices", "--read-only", "desk", "--full", "desk").status == 2
+    assert len(gateway.called("device.limit")) == asked
     assert agent("devices", "--full", "desk") == (0, "", "")
     assert [(asked.device, asked.read_only) for asked in gateway.called("device.limit")] == [
         ("desk", True),

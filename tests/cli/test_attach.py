@@ -232,6 +232,10 @@ def test_news_of_others_and_of_the_link_are_one_line_each(gateway: FakeGateway, 
     terminal.until("-- link to desk lost; nothing is lost, retrying\n")
     gateway.tell("peer.back", PeerLink(device=DESK, name="desk", sessions=(HERE,)))
     terminal.until("-- link to desk is back\n")
+    gateway.tell("peer.lost", PeerLink(device=DESK, name="desk", sessions=(HERE,), reason="it has stopped"))
+    terminal.until("-- desk has stopped; waiting for it\n")
+    gateway.tell("peer.back", PeerLink(device=DESK, name="desk", sessions=(HERE,)))
+    terminal.until("-- link to desk is back\n")
     gateway.emit(SessionInfo(status="ended", note="exit"))
     terminal.until("-- the session has ended")
     assert terminal.child.wait(10) == 0

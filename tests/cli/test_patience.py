@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
+from agent.cli.client import Client
 from agent.cli.patience import Said, why
-from agent.core.messages import SessionLost
+from agent.cli.stream import streaming
+from agent.core.messages import Created, CreateSession, SessionLost
 from agent.core.patience import Waiting
 from agent.core.records import DeviceId
 from agent.core.transcript import TurnComplete, rfc3339
-from agent.errors import PeerLost, PeerUnreachable
+from agent.errors import Busy, PeerLost, PeerUnreachable
 from tests.cli.conftest import Agent
 from tests.cli.gateway import HERE, FakeGateway
 from tests.cli.test_attach import Terminal
@@ -262,3 +265,81 @@ def test_a_prompt_that_a_restart_cut_says_so_with_status_1(gateway: FakeGateway,
     status, _, err = ran.end()
     assert status == 1
     assert "agent: the service was restarted\n" in err
+
+
+class Crowded(Client):
+    """A service that refuses so often, each time for so long, before it does what it is asked."""
+
+    def __init__(self, times: int, seconds: float) -> None:
+        self.slept: list[float] = []
+        self.told: list[str] = []
+        super().__init__(Path("nowhere"), sleep=self.slept.append, waits=lambda refusal: self.told.append(str(refusal)))
+        self.times, self.after = times, seconds
+
+    def _asked(self, method: str, params: dict[str, Any] | None, seconds: float | None) -> Any:
+        if self.times:
+            self.times -= 1
+            raise Busy("too many new sessions from this device", retry_after=self.after)
+        return {"session_id": HERE}
+
+
+def test_a_refusal_that_says_when_to_come_again_is_waited_out_and_told_once() -> None:  # L8
+    crowded = Crowded(3, 2.0)
+    assert crowded.call("session.create") == {"session_id": HERE}
+    assert (crowded.slept, crowded.told) == ([2.0] * 3, ["too many new sessions from this device"])
+
+
+def test_such_a_refusal_is_waited_out_as_long_as_anything_is() -> None:  # L8
+    crowded = Crowded(1000, 60.0)
+    with pytest.raises(Busy):
+        crowded.call("session.create")
+    assert sum(crowded.slept) == 600.0
+    assert not Crowded(0, 1.0).slept
+    with pytest.raises(Busy):
+        Crowded(1, 1.0).call("session.create", patience=0.0)
+
+
+def test_a_new_session_that_is_refused_for_a_moment_says_so_and_is_made(gateway: FakeGateway, home: Path) -> None:  # L8
+    gateway.refusals["session.create"] = Busy("too many new sessions from this device", retry_after=0.1)
+    ran = Running("new", "--on", "desk")
+    ran.until("waiting: too many new sessions from this device; Ctrl-C gives up")
+    del gateway.refusals["session.create"]
+    assert ran.end()[0] == 0
+
+
+async def test_a_front_end_that_stays_waits_out_the_refusal_of_a_new_session(gateway: FakeGateway) -> None:  # L8
+    gateway.refusals["session.create"] = Busy("too many new sessions from this device", retry_after=0.1)
+    async with streaming(gateway.path) as stream, asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(stream.once("session.create", CreateSession(), Created), name="test.create")
+        await asyncio.to_thread(gateway.wait_for, "session.create")
+        del gateway.refusals["session.create"]
+        assert (await asked).session_id
+
+
+def test_ctrl_c_before_an_answer_was_given_says_that_nothing_was_sent(gateway: FakeGateway, home: Path) -> None:
+    gateway.away = True
+    ran = Running("answer", HERE, "x")
+    ran.until("Ctrl-C gives up")
+    ran.child.send_signal(signal.SIGINT)
+    status, _, err = ran.end()
+    assert status == 130
+    assert "nothing was sent" in err
+    assert "taken back" not in err
+
+
+def test_of_several_lines_that_wait_it_is_said_which(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.type("echo the first of them is longer than forty characters\r")
+    terminal.until("Ctrl-C takes it back")
+    terminal.type("echo two\r")
+    terminal.until("> echo two\n")
+    gateway.still_away()
+    terminal.until('-- "echo the first of them is longer than f\u2026": not sent yet: desk', 30)
+
+
+def test_what_went_out_and_perhaps_arrived_is_named_and_not_called_unsent(
+    gateway: FakeGateway, terminal: Terminal
+) -> None:
+    gateway.back()
+    gateway.refusals["prompt.submit"] = PeerLost("desk is out of reach; whether it arrived is not known")
+    terminal.type("echo one\r")
+    terminal.until('-- "echo one": desk is out of reach; whether it arrived is not known')

@@ -39,7 +39,7 @@ from agent.core.methods import LOCAL_ONLY, METHODS
 from agent.core.records import DeviceId, SessionId
 from agent.core.roster import Roster
 from agent.core.terminal import TerminalAttach, TerminalDetach, TerminalInput, TerminalResize
-from agent.errors import AgentError, NotPaired
+from agent.errors import AgentError, BadParams, NotPaired
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.gateways import Net
 from tests.fakes.households import Member, pair, street
@@ -423,3 +423,11 @@ def test_limits_change_nothing_for_who_has_none() -> None:
     members = dict(roster.members)
     roster.limit({bytes(32): frozenset()})
     assert roster.members == members
+
+
+async def test_this_device_does_not_limit_itself() -> None:
+    async with street("den", "lab") as (_, (den, lab)):
+        pair(den, lab)
+        async with den.client() as viewer:
+            with pytest.raises(BadParams, match="this device"):
+                await viewer.channel.request("device.limit", LimitDevice(device="den", read_only=True), seconds=5.0)

@@ -388,6 +388,24 @@ async def test_a_device_that_comes_and_goes_is_missed_as_soon_each_time() -> Non
             assert links(net, desk, laptop)
 
 
+@pytest.mark.parametrize("stops", [True, False])
+async def test_who_watches_is_told_whether_a_device_has_stopped_or_the_link_broke(stops: bool) -> None:  # R10, L5
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        session = await create(desk)
+        async with laptop.client() as viewer:
+            await attach(viewer, session)
+            if stops:
+                leaving = net.group.create_task(desk.peers.leave())
+                await net.clock.advance(1.0)
+                await leaving
+                desk.stop()
+            else:
+                net.cut(desk, laptop)
+            await net.clock.advance(1.0)
+            lost = [note.reason for _, note in viewer.told if isinstance(note, PeerLink)]
+            assert lost == (["it has stopped"] if stops else [""])
+
+
 @pytest.mark.parametrize("heard", [True, False])
 async def test_who_watches_a_session_of_a_device_that_is_put_out_learns_why_it_ends(heard: bool) -> None:  # T4
     async with network("desk", "laptop") as (net, (desk, laptop)):

@@ -295,3 +295,20 @@ async def test_an_interrupt_that_was_late_does_not_stop_another_turn() -> None: 
             await told(viewer, "session.interrupt", Interrupt(session_id=session, turn=2))
             await settle()
             assert status(desk, session) == "idle"
+
+
+async def test_of_a_device_that_has_stopped_it_is_said_to_start_it() -> None:  # L8, R10
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        session = await create(desk)
+        leaving = net.group.create_task(desk.peers.leave())
+        await net.clock.advance(1.0)
+        await leaving
+        desk.stop()
+        await net.clock.advance(5.0)
+        async with laptop.client() as viewer:
+            asked = ask(net, viewer, "prompt.submit", prompt(session, wait=0.0))
+            await net.clock.advance(5.0)
+            error = await asked
+            assert isinstance(error, PeerUnreachable)
+            assert "(it has stopped)" in str(error)
+            assert error.hint == "start `agent up` on that device"

@@ -16,17 +16,15 @@ from agent.cli.acp.sessions import first, where
 from agent.cli.acp.turns import Turns
 from agent.cli.acp.updates import VERBATIM, Updates, commands_of, line
 from agent.cli.answer import submit_answer
-from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
 from agent.cli.patience import Call, Said
-from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
+from agent.cli.stream import Note, Stream, streaming
 from agent.core.messages import (
     Attached,
     Configure,
     History,
     Interrupt,
     Page,
-    PeerLink,
-    SessionStalled,
     Snapshot,
     Submit,
     Submitted,
@@ -148,19 +146,13 @@ class Served:
                     await self._event(stream, event, tasks)
                 case Hydrated():
                     await self._returned(stream, note, tasks)
-                case PeerLink() if self.id in note.sessions or not note.sessions:
-                    await self._note(f"link to {line(note.name)} lost; nothing is lost, retrying")
-                case PeerBack() if self.id in note.link.sessions or not note.link.sessions:
-                    await self._note(f"link to {line(note.link.name)} is back")
-                case SessionStalled() if note.session_id == self.id:
-                    await self._note(line(stalled_line(note)))
-                case Lost():
-                    await self._note("the service is away; nothing is lost, waiting for it")
                 case _:
-                    pass
+                    text, _ = news_line(note, self.id)
+                    if text:
+                        await self._note(line(text))
 
     async def _returned(self, stream: Stream, note: Hydrated, tasks: asyncio.TaskGroup) -> None:
-        await self._note(BEGAN_ANEW if note.anew else "back; nothing was lost")
+        await self._note(BEGAN_ANEW if note.anew else "back; nothing of what was shown is lost")
         lost = self.turns.begin_anew() if note.anew else ()
         for event in note.events:
             await self._event(stream, event, tasks, merged=True)

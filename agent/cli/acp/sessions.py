@@ -50,7 +50,7 @@ async def _asked(path: Path, method: str, params: object, kind: type[T], *, seco
         async with streaming(path, patience=0) as stream:
             if isinstance(params, Patient):
                 return await stream.insist(method, params, kind)
-            return await stream.request(method, params, kind, seconds=seconds)
+            return await stream.once(method, params, kind, seconds=seconds)
     except* AgentError as group:
         failure = first(group)
     raise failure

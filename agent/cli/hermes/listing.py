@@ -53,7 +53,7 @@ class Listing:
         """Ask the service something else, once. Raises: AgentError."""
         if self._stream is None:
             raise NotRunning("the service is not running")
-        return await self._stream.request(method, params, kind, seconds=seconds)
+        return await self._stream.once(method, params, kind, seconds=seconds)
 
     def rows(self) -> list[SessionRow]:
         """Those of this device first, the newest first."""

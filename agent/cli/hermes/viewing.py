@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
-from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, stalled_line
+from agent.cli.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
 from agent.cli.hermes.events import VERBATIM, Events, said
 from agent.cli.hermes.frames import Frame, Json, line
 from agent.cli.hermes.history import Past
 from agent.cli.hermes.info import Info, info_of, is_running, started_at, status_of
 from agent.cli.hermes.questions import Questions
 from agent.cli.patience import Call, Said, not_sent
-from agent.cli.stream import Lost, Note, PeerBack, Stream, streaming
+from agent.cli.stream import Note, Stream, streaming
 from agent.cli.text import clean
 from agent.cli.transcript import answered, name_of
 from agent.core.messages import (
@@ -26,8 +26,6 @@ from agent.core.messages import (
     Interrupt,
     Page,
     ParticipantsChanged,
-    PeerLink,
-    SessionStalled,
     Snapshot,
     Submit,
     Submitted,
@@ -148,19 +146,13 @@ class Viewing:
                     await self._returned(stream, note)
                 case ParticipantsChanged() if note.session_id == self.id:
                     await self._changed(self._others(note.participants))
-                case PeerLink() if self.id in note.sessions or not note.sessions:
-                    await self._line(f"-- link to {clean(note.name)} lost; nothing is lost, retrying")
-                case PeerBack() if self.id in note.link.sessions or not note.link.sessions:
-                    await self._line(f"-- link to {clean(note.link.name)} is back")
-                case SessionStalled() if note.session_id == self.id:
-                    await self._line(f"-- {clean(stalled_line(note), 4096)}")
-                case Lost():
-                    await self._line("-- the service is away; nothing is lost, waiting for it")
                 case _:
-                    pass
+                    text, _ = news_line(note, self.id)
+                    if text:
+                        await self._line(f"-- {text}")
 
     async def _returned(self, stream: Stream, note: Hydrated) -> None:
-        await self._line(f"-- {BEGAN_ANEW}. It says:" if note.anew else "-- back; nothing was lost")
+        await self._line(f"-- {BEGAN_ANEW}. It says:" if note.anew else "-- back; nothing of what was shown is lost")
         if note.anew:
             await self._emit(self._events.cut())
             self._events = self._make()
