@@ -113,9 +113,15 @@ def told(error: AgentError) -> int:
 
 
 def say(line: str) -> None:
-    """Talk to whoever started the service; an error may quote what a peer sent (T10)."""
-    sys.stderr.writelines(f"{one if one.isprintable() else names.clean(one, 1000)}\n" for one in line.split("\n"))
-    sys.stderr.flush()
+    """Talk to whoever started the service; an error may quote what a peer sent (T10).
+
+    Whoever that was may be gone, or the disk of its log full: then it is lost, and the service goes on.
+    """
+    if sys.stderr is None:  # closed before the start
+        return
+    with suppress(OSError, ValueError):
+        sys.stderr.writelines(f"{one if one.isprintable() else names.clean(one, 1000)}\n" for one in line.split("\n"))
+        sys.stderr.flush()
 
 
 class Service:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from traceback import walk_tb
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -36,6 +36,10 @@ PLACES = 5
 T = TypeVar("T")
 
 
+class Unanswered(Exception):
+    """What a task waited for was cancelled, and the task itself was not: nobody asked for its end."""
+
+
 class Failures:
     """What has failed unexpectedly in this service: a log line for each cause, a health condition if it comes again."""
 
@@ -46,13 +50,17 @@ class Failures:
         self._quiet: set[str] = set()  # causes that did not come again since the last look
 
     def note(self, name: str, error: Exception) -> None:
-        """Record that the task or callback of that name has failed. Never raises."""
+        """Record that the task or callback of that name has failed. Never raises.
+
+        Whoever is told may fail as well, such as output that nobody takes any more: then it stays unsaid.
+        """
         if isinstance(error, ExceptionGroup):
             for each in error.exceptions:
                 self.note(name, each)
             return
         if isinstance(error, ServiceOver):
-            self.over(error)
+            with suppress(Exception):
+                self.over(error)
             return
         places = _places(error)
         cause = f"{type(error).__name__} in {places[-1].partition(':')[0]}"
@@ -60,17 +68,11 @@ class Failures:
             cause = "many things"
         self._quiet.discard(cause)
         times = self._times[cause] = self._times.get(cause, 0) + 1
-        fields = {"task": name, "error": clean(repr(error), 300), "at": " > ".join(places)}
-        if times == 1:
-            log.error(
-                "something failed; it alone was ended",
-                extra=fields,
-                exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
-            )
-        elif times in {10, 100, 1000, 10_000, 100_000}:
-            log.warning("it fails again and again", extra={**fields, "times": times})
+        with suppress(Exception):
+            _log(name, error, places, times)
         if times == 2:
-            self.problem(f"failure: {cause}", _condition(name, cause, error))
+            with suppress(Exception):
+                self.problem(f"failure: {cause}", _condition(name, cause, error))
 
     def uncaught(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Record what was raised where nobody waits, such as in a callback (`loop.set_exception_handler`)."""
@@ -85,9 +87,22 @@ class Failures:
         while True:
             await clock.sleep(QUIET)
             for cause in self._quiet:
-                del self._times[cause]
-                self.problem(f"failure: {cause}", "")
+                self._times.pop(cause, None)
+                with suppress(Exception):
+                    self.problem(f"failure: {cause}", "")
             self._quiet = set(self._times)
+
+
+def _log(name: str, error: Exception, places: list[str], times: int) -> None:
+    fields = {"task": name, "error": clean(repr(error), 300), "at": " > ".join(places)}
+    if times == 1:
+        log.error(
+            "something failed; it alone was ended",
+            extra=fields,
+            exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
+        )
+    elif times in {10, 100, 1000, 10_000, 100_000}:
+        log.warning("it fails again and again", extra={**fields, "times": times})
 
 
 _failures: WeakKeyDictionary[asyncio.AbstractEventLoop, Failures] = WeakKeyDictionary()
@@ -119,6 +134,12 @@ async def keep(
         began = clock.monotonic()
         try:
             await run()
+        except asyncio.CancelledError as exc:
+            if _is_asked_for():
+                raise
+            if ready is not None and not ready.is_set():
+                raise _unanswered(exc) from None
+            failures().note(name, _unanswered(exc))
         except Exception as exc:
             if ready is not None and not ready.is_set():
                 raise
@@ -148,6 +169,10 @@ async def alone(work: Coroutine[Any, Any, None], name: str) -> None:
     """Await `work`; what it raises is recorded and goes no further."""
     try:
         await work
+    except asyncio.CancelledError as exc:
+        if _is_asked_for():
+            raise
+        failures().note(name, _unanswered(exc))
     except Exception as exc:  # noqa: BLE001 - recorded, which is what this is for
         failures().note(name, exc)
         _raise_if_cancelled(exc)
@@ -181,6 +206,16 @@ def compartment(name: str) -> Iterator[None]:
 def _note_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and isinstance(error := task.exception(), Exception):
         failures().note(task.get_name(), error)
+
+
+def _is_asked_for() -> bool:
+    # Whether a cancellation is of this task; else it is somebody else's, whose future or task was awaited.
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _unanswered(cancelled: asyncio.CancelledError) -> Unanswered:
+    return Unanswered("what it waited for was cancelled").with_traceback(cancelled.__traceback__)
 
 
 def _raise_if_cancelled(error: Exception) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import CoroutineType
@@ -15,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.daemon import Service
+from agent.daemon import Service, say
 from agent.settings import Home, Settings
 from tests.fakes.clock import FakeClock
 
@@ -207,3 +209,25 @@ async def test_t11_an_exception_in_any_task_of_the_running_service_ends_neither_
                 await asyncio.sleep(0.01)
         assert "two" in await client.reply(session, "echo two")
         assert all(1 <= times <= 4 for times in begun.values()), begun
+
+
+@pytest.mark.parametrize("output", ["full", "closed", "left", "none"])
+def test_t11_nobody_who_takes_the_output_is_needed(monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    """A `tee` that was killed, or a full disk of logs, ended the service at the next device that came."""
+    if output == "none":
+        monkeypatch.setattr(sys, "stderr", None)
+        say("den is online")
+        return
+    if output == "full":
+        stream = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - a full disk fails at its end, too
+    else:
+        read, write = os.pipe()
+        os.close(read)
+        stream = os.fdopen(write, "w", 1)
+    if output == "closed":
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    for _ in range(3):
+        say("den is online")
+    with suppress(OSError):
+        stream.close()

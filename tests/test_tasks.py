@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import ServiceOver, StateError
+from agent.errors import Busy, ServiceOver, StateError
 from agent.services.lasting import to_the_end
 from agent.tasks import QUIET, WELL, alone, child, compartment, failures, keep, spawn
 from tests.fakes.clock import FakeClock, settle
@@ -170,6 +170,88 @@ async def test_a_mistake_that_comes_again_says_what_to_do() -> None:
     assert list(problems.values()) == [
         "gossip.exchange fails again and again: the key cannot be written; free some space"
     ]
+
+
+async def test_t11_who_cannot_be_told_of_a_failure_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A service whose output nobody took any more, or whose disk was full, ended at a failure that came again."""
+
+    def unwritable(*_: object) -> None:
+        raise BrokenPipeError
+
+    class Unspeakable(Exception):
+        def __repr__(self) -> str:
+            raise ValueError("as its text does not say")
+
+    async def fails_unspeakably() -> None:
+        raise Unspeakable
+
+    async def ends() -> None:
+        raise ServiceOver("and nobody hears it")
+
+    failures().problem = failures().over = unwritable
+    for _ in range(3):
+        await alone(fails(), "test.packet")
+        await alone(fails_unspeakably(), "test.packet")
+        await alone(ends(), "test.lock")
+    assert [vars(record)["error"] for record in caplog.records] == ["ValueError('what a stranger sent')"]
+    clock = FakeClock()
+    async with asyncio.TaskGroup() as group:
+        looking = child(group, failures().run(clock), "test.failures")
+        for _ in range(3):
+            await clock.advance(QUIET)
+        assert not looking.done()
+        looking.cancel()
+
+
+async def waits_for_what_is_cancelled() -> None:
+    other = asyncio.get_running_loop().create_future()
+    other.cancel()
+    await other
+
+
+async def test_a_part_whose_answer_is_cancelled_by_another_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
+    clock, begun = FakeClock(), 0
+
+    async def run() -> None:
+        nonlocal begun
+        begun += 1
+        await waits_for_what_is_cancelled()
+
+    async with asyncio.TaskGroup() as group:
+        kept = child(group, keep(run, "part", clock, jitter=lambda: 1.0), "test.part")
+        await clock.advance(0.25)
+        await clock.advance(0.5)
+        assert begun == 3
+        kept.cancel()
+    assert kept.cancelled()
+    assert [vars(record)["error"] for record in caplog.records] == ["Unanswered('what it waited for was cancelled')"]
+
+
+async def test_a_compartment_whose_answer_is_cancelled_by_another_is_recorded(caplog: pytest.LogCaptureFixture) -> None:
+    await alone(waits_for_what_is_cancelled(), "test.packet")
+    assert [vars(record)["task"] for record in caplog.records] == ["test.packet"]
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+async def test_who_waits_for_what_ends_with_its_group_hears_that_it_did_not_happen(steps: int) -> None:
+    """It was cancelled instead, and nobody had asked for that."""
+    begun: asyncio.Future[asyncio.TaskGroup] = asyncio.get_running_loop().create_future()
+
+    async def part() -> None:
+        async with asyncio.TaskGroup() as group:
+            begun.set_result(group)
+            await asyncio.Event().wait()
+
+    task = asyncio.get_running_loop().create_task(part())
+    asked = asyncio.get_running_loop().create_task(to_the_end(await begun, asyncio.Event().wait(), "test.write"))
+    await asyncio.sleep(0)
+    for _ in range(steps):
+        await settle()
+    task.cancel()
+    with pytest.raises(Busy):
+        await asked
+    assert not asked.cancelling()
+    await asyncio.wait([task])
 
 
 async def test_what_must_end_the_service_is_told_from_anywhere() -> None:

@@ -47,14 +47,14 @@ class Health:
 
     def problem(self, about: str, text: str) -> None:
         """Something does not work, and why; empty when it works again. Said once, shown while it lasts."""
-        if text and self._problems.get(about) != text:
+        before, self._problems[about] = self._problems.get(about), text
+        if text and text != before:
             self._say(f"agent: {text}")
-        self._problems[about] = text
 
     def notice(self, text: str) -> None:
         """Something happened that the owner should know. Said now, shown until the service ends."""
-        self._say(f"agent: {text}")
         self._notices = [*self._notices, text][-NOTICES_MAX:]
+        self._say(f"agent: {text}")
 
     def status(self) -> StatusReport:
         """This device at this moment."""

@@ -18,7 +18,7 @@ T = TypeVar("T")
 async def to_the_end(group: asyncio.TaskGroup, work: Coroutine[None, None, T], name: str) -> T:
     """Run `work` as a task of `group` and wait for it; it goes on if the one who waits is cancelled.
 
-    Raises: what the work raises; Busy, if the group takes no more.
+    Raises: what the work raises; Busy, if the group takes no more, or ends before the work does.
     """
     done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -31,12 +31,17 @@ async def to_the_end(group: asyncio.TaskGroup, work: Coroutine[None, None, T], n
         else:
             if not done.done():
                 done.set_result(result)
-        finally:
-            done.cancel()
 
-    if spawn(group, run(), name) is None:
+    def ended(_: asyncio.Task[None]) -> None:
+        work.close()  # if it was cancelled before its first step
+        if not done.done():
+            done.set_exception(Busy("the service is stopping"))
+
+    task = spawn(group, run(), name)
+    if task is None:
         work.close()
         raise Busy("the service is stopping")
+    task.add_done_callback(ended)
     return await done
 
 
