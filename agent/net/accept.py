@@ -2,8 +2,9 @@
 
 asyncio's own TLS server keeps 307 KiB for 60 s for every mute connect; 4,000 of them took 869 MiB (measured). Here a
 socket waits without a buffer, its data left in the kernel, until the whole ClientHello is there: one that is begun
-costs no more than silence. Handshakes have a budget for each origin, and one for all strangers together; addresses at
-which paired devices are known have a budget of their own that no stranger uses up. When too many wait, the oldest one
+costs no more than silence. Handshakes have a budget for each origin, and one for all strangers together, of which one
+origin can use a tenth and the first handshakes of a new one nothing; addresses at which paired devices are known have a
+budget of their own that no stranger uses up. When too many wait, the oldest one
 of whoever holds most is dropped. Source: FACTS-SECURITY §3 (c) and its limits.
 """
 
@@ -30,6 +31,8 @@ from agent.ports import Clock
 from agent.tasks import keep, spawn
 
 ANY_ADDRESS = ("::", "0.0.0.0")  # noqa: S104 - who may come in is decided by the pin, not by the interface
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
+"""Whoever comes from there is on this machine, and counted as a known one."""
 BACKLOG = 512
 RECORD_HEADER = 5
 """Bytes before the fragment of a TLS record: type, version, length (RFC 8446, 5.1)."""
@@ -51,8 +54,11 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     waiting: int = 256  # sockets whose ClientHello is awaited
     handshakes: int = 16  # at once
-    of_one: Rate = Rate(1200.0, 64)  # handshakes of one origin
-    of_strangers: Rate = Rate(1200.0, 64)  # handshakes of all addresses at which no paired device is known
+    of_known: Rate = Rate(1200.0, 64)  # handshakes of one address at which a paired device is known
+    of_one: Rate = Rate(120.0, 8)  # handshakes of one other origin: ten of them use up the budget of all
+    of_strangers: Rate = Rate(1200.0, 64)  # handshakes of all origins at which no paired device is known
+    first: int = 4  # handshakes of a new origin, which count in `of_newcomers` instead
+    of_newcomers: Rate = Rate(600.0, 64)  # such handshakes of all new origins
     hello: float = 2.0  # seconds until the ClientHello is whole
     handshake: float = 5.0  # seconds
     goodbye: float = 2.0  # seconds that a closed connection waits for the other side's end of TLS
@@ -246,34 +252,53 @@ class _Stage:
                 del self._by_origin[origin]
 
 
+class _Origin:
+    # One origin's own budget, and how many of its first handshakes are left.
+
+    def __init__(self, rate: Rate, first: int, now: float) -> None:
+        self.bucket, self.first = Bucket(rate, now), first
+
+
 class _Budgets:
     # How many handshakes whoever comes may begin.
 
     def __init__(self, limits: Limits, clock: Clock, known: Callable[[], Iterable[str]]) -> None:
-        self._of_one, self._clock, self._ask = limits.of_one, clock, known
-        self._strangers = Bucket(limits.of_strangers, clock.monotonic())
-        self._origins: dict[str, Bucket] = {}  # least recently used first
-        self._known: frozenset[str] = frozenset()
+        self._limits, self._clock, self._ask = limits, clock, known
+        now = clock.monotonic()
+        self._strangers, self._newcomers = Bucket(limits.of_strangers, now), Bucket(limits.of_newcomers, now)
+        self._origins: dict[tuple[str, bool], _Origin] = {}  # least recently used first; known ones apart
+        self._known = LOOPBACK
         self._known_at = float("-inf")
 
     def origin(self, host: str) -> str:
         """Who is counted together with that address; one at which a paired device is known stands for itself."""
         now = self._clock.monotonic()
         if now - self._known_at >= KNOWN_FOR:
-            self._known, self._known_at = frozenset(map(_without_zone, self._ask())), now
+            self._known, self._known_at = LOOPBACK.union(map(_without_zone, self._ask())), now
         plain = _without_zone(host)
         return plain if plain in self._known else origin_of(host)
 
     def take(self, origin: str) -> bool:
-        """Whether one more handshake of that origin may begin."""
-        now = self._clock.monotonic()
-        bucket = self._origins.pop(origin, None) or Bucket(self._of_one, now)
-        self._origins[origin] = bucket
+        """Whether one more handshake of that origin may begin.
+
+        The first ones of an origin need nothing of the budget of all strangers, which a few of them can use up: a
+        paired device that comes from an address at which nobody knows it is let in before it can say so.
+        """
+        now, known = self._clock.monotonic(), origin in self._known
+        key = origin, known
+        rate = self._limits.of_known if known else self._limits.of_one
+        one = self._origins.pop(key, None) or _Origin(rate, self._limits.first, now)
+        self._origins[key] = one
         if len(self._origins) > ORIGINS_MAX:
             del self._origins[next(iter(self._origins))]
-        if bucket.take(now) > 0.0:
+        if one.bucket.take(now) > 0.0:
             return False
-        return origin in self._known or self._strangers.take(now) == 0.0
+        if known:
+            return True
+        if one.first and self._newcomers.take(now) == 0.0:
+            one.first -= 1
+            return True
+        return self._strangers.take(now) == 0.0
 
 
 def _without_zone(host: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -29,7 +30,7 @@ CONNECT_SECONDS = 10.0
 STAGGER = 0.25
 """Seconds between the starts of attempts at the endpoints of one window (RFC 8305)."""
 EXCHANGES = 8
-"""At once; beyond it the oldest that has not said anything goes."""
+"""At once; beyond it the oldest that has not said anything goes, or else the oldest of the host that has most."""
 
 ACCEPTED = msgspec.msgpack.encode("paired")
 REFUSED = msgspec.msgpack.encode("refused")
@@ -201,10 +202,13 @@ class _Exchange:
 def _make_room(held: dict[asyncio.Task[None], _Exchange]) -> bool:
     if len(held) < EXCHANGES:
         return True
-    silent = next((task for task, exchange in held.items() if not exchange.spoken), None)
-    if silent is None:
-        return False
-    silent.cancel()
+    going = next((task for task, exchange in held.items() if not exchange.spoken), None)
+    if going is None:
+        most, count = Counter(exchange.host for exchange in held.values()).most_common(1)[0]
+        if count == 1:
+            return False
+        going = next(task for task, exchange in held.items() if exchange.host == most)
+    going.cancel()
     return True
 
 

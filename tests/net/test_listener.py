@@ -492,7 +492,7 @@ async def test_a_client_hello_may_come_in_pieces(tmp_path: Path) -> None:
 
 
 async def test_t11_one_origin_begins_so_many_handshakes_and_no_more(tmp_path: Path) -> None:
-    limits = Limits(of_one=Rate(60.0, 5))
+    limits = Limits(of_known=Rate(60.0, 5))  # as everybody on this machine has
     async with counting(tmp_path, limits) as (endpoint, begun):
         for _ in range(20):
             await answer_to(await came(endpoint, client_hello() + b"garbage"), b"")
@@ -501,7 +501,7 @@ async def test_t11_one_origin_begins_so_many_handshakes_and_no_more(tmp_path: Pa
 
 def test_t11_strangers_together_use_up_their_budget_and_no_paired_device_s() -> None:
     clock = FakeClock()
-    limits = Limits(of_one=Rate(60.0, 5), of_strangers=Rate(60.0, 20))
+    limits = Limits(of_known=Rate(60.0, 5), of_strangers=Rate(60.0, 20), first=0)
     budgets = _Budgets(limits, clock, lambda: ["10.0.0.7", "fe80::7%eth0"])
     begun = [budgets.take(budgets.origin(f"10.0.1.{number}")) for number in range(200)]
     assert begun.count(True) == 20
@@ -512,9 +512,45 @@ def test_t11_strangers_together_use_up_their_budget_and_no_paired_device_s() -> 
     assert len(budgets._origins) <= ORIGINS_MAX
 
 
+async def test_t11_one_stranger_does_not_use_up_the_handshakes_of_all_unknown_addresses() -> None:
+    """One at 60 handshakes a second kept a paired device at a new address out for as long as it went on."""
+    clock = FakeClock()
+    budgets = _Budgets(DEFAULT_LIMITS, clock, tuple)
+    begun = 0
+    for _ in range(60 * 60):
+        begun += budgets.take(budgets.origin("10.0.0.66"))
+        await clock.advance(1 / 60)
+    assert begun <= 8 + 2 * 60
+    assert all(budgets.take(budgets.origin("10.0.0.7")) for _ in range(8))
+    assert budgets._strangers.take(clock.monotonic(), 50) == 0.0
+
+
+async def test_t11_the_first_handshakes_of_a_new_origin_need_nothing_of_the_strangers_budget() -> None:
+    clock = FakeClock()
+    budgets = _Budgets(DEFAULT_LIMITS, clock, tuple)
+    for _ in range(200):  # thirty strangers take all there is
+        for number in range(30):
+            budgets.take(budgets.origin(f"10.0.1.{number}"))
+        await clock.advance(0.1)
+    while budgets._strangers.take(clock.monotonic()) == 0.0:
+        pass
+    assert [budgets.take(budgets.origin("10.0.0.7")) for _ in range(DEFAULT_LIMITS.first)] == [True] * 4
+
+
+async def test_t11_whoever_comes_from_ever_new_origins_has_a_budget_too() -> None:
+    clock = FakeClock()
+    budgets = _Budgets(DEFAULT_LIMITS, clock, tuple)
+    begun = 0
+    for number in range(6000):
+        begun += budgets.take(budgets.origin(f"10.{number // 200}.0.{number % 200}"))
+        await clock.advance(0.01)
+    assert begun <= 64 + 600 + 64 + 1200
+    assert len(budgets._origins) <= ORIGINS_MAX
+
+
 async def test_an_address_at_which_a_device_is_paired_counts_within_a_second() -> None:
     clock, known = FakeClock(), list[str]()
-    budgets = _Budgets(Limits(of_strangers=Rate(0.0001, 1)), clock, lambda: known)
+    budgets = _Budgets(Limits(of_strangers=Rate(0.0001, 1), first=0), clock, lambda: known)
     assert budgets.take(budgets.origin("10.0.0.9"))
     assert not budgets.take(budgets.origin("10.0.0.7"))
     known.append("10.0.0.7")

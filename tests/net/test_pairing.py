@@ -253,6 +253,21 @@ async def test_silent_connections_do_not_keep_a_joiner_out(tmp_path: Path) -> No
             await hang_up(writer)
 
 
+async def test_t11_messages_that_are_begun_and_never_end_do_not_keep_a_joiner_out(tmp_path: Path) -> None:
+    async with gateways(tmp_path) as (den, lab, window):
+        held = [await tls(window) for _ in range(EXCHANGES)]
+        for _, writer in held:
+            writer.write((100).to_bytes(4))
+            await writer.drain()
+        for _ in range(20):
+            await asyncio.sleep(0.005)  # until each was read
+        await lab.service.join(window.code, f"127.0.0.1:{window.port}")
+        await until_told(den, 1)
+        assert "paired" in den.told
+        for _, writer in held:
+            await hang_up(writer)
+
+
 async def test_a_joiner_that_is_refused_is_told_from_one_that_lost_the_connection(tmp_path: Path) -> None:
     async def refuse(exchange: PairingExchange) -> None:
         await exchange.end(accepted=False)
