@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from agent.core.claims import Contest
 from agent.core.messages import Ready, StatusReport
 from agent.core.names import short_id
+from agent.core.quotas import Bucket, Rate
 from agent.core.records import DeviceId, DeviceRow
 from agent.core.registry import Registry
 from agent.core.transcript import rfc3339
@@ -17,6 +18,8 @@ from agent.services.sessions import Sessions
 from agent.services.subscribe import Subscription
 
 NOTICES_MAX = 20
+STRANGERS = Rate(20.0, 20)
+"""Lines about devices that are not paired: anybody can announce 20 new ones a second, for ever."""
 
 
 class Health:
@@ -43,12 +46,16 @@ class Health:
         self._started = clock.time()
         self._problems: dict[str, str] = {}
         self._notices: list[str] = []
-        self._told: dict[DeviceId, str] = {}
+        self._told: dict[DeviceId, str] = {}  # of devices in the registry
+        self._strangers, self._unsaid = Bucket(STRANGERS, clock.monotonic()), 0
 
     def problem(self, about: str, text: str) -> None:
         """Something does not work, and why; empty when it works again. Said once, shown while it lasts."""
+        if not text:
+            self._problems.pop(about, None)
+            return
         before, self._problems[about] = self._problems.get(about), text
-        if text and text != before:
+        if text != before:
             self._say(f"agent: {text}")
 
     def notice(self, text: str) -> None:
@@ -76,7 +83,7 @@ class Health:
             presence=self._mode,
             home=self._home,
             notices=tuple(self._notices),
-            problems=tuple(text for text in self._problems.values() if text),
+            problems=tuple(self._problems.values()),
         )
 
     async def tell(self, changes: Subscription) -> None:
@@ -85,13 +92,20 @@ class Health:
         if not self._trust.devices():
             self._say("no paired device yet: `agent pair` here, then `agent join` on the other device")
         with changes:
-            for row in self._registry.devices():
+            rows = self._registry.devices()
+            self._forget(self._told.keys() - {row.id for row in rows})
+            for row in rows:
                 self._tell_device(row)
             async for change in changes:
                 for row in change.devices:
                     self._tell_device(row)
+                self._forget(change.devices_gone)
                 for contest in change.contests:
                     self._tell_contest(contest)
+
+    def _forget(self, devices: Iterable[DeviceId]) -> None:
+        for device in devices:
+            self._told.pop(device, None)
 
     def _tell_device(self, row: DeviceRow) -> None:
         if row.self:
@@ -104,9 +118,20 @@ class Health:
         self._told[row.id] = state
         if state == before or (before is None and row.state == "offline"):
             return
+        if not row.paired and not self._may_tell_of_strangers():
+            return
         where = f" at {row.addresses[0]}" if row.addresses and row.state == "online" else ""
         why = f": {row.reason}" if row.reason and row.state != "online" else ""
         self._say(f"{row.name} ({short_id(row.id)}) is {state}{where}{why}")
+
+    def _may_tell_of_strangers(self) -> bool:
+        if self._strangers.take(self._clock.monotonic()) > 0.0:
+            self._unsaid += 1
+            return False
+        if self._unsaid:
+            self._say(f"devices that are not paired came or went {self._unsaid} more times: see `agent peers`")
+            self._unsaid = 0
+        return True
 
     def _tell_contest(self, contest: Contest) -> None:
         # R13: said once for each two devices.
