@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -18,6 +19,8 @@ from agent.core.transcript import rfc3339, unix_seconds
 from agent.core.wire import typed
 from agent.errors import RemoteFault, Undescribed
 
+_ID = re.compile(r"[a-z2-7]{16}")
+"""The ids that this program makes. Of any other form one could be a word that somebody types for a title (R13)."""
 LINEAGE_MAX = 16
 ROWS_MAX = 2000
 """Rows of one message that are looked at: twice as many as are listed of one device."""
@@ -70,8 +73,8 @@ def told_changes(raw: Raw) -> tuple[list[SessionRow], tuple[SessionId, ...]]:
 
 
 def usable(row: SessionRow, now: float) -> SessionRow | None:
-    """A row as a peer told it, cleaned and bounded (T10); None if its id or times are no ids and times."""
-    if not (4 <= len(row.id) <= 64 and row.id.isascii() and row.id.isprintable() and not set(row.id) & set(" /")):
+    """A row as a peer told it, cleaned and bounded (T10); None if its id or times have not their form."""
+    if not _ID.fullmatch(row.id):
         return None
     try:
         updated_at = rfc3339(min(unix_seconds(row.updated_at), now))

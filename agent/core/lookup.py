@@ -9,9 +9,10 @@ from msgspec import Struct
 from agent.core.changes import Draft
 from agent.core.names import short_id
 from agent.core.records import DeviceId, DeviceRow, SessionId, SessionRow
+from agent.core.selecting import PREFIX_MIN
 from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
 
-BUCKET = 4
+BUCKET = PREFIX_MIN
 """Characters of an id under which it is filed: 20 bits, so that a bucket holds one or two of 20,000."""
 CANDIDATES = 8
 """Matches that an error lists."""
@@ -32,11 +33,14 @@ class SessionIndex:
     def __init__(self) -> None:
         self.rows: dict[SessionId, SessionRow] = {}
         self._buckets: dict[str, set[SessionId]] = {}
+        self._titles: dict[str, set[SessionId]] = {}
 
     def put(self, row: SessionRow, draft: Draft) -> None:
         """List a session, or list it otherwise."""
-        if row.id not in self.rows:
-            self._buckets.setdefault(row.id[:BUCKET], set()).add(row.id)
+        if row.id in self.rows:
+            _take_out(self._titles, self.rows[row.id].title, row.id)
+        _file(self._buckets, row.id[:BUCKET], row.id)
+        _file(self._titles, row.title, row.id)
         self.rows[row.id] = row
         draft.session(row.id, row)
 
@@ -44,18 +48,13 @@ class SessionIndex:
         """Take a device's row of a session away, unless the row is another's already."""
         if self.rows[session].device.id != device:
             return
-        del self.rows[session]
-        bucket = self._buckets[session[:BUCKET]]
-        bucket.discard(session)
-        if not bucket:
-            del self._buckets[session[:BUCKET]]
+        _take_out(self._buckets, session[:BUCKET], session)
+        _take_out(self._titles, self.rows.pop(session).title, session)
         draft.session(session, None)
 
     def starting_with(self, prefix: str) -> list[SessionRow]:
-        """Rows whose id begins with `prefix`, by id."""
-        ids: Iterable[SessionId] = self.rows
-        if len(prefix) >= BUCKET:
-            ids = self._buckets.get(prefix[:BUCKET], ())
+        """Rows whose id begins with `prefix`, which has `PREFIX_MIN` characters or more; by id."""
+        ids = self._buckets.get(prefix[:BUCKET], ())
         return [self.rows[each] for each in sorted(ids) if each.startswith(prefix)]
 
     def beginning(self, session: str) -> list[SessionRow]:
@@ -64,7 +63,17 @@ class SessionIndex:
 
     def titled(self, title: str) -> list[SessionRow]:
         """Rows with exactly that title, by id."""
-        return sorted((row for row in self.rows.values() if row.title == title), key=lambda row: row.id)
+        return [self.rows[each] for each in sorted(self._titles.get(title, ()))]
+
+
+def _file(among: dict[str, set[SessionId]], key: str, session: SessionId) -> None:
+    among.setdefault(key, set()).add(session)
+
+
+def _take_out(among: dict[str, set[SessionId]], key: str, session: SessionId) -> None:
+    among[key].discard(session)
+    if not among[key]:
+        del among[key]
 
 
 def newest_first(rows: Iterable[SessionRow]) -> list[SessionRow]:
@@ -108,54 +117,67 @@ def find_session(
 ) -> Where:
     """The session with that id, unique prefix, exact title, or `DEVICE/` and one of these.
 
-    `whole` tells whether a row's id is all of it, `device` finds a device, `incomplete` tells whether a device has
-    sessions that are not listed here. Raises: SessionNotFound, Ambiguous.
+    Ids and titles are what other devices say they are: a selector that means one session by its id and another one by
+    its title means neither (R13). `whole` tells whether a row's id is all of it, `device` finds a device, `incomplete`
+    tells whether a device has sessions that are not listed here. Raises: SessionNotFound, Ambiguous.
     """
-    if found := _choose(index, selector, None, whole):
-        return found
+    if (exact := _exact(index, selector, whole)) is not None:
+        return exact
+    found = _matches(index, selector, whole)
     name, slash, rest = selector.partition("/")
+    on = None
     if slash and rest:
         try:
             on = device(name)
         except DeviceNotFound:
-            raise SessionNotFound(f"no session {selector!r}: there is no device {name!r}") from None
-        if found := _choose(index, rest, on, whole):
-            return found
-        if incomplete(on):
-            return Where(on, None, rest, local=False)
-    raise SessionNotFound(f"no session {selector!r}")
+            if not found:
+                raise SessionNotFound(f"no session {selector!r}: there is no device {name!r}") from None
+    if on is not None:
+        exact = _exact(index, rest, whole)
+        if exact is not None and exact.device == on and not found:
+            return exact
+        there = [row for row in _matches(index, rest, whole) if row.device.id == on]
+        elsewhere = [row for row in found if row.device.id != on]
+        if not there and incomplete(on):
+            if elsewhere:
+                raise _ambiguous(selector, elsewhere, f"and {name} has sessions that are not known here")
+            if not found:
+                return Where(on, None, rest, local=False)
+        found = [*found, *(row for row in there if row not in found)]
+        selector = rest if there else selector
+    # Whether it can be used now makes no difference: what was meant for one must not go to its namesake (R12, R13).
+    if len(found) > 1:
+        raise _ambiguous(selector, found)
+    if not found:
+        raise SessionNotFound(f"no session {selector!r}")
+    row = found[0]
+    session = row.id if whole(row) else None
+    prefix = selector if session is None and selector.startswith(row.id) else row.id
+    return Where(row.device.id, session, prefix, row.local)
 
 
-def _choose(
-    index: SessionIndex, selector: str, on: DeviceId | None, whole: Callable[[SessionRow], bool]
-) -> Where | None:
-    exact = index.rows.get(SessionId(selector))
-    if exact is not None and whole(exact) and on in {None, exact.device.id}:
-        return Where(exact.device.id, exact.id, exact.id, exact.local)
-    if not selector:
+def _exact(index: SessionIndex, selector: str, whole: Callable[[SessionRow], bool]) -> Where | None:
+    row = index.rows.get(SessionId(selector))
+    if row is None or not whole(row):
         return None
-    # Two letters are the beginning of some id by chance, and a title on purpose.
-    for matches in (_by_id, _by_title) if len(selector) >= BUCKET else (_by_title, _by_id):
-        found = [row for row in matches(index, selector, whole) if on in {None, row.device.id}]
-        # Whether it can be used now makes no difference: what was meant for one must not go to its namesake (R12, R13).
-        if len(found) == 1:
-            row = found[0]
-            session = row.id if whole(row) else None
-            prefix = selector if session is None and selector.startswith(row.id) else row.id
-            return Where(row.device.id, session, prefix, row.local)
-        if found:
-            names = _few(f"{row.id} {row.title!r} on {row.device.name}" for row in found)
-            raise Ambiguous(f"several sessions match {selector!r}: {names}")
-    return None
+    # An own session with that very title was perhaps meant; what other devices call theirs hides no id.
+    named = [each for each in index.titled(selector) if each.local and each.id != row.id]
+    if named and not row.local:
+        raise _ambiguous(selector, [row, *named])
+    return Where(row.device.id, row.id, row.id, row.local)
 
 
-def _by_id(index: SessionIndex, selector: str, whole: Callable[[SessionRow], bool]) -> list[SessionRow]:
-    shorter = (row for row in index.beginning(selector) if row.id != selector and not whole(row))
-    return [*index.starting_with(selector), *shorter]
+def _matches(index: SessionIndex, selector: str, whole: Callable[[SessionRow], bool]) -> list[SessionRow]:
+    found = {row.id: row for row in index.titled(selector)}
+    if len(selector) >= PREFIX_MIN:
+        found |= {row.id: row for row in index.starting_with(selector)}
+        found |= {row.id: row for row in index.beginning(selector) if not whole(row)}
+    return list(found.values())
 
 
-def _by_title(index: SessionIndex, selector: str, _whole: Callable[[SessionRow], bool]) -> list[SessionRow]:
-    return index.titled(selector)
+def _ambiguous(selector: str, rows: Iterable[SessionRow], more: str = "") -> Ambiguous:
+    names = _few(f"{row.id} {row.title!r} on {row.device.name}" for row in rows)
+    return Ambiguous(f"several sessions match {selector!r}: {names} {more}".rstrip())
 
 
 def _few(names: Iterable[str]) -> str:

@@ -14,19 +14,20 @@ PREFIX_MIN = 4
 def select(selector: str, live: Mapping[SessionId, str], closed: Iterable[SessionId], device: str) -> SessionId:
     """A live session (id to title) before a closed one. Whoever may not see one leaves it out of both.
 
-    Raises: SessionNotFound, naming the device; Ambiguous.
+    Only a whole id is taken alone: a word that begins one id and is another one's title means neither, as everywhere
+    (`lookup.find_session`). Raises: SessionNotFound, naming the device; Ambiguous.
     """
-    if (exact := SessionId(selector)) in live:
+    past = list(closed)
+    if (exact := SessionId(selector)) in live or exact in past:
         return exact
     titled = [session for session, title in live.items() if title == selector]
-    if len(titled) > 1:
-        raise Ambiguous(f"{selector!r} is the title of {', '.join(sorted(titled))}")
-    if titled:
-        return titled[0]
-    for among in (live, closed):
-        found = [session for session in among if session.startswith(selector)] if len(selector) >= PREFIX_MIN else []
-        if len(found) > 1:
-            raise Ambiguous(f"{selector!r} matches {', '.join(sorted(found))}")
-        if found:
-            return found[0]
-    raise SessionNotFound(f"no session {selector!r} on {device}")
+    found = sorted({*titled, *_beginning(selector, live)}) or sorted(_beginning(selector, past))
+    if len(found) > 1:
+        raise Ambiguous(f"{selector!r} matches {', '.join(found)}")
+    if not found:
+        raise SessionNotFound(f"no session {selector!r} on {device}")
+    return found[0]
+
+
+def _beginning(prefix: str, sessions: Iterable[SessionId]) -> list[SessionId]:
+    return [session for session in sessions if session.startswith(prefix)] if len(prefix) >= PREFIX_MIN else []

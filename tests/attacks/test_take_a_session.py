@@ -44,7 +44,7 @@ def told(scene: Scene, *rows: dict[str, Any]) -> list[bytes]:
 def test_a_session_is_not_taken_by_who_claims_it_later_and_newer(scene: Scene) -> None:
     """Attack: the owner's prompts, by id and by title, went to the device that claimed the session, with exit 0."""
     session = scene.desk.create("build")
-    namesake = row("rogueroguerogue1", "build")
+    namesake = row("roguerogueroguea", "build")
     before = scene.desk.json("sessions")
     assert [each["id"] for each in before if each["title"] == "build"] == [session]
     scene.laptop.kill()  # or the rogue, with the same key, would be turned away as its copy
@@ -64,7 +64,7 @@ def test_a_session_is_not_taken_by_who_claims_it_later_and_newer(scene: Scene) -
 def test_a_row_beyond_all_bounds_freezes_nothing(scene: Scene) -> None:
     """Attack: a title of 200 KB of combining marks stood the service still for 11 s."""
     marks = "e" + "\u0301" * 100_000
-    rows = [row(f"row{number:013}", marks, cwd=marks, lineage=[marks]) for number in range(2)]
+    rows = [row(f"row{'a' * 12}{'ab'[number]}", marks, cwd=marks, lineage=[marks]) for number in range(2)]
     told_to = scene.attack("link", scene.stolen, "lan-agent.v1.msgpack", "0.2", sent=told(scene, *rows)[:4])
     assert not told_to["results"]
     scene.desk.assert_healthy()

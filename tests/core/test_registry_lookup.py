@@ -8,8 +8,9 @@ import pytest
 
 from agent.core.records import DeviceId, SessionId
 from agent.core.registry import Registry, Where
+from agent.core.selecting import select
 from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
-from tests.core.registry_facts import BOX, DEN, NOW, OWN, claim, link_up, paired, record, registry, row
+from tests.core.registry_facts import BOX, DEN, NOW, OWN, claim, ids, link_up, paired, record, registry, row
 
 LOCAL = SessionId("locallocallocall")
 WHOLE = SessionId("abcdefghijklmnop")
@@ -93,13 +94,66 @@ def test_r5_no_such_session(view: Registry, selector: str) -> None:
 def test_r5_several_sessions_are_listed(view: Registry) -> None:
     with pytest.raises(Ambiguous, match=r"abcxyzabcxyzabcx 'same' on Den, boxses 'same' on Box"):
         view.find_session("same")
-    with pytest.raises(Ambiguous, match=r"abcdefghijklmnop 'build' on Den, abcxyzabcxyzabcx 'same' on Den"):
+    view.local_sessions([row("abcdzzzzzzzzzzzz", title="other")], [], NOW)
+    with pytest.raises(Ambiguous, match=r"abcdefghijklmnop 'build' on Den, abcdzzzzzzzzzzzz 'other' on here"):
+        view.find_session("abcd")
+
+
+def test_r5_fewer_than_four_letters_are_a_title_and_no_id(view: Registry) -> None:
+    view.local_sessions([row("zzzzzzzzzzzzzzzz", title="ab")], [], NOW)
+    assert view.find_session("ab").session == "zzzzzzzzzzzzzzzz"
+    with pytest.raises(SessionNotFound):
         view.find_session("abc")
 
 
-def test_r5_a_title_on_purpose_beats_two_letters_by_chance(view: Registry) -> None:
-    view.local_sessions([row("zzzzzzzzzzzzzzzz", title="ab")], [], NOW)
-    assert view.find_session("ab").session == "zzzzzzzzzzzzzzzz"
+@pytest.mark.parametrize("forged", ["note", "notes", "notesaaaaaaaaaaa"])
+def test_r13_an_id_in_the_form_of_anothers_title_takes_nothing(view: Registry, forged: str) -> None:
+    forger = row(forged, title="x")
+    view.paired([paired(DEN, "Den"), paired(BOX, "Box", read_only=True)], NOW)
+    link_up(view, BOX, "Box")
+    view.link_sessions(BOX, [forger], [], NOW, whole=True)
+    if len(forged) < 16:  # no id of ours has that form
+        assert view.find_session("notes").session == LOCAL
+        assert forged not in ids(view)
+    else:
+        with pytest.raises(Ambiguous, match=r"locallocallocall 'notes' on here.* 'x' on Box"):
+            view.find_session("notes")
+    assert view.find_session(LOCAL).device == OWN
+
+
+def test_r13_the_beginning_of_an_id_in_the_form_of_anothers_title_takes_nothing() -> None:
+    view = registry()
+    view.local_sessions([row(LOCAL, title="deploy")], [], NOW)
+    view.paired([paired(BOX, "Box", read_only=True)], NOW)
+    view.heard(record(BOX, 1, claim("deploy", title="x")), "mdns", NOW)
+    with pytest.raises(Ambiguous):
+        view.find_session("deploy")
+    assert view.find_session("here/deploy").session == LOCAL
+
+
+@pytest.mark.parametrize("title", ["abcd", "abcdef", "here/notes", "Den/build", "Box/other"])
+def test_r13_a_title_in_the_form_of_anothers_selector_takes_nothing(view: Registry, title: str) -> None:
+    view.heard(record(BOX, 2, claim("boxses"), more=3), "mdns", NOW)
+    cat = DeviceId("catcatcatcatcata")
+    view.paired([paired(DEN, "Den"), paired(BOX, "Box"), paired(cat, "Cat", read_only=True)], NOW)
+    link_up(view, cat, "Cat")
+    view.link_sessions(cat, [row("catcatcatcatcatc", title=title)], [], NOW, whole=True)
+    with pytest.raises(Ambiguous):
+        view.find_session(title)
+
+
+def test_r13_a_whole_id_that_is_the_title_of_an_own_session_is_neither(view: Registry) -> None:
+    view.local_sessions([row(LOCAL, title=WHOLE)], [], NOW)
+    with pytest.raises(Ambiguous):
+        view.find_session(WHOLE)
+    assert view.find_session(LOCAL).session == LOCAL
+
+
+def test_r13_of_the_own_sessions_an_id_and_a_title_that_are_alike_are_neither() -> None:
+    live = {SessionId("bashaaaaaaaaaaaa"): "x", SessionId("zzzzzzzzzzzzzzzz"): "bash"}
+    with pytest.raises(Ambiguous):
+        select("bash", live, (), "here")
+    assert select("bashaaaaaaaaaaaa", live, (), "here") == "bashaaaaaaaaaaaa"
 
 
 def test_r5_a_stranger_cannot_stand_in_the_way(view: Registry) -> None:

@@ -43,6 +43,9 @@ from tests.fakes.websocket import MemoryWebSocket, channel, pair
 
 log = logging.getLogger(__name__)
 
+IN_LETTERS = str.maketrans("0123456789", "abcdefghij")
+"""Digits as characters that an id may have."""
+
 
 class Net:
     """Cables between gateways. `cut` breaks what is open and refuses what is dialled; `mute` only swallows."""
@@ -180,7 +183,7 @@ class Device:
             changed=self.presence.local_sessions,
             noted=lambda *what: self.access.noted(*what),  # noqa: PLW0108 - made further down
             trusts=lambda device: device == self.id or device in self.paired,
-            new_id=lambda: f"{name[:4]}{next(net.ids):a>12}",
+            new_id=lambda: f"{name[:4]:a<4}{str(next(net.ids)).translate(IN_LETTERS):a>12}",
         )
         self.log = MemoryAudit()
         self.notices: list[str] = []

@@ -131,7 +131,12 @@ async def test_rows_cost_what_is_kept_of_them(role: str) -> None:
         desk.limit(pi, role=role)
         link = await pi.peers.link(desk.id)
         text = MARKS[:4096]
-        rows = [msgspec.structs.replace(a_row(f"row{n:013}", text), cwd=text, model=text) for n in range(30)]
+        rows = [
+            msgspec.structs.replace(
+                a_row(f"row{chr(97 + n // 26)}{chr(97 + n % 26)}aaaaaaaaaaa", text), cwd=text, model=text
+            )
+            for n in range(30)
+        ]
         with normalised() as sizes:
             link.channel.notify("session.changed", SessionsChanged(changed=tuple(rows)))
             await settle()
