@@ -30,8 +30,8 @@ from agent.errors import (
 
 PATIENCE = 600.0
 """Seconds for which refusals are waited out; as `agent.core.patience`, which costs an import."""
-ANSWER_MAX = 8 * 1024 * 1024
-"""Bytes of an answer: eight frames."""
+ANSWER_MAX = 64 * 1024 * 1024
+"""Bytes of an answer: a thousand sessions of each of 64 devices."""
 
 
 def check_socket(path: Path) -> None:
@@ -173,13 +173,16 @@ class Client:
 def _read(connection: socket.socket) -> bytes:
     # Reads the head, then as much body as it announces; a server that announces none closes the connection.
     reply = bytearray()
-    expected = ANSWER_MAX
-    while len(reply) < expected and (chunk := connection.recv(65_536)):
+    expected: int | None = None
+    while (expected is None or len(reply) < expected) and (chunk := connection.recv(65_536)):
         reply += chunk
-        end = reply.find(b"\r\n\r\n")
-        if expected == ANSWER_MAX and end >= 0:
+        if expected is None and (end := reply.find(b"\r\n\r\n")) >= 0:
             for line in bytes(reply[:end]).lower().split(b"\r\n"):
                 name, _, value = line.partition(b":")
                 if name == b"content-length" and value.strip().isdigit():
-                    expected = min(end + 4 + int(value), ANSWER_MAX)
+                    expected = end + 4 + int(value)
+        if max(len(reply), expected or 0) > ANSWER_MAX:
+            raise TooLarge(f"the service's answer is larger than {ANSWER_MAX >> 20} MiB")
+    if expected is not None and len(reply) < expected:
+        raise NotRunning("the service broke off in the middle of its answer", hint="see its log")
     return bytes(reply)

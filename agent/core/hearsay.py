@@ -22,6 +22,10 @@ from agent.errors import RemoteFault, Undescribed
 _ID = re.compile(r"[a-z2-7]{16}")
 """The ids that this program makes. Of any other form one could be a word that somebody types for a title (R13)."""
 LINEAGE_MAX = 16
+FIXED = 376
+"""Bytes of the names and short values of a row."""
+LINEAGE_ID_MAX = 128
+"""Bytes of an id in a lineage; a longer one is left out, for it would be no id if it were cut."""
 ROWS_MAX = 2000
 """Rows of one message that are looked at: twice as many as are listed of one device."""
 
@@ -90,5 +94,12 @@ def usable(row: SessionRow, now: float) -> SessionRow | None:
         created_at=created_at,
         updated_at=updated_at,
         participants=row.participants[:64],
-        lineage=tuple(each[:128] for each in row.lineage[:LINEAGE_MAX]),
+        lineage=tuple(each for each in row.lineage[:LINEAGE_MAX] if len(each.encode()) <= LINEAGE_ID_MAX),
     )
+
+
+def row_size(row: SessionRow) -> int:
+    """Bytes that a row has in a message, about: as JSON at most twice as many, if all of its text must be escaped."""
+    texts = [row.title, row.backend, row.model, row.cwd, row.device.name, *row.lineage]
+    texts += [each.device for each in row.participants]
+    return FIXED + len(texts) * 4 + len(row.participants) * 24 + sum(len(each.encode()) for each in texts)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.core.hearsay import usable
+from agent.core.hearsay import row_size, usable
 from agent.core.names import UNTITLED, clean, display_name
 from agent.core.places import ENDPOINTS_MAX, Places, places_of
 from agent.core.presence_state import Liveness
@@ -36,6 +36,8 @@ AHEAD_MAX = 3_600_000
 """Milliseconds that a revision may lie ahead of our clock and still be taken for a time."""
 SESSIONS_MAX = 1000
 """Sessions of one device that are listed."""
+SIZE_MAX = 786_432
+"""Bytes (`hearsay.row_size`) of the sessions of one device that are listed: a thousand of common size."""
 
 stamp = lru_cache(maxsize=4096)(rfc3339)
 Hidden = Callable[[str, tuple[str, ...], bool], bool]
@@ -65,6 +67,8 @@ class KnownDevice:
         self._record_is_news = True  # newer than what the last link told
         self._told: dict[SessionId, SessionRow] = {}  # by a link
         self._told_all = False  # over the present link
+        self._told_size = 0  # bytes
+        self._left_out = 0  # rows for which there was no room, since all were told
         self._link_name = self._version = ""
         self._link_endpoint: Endpoint | None = None
         self._places, self._rivals = Places(), Rivals()
@@ -134,11 +138,20 @@ class KnownDevice:
     def tell(self, rows: Iterable[SessionRow], removed: Iterable[SessionId], now: float, *, whole: bool) -> None:
         """Take what the device says of its sessions over a link: it knows best (R3)."""
         told = {} if whole else dict(self._told)
+        if whole:
+            self._told_size = self._left_out = 0
         for row in rows:
-            if (row.id in told or len(told) < SESSIONS_MAX) and (taken := usable(row, now)):
-                told[taken.id] = taken
+            if (taken := usable(row, now)) is None:
+                continue
+            before = told.get(row.id)
+            size = self._told_size + row_size(taken) - (row_size(before) if before else 0)
+            if (before is None and len(told) == SESSIONS_MAX) or size > SIZE_MAX:
+                self._left_out += 1
+                continue
+            told[taken.id], self._told_size = taken, size
         for session in removed:
-            told.pop(session, None)
+            if gone := told.pop(session, None):
+                self._told_size -= row_size(gone)
         if self.live.linked:
             self.live.heard_at = now
         self._told, self._told_all, self._record_is_news = told, True, False
@@ -169,6 +182,7 @@ class KnownDevice:
         self._places.remembered = paired.endpoints[:ENDPOINTS_MAX] if paired is not None else ()
         if paired is None:
             self._told, self._told_all, self._record_is_news = {}, False, True
+            self._told_size = self._left_out = 0
             self._link_name = self._version = ""
             self._places.forget_reached()
             self._made.clear()
@@ -189,8 +203,10 @@ class KnownDevice:
         return self._places.to_dial()
 
     def complete(self) -> bool:
-        """Whether all its sessions are listed, and none was left out of a record for want of room."""
-        return self._told_in_force() or self.record is None or self.record.more == 0
+        """Whether all its sessions are listed, and none was left out for want of room."""
+        if self._told_in_force():
+            return self._left_out == 0
+        return self.record is None or self.record.more == 0
 
     @property
     def has_sessions(self) -> bool:

@@ -6,6 +6,9 @@ is gone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from agent.core.hearsay import row_size
 from agent.core.messages import ListSessions, Nothing, PeersChanged, SessionsChanged
 from agent.core.records import SessionId, SessionRow
 from agent.core.registry import Registry, Scope
@@ -13,8 +16,8 @@ from agent.ports import Channel, Followed
 from agent.services.access import AccessControl
 from agent.services.presence import Presence
 
-AT_ONCE = 1000
-"""Rows of one message: of fifty devices with hundreds of sessions all would not fit into a frame."""
+AT_ONCE, SIZE_MAX = 1000, 500_000
+"""Rows of one message, and their bytes: of fifty devices with hundreds of sessions all would not fit into a frame."""
 
 
 class Lists:
@@ -50,13 +53,13 @@ class Lists:
         scope = _scope(channel, asked)
         changes = self._presence.subscribe()
         known = self._rows(channel, scope, away=asked.all)
+        portions = _portions(known)
         shown = {row.id for row in known}
 
         async def follow() -> None:
             with changes:
-                for begin in range(AT_ONCE, len(known), AT_ONCE):
-                    rest = tuple(known[begin : begin + AT_ONCE])
-                    channel.notify("session.changed", SessionsChanged(changed=rest))
+                for rest in portions[1:]:
+                    channel.notify("session.changed", SessionsChanged(changed=tuple(rest)))
                     await channel.drained()
                 async for change in changes:
                     in_scope = [row for row in change.sessions if scope == "all" or row.local is (scope == "local")]
@@ -66,21 +69,35 @@ class Lists:
                     gone = [*change.sessions_gone, *(row.id for row in in_scope if row.id not in seen)]
                     if asked.all and any(device.reason for device in change.devices):
                         gone += shown - {row.id for row in self._registry.sessions(away=True)}  # it refuses (R14)
-                    self._tell(channel, shown, rows, gone)
-                    await channel.drained()
+                    await self._tell(channel, shown, rows, gone)
 
-        return Followed(known[:AT_ONCE], follow)
+        return Followed(portions[0], follow)
 
     @staticmethod
-    def _tell(channel: Channel, shown: set[SessionId], rows: list[SessionRow], gone: list[SessionId]) -> None:
+    async def _tell(channel: Channel, shown: set[SessionId], rows: list[SessionRow], gone: list[SessionId]) -> None:
         shown.update(row.id for row in rows)
         removed = tuple(session for session in gone if session in shown)
         shown.difference_update(removed)
-        if rows or removed:
-            channel.notify("session.changed", SessionsChanged(changed=tuple(rows), removed=removed))
+        for portion in _portions(rows) if rows or removed else ():
+            channel.notify("session.changed", SessionsChanged(changed=tuple(portion), removed=removed))
+            removed = ()
+            await channel.drained()
 
     def _rows(self, channel: Channel, scope: Scope, *, away: bool) -> list[SessionRow]:
         return self._access.shown(channel.device, self._registry.sessions(scope, away=away))
+
+
+def _portions(rows: Iterable[SessionRow]) -> list[list[SessionRow]]:
+    # In their order, each as much as fits a frame; at least one.
+    portions: list[list[SessionRow]] = [[]]
+    size = 0
+    for row in rows:
+        size += row_size(row)
+        if len(portions[-1]) == AT_ONCE or size > SIZE_MAX:
+            portions.append([])
+            size = row_size(row)
+        portions[-1].append(row)
+    return portions
 
 
 def _scope(channel: Channel, asked: ListSessions) -> Scope:

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import msgspec
 
+from agent.core.hearsay import row_size
 from agent.core.lookup import newest_first
-from agent.core.records import DeviceRef, SessionRow
+from agent.core.records import DeviceId, DeviceRef, SessionRow
 from agent.core.registry import Registry
 from agent.errors import StateError
 from agent.ports import Clock, LastKnownStore
-from agent.services.presence import Presence
 
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = 10.0
 """Seconds between two looks whether anything must be saved: after a crash the last of it is missing."""
-ROWS_MAX = 1000
-"""Sessions that are kept, over all devices, the newest."""
+ROWS_MAX, ROWS_MIN = 1000, 32
+"""Sessions that are kept over all devices, and of each: an equal share for each, the newest of it."""
+SIZE_MAX = 3 << 20
+"""Bytes of all that is kept, shared alike: with every character escaped it still fits a file."""
+
+
+class Recall(Protocol):
+    """Who puts back what was known (`services.presence`)."""
+
+    def recall(self, device: DeviceId, rows: Sequence[SessionRow]) -> None:
+        """What a paired device's link had told before this service was started."""
 
 
 class LastKnown:
     """Puts back what was known at the last end, then saves what is known now."""
 
-    def __init__(self, registry: Registry, presence: Presence, store: LastKnownStore, clock: Clock) -> None:
+    def __init__(self, registry: Registry, presence: Recall, store: LastKnownStore, clock: Clock) -> None:
         self._registry, self._presence, self._store, self._clock = registry, presence, store, clock
         self._saved: list[SessionRow] = []
 
@@ -50,14 +61,21 @@ class LastKnown:
             self._save()
 
     def _save(self) -> None:
-        rows = [
-            # Under the device that told it, whatever the row says.
-            msgspec.structs.replace(row, device=DeviceRef(device, row.device.name), participants=(), queued=0)
-            for device, rows in self._registry.remembered().items()
-            for row in rows
-        ]
-        kept = newest_first(rows)[:ROWS_MAX]
+        told = {device: rows for device, rows in self._registry.remembered().items() if rows}
+        kept = newest_first(row for device, rows in told.items() for row in _share(device, rows, len(told)))
         if kept != self._saved:
             with suppress(StateError):  # a full disk: it is only a memory
                 self._store.save(kept)
                 self._saved = kept
+
+
+def _share(device: DeviceId, rows: Iterable[SessionRow], devices: int) -> Iterator[SessionRow]:
+    # However much one device tells, what is known of the others is kept: it is theirs after a restart, too (R13).
+    room = SIZE_MAX // devices
+    for row in newest_first(rows)[: max(ROWS_MIN, ROWS_MAX // devices)]:
+        # Under the device that told it, whatever the row says.
+        kept = msgspec.structs.replace(row, device=DeviceRef(device, row.device.name), participants=(), queued=0)
+        room -= row_size(kept)
+        if room < 0:
+            return
+        yield kept

@@ -68,4 +68,4 @@ def test_a_row_beyond_all_bounds_freezes_nothing(scene: Scene) -> None:
     told_to = scene.attack("link", scene.stolen, "lan-agent.v1.msgpack", "0.2", sent=told(scene, *rows)[:4])
     assert not told_to["results"]
     scene.desk.assert_healthy()
-    assert not [each for each in scene.desk.sessions() if each.startswith("row0")]
+    assert not [each for each in scene.desk.sessions() if each.startswith("rowaaaa")]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.client import Client
 from agent.cli.main import COMMANDS, STATUS_OF
 from agent.config import SOCKET_PATH_MAX, control_socket_path
-from agent.errors import KINDS
+from agent.errors import KINDS, AgentError, NotRunning, TooLarge
 from tests.cli.conftest import Agent
 from tests.cli.gateway import FakeGateway
 
@@ -126,3 +127,25 @@ def test_completion_offers_names_and_is_silent_without_a_service(gateway: FakeGa
     gateway.stop()
     ran = complete("agent attach ")
     assert (ran.stdout.strip(), ran.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("announced", "error", "said"), [(1 << 40, TooLarge, "larger than"), (100, NotRunning, "broke off in the middle")]
+)
+def test_an_answer_that_is_cut_is_called_so(announced: int, error: type[AgentError], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {announced}\r\n\r\n{{".encode())
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        service = threading.Thread(target=answer, args=(listener,))
+        service.start()
+        with pytest.raises(error, match=said):
+            Client(path).call("session.list")
+        service.join()

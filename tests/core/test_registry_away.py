@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from string import ascii_lowercase
+
+import msgspec
 import pytest
 
 from agent.core.records import SessionId, Status
@@ -94,3 +97,22 @@ def test_r12_what_links_told_is_known_after_a_restart() -> None:
     view.recall(DEN, [row("ccdefghijklmnopq")], NOW + 102)  # heard since: too late
     assert len(view.sessions(away=True)) == 1
     assert view.own == OWN
+
+
+def test_t11_the_rows_of_one_device_have_a_bound_in_bytes_and_what_is_left_out_is_asked_of_it() -> None:
+    view = registry()
+    view.paired([paired(DEN, "Den", read_only=True)], NOW)
+    link_up(view)
+    fat = [
+        row(f"{'fat':a<14}{one}{two}", lineage=("\U0001f600" * 32,) * 16)
+        for one in ascii_lowercase
+        for two in ascii_lowercase
+    ]
+    view.link_sessions(DEN, fat, [], NOW, whole=True)
+    listed = view.sessions()
+    assert 100 < len(listed) < len(fat)
+    assert sum(len(msgspec.json.encode(each)) for each in listed) < 1_048_576
+    assert view.find_session("Den/zzzz").session is None
+    view.link_sessions(DEN, [], [each.id for each in listed], NOW)
+    view.link_sessions(DEN, fat[-100:], [], NOW)
+    assert len(view.sessions()) == 100

@@ -11,13 +11,15 @@ from msgspec import structs
 
 from agent.core.messages import Submit
 from agent.core.patience import Waiting
-from agent.core.records import DeviceRef, SessionRow
+from agent.core.records import DeviceId, DeviceRef, SessionRow
+from agent.core.registry import Registry
 from agent.errors import AgentError, PeerUnreachable, SessionNotFound, StateError
-from agent.services.last_known import ROWS_MAX, SAVE_EVERY, LastKnown
+from agent.services.last_known import ROWS_MAX, ROWS_MIN, SAVE_EVERY, LastKnown
 from agent.storage.last_known import LAST_KNOWN, LastKnownFile
+from tests.core.registry_facts import BOX, DEN, NOW, link_up, paired, registry
 from tests.core.registry_facts import row as listed
-from tests.fakes.clock import settle
-from tests.fakes.gateways import Device, Net, network, started
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.gateways import IN_LETTERS, Device, Net, network, started
 from tests.services.test_links import create
 from tests.services.test_patience import told
 
@@ -35,6 +37,14 @@ class Store:
         if self.full:
             raise StateError("no space left")
         self.rows, self.saved = list(rows), self.saved + 1
+
+
+class Recalling:
+    def __init__(self, view: Registry) -> None:
+        self._view = view
+
+    def recall(self, device: DeviceId, rows: Sequence[SessionRow]) -> None:
+        self._view.recall(device, rows, NOW)
 
 
 def keeping(net: Net, device: Device, store: Store) -> asyncio.Task[None]:
@@ -143,3 +153,27 @@ async def test_a_link_that_has_told_is_not_overruled(linked: bool) -> None:
         now = laptop.registry.session(session)
         assert now is not None
         assert now.title == "work"
+
+
+def test_r13_however_much_one_device_tells_the_sessions_of_others_stay_theirs_over_a_restart(
+    tmp_path: Path,
+) -> None:
+    view = registry()
+    view.paired([paired(DEN, "Den"), paired(BOX, "Box", read_only=True)], NOW)
+    for device in (DEN, BOX):
+        link_up(view, device)
+    view.link_sessions(DEN, [listed(title="build")], [], NOW, whole=True)
+    marks = ("\U0001f600" * 32,) * 16
+    for lineage in ((), marks):
+        many = [listed(f"{n:0>16}".translate(IN_LETTERS), at=NOW + 60, lineage=lineage) for n in range(1000)]
+        view.link_sessions(BOX, many, [], NOW + 60, whole=True)
+        LastKnown(view, Recalling(view), LastKnownFile(tmp_path), FakeClock())._save()
+        kept = LastKnownFile(tmp_path).load()
+        assert [row.id for row in kept if row.device.id == DEN] == ["abcdefghijklmnop"]
+        assert ROWS_MIN < len(kept) <= ROWS_MAX
+    later = registry()
+    later.paired([paired(DEN, "Den"), paired(BOX, "Box", read_only=True)], NOW)
+    LastKnown(later, Recalling(later), LastKnownFile(tmp_path), FakeClock()).recall()
+    link_up(later, BOX)
+    later.link_sessions(BOX, [listed(title="mine")], [], NOW + 90, whole=True)
+    assert later.find_session("abcdefghijklmnop").device == DEN

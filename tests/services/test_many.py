@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+from msgspec import json, structs
+
 from agent.core.messages import Created, CreateSession, Detach, ListSessions, SessionsChanged
 from agent.core.records import Sender, SessionId, SessionRow
 from agent.core.transcript import UserMessage
 from agent.core.wire import FRAME_OUT_MAX, msgpack, typed
 from agent.services.access import RATES
 from tests.fakes.clock import settle
-from tests.fakes.gateways import Device, Net, network
+from tests.fakes.gateways import IN_LETTERS, Device, Net, network
 from tests.fakes.viewer import Viewer
 from tests.services.test_hostile_links import a_row
 from tests.services.test_links import attach, submit
@@ -169,3 +171,22 @@ async def test_a_list_of_more_sessions_than_fit_into_a_frame_comes_in_parts() ->
                 listed += note.changed
             assert [row.id for row in listed] == [row.id for row in laptop.registry.sessions("all")]
             assert len(listed) == 2500
+
+
+async def test_t11_rows_of_many_devices_are_told_in_frames_that_fit() -> None:
+    async with network("desk", "laptop", "pi") as (_, (desk, laptop, pi)):
+        fat = ('"' * 128,) * 16
+        for device, first in ((desk, "d"), (pi, "p")):
+            ids = [f"{first}{number:0>15}".translate(IN_LETTERS) for number in range(250)]
+            rows = [structs.replace(a_row(session), lineage=fat, cwd='"' * 512) for session in ids]
+            laptop.presence.link_sessions(device.id, rows, whole=True)
+        async with laptop.client() as viewer:
+            first_rows = typed(
+                await viewer.channel.request("session.watch", ListSessions(), seconds=9.0), list[SessionRow]
+            )
+            await settle(20)
+            await settle(20)
+            changes = [note for method, note in viewer.told if isinstance(note, SessionsChanged)]
+            told = [row for change in changes for row in change.changed]
+            assert len(first_rows) + len(told) == 500
+            assert all(len(json.encode(change)) < FRAME_OUT_MAX for change in [first_rows, *changes])
