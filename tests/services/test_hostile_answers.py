@@ -33,7 +33,7 @@ from tests.fakes.viewer import connected
 from tests.services.test_hostile_links import EVIL, Evil, a_row
 from tests.services.test_patience import told
 
-SESSION = "sess1234"
+SESSION = "sesssesssesssess"
 
 
 @pytest.mark.parametrize("soon", [1e-9, 5e-324])
