@@ -40,6 +40,8 @@ CATCHING_UP = frozenset({"session.attach"})
 """Methods of which what follows the answer ends by itself: such a request is no longer answered then."""
 CATCHING_UP_MAX = 2048
 """Requests of one connection that are answered or caught up with."""
+WATCHES = frozenset({"session.watch", "peer.watch", "audit.watch"})
+"""Methods that are followed until the end: a second request for one on the same connection replaces the first."""
 HEAVY = frozenset({"session.attach", "terminal.attach", "session.history", "household.sync"})
 """Methods whose answer may fill most of a frame."""
 HEAVY_MAX = 4
@@ -73,6 +75,7 @@ class WebSocketChannel:
         self._writing_since: float | None = None  # monotonic seconds; None: nothing is being written
         self._ids = count(1)
         self._waiting: dict[RequestId, asyncio.Future[Raw]] = {}
+        self._watching: dict[str, asyncio.Task[None]] = {}  # who follows each of `WATCHES`
         self._answers: set[asyncio.Task[None]] = set()  # requests of the other side, and what follows their answers
         self._unanswered: set[asyncio.Task[None]] = set()  # those of them that count for the limit
         self._heavy = asyncio.Semaphore(HEAVY_MAX)
@@ -317,6 +320,10 @@ class WebSocketChannel:
         if task is not None and method in CATCHING_UP:
             self._unanswered.discard(task)
         if follow is not None:
+            if task is not None and method in WATCHES:
+                if method in self._watching:
+                    self._watching[method].cancel()
+                self._watching[method] = task
             try:
                 await follow()
             except AgentError as exc:

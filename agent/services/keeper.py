@@ -13,12 +13,13 @@ from msgspec import Raw
 from agent.core.linking import new_link_stays, reconnect_delay
 from agent.core.messages import Ready, TwinSeen
 from agent.core.presence_state import STOPPED
+from agent.core.quotas import Bucket
 from agent.core.records import DeviceId, Endpoint
 from agent.core.wire import typed
 from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.link import Dialling, Link, LinkNews
-from agent.services.listing import Listing
+from agent.services.listing import NEWS_RATE, Listing
 from agent.services.twins import Twins
 from agent.tasks import child, failures
 
@@ -64,6 +65,7 @@ class Keeper:
         changed: Callable[[Keeper], None],
         wanted: bool,
         twins: Twins,
+        limited: Callable[[DeviceId], bool],
     ) -> None:
         self.device = device
         self.link: Link | None = None
@@ -72,7 +74,7 @@ class Keeper:
         self.tried = False  # whether it was dialled in vain, or has refused, since the start
         self._own, self._news, self._clock, self._jitter = own, news, clock, jitter
         self._dialling = Dialling(device, dialer, news)
-        self._handler, self._changed, self._twins = handler, changed, twins
+        self._handler, self._changed, self._twins, self._limited = handler, changed, twins, limited
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
         self._attempts = 0
@@ -81,6 +83,7 @@ class Keeper:
         self._pauses = False  # whether to wait before the next dial
         self._opening: set[Link] = set()  # connections over which the other side has not said yet who it is
         self.refusals = 0  # in a row
+        self._listed = Bucket(NEWS_RATE, clock.monotonic())  # what the device may tell of sessions, over all its links
 
     # --- used by the service -----------------------------------------------------------------------------------------
 
@@ -197,7 +200,7 @@ class Keeper:
         `host`: IP address of the other side; `dialled`: where we dialled it, None if it dialled us.
         """
         async with asyncio.TaskGroup() as group:
-            listing = Listing(self.device, self._news, self._clock)
+            listing = Listing(self.device, self._news, self._clock, self._listed)
             link = Link(channel, group, dialled=dialled, host=host, opened=self._clock.monotonic(), listing=listing)
             self._opening.add(link)
             link.spawn(self._expect_ready(link), "peers.expect-ready")
@@ -268,12 +271,13 @@ class Keeper:
 
     def sessions_changed(self, link: Link, params: Raw, size: int) -> None:
         """The other side told changes, in a frame of `size` bytes. Raises: Undescribed."""
-        if link is self.link and not link.listing.changed(params, size):
-            self._turn_away(link, "too many changes before the list")
+        if link is self.link and not link.listing.changed(link, params, size):
+            self._turn_away(link, "too many changes of sessions")
 
     def twin_told(self, seen: TwinSeen) -> None:
-        """The other side is linked to a second machine that has this device's key."""
-        self._twins.told(self.device, seen.hosts)
+        """The other side says that a second machine has this device's key: the owner is told, if it has a word here."""
+        if not self._limited(self.device):
+            self._twins.told(self.device, seen.hosts)
 
     # --- dialling ----------------------------------------------------------------------------------------------------
 

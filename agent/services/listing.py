@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Protocol
 
 from msgspec import Raw
 
-from agent.core.hearsay import told_changes, told_rows
+from agent.core.hearsay import ROWS_MAX, told_changes, told_rows
 from agent.core.messages import ListSessions
+from agent.core.quotas import Bucket, Rate
 from agent.core.records import DeviceId, SessionId, SessionRow
 from agent.errors import AgentError, Busy, TimedOut
 from agent.ports import Clock
@@ -21,6 +22,12 @@ ANSWER, AGAIN = 10.0, 1.0
 """Seconds for the list of sessions, and before it is asked for again."""
 EARLY_MAX = 2_097_152
 """Bytes of changes that may overtake the list of sessions."""
+STEPS = Rate(per_minute=600, burst=20)
+"""Steps in which changes are applied, the newest of each session: one in 100 ms, more after a quiet time."""
+NEWS_RATE = Rate(per_minute=60 << 20, burst=8 << 20)
+"""Bytes of changes: ten thousand sessions at once, and 1 MiB a second."""
+FRAME_COST = 1024
+"""Bytes that a smaller frame counts for: reading it is work, too."""
 
 
 Changes = tuple[list[SessionRow], tuple[SessionId, ...]]
@@ -50,6 +57,9 @@ class Asked(Protocol):
     async def request(self, method: str, params: Callable[[], object], *, seconds: float) -> Raw:
         """Ask, and wait for the answer."""
 
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Run something that ends with the connection."""
+
     def check(self) -> None:
         """Raise PeerLost if what the link brought is void (L9)."""
 
@@ -57,15 +67,18 @@ class Asked(Protocol):
 class Listing:
     """Asks for the list and passes changes on; those that overtake the list wait for it."""
 
-    def __init__(self, device: DeviceId, news: SessionNews, clock: Clock) -> None:
-        self._device, self._news, self._clock = device, news, clock
+    def __init__(self, device: DeviceId, news: SessionNews, clock: Clock, budget: Bucket) -> None:
+        self._device, self._news, self._clock, self._budget = device, news, clock, budget
         self.known = asyncio.Event()  # whether the sessions are known, as far as they will be
         self._watching = False  # whether the other side was asked to tell changes, too
         self._early: list[Changes] | None = []  # changes that came before the list; None once it is there
         self._early_size = 0  # bytes
+        self._waiting: dict[SessionId, SessionRow | None] = {}  # what to apply next; None: it is gone
+        self._steps = Bucket(STEPS, clock.monotonic())
+        self._later = False  # whether it is about to be applied
 
     async def run(self, link: Asked) -> None:
-        """Have the list told, and then what has overtaken it; again, if its word counts only now."""
+        """Have the list told, then what has overtaken it; again, if its word counts only now."""
         if not self._news.takes_sessions(self._device):
             self.known.set()
             return
@@ -78,8 +91,34 @@ class Listing:
             self.known.set()
         self._news.link_sessions(self._device, rows, whole=True)
         early, self._early = self._early, None
+        self._waiting.clear()  # older than the list
         for changed, removed in early or ():
-            self._news.link_sessions(self._device, changed, removed)
+            self._put(link, changed, removed)
+
+    def _apply(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        rows = [row for row in waiting.values() if row is not None]
+        gone = tuple(session for session, row in waiting.items() if row is None)
+        self._news.link_sessions(self._device, rows, gone)
+
+    async def _apply_later(self, pause: float) -> None:
+        while pause:
+            await self._clock.sleep(pause)
+            pause = self._steps.take(self._clock.monotonic())
+        self._later = False
+        self._apply()
+
+    def _put(self, link: Asked, changed: list[SessionRow], removed: tuple[SessionId, ...]) -> None:
+        for session, row in [*((row.id, row) for row in changed), *((each, None) for each in removed)]:
+            self._waiting.pop(session, None)  # in the order of the newest
+            if len(self._waiting) < ROWS_MAX:
+                self._waiting[session] = row
+        if not self._later:
+            if pause := self._steps.take(self._clock.monotonic()):
+                self._later = True
+                link.spawn(self._apply_later(pause), "peers.apply")
+            else:
+                self._apply()
 
     async def _rows(self, link: Asked) -> list[SessionRow]:
         # However busy the other side is: without its list nothing of what it tells later would count.
@@ -96,16 +135,18 @@ class Listing:
                 self._watching = True
                 return told_rows(rows)
 
-    def changed(self, params: Raw, size: int) -> bool:
-        """Take changes, in a frame of `size` bytes; False if more of them overtake the list than are kept.
+    def changed(self, link: Asked, params: Raw, size: int) -> bool:
+        """Take changes, in a frame of `size` bytes; False if they are more than a device may tell.
 
         Of a device whose word does not count they are not even read (T11). Raises: Undescribed.
         """
         if not self._news.takes_sessions(self._device):
             return True
+        if self._budget.take(self._clock.monotonic(), max(size, FRAME_COST)):
+            return False
         changes = told_changes(params)
         if self._early is None:
-            self._news.link_sessions(self._device, *changes)
+            self._put(link, *changes)
             return True
         self._early_size += size
         if self._early_size > EARLY_MAX:

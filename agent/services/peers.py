@@ -81,6 +81,10 @@ class Peers:
                 await self._clock.sleep(PRUNE_EVERY)
                 self._prune()
 
+    def _limited(self, device: DeviceId) -> bool:
+        # Whether it may only watch, or is no member: then its word moves nobody to do something.
+        return not any(each.id == device and each.role == "member" and not each.read_only for each in self._paired())
+
     async def leave(self) -> None:
         """Say goodbye on every link, and take no more; call it before `run` is cancelled."""
         linked = self.linked()
@@ -115,6 +119,7 @@ class Peers:
                 handler=self.handler,
                 changed=self._changed,
                 twins=self._twins,
+                limited=self._limited,
                 wanted=not self._on_demand and len(self._keepers) < self._limit,
             )
             self._keepers[device] = keeper

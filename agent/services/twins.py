@@ -47,9 +47,11 @@ class Twins:
         self._say(f"twin {device}", f"{who} runs on two machines at once{_at(hosts)}: {_ADVICE}")
 
     def told(self, by: DeviceId, hosts: Iterable[str]) -> None:
-        """A paired device says that another machine has this one's key."""
-        told = f"{self._name_of(by)} is linked to another machine with this device's key{_at(hosts)}: {_ADVICE}"
-        self._say("twin by link", told)
+        """A member says that another machine has this one's key. Its word: what to do is advised where it is seen."""
+        at = _at(hosts)
+        self._say(
+            "twin by link", f"{self._name_of(by)} says that it is linked to another machine with this device's key{at}"
+        )
 
     def announced(self, hosts: Iterable[str]) -> None:
         """Another machine announces itself with this one's key."""

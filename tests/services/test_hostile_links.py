@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from msgspec import Raw
@@ -15,11 +16,13 @@ from agent.core.messages import (
     CreateSession,
     Detach,
     EventOf,
+    ListSessions,
     Nothing,
     Ready,
     SessionLost,
     SessionsChanged,
     Submit,
+    TwinSeen,
 )
 from agent.core.records import DeviceId, DeviceRef, Endpoint, PairedDevice, SessionId, SessionRow, Status
 from agent.core.relay import HELD_MAX
@@ -429,3 +432,55 @@ async def test_what_one_client_cannot_be_shown_reaches_the_others() -> None:  # 
 def msgpack_row(**changes: object) -> dict[str, object]:
     row: dict[str, object] = typed(Raw(msgpack.encode(a_row("sesssesssesssess"))), dict)
     return row | changes
+
+
+async def test_t11_a_flood_of_small_changes_is_applied_in_steps_and_then_ends_the_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with network("laptop") as (net, (laptop,)), Evil(net, laptop).linked() as evil:
+        steps: list[DeviceId] = []
+        apply = laptop.registry.link_sessions
+
+        def counted(device: DeviceId, *told: Any, **how: Any) -> object:
+            steps.append(device)
+            return apply(device, *told, **how)
+
+        monkeypatch.setattr(laptop.registry, "link_sessions", counted)
+        for number in range(3000):
+            evil.tell("session.changed", SessionsChanged(changed=(a_row("sesssesssesssess", f"title {number}"),)))
+            if number % 100 == 99:
+                await settle(5)
+        await net.clock.advance(0.5)
+        (row,) = laptop.registry.sessions("remote")
+        assert row.title == "title 2999"
+        assert len(steps) <= 30
+        for number in range(9000):
+            evil.tell("session.changed", SessionsChanged(changed=(a_row("sesssesssesssess", f"title {number}"),)))
+            if number % 100 == 99:
+                await settle(5)
+        assert EVIL not in laptop.peers.linked()
+
+
+async def test_t11_a_second_watch_on_a_connection_takes_the_place_of_the_first() -> None:
+    async with network("laptop") as (_, (laptop,)), laptop.client() as viewer:
+        before = len(laptop.presence._subscribers)
+        for _ in range(50):
+            for method, asked in (("session.watch", ListSessions()), ("peer.watch", Nothing())):
+                await viewer.channel.request(method, asked, seconds=5.0)
+        await settle()
+        assert len(laptop.presence._subscribers) == before + 2
+        laptop.presence.local_sessions([a_row("sesssesssesssess")], ())
+        await settle()
+        assert [method for method, _ in viewer.told].count("session.changed") == 1
+
+
+@pytest.mark.parametrize(("terms", "believed"), [({}, True), ({"read_only": True}, False), ({"role": "guest"}, False)])
+async def test_t12_who_may_only_watch_cannot_say_that_a_key_is_there_twice(
+    terms: dict[str, Any], believed: bool
+) -> None:
+    async with network("desk", "laptop") as (_, (desk, laptop)):
+        desk.limit(laptop, **terms)
+        laptop.peers.notify(desk.id, "gateway.twin", TwinSeen(hosts=("10.0.0.9",)))
+        await settle()
+        assert bool(desk.conditions) is believed
+        assert all("says that it is linked" in told and "identity.pem" not in told for told in desk.conditions.values())
