@@ -126,11 +126,11 @@ async def test_a_request_is_answered(door: Door) -> None:
 
 async def test_t11_an_answer_without_json_is_an_error_and_no_failure(tmp_path: Path) -> None:  # L7
     async with network("laptop") as (net, (laptop,)), Evil(net, laptop).linked() as evil:
-        evil.tell("session.changed", SessionsChanged(changed=(a_row("sess1234"),)))
+        evil.tell("session.changed", SessionsChanged(changed=(a_row("sesssesssesssess"),)))
         await settle()
         async with served(gateway_of(laptop).control_app(), tmp_path) as session:
             door = Door(laptop, session)
-            params = {"session_id": "sess1234", "prompt_id": "p", "text": "x"}
+            params = {"session_id": "sesssesssesssess", "prompt_id": "p", "text": "x"}
             body = {"jsonrpc": "2.0", "id": 1, "method": "prompt.submit", "params": params}
             evil.answer = lambda method, params: Ext(5, b"x")
             assert (await door.error(body))[1] == "remote-fault"
