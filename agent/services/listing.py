@@ -22,7 +22,7 @@ ANSWER, AGAIN = 10.0, 1.0
 """Seconds for the list of sessions, and before it is asked for again."""
 EARLY_MAX = 2_097_152
 """Bytes of changes that may overtake the list of sessions."""
-STEPS = Rate(per_minute=600, burst=20)
+STEPS = Rate(per_minute=600, burst=256)
 """Steps in which changes are applied, the newest of each session: one in 100 ms, more after a quiet time."""
 NEWS_RATE = Rate(per_minute=60 << 20, burst=8 << 20)
 """Bytes of changes: ten thousand sessions at once, and 1 MiB a second."""

@@ -453,7 +453,7 @@ async def test_t11_a_flood_of_small_changes_is_applied_in_steps_and_then_ends_th
         await net.clock.advance(0.5)
         (row,) = laptop.registry.sessions("remote")
         assert row.title == "title 2999"
-        assert len(steps) <= 30
+        assert len(steps) <= 300  # and then ten a second
         for number in range(9000):
             evil.tell("session.changed", SessionsChanged(changed=(a_row("sesssesssesssess", f"title {number}"),)))
             if number % 100 == 99:
