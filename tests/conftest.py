@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -21,8 +21,11 @@ settings.load_profile("lan-agent")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run unit tests first, to know a mistake early, then files with many slow ones first, so that none ends alone."""
-    files: dict[Path, int] = {}
-    for item in items:
-        files[item.path] = files.get(item.path, 0) + (item.get_closest_marker("e2e") is not None)
-    items.sort(key=lambda item: (files[item.path] > 0, "faults" not in item.path.parts, -files[item.path]))
+    """Run unit tests first, to know a mistake early, then the slow files, the slowest first: so none ends alone."""
+    ends = [item for item in items if item.get_closest_marker("e2e")]
+    tests = Counter(item.path for item in ends)
+    longest = {item.path: 0.0 for item in ends}
+    for item in ends:
+        limit = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest[item.path], float(limit.args[0]) if limit else 0.0)
+    items.sort(key=lambda item: (tests[item.path] > 0, -longest.get(item.path, 0.0), -tests[item.path]))

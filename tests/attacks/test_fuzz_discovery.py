@@ -27,6 +27,7 @@ def test_the_same_seed_gives_the_same_packets() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(240)
 def test_t11_malformed_multicast_harms_nobody() -> None:
     """Attack: 300 packets a second of every kind that is wrong. Expected: nobody notices."""
     report = soak(seed=7, seconds=SECONDS)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import pytest
 
 from agent.backends.hermes import HermesBackend
 from agent.backends.hermes.hub import Pace
@@ -21,6 +22,8 @@ from tests.agents import Recipe
 from tests.agents.fixtures import RealAgent
 from tests.e2e.hermes import READY, START, program
 from tests.models import ModelServer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]  # twenty replies of a real agent, 35 s on a quiet machine
 
 ROUNDS, SESSIONS = 20, 6
 """`bench_hermes` makes 60 rounds."""

@@ -18,7 +18,7 @@ from agent.backends.inside import MARK
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import ROOT, Device, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 BATCHES, TOGETHER = 10, 10
 ODD = ROOT / "tests" / "backends" / "acp" / "odd.py"
