@@ -17,7 +17,7 @@ from agent.core.transcript import Event
         (msgpack.encode({"turn": 1}), {"turn": 1}),
         (msgpack.encode({"data": b"abc"}), {"data": "YWJj"}),
         (msgpack.encode({"x": msgpack.Ext(5, b"x")}), None),
-        (b"\x91" * 5000 + b"\xc0", None),
+        (b"\x91" * 200_000 + b"\xc0", None),  # deeper than any Python goes
         (b"\xdd\xff\xff\xff\xff", None),
     ],
 )
