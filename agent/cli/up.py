@@ -7,7 +7,7 @@ import click
 
 @click.command()
 @click.option("--name", metavar="N", help="What this device is called; default: the host's name.")
-@click.option("--port", metavar="P", type=click.IntRange(0, 65_535), help="Of the LAN listener; default: any free one.")
+@click.option("--port", metavar="P", type=click.IntRange(0, 65_535), help="Listen there; 7471 if free, else any.")
 @click.option("--interface", "interfaces", metavar="IF", multiple=True, help="Only this one; patterns, several times.")
 def up(name: str | None, port: int | None, interfaces: tuple[str, ...]) -> int:
     """Run the service in the foreground until Ctrl-C."""
