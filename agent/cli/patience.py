@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from agent.core.patience import PATIENCE, WAIT_MAX, Patient, Waiting, span
-from agent.core.transcript import TEXT_MAX, unix_seconds
+from agent.core.transcript import TEXT_MAX
+from agent.protocol.times import unix_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,9 +22,9 @@ from agent.core.messages import PeerLink, Ready
 from agent.core.methods import NOTIFICATIONS
 from agent.core.patience import PATIENCE, CancelCall, Patient, Waiting
 from agent.core.records import DeviceId
-from agent.core.transcript import rfc3339
 from agent.errors import AgentError, Busy, NotRunning, PeerLost, RemoteFault, TakenBack, TimedOut, TooLarge
 from agent.ports import Clock
+from agent.protocol.times import rfc3339
 
 T = TypeVar("T")
 ROOM = 1024

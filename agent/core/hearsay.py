@@ -15,9 +15,9 @@ from agent.core.bounded import Rows
 from agent.core.methods import RESULTS
 from agent.core.names import UNTITLED, clean
 from agent.core.records import TITLE_MAX, SessionId, SessionKey, SessionRow
-from agent.core.transcript import rfc3339, unix_seconds
 from agent.core.wire import typed
 from agent.errors import RemoteFault, Undescribed
+from agent.protocol.times import rfc3339, unix_seconds
 
 _ID = re.compile(r"[a-z2-7]{16}")
 """The ids that this program makes. Of any other form one could be a word that somebody types for a title (R13)."""

@@ -28,7 +28,7 @@ from agent.core.records import (
     Status,
 )
 from agent.core.rivals import Rivals
-from agent.core.transcript import rfc3339
+from agent.protocol.times import rfc3339
 
 LOCKED_OUT_FOR = 10.0
 """Seconds of silence after which a smaller revision is believed: a clock was set back, or the greater was forged."""

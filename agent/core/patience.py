@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from agent.core.bounded import Line, Stamp, Word
 from agent.core.presence_state import STOPPED
 from agent.core.records import DeviceKey, DeviceRow, SessionId
-from agent.core.transcript import unix_seconds
+from agent.protocol.times import unix_seconds
 
 PATIENCE = 600.0
 """Seconds that a request waits unless it says otherwise, as long as a lost link is no error (L5)."""

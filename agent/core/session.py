@@ -35,9 +35,9 @@ from agent.core.transcript import (
     UserMessage,
     make_event,
     payload_of,
-    unix_seconds,
 )
 from agent.errors import Busy, SessionEnded
+from agent.protocol.times import unix_seconds
 
 QUEUE_MAX = 64
 """Prompts that may wait in one session."""

@@ -7,7 +7,6 @@ and fan-out never take them apart.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -16,6 +15,7 @@ from msgspec import Meta, Raw, Struct
 from agent.core.bounded import Amount, Count, Stamp, Whole
 from agent.core.records import Sender
 from agent.errors import BadFrame
+from agent.protocol.times import rfc3339, unix_seconds
 
 TEXT_MAX = 131_072
 """Characters of one prompt, answer or reply: fits a frame of 1 MiB in any encoding."""
@@ -292,16 +292,6 @@ class Event(Struct, frozen=True):
     type: Id
     payload: Raw
     at: Stamp  # RFC 3339, UTC
-
-
-def rfc3339(unix: float) -> str:
-    """Unix seconds as RFC 3339 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def unix_seconds(text: str) -> float:
-    """Undo `rfc3339`. Raises: ValueError."""
-    return datetime.fromisoformat(text).timestamp()
 
 
 def encoded(payload: Payload) -> bytes:

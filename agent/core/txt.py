@@ -21,7 +21,7 @@ from agent.core.records import (
     SessionRow,
     Status,
 )
-from agent.core.transcript import unix_seconds
+from agent.protocol.times import unix_seconds
 
 TXTVERS = 1
 SIZE_MAX = 1200

@@ -7,9 +7,9 @@ from typing import Protocol
 from agent.core.messages import AuditNoted, LimitDevice, Limited, ListAudit, Nothing, ShareSession
 from agent.core.records import DeviceId, DeviceRef, PairedDevice, Sender
 from agent.core.registry import Registry
-from agent.core.transcript import rfc3339, unix_seconds
 from agent.errors import BadParams, Forbidden, SessionNotFound
 from agent.ports import Channel, Followed
+from agent.protocol.times import rfc3339, unix_seconds
 from agent.services.audit import Audit
 from agent.services.sessions import Sessions
 

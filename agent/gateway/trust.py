@@ -25,9 +25,9 @@ from agent.core.names import address
 from agent.core.records import DeviceId, DeviceRef, PairedDevice
 from agent.core.registry import Registry
 from agent.core.renaming import former_name
-from agent.core.transcript import rfc3339
 from agent.errors import BadParams, Forbidden, NotPaired
 from agent.ports import Channel, Followed
+from agent.protocol.times import rfc3339
 from agent.services.gossip import Gossip
 from agent.services.household import Household
 from agent.services.pairing import Pairing

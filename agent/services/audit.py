@@ -11,9 +11,9 @@ from typing import Self
 from agent.core.audit import Action, AuditEntry
 from agent.core.names import clean
 from agent.core.records import NAME_MAX, DeviceId
-from agent.core.transcript import rfc3339
 from agent.errors import Busy, StateError
 from agent.ports import AuditLog, Clock
+from agent.protocol.times import rfc3339
 from agent.services.alarm import Alarm
 
 WAITING_MAX = 10_000

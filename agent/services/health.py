@@ -11,8 +11,8 @@ from agent.core.names import short_id
 from agent.core.quotas import Bucket, Rate
 from agent.core.records import DeviceId, DeviceRow
 from agent.core.registry import Registry
-from agent.core.transcript import rfc3339
 from agent.ports import Clock, Discovery, TrustStore
+from agent.protocol.times import rfc3339
 from agent.services.peers import Peers
 from agent.services.sessions import Sessions
 from agent.services.subscribe import Subscription

@@ -23,10 +23,10 @@ from agent.core.transcript import (
     UserMessage,
     mended,
     payload_of,
-    rfc3339,
 )
 from agent.errors import BadFrame, LogDamaged, StateError, StoreFull
 from agent.ports import Channel, Clock, Exchange, LogCut, SessionMeta, TranscriptStore
+from agent.protocol.times import rfc3339
 from agent.services.pages import read_page
 from agent.services.viewers import Viewers
 

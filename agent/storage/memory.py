@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from agent.core.records import SessionId
-from agent.core.transcript import STREAMED, Event, unix_seconds
+from agent.core.transcript import STREAMED, Event
 from agent.errors import StoreFull
 from agent.ports import SIZE_MAX, SessionMeta
+from agent.protocol.times import unix_seconds
 from agent.storage.sequence import check_sequence
 
 

@@ -17,9 +17,10 @@ import msgspec
 from msgspec import Raw
 
 from agent.core.records import SessionId
-from agent.core.transcript import Event, unix_seconds
+from agent.core.transcript import Event
 from agent.errors import StateError
 from agent.ports import SIZE_MAX, LogCut, SessionMeta
+from agent.protocol.times import unix_seconds
 from agent.storage.filesystem import abilities
 from agent.storage.place import leave_place, take_place
 from agent.storage.schema import WHOLE, connect

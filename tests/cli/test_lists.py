@@ -13,7 +13,7 @@ import msgspec
 
 from agent.core.messages import PairedRow
 from agent.core.records import SessionId, Status
-from agent.core.transcript import rfc3339
+from agent.protocol.times import rfc3339
 from tests.cli.conftest import Agent
 from tests.cli.gateway import DESK, HERE, THERE, FakeGateway, device, session
 

@@ -16,7 +16,7 @@ from agent.cli.output import Printer, age, short_ids
 from agent.cli.text import TerminalText, clean, fit, width
 from agent.cli.transcript import Reply
 from agent.core.characters import unseen
-from agent.core.transcript import rfc3339
+from agent.protocol.times import rfc3339
 
 DANGEROUS = set("\x1b\x07\x08\r\n\x7f\x9b\u202e\u2066\u200b\u2028")
 

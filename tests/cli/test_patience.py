@@ -19,8 +19,9 @@ from agent.cli.stream import streaming
 from agent.core.messages import Created, CreateSession, SessionLost
 from agent.core.patience import Waiting
 from agent.core.records import DeviceId
-from agent.core.transcript import TurnComplete, rfc3339
+from agent.core.transcript import TurnComplete
 from agent.errors import Busy, PeerLost, PeerUnreachable
+from agent.protocol.times import rfc3339
 from tests.cli.conftest import Agent
 from tests.cli.gateway import HERE, FakeGateway
 from tests.cli.test_attach import Terminal

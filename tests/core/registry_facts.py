@@ -14,7 +14,7 @@ from agent.core.records import (
     Status,
 )
 from agent.core.registry import Changes, Registry
-from agent.core.transcript import rfc3339
+from agent.protocol.times import rfc3339
 
 NOW = 1_800_000_000.0
 OWN = DeviceId("ownownownownowna")

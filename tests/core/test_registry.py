@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.records import SessionId
-from agent.core.transcript import rfc3339
+from agent.protocol.times import rfc3339
 from tests.core.registry_facts import (
     BOX,
     DEN,

@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.records import Endpoint
 from agent.core.registry import Registry
-from agent.core.transcript import rfc3339
+from agent.protocol.times import rfc3339
 from tests.core.registry_facts import DEN, NOW, claim, ids, link_up, paired, record, registry, row, state
 
 

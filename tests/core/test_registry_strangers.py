@@ -6,7 +6,7 @@ import msgspec
 
 from agent.core.records import DeviceId, SessionId, Status
 from agent.core.registry import Changes
-from agent.core.transcript import rfc3339
+from agent.protocol.times import rfc3339
 from tests.core.registry_facts import (
     BOX,
     DEN,

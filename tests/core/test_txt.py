@@ -19,8 +19,8 @@ from agent.core.records import (
     Status,
 )
 from agent.core.registry import Registry
-from agent.core.transcript import rfc3339
 from agent.core.txt import SIZE_MAX, as_told, base36, decode, encode, make_record
+from agent.protocol.times import rfc3339
 from tests.core.registry_facts import NOW, paired
 
 DEN = DeviceId("abcdefghijklmnop")

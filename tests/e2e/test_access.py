@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.transcript import unix_seconds
+from agent.protocol.times import unix_seconds
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import PROGRAM, Device, Wire, now, pair, until
 

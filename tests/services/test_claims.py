@@ -8,9 +8,10 @@ from msgspec import Raw
 from agent.core.claims import Contest
 from agent.core.messages import Attach, SessionsChanged, Submit
 from agent.core.records import DeviceRef, SessionId, SessionRow, Status
-from agent.core.transcript import UserMessage, rfc3339
+from agent.core.transcript import UserMessage
 from agent.errors import AgentError, Ambiguous
 from agent.ports import Channel
+from agent.protocol.times import rfc3339
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, network
 from tests.services.test_links import attach, create, fails, submit

@@ -13,8 +13,8 @@ from msgspec import structs
 from agent.core.identity import Identity
 from agent.core.records import DeviceId, Endpoint, PresenceRecord, SessionId, Status
 from agent.core.registry import Registry
-from agent.core.transcript import rfc3339
 from agent.ports import Echoed
+from agent.protocol.times import rfc3339
 from agent.services.presence import Presence
 from agent.services.subscribe import Subscription
 from tests.core.registry_facts import claim, record, row

@@ -27,8 +27,8 @@ from agent.core.transcript import (
     TurnComplete,
     UserMessage,
     payload_of,
-    unix_seconds,
 )
+from agent.protocol.times import unix_seconds
 
 VERBATIM = frozenset({"shell", "terminal"})
 """Backends whose replies are output of programs: shown as such, since the UI reads a reply as Markdown."""

@@ -6,7 +6,8 @@ from agent import __version__
 from agent.cli.hermes.frames import Frame, Json
 from agent.cli.text import clean
 from agent.core.records import SessionRow, Status
-from agent.core.transcript import Command, Option, SessionInfo, TurnComplete, unix_seconds
+from agent.core.transcript import Command, Option, SessionInfo, TurnComplete
+from agent.protocol.times import unix_seconds
 
 STATUSES = {
     Status.STARTING: "starting",
