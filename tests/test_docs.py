@@ -23,7 +23,8 @@ from agent.settings import PREFIX
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+TEMPLATE = ROOT / ".github" / "pull_request_template.md"
+PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", TEMPLATE, *sorted(DOCS.rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"`agent ([a-z]+)")
 
@@ -183,6 +184,32 @@ def test_all_advice_can_be_followed() -> None:
     assert {(path, name) for path, name in named if name not in COMMANDS} == set()
 
 
+# --- words -----------------------------------------------------------------------------------------------------------
+
+GLOSSARY = text(DOCS / "glossary.md").partition("\n## Two meanings that stay")[0]
+WORD = re.compile(r"^\| ([a-z][a-z ]*) \| ([A-Z][^|]*\.) \|([^|]*)\|$", re.MULTILINE)
+
+
+def test_every_row_of_the_glossary_has_a_word_and_a_sentence() -> None:
+    listed = [
+        line for line in GLOSSARY.splitlines() if line.startswith("| ") and not line.startswith(("| word", "| ---"))
+    ]
+    assert [line for line in listed if not WORD.match(line)] == []
+
+
+def test_every_word_has_one_meaning() -> None:
+    words = [word for word, _, _ in WORD.findall(GLOSSARY)]
+    assert len(words) > 30
+    assert [word for word in words if words.count(word) > 1] == []
+
+
+def test_what_the_glossary_points_at_is_in_the_code() -> None:
+    code = "\n".join(text(path) for path in (ROOT / "agent").rglob("*.py"))
+    named = {name for _, _, places in WORD.findall(GLOSSARY) for name in re.findall(r"`([A-Z]\w+)`", places)}
+    assert len(named) > 25
+    assert {name for name in named if not re.search(rf"^(class )?{name}\b( =|[(\[:])", code, re.MULTILINE)} == set()
+
+
 # --- pages -----------------------------------------------------------------------------------------------------------
 
 
@@ -196,7 +223,7 @@ def test_modules_named_in_pages_exist() -> None:
     parts = "cli|core|ports|services|gateway|discovery|storage|net|backends"
     named = {
         (str(page.relative_to(ROOT)), name)
-        for page in [README, *DOCS.rglob("*.md")]
+        for page in PAGES
         for name in re.findall(rf"`(?:agent/)?((?:{parts})/[a-z_/]+)(?:\.py)?[`.]", text(page))
     }
     assert len(named) > 30
@@ -266,6 +293,25 @@ def test_the_overview_pictures_every_package_and_every_service() -> None:
 
 def test_the_changelog_knows_this_version() -> None:
     assert __version__ in text(ROOT / "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("name", ["SECURITY.md", "docs/glossary.md", "docs/releasing.md"])
+def test_pages_for_people_are_reached_from_the_readme(name: str) -> None:
+    assert f"({name})" in text(README)
+
+
+def test_the_workflow_has_every_python_that_the_package_names() -> None:
+    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    said = re.findall(r"^Programming Language :: Python :: (3\.\d+)$", "\n".join(project["classifiers"]), re.MULTILINE)
+    matrix = re.search(r"^ +python: \[(.*)\]$", text(ROOT / ".github" / "workflows" / "checks.yml"), re.MULTILINE)
+    assert matrix
+    assert re.findall(r"\"(3\.\d+)\"", matrix[1]) == said
+
+
+@pytest.mark.parametrize("form", ["bug", "feature"])
+def test_templates_ask_for_the_status(form: str) -> None:
+    assert "agent status --json" in text(ROOT / ".github" / "ISSUE_TEMPLATE" / f"{form}.yml")
+    assert "agent status --json" in text(TEMPLATE)
 
 
 def test_the_licence_is_there() -> None:
