@@ -4,6 +4,9 @@ Every task of the service is one of these: a *part*, which `keep` begins anew wi
 *compartment* (`spawn`: one packet, link, session, watcher), which fails by itself; a *child*, whose failure is that of
 the function that waits for it; or *owned* by an object that has no `run`. `compartment` is for callbacks. What must
 end the service is written down in docs/design/supervision.md: what fails before a part is ready, and `ServiceOver`.
+
+To wait: `to_the_end` for work that is finished although whoever asked for it leaves, `within` for work that has only
+so much time, an `Alarm` for the next time or for whoever rings.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 from agent.core.linking import reconnect_delay
 from agent.core.names import clean
-from agent.errors import AgentError, ServiceOver
+from agent.errors import AgentError, Busy, ServiceOver
 from agent.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -192,6 +195,75 @@ def owned(work: Coroutine[Any, Any, T], name: str, *, awaited: bool = False) -> 
     if not awaited:
         task.add_done_callback(_note_failure)
     return task
+
+
+async def to_the_end(group: asyncio.TaskGroup, work: Coroutine[Any, Any, T], name: str) -> T:
+    """Run `work` as a task of `group` and wait for it; the work goes on if the one who waits is cancelled.
+
+    For what must not be left half done, such as a write: state and disk would be apart. Raises: what the work raises;
+    Busy, if the group takes no more, or ends before the work does.
+    """
+    done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    async def run() -> None:
+        try:
+            result = await work
+        except Exception as exc:  # noqa: BLE001 - handed to who waits; the group must not end because of it
+            if not done.done():
+                done.set_exception(exc)
+        else:
+            if not done.done():
+                done.set_result(result)
+
+    def ended(_: asyncio.Task[None]) -> None:
+        work.close()  # if it was cancelled before its first step
+        if not done.done():
+            done.set_exception(Busy("the service is stopping"))
+
+    task = spawn(group, run(), name)
+    if task is None:
+        work.close()
+        raise Busy("the service is stopping")
+    task.add_done_callback(ended)
+    return await done
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T], clock: Clock, name: str) -> T | None:
+    """Await `work`, but not longer than `seconds` by `clock`; None, if the time was over first: the work is cancelled.
+
+    Raises: an ExceptionGroup of what the work raises.
+    """
+    async with asyncio.TaskGroup() as group:
+        working = child(group, work, name)
+        timer = child(group, clock.sleep(seconds), f"{name}-timer")
+        await asyncio.wait((working, timer), return_when=asyncio.FIRST_COMPLETED)
+        working.cancel()
+        timer.cancel()
+    return None if working.cancelled() else working.result()
+
+
+class Alarm:
+    """Wakes one waiter when somebody rings, or after a time; what rang before the wait ends it at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake the waiter."""
+        self._rung.set()
+
+    def clear(self) -> None:
+        """Forget what rang before."""
+        self._rung.clear()
+
+    async def wait(self, seconds: float | None) -> None:
+        """Return when somebody rings or after that many seconds; None: only when somebody rings."""
+        if seconds is None:
+            await self._rung.wait()
+        elif not self._rung.is_set() and seconds > 0:
+            await within(seconds, self._rung.wait(), self._clock, "alarm")
+        self._rung.clear()
 
 
 @contextmanager

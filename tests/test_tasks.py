@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import Busy, ServiceOver, StateError
-from agent.services.lasting import to_the_end
-from agent.tasks import QUIET, WELL, alone, child, compartment, failures, keep, spawn
+from agent.tasks import QUIET, WELL, Alarm, alone, child, compartment, failures, keep, spawn, to_the_end, within
 from tests.fakes.clock import FakeClock, settle
 
 AGENT = Path(__file__).parents[1] / "agent"
@@ -121,6 +120,85 @@ async def test_what_is_done_to_the_end_fails_for_the_one_who_asked() -> None:
     async with asyncio.TaskGroup() as group:
         with pytest.raises(ValueError, match="stranger"):
             await to_the_end(group, fails(), "test.asked")
+
+
+async def test_what_is_done_to_the_end_goes_on_when_the_one_who_asked_leaves() -> None:
+    written: list[str] = []
+    disk = asyncio.Event()
+
+    async def write() -> None:
+        await disk.wait()
+        written.append("all of it")
+
+    async with asyncio.TaskGroup() as group:
+        asked = asyncio.get_running_loop().create_task(to_the_end(group, write(), "test.write"))
+        await settle()
+        asked.cancel()
+        await asyncio.wait([asked])
+        assert asked.cancelled()
+        disk.set()
+    assert written == ["all of it"]
+
+
+async def test_what_is_done_within_a_time_answers_in_it() -> None:
+    clock = FakeClock()
+    assert await within(3.0, asyncio.sleep(0.0, "answered"), clock, "test.ask") == "answered"
+    with pytest.raises(ExceptionGroup):
+        await within(3.0, fails(), clock, "test.ask")
+
+
+async def test_what_takes_longer_than_its_time_is_cancelled() -> None:
+    clock, ended = FakeClock(), list[str]()
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    async with asyncio.TaskGroup() as group:
+        waiting = child(group, within(3.0, endless(), clock, "test.ask"), "test.waiting")
+        await clock.advance(2.9)
+        assert not waiting.done()
+        await clock.advance(0.1)
+        assert waiting.result() is None
+        assert ended == ["cancelled"]
+
+
+async def test_an_alarm_wakes_at_its_time_or_when_somebody_rings_whichever_is_first() -> None:
+    clock = FakeClock()
+    alarm = Alarm(clock)
+    async with asyncio.TaskGroup() as group:
+        for seconds in (5.0, None):
+            waiting = child(group, alarm.wait(seconds), "test.waiting")
+            await clock.advance(4.9)
+            assert not waiting.done()
+            alarm.ring()
+            await settle()
+            assert waiting.done()
+        waiting = child(group, alarm.wait(5.0), "test.waiting")
+        await clock.advance(4.9)
+        assert not waiting.done(), "it rang once"
+        await clock.advance(0.1)
+        assert waiting.done()
+
+
+async def test_an_alarm_that_rang_before_the_wait_ends_it_at_once_unless_that_is_forgotten() -> None:
+    clock = FakeClock()
+    alarm = Alarm(clock)
+    alarm.ring()
+    alarm.ring()
+    await alarm.wait(5.0)
+    alarm.ring()
+    await alarm.wait(None)
+    alarm.ring()
+    alarm.clear()
+    async with asyncio.TaskGroup() as group:
+        waiting = child(group, alarm.wait(5.0), "test.waiting")
+        await settle()
+        assert not waiting.done()
+        await clock.advance(5.0)
+        assert waiting.done()
 
 
 async def test_a_cause_is_logged_once_in_one_line_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:

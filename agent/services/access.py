@@ -17,9 +17,9 @@ from agent.core.records import DeviceId, Endpoint, PairedDevice, SessionId, Sess
 from agent.core.renaming import is_notice, known_as, renamed
 from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, SessionNotFound, StateError
 from agent.ports import Clock, TrustStore
-from agent.services.alarm import Alarm
 from agent.services.audit import Audit
 from agent.services.sessions import Sessions
+from agent.tasks import Alarm
 
 RATES = {
     "connects": Rate(30.0, 30),

@@ -32,9 +32,8 @@ from agent.core.seal import PublicKey
 from agent.core.wire import typed
 from agent.errors import AgentError, NotPaired, StateError
 from agent.ports import AddressStore, Channel, Clock, OwnAddresses
-from agent.services.alarm import Alarm
 from agent.services.peers import Peers
-from agent.tasks import spawn
+from agent.tasks import Alarm, spawn
 
 log = logging.getLogger(__name__)
 

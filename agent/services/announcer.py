@@ -16,7 +16,7 @@ from agent.core.records import PresenceRecord, SessionRow, Status
 from agent.core.seal import NONCE_SIZE, SIGNATURE_ROOM, seal, sign, verify
 from agent.core.txt import SIZE_MAX, as_told, encode, make_record, open_entries
 from agent.ports import Clock, Discovery, Heard, SealKeys
-from agent.services.alarm import Alarm
+from agent.tasks import Alarm
 
 ECHO_APART = 5.0
 """Seconds between two answers to somebody who publishes under our name: an attacker must not set our rate."""

@@ -14,7 +14,7 @@ from agent.core.records import NAME_MAX, DeviceId
 from agent.errors import Busy, StateError
 from agent.ports import AuditLog, Clock
 from agent.protocol.times import rfc3339
-from agent.services.alarm import Alarm
+from agent.tasks import Alarm
 
 WAITING_MAX = 10_000
 """Entries that wait for the disk; more of them are counted and not kept. Nobody waits for the log."""

@@ -23,10 +23,9 @@ from agent.core.records import DeviceId, PairedDevice
 from agent.core.wire import typed
 from agent.errors import AgentError, BadParams, Busy, NotPaired
 from agent.ports import Channel, Clock, TrustStore
-from agent.services.alarm import Alarm
 from agent.services.household import Household
 from agent.services.peers import Peers
-from agent.tasks import child, spawn
+from agent.tasks import Alarm, child, spawn
 
 _log = logging.getLogger(__name__)
 

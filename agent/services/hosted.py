@@ -22,10 +22,9 @@ from agent.services.asked import answered
 from agent.services.bounds import whole
 from agent.services.inbox import Inbox
 from agent.services.journal import Journal, again
-from agent.services.lasting import to_the_end
 from agent.services.program import Program
 from agent.services.said import payloads_of
-from agent.tasks import child, failures
+from agent.tasks import child, failures, to_the_end
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from msgspec import Raw
 
@@ -21,7 +20,7 @@ from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.link import Dialling, Link, LinkNews
 from agent.services.listing import NEWS_RATE, Listing
 from agent.services.twins import Twins
-from agent.tasks import child, failures
+from agent.tasks import Alarm, failures, within
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ class Keeper:
         self._own, self._news, self._clock, self._jitter = own, news, clock, jitter
         self._dialling = Dialling(device, dialer, news)
         self._handler, self._changed, self._twins, self._limited = handler, changed, twins, limited
-        self._wake = asyncio.Event()
+        self._wake = Alarm(clock)
         self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
         self._attempts = 0
         self._leaving = False  # whether this service stops
@@ -90,7 +89,7 @@ class Keeper:
     def wake(self) -> None:
         """Something new is known of the device: dial now rather than later."""
         self._attempts = min(self._attempts, 2)
-        self._wake.set()
+        self._wake.ring()
         self._dialling.look_again()
 
     async def get(self, seconds: float) -> Link:
@@ -146,7 +145,7 @@ class Keeper:
             self._news.link_lost(self.device, "the link was lost")
             self._moved()
             if not link.ours:
-                self._wake.set()  # else the one who dialled it goes on by itself
+                self._wake.ring()  # else the one who dialled it goes on by itself
 
     def dismiss(self) -> bool:
         """The device is trusted no more: cut its link, and what was to become one; whether there was one."""
@@ -174,10 +173,10 @@ class Keeper:
         try:
             while True:
                 if self.link is not None or not self.wanted or self._leaving:
-                    await self._sleep(None)
+                    await self._wake.wait(None)
                 elif self._pauses:
                     self._pauses = False
-                    await self._sleep(STOPPED_PAUSE * self._jitter())  # it is heard if it starts again
+                    await self._wake.wait(STOPPED_PAUSE * self._jitter())  # it is heard if it starts again
                 else:
                     self._wake.clear()
                     await self._try()
@@ -192,7 +191,7 @@ class Keeper:
             # A bug of ours costs this link, not those of all other devices.
             failures().note("peers.link", exc)
             self._attempts += 1
-            await self._sleep(reconnect_delay(self._attempts, self._jitter()))
+            await self._back_off()
 
     async def serve(self, channel: Channel, host: str, dialled: Endpoint | None = None) -> None:
         """Run one connection to its end, as the device's link if it is the one that stays.
@@ -235,7 +234,7 @@ class Keeper:
     async def _compare(self, link: Link, ready: Ready) -> None:
         # The proof of a copied key are two that answer. The first one stays, or neither would ever be of use.
         first = self.link
-        if first is None or not await _answers(first, self._clock):
+        if first is None or not await self._answers(first):
             if not link.over and self.link is first:
                 self._take(link, ready)  # whoever dialled the first: it carries nothing
             elif not link.over:
@@ -246,6 +245,10 @@ class Keeper:
             each.channel.notify("gateway.twin", TwinSeen(hosts=hosts))
         self._turn_away(link, TWIN)
         self._twins.linked(self.device, hosts)
+
+    async def _answers(self, link: Link) -> bool:
+        asking = link.answers(2 * TWIN_PROOF)
+        return await within(TWIN_PROOF, asking, self._clock, "peers.ask-the-first") is True
 
     def _choose(self, link: Link, ready: Ready) -> None:
         if _stays(self.link, link, own=self._own.device, peer=self.device):
@@ -285,7 +288,7 @@ class Keeper:
         endpoints = self._news.endpoints(self.device)
         if not endpoints:
             self._failed("no address is known")
-            await self._sleep(None)
+            await self._wake.wait(None)
             return
         began = self._clock.monotonic()
         try:
@@ -294,7 +297,7 @@ class Keeper:
             if self.has_stopped:
                 self.has_stopped = False  # it hung up as it went; another time it is a refusal
                 self._failed(STOPPED)
-                await self._sleep(reconnect_delay(self._attempts, self._jitter()))
+                await self._back_off()
                 return
             self.refused = self.tried = True
             self._attempts += 1
@@ -302,12 +305,15 @@ class Keeper:
             self.refusals += 1
             self._news.refused(self.device)
             self._moved()
-            await self._sleep(REFUSED_RETRY if self.refused_surely else reconnect_delay(self._attempts, self._jitter()))
+            if self.refused_surely:
+                await self._wake.wait(REFUSED_RETRY)
+            else:
+                await self._back_off()
         except NotPaired:
-            await self._sleep(None)
+            await self._wake.wait(None)
         except AgentError as exc:
             self._failed(str(exc))
-            await self._sleep(reconnect_delay(self._attempts, self._jitter()))
+            await self._back_off()
         else:
             await self.serve(channel, endpoint.host, endpoint)
             if channel.told == TWIN:
@@ -315,7 +321,10 @@ class Keeper:
                 await self._clock.sleep(TWIN_RETRY)
             elif self.link is None and self._clock.monotonic() - began < SHORT:
                 self._attempts += 1
-                await self._sleep(reconnect_delay(self._attempts, self._jitter()))
+                await self._back_off()
+
+    async def _back_off(self) -> None:
+        await self._wake.wait(reconnect_delay(self._attempts, self._jitter()))
 
     def _turn_away(self, link: Link, reason: str) -> None:
         link.over = True
@@ -328,17 +337,6 @@ class Keeper:
             self._attempts += 1
             self._news.dial_failed(self.device, reason)
             self._moved()
-
-    async def _sleep(self, seconds: float | None) -> None:
-        # Until woken, or for a time; not at all if something became known while there was no sleep.
-        async with asyncio.TaskGroup() as group:
-            waits: list[asyncio.Task[Any]] = [child(group, self._wake.wait(), "peers.wake")]
-            if seconds is not None:
-                waits.append(child(group, self._clock.sleep(seconds), "peers.backoff"))
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for task in waits:
-                task.cancel()
-        self._wake.clear()
 
     def _moved(self) -> None:
         progress, self._progress = self._progress, asyncio.Event()
@@ -364,17 +362,6 @@ def _stays(old: Link | None, new: Link, *, own: DeviceId, peer: DeviceId) -> boo
             apart=new.opened - old.opened,
         )
     )
-
-
-async def _answers(link: Link, clock: Clock) -> bool:
-    async with asyncio.TaskGroup() as group:
-        asking = child(group, link.answers(2 * TWIN_PROOF), "peers.ask-the-first")
-        patience = child(group, clock.sleep(TWIN_PROOF), "peers.patience")
-        await asyncio.wait([asking, patience], return_when=asyncio.FIRST_COMPLETED)
-        answers = asking.done() and asking.result()
-        for task in (asking, patience):
-            task.cancel()
-    return answers
 
 
 class _Incoming:

@@ -15,11 +15,10 @@ from agent.core.identity import Identity
 from agent.core.records import DeviceId, Endpoint, PairedDevice, PresenceRecord, SessionId, SessionRow
 from agent.core.registry import Registry
 from agent.ports import Clock, Discovery, Echoed, Goodbye, Heard, Renamed, SealKeys, Sighting
-from agent.services.alarm import Alarm
 from agent.services.announcer import Announcer, urgency
 from agent.services.believer import Believed, Believer, Hinted
 from agent.services.subscribe import Subscribers, Subscription
-from agent.tasks import compartment, keep, spawn
+from agent.tasks import Alarm, compartment, keep, spawn
 
 LOOK_EVERY = 5.0
 """Seconds between looks at what nobody tells us: our addresses, and whether the machine has slept."""

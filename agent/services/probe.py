@@ -14,8 +14,7 @@ from typing import Protocol
 from agent.core.identity import device_id
 from agent.core.records import DeviceId, Endpoint, PresenceRecord
 from agent.ports import Clock, Dialer
-from agent.services.alarm import Alarm
-from agent.tasks import keep, spawn
+from agent.tasks import Alarm, keep, spawn
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 
 import msgspec
 
@@ -33,10 +33,9 @@ from agent.services.filing import Filing
 from agent.services.found import Found
 from agent.services.hosted import Hosted
 from agent.services.journal import Journal
-from agent.services.lasting import to_the_end, tried
 from agent.services.pages import read_page
 from agent.services.restoring import Restoring
-from agent.tasks import failures, keep, spawn
+from agent.tasks import failures, keep, spawn, to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -209,10 +208,10 @@ class Sessions:
         # Neither listed nor stored: of what nobody got there is nothing to read later.
         session = hosted.journal.meta.id
         if session in self._hosted:
-            await tried(hosted.close("nobody waited for it"), "an orphan could not be closed", session)
+            await _tried(hosted.close("nobody waited for it"), "an orphan could not be closed", session)
         hosted.end()
         self._unlist(session)
-        await tried(self._store.remove(session), "an orphan could not be removed", session)
+        await _tried(self._store.remove(session), "an orphan could not be removed", session)
 
     async def submit(self, asked: Submit, sender: Sender) -> Submitted:
         """Accept a prompt. Raises: SessionNotFound, SessionEnded, Busy, TooLarge, StoreFull."""
@@ -353,3 +352,13 @@ class Sessions:
         hosted = self.get(selector)
         await self._restoring.wait(hosted)
         return hosted
+
+
+async def _tried(work: Coroutine[None, None, None], failure: str, session: SessionId) -> None:
+    # Nobody waits for it: if it raises, the log says which failure that is.
+    try:
+        await work
+    except AgentError as exc:
+        log.warning(failure, extra={"session": session, "error": str(exc)})
+    except Exception as exc:  # noqa: BLE001 - recorded
+        failures().note(failure, exc)

@@ -182,8 +182,7 @@ async def test_a_link_to_a_device_that_has_other_addresses_is_asked_at_once() ->
         dials = len(net.dials)
         announces(net, moving, f"host-{moving.name}", "fe80::1%eth0", "10.0.0.9")  # the old one lingers in caches
         await net.clock.advance(PROBE + 0.5)
-        assert len(net.dials) == dials + 1
-        assert net.dials[-1] == (caller.id, moving.id)
+        assert net.dials[dials:].count((caller.id, moving.id)) == 1  # the other side may have dialled as well (L2)
         assert links(net, desk, laptop)
 
 
