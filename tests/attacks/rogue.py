@@ -19,7 +19,9 @@ from agent.core.wire import MSGPACK, msgpack
 from agent.net.tls import pairing_client_context
 
 PATIENCE = 12.0
-"""Seconds for which he waits for an answer."""
+"""Seconds for which he waits for an answer, or comes again while he is turned away for coming too often."""
+PACE = 0.5
+"""Seconds in which one more handshake of his address is allowed (`of_one` in the gateway's accept loop)."""
 
 
 def context(pem: str) -> ssl.SSLContext:
@@ -30,21 +32,45 @@ def context(pem: str) -> ssl.SSLContext:
     return made
 
 
+async def through_tls(host: str, port: int, pem: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """Make a connection whose TLS handshake is complete, or None if there is no way through.
+
+    Whoever has used up the handshakes of his address is hung up on before TLS, and comes again when he has one more:
+    an attack that the budget kept out has proven nothing about the door behind it.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE
+    while True:
+        try:
+            return await asyncio.open_connection(host, port, ssl=context(pem), server_hostname="")
+        except OSError:  # also ssl.SSLError
+            if loop.time() > until:
+                return None
+        await asyncio.sleep(PACE)
+
+
 async def say(
     host: str, port: int, pem: str, parts: list[bytes], pause: float, *, to_the_end: bool = True
 ) -> dict[str, object]:
-    """Send these bytes over TLS, with pauses between; all that is answered, and whether the other side hung up."""
+    """Send these bytes over TLS, with pauses between; all that is answered, and whether the other side hung up.
+
+    `tls` says whether the handshake was complete, so that the bytes were sent at all.
+    """
     loop = asyncio.get_running_loop()
-    got, closed, began = b"", False, loop.time()
+    got, closed = b"", False
+    connection = await through_tls(host, port, pem)
+    if connection is None:
+        return {"tls": False, "got": "", "closed": True, "seconds": 0.0}
+    reader, writer = connection
+    began = loop.time()
+
+    async def speak() -> None:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
     try:
-        reader, writer = await asyncio.open_connection(host, port, ssl=context(pem), server_hostname="")
-
-        async def speak() -> None:
-            for part in parts:
-                writer.write(part)
-                await writer.drain()
-                await asyncio.sleep(pause)
-
         async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             speaking = group.create_task(speak(), name="rogue.speak")
             while chunk := await reader.read(65_536):
@@ -58,7 +84,24 @@ async def say(
         pass
     except (OSError, ssl.SSLError, ExceptionGroup):
         closed = True
-    return {"got": got.decode("latin-1"), "closed": closed, "seconds": round(loop.time() - began, 1)}
+    return {"tls": True, "got": got.decode("latin-1"), "closed": closed, "seconds": round(loop.time() - began, 1)}
+
+
+async def open_link(
+    session: aiohttp.ClientSession, host: str, port: int, protocol: str
+) -> aiohttp.ClientWebSocketResponse:
+    """Ask for a link, again and again while he is hung up on before TLS (see `through_tls`)."""
+    while True:
+        try:
+            return await session.ws_connect(
+                f"https://{host}:{port}/v1/ws",
+                protocols=[protocol],
+                server_hostname="0.0.0.0",
+                max_msg_size=0,
+                autoclose=False,
+            )
+        except aiohttp.ClientConnectorError:
+            await asyncio.sleep(PACE)
 
 
 async def link(
@@ -70,16 +113,9 @@ async def link(
     code: int | None = None
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context(pem))) as session:
         try:
-            async with (
-                asyncio.timeout(PATIENCE),
-                session.ws_connect(
-                    f"https://{host}:{port}/v1/ws",
-                    protocols=[protocol],
-                    server_hostname="0.0.0.0",
-                    max_msg_size=0,
-                    autoclose=False,
-                ) as ws,
-            ):
+            async with asyncio.timeout(PATIENCE):
+                ws = await open_link(session, host, port, protocol)
+            async with asyncio.timeout(PATIENCE), ws:
                 with suppress(ConnectionError):
                     for frame in frames:
                         await ws.send_bytes(frame)

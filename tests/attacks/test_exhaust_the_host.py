@@ -82,14 +82,14 @@ POST = b"POST /v1/ws HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n"
 def test_a_paired_connection_that_is_no_link_ends(scene: Scene, parts: list[bytes], pause: float) -> None:
     """Attack: a paired device holds connections that never become a link. Expected: cut after 5 s."""
     told = scene.attack("say", scene.stolen, str(pause), sent=parts)
-    assert told["closed"], told
+    assert (told["tls"], told["closed"]) == (True, True), told
 
 
 def test_a_header_that_never_ends_is_refused(scene: Scene) -> None:
     """Attack: 10 MiB of header. Expected: 400 or cut, no memory."""
     before = scene.rss()
     told = scene.attack("say", scene.stolen, "0", sent=[b"GET /v1/ws HTTP/1.1\r\nX: " + b"y" * 1_000_000] * 3)
-    assert told["closed"]
+    assert (told["tls"], told["closed"]) == (True, True)
     assert scene.rss() - before < 20 * 1024 * 1024
 
 
@@ -156,7 +156,7 @@ def test_frames_that_never_become_a_message_end_a_link(scene: Scene, sent: list[
     """Attack: 12 MB of empty fragments or pings. Expected: cut while they come, before the 5 s of a silent link."""
     before = scene.rss()
     told = scene.attack("say", scene.stolen, "0.2", sent=sent)
-    assert told["closed"], told
+    assert (told["tls"], told["closed"]) == (True, True), told
     assert told["seconds"] < 4.0
     assert scene.rss() - before < 20 * 1024 * 1024
 

@@ -61,7 +61,7 @@ def test_a_second_key_is_worth_nothing_where_the_first_may_only_watch(street: St
     assert "does not accept this device" in refused.stderr
     scene = Scene(desk, phone, phone)
     told = scene.attack("say", scene.stolen, "0", sent=[b"GET /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n"])
-    assert (told["got"], told["closed"]) == ("", True)
+    assert (told["tls"], told["got"], told["closed"]) == (True, "", True)
     desk.leave()
     desk.up()
     desk.wait_to_see(pad, linked=True)

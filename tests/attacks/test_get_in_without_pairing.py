@@ -23,7 +23,7 @@ def test_a_device_of_the_same_program_that_is_not_paired_gets_no_byte(scene: Sce
     """Attack: an upgrade with a valid identity that nobody has paired. Expected: hung up, no HTTP."""
     for pem in (scene.foreign, ""):
         told = scene.attack("say", pem, "0", sent=[UPGRADE + b"\r\n"])
-        assert (told["got"], told["closed"]) == ("", True)
+        assert (told["tls"], told["got"], told["closed"]) == (True, "", True)
 
 
 def test_it_reads_why_on_its_own_screen(scene: Scene) -> None:

@@ -49,7 +49,7 @@ class Heist:
             scene = Scene(device, self.stolen, attacker)
             for key in (scene.stolen, scene.foreign):
                 told = scene.attack("say", key, "0", sent=[b"GET /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n"])
-                assert (told["got"], told["closed"]) == ("", True)
+                assert (told["tls"], told["got"], told["closed"]) == (True, "", True)
 
 
 def members(device: Device) -> set[str]:

@@ -57,7 +57,7 @@ def test_a_stolen_key_is_worth_nothing_from_the_moment_it_is_put_out(household: 
     assert now() - began < 3.0  # with the start of the command; the promise itself is measured in test_trust
     assert held.wait(10) == 0
     told = household.attack("say", household.stolen, "0", sent=[b"GET /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n"])
-    assert (told["got"], told["closed"]) == ("", True)
+    assert (told["tls"], told["got"], told["closed"]) == (True, "", True)
 
 
 def test_other_members_put_it_out_too(household: Scene) -> None:
