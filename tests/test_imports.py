@@ -24,15 +24,16 @@ MAY_IMPORT = {
     "tasks": PURE,
     "services": PURE | {"tasks"},
     "gateway": PURE | {"services", "tasks"},
-    **dict.fromkeys(ADAPTERS, PURE | {"tasks"}),
+    **dict.fromkeys(ADAPTERS, PURE | {"tasks", "processes"}),
     # Beside the layers: what the daemon resolves once and hands to the parts as values.
     "config": set[str](),
     "settings": {"config", "ports", "core", "errors"},
     "log": {"core"},
     "clock": set[str](),
+    "processes": set[str](),  # what the kernel tells: for backends, and for a command that starts a program
     "daemon": PURE | ADAPTERS | {"services", "gateway", "settings", "log", "clock", "config", "tasks"},
     # The command line talks to the service over its socket: it knows the wire, not the parts behind it.
-    "cli": PURE | {"config", "clock", "settings", "daemon"},
+    "cli": PURE | {"config", "clock", "settings", "daemon", "processes"},
     "__main__": {"cli"},
 }
 """Package or module of agent/ -> what else of agent/ it may import. `agent` itself (the version) is for all."""

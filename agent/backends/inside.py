@@ -11,22 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
 
 from agent.core.records import SessionId
+from agent.processes import ancestors, environment
 
 MARK = "LAN_AGENT_SESSION"
 """Environment variable of programs in a session: its id."""
-DEPTH_MAX = 256
-"""Ancestors that are looked at."""
-
-
-class _Process(NamedTuple):
-    pid: int
-    parent: int
-    session: int
 
 
 async def session_of(
@@ -40,7 +31,7 @@ async def session_of(
     """
     if not programs and not closed:
         return None
-    lineage = list(_ancestors(caller, await _table())) if caller else []
+    lineage = await asyncio.to_thread(ancestors, caller) if caller else []
     if not lineage:
         return next(iter([*programs, *closed] if caller else programs), None)
     own = os.getsid(0)
@@ -55,38 +46,6 @@ async def session_of(
     return None
 
 
-def _ancestors(pid: int, table: Mapping[int, _Process] | None) -> Iterator[_Process]:
-    for _ in range(DEPTH_MAX):
-        process = _linux(pid) if table is None else table.get(pid)
-        if process is None:
-            return
-        yield process
-        if process.parent <= 0:
-            return
-        pid = process.parent
-
-
-def _linux(pid: int) -> _Process | None:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    _, parent, _, session = text.rpartition(")")[2].split()[:4]  # the name in front may hold anything
-    return _Process(pid, int(parent), int(session))
-
-
-async def _table() -> dict[int, _Process] | None:
-    # None: /proc answers for each process. Elsewhere one listing for all.
-    if os.uname().sysname == "Linux":
-        return None
-    listing = await asyncio.create_subprocess_exec(
-        "ps", "-A", "-o", "pid=,ppid=", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await listing.communicate()
-    rows = (line.split() for line in out.decode(errors="replace").splitlines())
-    return {int(pid): _Process(int(pid), int(parent), _terminal(int(pid)) or 0) for pid, parent in rows}
-
-
 def _terminal(pid: int) -> int | None:
     try:
         return os.getsid(pid)
@@ -95,13 +54,5 @@ def _terminal(pid: int) -> int | None:
 
 
 def _marked(pid: int, sessions: tuple[Collection[SessionId], ...]) -> SessionId | None:
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return None  # another user's, or no /proc
-    for entry in environment.split(b"\0"):
-        name, _, value = entry.partition(b"=")
-        session = SessionId(value.decode(errors="replace"))
-        if name == MARK.encode() and any(session in known for known in sessions):
-            return session
-    return None
+    marks = (SessionId(value) for value in environment(pid, MARK))
+    return next((mark for mark in marks if any(mark in known for known in sessions)), None)

@@ -15,11 +15,10 @@ import contextlib
 import os
 import signal
 import sys
-from pathlib import Path
-from typing import NamedTuple
 
 from agent.backends.inside import MARK
 from agent.core.records import SessionId
+from agent.processes import Process, descendants_among, environment, process_table
 
 GRACE = 0.3
 """Seconds between SIGTERM and SIGKILL."""
@@ -28,15 +27,6 @@ PATIENCE = 2.0
 UNCLAIMED = 10.0
 """Seconds after which a child that has ended is an orphan: asyncio takes its own within milliseconds."""
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-
-
-class Row(NamedTuple):
-    """A process. `started` tells it from a later one with its number."""
-
-    pid: int
-    parent: int
-    started: int  # clock ticks since boot
-    zombie: bool
 
 
 class Orphans:
@@ -55,13 +45,7 @@ class Orphans:
 
     def descendants(self, agent: int) -> set[tuple[int, int]]:
         """What has come of the agent and still hangs on it; to be asked before it is ended."""
-        rows = _rows()
-        found: set[int] = {agent}
-        size = 0
-        while len(found) > size:
-            size = len(found)
-            found |= {row.pid for row in rows.values() if row.parent in found}
-        return {(pid, rows[pid].started) for pid in found if pid in rows and pid != agent}
+        return {(row.pid, row.started) for row in descendants_among({agent}, _rows().values())}
 
     async def clear_up(self, session: SessionId) -> None:
         """End what an earlier service has left of that session; before anything of it is started."""
@@ -95,7 +79,7 @@ class Orphans:
         if not self._agents:
             _be_subreaper(on=False)
 
-    def _reap(self, row: Row) -> None:
+    def _reap(self, row: Process) -> None:
         if row.parent == os.getpid() and row.pid not in self._agents:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(row.pid, os.WNOHANG)
@@ -109,55 +93,26 @@ class Orphans:
                 self._reap(ended[key])
 
 
-def _left(agent: int, session: SessionId, known: set[tuple[int, int]]) -> list[Row]:
+def _left(agent: int, session: SessionId, known: set[tuple[int, int]]) -> list[Process]:
     rows = _rows()
     own = os.getpid()
-    mine = {row.pid for row in rows.values() if (row.pid, row.started) in known or _marked(row, session)}
     # This service may carry the mark itself, if an agent has started it: what is below it is not that agent's.
-    mine.discard(own)
-    size = -1
-    while len(mine) > size:
-        size = len(mine)
-        mine |= {row.pid for row in rows.values() if row.parent in mine and row.pid != own}
-    left = [rows[pid] for pid in mine if pid not in {own, agent}]
-    return [row for row in left if not row.zombie or row.parent == own]
+    others = [row for row in rows.values() if row.pid != own]
+    first = [row for row in others if (row.pid, row.started) in known or _marked(row, session)]
+    mine = [*first, *descendants_among({row.pid for row in first}, others)]
+    return [row for row in mine if row.pid != agent and (not row.zombie or row.parent == own)]
 
 
-def _marked(row: Row, session: SessionId) -> bool:
-    return not row.zombie and session in _marks_of(row.pid)
+def _marked(row: Process, session: SessionId) -> bool:
+    return not row.zombie and session in environment(row.pid, MARK)
 
 
 def _marks() -> set[SessionId]:
-    return {session for row in _rows().values() if not row.zombie for session in _marks_of(row.pid)}
+    return {SessionId(mark) for row in _rows().values() if not row.zombie for mark in environment(row.pid, MARK)}
 
 
-def _marks_of(pid: int) -> list[SessionId]:
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return []  # another user's, or gone
-    prefix = f"{MARK}=".encode()
-    return [
-        SessionId(entry.removeprefix(prefix).decode(errors="replace"))
-        for entry in environment.split(b"\0")
-        if entry.startswith(prefix)
-    ]
-
-
-def _rows() -> dict[int, Row]:
-    if sys.platform != "linux":
-        return {}
-    names = os.listdir("/proc")  # noqa: PTH208 - names only
-    return {row.pid: row for name in names if name.isdigit() and (row := _row(int(name))) is not None}
-
-
-def _row(pid: int) -> Row | None:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()  # the name in front may hold anything
-    return Row(pid, int(fields[1]), int(fields[19]), fields[0] in "ZX")
+def _rows() -> dict[int, Process]:
+    return process_table() if sys.platform == "linux" else {}
 
 
 def _be_subreaper(*, on: bool) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+
+from agent.processes import find_process
 
 KEPT = 1024
 """Sessions that are remembered: enough for all that were opened within a minute."""
@@ -33,8 +34,5 @@ class Recent:
 
 def started() -> float:
     """When this process began, by the event loop's clock; where that cannot be known, as if it began only now."""
-    try:
-        ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return float("inf")
-    return int(ticks) / os.sysconf("SC_CLK_TCK")
+    row = find_process(os.getpid())
+    return float("inf") if row is None else row.started / os.sysconf("SC_CLK_TCK")

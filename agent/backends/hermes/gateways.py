@@ -18,6 +18,7 @@ from agent.backends.hermes.upstream import status_of, token_of
 from agent.backends.hermes.wanted import Wanted
 from agent.core.bounded import Many, Whole, Words
 from agent.errors import BackendFailed
+from agent.processes import PROC, command_line, listening_of, of_this_user
 
 PORT = 9119
 """Where a gateway listens unless it is told otherwise."""
@@ -56,7 +57,7 @@ class _Spawned(Struct, frozen=True):
     isolated: bool = False
 
 
-async def look(wanted: Wanted | None = None, *, seconds: float = LOOK, proc: Path = Path("/proc")) -> list[Gateway]:
+async def look(wanted: Wanted | None = None, *, seconds: float = LOOK, proc: Path = PROC) -> list[Gateway]:
     """Those that answer now, the likeliest first; of other users none. Raises nothing."""
     if wanted is not None and wanted.base:
         places = [Candidate(wanted.base)]
@@ -70,7 +71,7 @@ async def look(wanted: Wanted | None = None, *, seconds: float = LOOK, proc: Pat
     ]
 
 
-async def to_join(wanted: Wanted, *, proc: Path = Path("/proc")) -> tuple[Gateway, str]:
+async def to_join(wanted: Wanted, *, proc: Path = PROC) -> tuple[Gateway, str]:
     """The gateway to join, and its token. Raises: BackendFailed, which says what is missing."""
     found = await look(wanted, proc=proc)
     if not found:
@@ -93,7 +94,7 @@ async def to_join(wanted: Wanted, *, proc: Path = Path("/proc")) -> tuple[Gatewa
     raise BackendFailed(f"the Hermes gateway on port {port} does not tell its token", hint=hint)
 
 
-def candidates(proc: Path = Path("/proc"), home: Path | None = None) -> list[Candidate]:
+def candidates(proc: Path = PROC, home: Path | None = None) -> list[Candidate]:
     """Where gateways might be: the usual port, running ones, those of the ledger; each place once."""
     places: dict[str, Candidate] = {}
     running = dict(_processes(proc))
@@ -114,15 +115,9 @@ def _add(places: dict[str, Candidate], port: int, process: int) -> None:
 
 def _processes(proc: Path) -> Iterator[tuple[int, int]]:
     # Process id and port (0: any) of every `hermes serve` and `hermes dashboard` of this user.
-    for folder in proc.glob("[0-9]*"):
-        try:
-            if folder.stat().st_uid != os.geteuid():
-                continue
-            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue  # it has ended
-        if (port := port_of(words)) is not None:
-            yield int(folder.name), port
+    for pid in of_this_user(proc):
+        if (port := port_of(command_line(pid, proc))) is not None:
+            yield pid, port
 
 
 def port_of(words: list[str]) -> int | None:
@@ -143,15 +138,7 @@ def port_of(words: list[str]) -> int | None:
 
 def _listening(proc: Path, pid: int) -> set[int]:
     # Of one that was given any port: the ports on which its sockets listen on loopback (Linux).
-    try:
-        links = [os.readlink(each) for each in (proc / str(pid) / "fd").iterdir()]  # noqa: PTH115 - no path in it
-        table = (proc / str(pid) / "net/tcp").read_text()
-    except OSError:
-        return set()
-    inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
-    rows = (line.split() for line in table.splitlines()[1:])
-    # Columns: local address, state (0A: listens), inode (proc_pid_net(5)); 127.0.0.1 in the machine's byte order.
-    return {int(row[1][9:], 16) for row in rows if row[3] == "0A" and row[9] in inodes and "7F" in row[1][:8]}
+    return {each.port for each in listening_of(pid, proc) if each.address.startswith("127.")}
 
 
 def _ledger(home: Path) -> list[_Spawned]:

@@ -10,7 +10,8 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
+
+from agent.processes import environment, find_process, of_this_user
 
 SERVICE = "LAN_AGENT_HERMES_SERVICE"
 """Environment variable: process id of the service and when that was started, in clock ticks since boot."""
@@ -30,22 +31,12 @@ def end() -> None:
 
 
 def _service(pid: int) -> str:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return ""
-    return f"{pid}-{text.rpartition(')')[2].split()[19]}"  # the name in front may hold anything
+    row = find_process(pid)
+    return "" if row is None else f"{pid}-{row.started}"
 
 
-def _marked(proc: Path = Path("/proc")) -> Iterator[tuple[int, str]]:
-    prefix = f"{SERVICE}=".encode()
-    for folder in proc.glob("[0-9]*"):
-        try:
-            entries = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue  # another user's, or it has ended
-        service = next(
-            (each.removeprefix(prefix).decode(errors="replace") for each in entries if each.startswith(prefix)), ""
-        )
+def _marked() -> Iterator[tuple[int, str]]:
+    for pid in of_this_user():
+        service = next(iter(environment(pid, SERVICE)), "")
         if service.partition("-")[0].isdecimal():
-            yield int(folder.name), service
+            yield pid, service

@@ -10,15 +10,14 @@ import secrets
 import shutil
 import signal
 import sys
-from pathlib import Path
 
-from agent.backends.acp.orphans import Orphans
 from agent.backends.hermes import left_behind
 from agent.backends.hermes.wanted import TOKEN, Wanted
 from agent.backends.inside import MARK
 from agent.backends.limits import give_back
 from agent.backends.pty.starting import folder_of
 from agent.errors import BackendFailed
+from agent.processes import Process, descendants, find_process
 from agent.tasks import owned
 
 READY = re.compile(rb"HERMES_(?:BACKEND|DASHBOARD)_READY port=(\d+)")
@@ -118,7 +117,7 @@ class OwnGateway:
         """End it and all that it started. Idempotent."""
         process, self._process, self._port = self._process, None, 0
         if process is not None:
-            started = await asyncio.to_thread(Orphans().descendants, process.pid)
+            started = await asyncio.to_thread(descendants, process.pid)
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.terminate()
@@ -149,12 +148,13 @@ class OwnGateway:
             ready.set_result(0)
 
 
-def _end(started: set[tuple[int, int]]) -> None:
+def _end(started: list[Process]) -> None:
     # Commands of its tools run in sessions of their own, which outlive it. A number may be another process's by now.
-    for pid, since in started:
-        with contextlib.suppress(OSError, IndexError):
-            if int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]) == since:
-                os.kill(pid, signal.SIGKILL)
+    for before in started:
+        now = find_process(before.pid)
+        if now is not None and now.started == before.started:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(now.pid, signal.SIGKILL)
 
 
 HINT = "run `hermes serve --port 0` on that device to see why"

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from pathlib import Path
-from typing import NamedTuple
+
+from agent.processes import process_table
 
 GRACE = 0.5
 """Seconds that programs get to tidy up after SIGHUP."""
@@ -15,41 +15,10 @@ PATIENCE = 5.0
 """Seconds to wait for processes that were killed; one that is stuck in the kernel is left to it."""
 
 
-class Process(NamedTuple):
-    """A row of the process table."""
-
-    pid: int
-    group: int
-    session: int
-    running: bool  # or about to be; else it waits for something
-
-
-def linux_process(pid: int) -> Process | None:
-    """The row of a process in /proc; None if it is gone or a zombie."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    state, _, group, session = text.rpartition(")")[2].split()[:4]  # the name in front may hold anything
-    return None if state in "ZX" else Process(pid, int(group), int(session), state in "RD")
-
-
 async def members(session: int) -> list[int]:
     """Process ids of a session: jobs in groups of their own too."""
-    if os.uname().sysname == "Linux":
-        rows = (linux_process(int(name)) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - names only
-        return [row.pid for row in rows if row is not None and row.session == session]
-    listing = await asyncio.create_subprocess_exec(
-        "ps", "-A", "-o", "pid=,stat=", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await listing.communicate()
-    found = []
-    for line in out.decode(errors="replace").splitlines():
-        pid, state = line.split()[:2]
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if not state.startswith("Z") and os.getsid(int(pid)) == session:
-                found.append(int(pid))
-    return found
+    rows = await asyncio.to_thread(process_table)
+    return [row.pid for row in rows.values() if row.session == session and not row.zombie]
 
 
 async def end_session(leader: int, *, leader_reaped: bool) -> None:

@@ -8,22 +8,14 @@ have printed half a line and then nothing for a while (elsewhere).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
-from agent.backends.pty.processes import linux_process
 from agent.backends.pty.terminal import PseudoTerminal
 from agent.core.transcript import RequestKind
+from agent.processes import children, find_process, reads_from, tells_reads
 
 LONG_QUIET = 1.5
 """Seconds without output after half a line, where the process table says nothing."""
-
-_READ = {"x86_64": "0", "aarch64": "63", "riscv64": "63", "loongarch64": "63"} | dict.fromkeys(
-    ("i386", "i686", "armv6l", "armv7l", "ppc64le", "s390x"), "3"
-)
-_MACHINE = os.uname().machine
-_THREADS = 64  # of one process that are looked at
 
 
 def awaited(terminal: PseudoTerminal, shell: int, *, quiet: float, half_line: bool) -> RequestKind | None:
@@ -47,7 +39,7 @@ def reads_terminal(terminal: PseudoTerminal, leader: int) -> bool | None:
 
     None: this system does not tell.
     """
-    if _MACHINE not in _READ or not Path(f"/proc/{leader}/syscall").exists():
+    if not tells_reads(leader):
         return None
     group = terminal.foreground()
     return any(_reads(pid, terminal.name) for pid in _family(leader, group))
@@ -58,31 +50,11 @@ def _family(shell: int, group: int) -> Iterator[int]:
     left = [shell]
     while left:
         pid = left.pop()
-        row = linux_process(pid)
+        row = find_process(pid)
         if row is not None and row.group == group:
             yield pid
-        for task in _tasks(pid):
-            try:
-                left += [int(child) for child in (task / "children").read_text().split()]
-            except OSError:
-                continue
-
-
-def _tasks(pid: int) -> list[Path]:
-    try:
-        return sorted(Path(f"/proc/{pid}/task").iterdir())[:_THREADS]
-    except OSError:
-        return []
+        left += children(pid)
 
 
 def _reads(pid: int, terminal: str) -> bool:
-    for task in _tasks(pid):
-        try:
-            call = (task / "syscall").read_text().split()
-            if call[0] == _READ[_MACHINE]:
-                target = (task / "fd" / str(int(call[1], 16))).readlink()
-                if str(target) in {terminal, "/dev/tty"}:
-                    return True
-        except OSError:  # gone, or another user's
-            continue
-    return False
+    return any(file in {terminal, "/dev/tty"} for file in reads_from(pid))

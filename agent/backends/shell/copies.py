@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from pathlib import Path
 
-from agent.backends.pty.processes import linux_process
+from agent.processes import catches, children, command_line, find_process
 
 COPIES_MAX = 0.5
 """Seconds to wait for copies of the shell to become a program, to end, or to have nothing to do."""
@@ -14,18 +13,8 @@ COPIES_MAX = 0.5
 
 def forked(pid: int, shell: int) -> bool:
     """Whether a process still is a copy of the shell: a subshell, or a program before its exec. Linux only."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes() == Path(f"/proc/{shell}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def children(pid: int) -> set[int]:
-    """Process ids of the children of a process with one thread. Linux only: elsewhere none are known."""
-    try:
-        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    except OSError:
-        return set()
+    line = command_line(shell)
+    return bool(line) and command_line(pid) == line
 
 
 async def outlast_copies(shell: int, jobs: set[int]) -> None:
@@ -48,24 +37,17 @@ def forming(shell: int, group: int) -> bool:
     A copy of the shell that still handles SIGINT as the shell does ends with status 130 instead of by the signal, and
     a program that is started after the signal never gets it: then the shell goes on with the next command (seen).
     """
-    row = linux_process(shell)
+    row = find_process(shell)
     if row is None:
         return False
     return row.running or any(_deaf_copy(pid, shell, group) for pid in children(shell))
 
 
 def _deaf_copy(pid: int, shell: int, group: int) -> bool:
-    row = linux_process(pid)
-    if row is None or row.group != group or not forked(pid, shell):
-        return False
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
-    except OSError:
-        return False
-    caught = status.partition("SigCgt:")[2].split()[0]
-    return bool(int(caught, 16) >> (signal.SIGINT - 1) & 1)
+    row = find_process(pid)
+    return row is not None and row.group == group and forked(pid, shell) and catches(pid, signal.SIGINT)
 
 
 def _busy_copy(pid: int, shell: int) -> bool:
-    row = linux_process(pid)
+    row = find_process(pid)
     return row is not None and row.running and forked(pid, shell)

@@ -14,13 +14,14 @@ from agent.backends.pty.feeder import Feeder
 from agent.backends.pty.processes import end_session
 from agent.backends.pty.waiting import awaited
 from agent.backends.shell.background import Background
-from agent.backends.shell.copies import children, outlast_copies
+from agent.backends.shell.copies import outlast_copies
 from agent.backends.shell.launch import Running
 from agent.backends.shell.reports import Ended, Ready, Report, ReportReader, Started
 from agent.backends.shell.turn import LOOK_MAX, QUIET, Turn, typed
 from agent.core.transcript import Answer, RequestKind, TurnStatus
 from agent.errors import BackendFailed
 from agent.ports import Asked, BackendEvent, Described, Emit, Finished, Said, Withdrew
+from agent.processes import children
 from agent.tasks import owned
 
 CHUNK = 16_384

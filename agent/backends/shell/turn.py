@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from agent.backends.pty.feeder import Feeder
 from agent.backends.pty.terminal import PseudoTerminal
-from agent.backends.shell.copies import children, forked, forming
+from agent.backends.shell.copies import forked, forming
 from agent.core.transcript import Answer, RequestKind
 from agent.errors import BadParams, TooLarge
 from agent.ports import Asked
+from agent.processes import children
 
 QUIET = 0.1
 """Seconds without output before anybody looks whether the program waits for input."""

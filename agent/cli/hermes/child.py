@@ -11,11 +11,11 @@ import subprocess
 import termios
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from agent.errors import AgentError
+from agent.processes import descendants
 
 URL = "HERMES_TUI_GATEWAY_URL"
 """Where its terminal UI finds its gateway; with it, it starts none of its own."""
@@ -62,7 +62,7 @@ async def run(argv: list[str], url: str) -> int:
 
     def stop(number: int) -> None:
         # Hermes's program only starts the UI and waits for it: alone, it would leave the UI on the terminal.
-        for pid in _started_by(child.pid) or [child.pid]:
+        for pid in [each.pid for each in descendants(child.pid)] or [child.pid]:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -109,34 +109,6 @@ class Terminal:
             if broken:
                 os.write(1, SCREEN_BACK.encode())
             termios.tcsetattr(0, termios.TCSADRAIN, self._before)
-
-
-def _started_by(pid: int) -> list[int]:
-    parents = _parents()
-    found = [one for one, parent in parents.items() if parent == pid]
-    for each in found:  # grows meanwhile
-        found += [one for one, parent in parents.items() if parent == each]
-    return found
-
-
-def _parents() -> dict[int, int]:
-    """Every process and its parent; empty where that cannot be found out."""
-    found: dict[int, int] = {}
-    if os.uname().sysname == "Linux":
-        for entry in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):  # it has ended
-                found[int(entry.parent.name)] = int(entry.read_text(errors="replace").rpartition(")")[2].split()[1])
-        return found
-    with suppress(OSError, subprocess.TimeoutExpired):
-        said = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid="],  # noqa: S607 - where it is differs
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=10,
-        ).stdout
-        found = {int(one): int(parent) for one, parent in (line.split() for line in said.splitlines())}
-    return found
 
 
 def _version(node: str) -> int:

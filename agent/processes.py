@@ -1,0 +1,244 @@
+"""The process table of this machine: /proc where there is one (Linux), `ps` elsewhere (macOS).
+
+Processes come and go while they are looked at, and another user's tell little: what cannot be read is left out, and
+nothing here raises. A look at all processes takes milliseconds and belongs into a thread; one at a single process
+takes microseconds. What says "Linux only" knows nothing on other systems. Nothing here may be used to read what a
+process that is not of this service has in its environment (A1).
+
+Source: proc_pid_stat(5) and its neighbours, ps(1). Why not psutil: docs/decisions/0024-processes.md.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+PS_SECONDS = 10.0
+"""Seconds that `ps` may take."""
+ANCESTORS_MAX = 256
+"""Ancestors of a process that are looked at."""
+THREADS_MAX = 64
+"""Threads of a process that are looked at."""
+_PS = ("ps", "-A", "-o", "pid=,ppid=,pgid=,stat=")
+_LISTENS = "0A"
+_LINUX = os.uname().sysname == "Linux"
+_READ_NUMBERS = {"x86_64": "0", "aarch64": "63", "riscv64": "63", "loongarch64": "63"} | dict.fromkeys(
+    ("i386", "i686", "armv6l", "armv7l", "ppc64le", "s390x"), "3"
+)
+_READ = _READ_NUMBERS.get(os.uname().machine)
+"""Number of the system call read(2) on this machine; None: not known."""
+
+
+class Process(NamedTuple):
+    """A row of the process table."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int  # 0: not known
+    state: str  # one letter
+    started: int = 0  # clock ticks since boot, which tell it from a later process with the same id; 0: not known
+
+    @property
+    def running(self) -> bool:
+        """Whether the process runs or is about to; else it waits for something."""
+        return self.state in "RD"
+
+    @property
+    def zombie(self) -> bool:
+        """Whether the process has ended and nobody has taken its exit status yet."""
+        return self.state in "ZX"
+
+
+def find_process(pid: int) -> Process | None:
+    """The row of one process; None if it is gone. Linux only."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name in front may hold anything
+    state, parent, group, session = fields[:4]
+    return Process(pid, int(parent), int(group), int(session), state, int(fields[19]))
+
+
+def process_table() -> dict[int, Process]:
+    """Every process by its id; empty where that cannot be found out."""
+    if _LINUX:
+        return {row.pid: row for pid in _pids(PROC) if (row := find_process(pid)) is not None}
+    return {row.pid: row for row in _listed()}
+
+
+def ancestors(pid: int) -> list[Process]:
+    """A process and those that it descends from, nearest first; empty if it is gone."""
+    rows = None if _LINUX else process_table()
+    found: list[Process] = []
+    while pid > 0 and len(found) < ANCESTORS_MAX:
+        row = find_process(pid) if rows is None else rows.get(pid)
+        if row is None:
+            break
+        found.append(row)
+        pid = row.parent
+    return found
+
+
+def descendants(pid: int) -> list[Process]:
+    """What a process has started that still hangs on it, over all generations."""
+    return descendants_among({pid}, process_table().values())
+
+
+def descendants_among(pids: set[int], rows: Iterable[Process]) -> list[Process]:
+    """Those of the rows that descend from these processes, which are not among them."""
+    children: dict[int, list[Process]] = {}
+    for row in rows:
+        children.setdefault(row.parent, []).append(row)
+    seen = set(pids)
+    found: list[Process] = []
+    left = list(pids)
+    while left:
+        for row in children.get(left.pop(), ()):
+            if row.pid not in seen:
+                seen.add(row.pid)
+                found.append(row)
+                left.append(row.pid)
+    return found
+
+
+def children(pid: int) -> set[int]:
+    """Process ids of the children of a process. Linux only."""
+    found: set[int] = set()
+    for thread in _threads(pid):
+        with suppress(OSError):
+            found |= {int(child) for child in (thread / "children").read_text().split()}
+    return found
+
+
+def of_this_user(proc: Path = PROC) -> list[int]:
+    """Process ids of all programs of this user. Linux only."""
+    found: list[int] = []
+    for pid in _pids(proc):
+        with suppress(OSError):
+            if (proc / str(pid)).stat().st_uid == os.geteuid():
+                found.append(pid)
+    return found
+
+
+def command_line(pid: int, proc: Path = PROC) -> list[str]:
+    """The words by which a process was started; empty if it is gone or a zombie. Linux only."""
+    try:
+        text = (proc / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return []
+    return text.removesuffix("\0").split("\0") if text else []
+
+
+def environment(pid: int, name: str) -> list[str]:
+    """Every value that the environment of a process had for that variable when it was started. Linux only."""
+    prefix = f"{name}=".encode()
+    try:
+        entries = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+    return [each.removeprefix(prefix).decode(errors="replace") for each in entries if each.startswith(prefix)]
+
+
+def catches(pid: int, signal: int) -> bool:
+    """Whether a process has a handler for that signal. Linux only."""
+    try:
+        status = (PROC / str(pid) / "status").read_text(errors="replace")
+    except OSError:
+        return False
+    caught = status.partition("SigCgt:")[2].split()
+    return bool(caught) and bool(int(caught[0], 16) >> (signal - 1) & 1)
+
+
+def tells_reads(pid: int) -> bool:
+    """Whether this system tells what that process is reading from."""
+    return _READ is not None and (PROC / str(pid) / "syscall").exists()
+
+
+def reads_from(pid: int) -> Iterator[str]:
+    """The files that threads of a process wait for in read(2). Linux only, and not on every machine."""
+    for thread in _threads(pid):
+        with suppress(OSError):  # gone, or another user's
+            call = (thread / "syscall").read_text().split()
+            if call[0] == _READ:
+                yield str((thread / "fd" / str(int(call[1], 16))).readlink())
+
+
+class ListeningSocket(NamedTuple):
+    """A TCP socket that takes connections."""
+
+    address: str
+    port: int
+    user: int
+    inode: str
+
+
+def listening(net: Path = PROC / "net") -> list[ListeningSocket] | None:
+    """The TCP sockets that listen, of one network namespace; None if the system does not tell. Linux only."""
+    found: list[ListeningSocket] | None = None
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        try:
+            rows = [line.split() for line in (net / name).read_text().splitlines()[1:]]
+        except OSError:
+            continue
+        found = found or []
+        for row in rows:
+            if row[3] == _LISTENS:
+                address, _, port = row[1].partition(":")
+                told = socket.inet_ntop(family, _in_network_order(address))
+                found.append(ListeningSocket(told, int(port, 16), int(row[7]), row[9]))
+    return found
+
+
+def listening_of(pid: int, proc: Path = PROC) -> list[ListeningSocket]:
+    """The TCP sockets on which a process of this user listens. Linux only."""
+    folder = proc / str(pid)
+    inodes: set[str] = set()
+    with suppress(OSError):
+        for name in os.listdir(folder / "fd"):  # noqa: PTH208 - names only
+            with suppress(OSError):  # closed meanwhile
+                link = os.readlink(folder / "fd" / name)  # noqa: PTH115 - no path in it
+                inodes.add(link.removeprefix("socket:[").removesuffix("]"))
+    return [each for each in listening(folder / "net") or () if each.inode in inodes]
+
+
+def _pids(proc: Path) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(proc) if name.isdecimal()]  # noqa: PTH208 - names only
+    except OSError:
+        return []
+
+
+def _threads(pid: int) -> list[Path]:
+    try:
+        return sorted((PROC / str(pid) / "task").iterdir())[:THREADS_MAX]
+    except OSError:
+        return []
+
+
+def _listed() -> Iterator[Process]:
+    try:
+        done = subprocess.run(  # noqa: S603 - constant words
+            _PS, capture_output=True, check=False, timeout=PS_SECONDS, encoding="utf-8", errors="replace"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    for line in done.stdout.splitlines():
+        pid, parent, group, state = line.split()
+        session = 0  # macOS tells it by getsid(2) only
+        with suppress(ProcessLookupError, PermissionError):
+            session = os.getsid(int(pid))
+        yield Process(int(pid), int(parent), int(group), session, state[0])
+
+
+def _in_network_order(words: str) -> bytes:
+    # The tables write each 32 bits as a number of this machine.
+    return b"".join(int(words[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(words), 8))

@@ -1,0 +1,160 @@
+"""processes: what the kernel tells of real processes, a few at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from agent.processes import (
+    ListeningSocket,
+    ancestors,
+    catches,
+    children,
+    command_line,
+    descendants,
+    environment,
+    find_process,
+    listening,
+    listening_of,
+    of_this_user,
+    process_table,
+    tells_reads,
+)
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+NOBODY = 2**22 + 1
+"""A number above the largest process id."""
+# A program that starts another, prints that one's id once both are there, and waits for its input to end.
+PARENT = """
+import signal, subprocess, sys
+signal.signal(signal.SIGUSR1, lambda *_: None)
+child = subprocess.Popen([sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+sys.stdin.read()
+child.communicate()
+"""
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def started(stack: ExitStack) -> tuple[int, int]:
+    """Process ids of a program in a session of its own and of the one that it has started."""
+    environ = {**os.environ, "LAN_AGENT_TEST": "mine"}
+    program = subprocess.Popen(
+        [sys.executable, "-c", PARENT], env=environ, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    stack.callback(program.communicate, "", 10)
+    assert program.stdout
+    return program.pid, int(program.stdout.readline())
+
+
+@linux
+def test_a_row_tells_where_a_process_belongs(stack: ExitStack) -> None:
+    pid, child = started(stack)
+    row = find_process(pid)
+    assert row is not None
+    assert row[:4] == (pid, os.getpid(), pid, pid)
+    below = find_process(child)
+    assert below is not None
+    assert (below.parent, below.session, below.zombie) == (pid, pid, False)
+    assert below.started >= row.started > 0
+    assert process_table()[child][:4] == below[:4]
+
+
+@linux
+def test_a_process_that_has_ended_is_a_zombie_until_it_is_reaped() -> None:
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    row = find_process(process.pid)
+    assert row is not None
+    assert row.zombie
+    assert not row.running
+    assert command_line(process.pid) == []
+    process.wait()
+    assert find_process(process.pid) is None
+
+
+@linux
+def test_families_are_told_in_both_directions(stack: ExitStack) -> None:
+    pid, child = started(stack)
+    assert [row.pid for row in ancestors(child)][:3] == [child, pid, os.getpid()]
+    assert {row.pid for row in descendants(pid)} == {child}
+    assert {pid, child} <= {row.pid for row in descendants(os.getpid())}
+    assert children(pid) == {child}
+    assert pid in children(os.getpid())
+
+
+@linux
+def test_what_a_process_was_started_with_is_told(stack: ExitStack) -> None:
+    pid, child = started(stack)
+    assert environment(child, "LAN_AGENT_TEST") == ["mine"]
+    assert environment(child, "LAN_AGENT_TES") == []
+    assert command_line(pid) == [sys.executable, "-c", PARENT]
+    assert {pid, child} <= set(of_this_user())
+    assert catches(pid, signal.SIGUSR1)
+    assert not catches(pid, signal.SIGUSR2)
+
+
+@linux
+def test_the_sockets_of_a_process_that_listen_are_told() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as four,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as six,
+    ):
+        every = listening()
+        assert every is not None
+        for server in (four, six):
+            address, port = server.getsockname()[:2]
+            inode = str(os.fstat(server.fileno()).st_ino)
+            row = ListeningSocket(address, port, os.geteuid(), inode)
+            assert row in every
+            assert row in listening_of(os.getpid())
+
+
+def test_of_a_process_that_is_gone_nothing_is_told_and_nothing_is_raised(tmp_path: Path) -> None:
+    assert find_process(NOBODY) is None
+    assert ancestors(NOBODY) == []
+    assert descendants(NOBODY) == []
+    assert children(NOBODY) == set()
+    assert command_line(NOBODY) == []
+    assert environment(NOBODY, "PATH") == []
+    assert listening_of(NOBODY) == []
+    assert not catches(NOBODY, signal.SIGINT)
+    assert not tells_reads(NOBODY)
+    assert of_this_user(tmp_path / "none") == []
+    assert listening(tmp_path / "none") is None
+
+
+def test_without_proc_the_table_is_that_of_ps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: ExitStack
+) -> None:
+    pid, child = started(stack)
+    program = tmp_path / "ps"
+    listed = f"  {pid}  {os.getpid()} {pid} Ss+\n{child} {pid} {pid} R\n{NOBODY} 1 {NOBODY} Z"
+    program.write_text(f'#!/bin/sh\n[ "$*" = "-A -o pid=,ppid=,pgid=,stat=" ] && echo "{listed}"')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("agent.processes._LINUX", False)
+    rows = process_table()
+    assert rows[pid] == (pid, os.getpid(), pid, pid, "S", 0)
+    assert rows[child] == (child, pid, pid, pid, "R", 0)
+    assert rows[NOBODY] == (NOBODY, 1, NOBODY, 0, "Z", 0)
+    assert [row.pid for row in ancestors(child)] == [child, pid]
+    assert [row.pid for row in descendants(os.getpid())] == [pid, child]
+    program.unlink()
+    assert process_table() == {}
