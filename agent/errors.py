@@ -153,6 +153,10 @@ class PairingFailed(AgentError):
     kind, code, hint = "pairing-failed", -32013, "run `agent pair` again for a new code"
 
 
+class TurnedAway(PairingFailed):
+    """The other device refused the pairing, and does not say why."""
+
+
 class SessionEnded(AgentError):
     """That session has ended."""
 

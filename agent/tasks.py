@@ -20,7 +20,6 @@ from traceback import walk_tb
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from agent.core.linking import reconnect_delay
 from agent.core.names import clean
 from agent.errors import AgentError, Busy, ServiceOver
 from agent.ports import Clock
@@ -37,6 +36,17 @@ PLACES = 5
 """Places in the code that a log line names, the innermost last."""
 
 T = TypeVar("T")
+
+
+def reconnect_delay(attempt: int, jitter: float) -> float:
+    """Seconds to wait before connection attempt `attempt`, the first being 0.
+
+    Doubles from 0.25 s up to 30 s, times `jitter` (0.5 to 1.0), so that devices cut off together do not return
+    together. Raises: ValueError, if `attempt` is negative.
+    """
+    if attempt < 0:
+        raise ValueError("attempt counts from 0")
+    return min(30.0, 0.25 * 2.0 ** min(attempt, 7)) * jitter
 
 
 class Unanswered(Exception):

@@ -8,16 +8,14 @@ record as MessagePack; a body is passed on as it came, so a later version can ad
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from agent.core.household import Signed
-from agent.core.identity import Identity, signed_by
-from agent.core.records import REVISION_MAX, DeviceId, Endpoint, Port
-from agent.core.seal import PublicKey
+from agent.core.identity import Identity
+from agent.core.records import REVISION_MAX, Port
 
 HOSTS_MAX = 16
 """Addresses of one device that are told."""
@@ -29,10 +27,8 @@ TELL_MAX = 64
 """Records in one `address.tell`: with `BODY_MAX` they fit a request (`wire.REQUEST_MAX`)."""
 RECORDS_MAX = 600
 """Records in one answer to `address.sync`: with `BODY_MAX` they fit a frame (`wire.FRAME_OUT_MAX`)."""
-AHEAD_MAX = 3_600_000
-"""Milliseconds that a revision may lie ahead of our clock and still be taken for a time (R9)."""
 
-_LABEL = b"lan-agent addresses 1\0"
+LABEL = b"lan-agent addresses 1\0"
 _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
 _TEREDO = ipaddress.IPv6Network("2001::/32")
 _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
@@ -73,7 +69,7 @@ ADDRESS_METHODS: dict[str, type[Struct]] = {"address.sync": SyncAddresses, "addr
 def sign_record(record: AddressRecord, identity: Identity) -> Signed:
     """The record as it travels, signed by its device."""
     body = msgspec.msgpack.encode(record)
-    return Signed(body=body, signature=identity.key.sign(_LABEL + body))
+    return Signed(body=body, signature=identity.key.sign(LABEL + body))
 
 
 def usable_host(host: str, *, local_only: bool) -> bool:
@@ -95,79 +91,3 @@ def usable_host(host: str, *, local_only: bool) -> bool:
     elif ip in _THIS_NETWORK:
         return False
     return not (ip.is_multicast or ip.is_unspecified or ip.is_link_local or ip.is_reserved)
-
-
-class AddressBook:
-    """The newest record of each member.
-
-    Of what arrives ask `worth_checking` first: it is cheap and throws out what is nobody's, old or malformed. Then
-    `accept` verifies the signature.
-    """
-
-    def __init__(self) -> None:
-        self._keys: Mapping[DeviceId, PublicKey] = {}
-        self._records: dict[DeviceId, tuple[AddressRecord, Signed]] = {}
-
-    def trust(self, keys: Mapping[DeviceId, PublicKey]) -> None:
-        """All the members that there are now, by their keys; what is known of anybody else is forgotten."""
-        self._keys = keys
-        self._records = {device: kept for device, kept in self._records.items() if device in keys}
-
-    def worth_checking(self, signed: Signed, *, teller: DeviceId | None, now: float) -> AddressRecord | None:
-        """The record in what `teller` told (None: this device remembers it), if it is a member's and news.
-
-        A device's own word counts whatever its revision: its clock may have been set back. `now`: Unix seconds.
-        """
-        if len(signed.body) > BODY_MAX:
-            return None
-        try:
-            record = msgspec.msgpack.decode(signed.body, type=AddressRecord)
-        except (ValueError, RecursionError):
-            return None
-        device = DeviceId(record.device)
-        held = self.record(device)
-        if device not in self._keys or record == held:
-            return None
-        if held is None or teller == device:
-            return record
-        believable = now * 1000 + AHEAD_MAX
-        rank = (record.revision <= believable, record.revision)
-        return record if rank > (held.revision <= believable, held.revision) else None
-
-    def accept(self, signed: Signed, record: AddressRecord) -> bool:
-        """Keep a record that is `worth_checking`, if its device has signed it."""
-        device = DeviceId(record.device)
-        if not signed_by(self._keys[device], signed.signature, _LABEL + signed.body):
-            return False
-        self._records[device] = (record, signed)
-        return True
-
-    def record(self, device: DeviceId) -> AddressRecord | None:
-        """The newest record of a member."""
-        kept = self._records.get(device)
-        return kept[0] if kept is not None else None
-
-    def all(self) -> dict[DeviceId, Signed]:
-        """Everything that is known, as it travels."""
-        return {device: signed for device, (_, signed) in self._records.items()}
-
-    def revisions(self) -> dict[str, int]:
-        """What is known already, for `address.sync`."""
-        return {device: record.revision for device, (record, _) in self._records.items()}
-
-    def newer_than(self, known: Mapping[str, int]) -> tuple[Signed, ...]:
-        """What a member lacks that knows this much, the newest first."""
-        lacking = [kept for device, kept in self._records.items() if kept[0].revision != known.get(device)]
-        lacking.sort(key=lambda kept: kept[0].revision, reverse=True)
-        return tuple(signed for _, signed in lacking[:RECORDS_MAX])
-
-
-def places(record: AddressRecord, *, local_only: bool, foreign: Callable[[str], bool]) -> tuple[Endpoint, ...]:
-    """Where a record says that its device can be dialled, as far as that can be another machine's address.
-
-    `foreign` tells whether an address can be another machine's: it is none of this one's.
-    """
-    hosts: Iterable[str] = dict.fromkeys(record.hosts)
-    return tuple(
-        Endpoint(host, record.port) for host in hosts if usable_host(host, local_only=local_only) and foreign(host)
-    )

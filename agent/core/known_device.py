@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.core.hearsay import row_size, usable
 from agent.core.names import UNTITLED, clean, display_name
 from agent.core.places import ENDPOINTS_MAX, Places, places_of
 from agent.core.presence_state import Liveness
@@ -28,6 +27,7 @@ from agent.core.records import (
     Status,
 )
 from agent.core.rivals import Rivals
+from agent.core.session_rows import row_size, usable
 from agent.protocol.times import rfc3339
 
 LOCKED_OUT_FOR = 10.0

@@ -34,12 +34,11 @@ from agent.core.guests import Terms
 from agent.core.identity import BadCertificate, Identity, fingerprint, public_key
 from agent.core.records import Port
 from agent.errors import PairingFailed
+from agent.ports.pairing import FRAME_MAX
 
 if TYPE_CHECKING:  # else imported where a run begins: 25 ms and 0.9 MiB that a service which pairs nobody does without
     from spake2 import SPAKE2_A, SPAKE2_B
 
-FRAME_MAX = 4096
-"""Bytes of one message."""
 _LABEL = b"lan-agent pairing 1"
 _JOINER, _HOST = b"J", b"H"
 
@@ -55,10 +54,6 @@ class WrongCode(PairingFailed):
     """The other side does not know the code."""
 
     hint = "type the code as it is shown; `agent pair` gives a new one"
-
-
-class TurnedAway(PairingFailed):
-    """The other device refused, and does not say why."""
 
 
 class Bundle(Struct, frozen=True, kw_only=True):

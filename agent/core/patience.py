@@ -8,8 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agent.core.bounded import Line, Stamp, Word
-from agent.core.presence_state import STOPPED
-from agent.core.records import DeviceKey, DeviceRow, SessionId
+from agent.core.records import STOPPED, DeviceKey, DeviceRow, SessionId
 from agent.protocol.times import unix_seconds
 
 PATIENCE = 600.0

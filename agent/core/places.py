@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
-from agent.core.hearsay import dialable
 from agent.core.records import Endpoint, PresenceRecord
 
 ENDPOINTS_MAX = 16
@@ -12,6 +13,18 @@ HINTS_MAX = 4
 """Endpoints of unsigned records that are tried."""
 LAST_RESORT = 8
 """Of the endpoints that are tried those kept free for what was only told or hinted at, if there is so much."""
+
+
+@lru_cache(maxsize=4096)
+def dialable(host: str, *, heard: bool) -> bool:
+    """Whether a connection may be tried there. What was only heard must be an address of a local network."""
+    try:
+        ip = ipaddress.IPv6Address(host) if ":" in host else ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    if ip.is_multicast or ip.is_unspecified or host == "255.255.255.255":
+        return False
+    return not (heard and ip.is_global)
 
 
 def places_of(record: PresenceRecord) -> Iterator[Endpoint]:

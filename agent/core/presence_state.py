@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from agent.core.records import REFUSES, STOPPED
+
 State = Literal["online", "stale", "offline"]
 
 STALE_AFTER = 150.0
@@ -18,10 +20,6 @@ PROBE_EVERY = 5.0
 """Seconds between two probes of one device."""
 ANSWER_HOLDS = 1.0
 """Seconds after an answer in which a goodbye is not asked about: whoever forges them must not set our rate."""
-
-
-STOPPED = "it has stopped"
-REFUSES = "does not accept this device (unpaired or revoked)"
 
 
 class Liveness:

@@ -49,6 +49,10 @@ class Status(StrEnum):
         return self not in {Status.ENDED, Status.FAILED}
 
 
+STOPPED = "it has stopped"
+REFUSES = "does not accept this device (unpaired or revoked)"
+"""Reasons of a `DeviceRow` that more than the registry acts on."""
+
 Source = Literal["mdns", "static", "link"]
 """How a device was heard."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from agent.core.household import Signed
+from agent.core.household import NO_LIMITS, Limits, Signed
 from agent.core.identity import Identity, check_profile, fingerprint
 from agent.core.names import clean
 from agent.core.reading import Reading
 from agent.core.records import NAME_MAX
-from agent.core.standing import NO_LIMITS, Limits, Member, Rank, Standing
+from agent.core.standing import Member, Rank, Standing
 from agent.core.statement import FOUNDING, SEEN_MAX, Statement, sign
 from agent.errors import Forbidden
 

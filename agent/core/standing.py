@@ -17,10 +17,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from types import MappingProxyType
 
 from msgspec import Struct, structs
 
+from agent.core.household import Limits
 from agent.core.identity import fingerprint
 from agent.core.names import clean
 from agent.core.records import NAME_MAX
@@ -28,10 +28,6 @@ from agent.core.statement import FOUNDING, Statement
 
 Rank = tuple[int, tuple[tuple[int, bytes], ...]]
 """Seniority of an admission: depth, then the path to it; each step is numbered by who admitted. Smaller is senior."""
-
-Limits = Mapping[bytes, frozenset[bytes]]
-"""Fingerprint of a device that may only watch -> digests of what it had said when that was decided."""
-NO_LIMITS: Limits = MappingProxyType({})
 
 
 class Member(Struct, frozen=True, kw_only=True):

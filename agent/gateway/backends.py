@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agent.core.backends import ListBackends, for_others
-from agent.core.hearsay import told_result
 from agent.core.records import DeviceId
 from agent.core.registry import Registry
+from agent.core.results import told_result
 from agent.ports import Channel
 from agent.services.backends import Backends
 from agent.services.peers import Peers

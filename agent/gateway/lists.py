@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.core.hearsay import row_size
 from agent.core.messages import ListSessions, Nothing, PeersChanged, SessionsChanged
 from agent.core.records import SessionId, SessionRow
 from agent.core.registry import Registry, Scope
+from agent.core.session_rows import row_size
 from agent.ports import Channel, Followed
 from agent.services.access import AccessControl
 from agent.services.presence import Presence

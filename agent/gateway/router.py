@@ -8,10 +8,10 @@ from typing import TypeVar
 from msgspec import Raw
 
 from agent.core.access import CHANGES
-from agent.core.hearsay import told_result
 from agent.core.patience import Patient, as_sent
 from agent.core.records import DeviceId, SessionId
 from agent.core.registry import Registry, Where
+from agent.core.results import told_result
 from agent.errors import Forbidden, SessionNotFound
 from agent.ports import Channel, Clock
 from agent.services.patience import PatientCalls

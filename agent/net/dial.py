@@ -14,7 +14,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-from agent.core.linking import dial_schedule
 from agent.core.records import DeviceId, Endpoint
 from agent.core.wire import FRAME_OUT_MAX, MSGPACK, msgpack
 from agent.errors import AgentError, NotPaired, PeerUnreachable, Refused
@@ -29,6 +28,25 @@ log = logging.getLogger(__name__)
 ATTEMPT = 5.0
 """Seconds for one attempt: TCP, TLS and the WebSocket's answer."""
 ADDRESSES_MAX = 16
+STAGGER_NEAR, STAGGER_FAR = 0.05, 0.25
+"""Seconds between the starts of two attempts to connect: on a network of ours, and elsewhere."""
+
+
+def dial_schedule(endpoints: Sequence[Endpoint], on_link: Callable[[str], bool]) -> list[tuple[float, Endpoint]]:
+    """When to try each endpoint, in seconds from the start: the first at once, then those on our own networks.
+
+    One on a network of ours (`on_link`) answers in about 1 ms, so it waits 50 ms for those before it; any other one
+    waits 250 ms (RFC 8305 §5).
+    """
+    near = [endpoint for endpoint in endpoints[1:] if on_link(endpoint.host)]
+    far = [endpoint for endpoint in endpoints[1:] if not on_link(endpoint.host)]
+    schedule: list[tuple[float, Endpoint]] = []
+    at = 0.0
+    for endpoint in [*endpoints[:1], *near, *far]:
+        if schedule:
+            at += STAGGER_NEAR if on_link(endpoint.host) else STAGGER_FAR
+        schedule.append((at, endpoint))
+    return schedule
 
 
 class _Fixed(AbstractResolver):

@@ -16,12 +16,12 @@ from contextlib import asynccontextmanager, suppress
 import msgspec
 
 from agent.core.identity import Identity
-from agent.core.pairing import FRAME_MAX, TurnedAway
 from agent.core.records import Endpoint
-from agent.errors import PairingFailed, PeerUnreachable
+from agent.errors import PairingFailed, PeerUnreachable, TurnedAway
 from agent.net.accept import ANY_ADDRESS, AcceptLoop, bind
 from agent.net.tls import pairing_client_context, pairing_server_context, peer_certificate
 from agent.ports import Clock, PairingExchange
+from agent.ports.pairing import FRAME_MAX
 from agent.tasks import spawn
 
 RUN_SECONDS = 10.0

@@ -8,6 +8,9 @@ from typing import Protocol
 
 from agent.core.records import Endpoint
 
+FRAME_MAX = 4096
+"""Bytes of one pairing message."""
+
 
 class PairingExchange(Protocol):
     """One connection between a pairing window and a joiner. Whoever is too slow in all is given up."""

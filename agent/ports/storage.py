@@ -8,8 +8,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from agent.core.audit import AuditEntry
+from agent.core.household import Limits
 from agent.core.records import DeviceId, PairedDevice, SessionId, SessionRow, Share
-from agent.core.standing import Limits
 from agent.core.transcript import Event
 from agent.errors import StateError
 

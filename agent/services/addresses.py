@@ -12,16 +12,8 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from agent.core.addresses import (
-    TELL_MAX,
-    AddressBook,
-    AddressRecord,
-    SyncAddresses,
-    TellAddresses,
-    ToldAddresses,
-    places,
-    sign_record,
-)
+from agent.core.address_book import AddressBook, places
+from agent.core.addresses import TELL_MAX, AddressRecord, SyncAddresses, TellAddresses, ToldAddresses, sign_record
 from agent.core.household import Signed
 from agent.core.identity import BadCertificate, Identity, public_key
 from agent.core.messages import Nothing

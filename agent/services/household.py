@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
-from agent.core.household import HouseholdState, KeyEpoch, KeyRing, Signed
+from agent.core.household import HouseholdState, KeyEpoch, Signed
 from agent.core.identity import BadCertificate, Identity, device_of, fingerprint
+from agent.core.keyring import KeyRing
 from agent.core.messages import HouseholdNews
 from agent.core.names import short_id
 from agent.core.records import DeviceId, PairedDevice

@@ -9,18 +9,17 @@ from contextlib import suppress
 
 from msgspec import Raw
 
-from agent.core.linking import new_link_stays, reconnect_delay
+from agent.core.linking import new_link_stays
 from agent.core.messages import Ready, TwinSeen
-from agent.core.presence_state import STOPPED
 from agent.core.quotas import Bucket
-from agent.core.records import DeviceId, Endpoint
+from agent.core.records import STOPPED, DeviceId, Endpoint
 from agent.core.wire import typed
 from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.link import Dialling, Link, LinkNews
 from agent.services.listing import NEWS_RATE, Listing
 from agent.services.twins import Twins
-from agent.tasks import Alarm, failures, within
+from agent.tasks import Alarm, failures, reconnect_delay, within
 
 log = logging.getLogger(__name__)
 

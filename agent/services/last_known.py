@@ -9,10 +9,10 @@ from typing import Protocol
 
 import msgspec
 
-from agent.core.hearsay import row_size
 from agent.core.lookup import newest_first
 from agent.core.records import DeviceId, DeviceRef, SessionRow
 from agent.core.registry import Registry
+from agent.core.session_rows import row_size
 from agent.errors import StateError
 from agent.ports import Clock, LastKnownStore
 

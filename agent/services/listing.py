@@ -9,10 +9,10 @@ from typing import Protocol
 
 from msgspec import Raw
 
-from agent.core.hearsay import ROWS_MAX, told_changes, told_rows
 from agent.core.messages import ListSessions
 from agent.core.quotas import Bucket, Rate
 from agent.core.records import DeviceId, SessionId, SessionRow
+from agent.core.results import ROWS_MAX, told_changes, told_rows
 from agent.errors import AgentError, Busy, TimedOut
 from agent.ports import Clock
 

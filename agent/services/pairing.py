@@ -20,11 +20,11 @@ from agent.core.guests import Terms, limited
 from agent.core.identity import Identity, device_id
 from agent.core.messages import PairNews
 from agent.core.names import clean
-from agent.core.pairing import Bundle, Host, Joiner, Partner, TurnedAway, WrongCode
+from agent.core.pairing import Bundle, Host, Joiner, Partner, WrongCode
 from agent.core.pairing_code import given_address, new_code, new_long_code, parse_code
 from agent.core.pinned import pinned
 from agent.core.records import NAME_MAX, Endpoint, PairedDevice
-from agent.errors import AgentError, Ambiguous, Busy, NotRunning, PairingFailed, StateError
+from agent.errors import AgentError, Ambiguous, Busy, NotRunning, PairingFailed, StateError, TurnedAway
 from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow, TrustStore
 from agent.services.window import Window
 from agent.tasks import child, spawn

@@ -11,8 +11,7 @@ from msgspec import Raw
 from agent.core.linking import LinkUse, to_close
 from agent.core.messages import Ready
 from agent.core.names import short_id
-from agent.core.presence_state import REFUSES
-from agent.core.records import DeviceId, PairedDevice, Role
+from agent.core.records import REFUSES, DeviceId, PairedDevice, Role
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.services.keeper import NOT_NEEDED, Keeper

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.core.bounded import Count, Line, Stamp, Word
-from agent.core.hearsay import told_result
 from agent.core.messages import (
     Attach,
     Created,
@@ -21,9 +20,9 @@ from agent.core.messages import (
     SessionLost,
 )
 from agent.core.patience import as_sent
-from agent.core.presence_state import REFUSES, STOPPED
-from agent.core.records import DeviceId, SessionId, SessionKey, SessionRow
+from agent.core.records import REFUSES, STOPPED, DeviceId, SessionId, SessionKey, SessionRow
 from agent.core.relay import Relay
+from agent.core.results import told_result
 from agent.core.transcript import Event, Id, epoch_of
 from agent.core.wire import typed
 from agent.errors import (

@@ -13,12 +13,11 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
-from agent.core.hearsay import told_result
 from agent.core.messages import PeerLink
 from agent.core.patience import as_sent
-from agent.core.presence_state import STOPPED
-from agent.core.records import DeviceId, SessionId
+from agent.core.records import STOPPED, DeviceId, SessionId
 from agent.core.replies import without_replies
+from agent.core.results import told_result
 from agent.core.terminal import (
     Size,
     TerminalAttach,

@@ -7,16 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.address_book import AddressBook, places
 from agent.core.addresses import (
     BODY_MAX,
     HOSTS_MAX,
     RECORDS_MAX,
     TELL_MAX,
-    AddressBook,
     AddressRecord,
     TellAddresses,
     ToldAddresses,
-    places,
     sign_record,
     usable_host,
 )

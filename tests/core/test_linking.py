@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.linking import LinkUse, dial_schedule, new_link_stays, reconnect_delay, to_close
+from agent.core.linking import LinkUse, new_link_stays, to_close
 from agent.core.records import DeviceId, Endpoint
+from agent.net.dial import dial_schedule
+from agent.tasks import reconnect_delay
 
 A, B = DeviceId("a" * 16), DeviceId("b" * 16)
 

@@ -9,22 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.identity import Identity
-from agent.core.pairing import (
-    FRAME_MAX,
-    Bundle,
-    Grant,
-    Hello,
-    Host,
-    Joiner,
-    Proof,
-    Reply,
-    Thanks,
-    WrongCode,
-    decode,
-)
+from agent.core.pairing import Bundle, Grant, Hello, Host, Joiner, Proof, Reply, Thanks, WrongCode, decode
 from agent.core.pairing_code import Code, new_code, new_long_code, parse_code
 from agent.core.records import Endpoint
 from agent.errors import PairingFailed
+from agent.ports.pairing import FRAME_MAX
 from tests.fakes.trust import identity
 
 DEN, LAB, MALLORY = identity(1), identity(2), identity(3)

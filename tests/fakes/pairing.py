@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from agent.core.pairing import TurnedAway
 from agent.core.records import Endpoint, PairedDevice
-from agent.errors import PairingFailed, PeerUnreachable
+from agent.errors import PairingFailed, PeerUnreachable, TurnedAway
 from agent.ports import PairingExchange, PairingWindow, Sighting
 
 Answer = Callable[[PairingExchange], Awaitable[None]]

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.core.household import HouseholdState
+from agent.core.household import HouseholdState, Limits
 from agent.core.identity import Identity, device_id, make_certificate
 from agent.core.records import DeviceId, Endpoint, PairedDevice
-from agent.core.standing import Limits
-from agent.core.trusted import Trusted
 from agent.errors import StateError
+from agent.storage.state import Trusted
 
 
 def identity(seed: int) -> Identity:

@@ -14,9 +14,9 @@ import pytest
 from agent.clock import SystemClock
 from agent.core.identity import Identity
 from agent.core.messages import PairNews
-from agent.core.pairing import Bundle, Host, Joiner, Partner, TurnedAway, WrongCode
+from agent.core.pairing import Bundle, Host, Joiner, Partner, WrongCode
 from agent.core.records import Endpoint
-from agent.errors import PairingFailed, PeerUnreachable
+from agent.errors import PairingFailed, PeerUnreachable, TurnedAway
 from agent.net.pairing import EXCHANGES, REFUSED, TlsPairing
 from agent.net.tls import client_context, pairing_client_context
 from agent.ports import PairingExchange

@@ -227,7 +227,7 @@ async def test_a_flood_of_records_costs_so_many_signatures_and_no_more(monkeypat
         return True
 
     async with town() as (net, desk, pi, laptop):
-        monkeypatch.setattr("agent.core.addresses.signed_by", count)
+        monkeypatch.setattr("agent.core.address_book.signed_by", count)
         for number in range(60):
             flood = [says(desk.identity, soon(net) + number * 64 + at, "10.9.0.1") for at in range(64)]
             await tell(pi, laptop, *flood)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from msgspec import structs
 
-from agent.core.household import EPOCH_DAYS, EPOCHS_KEPT
 from agent.core.identity import fingerprint
+from agent.core.keyring import EPOCH_DAYS, EPOCHS_KEPT
 from agent.core.messages import Attach, CreateSession, HouseholdNews, HouseholdSync, Submit
 from agent.core.messages import Created as CreatedSession
 from agent.core.transcript import TurnComplete

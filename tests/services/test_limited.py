@@ -11,7 +11,8 @@ from msgspec import Raw, Struct, structs
 from agent.core.access import WATCHES
 from agent.core.addresses import SyncAddresses, TellAddresses
 from agent.core.backends import ListBackends
-from agent.core.household import EPOCH_DAYS, KeyEpoch, Signed
+from agent.core.household import KeyEpoch, Signed
+from agent.core.keyring import EPOCH_DAYS
 from agent.core.messages import (
     AnswerRequest,
     Attach,

@@ -20,8 +20,7 @@ from agent.core.messages import (
     Submit,
     Submitted,
 )
-from agent.core.presence_state import REFUSES
-from agent.core.records import PresenceRecord, SessionId, SessionRow
+from agent.core.records import REFUSES, PresenceRecord, SessionId, SessionRow
 from agent.core.transcript import MessageDelta, UserMessage
 from agent.core.wire import typed
 from agent.errors import AgentError, Forbidden, NotPaired, PeerUnreachable, Refused, SessionNotFound

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from agent.core.audit import WHO_MAX, Action, AuditEntry
-from agent.core.household import EPOCHS_KEPT, HouseholdState, KeyEpoch, Signed
+from agent.core.household import HouseholdState, KeyEpoch, Signed
 from agent.core.identity import fingerprint
+from agent.core.keyring import EPOCHS_KEPT
 from agent.core.records import NAME_MAX, Endpoint, PairedDevice, SessionId
 from agent.core.roster import ROSTER_MAX, Roster
-from agent.core.trusted import DEVICES_MAX, LIMITS_MAX
 from agent.errors import StateError
 from agent.storage.audit import AuditFile
 from agent.storage.files import SIZE_MAX, read_private, write_private
 from agent.storage.household import HouseholdFile
-from agent.storage.state import StateFile, TrustFile
+from agent.storage.state import DEVICES_MAX, LIMITS_MAX, StateFile, TrustFile
 from tests.fakes.trust import identity, paired
 
 NAMES = st.text(max_size=NAME_MAX)
