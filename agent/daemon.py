@@ -19,18 +19,29 @@ from functools import cached_property
 from aiohttp import web
 
 from agent import __version__, log
-from agent.backends import find_backends, limits
-from agent.backends.inside import session_of
+from agent.adapters.backends import find_backends, limits
+from agent.adapters.backends.process_owner import session_of
+from agent.adapters.discovery import static
+from agent.adapters.discovery.mdns import MdnsDiscovery
+from agent.adapters.discovery.own import MachineAddresses
+from agent.adapters.net.accept import ANY_ADDRESS, bind
+from agent.adapters.net.dial import TlsDialer
+from agent.adapters.net.frames import FrameGuard
+from agent.adapters.net.link import WebSocketChannel
+from agent.adapters.net.listener import Listener
+from agent.adapters.net.pairing import TlsPairing
+from agent.adapters.net.tls import client_context, pairing_client_context
+from agent.adapters.storage.addresses import AddressFile
+from agent.adapters.storage.audit import AuditFile
+from agent.adapters.storage.files import private_folder
+from agent.adapters.storage.household import HouseholdFile
+from agent.adapters.storage.identity import load_or_create_identity
+from agent.adapters.storage.last_known import LastKnownFile
+from agent.adapters.storage.lock import HomeLock, bind_socket, only_one
+from agent.adapters.storage.machine import machine_id, this_machine
+from agent.adapters.storage.sqlite import SqliteTranscripts
+from agent.adapters.storage.state import StateFile, TrustFile
 from agent.clock import SystemClock
-from agent.core import names
-from agent.core.messages import Ready
-from agent.core.pairing import Bundle
-from agent.core.records import DeviceId, DeviceRef, Sender
-from agent.core.registry import Registry
-from agent.core.wire import PROTOCOL, Codec
-from agent.discovery import static
-from agent.discovery.mdns import MdnsDiscovery
-from agent.discovery.own import MachineAddresses
 from agent.errors import AgentError, ConfigError, ServiceOver, StateError
 from agent.gateway.backends import BackendMethods
 from agent.gateway.consent import Consent
@@ -38,42 +49,31 @@ from agent.gateway.lists import Lists
 from agent.gateway.methods import Methods
 from agent.gateway.server import Gateway
 from agent.gateway.trust import TrustMethods
-from agent.net.accept import ANY_ADDRESS, bind
-from agent.net.dial import TlsDialer
-from agent.net.frames import FrameGuard
-from agent.net.link import WebSocketChannel
-from agent.net.listener import Listener
-from agent.net.pairing import TlsPairing
-from agent.net.tls import client_context, pairing_client_context
+from agent.health import Health
+from agent.links.addresses import Addresses
+from agent.links.peers import Peers
+from agent.links.proxy import Proxy
+from agent.links.twins import Twins
 from agent.ports import Channel, Clock
-from agent.services.access import AccessControl
-from agent.services.addresses import Addresses
-from agent.services.audit import Audit
-from agent.services.backends import Backends
-from agent.services.gossip import Gossip
-from agent.services.health import Health
-from agent.services.household import Household
-from agent.services.last_known import LastKnown
-from agent.services.pairing import Pairing
-from agent.services.peers import Peers
-from agent.services.presence import Presence
-from agent.services.probe import Prober
-from agent.services.proxy import Proxy
-from agent.services.sessions import Sessions
-from agent.services.store_watch import StoreWatch
-from agent.services.twins import Twins
+from agent.presence.last_known import LastKnown
+from agent.presence.prober import Prober
+from agent.presence.rules.registry import Registry
+from agent.presence.service import Presence
+from agent.protocol import names
+from agent.protocol.codec import PROTOCOL, Codec
+from agent.protocol.messages import Ready
+from agent.protocol.model import DeviceId, DeviceRef, Sender
+from agent.sessions.catalog import Backends
+from agent.sessions.host import Sessions
+from agent.sessions.store_watch import StoreWatch
 from agent.settings import Home, Settings, home, load
-from agent.storage.addresses import AddressFile
-from agent.storage.audit import AuditFile
-from agent.storage.files import private_folder
-from agent.storage.household import HouseholdFile
-from agent.storage.identity import load_or_create_identity
-from agent.storage.last_known import LastKnownFile
-from agent.storage.lock import HomeLock, bind_socket, only_one
-from agent.storage.machine import machine_id, this_machine
-from agent.storage.sqlite import SqliteTranscripts
-from agent.storage.state import StateFile, TrustFile
 from agent.tasks import child, failures, keep
+from agent.trust.access import AccessControl
+from agent.trust.audit import Audit
+from agent.trust.gossip import Gossip
+from agent.trust.household import Household
+from agent.trust.pairing import Pairing
+from agent.trust.rules.handshake import Bundle
 
 DEFAULT_PORT = 7471
 """Tried first, so that addresses in settings need no port; any free one if it is taken."""

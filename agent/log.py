@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from agent.core.characters import escaped, unsafe
+from agent.protocol.characters import escaped, unsafe
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

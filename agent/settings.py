@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agent.config import runtime_folder
-from agent.core.records import NAME_MAX
 from agent.errors import ConfigError
 from agent.ports.backends import BACKEND_NAME, BackendConfig
+from agent.protocol.model import NAME_MAX
 
 PREFIX = "LAN_AGENT_"
 ADVICE = "docs/settings.md lists the settings"

@@ -20,9 +20,9 @@ from traceback import walk_tb
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from agent.core.names import clean
 from agent.errors import AgentError, Busy, ServiceOver
 from agent.ports import Clock
+from agent.protocol.names import clean
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, inspect
 
-from agent.core.methods import METHODS, NOTIFICATIONS, RESULTS
-from agent.core.transcript import TYPES
+from agent.protocol.events import TYPES
+from agent.protocol.methods import METHODS, NOTIFICATIONS, RESULTS
 from tests.test_imports import MODULES, name_of
 
 NO_DECODERS = {"isinstance", "issubclass", "cast", "type", "replace", "fields", "asdict", "NewType", "frozenset"}
@@ -29,7 +29,7 @@ A_TYPE = ast.Name | ast.Attribute | ast.Subscript | ast.BinOp | ast.BitOr | ast.
 
 OWN_FILES = {
     "agent.settings": "the owner's own words, in a file of his",
-    "agent.storage": "what this service wrote itself, after it was cut; files have a size at which they are not read",
+    "agent.adapters.storage": "what this service wrote itself, after it was cut; too large a file is not read",
 }
 """Modules that decode nothing that arrives."""
 

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from agent import __version__, settings
-from agent.cli.main import COMMANDS, Exit, agent
-from agent.core.methods import LOCAL_ONLY, METHODS, NOTIFICATIONS
-from agent.core.patience import Patient
-from agent.core.transcript import TYPES
 from agent.errors import KINDS, AgentError
+from agent.frontends.cli.main import COMMANDS, Exit, agent
 from agent.gateway.methods import STREAMING
 from agent.ports import BackendConfig
+from agent.protocol.events import TYPES
+from agent.protocol.methods import LOCAL_ONLY, METHODS, NOTIFICATIONS
+from agent.protocol.waiting import Patient
 from agent.settings import PREFIX
 
 ROOT = Path(__file__).parents[1]
@@ -220,7 +220,7 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 
 def test_modules_named_in_pages_exist() -> None:
-    parts = "cli|core|ports|services|gateway|discovery|storage|net|backends"
+    parts = "protocol|presence|sessions|terminals|links|trust|ports|adapters|gateway|client|frontends"
     named = {
         (str(page.relative_to(ROOT)), name)
         for page in PAGES
@@ -280,15 +280,16 @@ def test_every_design_page_is_reached_from_the_overview() -> None:
     assert pages - linked == {"overview.md"}
 
 
-def test_the_overview_pictures_every_package_and_every_service() -> None:
+def test_the_overview_pictures_every_package_and_every_module_of_a_domain() -> None:
     picture = text(DOCS / "design" / "overview.md").split("```")[1]
     told = re.findall(r"^  (\w+)/(.*(?:\n {8}.*)*)", picture, re.MULTILINE)
     parts = {name: set(re.findall(r"\w+", words)) for name, words in told}
     packages = [each.parent.relative_to(ROOT / "agent").parts for each in (ROOT / "agent").glob("*/**/__init__.py")]
     assert {top for top, *_ in packages} == set(parts)
     assert [(top, *inner) for top, *inner in packages if not parts[top].issuperset(inner)] == []
-    services = {each.stem for each in (ROOT / "agent" / "services").glob("[a-z]*.py")}
-    assert services - parts["services"] == set()
+    for domain in ("presence", "sessions", "terminals", "links", "trust"):
+        modules = {each.stem for each in (ROOT / "agent" / domain).rglob("[a-z]*.py")}
+        assert modules - parts[domain] == set()
 
 
 def test_the_changelog_knows_this_version() -> None:

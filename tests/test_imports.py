@@ -1,7 +1,7 @@
 """The import table of DESIGN §2, held by reading every module, function bodies included.
 
-errors  ←  protocol  ←  core  ←  ports  ←  tasks  ←  services  ←  gateway  ←  daemon  ←  cli.up
-adapters (discovery, storage, net, backends): tasks, ports, core, errors
+protocol ← ports ← domains (presence ← sessions ← terminals ← links ← trust) ← gateway ← daemon ← frontends.cli.up
+adapters: ports, protocol, errors; front ends: client, protocol
 """
 
 from __future__ import annotations
@@ -14,47 +14,78 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "agent").rglob("*.py"))
 
-PURE = {"errors", "protocol", "core", "ports"}
-ADAPTERS = {"discovery", "storage", "net", "backends"}
-MAY_IMPORT = {
-    "errors": set[str](),
+BASE = {"errors", "protocol"}
+PURE = BASE | {"ports"}
+DOMAINS = ("presence", "sessions", "terminals", "links", "trust")
+"""In the order in which they may know each other: each one those before it, and not those behind it."""
+ADAPTERS = {"adapters.backends", "adapters.discovery", "adapters.net", "adapters.storage"}
+FRONT_ENDS = {"frontends.cli", "frontends.editors", "frontends.hermes_ui"}
+LOCAL = BASE | {"config", "clock", "processes"}
+"""What a client of the service knows beside `client`: the wire, and where the control socket is."""
+
+RULES: dict[str, set[str]] = {
+    f"{domain}.rules": PURE | {f"{each}.rules" for each in DOMAINS[:number]} for number, domain in enumerate(DOMAINS)
+}
+SERVICES: dict[str, set[str]] = {
+    domain: PURE | {"tasks", f"{domain}.rules"} | {*DOMAINS[:number], *list(RULES)[:number]}
+    for number, domain in enumerate(DOMAINS)
+}
+ALL_DOMAINS = {*RULES, *SERVICES}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
     "protocol": {"errors"},
-    "core": {"errors", "protocol"},
-    "ports": {"errors", "protocol", "core"},
+    "ports": BASE,
     "tasks": PURE,
-    "services": PURE | {"tasks"},
-    "gateway": PURE | {"services", "tasks"},
-    **dict.fromkeys(ADAPTERS, PURE | {"tasks", "processes"}),
+    **{rules: allowed for rules, allowed in RULES.items() if rules != "terminals.rules"},  # it has none yet
+    **SERVICES,
+    "health": PURE | ALL_DOMAINS,
+    "gateway": PURE | ALL_DOMAINS | {"tasks"},
+    "adapters": set(),
+    "adapters.backends": PURE | {"tasks", "processes"},
+    # The flow of DESIGN §2: what is heard becomes a record where it is heard.
+    "adapters.discovery": PURE | {"tasks", "presence.rules"},
+    "adapters.net": PURE | {"tasks"},
+    "adapters.storage": PURE | {"tasks"},
     # Beside the layers: what the daemon resolves once and hands to the parts as values.
-    "config": set[str](),
-    "settings": {"config", "ports", "core", "errors"},
-    "log": {"core"},
-    "clock": set[str](),
-    "processes": set[str](),  # what the kernel tells: for backends, and for a command that starts a program
-    "daemon": PURE | ADAPTERS | {"services", "gateway", "settings", "log", "clock", "config", "tasks"},
-    # The command line talks to the service over its socket: it knows the wire, not the parts behind it.
-    "cli": PURE | {"config", "clock", "settings", "daemon", "processes"},
-    "__main__": {"cli"},
+    "config": set(),
+    "settings": PURE | {"config"},
+    "log": {"protocol"},
+    "clock": set(),
+    "processes": set(),  # what the kernel tells: for backends, and for a command that starts a program
+    "daemon": PURE | ADAPTERS | ALL_DOMAINS | {"gateway", "health", "settings", "log", "clock", "config", "tasks"},
+    # Front ends talk to the service over its socket: they know the wire, not the parts behind it.
+    "client": LOCAL | {"ports", "frontends.cli"},
+    "frontends": set(),
+    "frontends.cli": LOCAL | {"client", "frontends.editors", "frontends.hermes_ui", "daemon"},  # it starts the others
+    "frontends.editors": LOCAL | {"client", "frontends.cli"},
+    "frontends.hermes_ui": LOCAL | {"client", "frontends.cli"},
+    "__main__": {"frontends.cli"},
 }
 """Package or module of agent/ -> what else of agent/ it may import. `agent` itself (the version) is for all."""
 
 ONLY_IN = {
-    "zeroconf": ("agent.discovery.mdns",),
-    "ifaddr": ("agent.discovery",),
+    "zeroconf": ("agent.adapters.discovery.mdns",),
+    "ifaddr": ("agent.adapters.discovery",),
     "aiohttp": (
-        "agent.net",
+        "agent.adapters.net",
         "agent.gateway",
         "agent.daemon",
-        "agent.cli",
-        "agent.backends.hermes",
-        "agent.backends.openai",
+        "agent.client",
+        "agent.frontends",
+        "agent.adapters.backends.hermes",
+        "agent.adapters.backends.openai",
     ),
-    "cryptography": ("agent.core.identity", "agent.core.pairing", "agent.core.seal", "agent.storage.identity"),
-    "spake2": ("agent.core.pairing",),
-    "sqlite3": ("agent.storage",),
-    "ssl": ("agent.net", "agent.daemon"),
-    "click": ("agent.cli",),
-    "segno": ("agent.cli.qr",),
+    "cryptography": (
+        "agent.protocol.identity",
+        "agent.trust.rules.handshake",
+        "agent.presence.rules.seal",
+        "agent.adapters.storage.identity",
+    ),
+    "spake2": ("agent.trust.rules.handshake",),
+    "sqlite3": ("agent.adapters.storage",),
+    "ssl": ("agent.adapters.net", "agent.daemon"),
+    "click": ("agent.frontends.cli",),
+    "segno": ("agent.frontends.cli.qr",),
     "platformdirs": ("agent.config", "agent.settings"),
 }
 """Library -> the modules that may import it."""
@@ -64,11 +95,19 @@ IMPURE = {
     "secrets", "select", "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess", "tempfile", "threading", "time",
     "urllib", "zeroconf",
 }  # fmt: skip
-"""What would let the core wait, read a clock, throw dice, log or reach outside the process."""
+"""What would let rules wait, read a clock, throw dice, log or reach outside the process."""
 
 
 def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {name_of(path) for path in MODULES}
+
+
+def as_module(package: str, name: str) -> str:
+    """What `from package import name` imports: a module of that name if there is one."""
+    return f"{package}.{name}" if package == "agent" or f"{package}.{name}" in NAMES else package
 
 
 def imports_of(source: str) -> set[str]:
@@ -79,14 +118,15 @@ def imports_of(source: str) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            module = node.module or ""
-            found |= {f"agent.{alias.name}" for alias in node.names} if module == "agent" else {module}
+            found |= {as_module(node.module or "", alias.name) for alias in node.names}
     return found
 
 
 def layer(module: str) -> str:
-    """`agent.core.wire` -> `core`; empty for the package itself."""
-    return module.split(".")[1] if "." in module else ""
+    """`agent.links.rules.relay` -> `links.rules`: its longest row in the table; empty for the package itself."""
+    parts = module.split(".")[1:]
+    named = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((name for name in named if name in MAY_IMPORT), parts[0] if parts else "")
 
 
 def wrong_imports(module: str, imported: set[str]) -> list[str]:
@@ -120,7 +160,7 @@ def test_an_adapter_does_not_know_another_one() -> None:
 
 
 def test_only_up_starts_the_daemon() -> None:
-    assert [module for module, imported in IMPORTS.items() if "agent.daemon" in imported] == ["agent.cli.up"]
+    assert [module for module, imported in IMPORTS.items() if "agent.daemon" in imported] == ["agent.frontends.cli.up"]
 
 
 @pytest.mark.parametrize("library", ONLY_IN)
@@ -131,8 +171,12 @@ def test_a_library_stays_in_its_place(library: str) -> None:
     assert strays == []
 
 
-@pytest.mark.parametrize("module", [module for module in IMPORTS if layer(module) in {"protocol", "core"}])
-def test_the_core_and_the_protocol_are_pure(module: str) -> None:
+def is_pure(module: str) -> bool:
+    return layer(module) == "protocol" or layer(module).endswith(".rules")
+
+
+@pytest.mark.parametrize("module", [module for module in IMPORTS if is_pure(module)])
+def test_the_protocol_and_all_rules_are_pure(module: str) -> None:
     path = ROOT / module.replace(".", "/")
     source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
     assert {each.split(".")[0] for each in IMPORTS[module]} & IMPURE == set()
@@ -140,15 +184,27 @@ def test_the_core_and_the_protocol_are_pure(module: str) -> None:
     assert waits == []
 
 
+def test_no_module_imports_itself_by_a_detour() -> None:
+    left = {module: {each for each in imported if each in IMPORTS} for module, imported in IMPORTS.items()}
+    while leaves := {module for module, imported in left.items() if not imported & left.keys()}:
+        left = {module: imported for module, imported in left.items() if module not in leaves}
+    assert {module: sorted(imported & left.keys()) for module, imported in left.items()} == {}
+
+
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("agent.core.wire", "import agent.ports"),
-        ("agent.services.peers", "from agent.net.dial import TlsDialer"),
-        ("agent.net.link", "from agent.services.peers import Peers"),
-        ("agent.gateway.server", "from agent.storage.state import StateFile"),
-        ("agent.daemon", "from agent.cli.main import main"),
-        ("agent.services.peers", "def f():\n    from agent import settings"),
+        ("agent.protocol.codec", "import agent.ports"),
+        ("agent.links.peers", "from agent.adapters.net.dial import TlsDialer"),
+        ("agent.adapters.net.link", "from agent.links.peers import Peers"),
+        ("agent.gateway.server", "from agent.adapters.storage.state import StateFile"),
+        ("agent.daemon", "from agent.frontends.cli.main import main"),
+        ("agent.links.peers", "def f():\n    from agent import settings"),
+        ("agent.presence.service", "from agent.links.peers import Peers"),
+        ("agent.presence.rules.registry", "from agent.presence.service import Presence"),
+        ("agent.adapters.net.link", "from agent.trust.rules.rights import Rights"),
+        ("agent.client.stream", "from agent.sessions.host import Sessions"),
+        ("agent.frontends.editors.serve", "from agent.frontends.hermes_ui.serve import Serving"),
     ],
 )
 def test_the_table_catches(module: str, line: str) -> None:

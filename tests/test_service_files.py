@@ -6,7 +6,7 @@ import configparser
 import plistlib
 from pathlib import Path
 
-from agent.cli.main import COMMANDS, Exit
+from agent.frontends.cli.main import COMMANDS, Exit
 
 FOLDER = Path(__file__).parents[1] / "systemd"
 

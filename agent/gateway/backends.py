@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from agent.core.backends import ListBackends, for_others
-from agent.core.records import DeviceId
-from agent.core.registry import Registry
-from agent.core.results import told_result
+from agent.links.peers import Peers
+from agent.links.rules.results import told_result
 from agent.ports import Channel
-from agent.services.backends import Backends
-from agent.services.peers import Peers
+from agent.presence.rules.registry import Registry
+from agent.protocol.backends import ListBackends, for_others
+from agent.protocol.model import DeviceId
+from agent.sessions.catalog import Backends
 
 
 class BackendMethods:
-    """Answers it. Other devices learn less (`core.backends.for_others`), and never of a third one (L7)."""
+    """Answers it. Other devices learn less (`protocol.backends.for_others`), and never of a third one (L7)."""
 
     def __init__(self, own: DeviceId, registry: Registry, peers: Peers, backends: Backends) -> None:
         self._own, self._registry, self._peers, self._backends = own, registry, peers, backends

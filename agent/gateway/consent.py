@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.core.messages import AuditNoted, LimitDevice, Limited, ListAudit, Nothing, ShareSession
-from agent.core.records import DeviceId, DeviceRef, PairedDevice, Sender
-from agent.core.registry import Registry
 from agent.errors import BadParams, Forbidden, SessionNotFound
 from agent.ports import Channel, Followed
+from agent.presence.rules.registry import Registry
+from agent.protocol.messages import AuditNoted, LimitDevice, Limited, ListAudit, Nothing, ShareSession
+from agent.protocol.model import DeviceId, DeviceRef, PairedDevice, Sender
 from agent.protocol.times import rfc3339, unix_seconds
-from agent.services.audit import Audit
-from agent.services.sessions import Sessions
+from agent.sessions.host import Sessions
+from agent.trust.audit import Audit
 
 
 class Limit(Protocol):
-    """Changes what a device may do here (`services.gossip`)."""
+    """Changes what a device may do here (`trust.gossip`)."""
 
     def __call__(self, device: DeviceId, *, read_only: bool) -> list[PairedDevice]:
         """The other devices that this changes. Raises: NotPaired, StateError."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.core.messages import ListSessions, Nothing, PeersChanged, SessionsChanged
-from agent.core.records import SessionId, SessionRow
-from agent.core.registry import Registry, Scope
-from agent.core.session_rows import row_size
 from agent.ports import Channel, Followed
-from agent.services.access import AccessControl
-from agent.services.presence import Presence
+from agent.presence.rules.registry import Registry, Scope
+from agent.presence.rules.session_rows import row_size
+from agent.presence.service import Presence
+from agent.protocol.messages import ListSessions, Nothing, PeersChanged, SessionsChanged
+from agent.protocol.model import SessionId, SessionRow
+from agent.trust.access import AccessControl
 
 AT_ONCE, SIZE_MAX = 1000, 500_000
 """Rows of one message, and their bytes: of fifty devices with hundreds of sessions all would not fit into a frame."""

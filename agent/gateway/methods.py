@@ -12,7 +12,19 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from agent.core.messages import (
+from agent.errors import AgentError, Ambiguous, Forbidden, MethodNotFound, SessionNotFound
+from agent.gateway.consent import Consent
+from agent.gateway.lists import Lists
+from agent.gateway.router import Router
+from agent.gateway.terminal import TerminalMethods
+from agent.gateway.trust import TrustMethods
+from agent.links.patience import PatientCalls
+from agent.links.peers import Peers
+from agent.links.proxy import Proxy
+from agent.ports import Channel, Clock, Followed
+from agent.presence.rules.registry import Registry
+from agent.protocol.codec import typed
+from agent.protocol.messages import (
     AnswerRequest,
     Attach,
     Configure,
@@ -28,23 +40,11 @@ from agent.core.messages import (
     StatusReport,
     Submit,
 )
-from agent.core.methods import LOCAL_ONLY, METHODS
-from agent.core.patience import CancelCall
-from agent.core.records import DeviceId, Sender, SessionId
-from agent.core.registry import Registry
-from agent.core.wire import typed
-from agent.errors import AgentError, Ambiguous, Forbidden, MethodNotFound, SessionNotFound
-from agent.gateway.consent import Consent
-from agent.gateway.lists import Lists
-from agent.gateway.router import Router
-from agent.gateway.terminal import TerminalMethods
-from agent.gateway.trust import TrustMethods
-from agent.ports import Channel, Clock, Followed
-from agent.services.access import AccessControl
-from agent.services.patience import PatientCalls
-from agent.services.peers import Peers
-from agent.services.proxy import Proxy
-from agent.services.sessions import Sessions
+from agent.protocol.methods import LOCAL_ONLY, METHODS
+from agent.protocol.model import DeviceId, Sender, SessionId
+from agent.protocol.waiting import CancelCall
+from agent.sessions.host import Sessions
+from agent.trust.access import AccessControl
 
 STREAMING = frozenset(
     {"session.attach", "terminal.attach", "session.watch", "peer.watch", "audit.watch", "device.pair"}

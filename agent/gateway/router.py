@@ -7,15 +7,15 @@ from typing import TypeVar
 
 from msgspec import Raw
 
-from agent.core.access import CHANGES
-from agent.core.patience import Patient, as_sent
-from agent.core.records import DeviceId, SessionId
-from agent.core.registry import Registry, Where
-from agent.core.results import told_result
 from agent.errors import Forbidden, SessionNotFound
+from agent.links.patience import PatientCalls
+from agent.links.peers import Peers
+from agent.links.rules.results import told_result
 from agent.ports import Channel, Clock
-from agent.services.patience import PatientCalls
-from agent.services.peers import Peers
+from agent.presence.rules.registry import Registry, Where
+from agent.protocol.model import DeviceId, SessionId
+from agent.protocol.waiting import Patient, as_sent
+from agent.trust.rules.rights import CHANGES
 
 T = TypeVar("T")
 LOOK = 0.2

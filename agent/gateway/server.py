@@ -15,20 +15,20 @@ from typing import Any, Protocol
 from aiohttp import web
 from msgspec import UNSET, Raw
 
-from agent.core.messages import Ready
-from agent.core.records import DeviceId, SessionId
-from agent.core.wire import CODECS, FRAME_IN_MAX, FRAME_OUT_MAX, JSON, MSGPACK, Codec, json
 from agent.errors import AgentError, BadRequest, Busy, Forbidden, NotPaired, TooLarge
 from agent.gateway.methods import STREAMING, Methods
+from agent.links.peers import Peers
 from agent.ports import Channel, Followed
-from agent.services.peers import Peers
+from agent.protocol.codec import CODECS, FRAME_IN_MAX, FRAME_OUT_MAX, JSON, MSGPACK, Codec, json
+from agent.protocol.messages import Ready
+from agent.protocol.model import DeviceId, SessionId
 from agent.tasks import failures
 
 log = logging.getLogger(__name__)
 
 
 class ChannelMaker(Protocol):
-    """Wraps an accepted WebSocket into a channel (`net.link`, chosen by the daemon)."""
+    """Wraps an accepted WebSocket into a channel (`adapters.net.link`, chosen by the daemon)."""
 
     def __call__(
         self, ws: web.WebSocketResponse, codec: Codec, *, device: DeviceId | None, transport: asyncio.Transport | None

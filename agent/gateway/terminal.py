@@ -8,9 +8,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from agent.core.messages import Nothing
-from agent.core.records import DeviceId, SessionId
-from agent.core.terminal import (
+from agent.errors import Forbidden, SessionNotFound
+from agent.gateway.router import Router
+from agent.links.proxy import Proxy
+from agent.ports import Channel, Followed
+from agent.protocol.codec import typed
+from agent.protocol.messages import Nothing
+from agent.protocol.model import DeviceId, SessionId
+from agent.protocol.terminal import (
     TerminalAttach,
     TerminalDetach,
     TerminalInput,
@@ -18,14 +23,9 @@ from agent.core.terminal import (
     TerminalTaken,
     typed_bytes,
 )
-from agent.core.wire import typed
-from agent.errors import Forbidden, SessionNotFound
-from agent.gateway.router import Router
-from agent.ports import Channel, Followed
-from agent.services.access import AccessControl
-from agent.services.proxy import Proxy
-from agent.services.sessions import Sessions
-from agent.services.terminals import Terminals
+from agent.sessions.host import Sessions
+from agent.terminals.hosted import Terminals
+from agent.trust.access import AccessControl
 
 
 class TerminalMethods:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable
 
 from msgspec import structs
 
-from agent.core.guests import Terms
-from agent.core.identity import Identity, device_of, fingerprint
-from agent.core.messages import (
+from agent.errors import BadParams, Forbidden, NotPaired
+from agent.ports import Channel, Followed
+from agent.presence.rules.registry import Registry
+from agent.protocol.guests import Terms
+from agent.protocol.identity import Identity, device_of, fingerprint
+from agent.protocol.messages import (
     FindWindows,
     Join,
     Left,
@@ -21,16 +24,13 @@ from agent.core.messages import (
     Unpair,
     WindowRow,
 )
-from agent.core.names import address
-from agent.core.records import DeviceId, DeviceRef, PairedDevice
-from agent.core.registry import Registry
-from agent.core.renaming import former_name
-from agent.errors import BadParams, Forbidden, NotPaired
-from agent.ports import Channel, Followed
+from agent.protocol.model import DeviceId, DeviceRef, PairedDevice
+from agent.protocol.names import address
 from agent.protocol.times import rfc3339
-from agent.services.gossip import Gossip
-from agent.services.household import Household
-from agent.services.pairing import Pairing
+from agent.trust.gossip import Gossip
+from agent.trust.household import Household
+from agent.trust.pairing import Pairing
+from agent.trust.rules.devices import former_name
 
 NAMESAKES_MAX = 8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from agent.core.household import Signed
+from agent.protocol.household import Signed
 
 
 class OwnAddresses(Protocol):

@@ -11,8 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from agent.core.records import SessionId
-from agent.core.transcript import (
+from agent.protocol.events import (
     Answer,
     Choice,
     Command,
@@ -24,6 +23,7 @@ from agent.core.transcript import (
     TurnStatus,
     Usage,
 )
+from agent.protocol.model import SessionId
 
 BACKEND_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """What a backend may be called: it is typed in a shell."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from agent.core.records import DeviceId, Endpoint, PresenceRecord
+from agent.protocol.model import DeviceId, Endpoint, PresenceRecord
 
 
 class Heard(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from agent.core.household import HouseholdState
+from agent.protocol.household import HouseholdState
 
 
 class SealKeys(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
-from agent.core.records import SessionId
+from agent.protocol.model import SessionId
 
 
 @runtime_checkable

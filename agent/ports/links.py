@@ -7,8 +7,8 @@ from typing import Protocol
 
 from msgspec import Raw, Struct
 
-from agent.core.records import DeviceId, Endpoint
-from agent.core.wire import Codec
+from agent.protocol.codec import Codec
+from agent.protocol.model import DeviceId, Endpoint
 
 
 class Channel(Protocol):

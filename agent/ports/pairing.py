@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from agent.core.records import Endpoint
+from agent.protocol.model import Endpoint
 
 FRAME_MAX = 4096
 """Bytes of one pairing message."""

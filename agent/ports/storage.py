@@ -7,11 +7,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from agent.core.audit import AuditEntry
-from agent.core.household import Limits
-from agent.core.records import DeviceId, PairedDevice, SessionId, SessionRow, Share
-from agent.core.transcript import Event
 from agent.errors import StateError
+from agent.protocol.audit import AuditEntry
+from agent.protocol.events import Event
+from agent.protocol.household import Limits
+from agent.protocol.model import DeviceId, PairedDevice, SessionId, SessionRow, Share
 
 SIZE_MAX = 2**62
 """Bytes: no bound."""
@@ -76,7 +76,7 @@ class TranscriptStore(Protocol):
         """
 
     async def outline(self, session: SessionId) -> list[Event]:
-        """Every event whose type is not in `core.transcript.STREAMED`, oldest first: enough to rebuild its state.
+        """Every event whose type is not in `protocol.events.STREAMED`, oldest first: enough to rebuild its state.
 
         Raises: LogCut, with those before the first one that cannot be read.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from agent.core.terminal import Size
+from agent.protocol.terminal import Size
 
 
 class Terminal(Protocol):

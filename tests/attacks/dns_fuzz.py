@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from agent.core.txt import base36
+from agent.presence.rules.txt import base36
 
 A, PTR, HINFO, TXT, AAAA, SRV, OPT, NSEC, ANY, CNAME = 1, 12, 13, 16, 28, 33, 41, 47, 255, 5
 SERVICE = (b"_lan-agent", b"_tcp", b"local")

@@ -15,8 +15,8 @@ from contextlib import suppress
 
 import aiohttp
 
-from agent.core.wire import MSGPACK, msgpack
-from agent.net.tls import pairing_client_context
+from agent.adapters.net.tls import pairing_client_context
+from agent.protocol.codec import MSGPACK, msgpack
 
 PATIENCE = 12.0
 """Seconds for which he waits for an answer, or comes again while he is turned away for coming too often."""

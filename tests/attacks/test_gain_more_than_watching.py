@@ -2,7 +2,7 @@
 
 Expected: whom it lets in is not in on the desk, whom it puts out stays, also when a third device passes it on; leaving
 and coming back changes nothing. Elsewhere, where nobody has limited it, its word counts as any member's.
-Every method, one by one: tests/services/test_limited.py.
+Every method, one by one: tests/trust/test_limited.py.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A stranger on the network, or a page in a browser, wants to be let in (threats T1, T5).
 
-Expected: TLS refusals and nothing else; a browser's request is refused even with the key of a paired device.
-What tests/e2e/test_doors.py and tests/net/test_tls.py prove (no TLS, old TLS, foreign and minted certificates) is not
-repeated here.
+Expected: TLS refusals and nothing else; a browser's request is refused even with the key of a paired device. What
+tests/e2e/test_doors.py and tests/adapters/net/test_tls.py prove (no TLS, old TLS, foreign and minted certificates) is
+not repeated here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Somebody on the network wants to use a pairing window that he was not shown (threats T3, T8).
 
 Expected: three guesses at a short code, said on the host, and nothing left of a window that ended in whatever way.
-Relay, replay, reflection, foreign certificates, changed bytes: tests/net/test_pairing.py, tests/core/test_pairing.py.
+Relay, replay, reflection, foreign certificates, changed bytes: tests/adapters/net/test_pairing.py,
+tests/trust/rules/test_handshake.py.
 """
 
 from __future__ import annotations

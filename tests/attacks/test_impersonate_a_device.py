@@ -1,7 +1,7 @@
 """Somebody with one key wants to pass for another device (threats T2, T4).
 
 Expected: a connection is whose key it has, whatever it says. Forged, replayed and foreign announcements:
-tests/e2e/test_announcements.py and tests/services/test_believing.py; stamped senders (S7): test_sessions.py there.
+tests/e2e/test_announcements.py and tests/presence/test_verifier.py; stamped senders (S7): test_sessions.py there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Another user of the machine, or whoever gets to see its output, wants secrets (threats T6, T7).
 
 Expected: no socket, no file, no swapped folder; the code, keys and secret answers stand nowhere but where they belong.
-State files as such: tests/storage/test_state.py.
+State files as such: tests/adapters/storage/test_state.py.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent.cli.client import Client, check_server
+from agent.adapters.storage.files import private_folder
+from agent.adapters.storage.household import HouseholdFile
+from agent.adapters.storage.lock import bind_socket, only_one
+from agent.adapters.storage.schema import open_database
+from agent.client.client import Client, check_server
 from agent.config import runtime_folder
 from agent.errors import AgentError, Forbidden, StateError
-from agent.storage.files import private_folder
-from agent.storage.household import HouseholdFile
-from agent.storage.lock import bind_socket, only_one
-from agent.storage.schema import open_database
 from tests.attacks.conftest import Scene
 from tests.e2e.conftest import MakeNetwork, network
 from tests.e2e.device import Device, until

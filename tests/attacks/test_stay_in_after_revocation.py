@@ -1,7 +1,8 @@
 """A thief has a paired device, or a copy of its key, and it was put out (threats T7, T8).
 
 Expected: his open connections end within a second, new ones are refused, by every member; nothing that he kept helps.
-Resumption of TLS sessions: tests/net/test_listener.py; what a revoked device has signed: tests/core/test_roster.py.
+Resumption of TLS sessions: tests/adapters/net/test_listener.py; what a revoked device has signed:
+tests/trust/rules/test_roster.py.
 """
 
 from __future__ import annotations

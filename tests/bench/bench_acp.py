@@ -18,11 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from agent.backends.acp import AcpAgent
-from agent.backends.acp.orphans import Orphans
-from agent.backends.acp.schema import Updated, decode
-from agent.core.records import SessionId
+from agent.adapters.backends.acp import AcpAgent
+from agent.adapters.backends.acp.orphans import Orphans
+from agent.adapters.backends.acp.schema import Updated, decode
 from agent.ports import BackendConfig, BackendEvent, Finished, Start
+from agent.protocol.model import SessionId
 
 RATE, MEMORY = 100_000.0, 2.0
 """Updates a second, and MiB for each session."""

@@ -21,14 +21,14 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
+from agent.adapters.net.dial import TlsDialer
+from agent.adapters.net.tls import pairing_client_context
 from agent.clock import SystemClock
-from agent.core.messages import Attach, Attached, Ready
-from agent.core.records import DeviceId, Endpoint
-from agent.core.wire import typed
 from agent.errors import AgentError, Forbidden
-from agent.net.dial import TlsDialer
-from agent.net.tls import pairing_client_context
 from agent.ports import Channel
+from agent.protocol.codec import typed
+from agent.protocol.messages import Attach, Attached, Ready
+from agent.protocol.model import DeviceId, Endpoint
 from tests.attacks.conftest import PORT, Scene
 from tests.attacks.rogue import context
 from tests.e2e.conftest import networks

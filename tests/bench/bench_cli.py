@@ -35,7 +35,7 @@ def seconds(argv: Sequence[str]) -> float:
 
 def measure(runs: int) -> dict[str, float]:
     """Medians, by command; the one of `import aiohttp` under its name."""
-    program = [sys.executable, "-c", "import sys; from agent.cli.main import main; sys.exit(main())"]
+    program = [sys.executable, "-c", "import sys; from agent.frontends.cli.main import main; sys.exit(main())"]
     argvs = {"import aiohttp": BESIDE, **{name: [*program, *argv] for name, argv in COMMANDS.items()}}
     taken: dict[str, list[float]] = {name: [] for name in argvs}
     for _ in range(runs + 1):
@@ -51,7 +51,7 @@ def main(runs: int = RUNS) -> int:
         os.environ.update(compiled(Path(home)))  # as an installed program finds it
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         from agent.config import control_socket_path
-        from tests.cli.gateway import DESK, FakeGateway, device
+        from tests.frontends.gateway import DESK, FakeGateway, device
 
         gateway = FakeGateway(control_socket_path(os.environ))
         gateway.devices = [device(), *[device(DESK, f"device {n}") for n in range(20)]]

@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent.core.messages import EventOf, Submit
-from agent.core.records import SessionId
-from agent.core.transcript import MessageDelta, make_event, payload_of
-from agent.core.wire import json, msgpack, typed
-from agent.services.viewers import event_of
+from agent.protocol.codec import json, msgpack, typed
+from agent.protocol.events import MessageDelta, make_event, payload_of
+from agent.protocol.messages import EventOf, Submit
+from agent.protocol.model import SessionId
+from agent.sessions.viewers import event_of
 
 FRAMES = 20_000
 SESSION = SessionId("abcdefghijklmnop")

@@ -1,9 +1,9 @@
 """One event to 1, 10 and 100 viewers over WebSockets on a Unix socket, beside aiohttp sending the same frame to all.
 
-Run: `python -m tests.bench.bench_fanout [LOOP]`. `services.viewers` and `net.link` here, clients in another process
-that only count. Two speeds: `stream` lets each event go out before the next, as a model talks; `flood` publishes all at
-once. CPU microseconds of this process for each event delivered, events a second of wall time, and the ratio of the CPU
-to that of bare aiohttp at the same speed; medians of interleaved rounds.
+Run: `python -m tests.bench.bench_fanout [LOOP]`. `sessions.viewers` and `adapters.net.link` here, clients in another
+process that only count. Two speeds: `stream` lets each event go out before the next, as a model talks; `flood`
+publishes all at once. CPU microseconds of this process for each event delivered, events a second of wall time, and the
+ratio of the CPU to that of bare aiohttp at the same speed; medians of interleaved rounds.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import aiohttp
 from aiohttp import web
 from msgspec import Raw
 
+from agent.adapters.net.link import WebSocketChannel
 from agent.clock import SystemClock
-from agent.core.records import DeviceId, SessionId
-from agent.core.transcript import Event, MessageDelta, make_event
-from agent.core.wire import msgpack
 from agent.errors import MethodNotFound
-from agent.net.link import WebSocketChannel
 from agent.ports import Channel
-from agent.services.viewers import Viewers, event_of
+from agent.protocol.codec import msgpack
+from agent.protocol.events import Event, MessageDelta, make_event
+from agent.protocol.model import DeviceId, SessionId
+from agent.sessions.viewers import Viewers, event_of
 
 DELIVERIES, ROUNDS = 20_000, 7
 TEXT = "about eighty characters of a streamed reply, the size that an agent usually sends"

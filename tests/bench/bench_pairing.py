@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from agent.adapters.net.pairing import TlsPairing
+from agent.adapters.storage.identity import load_or_create_identity
 from agent.clock import SystemClock
-from agent.core.identity import Identity
-from agent.core.pairing import Bundle, Host, Joiner
-from agent.net.pairing import TlsPairing
-from agent.services.pairing import Pairing
-from agent.storage.identity import load_or_create_identity
+from agent.protocol.identity import Identity
+from agent.trust.pairing import Pairing
+from agent.trust.rules.handshake import Bundle, Host, Joiner
 from tests.fakes.pairing import NoHousehold, PairingNet, WindowDiscovery
 from tests.fakes.trust import MemoryTrust
 

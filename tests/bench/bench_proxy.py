@@ -24,13 +24,13 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from agent.core.messages import Attach, Attached, EventOf, Submit
-from agent.core.records import SessionId
-from agent.core.transcript import MessageDelta, make_event
-from agent.core.wire import MSGPACK, msgpack, typed
-from agent.net.tls import client_context, server_context
-from agent.services.viewers import event_of
-from agent.storage.identity import load_or_create_identity
+from agent.adapters.net.tls import client_context, server_context
+from agent.adapters.storage.identity import load_or_create_identity
+from agent.protocol.codec import MSGPACK, msgpack, typed
+from agent.protocol.events import MessageDelta, make_event
+from agent.protocol.messages import Attach, Attached, EventOf, Submit
+from agent.protocol.model import SessionId
+from agent.sessions.viewers import event_of
 from tests.bench.devices import Device, alone, compiled, devices, pair, until
 from tests.bench.gateway import WIDTH
 

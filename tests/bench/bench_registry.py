@@ -15,8 +15,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from agent.core.records import DeviceId, PairedDevice, PresenceRecord, SessionClaim, Status
-from agent.core.registry import Registry
+from agent.presence.rules.registry import Registry
+from agent.protocol.model import DeviceId, PairedDevice, PresenceRecord, SessionClaim, Status
 
 DEVICES, SESSIONS, NOW = 1000, 20, 1_800_000_000
 

@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from agent.core.household import Signed
-from agent.core.identity import fingerprint, is_signed_by
-from agent.core.roster import Roster
-from agent.core.statement import FOUNDING, Statement, sign
+from agent.protocol.household import Signed
+from agent.protocol.identity import fingerprint, is_signed_by
+from agent.trust.rules.roster import Roster
+from agent.trust.rules.statement import FOUNDING, Statement, sign
 from tests.fakes.trust import identity
 
 ROUNDS = 7

@@ -26,8 +26,9 @@ import msgspec
 from msgspec import Raw
 
 from agent import daemon
-from agent.core.records import SessionId
-from agent.core.terminal import (
+from agent.protocol.codec import MSGPACK, msgpack, typed
+from agent.protocol.model import SessionId
+from agent.protocol.terminal import (
     TAKEN_EVERY,
     TerminalAttach,
     TerminalAttached,
@@ -35,7 +36,6 @@ from agent.core.terminal import (
     TerminalOutput,
     TerminalTaken,
 )
-from agent.core.wire import MSGPACK, msgpack, typed
 from tests.bench.bench_proxy import Client
 from tests.bench.devices import Device, alone, devices, pair, until
 

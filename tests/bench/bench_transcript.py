@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import perf_counter
 
-from agent.core.records import SessionId
-from agent.core.transcript import Event, MessageComplete, MessageDelta, make_event
+from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.ports import SessionMeta
-from agent.storage.sqlite import SqliteTranscripts
+from agent.protocol.events import Event, MessageComplete, MessageDelta, make_event
+from agent.protocol.model import SessionId
 
 DELTA = "about eighty characters of a streamed reply, the size that an agent usually sends"
 

@@ -19,11 +19,11 @@ from typing import ClassVar
 import msgspec
 
 from agent import daemon
-from agent.backends import Found, find_backends
-from agent.core.records import SessionId
-from agent.core.transcript import Answer, Event
+from agent.adapters.backends import Found, find_backends
+from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.ports import BackendConfig, Emit, Finished, Installed, Said, Start
-from agent.storage.sqlite import SqliteTranscripts
+from agent.protocol.events import Answer, Event
+from agent.protocol.model import SessionId
 
 WIDTH = 80
 """Characters of one delta: what an agent usually sends."""

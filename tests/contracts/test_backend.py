@@ -10,12 +10,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from agent.backends.hermes import HermesBackend
-from agent.backends.openai.kinds import ConfiguredChat
-from agent.backends.shell import ShellBackend
-from agent.backends.terminal import TerminalBackend
-from agent.core.records import SessionId
-from agent.core.transcript import RequestKind
+from agent.adapters.backends.hermes import HermesBackend
+from agent.adapters.backends.openai.kinds import ConfiguredChat
+from agent.adapters.backends.shell import ShellBackend
+from agent.adapters.backends.terminal import TerminalBackend
 from agent.errors import BackendFailed
 from agent.ports import (
     Asked,
@@ -30,9 +28,11 @@ from agent.ports import (
     Start,
     Withdrew,
 )
-from tests.backends.acp.agents import odd
-from tests.backends.hermes.gateway import ScriptedGateway
-from tests.backends.hermes.joining import QUICK, join
+from agent.protocol.events import RequestKind
+from agent.protocol.model import SessionId
+from tests.adapters.backends.acp.agents import odd
+from tests.adapters.backends.hermes.gateway import ScriptedGateway
+from tests.adapters.backends.hermes.joining import QUICK, join
 from tests.fakes.clock import settle
 from tests.fakes.echo import EchoBackend
 from tests.fakes.listener import Listener, finished, run, said

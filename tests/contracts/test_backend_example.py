@@ -7,8 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from agent.core.records import SessionId
 from agent.ports import BackendType, Finished, Said, Start
+from agent.protocol.model import SessionId
 from tests.fakes.listener import Listener, run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "design" / "backends.md").read_text()

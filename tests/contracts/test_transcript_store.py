@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.records import SessionId
-from agent.core.transcript import Event, MessageComplete, MessageDelta, MessageStart, make_event
+from agent.adapters.storage.memory import MemoryTranscripts
+from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.ports import SessionMeta, TranscriptStore
-from agent.storage.memory import MemoryTranscripts
-from agent.storage.sqlite import SqliteTranscripts
+from agent.protocol.events import Event, MessageComplete, MessageDelta, MessageStart, make_event
+from agent.protocol.model import SessionId
 
 NOW = 1_800_000_000.0
 ONE, TWO = SessionId("one"), SessionId("two")

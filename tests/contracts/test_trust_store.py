@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.core.identity import fingerprint
-from agent.core.records import DeviceId, Endpoint
+from agent.adapters.storage.state import TrustFile
 from agent.ports import TrustStore
-from agent.storage.state import TrustFile
+from agent.protocol.identity import fingerprint
+from agent.protocol.model import DeviceId, Endpoint
 from tests.fakes.trust import MemoryTrust, paired
 
 Reopen = Callable[[], TrustStore]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from agent.core.transcript import Answer, Choice, Diff, Option, PlanEntry
 from agent.ports import (
     Asked,
     Backend,
@@ -19,6 +18,7 @@ from agent.ports import (
     ToolFinished,
     ToolStarted,
 )
+from agent.protocol.events import Answer, Choice, Diff, Option, PlanEntry
 
 CHOICES = (
     Choice(id="once", name="Allow once", kind="allow_once"),

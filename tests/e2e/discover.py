@@ -15,10 +15,10 @@ from contextlib import suppress
 
 import msgspec
 
+from agent.adapters.discovery.mdns import MdnsDiscovery
 from agent.clock import SystemClock
-from agent.core.records import DeviceId
-from agent.discovery.mdns import MdnsDiscovery
 from agent.ports import Echoed, Goodbye, Heard, Sighting
+from agent.protocol.model import DeviceId
 
 
 def say(event: str, **fields: object) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from zeroconf import DNSIncoming, DNSText  # type: ignore[attr-defined]  # public, but its `__all__` forgets it
 
-from agent.core.seal import verify
-from agent.discovery.instances import split_text
+from agent.adapters.discovery.instances import split_text
+from agent.presence.rules.seal import verify
 from tests.e2e.avahi import Avahi, require_avahi
 from tests.e2e.conftest import MakeNetwork, networks
 from tests.e2e.device import Device, Row, now, pair, until

@@ -13,11 +13,11 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-from agent.backends.hermes import HermesBackend
-from agent.backends.hermes.hub import Pace
-from agent.backends.hermes.wanted import wanted
-from agent.core.records import SessionId
+from agent.adapters.backends.hermes import HermesBackend
+from agent.adapters.backends.hermes.config import wanted
+from agent.adapters.backends.hermes.hub import Pace
 from agent.ports import BackendConfig, BackendEvent, Exchange, Finished, LetsGo, Offer, Prompted, Said, Start
+from agent.protocol.model import SessionId
 from tests.agents import Recipe
 from tests.agents.fixtures import RealAgent
 from tests.e2e.hermes import READY, START, program

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.follow import Hydrated, Mark, Seen, follow
-from agent.cli.stream import Lost, Returned, Stream, streaming
-from agent.core.messages import Attach, Attached, EventOf, SessionLost
-from agent.core.transcript import Event, UserMessage, payload_of
+from agent.client.follow import Hydrated, Mark, Seen, follow
+from agent.client.stream import Lost, Returned, Stream, streaming
+from agent.protocol.events import Event, UserMessage, payload_of
+from agent.protocol.messages import Attach, Attached, EventOf, SessionLost
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import ROOT, Device, pair, until
 

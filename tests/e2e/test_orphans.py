@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.backends.inside import MARK
+from agent.adapters.backends.process_owner import MARK
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import ROOT, Device, until
 

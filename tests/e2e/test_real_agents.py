@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.backends.inside import MARK
+from agent.adapters.backends.process_owner import MARK
 from tests.agents import AGENTS, Recipe
 from tests.agents.fixtures import RealAgent
 from tests.e2e.conftest import MakeNetwork

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.records import SessionId
-from agent.core.transcript import MessageDelta, MessageStart, SessionInfo, make_event
+from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.ports import SessionMeta
-from agent.storage.sqlite import SqliteTranscripts
+from agent.protocol.events import MessageDelta, MessageStart, SessionInfo, make_event
+from agent.protocol.model import SessionId
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import Device, Lines, Row, pair, until
 

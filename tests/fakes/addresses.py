@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from agent.core.addresses import SyncAddresses, TellAddresses
-from agent.core.household import Signed
-from agent.core.records import DeviceId, Endpoint, PairedDevice
+from agent.adapters.net.link import WebSocketChannel
 from agent.errors import PeerUnreachable, StateError
 from agent.gateway.methods import Handler
-from agent.net.link import WebSocketChannel
+from agent.links.addresses import Addresses
 from agent.ports import Channel
-from agent.services.addresses import Addresses
+from agent.protocol.addresses import SyncAddresses, TellAddresses
+from agent.protocol.household import Signed
+from agent.protocol.model import DeviceId, Endpoint, PairedDevice
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Net, started
 from tests.fakes.households import Member

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.core.audit import AuditEntry
 from agent.errors import StateError
+from agent.protocol.audit import AuditEntry
 
 
 class MemoryAudit:

@@ -9,15 +9,15 @@ from itertools import count
 
 from msgspec import Raw
 
-from agent.core.audit import Action
-from agent.core.messages import Attach, Attached, Detach, History, Submit, Submitted
-from agent.core.records import DeviceId, DeviceRef, Sender, SessionId, SessionRow, Status
-from agent.core.transcript import Event
-from agent.core.wire import typed
+from agent.adapters.storage.memory import MemoryTranscripts
 from agent.errors import StoreFull
 from agent.ports import BackendType, Channel, Followed, TranscriptStore
-from agent.services.sessions import Sessions
-from agent.storage.memory import MemoryTranscripts
+from agent.protocol.audit import Action
+from agent.protocol.codec import typed
+from agent.protocol.events import Event
+from agent.protocol.messages import Attach, Attached, Detach, History, Submit, Submitted
+from agent.protocol.model import DeviceId, DeviceRef, Sender, SessionId, SessionRow, Status
+from agent.sessions.host import Sessions
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.echo import EchoBackend
 from tests.fakes.viewer import Viewer, connected

@@ -18,7 +18,6 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Literal
 
-from agent.core.transcript import Answer, Choice, RequestKind
 from agent.errors import BackendFailed
 from agent.ports import (
     Asked,
@@ -36,6 +35,7 @@ from agent.ports import (
     ToolStarted,
     Withdrew,
 )
+from agent.protocol.events import Answer, Choice, RequestKind
 
 KINDS: dict[str, RequestKind] = {"line": "line", "secret": "secret", "keys": "keys"}
 

@@ -11,27 +11,27 @@ from typing import Any
 
 from msgspec import structs
 
-from agent.core.messages import Ready, StatusReport
-from agent.core.records import DeviceId, DeviceRef, Endpoint, PairedDevice, Sender
-from agent.core.registry import Registry
+from agent.adapters.net.link import WebSocketChannel
+from agent.adapters.storage.memory import MemoryTranscripts
 from agent.errors import PeerUnreachable, Refused
 from agent.gateway.backends import BackendMethods
 from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
 from agent.gateway.methods import Handler, Methods
 from agent.gateway.trust import TrustMethods
-from agent.net.link import WebSocketChannel
+from agent.links.peers import Peers
+from agent.links.proxy import Proxy
+from agent.links.twins import Twins
 from agent.ports import Installed, TranscriptStore
-from agent.services.access import AccessControl
-from agent.services.audit import Audit
-from agent.services.backends import Backends
-from agent.services.household import Household
-from agent.services.peers import Peers
-from agent.services.presence import Presence
-from agent.services.proxy import Proxy
-from agent.services.sessions import Sessions
-from agent.services.twins import Twins
-from agent.storage.memory import MemoryTranscripts
+from agent.presence.rules.registry import Registry
+from agent.presence.service import Presence
+from agent.protocol.messages import Ready, StatusReport
+from agent.protocol.model import DeviceId, DeviceRef, Endpoint, PairedDevice, Sender
+from agent.sessions.catalog import Backends
+from agent.sessions.host import Sessions
+from agent.trust.access import AccessControl
+from agent.trust.audit import Audit
+from agent.trust.household import Household
 from tests.fakes.audit import MemoryAudit
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.echo import EchoBackend

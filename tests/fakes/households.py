@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 
-from agent.core.identity import fingerprint
-from agent.core.messages import HouseholdNews, HouseholdSync
-from agent.core.records import DeviceId, Endpoint, PairedDevice, PresenceRecord
 from agent.gateway.methods import Handler
 from agent.ports import Channel
-from agent.services.gossip import Gossip
-from agent.services.household import Household
+from agent.protocol.identity import fingerprint
+from agent.protocol.messages import HouseholdNews, HouseholdSync
+from agent.protocol.model import DeviceId, Endpoint, PairedDevice, PresenceRecord
+from agent.trust.gossip import Gossip
+from agent.trust.household import Household
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, Net, started
 from tests.fakes.trust import MemoryHousehold, MemoryTrust, identity

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from agent.core.records import DeviceId, Endpoint, PresenceRecord
-from agent.core.txt import decode
 from agent.ports import Clock, Echoed, Goodbye, Heard, PairingWindow, Sighting
+from agent.presence.rules.txt import decode
+from agent.protocol.model import DeviceId, Endpoint, PresenceRecord
 
 
 class MemoryLan:

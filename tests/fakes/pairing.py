@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from agent.core.records import Endpoint, PairedDevice
 from agent.errors import PairingFailed, PeerUnreachable, TurnedAway
 from agent.ports import PairingExchange, PairingWindow, Sighting
+from agent.protocol.model import Endpoint, PairedDevice
 
 Answer = Callable[[PairingExchange], Awaitable[None]]
 ACCEPTED, REFUSED, BROKEN = b"accepted", b"refused", b"broken"
@@ -92,7 +92,7 @@ class MemoryPairing:
 
 
 class NoHousehold:
-    """`services.pairing.Membership` of devices that are paired and nothing more."""
+    """`trust.pairing.Membership` of devices that are paired and nothing more."""
 
     def check(self, theirs: bytes) -> None: ...
 

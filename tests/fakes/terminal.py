@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from agent.core.modes import Modes
-from agent.core.ring import Ring
-from agent.core.terminal import COLS, ROWS, Size
-from agent.core.transcript import Answer
+from agent.adapters.backends.terminal.ring import Ring
 from agent.errors import BackendFailed, Busy
 from agent.ports import Emit, Exited, Start
+from agent.protocol.events import Answer
+from agent.protocol.terminal import COLS, ROWS, Size
+from agent.protocol.terminal_modes import Modes
 
 
 class FakeTerminal:

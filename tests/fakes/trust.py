@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.core.household import HouseholdState, Limits
-from agent.core.identity import Identity, device_id, make_certificate
-from agent.core.records import DeviceId, Endpoint, PairedDevice
+from agent.adapters.storage.state import Trusted
 from agent.errors import StateError
-from agent.storage.state import Trusted
+from agent.protocol.household import HouseholdState, Limits
+from agent.protocol.identity import Identity, device_id, make_certificate
+from agent.protocol.model import DeviceId, Endpoint, PairedDevice
 
 
 def identity(seed: int) -> Identity:

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 
 from msgspec import Raw
 
-from agent.core.messages import EventOf, SessionLost
-from agent.core.methods import NOTIFICATIONS
-from agent.core.records import SessionId
-from agent.core.transcript import Event, Payload, payload_of
-from agent.core.wire import Codec, msgpack, typed
+from agent.adapters.net.link import WebSocketChannel
 from agent.errors import MethodNotFound
-from agent.net.link import WebSocketChannel
 from agent.ports import Channel, Clock, MessageHandler
+from agent.protocol.codec import Codec, msgpack, typed
+from agent.protocol.events import Event, Payload, payload_of
+from agent.protocol.messages import EventOf, SessionLost
+from agent.protocol.methods import NOTIFICATIONS
+from agent.protocol.model import SessionId
 from tests.fakes.clock import settle
 from tests.fakes.websocket import MemoryWebSocket, channel, pair
 

@@ -7,10 +7,10 @@ from typing import cast
 
 from aiohttp import ClientWebSocketResponse, WSMessage, WSMsgType
 
-from agent.core.records import DeviceId
-from agent.core.wire import Codec, msgpack
-from agent.net.link import WebSocketChannel
+from agent.adapters.net.link import WebSocketChannel
 from agent.ports import Clock
+from agent.protocol.codec import Codec, msgpack
+from agent.protocol.model import DeviceId
 
 
 class MemoryWebSocket:

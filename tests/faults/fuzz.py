@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from agent.core.messages import HouseholdNews
-from agent.core.methods import METHODS, NOTIFICATIONS
-from agent.core.records import SessionRow
+from agent.protocol.messages import HouseholdNews
+from agent.protocol.methods import METHODS, NOTIFICATIONS
+from agent.protocol.model import SessionRow
 
 pack = msgspec.msgpack.Encoder().encode
 MANY = 3_000

@@ -15,9 +15,9 @@ from contextlib import suppress
 
 import aiohttp
 
-from agent.core.wire import MSGPACK, msgpack
+from agent.adapters.net.tls import pairing_client_context
 from agent.errors import AgentError
-from agent.net.tls import pairing_client_context
+from agent.protocol.codec import MSGPACK, msgpack
 from tests.faults.fuzz import Fuzzer
 
 PAUSE = 2.1

@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from typing import Any, Literal, NamedTuple
 
-from agent.core.transcript import STREAMED
+from agent.protocol.events import STREAMED
 
 Json = dict[str, Any]
 Log = tuple[str, int]

@@ -11,8 +11,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from agent.cli.main import main
 from agent.clock import SystemClock
+from agent.frontends.cli.main import main
 
 FILE = "FAULTS_CLOCK"
 """The variable that names the file: seconds to add to the time. No file: none."""

@@ -15,16 +15,16 @@ import pytest
 from aiohttp import web
 from msgspec.msgpack import Ext
 
-from agent.core.messages import Ready, SessionsChanged
-from agent.core.records import DeviceId, SessionId
-from agent.core.wire import FRAME_IN_MAX, JSON, MSGPACK, Codec, msgpack
+from agent.adapters.net.link import WebSocketChannel
 from agent.gateway.server import Gateway, remote_host
-from agent.net.link import WebSocketChannel
 from agent.ports import Channel
+from agent.protocol.codec import FRAME_IN_MAX, JSON, MSGPACK, Codec, msgpack
+from agent.protocol.messages import Ready, SessionsChanged
+from agent.protocol.model import DeviceId, SessionId
 from agent.tasks import failures
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, network
-from tests.services.test_hostile_links import Evil, a_row
+from tests.links.test_hostile_links import Evil, a_row
 
 URL = "http://gateway.invalid/v1"
 

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from agent.core.messages import Unpair
-from agent.core.registry import Registry
 from agent.errors import BadParams
 from agent.gateway.trust import TrustMethods
+from agent.presence.rules.registry import Registry
+from agent.protocol.messages import Unpair
 from tests.fakes.trust import identity
 
 NOBODY = cast("Any", None)

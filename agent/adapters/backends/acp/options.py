@@ -1,0 +1,193 @@
+"""What may be set in an agent's session: modes, models and other options, however the agent tells of them."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agent.adapters.backends.acp.schema import ABSENT, BAD, given
+from agent.errors import BadParams
+from agent.ports import Described
+from agent.protocol.bounds import Many, Words
+from agent.protocol.events import Choice, Option
+
+MODE, MODEL = "mode", "model"
+"""Ids and categories."""
+
+
+class _Mode(Struct):
+    id: Words
+    name: Words = ""
+
+
+class _Modes(Struct):
+    current: Words = msgspec.field(default="", name="currentModeId")
+    available: Many[_Mode] = msgspec.field(default_factory=list, name="availableModes")
+
+
+class _Model(Struct):
+    id: Words = msgspec.field(name="modelId")
+    name: Words = ""
+
+
+class _Models(Struct):
+    current: Words = msgspec.field(default="", name="currentModelId")
+    available: Many[_Model] = msgspec.field(default_factory=list, name="availableModels")
+
+
+class _Value(Struct):
+    value: Words = ""
+    name: Words = ""
+    options: Many[_Value] | None = None  # of a group
+
+
+class _Config(Struct):
+    id: Words
+    name: Words = ""
+    category: Words | None = None
+    type: Words = "select"
+    current: Words | bool = msgspec.field(default="", name="currentValue")
+    options: Many[_Value] | None = None
+
+
+class SessionState(Struct):
+    """What `session/new`, `session/load` and `session/resume` answer."""
+
+    session: Words = msgspec.field(default="", name="sessionId")
+    modes: Raw = ABSENT
+    models: Raw = ABSENT
+    config: Raw = msgspec.field(default=ABSENT, name="configOptions")
+
+
+class _Configs(Struct):
+    config: Raw = msgspec.field(default=ABSENT, name="configOptions")
+
+
+_modes = msgspec.json.Decoder(_Modes)
+_models = msgspec.json.Decoder(_Models)
+_configs = msgspec.json.Decoder(Many[_Config])
+_answers = msgspec.json.Decoder(_Configs)
+
+
+class Options:
+    """The options of one session; `described` has them all."""
+
+    def __init__(self) -> None:
+        self._config: dict[str, _Config] = {}
+        self._modes = _Modes()
+        self._models = _Models()
+        self.chosen: dict[str, str] = {}  # what people have set, to be set again in an agent that was restarted
+
+    def opened(self, state: SessionState) -> None:
+        """Take what an agent answers when it opens the session."""
+        self._config, self._modes, self._models = {}, _Modes(), _Models()
+        with contextlib.suppress(*BAD):
+            self._modes = _modes.decode(state.modes) if given(state.modes) else _Modes()
+        with contextlib.suppress(*BAD):
+            self._models = _models.decode(state.models) if given(state.models) else _Models()
+        self._take(state.config)
+
+    def config_changed(self, config: Raw) -> Described | None:
+        """All options, as the agent tells them now."""
+        return self.described() if self._take(config) else None
+
+    def mode_changed(self, mode: str) -> Described:
+        """The agent, or somebody through it, has changed the mode."""
+        self._modes.current = mode
+        for config in self._config.values():
+            if config.category == MODE:
+                config.current = mode
+        return self.described()
+
+    def described(self) -> Described:
+        """All that may be set now, and the model."""
+        options = self.all()
+        model = next((o for o in options if o.category == MODEL), None)
+        named = {choice.id: choice.name for choice in model.choices} if model else {}
+        return Described(options=options, model=named.get(model.value, model.value) if model else None)
+
+    def all(self) -> tuple[Option, ...]:
+        """All that may be set now; what agents tell twice, in the old way and in the new one, once."""
+        options = [_option(config) for config in self._config.values()]
+        categories = {option.category for option in options}
+        if self._modes.available and MODE not in categories:
+            choices = tuple(Choice(id=mode.id, name=mode.name or mode.id) for mode in self._modes.available)
+            current = self._modes.current
+            options.append(Option(id=MODE, name="Mode", value=current, choices=choices, category=MODE))
+        if self._models.available and MODEL not in categories:
+            choices = tuple(Choice(id=model.id, name=model.name or model.id) for model in self._models.available)
+            current = self._models.current
+            options.append(Option(id=MODEL, name="Model", value=current, choices=choices, category=MODEL))
+        return tuple(options)
+
+    def setting(self, session: str, option: str, value: str) -> tuple[str, dict[str, object]]:
+        """The request that sets an option: method and params. Raises: BadParams."""
+        found = next((each for each in self.all() if each.id == option), None)
+        if found is None:
+            there = ", ".join(each.id for each in self.all()) or "none"
+            raise BadParams(f"there is no option {option!r}", hint=f"there are: {there}")
+        if value not in {choice.id for choice in found.choices}:
+            hint = "choose one of: " + ", ".join(choice.id for choice in found.choices[:20])
+            raise BadParams(f"{option}: {value!r} is not one of the choices", hint=hint)
+        if option in self._config:
+            boolean = self._config[option].type == "boolean"
+            params: dict[str, object] = {"sessionId": session, "configId": option, "value": value}
+            if boolean:
+                params |= {"type": "boolean", "value": value == "true"}
+            return "session/set_config_option", params
+        if option == MODE:
+            return "session/set_mode", {"sessionId": session, "modeId": value}
+        return "session/set_model", {"sessionId": session, "modelId": value}
+
+    def was_set(self, option: str, value: str, answer: Raw) -> Described:
+        """The agent has taken it; `answer` may tell all options."""
+        told = False
+        with contextlib.suppress(*BAD):
+            told = self._take(_answers.decode(answer).config)
+        if not told and option in self._config:
+            config = self._config[option]
+            config.current = value == "true" if config.type == "boolean" else value
+        elif option == MODE:
+            self._modes.current = value
+        elif option == MODEL:
+            self._models.current = value
+        self.chosen[option] = value
+        return self.described()
+
+    def to_set_again(self) -> list[tuple[str, str]]:
+        """What people have set and a restarted agent has not."""
+        now = {option.id: option for option in self.all()}
+        return [
+            (option, value)
+            for option, value in self.chosen.items()
+            if option in now and now[option].value != value and value in {c.id for c in now[option].choices}
+        ]
+
+    def _take(self, config: Raw) -> bool:
+        if not given(config):
+            return False
+        try:
+            self._config = {each.id: each for each in _configs.decode(config)}
+        except BAD:
+            return False
+        return True
+
+
+def _option(config: _Config) -> Option:
+    if config.type == "boolean":
+        choices: tuple[Choice, ...] = (Choice(id="true", name="on"), Choice(id="false", name="off"))
+        value = "true" if config.current in {True, "true"} else "false"
+    else:
+        choices = tuple(Choice(id=v.value, name=v.name or v.value) for v in _flat(config.options or []))
+        value = str(config.current)
+    return Option(id=config.id, name=config.name or config.id, value=value, choices=choices,
+                  category=config.category or "")  # fmt: skip
+
+
+def _flat(values: list[_Value]) -> list[_Value]:
+    found: list[_Value] = []
+    for value in values:
+        found += value.options if value.options is not None else [value]
+    return found

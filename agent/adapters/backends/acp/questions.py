@@ -1,0 +1,231 @@
+"""What an agent asks a person: permissions and forms. Each is shown alone: it need not belong to any tool call."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agent.adapters.backends.acp.schema import ABSENT, BAD, Request
+from agent.adapters.backends.acp.tools import ID_MAX, shown_of, text_of_input
+from agent.ports import Asked
+from agent.protocol.answers import DECLINE
+from agent.protocol.bounds import Amount, Many, Table, Whole, Words
+from agent.protocol.events import Answer, Choice, Field
+
+PERMISSION, ELICITATION = "session/request_permission", "elicitation/create"
+ELICITATION_DONE = "elicitation/complete"
+OPEN_MAX = 32
+"""Questions that may be open at a time; no agent was seen to ask more than one."""
+DETAIL_MAX = 65_536
+"""Characters of what a question is about."""
+ACCEPT = "accept"
+TAKEN_BACK = {PERMISSION: {"outcome": {"outcome": "cancelled"}}, ELICITATION: {"action": "cancel"}}
+"""The answer that takes a question back."""
+
+
+class _Choice(Struct):
+    id: Words = msgspec.field(name="optionId")
+    name: Words = ""
+    kind: Words = ""
+
+
+class _Tool(Struct):
+    title: Words | None = None
+    kind: Words | None = None
+    content: Many[Raw] | None = None
+    raw_input: Raw = msgspec.field(default=ABSENT, name="rawInput")
+
+
+class _Permission(Struct):
+    options: Many[_Choice]
+    tool: _Tool = msgspec.field(default_factory=_Tool, name="toolCall")
+
+
+class _Const(Struct):
+    const: Words
+    title: Words = ""
+
+
+class _Items(Struct):
+    enum: Many[Words] | None = None
+    any_of: Many[_Const] | None = msgspec.field(default=None, name="anyOf")
+    one_of: Many[_Const] | None = msgspec.field(default=None, name="oneOf")
+
+
+class _Property(Struct):
+    type: Words = "string"
+    title: Words | None = None
+    description: Words | None = None
+    default: Words | Whole | Amount | bool | Many[Words] | None = None
+    enum: Many[Words] | None = None
+    enum_names: Many[Words] | None = msgspec.field(default=None, name="enumNames")
+    one_of: Many[_Const] | None = msgspec.field(default=None, name="oneOf")
+    items: _Items | None = None
+
+
+class _Schema(Struct):
+    properties: Table[_Property] = msgspec.field(default_factory=dict)
+    required: Many[Words] | None = None
+
+
+class _Elicitation(Struct):
+    message: Words = ""
+    mode: Words = "form"
+    schema: _Schema = msgspec.field(default_factory=_Schema, name="requestedSchema")
+    url: Words = ""
+    id: Words = msgspec.field(default="", name="elicitationId")
+
+
+class _Done(Struct):
+    id: Words = msgspec.field(default="", name="elicitationId")
+
+
+class _Cancelled(Struct):
+    request: Raw = msgspec.field(default=ABSENT, name="requestId")
+
+
+_Type = Literal["text", "integer", "number", "boolean", "choice", "choices"]
+_TYPES: dict[str, _Type] = {"integer": "integer", "number": "number", "boolean": "boolean"}
+_permissions = msgspec.json.Decoder(_Permission)
+_elicitations = msgspec.json.Decoder(_Elicitation)
+_dones = msgspec.json.Decoder(_Done)
+_cancels = msgspec.json.Decoder(_Cancelled)
+
+
+class Question(Struct):
+    """One that is open."""
+
+    request: Request
+    asked: Asked
+    options: dict[str, str] = {}  # what people choose -> optionId
+    refusals: frozenset[str] = frozenset()  # of these
+    defaults: dict[str, str | int | float | bool] = {}  # of a form
+    elicitation: str = ""  # id of one that ends elsewhere
+
+
+class Questions:
+    """The open questions of one session. Their ids are never used again, also not after a restart."""
+
+    def __init__(self) -> None:
+        self._prefix, self._count = secrets.token_hex(4), 0
+        self.open: dict[str, Question] = {}
+
+    def ask(self, request: Request) -> Question | None:
+        """Open the question that a request is; None if nobody could answer it, or too many are open."""
+        if len(self.open) >= OPEN_MAX:
+            return None
+        self._count += 1
+        name = f"{self._prefix}-{self._count}"
+        try:
+            question = _permission(name, request) if request.method == PERMISSION else _elicitation(name, request)
+        except BAD:
+            return None
+        if question is not None:
+            self.open[name] = question
+        return question
+
+    def answered(self, request_id: str, answer: Answer) -> tuple[Question, object] | None:
+        """Close a question and tell what to send the agent; None if it is no longer open."""
+        question = self.open.pop(request_id, None)
+        return None if question is None else (question, _answer(question, answer))
+
+    def taken_back(self, params: Raw) -> Question | None:
+        """Close the question that the agent cancels (`$/cancel_request`)."""
+        try:
+            number = bytes(_cancels.decode(params).request)
+        except BAD:
+            return None
+        return self._close(lambda each: bytes(each.request.id) == number)
+
+    def done_elsewhere(self, params: Raw) -> Question | None:
+        """Close the question that was answered in a browser (`elicitation/complete`)."""
+        try:
+            done = _dones.decode(params).id
+        except BAD:
+            return None
+        return self._close(lambda each: bool(done) and each.elicitation == done)
+
+    def withdraw(self) -> list[Question]:
+        """Close all."""
+        left = list(self.open.values())
+        self.open.clear()
+        return left
+
+    def _close(self, which: Callable[[Question], bool]) -> Question | None:
+        for name, question in self.open.items():
+            if which(question):
+                return self.open.pop(name)
+        return None
+
+
+def refuses(question: Question, answer: Answer) -> bool:
+    """Whether that answer says no."""
+    return answer == DECLINE or (isinstance(answer, str) and answer in question.refusals)
+
+
+def _permission(name: str, request: Request) -> Question | None:
+    permission = _permissions.decode(request.params)
+    tool = permission.tool
+    options: dict[str, str] = {}
+    choices: list[Choice] = []
+    refusals: set[str] = set()
+    for number, option in enumerate(permission.options, 1):
+        known = option.id if len(option.id) <= ID_MAX and option.id not in options else f"option-{number}"
+        options[known] = option.id
+        choices.append(Choice(id=known, name=option.name or option.id, kind=option.kind))
+        if option.kind.startswith("reject"):
+            refusals.add(known)
+    if not choices:
+        return None
+    shown = shown_of(tool.content or ())
+    patches = (f"{diff.path}\n{diff.patch}" for diff in shown.diffs)
+    about = [text_of_input(tool.raw_input, beside=shown.diffs), shown.text, *patches]
+    title = tool.title or tool.kind or "The agent asks for permission"
+    detail = "\n".join(dict.fromkeys(text for text in about if text and text != title))[:DETAIL_MAX]
+    asked = Asked(request_id=name, kind="choices", prompt=title, choices=tuple(choices), detail=detail)
+    return Question(request, asked, options, frozenset(refusals))
+
+
+def _elicitation(name: str, request: Request) -> Question | None:
+    told = _elicitations.decode(request.params)
+    if told.mode == "url":
+        choices = (Choice(id=ACCEPT, name="I have opened it", kind="allow_once"),
+                   Choice(id=DECLINE, name="No", kind="reject_once"))  # fmt: skip
+        asked = Asked(request_id=name, kind="choices", prompt=told.message, choices=choices, detail=told.url)
+        return Question(request, asked, refusals=frozenset({DECLINE}), elicitation=told.id)
+    required = set(told.schema.required or ())
+    fields = tuple(_field(key, each, required=key in required) for key, each in told.schema.properties.items())
+    defaults = {field.name: field.default for field in fields if field.default is not None}
+    return Question(request, Asked(request_id=name, kind="form", prompt=told.message, fields=fields), defaults=defaults)
+
+
+def _field(name: str, told: _Property, *, required: bool) -> Field:
+    default = None if isinstance(told.default, list) else told.default
+    kind = _TYPES.get(told.type, "text")
+    choices = _choices(told.enum, told.one_of, told.enum_names)
+    if told.type == "array" and told.items is not None:
+        kind, choices = "choices", _choices(told.items.enum, told.items.any_of or told.items.one_of, None)
+    elif choices:
+        kind = "choice"
+    return Field(name=name, title=told.title or "", description=told.description or "", choices=choices,
+                 type=kind, required=required, default=default)  # fmt: skip
+
+
+def _choices(enum: list[str] | None, consts: list[_Const] | None, names: list[str] | None) -> tuple[Choice, ...]:
+    if consts is not None:
+        return tuple(Choice(id=each.const, name=each.title or each.const) for each in consts)
+    titles = names if names is not None and len(names) == len(enum or ()) else enum or ()
+    return tuple(Choice(id=value, name=title) for value, title in zip(enum or (), titles, strict=True))
+
+
+def _answer(question: Question, answer: Answer) -> object:
+    if question.request.method == PERMISSION:
+        option = question.options.get(answer) if isinstance(answer, str) else None
+        return TAKEN_BACK[PERMISSION] if option is None else {"outcome": {"outcome": "selected", "optionId": option}}
+    if isinstance(answer, Mapping):
+        return {"action": ACCEPT, "content": {**question.defaults, **answer}}
+    return {"action": ACCEPT if answer == ACCEPT else DECLINE}

@@ -1,0 +1,277 @@
+"""The messages of the Agent Client Protocol, version 1, as they are read: leniently.
+
+Only what is used is declared, so that nothing else can be wrong. An update that does not fit becomes `Strange`.
+Source: agentclientprotocol.com/protocol/v1, schema 1.19; docs/design/acp.md.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agent.protocol.bounds import Amount, Many, Whole, Words
+
+PROTOCOL = 1
+"""The version that is spoken."""
+
+AUTH_REQUIRED, METHOD_NOT_FOUND, CANCELLED, TOO_LARGE = -32000, -32601, -32800, -32600
+"""JSON-RPC error codes."""
+
+ABSENT = Raw(b"")
+"""A field that is not there: `Raw` cannot be in a union."""
+
+
+def given(raw: Raw) -> bool:
+    """Whether a field is there, and not null."""
+    return bytes(raw) not in {b"", b"null"}
+
+
+class Block(Struct):
+    """A piece of content: text, or something that is only named."""
+
+    type: Words = ""
+    text: Words = ""
+    name: Words = ""
+    uri: Words = ""
+    mime: Words = msgspec.field(default="", name="mimeType")
+    resource: Raw = ABSENT
+
+
+class _Update(Struct, tag_field="sessionUpdate"):
+    pass
+
+
+class MessageChunk(_Update, tag="agent_message_chunk"):
+    """More of the reply."""
+
+    content: Block
+    message_id: Words | None = msgspec.field(default=None, name="messageId")
+
+
+class ThoughtChunk(_Update, tag="agent_thought_chunk"):
+    """More of what the agent thinks aloud."""
+
+    content: Block
+
+
+class UserChunk(_Update, tag="user_message_chunk"):
+    """A prompt of ours, replayed."""
+
+
+class ToolCall(_Update, tag="tool_call"):
+    """A tool is used; `tool_call_update` has the same fields, those that have changed."""
+
+    id: Words = msgspec.field(name="toolCallId")
+    title: Words | None = None
+    kind: Words | None = None
+    status: Words | None = None
+    content: Many[Raw] | None = None
+    raw_input: Raw = msgspec.field(default=ABSENT, name="rawInput")
+    raw_output: Raw = msgspec.field(default=ABSENT, name="rawOutput")
+    meta: Raw = msgspec.field(default=ABSENT, name="_meta")
+
+
+class ToolCallUpdate(ToolCall, tag="tool_call_update"):
+    """A tool goes on, ends, or is heard of for the first time."""
+
+
+class PlanStep(Struct):
+    """One entry of a plan."""
+
+    content: Words = ""
+    priority: Words | None = None
+    status: Words | None = None
+
+
+class Plan(_Update, tag="plan"):
+    """The whole plan."""
+
+    entries: Many[PlanStep]
+
+
+class CommandInfo(Struct):
+    """A command that the agent knows."""
+
+    name: Words
+    description: Words | None = None
+
+
+class Commands(_Update, tag="available_commands_update"):
+    """All commands."""
+
+    commands: Many[CommandInfo] = msgspec.field(name="availableCommands")
+
+
+class ModeChanged(_Update, tag="current_mode_update"):
+    """The mode is another."""
+
+    mode: Words = msgspec.field(name="currentModeId")
+
+
+class ConfigChanged(_Update, tag="config_option_update"):
+    """All options of the session."""
+
+    options: Raw = msgspec.field(name="configOptions")
+
+
+class Info(_Update, tag="session_info_update"):
+    """What the session is called."""
+
+    title: Words | None = None
+
+
+class Cost(Struct):
+    """Of the session so far."""
+
+    amount: Amount | None = None
+    currency: Words | None = None
+
+
+class UsageChanged(_Update, tag="usage_update"):
+    """Tokens in the context."""
+
+    used: Amount | None = None
+    size: Amount | None = None
+    cost: Cost | None = None
+
+
+Update = (
+    MessageChunk
+    | ThoughtChunk
+    | UserChunk
+    | ToolCall
+    | ToolCallUpdate
+    | Plan
+    | Commands
+    | ModeChanged
+    | ConfigChanged
+    | Info
+    | UsageChanged
+)
+
+
+class Updated(Struct):
+    """`session/update`, understood."""
+
+    session: Words = msgspec.field(name="sessionId")
+    update: Update
+
+
+class _UpdateFrame(Struct):
+    method: Literal["session/update"]
+    params: Updated
+
+
+class Strange(Struct):
+    """A notification, or an update, that has no name here."""
+
+    kind: Words
+    data: Raw
+    session: Words = ""
+
+
+class Request(Struct):
+    """The agent asks; `id` is sent back as it came."""
+
+    id: Raw
+    method: Words
+    params: Raw
+
+
+class Notice(Struct):
+    """The agent tells something else than an update."""
+
+    method: Words
+    params: Raw
+
+
+class Fault(Struct):
+    """A JSON-RPC error."""
+
+    code: Whole = 0
+    message: Words = ""
+    data: Raw = ABSENT
+
+
+class Reply(Struct):
+    """The answer to a request of ours."""
+
+    id: Whole
+    result: Raw = ABSENT
+    error: Fault | None = None
+
+
+class Garbage(Struct):
+    """A line that is no message."""
+
+    text: Words
+
+
+Message = Updated | Strange | Request | Notice | Reply | Garbage
+
+
+class _Frame(Struct):
+    id: Raw = ABSENT
+    method: Words = ""
+    params: Raw = ABSENT
+    result: Raw = ABSENT
+    error: Raw = ABSENT
+
+
+class _LooseUpdate(Struct):
+    kind: Words = msgspec.field(default="", name="sessionUpdate")
+
+
+class _Loose(Struct):
+    session: Words = msgspec.field(default="", name="sessionId")
+    update: _LooseUpdate | None = None
+
+
+_update = msgspec.json.Decoder(_UpdateFrame)
+_frame = msgspec.json.Decoder(_Frame)
+_loose = msgspec.json.Decoder(_Loose)
+_fault = msgspec.json.Decoder(Fault)
+BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that do not fit."""
+
+
+def decode(line: bytes) -> Message:
+    """One line of an agent, whatever it holds."""
+    try:
+        return _update.decode(line).params
+    except BAD:
+        pass
+    try:
+        frame = _frame.decode(line)
+    except BAD:
+        return Garbage(line[:200].decode(errors="replace"))
+    if frame.method and given(frame.id):
+        return Request(frame.id.copy(), frame.method, frame.params.copy())
+    if frame.method == "session/update":
+        return _strange(frame.params)
+    if frame.method:
+        return Notice(frame.method, frame.params.copy())
+    return _reply(frame) or Garbage(line[:200].decode(errors="replace"))
+
+
+def _reply(frame: _Frame) -> Reply | None:
+    try:
+        number = int(bytes(frame.id))
+    except ValueError:
+        return None
+    if not given(frame.error):
+        return Reply(number, frame.result.copy())
+    try:
+        return Reply(number, error=_fault.decode(frame.error))
+    except BAD:
+        return Reply(number, error=Fault(message=bytes(frame.error)[:500].decode(errors="replace")))
+
+
+def _strange(params: Raw) -> Strange:
+    try:
+        loose = _loose.decode(params)
+    except BAD:
+        return Strange("session/update", params.copy())
+    return Strange(loose.update.kind if loose.update else "session/update", params.copy(), loose.session)

@@ -1,0 +1,212 @@
+"""Tools that an agent uses, as its updates tell of them: upserted by id, ended once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agent.adapters.backends.acp.diffs import diff_of
+from agent.adapters.backends.acp.schema import ABSENT, BAD, Block, ToolCall, given
+from agent.ports import BackendEvent, ToolFinished, ToolProgressed, ToolStarted
+from agent.protocol.bounds import Many, Words
+from agent.protocol.events import TEXT_MAX, Diff, TurnStatus
+
+TOOLS_MAX = 256
+"""Tools that are known: those that have ended are forgotten first, then the oldest."""
+ID_MAX = 128
+DIFFS_MAX = 32
+
+_ENDS: dict[str, TurnStatus] = {"completed": "complete", "failed": "error", "cancelled": "interrupted"}
+
+
+class _Content(Struct):
+    type: Words = ""
+    content: Block | None = None
+    path: Words = ""
+    old: Words | None = msgspec.field(default=None, name="oldText")
+    new: Words | None = msgspec.field(default=None, name="newText")
+
+
+class _Delta(Struct):
+    data: Words = ""
+
+
+class _Meta(Struct):
+    output: _Delta | None = msgspec.field(default=None, name="terminal_output_delta")
+
+
+class _Output(Struct):
+    """What agents put into `rawOutput`, best first."""
+
+    formatted_output: Words | None = None  # codex
+    aggregated_output: Words | None = None
+    output: Words | None = None  # opencode
+    error: Words | None = None
+    stdout: Words | None = None
+
+
+class _Input(Struct):
+    command: Words | Many[Words] | None = None
+
+
+_contents = msgspec.json.Decoder(_Content)
+_metas = msgspec.json.Decoder(_Meta)
+_outputs = msgspec.json.Decoder(Words | _Output)
+_inputs = msgspec.json.Decoder(_Input)
+
+
+class Shown(Struct):
+    """What a tool call has to show: text, and changes of files."""
+
+    text: Words = ""
+    diffs: tuple[Diff, ...] = ()
+
+
+class _Tool(Struct):
+    title: str = ""
+    text: str = ""  # of `content`, as it was told last
+    streamed: str = ""  # output that came in pieces
+    diffs: tuple[Diff, ...] = ()
+    over: bool = False
+
+
+class Tools:
+    """The tools of one agent."""
+
+    def __init__(self) -> None:
+        self._tools: dict[str, _Tool] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether one has begun and not ended."""
+        return any(not tool.over for tool in self._tools.values())
+
+    def take(self, call: ToolCall, *, anew: bool) -> list[BackendEvent]:
+        """What an update means. `anew`: it is a `tool_call`, whose id may have been used before."""
+        tool_id = short_id(call.id)
+        tool = self._tools.get(tool_id)
+        events: list[BackendEvent] = []
+        if tool is None or (anew and tool.over):
+            tool = self._begin(tool_id, call, events)
+        events += self._progress(tool_id, tool, call)
+        status = _ENDS.get(call.status or "")
+        if status is not None and not tool.over:
+            tool.over = True
+            output = tool.text or text_of_output(call.raw_output) or tool.streamed
+            events.append(ToolFinished(tool_id=tool_id, status=status, output=output[:TEXT_MAX], diffs=tool.diffs))
+            tool.text = tool.streamed = ""
+            tool.diffs = ()
+        return events
+
+    def end(self, status: TurnStatus) -> list[BackendEvent]:
+        """The turn was stopped, and so were its tools."""
+        events: list[BackendEvent] = []
+        for tool_id, tool in self._tools.items():
+            if not tool.over:
+                tool.over = True
+                output = (tool.text or tool.streamed)[:TEXT_MAX]
+                events.append(ToolFinished(tool_id=tool_id, status=status, output=output, diffs=tool.diffs))
+        return events
+
+    def _begin(self, tool_id: str, call: ToolCall, events: list[BackendEvent]) -> _Tool:
+        self._tools.pop(tool_id, None)
+        if len(self._tools) >= TOOLS_MAX:
+            over = next((known for known, each in self._tools.items() if each.over), None)
+            del self._tools[over if over is not None else next(iter(self._tools))]
+        tool = self._tools[tool_id] = _Tool(title=call.title or call.kind or "tool")
+        given_input = text_of_input(call.raw_input, beside=shown_of(call.content or ()).diffs)
+        events.append(ToolStarted(tool_id=tool_id, title=tool.title, tool=call.kind or "", input=given_input))
+        return tool
+
+    def _progress(self, tool_id: str, tool: _Tool, call: ToolCall) -> list[BackendEvent]:
+        title = "" if call.title is None or call.title == tool.title else call.title
+        tool.title = title or tool.title
+        more = ""
+        diffs: tuple[Diff, ...] = ()
+        if call.content is not None:  # all of it, not more of it
+            shown = shown_of(call.content)
+            more = shown.text.removeprefix(tool.text)
+            diffs = () if shown.diffs == tool.diffs else shown.diffs
+            tool.text, tool.diffs = shown.text[:TEXT_MAX], shown.diffs
+        if piece := streamed_of(call.meta):
+            tool.streamed = (tool.streamed + piece)[-TEXT_MAX:]
+            more += piece
+        ends = call.status in _ENDS and not tool.over
+        if ends or not (more or diffs or title):
+            return [ToolProgressed(tool_id=tool_id, title=title)] if title else []
+        return [ToolProgressed(tool_id=tool_id, text=more[:TEXT_MAX], title=title, diffs=diffs)]
+
+
+def short_id(text: str) -> str:
+    """An id that fits; a long one by its hash, so that two stay two."""
+    return text if len(text) <= ID_MAX else hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
+def shown_of(content: Sequence[Raw]) -> Shown:
+    """What the `content` of a tool call shows. What does not fit is left out."""
+    texts: list[str] = []
+    diffs: list[Diff] = []
+    for raw in content:
+        try:
+            item = _contents.decode(raw)
+        except BAD:
+            continue
+        if item.type == "diff" and item.new is not None and len(diffs) < DIFFS_MAX:
+            diffs.append(diff_of(item.path, item.old, item.new))
+        elif item.content is not None and (text := text_of(item.content)):
+            texts.append(text)
+    return Shown("\n".join(texts), tuple(diffs))
+
+
+def text_of(block: Block) -> str:
+    """A content block as text; what is none is named."""
+    if block.type in {"text", ""}:
+        return block.text
+    if block.type == "resource_link":
+        return f"[{block.name or 'file'}: {block.uri}]"
+    return f"[{block.mime or block.type}]"
+
+
+def streamed_of(meta: Raw) -> str:
+    """Output that came in `_meta`, as some agents send it even to clients without terminals."""
+    if not given(meta):
+        return ""
+    try:
+        found = _metas.decode(meta)
+    except BAD:
+        return ""
+    return found.output.data if found.output else ""
+
+
+def text_of_output(raw: Raw) -> str:
+    """`rawOutput` as text."""
+    if not given(raw):
+        return ""
+    try:
+        found = _outputs.decode(raw)
+    except BAD:
+        return _compact(raw)
+    if isinstance(found, str):
+        return found
+    known = (found.formatted_output, found.aggregated_output, found.output, found.error, found.stdout)
+    return next((text for text in known if text), "") if any(text is not None for text in known) else _compact(raw)
+
+
+def text_of_input(raw: Raw = ABSENT, *, beside: Sequence[Diff] = ()) -> str:
+    """`rawInput` as text: the command, if it is one. Else JSON, unless it stands `beside` diffs: they say it better."""
+    if not given(raw) or bytes(raw) == b"{}":
+        return ""
+    try:
+        command = _inputs.decode(raw).command
+    except BAD:
+        command = None
+    if isinstance(command, list):
+        return command[2] if len(command) == 3 and command[1] in {"-c", "-lc"} else " ".join(command)
+    return command or ("" if beside else _compact(raw))
+
+
+def _compact(raw: Raw) -> str:
+    return bytes(raw)[:TEXT_MAX].decode(errors="replace")

@@ -1,0 +1,87 @@
+"""One turn of an agent, and what its end means."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agent.adapters.backends.acp.handshake import fault_text
+from agent.adapters.backends.acp.quirks import Quirks
+from agent.adapters.backends.acp.schema import ABSENT, BAD, Reply, given
+from agent.protocol.bounds import Words
+from agent.protocol.events import TurnStatus
+
+LOST_STEP = "the agent lost step after the interrupt and is started anew: send the prompt again"
+_STOPS = {
+    "max_tokens": "the agent stopped at the model's limit of tokens",
+    "max_turn_requests": "the agent stopped at its limit of requests to the model",
+    "refusal": "the agent refused to go on",
+}
+
+
+class Turn:
+    """A prompt that was accepted; `number` is that of the request, once it was sent."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.number = 0
+        self.interrupts = 0
+        self.cancelled, self.over = asyncio.Event(), asyncio.Event()
+        self.ending = False
+        self.refused = False  # whether a person said no to something
+        self.in_tools = False  # whether a tool ran, or a question was open, when it was cancelled
+        self.content_before = 0  # `Updates.content` when it was sent
+        self.beginning = ""  # of the reply: the first piece
+        self.problem = ""  # why it could not be sent
+
+    async def stopped(self) -> None:
+        """Wait until it is cancelled."""
+        await self.cancelled.wait()
+
+
+class Outcome(Struct, frozen=True):
+    """How a turn ended. `recycle`: the agent is to be started anew before the next one."""
+
+    status: TurnStatus
+    error: str = ""
+    recycle: bool = False
+
+
+class Answered(Struct):
+    """What an agent answers to a prompt."""
+
+    reason: Words = msgspec.field(default="end_turn", name="stopReason")
+    usage: Raw = ABSENT
+    meta: Raw = msgspec.field(default=ABSENT, name="_meta")
+
+
+def answered(reply: Reply) -> Answered:
+    """The answer to a prompt; one that does not fit counts as an ordinary end."""
+    with contextlib.suppress(*BAD):
+        if given(reply.result):
+            return msgspec.json.decode(reply.result, type=Answered)
+    return Answered()
+
+
+def outcome_of(turn: Turn, reply: Reply, quirks: Quirks, *, silent: bool, after_cancel: bool) -> Outcome:
+    """What the answer to a prompt means.
+
+    `silent`: the turn had no content. `after_cancel`: the turn before was cancelled. Once a cancel of ours is under
+    way the turn was interrupted, whatever the answer says.
+    """
+    if turn.cancelled.is_set():
+        recycle = quirks.recycle == "always" or (quirks.recycle == "in-tools" and turn.in_tools)
+        return Outcome("interrupted", recycle=recycle or reply.error is not None)
+    if reply.error is not None:
+        return Outcome("error", fault_text(reply.error))
+    if quirks.postpones and turn.beginning.startswith(quirks.postpones):
+        return Outcome("error", LOST_STEP, recycle=True)
+    reason = answered(reply).reason
+    if reason == "cancelled":
+        return Outcome("interrupted", "" if turn.refused else "the agent stopped by itself")
+    if silent and after_cancel:
+        return Outcome("error", LOST_STEP, recycle=True)
+    return Outcome("error", _STOPS[reason]) if reason in _STOPS else Outcome("complete")

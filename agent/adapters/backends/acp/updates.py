@@ -1,0 +1,202 @@
+"""What an agent tells, as events of a session. The one place where updates of ACP get a meaning.
+
+Source: docs/design/acp.md, "What updates become".
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import msgspec
+from msgspec import Raw, Struct, structs
+
+from agent.adapters.backends.acp.options import Options
+from agent.adapters.backends.acp.schema import (
+    BAD,
+    Commands,
+    ConfigChanged,
+    Info,
+    MessageChunk,
+    ModeChanged,
+    Plan,
+    Strange,
+    ThoughtChunk,
+    ToolCall,
+    ToolCallUpdate,
+    Update,
+    UsageChanged,
+    UserChunk,
+    given,
+)
+from agent.adapters.backends.acp.tools import Tools, text_of
+from agent.ports import BackendEvent, Described, Planned, Said, Thought, Unknown
+from agent.protocol.bounds import Amount
+from agent.protocol.events import Command, PlanEntry, TurnStatus, Usage
+
+CHUNK = 16_384
+"""Characters of one `Said` (docs/design/backends.md)."""
+UNKNOWN_MAX = 65_536
+"""Bytes that are kept of what has no name here."""
+UNKNOWN_COUNT = 256
+"""How much of that is kept in a life of the service: enough to see what it is."""
+_STEPS = {"pending", "in_progress", "completed"}
+
+
+class _Tokens(Struct):
+    total: Amount = msgspec.field(default=0, name="totalTokens")
+
+
+class _Count(Struct):
+    input_tokens: Amount = 0
+    output_tokens: Amount = 0
+
+
+class _Quota(Struct):
+    token_count: _Count = msgspec.field(default_factory=_Count)
+
+
+class _QuotaMeta(Struct):
+    quota: _Quota = msgspec.field(default_factory=_Quota)
+
+
+_tokens = msgspec.json.Decoder(_Tokens)
+_quotas = msgspec.json.Decoder(_QuotaMeta)
+
+
+class Updates:
+    """Collects the events of one agent's updates; neighbouring pieces of text are joined."""
+
+    def __init__(self, options: Options) -> None:
+        self.tools = Tools()
+        self.options = options
+        self.content = 0  # updates that said or did something, so far
+        self.usage: Usage | None = None
+        self._strange = 0
+        self._events: list[BackendEvent] = []
+        self._texts: list[str] = []
+        self._kind: type[Said | Thought] = Said
+        self._message: str | None = None  # id of the message that is being said
+
+    def take(self, update: Update) -> None:
+        """Take one update; `events` has what it means."""
+        match update:
+            case MessageChunk():
+                self._said(update)
+            case ThoughtChunk():
+                self._add(Thought, text_of(update.content))
+            case ToolCall():  # and ToolCallUpdate, which is one
+                self._do(*self.tools.take(update, anew=not isinstance(update, ToolCallUpdate)))
+            case Plan():
+                self._do(Planned(tuple(PlanEntry(text=s.content, status=_step(s.status), priority=s.priority or "")
+                                       for s in update.entries)))  # fmt: skip
+            case Commands():
+                known = tuple(Command(name=c.name, description=c.description or "") for c in update.commands)
+                self._note(Described(commands=known))
+            case UsageChanged():
+                self._used(update)
+            case Info(title=str() as title):
+                self._note(Described(title=title))
+            case ModeChanged():
+                self._note(self.options.mode_changed(update.mode))
+            case ConfigChanged():
+                self._note(self.options.config_changed(update.options))
+            case Info() | UserChunk():
+                pass
+
+    def take_strange(self, strange: Strange) -> None:
+        """Take what has no name here."""
+        self._strange += 1
+        if self._strange > UNKNOWN_COUNT:
+            return
+        data = bytes(strange.data)[:UNKNOWN_MAX].decode(errors="replace")
+        self._note(Unknown(strange.kind, data))
+
+    def replayed(self, update: Update) -> None:
+        """Take an update that may tell again what is in the log: only what is no content counts."""
+        if isinstance(update, Commands | UsageChanged | Info | ModeChanged | ConfigChanged):
+            self.take(update)
+
+    def events(self) -> list[BackendEvent]:
+        """What was meant since."""
+        self._flush()
+        events, self._events = self._events, []
+        return events
+
+    def end_turn(self, status: TurnStatus) -> None:
+        """The turn is over. What was interrupted or failed ends its tools; others may go on."""
+        if status != "complete":
+            self._flush()
+            self._events += self.tools.end(status)
+        self._message = None
+
+    def used_by(self, usage: Raw, meta: Raw) -> None:
+        """Take the tokens that an answer to a prompt tells, from agents that tell them only there."""
+        if self.usage is not None:
+            return
+        total = 0.0
+        try:
+            if given(usage):
+                total = _tokens.decode(usage).total
+            elif given(meta):
+                count = _quotas.decode(meta).quota.token_count
+                total = count.input_tokens + count.output_tokens
+        except BAD:
+            return
+        if total > 0:
+            self.usage = Usage(used=int(total))
+
+    def _said(self, chunk: MessageChunk) -> None:
+        text = text_of(chunk.content)
+        if not text:
+            return
+        if chunk.message_id != self._message:
+            if self._message is not None and chunk.message_id is not None:
+                text = "\n\n" + text  # another message, with nothing in between that would part them
+            self._message = chunk.message_id
+        self._add(Said, text)
+
+    def _add(self, kind: type[Said | Thought], text: str) -> None:
+        if not text:
+            return
+        self.content += 1
+        if kind is not self._kind:
+            self._flush()
+            self._kind = kind
+        self._texts.append(text)
+
+    def _do(self, *events: BackendEvent) -> None:
+        self.content += 1
+        self._message = None
+        self._flush()
+        self._events += events
+
+    def _note(self, event: BackendEvent | None) -> None:
+        if event is not None:
+            self._flush()
+            self._events.append(event)
+
+    def _flush(self) -> None:
+        if self._texts:
+            text = "".join(self._texts)
+            self._texts.clear()
+            self._events += (self._kind(text[i : i + CHUNK]) for i in range(0, len(text), CHUNK))
+
+    def _used(self, update: UsageChanged) -> None:
+        before = self.usage or Usage()
+        cost = update.cost
+        self.usage = Usage(
+            used=before.used if update.used is None else int(update.used),
+            size=before.size if update.size is None else int(update.size),
+            cost=before.cost if cost is None or cost.amount is None else cost.amount,
+            currency=before.currency if cost is None or cost.currency is None else cost.currency,
+        )
+
+
+def joined(one: Described, other: Described) -> Described:
+    """Both, what the other tells instead of what the first does."""
+    told = {name: value for name in one.__struct_fields__ if (value := getattr(other, name))}
+    return structs.replace(one, **told)
+
+
+def _step(status: str | None) -> Literal["pending", "in_progress", "completed"]:
+    return cast("Literal['pending', 'in_progress', 'completed']", status) if status in _STEPS else "pending"

@@ -1,0 +1,182 @@
+"""One WebSocket to a gateway, and the few pages that are read over HTTP. Imported when a gateway is reached for.
+
+The token stands in the address of the socket, the only place where stock gateways take it. So no error of aiohttp,
+which quotes addresses, leaves this module (T7). No proxy, cookie or redirect has a part in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import msgspec
+from msgspec import Raw, Struct
+
+from agent.adapters.backends.hermes import wire
+from agent.adapters.backends.hermes.wire import Event, Frame, Question, Ready, Refusal, Unreached
+from agent.protocol.bounds import Whole, Words
+
+CONNECT = 5.0
+"""Seconds to connect, and again for the first frame."""
+FRAME_MAX = 32 << 20
+"""Bytes of one frame: twice what a gateway takes itself."""
+PAGE_MAX = 1 << 20
+"""Bytes of a page."""
+_TOKEN = re.compile(rb'__HERMES_SESSION_TOKEN__\s*=\s*"([\x21-\x7e]{1,512}?)"')
+
+Heard = Callable[[Event | Question], Awaitable[None]]
+"""Takes what comes; the next frame is read when it returns."""
+
+
+class Status(Struct, frozen=True):
+    """`GET /api/status`, which every gateway tells anybody on this machine."""
+
+    version: Words
+    active_sessions: Whole
+    auth_required: bool = False
+
+
+class Upstream:
+    """An open socket. `newer`: it speaks the later of the two generations. `epoch`: of its event numbers."""
+
+    def __init__(self, http: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse, ready: Ready) -> None:
+        self._http, self._socket = http, socket
+        self.epoch = ready.replay_epoch
+        self.newer = ready.replay_epoch is not None
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, asyncio.Future[Raw]] = {}
+        self._over = False
+
+    async def call(self, method: str, params: dict[str, Any], *, seconds: float) -> Raw:
+        """Ask and wait. Raises: Refusal, Unreached."""
+        number = f"a{next(self._numbers)}"
+        message = wire.request(number, method, params)
+        answer: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            await self.send(message)
+            async with asyncio.timeout(seconds):
+                return await answer
+        except TimeoutError:
+            raise Unreached(f"the Hermes gateway did not answer {method} within {seconds:g} s") from None
+        except _Told as told:
+            raise Refusal(method, told.fault) from None
+        finally:
+            self._waiting.pop(number, None)
+
+    async def send(self, message: str) -> None:
+        """Send one frame. Raises: Unreached."""
+        try:
+            if self._over:
+                raise ConnectionResetError
+            await self._socket.send_str(message)
+        except (aiohttp.ClientError, OSError):
+            raise Unreached("the connection to the Hermes gateway is lost", hint="it is tried again") from None
+
+    async def run(self, heard: Heard) -> None:
+        """Read until the connection ends; then every waiting `call` has failed."""
+        try:
+            while (message := await self._socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                item = wire.decode(message.data)
+                if isinstance(item, Frame):
+                    self._answered(item)
+                elif item is not None:
+                    await heard(item)
+        finally:
+            self._over = True
+            lost = Unreached("the connection to the Hermes gateway is lost", hint="it is tried again")
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(lost)
+            self._waiting.clear()
+
+    async def close(self) -> None:
+        """Hang up. Idempotent."""
+        self._over = True
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._socket.close()
+        await self._http.close()
+
+    def _answered(self, frame: Frame) -> None:
+        answer = self._waiting.get(str(frame.id))
+        if answer is None or answer.done():
+            return
+        if frame.error is not None:
+            answer.set_exception(_Told(frame.error))
+        else:
+            answer.set_result(frame.result)
+
+
+class _Told(Exception):
+    """An error as it was answered."""
+
+    def __init__(self, fault: wire.Fault) -> None:
+        super().__init__(fault.code)
+        self.fault = fault
+
+
+async def connect(base: str, token: str) -> Upstream:
+    """Open the socket of the gateway at `base` (http://127.0.0.1:PORT). Raises: Unreached."""
+    http = _session()
+    try:
+        address = f"ws{base.removeprefix('http')}/api/ws"
+        async with asyncio.timeout(CONNECT):
+            socket = await http.ws_connect(
+                address, params={"token": token}, max_msg_size=FRAME_MAX, compress=0, timeout=_CLOSE
+            )
+        async with asyncio.timeout(CONNECT):
+            ready = await _ready(socket)
+    except aiohttp.WSServerHandshakeError:
+        await http.close()
+        hint = "give its token in token_file (docs/hermes.md)"
+        raise Unreached("the Hermes gateway does not accept our token", hint=hint) from None
+    except (aiohttp.ClientError, OSError, ValueError, TypeError):  # TypeError: a frame that is no text
+        await http.close()
+        raise Unreached("no Hermes gateway answers", hint="see `agent backends`") from None
+    except BaseException:
+        await http.close()
+        raise
+    return Upstream(http, socket, ready)
+
+
+async def status_of(base: str, seconds: float) -> Status | None:
+    """What the gateway there tells of itself; None if none answers like one."""
+    page = await _page(f"{base}/api/status", seconds)
+    try:
+        return msgspec.json.decode(page, type=Status) if page else None
+    except (ValueError, RecursionError):
+        return None
+
+
+async def token_of(base: str, seconds: float) -> str:
+    """The token that its page gives to every local browser; empty if it gives none."""
+    found = _TOKEN.search(await _page(f"{base}/", seconds) or b"")
+    return found[1].decode() if found else ""
+
+
+_CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
+
+
+async def _ready(socket: aiohttp.ClientWebSocketResponse) -> Ready:
+    while True:
+        item = wire.decode(await socket.receive_str())
+        if isinstance(item, Event) and item.type == "gateway.ready":
+            return msgspec.json.decode(item.payload, type=Ready)
+
+
+async def _page(address: str, seconds: float) -> bytes | None:
+    try:
+        async with asyncio.timeout(seconds), _session() as http, http.get(address, allow_redirects=False) as page:
+            return await page.content.read(PAGE_MAX) if page.status == 200 else None
+    except (aiohttp.ClientError, OSError):
+        return None
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)

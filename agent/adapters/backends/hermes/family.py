@@ -1,0 +1,131 @@
+"""What the settings and this machine offer: one kind of session for each gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from agent.adapters.backends.hermes import orphans
+from agent.adapters.backends.hermes.config import Wanted, wanted
+from agent.adapters.backends.hermes.hub import Hub, Pace
+from agent.adapters.backends.hermes.redact import Veil
+from agent.adapters.backends.hermes.session import HermesSession
+from agent.adapters.backends.pty.starting import folder_of
+from agent.errors import BackendFailed
+from agent.ports import Backend, BackendConfig, BackendType, Emit, Inspection, Offered, Start
+from agent.protocol.model import SessionId
+
+GATEWAY = "hermes-gateway"
+"""The member that tells of a gateway which nobody has enabled."""
+ENABLE = 'put [backends.hermes] with kind = "hermes" into config.toml (docs/hermes.md)'
+
+
+class HermesFamily:
+    """`ports.BackendFamily`."""
+
+    def members(self, configured: Mapping[str, BackendConfig]) -> Sequence[BackendType]:
+        """One for each table of the settings; without any, one that says how to enable it. Raises: BackendFailed."""
+        named = [HermesBackend(wanted(name, config), config.description) for name, config in configured.items()]
+        return named or [FoundGateway()]
+
+
+class HermesBackend:
+    """`ports.BackendType`, `ports.FindsSessions` and `ports.ClearsUp`: one gateway."""
+
+    takes_command = False
+    kind = "hermes"
+
+    def __init__(self, wanted: Wanted, description: str = "", *, pace: Pace | None = None) -> None:
+        self.name = wanted.name
+        self.description = description or "Hermes, every live session of its gateway"
+        self._wanted, self._hub, self._veil = wanted, Hub(wanted, pace), Veil()
+        self._cleared = False
+
+    def missing(self) -> str:
+        """What must be installed first, as a sentence; empty if nothing."""
+        return self._hub.own.missing() if self._hub.own is not None else ""
+
+    async def start(self, start: Start, emit: Emit) -> Backend:
+        """Create, resume or join a session; a gateway of our own is started for it. Raises: BackendFailed."""
+        cwd = "" if start.found or start.restored else str(folder_of(start.cwd or self._wanted.cwd))
+        hub = self._hub
+        await hub.enter()
+        try:
+            hub.need(start.session)
+            await hub.reached()
+            session = HermesSession(hub, start, emit, self._veil)
+        except BaseException:
+            await hub.leave()
+            raise
+        try:
+            await session.begin(cwd)
+        except BaseException:
+            await session.let_go()
+            raise
+        return session
+
+    async def clear_up(self, session: SessionId) -> None:  # noqa: ARG002 - the gateway may be older than the session
+        """`ports.ClearsUp`: what a gateway of our own has left behind."""
+        await self._clear_up()
+
+    async def watch(self, offered: Offered) -> None:
+        """`ports.FindsSessions`."""
+        await self._clear_up()
+        await self._hub.watch(offered)
+
+    async def _clear_up(self) -> None:
+        if self._hub.own is not None and not self._cleared:
+            self._cleared = True  # once for all sessions
+            await asyncio.to_thread(orphans.end)
+
+    async def inspect(self) -> Inspection:
+        """`ports.Inspects`: which gateway, of which generation, and what is missing."""
+        hub = self._hub
+        if hub.connected:
+            kind = "newer" if hub.newer else "older"
+            whose = "our own" if hub.own is not None else "joined"
+            port = hub.base.rpartition(":")[2]
+            return Inspection(detail=f"Hermes {hub.version}, {kind} generation, port {port}, {whose}")
+        if missing := self.missing():
+            return Inspection(missing=missing, hint="install hermes-agent, or set argv (docs/hermes.md)")
+        if hub.own is not None:
+            trouble = hub.trouble
+            detail = "a gateway of our own, started with the first session"
+            return Inspection(detail=f"{detail}; {trouble}" if trouble is not None else detail)
+        from agent.adapters.backends.hermes.locate import to_join  # noqa: PLC0415 - aiohttp, which the command line lacks
+
+        try:
+            gateway, _ = await to_join(self._wanted)
+        except BackendFailed as exc:
+            return Inspection(missing=str(exc), hint=exc.hint)
+        return Inspection(detail=f"Hermes {gateway.version} on port {gateway.port}")
+
+
+class FoundGateway:
+    """`ports.BackendType` that is never used: it says which gateway runs here, and how its sessions are shown."""
+
+    name = GATEWAY
+    description = "Hermes, every live session of its gateway"
+    takes_command = False
+
+    def missing(self) -> str:
+        """That it is not enabled."""
+        return "no gateway of Hermes is enabled in the settings"
+
+    async def start(self, start: Start, emit: Emit) -> Backend:  # noqa: ARG002 - the port's
+        """Refuse. Raises: BackendFailed."""
+        raise BackendFailed(self.missing(), hint=ENABLE)
+
+    async def inspect(self) -> Inspection:
+        """`ports.Inspects`: the gateways that answer now."""
+        from agent.adapters.backends.hermes.locate import look  # noqa: PLC0415 - aiohttp, which the command line lacks
+
+        found = [
+            f"Hermes {each.version} on port {each.port}" + (f" (process {each.process})" if each.process else "")
+            for each in await look()
+        ]
+        detail = ", ".join(found)
+        if not found:
+            return Inspection(missing=f"{self.missing()}, and none runs", hint=ENABLE)
+        missing = f"{detail} runs, but is not enabled in the settings"
+        return Inspection(detail=detail, missing=missing, hint=f'{ENABLE}; mode = "join" uses that one')

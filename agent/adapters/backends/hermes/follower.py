@@ -1,0 +1,277 @@
+"""One live session of a gateway, followed: what happens in it, in order, and prompts for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections import deque
+
+from agent.adapters.backends.hermes import history, wire
+from agent.adapters.backends.hermes.attachment import Attachment
+from agent.adapters.backends.hermes.hub import Hub
+from agent.adapters.backends.hermes.inbox import Inbox
+from agent.adapters.backends.hermes.listing import Listing, Over
+from agent.adapters.backends.hermes.questions import Questions
+from agent.adapters.backends.hermes.redact import Veil
+from agent.adapters.backends.hermes.takeover import LEFT, Taking
+from agent.adapters.backends.hermes.turns import Course
+from agent.adapters.backends.hermes.wire import Event, Missed, Question, Refusal, Row, Snapshot, Unreached
+from agent.errors import BackendFailed
+from agent.ports import BackendEvent, Emit, Exited, Finished, Start
+
+HISTORY = 400_000
+"""Characters of the log that are compared with what the gateway has."""
+
+
+class Closed(Exception):
+    """No error: the session was closed while an event was being taken."""
+
+
+class Following:
+    """`hub.Member`. One task does everything in order; what comes meanwhile waits in the inbox.
+
+    `prompt`: waits until the gateway is free for it. One that another window drives is read from time to time.
+    """
+
+    def __init__(self, hub: Hub, start: Start, take: Emit, veil: Veil) -> None:
+        self._hub, self._start, self._take = hub, start, take
+        self.inbox, self.wake = Inbox(), asyncio.Event()
+        self.at = Attachment(hub, start, self.inbox, self)
+        self.course = Course(self._emit, veil, Questions(veil, remote_secrets=hub.wanted.remote_secrets))
+        self.taking = Taking(secrets.token_hex(4))
+        self.prompt: str | None = None
+        self.later: deque[BackendEvent] = deque()  # to be told by the task
+        self.closed = False
+        self._snapshot: Snapshot | None = None
+        self._row: Row | None = None
+        self._looked = self._back = self._lost = False
+        self._seq, self._epoch = 0, hub.epoch
+        self._listing = Listing(
+            hub,
+            self.at,
+            self.course,
+            self.taking,
+            emit=self._emit,
+            hydrate=self._hydrate,
+            caught_up=self._caught_up,
+        )
+        self._doubtful = False  # whether it is not known if a prompt has arrived
+
+    # --- hub.Member --------------------------------------------------------------------------------------------------
+
+    async def heard(self, item: Event | Question) -> None:
+        """Take what happened; wait while too much waits here."""
+        await self.inbox.put(item)
+        self.wake.set()
+
+    def seen(self, row: Row | None) -> None:
+        """The gateway lists it like this now."""
+        self._row, self._looked = row, True
+        self.wake.set()
+
+    def back(self) -> None:
+        """The connection is a new one."""
+        self._back, self._lost = True, False
+        self.wake.set()
+
+    def lost(self) -> None:
+        """There was no connection for too long."""
+        self._lost = True
+        self.wake.set()
+
+    async def join(self, cwd: str) -> None:
+        """Create, resume or join it, and tell its ids. Raises: BackendFailed."""
+        if self._start.found or self._start.restored:
+            self.course.log = history.logged(await self._start.history(HISTORY))
+        told, self._snapshot = await self.at.join(cwd, self.course.log)
+        self.course.model = told.model
+        await self._take(told)
+
+    # --- the one task ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow it until it is over or closed."""
+        with contextlib.suppress(Closed):
+            if self._snapshot is not None:
+                await self._hydrate(self._snapshot)
+            elif (row := self._hub.rows.get(self.at.live)) is not None:
+                self.seen(row)  # one that another window drives is read at once: nobody should prompt it before
+            self.wake.set()
+            while not self.closed:
+                await self.wake.wait()
+                self.wake.clear()
+                try:
+                    await self._step()
+                except Over:
+                    self.closed = True
+                    await self._take(Exited(status="ended", reason="it was closed at the Hermes gateway"))
+                except Unreached:
+                    continue  # `back` or `lost` comes
+                except BackendFailed as exc:
+                    await self._fail(exc.in_full)
+
+    async def _emit(self, event: BackendEvent) -> None:
+        if not self.closed:
+            await self._take(event)
+        if self.closed:
+            raise Closed
+
+    async def _step(self) -> None:
+        while self.inbox:
+            await self._one(self.inbox.take())
+        while self.later:
+            await self._emit(self.later.popleft())
+        if self._back:
+            self._back = False
+            await self._again()
+        if self._lost:
+            self._lost = False
+            trouble = self._hub.trouble
+            await self._fail(Unreached("the Hermes gateway is gone", hint=trouble.hint if trouble else None).in_full)
+        if self._looked:
+            self._looked = False
+            await self._listing.look(self._row)
+        if self.prompt is not None:
+            await self._hand_over(self.prompt)
+
+    async def _one(self, item: Event | Question) -> None:
+        course = self.course
+        if isinstance(item, Question):
+            asked = course.questions.question(item)
+            if asked is None:
+                await self._hub.respond(wire.no_handler(item.id))
+            await course.tell(asked or [])
+            return
+        if item.seq is not None:
+            if item.seq <= self._seq:
+                return  # told twice: when it happened, and when it was asked for
+            self._seq = item.seq
+        prompt = course.begun(item)
+        if prompt is not None and course.turn is None:
+            await course.begin(prompt or await self._asked_there(), muted=self.prompt is not None)
+        told = course.questions.event(item)
+        told = course.questions.ended(item) if told is None else told
+        await (course.tell(told) if told is not None else course.happened(item))
+
+    async def _asked_there(self) -> str:
+        # Older gateways do not tell what was asked.
+        try:
+            turns = await self.at.turns()
+        except BackendFailed:
+            return ""
+        return turns[-1].prompt if turns else ""
+
+    async def _fail(self, why: str) -> None:
+        self._doubtful = False
+        if self.course.turn is not None:
+            await self.course.finish("error", why)
+        elif self.prompt is not None:
+            self.prompt = None
+            await self.course.tell(self.taking.over())
+            await self._emit(Finished(status="error", error=why))
+
+    # --- prompts -----------------------------------------------------------------------------------------------------
+
+    async def _hand_over(self, text: str) -> None:
+        course, taking = self.course, self.taking
+        left = self.at.driven and taking.decided is False
+        if taking.stopped or left:
+            error = "" if taking.stopped else LEFT
+            self.prompt = None
+            await course.tell(taking.over())
+            await self._emit(Finished(status="interrupted", error=error))
+            return
+        if course.turn is not None:
+            return  # until it is over
+        if self.at.driven and taking.decided is None:
+            await course.tell(taking.ask())
+            return
+        try:
+            await self._hub.reached()
+        except BackendFailed as exc:
+            await self._fail(exc.in_full)
+            return
+        if self.at.driven:
+            await self._take_over()
+        if course.free:
+            self.prompt = None
+            await course.begin(text, ours=True)
+            await self._submit(text)
+
+    async def _take_over(self) -> None:
+        snapshot = await self.at.take_over()
+        await self.course.tell([*self.taking.over(), *self.taking.elsewhere(waits=False)])
+        await self._emit(self.taking.taken())
+        await self._emit(self.at.ids())
+        await self._hydrate(snapshot)
+
+    async def _submit(self, text: str) -> None:
+        self._doubtful = True
+        try:
+            await self.at.call("prompt.submit", {"session_id": self.at.live, "text": text})
+        except Refusal as exc:
+            self._doubtful, self.course.settled = False, True
+            if exc.fault.code != wire.UNKNOWN_SESSION:
+                raise
+            await self.at.resume()
+            await self.at.call("prompt.submit", {"session_id": self.at.live, "text": text})
+        self._doubtful = False
+
+    # --- where it stands ---------------------------------------------------------------------------------------------
+
+    async def _again(self) -> None:
+        self._listing.anew()
+        if self.at.driven or (self.at.found and self.at.live not in self._hub.rows):
+            return
+        try:
+            snapshot = await self.at.activate()
+        except Refusal:
+            if self.at.found and self._hub.own is None:
+                return  # it is gone: it is closed when the list is told
+            await self.course.tell(self.course.questions.clear())
+            snapshot = await self.at.resume()
+            self._seq = 0
+            await self._emit(self.at.ids())
+        else:
+            if self._hub.newer and await self._missed():
+                return
+        await self._hydrate(snapshot)
+
+    async def _missed(self) -> bool:
+        # Newer gateways number events and keep the newest of them.
+        asked = {"session_id": self.at.live, "last_seen": self._seq}
+        missed = wire.read(await self.at.call("session.events.since", asked), Missed)
+        known, self._epoch = self._epoch == missed.epoch, missed.epoch
+        if not known or missed.truncated:
+            self._seq = missed.latest_seq
+            return False
+        for event in wire.events(missed, self.at.live):
+            await self._one(event)
+        await self._opened(missed.open_requests)
+        return True
+
+    async def _opened(self, opened: list[wire.Opened]) -> None:
+        for each in opened:
+            await self._one(Question(each.id, each.method, self.at.live, each.params))
+
+    async def _hydrate(self, snapshot: Snapshot) -> None:
+        turns, running = history.turns_of(snapshot.messages), None
+        if (inflight := snapshot.inflight) is not None:
+            running = history.Turn(inflight.user or "", (inflight.assistant,) if inflight.assistant else ())
+            if turns and turns[-1].prompt == running.prompt and not turns[-1].parts:
+                turns.pop()
+        await self._caught_up(turns, running, snapshot.running)
+        await self._opened(snapshot.open_requests)
+
+    async def _caught_up(self, turns: list[history.Turn], running: history.Turn | None, working: bool) -> None:
+        course, turn = self.course, self.course.turn
+        known = await course.catch_up(turns, running, muted=self.prompt is not None, reading=self.at.driven)
+        if running is None:
+            course.settled = not working
+        if not known and turn is not None:
+            if self._doubtful and not turn.interrupting:
+                course.turn, self.prompt = None, turn.text  # it never arrived
+            else:
+                await course.finish("error", "Hermes was stopped before it had answered")
+        self._doubtful = False

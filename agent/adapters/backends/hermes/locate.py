@@ -1,0 +1,149 @@
+"""Which gateways run on this machine: asked at their ports, which process tables and Hermes's own ledger tell.
+
+Command lines of the same user are read, never another process's environment. Only what answers as a gateway counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from agent.adapters.backends.hermes.config import Wanted
+from agent.adapters.backends.hermes.connection import status_of, token_of
+from agent.adapters.backends.hermes.listeners import is_ours
+from agent.errors import BackendFailed
+from agent.processes import PROC, command_line, listening_of, of_this_user
+from agent.protocol.bounds import Many, Whole, Words
+
+PORT = 9119
+"""Where a gateway listens unless it is told otherwise."""
+LOOK = 0.8
+"""Seconds for all questions of one look."""
+LEDGER = "spawn-ledger.json"
+
+
+class Gateway(Struct, frozen=True, kw_only=True):
+    """A gateway that answered. `process`: its id, if that is known; 0: not."""
+
+    base: Words
+    version: Words
+    auth_required: bool = False
+    process: Whole = 0
+
+    @property
+    def port(self) -> str:
+        """As it is told to people."""
+        return self.base.rpartition(":")[2]
+
+
+class Candidate(Struct, frozen=True):
+    """Where one might be."""
+
+    base: Words
+    process: Whole = 0
+
+
+class _Spawned(Struct, frozen=True):
+    """A row of the ledger of newer gateways."""
+
+    pid: Whole
+    port: Whole
+    purpose: Words = ""
+    isolated: bool = False
+
+
+async def look(wanted: Wanted | None = None, *, seconds: float = LOOK, proc: Path = PROC) -> list[Gateway]:
+    """Those that answer now, the likeliest first; of other users none. Raises nothing."""
+    if wanted is not None and wanted.base:
+        places = [Candidate(wanted.base)]
+    else:
+        places = await asyncio.to_thread(candidates)
+    answers = await asyncio.gather(*(status_of(place.base, seconds) for place in places))
+    return [
+        Gateway(base=place.base, version=status.version, auth_required=status.auth_required, process=place.process)
+        for place, status in zip(places, answers, strict=True)
+        if status is not None and is_ours(place.base, proc)
+    ]
+
+
+async def to_join(wanted: Wanted, *, proc: Path = PROC) -> tuple[Gateway, str]:
+    """The gateway to join, and its token. Raises: BackendFailed, which says what is missing."""
+    found = await look(wanted, proc=proc)
+    if not found:
+        if wanted.base and not is_ours(wanted.base, proc) and await status_of(wanted.base, LOOK) is not None:
+            told = "what answers there as a Hermes gateway is run by another user"
+            raise BackendFailed(told, hint="only a gateway of your own is joined: it would get your token and prompts")
+        if wanted.base:
+            told = f"no Hermes gateway answers at port {wanted.base.rpartition(':')[2]} of that device"
+            raise BackendFailed(
+                told, hint=f"start it there, or correct url in [backends.{wanted.name}] (docs/hermes.md)"
+            )
+        hint = "start one with `hermes dashboard` there (docs/hermes.md)"
+        raise BackendFailed("no Hermes gateway runs on that device", hint=hint)
+    token = wanted.token()
+    for gateway in found:
+        if token or (told := await token_of(gateway.base, LOOK)):
+            return gateway, token or told
+    port = found[0].port
+    hint = 'put its token into a file and name that as token_file, or use mode = "own" (docs/hermes.md)'
+    raise BackendFailed(f"the Hermes gateway on port {port} does not tell its token", hint=hint)
+
+
+def candidates(proc: Path = PROC, home: Path | None = None) -> list[Candidate]:
+    """Where gateways might be: the usual port, running ones, those of the ledger; each place once."""
+    places: dict[str, Candidate] = {}
+    running = dict(_processes(proc))
+    for pid, port in running.items():
+        for one in [port] if port else sorted(_listening(proc, pid)):
+            _add(places, one, pid)
+    for row in _ledger(home or Path(os.environ.get("HERMES_HOME") or Path.home() / ".hermes")):
+        _add(places, row.port, row.pid)
+    _add(places, PORT, 0)
+    return sorted(places.values(), key=lambda place: not place.base.endswith(f":{PORT}"))
+
+
+def _add(places: dict[str, Candidate], port: int, process: int) -> None:
+    if 0 < port < 65536:
+        base = f"http://127.0.0.1:{port}"
+        places.setdefault(base, Candidate(base, process))
+
+
+def _processes(proc: Path) -> Iterator[tuple[int, int]]:
+    # Process id and port (0: any) of every `hermes serve` and `hermes dashboard` of this user.
+    for pid in of_this_user(proc):
+        if (port := port_of(command_line(pid, proc))) is not None:
+            yield pid, port
+
+
+def port_of(words: list[str]) -> int | None:
+    """The port in the command line of a gateway; 0 if that was left to the system; None if it is none."""
+    verbs = [at for at, word in enumerate(words) if word in {"serve", "dashboard"}]
+    if not verbs or not any(
+        Path(word).name in {"hermes", "hermes_cli", "hermes_cli.main"} for word in words[: verbs[0]]
+    ):
+        return None
+    if {"--status", "--stop", "--help", "-h"} & set(words):
+        return None
+    for at, word in enumerate(words):
+        given = words[at + 1] if word == "--port" and at + 1 < len(words) else word.partition("--port=")[2]
+        if given.isdecimal():
+            return int(given)
+    return PORT
+
+
+def _listening(proc: Path, pid: int) -> set[int]:
+    # Of one that was given any port: the ports on which its sockets listen on loopback (Linux).
+    return {each.port for each in listening_of(pid, proc) if each.address.startswith("127.")}
+
+
+def _ledger(home: Path) -> list[_Spawned]:
+    try:
+        rows = msgspec.json.decode((home / LEDGER).read_bytes(), type=Many[_Spawned])
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [row for row in rows if row.purpose in {"serve", "dashboard", "gateway"} and not row.isolated]

@@ -1,0 +1,238 @@
+"""What is said to a Hermes gateway and heard from it: JSON-RPC 2.0, one JSON object a text frame.
+
+Only the fields that are used are described: what a frame holds beside them (configuration, keys, prompts of the
+system, tool lists) is never decoded, so that it cannot leave. Source: docs/design/hermes.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agent.errors import BackendFailed
+from agent.protocol.bounds import Amount, Many, Whole, Words
+
+ALLOWED = frozenset(
+    {
+        "approval.respond",
+        "clarify.respond",
+        "client.capabilities",
+        "prompt.submit",
+        "secret.respond",
+        "session.activate",
+        "session.active_list",
+        "session.close",
+        "session.create",
+        "session.events.since",
+        "session.history",
+        "session.interrupt",
+        "session.resume",
+        "sudo.respond",
+    }
+)
+"""Every method that is ever called. The same socket takes `shell.exec` and `config.get`: nothing is passed through."""
+
+UNKNOWN_SESSION, UNKNOWN_STORED, NOT_ASKED = 4001, 4007, 4009
+"""Error codes: no such live session, no such stored one, no such open question."""
+NO_METHOD = -32601
+
+T = TypeVar("T")
+
+
+class Fault(Struct, frozen=True):
+    """What a gateway answers instead of a result."""
+
+    code: Whole = 0
+    message: Words = ""
+
+
+class Refusal(BackendFailed):
+    """The gateway refused a request. `fault` is why; its own words are not passed on, they may hold paths."""
+
+    def __init__(self, method: str, fault: Fault) -> None:
+        super().__init__(f"the Hermes gateway refused {method} ({fault.code})", hint="see the gateway's own log")
+        self.fault = fault
+
+
+class Unreached(BackendFailed):
+    """No answer of the Hermes gateway."""
+
+
+class Frame(Struct, frozen=True):
+    """Anything that a gateway sends."""
+
+    id: Words | Whole | None = None
+    method: Words = ""
+    params: Raw = Raw(b"{}")
+    result: Raw = Raw(b"")
+    error: Fault | None = None
+
+
+class _Params(Struct, frozen=True):
+    type: Words = ""
+    session_id: Words | None = None
+    payload: Raw = Raw(b"{}")
+    seq: Whole | None = None
+
+
+class Event(Struct, frozen=True):
+    """Something happened in a live session; in none, if `session` is empty. `seq`: its number, newer gateways only."""
+
+    type: Words
+    session: Words = ""
+    payload: Raw = Raw(b"{}")
+    seq: Whole | None = None
+
+
+class Question(Struct, frozen=True):
+    """A question as a request of the gateway's own (newer gateways): its answer is a response with that id."""
+
+    id: Words
+    method: Words
+    session: Words = ""
+    params: Raw = Raw(b"{}")
+
+
+class Row(Struct, frozen=True):
+    """One live session of `session.active_list`."""
+
+    id: Words
+    session_key: Words = ""
+    title: Words | None = ""
+    status: Words = "idle"
+    message_count: Whole = 0
+    model: Words | None = ""
+    last_active: Amount = 0.0  # Unix seconds; moved by whoever attaches or prompts, and by the end of a turn
+
+
+class _Rows(Struct, frozen=True):
+    sessions: Many[Row] = []
+
+
+class Message(Struct, frozen=True):
+    """One entry of a conversation as the gateway tells it; a tool has a name and a context instead of a text."""
+
+    role: Words = ""
+    text: Words | None = ""
+    name: Words | None = ""
+    context: Words | None = ""
+
+
+class Inflight(Struct, frozen=True):
+    """The turn that runs: what was asked and what has been answered so far."""
+
+    user: Words | None = ""
+    assistant: Words | None = ""
+
+
+class Opened(Struct, frozen=True):
+    """A question that is open when one attaches (newer gateways)."""
+
+    id: Words
+    method: Words
+    params: Raw = Raw(b"{}")
+
+
+class _Model(Struct, frozen=True):
+    model: Words | None = ""
+
+
+class Snapshot(Struct, frozen=True):
+    """How a session stands: the answer to create, activate, resume and history."""
+
+    session_id: Words = ""
+    session_key: Words = ""
+    stored_session_id: Words = ""
+    messages: Many[Message] = []
+    running: bool = False
+    status: Words = ""
+    inflight: Inflight | None = None
+    open_requests: Many[Opened] = []
+    info: _Model | None = None  # the one word of it that is anybody's business
+
+    @property
+    def stored(self) -> str:
+        """The durable id."""
+        return self.session_key or self.stored_session_id
+
+
+class Missed(Struct, frozen=True):
+    """The answer to `session.events.since` (newer gateways)."""
+
+    events: Many[_Params] = []
+    truncated: bool = False
+    epoch: Words | Whole | None = None
+    latest_seq: Whole = 0
+    open_requests: Many[Opened] = []
+
+
+class Resolved(Struct, frozen=True):
+    """The answer to `approval.respond`: how many questions it answered. Others do not tell."""
+
+    resolved: Whole = 1
+
+
+class Ready(Struct, frozen=True):
+    """`gateway.ready`. Only a newer gateway has an epoch; that is how the two are told apart."""
+
+    replay_epoch: Words | Whole | None = None
+
+
+_frames = msgspec.json.Decoder(Frame)
+_params = msgspec.json.Decoder(_Params)
+
+
+def decode(data: str | bytes) -> Frame | Event | Question | None:
+    """One frame; None for what is none of these. Raises nothing."""
+    try:
+        frame = _frames.decode(data)
+        if not frame.method:
+            return frame
+        params = _params.decode(frame.params)
+    except (ValueError, RecursionError):
+        return None
+    session = params.session_id or ""
+    if frame.method == "event":
+        return Event(params.type, session, params.payload, params.seq)
+    return None if frame.id is None else Question(str(frame.id), frame.method, session, frame.params)
+
+
+def request(number: str, method: str, params: dict[str, Any]) -> str:
+    """A request. Raises: BackendFailed, for a method that nothing here may call."""
+    if method not in ALLOWED:
+        raise BackendFailed(f"{method} is not called on Hermes gateways")
+    return _encoded({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+
+
+def response(number: str, result: dict[str, Any]) -> str:
+    """The answer to a question."""
+    return _encoded({"jsonrpc": "2.0", "id": number, "result": result})
+
+
+def no_handler(number: str) -> str:
+    """To a question that is not for people: the gateway then stops waiting."""
+    return _encoded({"jsonrpc": "2.0", "id": number, "error": {"code": NO_METHOD, "message": "method not found"}})
+
+
+def rows(result: Raw) -> list[Row]:
+    """The live sessions. Raises: BackendFailed."""
+    return read(result, _Rows).sessions
+
+
+def read(result: Raw, kind: type[T]) -> T:
+    """A result as that type. Raises: BackendFailed."""
+    try:
+        return msgspec.json.decode(result, type=kind)
+    except (ValueError, RecursionError) as exc:
+        raise BackendFailed("the Hermes gateway said what nobody here understands", hint="see its version") from exc
+
+
+def events(missed: Missed, session: str) -> list[Event]:
+    """The events that were missed, as they would have come."""
+    return [Event(each.type, each.session_id or session, each.payload, each.seq) for each in missed.events]
+
+
+def _encoded(message: dict[str, Any]) -> str:
+    return msgspec.json.encode(message).decode()

@@ -1,0 +1,177 @@
+"""The HTTP side: lists of models, and one streamed completion. Imported when a server is asked, not before.
+
+No proxy, cookie or redirect has a part in it: a key goes to the host that the settings name and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from agent.adapters.backends.openai.address import Place
+from agent.adapters.backends.openai.chunks import Chunk, Fault, Lines, decode, fault_of
+from agent.adapters.backends.openai.servers import Seen, listed
+from agent.errors import BackendFailed
+
+CONNECT = 5.0
+"""Seconds to connect."""
+SILENCE = 300.0
+"""Seconds without a byte: a large model may have to be loaded first."""
+PAGE_MAX = 1_048_576
+"""Bytes of an answer that is not streamed."""
+_OVERFLOW = re.compile(r"(?i)context.{0,12}(length|size|window)|exceeds? the.{0,20}context|n_ctx|too many tokens")
+
+
+async def page_of(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """A whole answer. Raises: BackendFailed, if it is longer than that."""
+    page = b""
+    async for data in response.content.iter_any():
+        page += data
+        if len(page) > most:
+            raise BackendFailed(f"an answer of more than {most:,} bytes")
+    return page
+
+
+class TooLong(BackendFailed):
+    """More than the model takes."""
+
+
+class NoUsage(BackendFailed):
+    """The server does not know `stream_options`."""
+
+
+class Reply:
+    """A completion as it comes. `close` it."""
+
+    def __init__(self, opened: AsyncExitStack, response: aiohttp.ClientResponse) -> None:
+        self._opened, self._response, self._lines = opened, response, Lines()
+        self.done = False  # whether the server has said that this is all
+
+    async def more(self) -> list[Chunk]:
+        """What has come meanwhile; nothing: the connection has ended. Raises: BackendFailed, aiohttp's errors."""
+        if self._response.content_type == "application/json":  # it does not stream at all
+            self.done = True
+            whole = await page_of(self._response, PAGE_MAX)
+            return [decode(whole)] if whole.strip() else []
+        chunks: list[Chunk] = []
+        while not chunks and not self._lines.done:
+            data = await self._response.content.readany()
+            chunks = self._lines.feed(data) if data else self._lines.end()
+            if not data:
+                break
+        self.done = self._lines.done
+        return chunks
+
+    def hang_up(self) -> None:
+        """Break the connection, which tells the server to stop; whoever waits for more gets an error."""
+        self._response.close()
+
+    async def close(self) -> None:
+        """Hang up, and leave nothing open."""
+        self.hang_up()
+        await self._opened.aclose()
+
+
+class Server:
+    """One server. Its errors name the backend, not the address: they are told to other devices."""
+
+    def __init__(self, place: Place, environ: Mapping[str, str], *, silence: float = SILENCE) -> None:
+        """`environ`: where its key may be. `silence`: seconds without a byte, after which it is given up."""
+        self.place, self._environ, self._silence = place, environ, silence
+
+    async def models(self, seconds: float) -> Seen | None:
+        """What `GET /models` tells; None if that is no list. Raises: BackendFailed; TimeoutError, after `seconds`."""
+        async with asyncio.timeout(seconds), self._session() as session:
+            try:
+                async with session.get(f"{self.place.url}/models", allow_redirects=False) as response:
+                    page = await page_of(response, PAGE_MAX)
+                    if response.status in {401, 403}:
+                        raise self._refusal(response.status, page)
+                    return listed(page) if response.status == 200 else None
+            except (aiohttp.ClientError, OSError) as exc:
+                if isinstance(exc, TimeoutError):
+                    raise
+                raise self.broken(exc) from exc
+
+    async def chat(self, body: dict[str, Any]) -> Reply:
+        """Ask for a completion. Raises: BackendFailed (TooLong, NoUsage), aiohttp's errors, OSError."""
+        async with AsyncExitStack() as opened:
+            session = await opened.enter_async_context(self._session())
+            response = await session.post(f"{self.place.url}/chat/completions", json=body, allow_redirects=False)
+            if response.status != 200:
+                raise self._refusal(response.status, await page_of(response, PAGE_MAX))
+            return Reply(opened.pop_all(), response)
+
+    def _session(self) -> aiohttp.ClientSession:
+        headers = {"Accept-Encoding": "identity"}
+        if key := self.place.key(self._environ):
+            headers["Authorization"] = f"Bearer {key}"
+        return aiohttp.ClientSession(
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=self._silence),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            json_serialize=lambda value: msgspec.json.encode(value).decode(),
+        )
+
+    # --- what went wrong ---------------------------------------------------------------------------------------------
+
+    def broken(self, error: BaseException) -> BackendFailed:
+        """The words for a connection that failed."""
+        name = self.place.name
+        if isinstance(error, BackendFailed):
+            return error
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return BackendFailed(f"{name}: its host is not found", hint="correct its url in config.toml")
+        if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError):
+            return BackendFailed(f"{name}: its certificate is not trusted", hint="see its url in config.toml")
+        if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno == errno.ECONNREFUSED:
+            hint = f"start it, or correct its url; {HERE}"
+            return BackendFailed(f"{name} does not answer: connection refused", hint=hint)
+        if isinstance(error, TimeoutError):
+            waited = f"{CONNECT:g} s" if isinstance(error, aiohttp.ConnectionTimeoutError) else f"{self._silence:g} s"
+            return BackendFailed(f"{name} said nothing for {waited}", hint="see whether it is stuck, or too slow")
+        return BackendFailed(f"{name}: the connection broke", hint="send it again; see that server's log")
+
+    def fault(self, fault: Fault) -> BackendFailed:
+        """The words for an error that the server told: its own, in one line, without the key."""
+        said = " ".join((fault.message or "").split())[:300]
+        if key := self._known_key():
+            said = said.replace(key, "…")
+        if _OVERFLOW.search(f"{fault.code} {fault.type} {said}"):
+            return TooLong(f"{self.place.name}: more than the model takes: {said}", hint="start another session")
+        return BackendFailed(f"{self.place.name}: {said or 'an error without a word'}", hint="see that server's log")
+
+    def _refusal(self, status: int, page: bytes) -> BackendFailed:
+        name = self.place.name
+        try:
+            fault = fault_of(decode(page)) or Fault()
+        except BackendFailed:
+            fault = Fault()
+        if status in {401, 403}:
+            hint = "set key_env or key_file of that backend (docs/settings.md)"
+            return BackendFailed(f"{name} refuses the key, or wants one", hint=hint)
+        if status in {400, 422} and "stream_options" in (fault.message or page[:2000].decode(errors="replace")):
+            return NoUsage(f"{name} does not know stream_options")
+        if 300 <= status < 400:
+            return BackendFailed(f"{name} sends us elsewhere", hint="correct its url in config.toml")
+        if status == 429:
+            return BackendFailed(f"{name} has no time for us now (429)", hint="send it again later")
+        if fault.message:
+            return self.fault(fault)
+        return BackendFailed(f"{name} answered with HTTP status {status}", hint="see that server's log, and its url")
+
+    def _known_key(self) -> str:
+        try:
+            return self.place.key(self._environ)
+        except BackendFailed:
+            return ""
+
+
+HERE = "`agent backends` on that device shows where it should be"

@@ -1,0 +1,204 @@
+"""Programs that serve models on this machine: where each listens by default, and how it is told from all others.
+
+Any program may have such a port. So an answer counts only if it has exactly the shape of that server's, and nothing but
+GET is sent, without a key. Sources: the documents of each; docs/design/backends.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from agent.adapters.backends.openai.address import base_of, is_loopback, parsed
+from agent.protocol.bounds import Many, Whole, Words
+
+T = TypeVar("T")
+NO_TALKERS = ("embed", "rerank", "whisper", "tts", "clip")
+"""In names of models that do not chat."""
+
+
+class Seen(Struct, frozen=True):
+    """A server that answered as itself. `context`: tokens that its model takes, 0: not told."""
+
+    models: tuple[str, ...]
+    version: Words = ""
+    context: Whole = 0
+
+
+def name_of(model: str) -> str:
+    """What a model is called where other devices see it: llama.cpp has the path of a file as its id."""
+    return model.rpartition("/")[2] or model if model.startswith(("/", "~", ".")) else model
+
+
+Pages = Mapping[str, bytes]
+"""Answers of a server, by path."""
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """A program that serves models."""
+
+    name: Words  # of the backend
+    title: Words
+    port: Whole
+    paths: tuple[str, ...]  # asked for in this order, until one does not answer
+    read: Callable[[Pages], Seen | None]
+    hint: Words
+
+
+class _Version(Struct):
+    version: Words
+
+
+class _Tag(Struct):
+    name: Words
+
+
+class _Tags(Struct):
+    models: Many[_Tag]
+
+
+class _Meta(Struct):
+    n_ctx_train: Whole = 0
+
+
+class _Model(Struct):
+    id: Words
+    object: Literal["model"]
+    owned_by: Words | None = None
+    max_model_len: Whole | None = None  # vLLM
+    meta: _Meta | None = None  # llama.cpp
+
+
+class _Models(Struct):
+    object: Literal["list"]
+    data: Many[_Model]
+
+
+class _Generation(Struct):
+    n_ctx: Whole
+
+
+class _Props(Struct):
+    default_generation_settings: _Generation
+    total_slots: Whole
+
+
+class _Kobold(Struct):
+    result: Literal["KoboldCpp"]
+    version: Words
+
+
+def _as(kind: type[T], data: bytes) -> T | None:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (ValueError, RecursionError):
+        return None
+
+
+def listed(data: bytes, *, owner: str = "", not_owner: str = "") -> Seen | None:
+    """What `GET /v1/models` tells; None if it has another shape, or is of another `owner`."""
+    found = _as(_Models, data)
+    if found is None:
+        return None
+    owners = {model.owned_by or "" for model in found.data}
+    if (owner and owners - {owner}) or (not_owner and not_owner in owners):
+        return None
+    talkers = [model for model in found.data if not any(word in model.id.lower() for word in NO_TALKERS)]
+    models = talkers or found.data
+    return Seen(tuple(model.id for model in models), context=max((m.max_model_len or 0 for m in models), default=0))
+
+
+def _ollama(pages: Pages) -> Seen | None:
+    version, tags = _as(_Version, pages["/api/version"]), _as(_Tags, pages["/api/tags"])
+    if version is None or tags is None:
+        return None
+    names = [tag.name for tag in tags.models]
+    talkers = [name for name in names if not any(word in name.lower() for word in NO_TALKERS)]
+    return Seen(tuple(talkers or names), version.version)
+
+
+def _llama_cpp(pages: Pages) -> Seen | None:
+    props, seen = _as(_Props, pages["/props"]), listed(pages["/v1/models"])
+    if props is None or seen is None:
+        return None
+    return msgspec.structs.replace(seen, context=props.default_generation_settings.n_ctx)
+
+
+def _kobold(pages: Pages) -> Seen | None:
+    about, seen = _as(_Kobold, pages["/api/extra/version"]), listed(pages["/v1/models"])
+    return msgspec.structs.replace(seen, version=about.version) if about and seen else None
+
+
+MODELS = "/v1/models"
+KNOWN = (
+    Known(
+        name="ollama", title="Ollama", port=11434, paths=("/api/version", "/api/tags"), read=_ollama,
+        hint="install it from ollama.com, start `ollama serve` and get a model with `ollama pull`",
+    ),
+    Known(
+        name="lm-studio", title="LM Studio", port=1234, paths=(MODELS,), read=lambda pages: listed(pages[MODELS]),
+        hint="install it from lmstudio.ai and start its server with `lms server start`",
+    ),
+    Known(
+        name="llama.cpp", title="llama.cpp", port=8080, paths=("/props", MODELS), read=_llama_cpp,
+        hint="install llama.cpp and start `llama-server -m MODEL.gguf`",
+    ),
+    Known(
+        name="vllm", title="vLLM", port=8000, paths=(MODELS,), read=lambda pages: listed(pages[MODELS], owner="vllm"),
+        hint="install vLLM and start `vllm serve MODEL`",
+    ),
+    Known(
+        name="jan", title="Jan", port=1337, paths=(MODELS,), read=lambda pages: listed(pages[MODELS]),
+        hint="install it from jan.ai and start its local API server",
+    ),
+    Known(
+        name="localai", title="LocalAI", port=8080, paths=(MODELS,),
+        read=lambda pages: listed(pages[MODELS], not_owner="llamacpp"),
+        hint="install it from localai.io and start it",
+    ),
+    Known(
+        name="koboldcpp", title="KoboldCpp", port=5001, paths=("/api/extra/version", MODELS), read=_kobold,
+        hint="install KoboldCpp and start it with a model",
+    ),
+)  # fmt: skip
+"""Each is a backend of its own name."""
+
+
+class Spot(Struct, frozen=True):
+    """A place on this machine where a server may be. `root`: before its paths; `base`: before `/chat/completions`."""
+
+    known: Known
+    root: Words
+    base: Words
+
+
+def spots(environ: Mapping[str, str]) -> list[Spot]:
+    """Where to look: each at its port, unless the environment says where it is on this machine."""
+    found = [Spot(each, f"http://127.0.0.1:{each.port}", f"http://127.0.0.1:{each.port}/v1") for each in KNOWN]
+    if root := _ollama_root(environ.get("OLLAMA_HOST", "")):
+        found[0] = Spot(KNOWN[0], root, f"{root}/v1")
+    parts = parsed(environ.get("OPENAI_BASE_URL", ""))
+    if parts is not None and is_loopback(parts) and not (parts.username or parts.query):
+        base = base_of(parts)
+        told = Known(
+            name="openai", title="what OPENAI_BASE_URL names", port=parts.port or 80, paths=("/models",),
+            read=lambda pages: listed(pages["/models"]), hint="start the server there",
+        )  # fmt: skip
+        found.append(Spot(told, base, base))
+    return found
+
+
+def _ollama_root(host: str) -> str:
+    # As Ollama reads it: [SCHEME://]HOST[:PORT]; 0.0.0.0 is where a server listens, not where it is reached.
+    host = host.strip().strip("\"'")
+    parts = parsed(host if "://" in host else f"http://{host}") if host else None
+    if parts is None or parts.scheme != "http":
+        return ""
+    name = parts.hostname or ""
+    port = parts.port or (80 if "://" in host else KNOWN[0].port)
+    if name in {"0.0.0.0", "localhost"}:  # noqa: S104 - compared, not listened at
+        return f"http://127.0.0.1:{port}"
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}" if is_loopback(parts) else ""

@@ -1,0 +1,242 @@
+"""One conversation with a model: a turn is one streamed completion."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+import aiohttp
+
+from agent.adapters.backends.openai.chunks import Chunk, fault_of
+from agent.adapters.backends.openai.client import NoUsage, Reply, Server, TooLong
+from agent.adapters.backends.openai.conversation import Conversation, Message
+from agent.errors import BackendFailed, BadParams
+from agent.ports import BackendEvent, Described, Emit, Finished, Said, Thought
+from agent.protocol.events import TEXT_MAX, Answer, Choice, Option, Usage
+from agent.tasks import owned
+
+log = logging.getLogger(__name__)
+
+PIECE = 16_384
+"""Characters emitted at a time (`ports.Backend`)."""
+CHOICES_MAX = 256
+"""Models offered (`protocol.events.Option`)."""
+MODEL = "model"
+"""Id of the only option."""
+T = TypeVar("T")
+
+
+class _Interrupted(Exception):
+    """The turn was stopped."""
+
+
+class _Turn:
+    """One prompt and what has come of it."""
+
+    def __init__(self, prompt: str) -> None:
+        self.prompt, self.said, self.tokens = prompt, "", 0
+        self.finish = ""  # why the model stopped
+        self.stopped = False
+        self.reply: Reply | None = None
+        self.reading: asyncio.Task[Any] | None = None
+
+    def check(self) -> None:
+        """Raises: _Interrupted, if it was stopped."""
+        if self.stopped:
+            raise _Interrupted
+
+    def stop(self) -> None:
+        """Hang up, whatever is under way."""
+        self.stopped = True
+        if self.reply is not None:
+            self.reply.hang_up()
+        if self.reading is not None:
+            self.reading.cancel()
+
+
+class ChatSession:
+    """`ports.Backend`. What was said is kept here, bounded; after a rest or a restart it comes from the log."""
+
+    def __init__(
+        self,
+        server: Server,
+        emit: Emit,
+        conversation: Conversation,
+        *,
+        model: str,
+        models: Mapping[str, str],
+        context: int,
+    ) -> None:
+        """`models`: those that may be chosen, their ids by name; `model`: one of the names.
+
+        `context`: tokens, 0: not known.
+        """
+        self._server, self._take, self._conversation = server, emit, conversation
+        self._model, self._models, self._context = model, models, context
+        self._usage = True  # whether to ask for it
+        self._told = False  # that something was forgotten
+        self._closed = False
+        self._turn: _Turn | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def begin(self) -> None:
+        """Tell which model it is and which others there are."""
+        await self._tell(self._described())
+
+    async def prompt(self, text: str) -> None:
+        """Ask the model. Raises: BackendFailed, if the session is closed."""
+        if self._closed:
+            raise BackendFailed("the conversation is closed", hint="start another session: `agent new`")
+        assert self._turn is None, "one turn at a time"
+        self._turn = _Turn(text)
+        # The port has no `run`: the session owns the tasks of its turns, and `close` waits for them.
+        task = owned(self._run(self._turn), "backends.openai.turn")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def answer(self, request_id: str, answer: Answer) -> None:
+        """Nothing is ever asked."""
+
+    async def interrupt(self) -> None:
+        """Close the connection, which makes the server stop."""
+        if self._turn is not None:
+            self._turn.stop()
+
+    async def close(self) -> None:
+        """Leave, and forget everything."""
+        self._closed = True
+        if self._turn is not None:
+            self._turn.stop()  # also if it is this turn that closes it, from within `emit`
+        current = asyncio.current_task()
+        others = [task for task in self._tasks if task is not current]
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others)
+
+    async def choose(self, option: str, value: str) -> None:
+        """Another model, from the next prompt on. Raises: BadParams."""
+        if option != MODEL:
+            raise BadParams(f"there is no option {option!r}", hint=f"there is: {MODEL}")
+        if value not in self._models:
+            raise BadParams(f"there is no model {value!r}", hint=f"there are: {', '.join([*self._models][:20])}")
+        self._model = value
+        await self._tell(self._described())
+
+    def may_rest(self) -> bool:
+        """Whenever no turn runs: the log has all that was said."""
+        return self._turn is None
+
+    # --- a turn ------------------------------------------------------------------------------------------------------
+
+    async def _run(self, turn: _Turn) -> None:
+        try:
+            end = await self._talk(turn)
+        except _Interrupted:
+            end = Finished(status="interrupted")
+        except (BackendFailed, aiohttp.ClientError, OSError) as exc:
+            told = self._server.broken(exc)
+            error = f"{told}: {told.hint}" if told.hint else str(told)
+            end = Finished(status="error", error=error.replace(self._models[self._model], self._model))
+        except Exception as exc:
+            log.exception("a turn failed", extra={"backend": self._server.place.name})
+            end = Finished(status="error", error=f"{exc!r}")
+        if end.status != "error":
+            # What failed is left out of what is sent next; what was interrupted has been read by somebody.
+            self._conversation.add(turn.prompt, turn.said)
+        self._turn = None  # the next prompt may come while the end is told
+        await self._tell(end)
+
+    async def _talk(self, turn: _Turn) -> Finished:
+        while True:
+            messages, forgotten = self._conversation.messages(turn.prompt)
+            if forgotten and not self._told:
+                self._told = True
+                note = "the conversation is longer than the model takes: its beginning is not sent any more"
+                await self._tell(Described(note=note))
+            try:
+                return await self._ask(turn, messages)
+            except NoUsage:
+                if not self._usage:
+                    raise
+                self._usage = False
+            except TooLong:
+                if turn.said or not self._conversation.halve(turn.prompt):
+                    raise
+
+    async def _ask(self, turn: _Turn, messages: list[Message]) -> Finished:
+        body: dict[str, Any] = {"model": self._models[self._model], "messages": messages, "stream": True}
+        if self._usage:
+            body["stream_options"] = {"include_usage": True}
+        reply = turn.reply = await self._unless_stopped(turn, self._server.chat(body))
+        try:
+            while chunks := await self._unless_stopped(turn, reply.more()):
+                await self._say(turn, chunks)
+                for chunk in chunks:
+                    self._note(turn, chunk)
+        finally:
+            turn.reply = None
+            await reply.close()
+        if not reply.done and not turn.finish:
+            raise BackendFailed(f"{self._server.place.name} broke off in the middle", hint="send it again")
+        if turn.finish == "length":
+            await self._tell(Described(note="the reply was cut: the model has reached its limit"))
+        usage = Usage(used=turn.tokens, size=self._context) if turn.tokens else None
+        return Finished(status="complete", usage=usage)
+
+    def _note(self, turn: _Turn, chunk: Chunk) -> None:
+        if fault := fault_of(chunk):
+            raise self._server.fault(fault)
+        if chunk.usage and chunk.usage.total_tokens:
+            turn.tokens = chunk.usage.total_tokens
+        for choice in chunk.choices or ():
+            turn.finish = choice.finish_reason or turn.finish
+
+    async def _say(self, turn: _Turn, chunks: Sequence[Chunk]) -> None:
+        # What came at once is told at once, thoughts and reply in their order.
+        kind: type[Said | Thought] = Said
+        held = ""
+        for chunk in chunks:
+            for choice in chunk.choices or ():
+                more = choice.delta or choice.message
+                for each, text in ((Thought, more.thought), (Said, more.text)) if more else ():
+                    if text and each is not kind:
+                        await self._tell_text(turn, kind, held)
+                        kind, held = each, ""
+                    held += text
+        await self._tell_text(turn, kind, held)
+
+    async def _tell_text(self, turn: _Turn, kind: type[Said | Thought], text: str) -> None:
+        for start in range(0, len(text), PIECE):
+            piece = text[start : start + PIECE]
+            if kind is Said and len(turn.said) < TEXT_MAX:
+                turn.said += piece
+            await self._tell(kind(piece))
+            turn.check()
+
+    async def _unless_stopped(self, turn: _Turn, work: Coroutine[Any, Any, T]) -> T:
+        reading: asyncio.Task[T] = owned(work, "backends.openai.read", awaited=True)
+        turn.reading = reading
+        try:
+            turn.check()
+            return await reading
+        except (asyncio.CancelledError, aiohttp.ClientError, OSError):
+            turn.check()  # it is we who hung up
+            raise
+        finally:
+            reading.cancel()
+            turn.reading = None
+
+    # --- telling -----------------------------------------------------------------------------------------------------
+
+    def _described(self) -> Described:
+        names = [name for name in self._models if len(name) <= 128][:CHOICES_MAX]
+        choices = tuple(Choice(id=name, name=name) for name in names)
+        option = Option(id=MODEL, name="Model", value=self._model[:128], choices=choices, category=MODEL)
+        return Described(model=self._model, options=(option,))
+
+    async def _tell(self, event: BackendEvent) -> None:
+        if not self._closed:
+            await self._take(event)

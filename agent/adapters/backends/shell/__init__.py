@@ -1,0 +1,55 @@
+"""Backend `shell`: a prompt is a command in one long-lived bash, the reply is its output (docs/design/backends.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from agent.adapters.backends.pty.starting import folder_of
+from agent.adapters.backends.shell.launch import find_bash, launch
+from agent.adapters.backends.shell.session import ShellSession
+from agent.errors import BackendFailed
+from agent.ports import Backend, Emit, Start
+
+START_SECONDS = 10.0
+"""Time for bash to get ready, the user's ~/.bashrc included."""
+
+
+class ShellBackend:
+    """`ports.BackendType`: bash on a terminal, with the user's own rights."""
+
+    name: ClassVar[str] = "shell"
+    description: ClassVar[str] = "commands in a bash that stays"
+    takes_command: ClassVar[bool] = False
+
+    def missing(self) -> str:
+        """What must be installed first, as a sentence; empty if nothing."""
+        return "" if find_bash() else "bash is not installed"
+
+    async def start(self, start: Start, emit: Emit) -> Backend:
+        """Start bash, which reads ~/.bashrc, and tell its directory.
+
+        A restored session whose directory is gone starts in the user's home and says so. A ~/.bashrc that never gives
+        the prompt back (it runs another shell, or waits for input) is left out. Raises: BackendFailed.
+        """
+        moved = ""
+        try:
+            folder = folder_of(start.cwd)
+        except BackendFailed as exc:
+            if not start.restored:
+                raise
+            folder, moved = Path.home(), f"{exc}: the shell starts in your home directory\n"
+        for with_rc in (True, False):
+            session = ShellSession(await launch(start.session, folder, with_rc=with_rc), emit)
+            try:
+                if await session.ready(START_SECONDS):
+                    await session.begin(moved)
+                    return session
+            except BaseException:
+                await session.close()
+                raise
+            await session.close()
+        raise BackendFailed("bash did not get ready", hint="try `bash -i` in a terminal on that device")
+
+
+__all__ = ["ShellBackend"]

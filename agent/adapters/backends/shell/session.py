@@ -1,0 +1,302 @@
+"""One shell session: turns are commands in a bash that lives as long as the session."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import os
+import secrets
+from collections import deque
+from typing import Any
+
+from agent.adapters.backends.pty.feeder import Feeder
+from agent.adapters.backends.pty.processes import end_session
+from agent.adapters.backends.pty.waiting import awaited
+from agent.adapters.backends.shell.background import Background
+from agent.adapters.backends.shell.copies import outlast_copies
+from agent.adapters.backends.shell.launch import Running
+from agent.adapters.backends.shell.reports import Ended, Ready, Report, ReportReader, Started
+from agent.adapters.backends.shell.turn import LOOK_MAX, QUIET, Turn, typed
+from agent.errors import BackendFailed
+from agent.ports import Asked, BackendEvent, Described, Emit, Finished, Said, Withdrew
+from agent.processes import children
+from agent.protocol.events import Answer, RequestKind, TurnStatus
+from agent.tasks import owned
+
+CHUNK = 16_384
+"""Bytes read, and so characters emitted, at a time."""
+DRAIN_MAX = 1_048_576
+"""Bytes still read when a command is over: all of its own output, without waiting for jobs that print for ever."""
+
+
+class _Closed(Exception):
+    """No error: `close` was called while an event was being taken."""
+
+
+class ShellSession:
+    """`ports.Backend`: a bash on a terminal (docs/design/backends.md).
+
+    One task does everything in order; `interrupt` and `answer` act at once. What the terminal gives is read only as
+    fast as `emit` takes it, so that a program that prints too much waits at its next write.
+    """
+
+    def __init__(self, running: Running, emit: Emit) -> None:
+        self._shell, self._terminal, self._process = running, running.terminal, running.process
+        self._emit = emit
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._commands, self._keyboard = Feeder(running.commands), Feeder(running.terminal.master)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._reader, self._reports = ReportReader(), deque[Report]()
+        self._turn: Turn | None = None
+        self._refused = ""  # why the turn was not begun at all
+        self._count = 0
+        self._asked_count, self._prefix = 0, secrets.token_hex(4)
+        self._background, self._directory = Background(), ""
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._closed = self._released = False
+        self._release_lock = asyncio.Lock()
+        self._loop.add_reader(self._terminal.master, self._on_output)
+        self._loop.add_reader(running.reports, self._on_report)
+        # The port has no `run`: the session owns its two tasks, and `close` waits for them.
+        self._exit = owned(self._process.wait(), "backends.shell.exit")
+        self._exit.add_done_callback(lambda _: self._wake.set())
+        self._task = owned(self._run(), "backends.shell.session")
+
+    async def ready(self, seconds: float) -> bool:
+        """Whether the driver answered within that time."""
+        either: list[asyncio.Future[Any]] = [self._ready, self._exit]
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return self._ready.done()
+
+    async def begin(self, note: str) -> None:
+        """Tell where it starts; after `ready`. The first turn says `note` first, not what start-up files printed."""
+        self._background.take()
+        self._background.add(note)
+        await self._emit(Described(cwd=self._directory))
+
+    async def prompt(self, text: str) -> None:
+        """Run a command. Raises: BackendFailed, if the shell has ended."""
+        if self._closed or self._exit.done():
+            raise BackendFailed("the shell has ended", hint="start another session: `agent new`")
+        assert self._turn is None, "one turn at a time"
+        self._count += 1
+        frame = f"{self._shell.token} {self._count} {text}\0".encode(errors="replace")
+        self._turn = Turn(self._count, frame, children(self._process.pid), self._loop.time())
+        if "\0" in text:
+            self._refused = "a command cannot hold NUL characters"
+            self._wake.set()
+            return
+        self._terminal.forget_input()
+        self._commands.feed(self._turn.frame)
+        self._wake.set()
+
+    async def answer(self, request_id: str, answer: Answer) -> None:
+        """Type an answer (`turn.typed`). A secret is typed only while the terminal does not show it.
+
+        Raises: BadParams, TooLarge.
+        """
+        turn = self._turn
+        if turn is None or turn.asked is None or turn.asked.request_id != request_id:
+            return
+        kind = turn.asked.kind
+        data = typed(kind, answer)
+        turn.asked = None
+        turn.stirred(self._loop.time())
+        if kind != "secret" or self._terminal.mode() == "no-echo":
+            self._keyboard.feed(data)
+        self._wake.set()
+
+    async def interrupt(self) -> None:
+        """Stop the command: Ctrl-C first; asked again, SIGTERM, then SIGKILL for a program that does not listen."""
+        if self._turn is not None and not self._closed:
+            self._turn.interrupts += 1
+            self._turn.signalled = 0
+            self._press()
+            self._wake.set()
+
+    def processes(self) -> tuple[int, ...]:
+        """`ports.RunsPrograms`: bash, which leads the session of the terminal."""
+        return () if self._exit.done() else (self._process.pid,)
+
+    async def close(self) -> None:
+        """End every process of the terminal and wait for them. Idempotent.
+
+        Called from within `emit`, it returns at once and they end when that has returned.
+        """
+        self._closed = True
+        if asyncio.current_task() is not self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            await self._release()
+
+    # --- the one task ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        with contextlib.suppress(_Closed):
+            try:
+                await self._serve()
+            finally:
+                await self._release()
+            if self._ready.done():
+                await self._tell(self._shell.last_word())
+            self._closed = True
+
+    async def _serve(self) -> None:
+        while not self._exit.done():
+            await self._sleep()
+            await self._take_output(CHUNK)
+            await self._take_reports()
+            await self._look()
+        await self._take_output(DRAIN_MAX)
+        await self._take_reports()
+        await self._withdraw()
+
+    async def _tell(self, event: BackendEvent) -> None:
+        if not self._closed:
+            await self._emit(event)
+        if self._closed:
+            raise _Closed
+
+    async def _sleep(self) -> None:
+        turn = self._turn
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(turn.look_after if turn is not None and turn.started else None):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _take_output(self, size: int) -> None:
+        """Read and pass on what is there, up to `size` bytes."""
+        if self._turn is not None and self._turn.started and self._background:
+            await self._say(self._background.take())
+        while size > 0:
+            data, drained = self._terminal.read(min(size, CHUNK))
+            size -= len(data)
+            text = self._decoder.decode(data)
+            if text:
+                await self._say(text)
+            if drained:
+                self._await_output()
+                return
+        self._wake.set()  # the rest in the next round, so that reports and interrupts come in between
+        await asyncio.sleep(0)  # nothing else need have waited
+
+    async def _say(self, text: str) -> None:
+        turn = self._turn
+        if turn is None or not turn.started:
+            self._background.add(text)
+            return
+        for start in range(0, len(text), CHUNK):
+            await self._tell(Said(text[start : start + CHUNK]))
+        turn.said(text, self._loop.time())
+
+    async def _take_reports(self) -> None:
+        if self._refused:
+            self._turn, error, self._refused = None, self._refused, ""
+            await self._tell(Finished(status="error", error=error, cwd=self._directory))
+        while self._reports:
+            report, turn = self._reports.popleft(), self._turn
+            if turn is None or isinstance(report, Ready) or report.number != turn.number:
+                await self._at_the_top(report)
+            elif isinstance(report, Started):
+                turn.started = True
+                self._press()
+            else:
+                await self._finish(turn, report)
+
+    async def _at_the_top(self, report: Report) -> None:
+        """Bash reports outside of a turn: it is ready, or an interrupt that came late threw it there once more."""
+        await self._take_output(DRAIN_MAX)
+        self._background.forget_blank_line()  # bash began a new line before it reported
+        if isinstance(report, Ready) and not self._ready.done():
+            self._directory = report.directory
+            self._ready.set_result(None)
+        elif self._turn is not None and not self._turn.started:  # it may have torn the command
+            self._commands.feed(self._turn.frame)
+
+    async def _finish(self, turn: Turn, report: Ended) -> None:
+        if turn.interrupts:
+            await outlast_copies(self._process.pid, turn.jobs)
+        await self._take_output(DRAIN_MAX)
+        rest = self._decoder.decode(b"", final=True)
+        if rest:
+            await self._say(rest)
+        await self._withdraw()
+        self._keyboard.forget()
+        self._terminal.forget_input()
+        self._turn = None
+        if report.directory != self._directory:
+            self._directory = report.directory
+            await self._tell(Described(cwd=report.directory))
+        status: TurnStatus = "interrupted" if turn.interrupts else "complete"
+        await self._tell(Finished(status=status, exit_status=report.status, cwd=report.directory))
+
+    async def _look(self) -> None:
+        """See whether the program waits for a person, and tell when that changes."""
+        turn = self._turn
+        if turn is None or not turn.started:
+            return
+        if turn.interrupts:
+            self._press()
+            turn.look_after = QUIET / 10
+            return
+        quiet = self._loop.time() - turn.said_at
+        if turn.asked is None and quiet < turn.look_after:
+            return
+        kind = awaited(self._terminal, self._process.pid, quiet=quiet, half_line=bool(turn.line))
+        turn.look_after = min(turn.look_after * 1.5, LOOK_MAX)
+        if turn.asked is not None and turn.asked.kind != kind:
+            await self._withdraw()
+        if kind is not None and turn.asked is None:
+            await self._ask(turn, kind)
+
+    async def _ask(self, turn: Turn, kind: RequestKind) -> None:
+        self._asked_count += 1
+        asked = Asked(request_id=f"{self._prefix}-{self._asked_count}", kind=kind, prompt=turn.line)
+        turn.asked = asked
+        await self._tell(asked)
+
+    async def _withdraw(self) -> None:
+        turn = self._turn
+        if turn is not None and turn.asked is not None:
+            asked, turn.asked = turn.asked, None
+            await self._tell(Withdrew(asked.request_id))
+
+    # --- beside it ---------------------------------------------------------------------------------------------------
+
+    def _press(self) -> None:
+        if self._turn is not None:
+            self._turn.press(self._terminal, self._keyboard, self._process.pid)
+
+    def _await_output(self) -> None:
+        if not self._released:
+            self._loop.add_reader(self._terminal.master, self._on_output)
+
+    def _on_output(self) -> None:
+        self._loop.remove_reader(self._terminal.master)
+        self._wake.set()
+
+    def _on_report(self) -> None:
+        try:
+            data = os.read(self._shell.reports, CHUNK)
+        except BlockingIOError:
+            return
+        if data:
+            self._reports.extend(self._reader.feed(data))
+        else:  # the shell gave way to another program (`exec`), or ended: its end is noticed by its process
+            self._loop.remove_reader(self._shell.reports)
+        self._wake.set()
+
+    async def _release(self) -> None:
+        async with self._release_lock:
+            if self._released:
+                return
+            await end_session(self._process.pid, leader_reaped=self._process.returncode is not None)
+            await asyncio.wait([self._exit])
+            self._released = True
+            self._loop.remove_reader(self._terminal.master)
+            self._loop.remove_reader(self._shell.reports)
+            self._commands.forget()
+            self._keyboard.forget()
+            self._shell.release()

@@ -1,0 +1,113 @@
+"""One command on its way through the shell: how it is sent, answered and interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+
+from agent.adapters.backends.pty.feeder import Feeder
+from agent.adapters.backends.pty.terminal import PseudoTerminal
+from agent.adapters.backends.shell.copies import forked, forming
+from agent.errors import BadParams, TooLarge
+from agent.ports import Asked
+from agent.processes import children
+from agent.protocol.events import Answer, RequestKind
+
+QUIET = 0.1
+"""Seconds without output before anybody looks whether the program waits for input."""
+LOOK_MAX = 0.5
+"""Seconds between two such looks at most."""
+REPEAT = 10
+"""Looks (0.01 s each) until the shell itself is interrupted again: a `$(…)` that it forks may have missed it.
+
+Also those that it gets to start a job before that is interrupted."""
+LINE_MAX = 4000
+"""Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
+
+_LADDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+
+
+@dataclass(slots=True)
+class Turn:
+    """What is known of the command that runs."""
+
+    number: int
+    frame: bytes  # as the driver reads it
+    jobs: set[int]  # children that the shell had before it
+    said_at: float  # loop time of the last output, or of an answer
+    started: bool = False
+    interrupts: int = 0
+    signalled: int = 0  # process group that has heard the last interrupt
+    looks: int = 0  # at a group that has heard it and goes on
+    waited: int = 0  # looks at a job that the shell was still starting
+    spared: bool = False  # the shell was given a moment to notice the end of its program
+    asked: Asked | None = None
+    look_after: float = QUIET
+    line: str = ""  # output since the last line feed, its end
+
+    def said(self, text: str, now: float) -> None:
+        """Note output."""
+        self.line = (self.line + text).rpartition("\n")[2][-512:]
+        self.stirred(now)
+
+    def stirred(self, now: float) -> None:
+        """Note that the program has something to do."""
+        self.said_at, self.look_after = now, QUIET
+
+    def press(self, terminal: PseudoTerminal, keyboard: Feeder, shell: int) -> None:
+        """Signal the foreground group if it has not heard the interrupt: also each one that comes after it.
+
+        Asked once it is Ctrl-C, then SIGTERM, then SIGKILL; the shell itself only ever hears Ctrl-C.
+        """
+        group = terminal.foreground()
+        if not self.started or not self.interrupts or group == 0:
+            return
+        if group == self.signalled:
+            self.looks += 1
+            if group != shell or self.looks % REPEAT:
+                return  # a program may be tidying up: it is not disturbed
+            self._press_stragglers(shell)
+        if group == shell and self.signalled not in {0, shell} and not self.spared:
+            self.spared = True  # it says 130 by itself; what it hears after that, it answers with an empty line
+            return
+        if group != shell and self.waited < REPEAT and forming(shell, group):
+            self.waited += 1
+            return
+        self.waited = 0
+        # A fork of the shell that is about to become the program drops signals: such a group is asked again.
+        self.signalled = 0 if group != shell and forked(group, shell) else group
+        step = 0 if group == shell else min(self.interrupts, len(_LADDER)) - 1
+        try:
+            os.killpg(group, _LADDER[step])
+        except ProcessLookupError:
+            self.signalled = 0
+        except PermissionError:  # another user's program (sudo): the terminal itself may interrupt it
+            keyboard.feed(b"\x03")
+
+    def _press_stragglers(self, shell: int) -> None:
+        """Interrupt what the shell has started in this turn and waits for, though it is not in the foreground.
+
+        A pipeline that was interrupted while it was formed never got there, and bash waits for it, deaf (seen).
+        """
+        for pid in children(shell) - self.jobs:
+            with contextlib.suppress(OSError):
+                group = os.getpgid(pid)
+                if group != shell:
+                    os.killpg(group, signal.SIGINT)
+
+
+def typed(kind: RequestKind, answer: Answer) -> bytes:
+    r"""An answer as it is typed: a line with its end; keys as they are, where "\n" is Enter.
+
+    A line that ends in Ctrl-D (U+0004) ends the input instead. Raises: BadParams, TooLarge.
+    """
+    if not isinstance(answer, str):
+        raise BadParams("a shell takes text as an answer")
+    if kind == "keys":
+        return answer.replace("\n", "\r").encode(errors="replace")
+    data = (answer if answer.endswith(("\n", "\x04")) else answer + "\n").encode(errors="replace")
+    if max(map(len, data.split(b"\n"))) > LINE_MAX:
+        raise TooLarge(f"a terminal takes lines of up to {LINE_MAX:,} bytes")
+    return data

@@ -1,0 +1,234 @@
+"""A program's terminal as viewers see it (`ports.Terminal`): what was written, who may type, how fast it is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from agent.adapters.backends.pty.feeder import Feeder
+from agent.adapters.backends.pty.terminal import PseudoTerminal
+from agent.adapters.backends.terminal.queries import Queries
+from agent.adapters.backends.terminal.ring import Ring
+from agent.errors import Busy
+from agent.protocol.terminal import CHUNK, COLS, RING, ROWS, Size
+from agent.protocol.terminal_modes import Modes
+
+PACE = 0.002
+"""Seconds between two times that viewers are told of output, unless there is a whole chunk: fewer, larger frames."""
+UNWATCHED_PACE = 0.01
+"""Seconds in which one chunk is read while nobody watches: a flood that nobody sees must not keep a core busy."""
+WIGGLE = 0.15
+"""Seconds for which a program is told of one row less; shorter, and some do not notice (measured)."""
+REPAINT_EVERY = 1.0
+"""Seconds between two such moments: whoever attaches again and again must not keep the others' screen busy."""
+TYPED_MAX = 65_536
+"""Bytes that may wait for a program that does not read what is typed."""
+PATIENCE = 10.0
+"""Seconds in which it must take some of them."""
+STALL = 10.0
+"""Seconds for which a program waits for viewers who take nothing; then it goes on as if nobody watched."""
+DRAIN_MAX = 1_048_576
+"""Bytes still read when the program has ended."""
+
+
+class Screen:
+    """`ports.Terminal`. `heard` is given all output as it is read."""
+
+    def __init__(
+        self, terminal: PseudoTerminal, epoch: str, heard: Callable[[bytes], None], *, stall: float = STALL
+    ) -> None:
+        self.epoch, self.size = epoch, Size(ROWS, COLS)
+        self.over = False
+        self.exit_status: int | None = None
+        self.keyboard = Feeder(terminal.master)
+        self._terminal, self._heard, self._stall = terminal, heard, stall
+        self._loop = asyncio.get_running_loop()
+        self._ring, self._before, self._now = Ring(RING), Modes(), Modes()
+        self._queries, self._answers = Queries(), True
+        self._changed: Callable[[], None] | None = None
+        self._asked: int | None = 0  # how far viewers let it be read
+        self._let: int | None = 0  # how far it is; None: nobody is waited for
+        self._stalling: asyncio.TimerHandle | None = None  # runs while the program waits for viewers
+        self._told, self._told_at = 0, 0.0  # offset; loop time
+        self._telling: asyncio.TimerHandle | None = None
+        self._wiggling: asyncio.TimerHandle | None = None
+        self._repainted = -REPAINT_EVERY  # loop time
+        self._reading = self._resting = self._closed = False
+        self._period, self._unwatched = 0.0, 0  # loop time; bytes read since then
+        self._read_on()
+
+    # --- the port ----------------------------------------------------------------------------------------------------
+
+    @property
+    def begin(self) -> int:
+        """The oldest byte that is kept."""
+        return self._ring.begin
+
+    @property
+    def end(self) -> int:
+        """One past the newest byte."""
+        return self._ring.end
+
+    @property
+    def pastes(self) -> bool:
+        """Whether the program wants to know what is pasted."""
+        return self._now.pastes
+
+    def modes(self) -> bytes:
+        """What was switched on before `begin`."""
+        return self._before.restore()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Output from `offset` on. Raises: LookupError."""
+        return self._ring.read(offset, size)
+
+    def watch(self, changed: Callable[[], None] | None) -> None:
+        """Call `changed` after new output; None: nobody watches, and it is read as it comes."""
+        self._changed = changed
+        self._read_on()
+
+    def let(self, offset: int | None) -> None:
+        """Read up to about this byte; None: nobody is waited for."""
+        if offset != self._asked:  # else they take nothing: what was given up for them stays so
+            self._asked = self._let = offset
+            self._unstall()
+        self._read_on()
+
+    def answered(self, *, by_viewers: bool) -> None:
+        """Whether somebody else answers the program's questions."""
+        self._answers = not by_viewers
+
+    async def write(self, data: bytes) -> None:
+        """Type bytes. Raises: Busy, if the program has not read those before for a while."""
+        if self.keyboard.left and not self._closed and self._terminal.interrupts(data):
+            self.keyboard.forget()  # what interrupts is heard by a program that does not read, too
+            self._terminal.forget_input()
+        until = self._loop.time() + PATIENCE
+        while self.keyboard.left > TYPED_MAX and not self._closed:
+            if self._loop.time() > until:
+                raise Busy("the program does not read what is typed", hint="Ctrl-C may help")
+            await asyncio.sleep(0.01)
+        if not self._closed:
+            self.keyboard.feed(data)
+
+    def resize(self, size: Size) -> None:
+        """Give it another size."""
+        self.size = size
+        if not self._closed:
+            self._terminal.resize(*size)
+
+    def repaint(self) -> None:
+        """Have a full-screen program draw everything again."""
+        if self._wiggling is None:
+            wait = self._repainted + REPAINT_EVERY - self._loop.time()
+            if wait <= 0:
+                self._wiggle()
+            else:
+                self._wiggling = self._loop.call_later(wait, self._wiggle)
+
+    def _wiggle(self) -> None:
+        self._wiggling = None
+        if self._closed or self.size.rows < 2:
+            return
+        self._repainted = self._loop.time()
+        self._terminal.resize(self.size.rows - 1, self.size.cols)
+        self._wiggling = self._loop.call_later(WIGGLE, self._settle)
+
+    def _settle(self) -> None:
+        self._wiggling = None
+        self.resize(self.size)
+
+    # --- output ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _free(self) -> bool:
+        return self._changed is None or self._let is None
+
+    def _read_on(self) -> None:
+        if self._resting:
+            return
+        wanted = not self._closed and (self._free or self.end < (self._let or 0))
+        if wanted and not self._reading:
+            self._loop.add_reader(self._terminal.master, self._readable)
+        elif self._reading and not wanted:
+            self._loop.remove_reader(self._terminal.master)
+        self._reading = wanted
+        if not wanted and not self._closed and self._stalling is None:
+            self._stalling = self._loop.call_later(self._stall, self._give_up)
+
+    def _give_up(self) -> None:
+        # Whoever watches sleeps: the program does not wait for them, and they go on with a replay.
+        self._stalling, self._let = None, None
+        self._read_on()
+
+    def _unstall(self) -> None:
+        if self._stalling is not None:
+            self._stalling.cancel()
+            self._stalling = None
+
+    def _readable(self) -> None:
+        data, _ = self._terminal.read(CHUNK)
+        if data:
+            self._take(data)
+        if self._free and not self._closed:
+            self._pace(len(data))
+        self._read_on()
+
+    def _pace(self, size: int) -> None:
+        now = self._loop.time()
+        if now - self._period >= UNWATCHED_PACE:
+            self._period, self._unwatched = now, 0
+        self._unwatched += size
+        if self._unwatched >= CHUNK:
+            self._loop.remove_reader(self._terminal.master)
+            self._reading, self._resting = False, True
+            self._loop.call_later(UNWATCHED_PACE, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._read_on()
+
+    def _take(self, data: bytes) -> None:
+        dropped = self._ring.append(data)
+        if dropped:
+            self._before.feed(dropped)
+        self._now.feed(data)
+        answers = self._queries.answers(data)
+        if answers and self._answers:
+            self.keyboard.feed(answers)
+        self._heard(data)
+        if self._changed is None:
+            return
+        wait = self._told_at + PACE - self._loop.time()
+        if wait <= 0 or self.end - self._told >= CHUNK:
+            self._tell()
+        elif self._telling is None:
+            self._telling = self._loop.call_later(wait, self._tell)
+
+    def _tell(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        self._told, self._told_at = self.end, self._loop.time()
+        if self._changed is not None:
+            self._changed()
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def finish(self, exit_status: int | None) -> None:
+        """Every process is gone: take what is left of their output, and nothing more. Idempotent."""
+        if self._closed:
+            return
+        data, _ = self._terminal.read(DRAIN_MAX)
+        if data:
+            self._take(data)
+        self._closed = True
+        self._read_on()
+        self._unstall()
+        for timer in (self._telling, self._wiggling):
+            if timer is not None:
+                timer.cancel()
+        self._telling = self._wiggling = None
+        self.keyboard.forget()
+        self.over, self.exit_status = True, exit_status
+        self._tell()

@@ -1,0 +1,346 @@
+"""JSON-RPC messages over an aiohttp WebSocket, either end, both ways (DESIGN §3). Implements `ports.Channel`.
+
+One writer sends what is queued, one reader takes what comes, each request is answered in a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from itertools import count
+
+from aiohttp import WSMsgType
+from msgspec import UNSET, Raw
+
+from agent.adapters.net.pulse import Pulse, WebSocket
+from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut, TooLarge, Undescribed
+from agent.ports import Clock, Followed, MessageHandler
+from agent.protocol.codec import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Envelope, RequestId, error_of
+from agent.protocol.model import DeviceId
+from agent.protocol.names import truncate_bytes
+from agent.tasks import child, failures, spawn
+
+log = logging.getLogger(__name__)
+
+QUEUE_MAX = 4_194_304
+"""Bytes that may wait to be sent; a reader that is slower is cut off and comes back with its seq (S5)."""
+QUEUE_LOW = 262_144
+"""Bytes below which the queue counts as drained."""
+WRITE_STALL = 15.0
+"""Seconds that one write may take: a peer that never reads would hold the writer for ever (measured)."""
+REQUESTS_MAX = 64
+"""Requests of another device that are answered side by side on one connection."""
+CLIENT_REQUESTS_MAX = 1024
+"""Those of a client of this device: one that watches hundreds of sessions attaches to all of them at once."""
+CATCHING_UP = frozenset({"session.attach"})
+"""Methods of which what follows the answer ends by itself: such a request is no longer answered then."""
+CATCHING_UP_MAX = 2048
+"""Requests of one connection that are answered or caught up with."""
+WATCHES = frozenset({"session.watch", "peer.watch", "audit.watch"})
+"""Methods that are followed until the end: a second request for one on the same connection replaces the first."""
+HEAVY = frozenset({"session.attach", "terminal.attach", "session.history", "household.sync"})
+"""Methods whose answer may fill most of a frame."""
+HEAVY_MAX = 4
+"""Of these another device gets that many at once: as many as fit into what may wait to be sent."""
+BIG = 65_536
+"""Bytes beyond which an answer to a client waits until most of what was queued before is sent."""
+BUSY_FOR = 1.0
+"""Seconds after which one that was not taken for that reason is worth another try."""
+BAD_MAX = 3
+"""Bad messages in a row after which the connection is closed (1002)."""
+
+
+class WebSocketChannel:
+    """One open WebSocket that carries messages both ways. `told`: the reason that the other side gave for closing."""
+
+    def __init__(
+        self,
+        ws: WebSocket,
+        codec: Codec,
+        *,
+        clock: Clock,
+        device: DeviceId | None = None,
+        pings: bool = False,
+        cut: Callable[[], None] | None = None,
+    ) -> None:
+        self.device, self.codec = device, codec
+        self._ws, self._clock, self._pings, self._cut = ws, clock, pings, cut
+        self._queue: deque[bytes] = deque()
+        self._queued = 0  # bytes
+        self._to_send, self._sent, self._writes = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._writing_since: float | None = None  # monotonic seconds; None: nothing is being written
+        self._ids = count(1)
+        self._waiting: dict[RequestId, asyncio.Future[Raw]] = {}
+        self._watching: dict[str, asyncio.Task[None]] = {}  # who follows each of `WATCHES`
+        self._answers: set[asyncio.Task[None]] = set()  # requests of the other side, and what follows their answers
+        self._unanswered: set[asyncio.Task[None]] = set()  # those of them that count for the limit
+        self._heavy = asyncio.Semaphore(HEAVY_MAX)
+        self._closing: tuple[int, str] | None = None
+        self._closed = False
+        self._bad = 0  # messages in a row that the schema does not describe
+        self._pulse = Pulse(ws, clock, self.abort)
+        self._reader: asyncio.Task[None] | None = None
+        self.told = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether anything can still be sent."""
+        return not self._closed and self._closing is None
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame; when the queue is full the connection is cut off (S5)."""
+        if not self.open:
+            return
+        self._queue.append(frame)
+        self._queued += len(frame)
+        if self._queued > QUEUE_MAX:
+            log.info("a slow reader was cut off", extra={"device": self.device, "queued": self._queued})
+            self.abort()
+        self._to_send.set()
+
+    def notify(self, method: str, params: object) -> None:
+        """Queue a notification."""
+        self.send(self.codec.notification(method, params))
+
+    async def request(self, method: str, params: object, *, seconds: float) -> Raw:
+        """Ask and wait up to `seconds`. Raises: PeerLost, TimedOut, or the AgentError that the other side told."""
+        if not self.open:
+            raise PeerLost
+        number = next(self._ids)
+        waiter: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiter
+        try:
+            self.send(self.codec.request(number, method, params))
+            async with asyncio.timeout(seconds):
+                return await waiter
+        except TimeoutError as exc:
+            raise TimedOut(f"no answer to {method} within {seconds:g} s") from exc
+        finally:
+            self._waiting.pop(number, None)
+
+    async def drained(self) -> None:
+        """Return once most of what was queued is sent, or the connection is closed."""
+        while self._queued > QUEUE_LOW and not self._closed:
+            self._sent.clear()
+            await self._sent.wait()
+
+    def busy(self, *, attached: bool) -> None:
+        """Ping more often while anything is attached (L3)."""
+        self._pulse.attached = attached
+
+    def doubt(self) -> None:
+        """Ask at once whether the other side is there; cut if it is not (L3). Needs `pings`."""
+        self._pulse.doubt()
+
+    def close(self, reason: str = "", code: int = 1000) -> None:
+        """Send what is queued, then close; who waits for an answer waits no longer. Idempotent."""
+        if self._closing is None:
+            self._closing = (code, reason)
+            self._to_send.set()
+            self._fail_requests()
+
+    def abort(self) -> None:
+        """Cut at once; who waits for an answer waits no longer."""
+        self._closed = True
+        self._queue.clear()
+        self._fail_requests()
+        if self._cut is not None:
+            self._cut()
+        if self._reader is not None:
+            self._reader.cancel()
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    async def run(self, handler: MessageHandler) -> None:
+        """Read until the connection ends; then every waiting `request` has failed with PeerLost."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._reader = child(group, self._read(handler, group), "link.read")
+                helpers = [
+                    child(group, self._write(), "link.write"),
+                    child(group, self._watch_writes(), "link.watch-writes"),
+                ]
+                if self._pings:
+                    helpers.append(child(group, self._pulse.run(), "link.pulse"))
+                if self._closed:
+                    self._reader.cancel()  # cut before it ran
+                await asyncio.wait([self._reader])
+                for task in (*helpers, *self._answers):
+                    task.cancel()
+        finally:
+            self._closed = True
+            self._sent.set()
+            self._fail_requests()
+            handler.on_closed(self)
+            with suppress(Exception):
+                async with asyncio.timeout(1.0):
+                    await self._ws.close()
+
+    def _fail_requests(self) -> None:
+        for waiter in self._waiting.values():
+            if not waiter.done():
+                waiter.set_exception(PeerLost())
+
+    async def _write(self) -> None:
+        while True:
+            await self._to_send.wait()
+            self._to_send.clear()
+            self._writes.set()
+            while self._queue:
+                frame = self._queue.popleft()
+                self._writing_since = self._clock.monotonic()
+                try:
+                    if self.codec.binary:
+                        await self._ws.send_bytes(frame)
+                    else:
+                        await self._ws.send_str(frame.decode())
+                except OSError:
+                    self.abort()
+                    return
+                self._queued -= len(frame)
+                self._sent.set()
+            self._writing_since = None
+            if self._closing is not None:
+                code, reason = self._closing
+                with suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(WRITE_STALL):
+                        await self._ws.close(code=code, message=truncate_bytes(reason, 120).encode())
+                return
+
+    async def _watch_writes(self) -> None:
+        # One timer for many frames: a timeout around each of them took longer than to send it (bench_fanout).
+        while True:
+            await self._writes.wait()
+            self._writes.clear()
+            while (since := self._writing_since) is not None:
+                left = since + WRITE_STALL - self._clock.monotonic()
+                if left <= 0:
+                    self.abort()
+                    return
+                await self._clock.sleep(left)
+
+    async def _read(self, handler: MessageHandler, group: asyncio.TaskGroup) -> None:
+        while True:
+            message = await self._ws.receive()
+            self._pulse.heard()
+            if message.type in {WSMsgType.PING, WSMsgType.PONG}:
+                if message.type is WSMsgType.PING:
+                    with suppress(OSError):
+                        await self._ws.pong(message.data)
+                continue
+            if message.type not in {WSMsgType.BINARY, WSMsgType.TEXT}:
+                self.told = message.extra or "" if message.type is WSMsgType.CLOSE else ""
+                return
+            frame = message.data.encode() if isinstance(message.data, str) else message.data
+            try:
+                if (message.type is WSMsgType.BINARY) is not self.codec.binary:
+                    raise BadFrame(f"this connection speaks {self.codec.subprotocol}")  # noqa: TRY301 - told like the rest
+                self._take(handler, self.codec.decode(frame), frame, group)
+            except (BadFrame, BadRequest, BadParams) as exc:
+                self._is_bad(None, exc)
+            except Exception as exc:  # noqa: BLE001 - a bug of ours costs this connection, not the service
+                failures().note("link.take", exc)
+                self.close("the service failed; its log says more", code=1011)
+
+    def _is_bad(self, request_id: RequestId | None, error: AgentError) -> None:
+        self._bad += 1
+        self.send(self.codec.failure(request_id, error))
+        if self._bad >= BAD_MAX:
+            self.close("three bad messages in a row", code=1002)
+
+    def _take(self, handler: MessageHandler, envelope: Envelope, frame: bytes, group: asyncio.TaskGroup) -> None:
+        params = Raw(b"\x80") if envelope.params is UNSET else envelope.params
+        if envelope.method is not UNSET and len(frame) > (most := _most(envelope.method)):
+            told = TooLarge(f"{envelope.method} of {len(frame):,} bytes; {most:,} are allowed")
+            self._is_bad(envelope.id if isinstance(envelope.id, int | str) else None, told)
+            return
+        if envelope.method is UNSET:
+            waiter = self._waiting.get(envelope.id) if isinstance(envelope.id, int | str) else None
+            if waiter is None or waiter.done():
+                return  # an answer that nobody waits for any more
+            if envelope.error is UNSET:
+                waiter.set_result(Raw(b"\xc0") if envelope.result is UNSET else envelope.result)
+            else:
+                waiter.set_exception(error_of(envelope.error))
+        elif not self.open:
+            return  # nobody would hear the answer
+        elif isinstance(envelope.id, int | str):
+            most = CLIENT_REQUESTS_MAX if self.device is None else REQUESTS_MAX
+            if len(self._unanswered) >= most or len(self._answers) >= CATCHING_UP_MAX:
+                busy = Busy(f"{most} requests are being answered", retry_after=BUSY_FOR)
+                self.send(self.codec.failure(envelope.id, busy))
+                return
+            try:
+                answer = handler.on_request(self, envelope.method, params)
+            except Undescribed as exc:
+                self._is_bad(envelope.id, exc)
+                return
+            except AgentError as exc:
+                self.send(self.codec.failure(envelope.id, exc))
+                return
+            work = self._answer(answer, envelope.id, envelope.method)
+            task = spawn(group, work, f"link.answer-{envelope.method}")
+            if task is not None:
+                self._unanswered.add(task)
+                self._answers.add(task)
+                task.add_done_callback(partial(self._answered, answer))
+        else:
+            handler.on_notification(self, envelope.method, params, frame)
+        self._bad = 0
+
+    def _answered(self, answer: Awaitable[object], task: asyncio.Task[None]) -> None:
+        self._answers.discard(task)
+        self._unanswered.discard(task)
+        if isinstance(answer, Coroutine):
+            answer.close()  # of a connection that was cut before the answer was begun
+
+    async def _answer(self, answer: Awaitable[object], request_id: RequestId, method: str) -> None:
+        follow = None
+        try:
+            result = await self._result(answer, method)
+            if isinstance(result, Followed):
+                follow = result.follow
+                result = result.result
+            frame = self.codec.response(request_id, result)
+            if self.device is None and len(frame) > BIG:
+                await self.drained()  # its own burst must not cut a client off as a slow one
+            self.send(frame)
+        except AgentError as exc:
+            self.send(self.codec.failure(request_id, exc))
+        except Exception as exc:  # noqa: BLE001 - recorded
+            failures().note(f"link.answer-{method}", exc)
+            self.send(self.codec.failure(request_id, AgentError("the service failed; its log says more")))
+        task = asyncio.current_task()
+        if task is not None and method in CATCHING_UP:
+            self._unanswered.discard(task)
+        if follow is not None:
+            if task is not None and method in WATCHES:
+                if method in self._watching:
+                    self._watching[method].cancel()
+                self._watching[method] = task
+            try:
+                await follow()
+            except AgentError as exc:
+                self.close(str(exc))
+            except Exception as exc:  # noqa: BLE001 - recorded
+                failures().note(f"link.follow-{method}", exc)
+                self.close("the service failed; its log says more", code=1011)
+
+    async def _result(self, answer: Awaitable[object], method: str) -> object:
+        if self.device is None or method not in HEAVY:
+            return await answer
+        async with self._heavy:
+            # Before it is made: a device that does not read holds no answers here.
+            await self.drained()
+            return await answer
+
+
+def _most(method: str) -> int:
+    # Decided before what it carries is looked at. An answer is what we asked for: the socket's own limit holds.
+    return FRAME_OUT_MAX if method in LARGE else REQUEST_MAX

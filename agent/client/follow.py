@@ -1,0 +1,143 @@
+"""One session's log as this client sees it: every event once, in order, whatever connections were lost (S4)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from msgspec import Struct
+
+from agent.client.stream import Lost, Note, PeerBack, Returned, Stream
+from agent.client.text import clean
+from agent.errors import AgentError, from_wire
+from agent.frontends.cli.output import Style
+from agent.protocol.events import Event, epoch_of
+from agent.protocol.messages import Attach, Attached, EventOf, OnSession, PeerLink, SessionLost, SessionStalled
+
+REMOTE_PATIENCE = 60.0
+"""Seconds for which a restarted service may not know another device's session yet."""
+REMOTE_RETRY = 0.5
+BEGAN_ANEW = "the session's log began anew: its device was restored from an older copy"
+_NOT_YET = frozenset({"session-not-found", "device-not-found", "peer-unreachable", "peer-lost", "not-paired"})
+
+
+class Hydrated(Struct, frozen=True):
+    """Attached, or attached again: `events` are those not seen before.
+
+    `anew`: the log is another one, as after its state was restored from an older copy: what was shown before counts no
+    more, and `events` are of the log as it is (S15).
+    """
+
+    result: Attached
+    events: tuple[Event, ...]
+    again: bool = False
+    anew: bool = False
+
+
+class Seen(Struct, frozen=True):
+    """The next event of the log."""
+
+    event: Event
+
+
+class Mark:
+    """How far a log was read."""
+
+    def __init__(self, session: str, *, after: int | None = None, epoch: str = "") -> None:
+        self.session, self.epoch = session, epoch
+        self.seq = after or 0
+        self._resumes = after is not None
+
+    def params(self, wait: float | None = None) -> Attach:
+        """What asks for the rest; `wait`: seconds for which the service waits for a device that is out of reach."""
+        after = self.seq if self._resumes else None
+        return Attach(session_id=self.session, after=after, epoch=self.epoch, wait=wait)
+
+    def attached(self, result: Attached, *, again: bool = False) -> Hydrated:
+        """Take the answer. Where the log cannot be resumed it is another one: what was seen of it counts no more."""
+        anew = result.snapshot is not None and self._resumes
+        self.session, self.epoch, self._resumes = result.session_id, result.epoch, True
+        if result.snapshot is None:
+            return Hydrated(result, (), again)
+        self.seq = result.seq
+        return Hydrated(result, result.snapshot.events, again, anew)
+
+    def take(self, told: EventOf) -> Event | None:
+        """The event if it is the next one; None if it was seen. Raises: LookupError, if one before it is missing."""
+        if told.session_id != self.session or told.seq <= self.seq:
+            return None
+        if told.seq != self.seq + 1:
+            raise LookupError(f"event {self.seq + 1} is missing")
+        self.seq = told.seq
+        event = Event(told.seq, told.type, told.payload, told.at)
+        self.epoch = epoch_of(event) or self.epoch
+        return event
+
+
+def news_line(note: Note, session: str) -> tuple[str, Style]:
+    """What a person who watches the session is told of its link, its device or the service, and in which style.
+
+    On one line, and clean; empty: the note is about something else. Of a device that has stopped nothing is promised:
+    its turn was cut.
+    """
+    match note:
+        case PeerLink() if session in note.sessions or not note.sessions:
+            name = clean(note.name)
+            how = "has stopped; waiting for it" if note.reason else "lost; nothing is lost, retrying"
+            return (f"{name} {how}" if note.reason else f"link to {name} {how}"), "yellow"
+        case PeerBack() if session in note.link.sessions or not note.link.sessions:
+            return f"link to {clean(note.link.name)} is back", ""
+        case SessionStalled(reason="") if note.session_id == session:
+            return "what the session says is stored again", ""
+        case SessionStalled() if note.session_id == session:
+            return clean(f"nothing more is shown: {note.reason}", 4096), "yellow"
+        case Lost():
+            return "the service is away; waiting for it", "yellow"
+        case _:
+            return "", ""
+
+
+async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | Note]:
+    """Attach and stay attached. Other notes of the service pass through.
+
+    Raises: what attaching raises, and why there is nothing to attach to any more, as `session.lost` says.
+    """
+    first = await stream.insist("session.attach", mark.params(), Attached)
+    yield mark.attached(first)
+    if first.stalled:
+        yield SessionStalled(session_id=first.session_id, reason=first.stalled)
+    async for note in stream.notes():
+        missing = False
+        if isinstance(note, EventOf):
+            try:
+                event = mark.take(note)
+            except LookupError:
+                missing = True
+            else:
+                if event is not None:
+                    yield Seen(event)
+        else:
+            yield note
+        if missing:  # the service cut its stream short: hydrate from where we are
+            await stream.insist("session.detach", OnSession(session_id=mark.session), dict)
+        lost = isinstance(note, SessionLost) and note.session_id == mark.session
+        if isinstance(note, SessionLost) and lost and note.kind:
+            raise from_wire(0, note.reason, note.kind, "")
+        if missing or lost or isinstance(note, Returned):
+            # A device that was lost has been waited for already.
+            if lost:
+                await stream.clock.sleep(REMOTE_RETRY)
+            result = await _attach_again(stream, mark, wait=0.0 if lost else None)
+            yield mark.attached(result, again=True)
+            if result.stalled:
+                yield SessionStalled(session_id=result.session_id, reason=result.stalled)
+
+
+async def _attach_again(stream: Stream, mark: Mark, wait: float | None) -> Attached:
+    until = stream.clock.monotonic() + REMOTE_PATIENCE
+    while True:
+        try:
+            return await stream.insist("session.attach", mark.params(wait), Attached)
+        except AgentError as exc:
+            if exc.kind not in _NOT_YET or stream.clock.monotonic() >= until:
+                raise
+        await stream.clock.sleep(REMOTE_RETRY)

@@ -1,0 +1,55 @@
+"""Several lines that came from the network, made fit for a terminal: cleaned, bounded, what is left out said (T10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.client.text import TerminalText, clean
+from agent.frontends.cli.output import Style
+from agent.protocol.events import Diff
+
+Line = tuple[str, Style]
+"""A line and how it is painted; the style never alone carries meaning."""
+
+LONG = 2000
+"""Characters shown of one line."""
+DIFF_MAX = 80
+"""Lines shown of one diff."""
+INDENT = "    "
+_STYLES: dict[str, Style] = {"+": "green", "-": "red", "@": "cyan", "\\": "dim"}
+
+
+def shown(line: str) -> str:
+    """One line cleaned, its tabs as spaces. Nothing is cut in silence: a person decides by what is shown."""
+    line = line.expandtabs(4)
+    rest = len(line) - LONG
+    return clean(line, LONG) + (f"… ({rest:,} more characters)" if rest > 0 else "")
+
+
+def block(lines: Sequence[str], most: int, style: Style = "") -> list[Line]:
+    """The first lines, indented, and how many follow."""
+    told: list[Line] = [(INDENT + shown(line), style) for line in lines[:most]]
+    return [*told, *_left_out(len(lines) - most)]
+
+
+def output_lines(text: str) -> list[str]:
+    """The lines of a program's output, without its colours and other sequences."""
+    return TerminalText(color=False).feed(text if text.endswith("\n") else text + "\n").splitlines()
+
+
+def diff_lines(diff: Diff) -> list[Line]:
+    """A file, how many lines come and go, and which."""
+    lines = diff.patch.splitlines()
+    added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
+    head = f"  {clean(diff.path, LONG)} (+{added} -{removed})"
+    return [(head, "bold"), *patch_lines(lines, DIFF_MAX)]
+
+
+def patch_lines(lines: Sequence[str], most: int) -> list[Line]:
+    """Lines of a unified diff: those that come begin with + and are green, those that go with - and are red."""
+    told: list[Line] = [(INDENT + shown(line), _STYLES.get(line[:1], "")) for line in lines[:most]]
+    return [*told, *_left_out(len(lines) - most)]
+
+
+def _left_out(count: int) -> list[Line]:
+    return [(f"{INDENT}… {count:,} more lines", "dim")] if count > 0 else []

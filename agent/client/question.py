@@ -1,0 +1,64 @@
+"""What a session asks, as a person reads it: what it is about, the question, the ways to answer."""
+
+from __future__ import annotations
+
+from agent.client.lines import Line, block, patch_lines, shown
+from agent.client.text import clean
+from agent.protocol.events import Choice, Field, RequestOpen
+
+DETAIL_MAX = 400
+"""Lines shown of what a request is about: a person allows what stands there, so rather too many."""
+
+_TYPES = {
+    "text": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "yes or no",
+    "choice": "one of these",
+    "choices": "any of these, with commas",
+}
+
+
+def question(request: RequestOpen, *, fields: bool = True) -> list[Line]:
+    """A request in lines: what it is about, what is asked, and the choices (or fields) with their numbers."""
+    asked = clean(request.prompt, 4096).strip() or "The session waits for input"
+    told: list[Line] = [*_detail(request.detail), (f"? {asked}", "yellow"), *_choices(request.choices, "  ")]
+    if request.kind != "form":
+        return told
+    if fields:
+        for field in request.fields:
+            told += field_lines(field)
+    return [*told, ("  (decline refuses to fill it in)", "dim")]
+
+
+def _detail(detail: str) -> list[Line]:
+    lines = detail.splitlines()
+    if any(line.startswith("@@ ") for line in lines):
+        return patch_lines(lines, DETAIL_MAX)
+    return block(lines, DETAIL_MAX)
+
+
+def _choices(choices: tuple[Choice, ...], indent: str) -> list[Line]:
+    return [(f"{indent}{number}) {clean(choice.name) or clean(choice.id)}", "yellow")
+            for number, choice in enumerate(choices, 1)]  # fmt: skip
+
+
+def field_lines(field: Field) -> list[Line]:
+    """One field of a form: its name, what it takes, what it is, and its choices."""
+    takes = [_TYPES[field.type]]
+    if field.required and field.default is None:
+        takes.append("required")
+    if field.default is not None:
+        takes.append(f"default {default_of(field)}")
+    title = f": {clean(field.title)}" if field.title and field.title != field.name else ""
+    told: list[Line] = [(f"  {clean(field.name)} ({', '.join(takes)}){title}", "yellow")]
+    told += [(f"    {shown(line)}", "dim") for line in field.description.splitlines()]
+    return told + _choices(field.choices, "    ")
+
+
+def default_of(field: Field) -> str:
+    """What an empty answer means, in words."""
+    if isinstance(field.default, bool):
+        return "yes" if field.default else "no"
+    told = str(field.default)
+    return clean(next((choice.name for choice in field.choices if choice.id == told), told), 60)

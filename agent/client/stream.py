@@ -1,0 +1,341 @@
+"""The own service over a WebSocket, for commands that stay: streams what it tells and returns after a restart of it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from agent.client.client import check_server, check_socket
+from agent.client.waiting import Call
+from agent.clock import SystemClock
+from agent.errors import AgentError, Busy, NotRunning, PeerLost, RemoteFault, TakenBack, TimedOut, TooLarge
+from agent.ports import Clock
+from agent.protocol import codec
+from agent.protocol.messages import PeerLink, Ready
+from agent.protocol.methods import NOTIFICATIONS
+from agent.protocol.model import DeviceId
+from agent.protocol.times import rfc3339
+from agent.protocol.waiting import PATIENCE, CancelCall, Patient, Waiting
+
+T = TypeVar("T")
+ROOM = 1024
+"""Notes that wait for the command. Beyond, nothing more is read while no answer is awaited: the service then cuts this
+client off as a slow one (S5), and it returns with its `seq`."""
+ANSWER = 60.0
+"""Seconds for an answer, beyond those that the request may wait."""
+SERVICE = "the service on this device"
+RETRY = 0.2
+"""Seconds between looks at the socket: local, so cheap."""
+HELLO = 10.0
+"""Seconds that the service has to say `gateway.ready`."""
+
+
+class ServiceLost(NotRunning):
+    """The connection to the own service broke."""
+
+    hint = "start it with `agent up`; its sessions are kept"
+
+
+class Lost(Struct, frozen=True):
+    """The connection to the own service broke; it is being looked for."""
+
+
+class Returned(Struct, frozen=True):
+    """The service is back: attach again, from the last `seq`."""
+
+
+class PeerBack(Struct, frozen=True):
+    """`peer.back`; `peer.lost` is a bare `PeerLink`."""
+
+    link: PeerLink
+
+
+Note = Struct
+"""What `Stream.notes` gives: `Lost`, `Returned`, or the params of a notification."""
+
+
+class Stream:
+    """A connection that heals itself. Made by `streaming`."""
+
+    def __init__(self, path: Path, clock: Clock, patience: float, wait: float, tasks: asyncio.TaskGroup) -> None:
+        self._path, self.clock, self._patience, self._wait = path, clock, patience, wait
+        self._tasks = tasks
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._waiting: dict[int, asyncio.Future[Raw]] = {}
+        self._asked = 0
+        self._notes: deque[Note] = deque()
+        self._some, self._room, self._moved = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._calls: dict[str, Call] = {}  # requests that may wait, by id
+        self._connected_once = False  # since the connection was lost last
+        self._lost_at = ""  # RFC 3339: since when the service is away
+        self.waiting: Callable[[Waiting], None] | None = None  # told of requests that nobody else is told of
+        self.own: Ready | None = None  # the first gateway.ready ever; later ones never overwrite it (DESIGN §3)
+        self.failure: AgentError | None = None  # why `notes` ended
+
+    async def request(self, method: str, params: object, kind: type[T], *, seconds: float = ANSWER) -> T:
+        """Ask once. Raises: TooLarge, ServiceLost (before the answer), TimedOut, or what the service told."""
+        if self._socket is None:
+            raise self.failure or ServiceLost("the connection to the service is lost")
+        self._asked += 1
+        asked = self._asked
+        frame = codec.msgpack.request(asked, method, params)
+        if len(frame) > codec.FRAME_IN_MAX:  # the service would close the connection, and again after each return
+            raise TooLarge(f"{len(frame):,} bytes are too much for one message; {codec.FRAME_IN_MAX:,} fit")
+        future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
+        self._waiting[asked] = future
+        self._room.set()  # an answer is awaited: read on, whatever waits
+        try:
+            await self._socket.send_bytes(frame)
+            async with asyncio.timeout(seconds):
+                return codec.typed(await future, kind)
+        except TimeoutError:
+            raise TimedOut(f"no answer to {method} within {seconds:g} s") from None
+        except (ConnectionError, aiohttp.ClientError) as exc:
+            self._socket = None
+            raise ServiceLost("the connection to the service broke") from exc
+        finally:
+            self._waiting.pop(asked, None)
+            future.cancel()  # nobody waits for it any more, answered or not
+
+    async def tell(self, method: str, params: object) -> None:
+        """Send a notification; it is lost with a lost connection."""
+        if self._socket is not None:
+            await self._send(self._socket, codec.msgpack.notification(method, params))
+
+    async def insist(self, method: str, params: object, kind: type[T], *, call: Call | None = None) -> T:
+        """Ask again after every lost connection: for what may be told twice, such as a prompt with its id (S3).
+
+        What is about a session waits for its device, and for the service, as long as this stream's `wait` says (L8).
+        Raises: ServiceLost (away for too long), TakenBack, PeerUnreachable, PeerLost, or what the service told.
+        """
+        call = call or Call(self.waiting)
+        until = math.inf
+        if isinstance(params, Patient):
+            until = self.clock.monotonic() + (self._wait if params.wait is None else params.wait)
+        sent = False  # to a service that has not answered it
+        self._calls[call.id] = call
+        try:
+            while True:
+                left = max(0.0, until - self.clock.monotonic())
+                asked, seconds = params, ANSWER
+                if isinstance(params, Patient):
+                    asked, seconds = msgspec.structs.replace(params, wait=left, call_id=call.id), left + ANSWER
+                was_up = self._socket is not None
+                try:
+                    return await self.request(method, asked, kind, seconds=seconds)
+                except Busy as exc:
+                    if not exc.retry_after or exc.retry_after > left:
+                        raise
+                    await self.clock.sleep(exc.retry_after)
+                except ServiceLost as exc:
+                    sent = sent or was_up
+                    if left <= 0:
+                        raise
+                    await self._service(method, params, call, left, sent=sent, lost=exc)
+                if call.taken_back:
+                    raise PeerLost(f"it was sent, and {SERVICE} went away: ask it again") if sent else TakenBack
+        finally:
+            del self._calls[call.id]
+
+    async def once(self, method: str, params: object, kind: type[T], *, seconds: float = ANSWER) -> T:
+        """Ask what must not be done twice: only a refusal that says when to come again is waited out (L8).
+
+        Raises: as `request`.
+        """
+        until = self.clock.monotonic() + self._wait
+        while True:
+            try:
+                return await self.request(method, params, kind, seconds=seconds)
+            except Busy as exc:
+                if not exc.retry_after or self.clock.monotonic() + exc.retry_after > until:
+                    raise
+                await self.clock.sleep(exc.retry_after)
+
+    async def _service(
+        self, method: str, params: object, call: Call, left: float, *, sent: bool, lost: ServiceLost
+    ) -> None:
+        # Returns once the service is there, or the request was taken back.
+        if isinstance(params, Patient) and self._socket is None:
+            own = self.own.device if self.own else DeviceId("")
+            call.told(
+                Waiting(
+                    call_id=call.id, session_id=params.session_id, method=method, device=own, name=SERVICE,
+                    since=self._lost_at, sent=sent,
+                )
+            )  # fmt: skip
+        try:
+            async with asyncio.timeout(None if left == math.inf else left):
+                while self._socket is None and not call.taken_back:
+                    if self.failure is not None:
+                        raise self.failure
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            raise lost from None
+
+    def take_back(self, call: Call) -> None:
+        """Take a request back; what waits for its answer is told whether it was sent before."""
+        call.taken_back = True
+        self._moved.set()
+        if (socket := self._socket) is not None:
+            told = codec.msgpack.notification("request.cancel", CancelCall(call_id=call.id))
+            self._tasks.create_task(self._send(socket, told), name="cli.take-back")
+
+    @staticmethod
+    async def _send(socket: aiohttp.ClientWebSocketResponse, frame: bytes) -> None:
+        with suppress(ConnectionError, aiohttp.ClientError):
+            await socket.send_bytes(frame)
+
+    async def notes(self) -> AsyncIterator[Note]:
+        """Everything the service tells, in order. Ends by raising the reason when the service stays away."""
+        while True:
+            while self._notes:
+                note = self._notes.popleft()
+                if len(self._notes) < ROOM:
+                    self._room.set()
+                yield note
+            if self.failure is not None:
+                raise self.failure
+            self._some.clear()
+            await self._some.wait()
+
+    async def run(self, ready: asyncio.Future[None]) -> None:
+        """Connect, read, connect again. `ready` is resolved, or fails, with the first connection."""
+        while True:
+            try:
+                async with self._connected() as socket:
+                    if ready.done():
+                        self._put(Returned())
+                    self._moved.set()
+                    if not ready.done():
+                        ready.set_result(None)
+                    await self._read(socket)
+                reason = ServiceLost("the service went away")
+            except AgentError as exc:
+                if not ready.done():
+                    ready.set_exception(exc)
+                    return
+                reason = ServiceLost(str(exc), hint=exc.hint)
+            self._down(reason)
+            if not await self._back():
+                self.failure = reason
+                self._moved.set()
+                self._some.set()
+                return
+
+    async def _back(self) -> bool:
+        # Waits until something listens again.
+        until = self.clock.monotonic() + self._patience
+        while self.clock.monotonic() < until:
+            await self.clock.sleep(RETRY)
+            with suppress(AgentError, OSError):
+                check_socket(self._path)
+                _, writer = await asyncio.open_unix_connection(str(self._path))
+                writer.close()
+                return True
+        return False
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        check_socket(self._path)
+        connector = aiohttp.UnixConnector(str(self._path))
+        async with aiohttp.ClientSession(connector=connector) as session:
+            try:
+                async with asyncio.timeout(HELLO):
+                    socket = await session.ws_connect(
+                        "http://localhost/v1/ws",
+                        protocols=[codec.MSGPACK],
+                        max_msg_size=codec.FRAME_OUT_MAX,
+                        compress=0,
+                    )
+                    check_server(socket.get_extra_info("socket"))
+                    frame = await socket.receive()
+            except aiohttp.WSServerHandshakeError as exc:
+                raise RemoteFault(f"what listens at {self._path} is not the service ({exc.status})") from exc
+            except (OSError, aiohttp.ClientError) as exc:
+                raise NotRunning("the service is not running") from exc
+            async with socket:
+                if frame.type is not aiohttp.WSMsgType.BINARY:
+                    raise NotRunning("the service closed the connection", hint="see its log")
+                hello = codec.msgpack.decode(frame.data)
+                if hello.method != "gateway.ready":
+                    raise RemoteFault("the service did not say who it is", hint="update it: `agent status`")
+                self._told_ready(codec.typed(hello.params, Ready))
+                self._socket, self._connected_once = socket, True
+                yield socket
+
+    def _told_ready(self, ready: Ready) -> None:
+        if self.own is None:
+            self.own = ready
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for frame in socket:
+            if frame.type is not aiohttp.WSMsgType.BINARY:
+                continue
+            envelope = codec.msgpack.decode(frame.data)
+            if envelope.method is UNSET:
+                self._answered(envelope)
+            elif (kind := NOTIFICATIONS.get(envelope.method)) is not None:
+                note = codec.typed(envelope.params, kind)
+                if isinstance(note, Ready):
+                    self._told_ready(note)
+                elif isinstance(note, Waiting):
+                    if (call := self._calls.get(note.call_id)) is not None:
+                        call.told(note)
+                else:
+                    self._put(PeerBack(note) if isinstance(note, PeerLink) and envelope.method == "peer.back" else note)
+            while len(self._notes) >= ROOM and not self._waiting:
+                self._room.clear()
+                await self._room.wait()
+
+    def _answered(self, envelope: codec.Envelope) -> None:
+        future = self._waiting.get(envelope.id) if isinstance(envelope.id, int) else None
+        if future is None or future.done():
+            return
+        if envelope.error is not UNSET:
+            future.set_exception(codec.error_of(envelope.error))
+        elif envelope.result is not UNSET:
+            future.set_result(envelope.result)
+
+    def _put(self, note: Note) -> None:
+        self._notes.append(note)
+        self._some.set()
+
+    def _down(self, reason: AgentError) -> None:
+        was_up, self._socket = self._connected_once, None
+        self._connected_once = False
+        self._lost_at = rfc3339(self.clock.time())
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(reason)
+        if was_up:
+            self._put(Lost())
+
+
+@asynccontextmanager
+async def streaming(
+    path: Path, *, clock: Clock | None = None, patience: float = PATIENCE, wait: float = PATIENCE
+) -> AsyncIterator[Stream]:
+    """Connect to the service listening at `path`, for as long as the block runs.
+
+    `patience`: seconds for which a lost service is looked for; with 0 the first loss ends `notes`. `wait`: seconds that
+    a request may wait for its session's device, or the service (L8). Raises: NotRunning, Forbidden, RemoteFault.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        stream = Stream(path, clock or SystemClock(), patience, wait, tasks)
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = tasks.create_task(stream.run(ready), name="cli.stream")
+        try:
+            await ready
+            yield stream
+        finally:
+            task.cancel()

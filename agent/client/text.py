@@ -1,0 +1,138 @@
+"""Text that came from the network, made fit for a terminal: cleaned, measured, shortened (T10)."""
+
+from __future__ import annotations
+
+import re
+from unicodedata import category, combining, east_asian_width
+
+from agent.protocol.characters import BLANK, EMOJI_STYLE, JOINERS, hidden_in_text, unseen
+
+REPLACED = "\N{REPLACEMENT CHARACTER}"
+MARKS_MAX = 2
+"""Combining marks kept on one character: more of them paint over the lines around."""
+HELD_MAX = 4096
+"""Characters of an unfinished escape sequence that are waited for."""
+
+_LEFT_OUT = frozenset(JOINERS + EMOJI_STYLE)
+_ESCAPE = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # CSI
+    r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC: none holds an escape, so each is read once
+    r"|[ -/]*[0-OQ-WYZ\\`-~])"  # the short ones
+)
+_SGR = re.compile(r"\x1b\[([0-9;:]{0,256})m")
+_CONCEAL = 8
+_COLOURS = frozenset({38, 48, 58})
+"""Parameters of SGR that take arguments: the colour of the text, of the background, of the underline."""
+_ARGUMENTS = {"2": 3, "5": 1}
+"""How many numbers follow a kind of colour: red, green and blue; or a place in the palette."""
+_RETURN = re.compile("\r+\n|\r")
+
+
+def clean(text: str, limit: int = 512) -> str:
+    """One line without anything that moves the cursor, colours, hides or turns the text around.
+
+    Control, bidirectional and invisible characters become U+FFFD, white space becomes a space.
+    """
+    text = text[:limit]
+    if text.isascii() and text.isprintable():
+        return text
+    kept: list[str] = []
+    marks = 0
+    for character in text:
+        kind = category(character)
+        marks = marks + 1 if kind in {"Mn", "Me"} else 0
+        if character.isspace() or character == BLANK:
+            kept.append(" ")
+        elif kind in {"Cc", "Cf", "Cs", "Zl", "Zp"} or unseen.match(character):
+            kept.append("" if character in _LEFT_OUT else REPLACED)
+        elif marks <= MARKS_MAX:
+            kept.append(character)
+    return "".join(kept)
+
+
+def width(text: str) -> int:
+    """Columns that cleaned text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if combining(character) or category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if east_asian_width(character) in {"W", "F"} else 1
+
+
+def fit(text: str, columns: int) -> str:
+    """Cleaned text cut to so many columns, with an ellipsis if something was cut."""
+    if width(text) <= columns:
+        return text
+    kept, used = [], 0
+    for character in text:
+        used += _columns(character)
+        if used > columns - 1:
+            break
+        kept.append(character)
+    return "".join(kept) + "…" if columns > 0 else ""
+
+
+class TerminalText:
+    """Output of a program elsewhere, on its way to our terminal: lines, tabs and perhaps colours pass, nothing else.
+
+    Colours do not hide: "conceal" is left out. A carriage return begins a line, so that nothing is painted over.
+    Stateful, since an escape sequence may be cut anywhere by the stream.
+    """
+
+    def __init__(self, *, color: bool) -> None:
+        self._color = color
+        self._held = ""
+        self._painted = False
+
+    def feed(self, text: str) -> str:
+        """What may be printed now."""
+        text, self._held = self._held + text, ""
+        kept: list[str] = []
+        at = 0
+        while (start := text.find("\x1b", at)) >= 0:
+            kept.append(text[at:start])
+            found = _ESCAPE.match(text, start)
+            if found is None:
+                if len(text) - start < HELD_MAX:
+                    self._held, at = text[start:], len(text)
+                    break
+                at = start + 1  # never finished: drop the escape itself, its text is harmless without it
+                continue
+            if self._color and _harmless(found.group()):
+                kept.append(found.group())
+                self._painted = True
+            at = found.end()
+        kept.append(text[at:])
+        shown = "".join(kept)
+        if shown.endswith("\r") and not self._held:
+            shown, self._held = shown.rstrip("\r"), "\r"  # perhaps half of a line's end
+        return hidden_in_text.sub("", _RETURN.sub("\n", shown))
+
+    def end(self) -> str:
+        """What puts the terminal right after the text."""
+        self._held = ""
+        painted, self._painted = self._painted, False
+        return "\x1b[0m" if painted else ""
+
+
+def _harmless(sequence: str) -> bool:
+    # A colour, and for sure nothing that hides. Each parameter may have sub-parameters (ISO 8613-6: `38:5:1`); in the
+    # older form the arguments of a colour are the next parameters. What terminals read differently does not pass.
+    found = _SGR.fullmatch(sequence)
+    if found is None:
+        return False
+    rest = found[1].split(";")
+    while rest:
+        code, *arguments = rest.pop(0).split(":")
+        if int(code or 0) == _CONCEAL:
+            return False
+        if int(code or 0) in _COLOURS and not arguments and rest:
+            wanted = _ARGUMENTS.get(rest.pop(0))
+            if wanted is None or len(rest) < wanted or not all(each.isdigit() for each in rest[:wanted]):
+                return False
+            del rest[:wanted]
+    return True

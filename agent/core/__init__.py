@@ -1,1 +1,0 @@
-"""Pure rules: no await, socket, file, clock, random or logging; the time is an argument."""

@@ -1,0 +1,141 @@
+"""`agent answer`: answer what a session asks."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import click
+
+from agent.client.form import Form, chosen, from_json
+from agent.client.question import field_lines, question
+from agent.client.stream import Stream, streaming
+from agent.client.text import clean
+from agent.client.waiting import Call
+from agent.errors import AgentError, Ambiguous, RequestNotFound
+from agent.frontends.cli.complete import complete_session
+from agent.frontends.cli.keyboard import piped_text, read_line
+from agent.frontends.cli.main import App, Exit
+from agent.frontends.cli.output import Printer
+from agent.frontends.cli.patience import patiently, wait_option
+from agent.frontends.cli.transcript import name_of
+from agent.protocol.answers import checked
+from agent.protocol.events import Answer, RequestOpen
+from agent.protocol.messages import Answered, AnswerRequest, Attach, Attached
+
+
+@click.command()
+@click.argument("session", shell_complete=complete_session)
+@click.argument("words", nargs=-1, metavar="[REQUEST] ANSWER")
+@wait_option
+@click.pass_obj
+def answer(app: App, session: str, words: tuple[str, ...], wait: float) -> int:
+    """Answer what a session asks.
+
+    ANSWER is text, or the number, id or name of a choice; `-` reads it from standard input, which is how a password
+    is given. A form takes a JSON object, or `decline`. Without ANSWER, a terminal is asked, a form field by field.
+    REQUEST is needed only while several are open.
+    """
+    if len(words) > 2:
+        raise click.UsageError("one answer is needed: quote it")
+    given = words[-1] if words else None
+    if given is None and not sys.stdin.isatty():
+        raise click.UsageError("an answer is needed; `-` reads it from standard input")
+    if given == "-":
+        given = piped_text()
+    return asyncio.run(_answer(app, session, words[0] if len(words) == 2 else "", given, wait))
+
+
+async def _answer(app: App, session: str, wanted: str, given: str | None, wait: float) -> int:
+    async with streaming(app.client.path, wait=wait) as stream:
+        attached = await patiently(app, stream, "session.attach", Attach(session_id=session), Attached)
+        request = pick(attached.requests, wanted)
+        found = await ask(request, app.printer) if given is None else answer_of(request, given)
+        if found is None:
+            return Exit.INTERRUPTED
+        params = AnswerRequest(session_id=attached.session_id, request_id=request.request_id, answer=found)
+        told = await patiently(app, stream, "request.answer", params, Answered)
+    return report(told, app.printer)
+
+
+class Answering:
+    """One request being answered, line by line: a form takes one for each field, everything else one."""
+
+    def __init__(self, request: RequestOpen) -> None:
+        self.request = request
+        self.form = Form(request) if request.kind == "form" else None
+
+    @property
+    def label(self) -> str:
+        """What stands before the input."""
+        return "answer: " if self.form is None else self.form.label
+
+    def take(self, text: str) -> Answer | None:
+        """A typed line; the answer once it is complete. Raises: BadParams or TooLarge, if it does not fit."""
+        return answer_of(self.request, text) if self.form is None else self.form.take(text)
+
+
+async def ask(request: RequestOpen, printer: Printer) -> Answer | None:
+    """Ask on the terminal, until the answer fits; None at the end of the input."""
+    asked = Answering(request)
+    opening = question(request, fields=False)
+
+    def show() -> None:  # once the terminal no longer echoes a secret: from here on it may be typed
+        field = asked.form.field if asked.form is not None else None
+        for text, style in [*opening, *(field_lines(field) if field is not None else [])]:
+            printer.talk(text, style)
+        opening.clear()
+        printer.ask(asked.label)
+
+    while True:
+        given = await read_line(sys.stdin.fileno(), show, secret=request.kind == "secret")
+        if given is None:
+            return None
+        if request.kind == "secret":
+            printer.talk("")  # the end of that line was not echoed
+        try:
+            found = asked.take(given)
+        except AgentError as exc:
+            printer.error(str(exc), exc.hint)
+            continue
+        if found is not None:
+            return found
+
+
+async def submit_answer(
+    stream: Stream, session: str, request: RequestOpen, given: Answer, *, call: Call | None = None
+) -> Answered:
+    """Tell the session. Raises: RequestNotFound, and what the stream raises."""
+    params = AnswerRequest(session_id=session, request_id=request.request_id, answer=given)
+    return await stream.insist("request.answer", params, Answered, call=call)
+
+
+def report(told: Answered, printer: Printer) -> int:
+    """Say how it went."""
+    if told.status == "accepted":
+        return Exit.OK
+    who = f"[{name_of(told.by)}] has answered that already" if told.by else "that was answered already"
+    printer.error(who if told.status == "already-answered" else "that is no longer asked")
+    return Exit.FAILED
+
+
+def pick(requests: Sequence[RequestOpen], wanted: str) -> RequestOpen:
+    """The open request of that id or unique prefix, or the only one. Raises: RequestNotFound, Ambiguous."""
+    found = [request for request in requests if request.request_id.startswith(wanted)]
+    exact = [request for request in found if request.request_id == wanted]
+    if len(exact or found) > 1:
+        listed = "\n".join(f"{clean(request.request_id)}  {clean(request.prompt)}" for request in found)
+        raise Ambiguous(f"several requests are open:\n{listed}", hint="name one: `agent answer SESSION REQUEST ANSWER`")
+    if not found:
+        raise RequestNotFound(f"no open request {wanted!r}" if wanted else "the session asks nothing")
+    return (exact or found)[0]
+
+
+def answer_of(request: RequestOpen, text: str) -> Answer:
+    """What a typed line means as an answer. Raises: BadParams or TooLarge, if it does not fit the question."""
+    if request.kind == "form":
+        return checked(request, from_json(text))
+    if request.kind == "choices" and request.choices:
+        return chosen(request.choices, text)
+    return checked(request, text)

@@ -1,0 +1,340 @@
+"""`agent attach`: a session on the terminal, followed and spoken to."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+import click
+
+from agent.client.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
+from agent.client.stream import Note, Stream, streaming
+from agent.client.text import clean
+from agent.client.waiting import Call, Said, excerpt, not_sent
+from agent.errors import AgentError, PeerLost, TakenBack
+from agent.frontends.cli.answer import Answering, submit_answer
+from agent.frontends.cli.arrival import Company, banner, choose, commands_line
+from agent.frontends.cli.complete import complete_session
+from agent.frontends.cli.edit import Changed, Ended, Typed
+from agent.frontends.cli.keyboard import Input, Interrupted, Keyboard, Stopped
+from agent.frontends.cli.main import STATUS_OF, App, Exit
+from agent.frontends.cli.outbox import Controls, Outbox
+from agent.frontends.cli.patience import wait_option
+from agent.frontends.cli.screen import Screen
+from agent.frontends.cli.transcript import Transcript, name_of
+from agent.protocol.events import TEXT_MAX, Answer, RequestOpen
+from agent.protocol.messages import Attached, Interrupt, ParticipantsChanged, Submitted
+from agent.protocol.waiting import PATIENCE, Waiting
+
+STDIN = 0
+TERMINAL = "terminal"
+"""The backend whose sessions are best seen as they are."""
+LEAVE = "Ctrl-C again, or Ctrl-D, leaves; the session goes on"
+
+
+@click.command()
+@click.argument("session", required=False, shell_complete=complete_session)
+@click.option("--raw", is_flag=True, help="Show its terminal as it is: for sessions of the backend terminal.")
+@click.option("--detach-key", metavar="KEY", default="ctrl-]", show_default=True, help="Key that leaves, with --raw.")
+@wait_option
+@click.pass_obj
+def attach(app: App, session: str | None, *, raw: bool, detach_key: str, wait: float) -> int:
+    """Follow a session, type prompts, answer its questions.
+
+    Ctrl-C interrupts the running turn, Alt-Enter sends a prompt that does, Ctrl-D leaves. In a pipe every line is a
+    prompt; at the end of the input it waits for what is running and queued. With --raw the program's own screen and
+    keyboard.
+
+    While the session's device is out of reach, what is typed waits; Ctrl-C takes it back.
+    """
+    if raw:
+        from agent.frontends.cli.raw import raw_attached_to
+
+        return raw_attached_to(app, session or choose(app), detach_key, wait=wait)
+    return attached_to(app, session or choose(app), wait=wait)
+
+
+def attached_to(app: App, session: str, *, wait: float = PATIENCE) -> int:
+    """Stay with a session; the exit status. `wait`: seconds that anything may wait for a device out of reach."""
+    return asyncio.run(_Attachment(app, session, wait).run())
+
+
+class _Attachment:
+    def __init__(self, app: App, session: str, wait: float) -> None:
+        printer = app.printer
+        self._path, self._wait = app.client.path, wait
+        self._lively = sys.stdin.isatty() and printer.tty and not printer.dumb
+        self._screen = Screen(printer, lively=self._lively)
+        self._transcript = Transcript(self._screen)
+        self._mark = Mark(session)
+        self._inputs: asyncio.Queue[Input] = asyncio.Queue()  # as fast as a person types, or as long as the pipe is
+        self._outbox: Outbox
+        self._controls = Controls(self._waiting, self._redraw)
+        self._answered: str | None = None  # id of the request whose answer is on its way
+        self._said = Said()
+        self._keyboard = Keyboard(STDIN, self._inputs.put_nowait, lively=self._lively)
+        self._answering: Answering | None = None
+        self._company = Company()
+        self._left: asyncio.Future[int] | None = None
+        self._ended_input = False
+        self._warned = False
+        self._interrupted = 0  # the turn that Ctrl-C was meant for last: once more, and it leads out
+        self._failed_with: int = Exit.OK  # status of the first prompt of a pipe that was not accepted
+
+    async def run(self) -> int:
+        self._left = left = asyncio.get_running_loop().create_future()
+        async with streaming(self._path, wait=self._wait) as stream:
+            stream.waiting = self._waiting
+            events = follow(stream, self._mark)
+            first = await anext(events)  # the terminal is touched only once there is a session
+            assert isinstance(first, Hydrated)
+            self._outbox = Outbox(
+                stream,
+                self._mark,
+                shown=lambda text: self._screen.notice(f"> {clean(text, TEXT_MAX)}"),
+                waiting=self._waiting,
+                accepted=self._accepted,
+                failed=self._not_sent,
+            )
+            self._banner(stream, first)
+            with self._keyboard.reading(self._control):
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        jobs = [
+                            tasks.create_task(self._follow(stream, events), name="cli.follow"),
+                            tasks.create_task(self._listen(stream, tasks), name="cli.input"),
+                            tasks.create_task(self._outbox.run(), name="cli.submit"),
+                        ]
+                        self._redraw()
+                        status: int = await left
+                        self._controls.cancel()
+                        for job in jobs:
+                            job.cancel()
+                finally:
+                    for line in self._outbox.given_back():
+                        self._screen.notice(f"-- {line}", "yellow")
+                    self._screen.close()
+        if self._lively:
+            self._screen.notice(
+                f"-- left {clean(self._mark.session)}; `agent attach {clean(self._mark.session)}` returns"
+            )
+        return status or self._failed_with
+
+    def _control(self, sequence: str) -> None:
+        self._screen.printer.out.write(sequence)
+        self._screen.printer.out.flush()
+
+    def _leave(self, status: int) -> None:
+        if self._left is not None and not self._left.done():
+            self._left.set_result(status)
+
+    # --- what the session does ---------------------------------------------------------------------------------------
+
+    def _banner(self, stream: Stream, first: Hydrated) -> None:
+        result = first.result
+        if result.snapshot is not None:
+            for line in banner(result.snapshot.session):
+                self._screen.notice(line)
+            if result.snapshot.session.backend == TERMINAL:
+                self._screen.notice(f"-- it has a terminal: `agent attach --raw {result.session_id}` shows it")
+            if result.snapshot.truncated:
+                self._screen.notice(f"-- earlier: `agent log {result.session_id}`")
+        for line in self._company.met(result.participants, stream):
+            self._screen.notice(line)
+        self._hydrate(first.result, first)
+        if self._lively and first.result.commands:
+            self._screen.notice(commands_line(first.result.commands))
+        if self._lively:
+            self._screen.notice("-- Ctrl-C interrupts the turn, Alt-Enter steers it, Ctrl-D leaves")
+
+    def _hydrate(self, result: Attached, note: Hydrated) -> None:
+        if note.anew:
+            self._screen.notice(f"-- {BEGAN_ANEW}. It says:", "yellow")
+            self._transcript = Transcript(self._screen)
+        self._transcript.hydrate(note.events, result.requests)
+        self._transcript.set_to(result.options)
+        if note.again and not note.anew:
+            self._screen.notice("-- back; nothing of what was shown is lost")
+
+    async def _follow(self, stream: Stream, events: AsyncIterator[Note]) -> None:
+        async for note in events:
+            self._take(stream, note)
+            self._redraw()
+            self._maybe_leave()
+
+    def _take(self, stream: Stream, note: Note) -> None:
+        match note:
+            case Seen(event=event):
+                self._transcript.show(event)
+            case Hydrated():
+                self._hydrate(note.result, note)
+            case ParticipantsChanged() if note.session_id == self._mark.session:
+                for line in self._company.changed(note.participants, stream):
+                    self._screen.notice(line)
+            case _:
+                text, style = news_line(note, self._mark.session)
+                if text:
+                    self._screen.notice(f"-- {text}", style)
+
+    def _maybe_leave(self) -> None:
+        if self._transcript.ended:
+            self._screen.notice(f"-- the session has {self._transcript.ended}")
+            self._leave(Exit.OK if self._transcript.ended == "ended" else Exit.FAILED)
+        if self._ended_input and self._outbox.empty and self._transcript.done_turn >= self._transcript.last_turn:
+            self._leave(Exit.OK)
+
+    # --- what the person does ----------------------------------------------------------------------------------------
+
+    @property
+    def _request(self) -> RequestOpen | None:
+        requests = self._transcript.requests.values()
+        return next((request for request in requests if request.request_id != self._answered), None)
+
+    @property
+    def _asked(self) -> Answering | None:
+        # A form that is half filled in goes on until its request is answered, here or elsewhere.
+        request = self._request
+        if request is None:
+            self._answering = None
+        elif self._answering is None or self._answering.request != request:
+            self._answering = Answering(request)
+        return self._answering
+
+    @property
+    def _running(self) -> bool:
+        return self._transcript.done_turn < self._transcript.last_turn
+
+    def _redraw(self) -> None:
+        asked, editor = self._asked, self._keyboard.editor
+        editor.secret = asked is not None and asked.request.kind == "secret"
+        prompt = "> " if asked is None else asked.label
+        if self._running and asked is None and not editor.text:
+            prompt = ""
+        self._screen.edit(prompt, *(("", 0) if editor.secret else (editor.text, editor.cursor)))
+
+    async def _listen(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            given = await self._inputs.get()
+            match given:
+                case Typed(text=text) if text.strip() or self._request is not None:
+                    self._warned = False
+                    self._typed(stream, tasks, given)
+                case Interrupted():
+                    self._interrupt(stream, tasks)
+                case Stopped(signal=number):
+                    self._leave(128 + number)
+                case Ended() if self._lively:
+                    self._leave(Exit.OK)
+                case Ended():
+                    self._ended_input = True
+                    if self._request is not None:
+                        self._hint_answer(self._request)
+                    self._maybe_leave()
+                case Changed() | Typed():
+                    pass
+            self._redraw()
+
+    def _typed(self, stream: Stream, tasks: asyncio.TaskGroup, given: Typed) -> None:
+        asked = self._asked
+        if asked is None or (given.steer and given.text.strip() and asked.request.kind != "secret"):
+            self._outbox.put(given)
+            return
+        label = asked.label
+        try:
+            answer = asked.take(given.text)
+        except AgentError as exc:
+            self._trouble(exc)
+            return
+        if answer is None:
+            self._screen.notice(f"   {label}{clean(given.text)}")
+            return
+        request, complete = asked.request, answer
+        self._answered = request.request_id
+        self._controls.begin(tasks, lambda call: self._answer(stream, request, complete, given, call))
+
+    async def _answer(self, stream: Stream, request: RequestOpen, answer: Answer, given: Typed, call: Call) -> None:
+        try:
+            told = await submit_answer(stream, self._mark.session, request, answer, call=call)
+        except AgentError as exc:
+            self._trouble(exc)
+            if request.kind in {"line", "keys", "choices"}:
+                self._keyboard.editor.put_back(given.text)
+        else:
+            self._transcript.requests.pop(request.request_id, None)
+            if told.status == "already-answered":
+                self._screen.notice(f"-- {f'[{name_of(told.by)}]' if told.by else 'somebody'} was first", "yellow")
+        finally:
+            self._answered = None
+
+    def _interrupt(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
+        if self._keyboard.editor.clear() or self._take_back(stream):
+            return
+        turn = self._transcript.done_turn + 1
+        if self._running and self._interrupted != turn:
+            self._interrupted, self._warned = turn, not self._lively
+            self._controls.begin(tasks, lambda call: self._stop(stream, turn, call))
+        elif self._lively and not self._warned:
+            self._warned = True
+            self._screen.notice(f"-- {LEAVE}")
+        else:
+            self._leave(Exit.OK if self._lively else Exit.INTERRUPTED)
+
+    async def _stop(self, stream: Stream, turn: int, call: Call) -> None:
+        try:
+            await stream.insist(
+                "session.interrupt", Interrupt(session_id=self._mark.session, turn=turn), dict, call=call
+            )
+        except AgentError as exc:
+            if isinstance(exc, TakenBack):
+                self._interrupted = 0
+            self._trouble(exc)
+
+    # --- what was not sent yet ---------------------------------------------------------------------------------------
+
+    def _waiting(self, note: Waiting, about: str = "") -> None:
+        if line := self._said.line(note, about=about):
+            self._screen.notice(f"-- {clean(line, 1000)}", "yellow")
+
+    def _accepted(self, told: Submitted) -> None:
+        self._transcript.last_turn = max(self._transcript.last_turn, told.turn)
+        self._redraw()
+        self._maybe_leave()
+
+    def _not_sent(self, given: Typed, exc: AgentError) -> None:
+        if isinstance(exc, TakenBack):
+            self._screen.notice("-- taken back: it was not sent")
+        else:
+            self._trouble(exc, given.text)
+        line = not_sent(given.text, doubtful=isinstance(exc, PeerLost))
+        if self._lively:
+            if not self._keyboard.editor.put_back(given.text):
+                self._screen.notice(f"-- {line}", "yellow")
+        else:
+            self._failed_with = self._failed_with or STATUS_OF.get(exc.kind, Exit.FAILED)
+            self._screen.notice(f"-- {line}", "yellow")
+            if self._failed_with == Exit.UNREACHABLE:
+                self._outbox.stop()  # nor would the next line be
+                self._leave(Exit.UNREACHABLE)
+        self._redraw()
+        self._maybe_leave()
+
+    def _take_back(self, stream: Stream) -> bool:
+        # The newest of what waits, and whether there was any.
+        control = self._controls.newest_waiting()
+        if not self._outbox.waits and control is None:
+            return False
+        if not self._lively:
+            self._leave(Exit.INTERRUPTED)
+        elif control is not None:
+            stream.take_back(control)
+        elif (given := self._outbox.take_back()) is not None:
+            self._keyboard.editor.put_back(given.text)
+        return True
+
+    def _trouble(self, exc: AgentError, about: str = "") -> None:
+        which = f"{clean(excerpt(about))}: " if about and isinstance(exc, PeerLost) else ""
+        self._screen.notice(f"-- {which}{clean(str(exc), 4096)}" + (f" ({clean(exc.hint)})" if exc.hint else ""), "red")
+
+    def _hint_answer(self, request: RequestOpen) -> None:
+        self._screen.notice(f"-- answer with: agent answer {self._mark.session} {clean(request.request_id)} ANSWER")

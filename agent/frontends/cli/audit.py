@@ -1,0 +1,146 @@
+"""`agent audit`: who did what on this device, with no word of what was said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.client.text import clean
+from agent.frontends.cli.duration import seconds
+from agent.frontends.cli.main import App, Exit
+from agent.frontends.cli.output import Cell, Printer, Style, short_device, stamp_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.client.stream import Stream
+    from agent.protocol.audit import AuditEntry
+
+HEAD = ("TIME", "DEVICE", "DID", "SESSION", "LENGTH", "DETAIL")
+WIDTHS = (19, 16, 11, 16, 6, 6)
+"""Columns of a table that grows: what comes later should stand under what is there."""
+LIMIT, LIMIT_MAX = 1000, 5000
+_STYLES: dict[str, Style] = {"refused": "red", "paired": "green", "unpaired": "yellow"}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON; with --follow one a line.")
+@click.option("--since", metavar="WHEN", default="", help="Only from then on: a time (RFC 3339), or 30min, 8h, 2d ago.")
+@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT, metavar="N",
+              help="The newest N; default 1000.")  # fmt: skip
+@click.option("--follow", "stay", is_flag=True, help="Stay and print what comes.")
+@click.pass_obj
+def audit(app: App, *, as_json: bool, since: str, limit: int, stay: bool) -> int:
+    """Show who attached, prompted, answered and paired here, oldest first."""
+    asked = {"since": _since(since, app.printer), "limit": limit}
+    if stay:
+        import asyncio
+
+        asyncio.run(_Follow(app, as_json=as_json).run(asked))
+        return Exit.OK
+    entries = app.client.call("audit.list", asked)
+    if as_json:
+        app.printer.json([_whole(entry) for entry in entries])
+        return Exit.OK
+    for line in app.printer.table(HEAD, [_cells(entry, app.printer) for entry in entries], shrink=("DEVICE", "DETAIL")):
+        app.printer.line(line)
+    if not entries:
+        app.printer.hint("nobody has done anything here yet")
+    return Exit.OK
+
+
+class _Follow:
+    # The log and what comes, each entry once, whatever connections to the service were lost.
+
+    def __init__(self, app: App, *, as_json: bool) -> None:
+        self._path, self._printer, self._as_json = app.client.path, app.printer, as_json
+        self._head = not as_json
+        self._last = ""  # time of the newest entry shown
+        self._shown: Counter[AuditEntry] = Counter()  # those of that time
+
+    async def run(self, asked: dict[str, Any]) -> None:
+        from agent.client.stream import Lost, Returned, streaming
+        from agent.protocol.messages import AuditNoted
+
+        async with streaming(self._path) as stream:
+            self._show(await self._watch(stream, asked))
+            async for note in stream.notes():
+                if isinstance(note, AuditNoted):
+                    self._show(note.entries)
+                elif isinstance(note, Lost):
+                    self._printer.talk("the service is away; waiting for it", "yellow")
+                elif isinstance(note, Returned):
+                    again = {"since": self._last or asked["since"], "limit": LIMIT_MAX}
+                    self._show(self._unseen(await self._watch(stream, again)))
+
+    @staticmethod
+    async def _watch(stream: Stream, asked: dict[str, Any]) -> tuple[AuditEntry, ...]:
+        from agent.protocol.audit import AuditEntry
+
+        return await stream.insist("audit.watch", asked, tuple[AuditEntry, ...])
+
+    def _unseen(self, entries: Sequence[AuditEntry]) -> list[AuditEntry]:
+        seen, fresh = self._shown.copy(), []
+        for entry in entries:
+            if seen[entry] > 0:
+                seen[entry] -= 1
+            else:
+                fresh.append(entry)
+        return fresh
+
+    def _show(self, entries: Sequence[AuditEntry]) -> None:
+        import msgspec
+
+        for entry in entries:
+            if entry.at != self._last:
+                self._last = entry.at
+                self._shown.clear()
+            self._shown[entry] += 1
+        rows = [msgspec.to_builtins(entry) for entry in entries]
+        if self._as_json:
+            for row in rows:
+                self._printer.json_line(_whole(row))
+            return
+        wide = [name.ljust(width) for name, width in zip(HEAD, WIDTHS, strict=True)]
+        cells = [
+            [_clock(row["at"]) if self._printer.tty else row["at"], *_cells(row, self._printer)[1:]] for row in rows
+        ]
+        lines = self._printer.table(wide, cells, shrink=(wide[1], wide[5]))
+        for line in lines if self._head else lines[1:]:
+            self._printer.line(line)
+        self._head = False
+        self._printer.out.flush()
+
+
+def _clock(stamp: str) -> str:
+    # An age would be wrong a moment after it was printed.
+    try:
+        return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return clean(stamp, 40)
+
+
+def _since(text: str, printer: Printer) -> str:
+    ago = seconds(text)
+    return text.strip() if ago is None else stamp_of(printer.now() - ago)
+
+
+def _whole(entry: dict[str, Any]) -> dict[str, Any]:
+    # Scripts get every field, also those that are left out on the wire because they are empty.
+    return {"session": "", "length": 0, "detail": ""} | entry
+
+
+def _cells(entry: dict[str, Any], printer: Printer) -> list[Cell]:
+    whole, style = _whole(entry), _STYLES.get(entry["action"], "")
+    name = clean(whole["name"]).strip() or short_device(whole["device"])
+    return [
+        printer.when(whole["at"]) if printer.tty else whole["at"],
+        name,
+        (whole["action"], style),
+        clean(whole["session"]) or "-",
+        str(whole["length"]) if whole["length"] else "-",
+        clean(whole["detail"]) or "-",
+    ]

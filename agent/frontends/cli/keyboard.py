@@ -1,0 +1,150 @@
+"""What the person types: the keys of a terminal, which is left as it was found, or the lines of a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from msgspec import Struct
+
+from agent.frontends.cli.edit import Changed, Ended, LineEditor, Typed
+
+CHUNK = 65_536
+PASTE_ON, PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
+
+
+class Interrupted(Struct, frozen=True):
+    """Ctrl-C."""
+
+
+class Stopped(Struct, frozen=True):
+    """The program is asked to end: a signal, or the terminal is gone."""
+
+    signal: int
+
+
+Input = Typed | Changed | Ended | Interrupted | Stopped
+
+
+class Keyboard:
+    """Reads a file descriptor on the loop and tells `take` what was typed, in order."""
+
+    def __init__(self, fd: int, take: Callable[[Input], None], *, lively: bool) -> None:
+        self.editor = LineEditor()
+        self._fd, self._take, self._lively = fd, take, lively
+        self._line = b""
+
+    @contextmanager
+    def reading(self, write: Callable[[str], object]) -> Iterator[None]:
+        """Listen for the block; `write` puts a control sequence on the terminal."""
+        loop = asyncio.get_running_loop()
+        stop = {signal.SIGTERM, signal.SIGHUP}
+        loop.add_signal_handler(signal.SIGINT, self._take, Interrupted())
+        for number in stop:
+            loop.add_signal_handler(number, self._take, Stopped(number))
+        before = termios.tcgetattr(self._fd) if self._lively else None
+        if before is not None:
+            self._unecho()
+            loop.add_signal_handler(signal.SIGCONT, self._resumed, write)
+            write(PASTE_ON)
+        try:
+            self._listen(loop)
+            yield
+        finally:
+            loop.remove_reader(self._fd)
+            for number in (signal.SIGINT, *stop):
+                loop.remove_signal_handler(number)
+            if before is not None:
+                loop.remove_signal_handler(signal.SIGCONT)
+                termios.tcsetattr(self._fd, termios.TCSADRAIN, before)
+                write(PASTE_OFF)
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            loop.add_reader(self._fd, self._readable)
+        except PermissionError:  # a file, or /dev/null: always readable, which epoll does not take
+            while self._readable():
+                pass
+
+    def _unecho(self) -> None:
+        attributes = termios.tcgetattr(self._fd)
+        attributes[3] &= ~(termios.ICANON | termios.ECHO)
+        attributes[6][termios.VMIN], attributes[6][termios.VTIME] = 1, 0
+        termios.tcsetattr(self._fd, termios.TCSADRAIN, attributes)
+
+    def _resumed(self, write: Callable[[str], object]) -> None:
+        # After Ctrl-Z and `fg` the shell has put the terminal back to its own ways.
+        self._unecho()
+        write(PASTE_ON)
+        self._take(Changed())
+
+    def _readable(self) -> bool:
+        try:
+            data = os.read(self._fd, CHUNK)
+        except OSError:  # the terminal is gone
+            data = b""
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            if self._line:
+                self._take(Typed(self._line.decode(errors="replace")))
+            self._take(Ended())
+            return False
+        if self._lively:
+            for action in self.editor.feed(data):
+                self._take(action)
+            return True
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            self._take(Typed(line.decode(errors="replace").removesuffix("\r")))
+        return True
+
+
+def piped_text() -> str:
+    """All of standard input, without the last line's end. Raises: UsageError, if it is not UTF-8."""
+    return _text(sys.stdin.buffer.read()).removesuffix("\n")
+
+
+def piped_line(most: int) -> str:
+    """The first line of standard input, of `most` bytes at most. Raises: UsageError, if it is not UTF-8."""
+    return _text(sys.stdin.buffer.readline(most))
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise click.UsageError("standard input is not UTF-8 text") from None
+
+
+async def read_line(fd: int, show: Callable[[], None], *, secret: bool) -> str | None:
+    """Call `show`, then one line from a terminal, edited as the terminal does; None at its end.
+
+    A secret is not echoed from before the question on, also if what waits for it is cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    line: asyncio.Future[bytes] = loop.create_future()
+
+    def readable() -> None:
+        data = os.read(fd, CHUNK)
+        if not line.done():
+            line.set_result(data)
+
+    before = termios.tcgetattr(fd)
+    if secret:
+        hidden = termios.tcgetattr(fd)
+        hidden[3] &= ~termios.ECHO
+        termios.tcsetattr(fd, termios.TCSADRAIN, hidden)
+    loop.add_reader(fd, readable)
+    try:
+        show()
+        data = await line
+        return data.decode(errors="replace").rstrip("\r\n") if data else None
+    finally:
+        loop.remove_reader(fd)
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

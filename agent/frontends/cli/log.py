@@ -1,0 +1,88 @@
+"""`agent log`: a session's transcript."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import click
+
+from agent.client.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
+from agent.client.stream import streaming
+from agent.frontends.cli.complete import complete_session
+from agent.frontends.cli.event_json import event_json
+from agent.frontends.cli.main import App, Exit
+from agent.frontends.cli.patience import call, saying, wait_option
+from agent.frontends.cli.screen import Screen
+from agent.frontends.cli.transcript import Transcript
+from agent.protocol.events import Event
+from agent.protocol.messages import History, Page
+
+PAGE = 500
+"""Events asked for at a time."""
+
+
+@click.command()
+@click.argument("session", shell_complete=complete_session)
+@click.option("--json", "as_json", is_flag=True, help="Print the events, one a line.")
+@click.option("--since", type=click.IntRange(min=0), default=0, metavar="SEQ", help="Only events after that number.")
+@click.option("--follow", "stay", is_flag=True, help="Stay and print what comes.")
+@wait_option
+@click.pass_obj
+def log(app: App, *, session: str, as_json: bool, since: int, stay: bool, wait: float) -> int:
+    """Print a session's transcript."""
+    show = _Log(app, session, as_json=as_json)
+    mark = Mark(session, after=since)
+    for epoch, events in _history(app, show, since, wait):
+        for event in events:
+            show.event(event)
+            since = event.seq
+        mark = Mark(session, after=since, epoch=epoch)
+    if stay:
+        asyncio.run(_follow(app, mark, show, wait))
+    return Exit.OK
+
+
+def _history(app: App, show: _Log, after: int, wait: float) -> Iterator[tuple[str, tuple[Event, ...]]]:
+    # The pages of the log, each with its epoch.
+    more = True
+    while more:
+        asked = History(session_id=show.session, after=after, limit=PAGE)
+        page = call(app, "session.history", asked, Page, wait=wait)
+        show.session = page.session_id or show.session  # the id, whatever it was asked by
+        yield page.epoch, page.events
+        more = page.more and bool(page.events)
+        after = page.events[-1].seq if page.events else after
+
+
+async def _follow(app: App, mark: Mark, show: _Log, wait: float) -> None:
+    async with streaming(app.client.path, wait=wait) as stream:
+        stream.waiting = saying(app)
+        async for note in follow(stream, mark):
+            if isinstance(note, Hydrated):
+                show.session = note.result.session_id
+                if note.anew:
+                    show.begin_anew()
+                for event in note.events:
+                    show.event(event, merged=True)
+            elif isinstance(note, Seen):
+                show.event(note.event)
+
+
+class _Log:
+    def __init__(self, app: App, session: str, *, as_json: bool) -> None:
+        self.session = session
+        self._printer, self._as_json = app.printer, as_json
+        self._transcript = Transcript(Screen(app.printer, lively=False))
+
+    def begin_anew(self) -> None:
+        """Say that what follows is another log."""
+        self._printer.talk(BEGAN_ANEW, "yellow")
+        self._transcript = Transcript(Screen(self._printer, lively=False))
+
+    def event(self, event: Event, *, merged: bool = False) -> None:
+        """Print one."""
+        if not self._as_json:
+            self._transcript.show(event, merged=merged)
+            return
+        self._printer.json_line(event_json(self.session, event))

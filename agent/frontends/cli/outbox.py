@@ -1,0 +1,146 @@
+"""What a person typed into a followed session, until the session has accepted it (L8): sent in order, never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Callable, Coroutine
+
+from agent.client.follow import Mark
+from agent.client.stream import Stream
+from agent.client.waiting import Call, not_sent
+from agent.errors import AgentError, PeerLost
+from agent.frontends.cli.edit import Typed
+from agent.protocol.messages import Submit, Submitted
+from agent.protocol.waiting import Waiting
+
+SHOWN_MAX = 1000
+"""Prompts that are printed when they were not sent."""
+
+
+class Outbox:
+    """Prompts on their way. `run` sends one after the other, each until it is accepted, given up or taken back."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        mark: Mark,
+        *,
+        shown: Callable[[str], None],
+        waiting: Callable[[Waiting, str], None],
+        accepted: Callable[[Submitted], None],
+        failed: Callable[[Typed, AgentError], None],
+    ) -> None:
+        """`shown` is given the text of each that waits, once, so that the person sees what is not sent yet.
+
+        `waiting` is told why one has not been accepted yet, and its text if others wait after it; `failed` which one
+        never will be, and why.
+        """
+        self._stream, self._mark, self._shown = stream, mark, shown
+        self._waiting, self._accepted, self._failed = waiting, accepted, failed
+        self._queue: deque[Typed] = deque()
+        self._some = asyncio.Event()
+        self._stopped = False
+        self._current: tuple[Typed, Call] | None = None
+        self._doubtful: dict[str, str] = {}  # text that may have arrived -> its prompt id, for when it is sent again
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything typed was accepted, or given back."""
+        return not self._queue and self._current is None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the person was told that something was not sent yet."""
+        return self._current is not None and self._current[1].note is not None
+
+    def put(self, given: Typed) -> None:
+        """Send it, after those before it."""
+        if self.waits:
+            self._shown(given.text)
+        self._queue.append(given)
+        self._some.set()
+
+    def take_back(self) -> Typed | None:
+        """Take the newest one back. None: it is on its way already, and `failed` tells if it could be stopped."""
+        if self._queue:
+            return self._queue.pop()
+        if self._current is not None:
+            self._stream.take_back(self._current[1])
+        return None
+
+    def given_back(self) -> list[str]:
+        """What was not accepted, in order, as lines to be printed at the end."""
+        lines = [not_sent(given.text) for given in self._queue]
+        if self._current is not None:
+            given, call = self._current
+            lines.insert(0, not_sent(given.text, doubtful=call.note is not None and call.note.sent))
+        more = [f"and {len(lines) - SHOWN_MAX} more"] if len(lines) > SHOWN_MAX else []
+        return [*lines[:SHOWN_MAX], *more]
+
+    def stop(self) -> None:
+        """Send no more: the rest is given back."""
+        self._stopped = True
+
+    async def run(self) -> None:
+        """Send, until stopped or cancelled: what is on its way then is given back."""
+        while not self._stopped:
+            while self._queue and not self._stopped:
+                await self._send(self._queue.popleft())
+            self._some.clear()
+            await self._some.wait()
+
+    def _waits(self, given: Typed, note: Waiting) -> None:
+        if self._current is not None and self._current[1].first:
+            self._shown(given.text)
+            for other in self._queue:
+                self._shown(other.text)
+        self._waiting(note, given.text if self._queue else "")
+
+    async def _send(self, given: Typed) -> None:
+        call = Call(lambda note: self._waits(given, note))
+        self._current = given, call
+        prompt_id = self._doubtful.pop(given.text, "") or uuid.uuid4().hex
+        params = Submit(session_id=self._mark.session, prompt_id=prompt_id, text=given.text, steer=given.steer)
+        try:
+            told = await self._stream.insist("prompt.submit", params, Submitted, call=call)
+        except AgentError as exc:
+            self._current = None
+            if isinstance(exc, PeerLost):
+                self._doubtful[given.text] = prompt_id
+            self._failed(given, exc)
+        else:
+            self._current = None
+            self._accepted(told)
+
+
+class Controls:
+    """Answers and interrupts on their way: carried out beside the input, since nobody who types waits for them."""
+
+    def __init__(self, waiting: Callable[[Waiting], None], done: Callable[[], None]) -> None:
+        """`waiting` is told why one has no answer yet; `done` is called when one is over."""
+        self._waiting, self._done = waiting, done
+        self._tasks: dict[Call, asyncio.Task[None]] = {}
+
+    def begin(self, group: asyncio.TaskGroup, work: Callable[[Call], Coroutine[None, None, None]]) -> None:
+        """Carry one out."""
+        call = Call(self._waiting)
+
+        async def carried_out() -> None:
+            try:
+                await work(call)
+            finally:
+                del self._tasks[call]
+                self._done()
+
+        self._tasks[call] = group.create_task(carried_out(), name="cli.control")
+
+    def newest_waiting(self) -> Call | None:
+        """The last one of which the person was told that it waits."""
+        return next((call for call in reversed(self._tasks) if call.note is not None), None)
+
+    def cancel(self) -> None:
+        """Give all of them up."""
+        for task in self._tasks.values():
+            task.cancel()

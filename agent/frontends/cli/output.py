@@ -1,0 +1,188 @@
+"""What commands print: data on stdout, talk on stderr, tables that fit, colour that never alone carries meaning."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from agent.client.text import clean, fit, width
+from agent.protocol.characters import escaped, unsafe
+
+Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+Cell = str | tuple[str, Style]
+GAP = 2
+NARROWEST = 6
+"""Columns that a shortened cell keeps."""
+
+
+class Printer:
+    """The two streams of a command, and what they are connected to."""
+
+    def __init__(self, *, color: Literal["auto", "always", "never"] = "auto", environ: Mapping[str, str]) -> None:
+        self.out: TextIO = sys.stdout
+        self.err: TextIO = sys.stderr
+        for stream in (self.out, self.err):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a name must not break a terminal that cannot show it
+        self.tty = self.out.isatty()
+        self.err_tty = self.err.isatty()
+        self.dumb = environ.get("TERM", "") == "dumb"
+        plain = bool(environ.get("NO_COLOR")) or self.dumb
+        self.color = color == "always" or (color == "auto" and self.tty and not plain)
+        self.err_color = color == "always" or (color == "auto" and self.err_tty and not plain)
+        self._environ = environ
+
+    @property
+    def columns(self) -> int | None:
+        """Width of the terminal that stdout is; None for a pipe, which takes lines of any length."""
+        if not self.tty:
+            return None
+        if self._environ.get("COLUMNS", "").isdecimal():
+            return int(self._environ["COLUMNS"]) or 80
+        try:
+            return os.get_terminal_size(self.out.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return time.time()  # noqa: TID251 - agent.clock imports asyncio, which the start-up budget has no room for
+
+    def line(self, text: str = "") -> None:
+        """A line of data."""
+        self.out.write(text + "\n")
+
+    def talk(self, text: str, style: Style = "") -> None:
+        """A line for the person, each of its lines cleaned."""
+        told = "\n".join(clean(line, 4096) for line in text.splitlines() or [""])
+        self.out.flush()
+        self.err.write(self._painted(told, style, self.err_color) + "\n")
+        self.err.flush()
+
+    def ask(self, label: str) -> None:
+        """What stands before what is typed."""
+        self.err.write(clean(label))
+        self.err.flush()
+
+    def hint(self, text: str) -> None:
+        """What to do next."""
+        self.talk(f"  hint: {text}", "dim")
+
+    def error(self, message: str, hint: str = "") -> None:
+        """What went wrong, and what to do."""
+        first, *more = message.splitlines() or [""]
+        self.talk("\n".join([f"agent: {first}", *(f"  {line}" for line in more)]), "red")
+        if hint:
+            self.hint(hint)
+
+    def json(self, value: Any) -> None:
+        """One JSON document: indented on a terminal, one line in a pipe."""
+        self.line(_json(value, indent=2 if self.tty else None))
+
+    def json_line(self, value: Any) -> None:
+        """One line of JSON, at once."""
+        self.line(_json(value))
+        self.out.flush()
+
+    def paint(self, text: str, style: Style) -> str:
+        """Coloured, if stdout takes colours."""
+        return self._painted(text, style, self.color)
+
+    @staticmethod
+    def _painted(text: str, style: Style, color: bool) -> str:
+        # It begins with a reset: what somebody's text left painted must not hide what we say.
+        return f"\x1b[0;{_CODES[style]}m{text}\x1b[0m" if style and color else text
+
+    def when(self, stamp: str | None) -> str:
+        """An RFC 3339 time: as it is in a pipe, as an age on a terminal; "-" for none."""
+        if not stamp:
+            return "-"
+        return age(stamp, self.now()) if self.tty else stamp
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[Cell]], *, shrink: Sequence[str] = ()) -> list[str]:
+        """The lines of a table, its head first. Too wide for the terminal, columns named in `shrink` give way."""
+        cells = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
+        plain = [[(clean(text), style) for text, style in row] for row in cells]
+        widths = [max([len(name), *(width(row[i][0]) for row in plain)]) for i, name in enumerate(head)]
+        if self.columns is not None:
+            _narrow(widths, self.columns, [head.index(name) for name in shrink])
+        lines = [self.paint(self._row([(name, "") for name in head], widths), "bold")]
+        return lines + [self._row(row, widths) for row in plain]
+
+    def _row(self, row: Sequence[tuple[str, Any]], widths: Sequence[int]) -> str:
+        shown = []
+        for i, ((text, style), columns) in enumerate(zip(row, widths, strict=True)):
+            cut = fit(text, columns)
+            pad = "" if i == len(widths) - 1 else " " * (columns - width(cut) + GAP)
+            shown.append(self.paint(cut, style) + pad)
+        return "".join(shown).rstrip()
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    # The same value in other words: a terminal obeys some characters that JSON lets pass.
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return unsafe.sub(lambda found: escaped(found.group()), text)
+
+
+def _narrow(widths: list[int], columns: int, order: Sequence[int]) -> None:
+    # Takes columns from the widest of those that may give way, until the table fits or none can give more.
+    while sum(widths) + GAP * (len(widths) - 1) > columns:
+        widest = max(order, key=lambda i: widths[i], default=None)
+        if widest is None or widths[widest] <= NARROWEST:
+            return
+        widths[widest] -= 1
+
+
+def age(stamp: str, now: float) -> str:
+    """How long ago an RFC 3339 time is, in one unit; the text itself if it is none."""
+    try:
+        seconds = int(now - datetime.fromisoformat(stamp).timestamp())
+    except ValueError:
+        return clean(stamp, 40)
+    if seconds < 5:
+        return "now"
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit} ago"
+    return f"{seconds}s ago"
+
+
+def local_time(stamp: str) -> str:
+    """An RFC 3339 time as a clock on the wall shows it, with the date."""
+    try:
+        return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return clean(stamp, 40)
+
+
+def stamp_of(unix: float) -> str:
+    """Unix seconds as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def short_device(device: str) -> str:
+    """A device id as people read it: `xxxx-xxxx`."""
+    device = clean(device, 16)
+    return f"{device[:4]}-{device[4:8]}"
+
+
+def short_ids(ids: Sequence[str], least: int = 4) -> dict[str, str]:
+    """The shortest prefix of each id that no other one has, of `least` characters or more."""
+    ordered = sorted(set(ids))
+    short = {}
+    for i, one in enumerate(ordered):
+        beside = [other for other in ordered[max(0, i - 1) : i + 2] if other != one]
+        short[one] = one[: max([least, *(_shared(one, other) + 1 for other in beside)])]
+    return short
+
+
+def _shared(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -1,0 +1,367 @@
+"""`agent prompt`: one prompt, its reply on stdout, its outcome as the exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterable
+
+import click
+import msgspec
+
+from agent.client.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
+from agent.client.lines import Line
+from agent.client.question import question
+from agent.client.stream import Note, Stream, streaming
+from agent.client.text import TerminalText, clean
+from agent.client.waiting import Call, not_sent
+from agent.errors import AgentError
+from agent.frontends.cli.answer import ask, submit_answer
+from agent.frontends.cli.complete import complete_session
+from agent.frontends.cli.event_json import event_json
+from agent.frontends.cli.keyboard import piped_text
+from agent.frontends.cli.main import App, Exit
+from agent.frontends.cli.patience import call, saying, wait_option
+from agent.frontends.cli.tools import Work
+from agent.frontends.cli.transcript import Reply, used
+from agent.protocol.events import (
+    Event,
+    MessageComplete,
+    MessageDelta,
+    PlanUpdate,
+    RequestClosed,
+    RequestOpen,
+    ToolComplete,
+    ToolStart,
+    ToolUpdate,
+    TurnComplete,
+    UserMessage,
+    payload_of,
+)
+from agent.protocol.messages import Attached, History, Interrupt, Page, Submit, Submitted
+from agent.protocol.waiting import Waiting
+
+
+@click.command()
+@click.argument("session", shell_complete=complete_session)
+@click.argument("text", nargs=-1, required=True)
+@click.option("--no-wait", is_flag=True, help="Only send it; print its id.")
+@click.option("--steer", is_flag=True, help="Stop the running turn, and go before what waits.")
+@click.option("--json", "as_json", is_flag=True, help="Print the events of the turn, one a line.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Wait S seconds at most.")
+@wait_option
+@click.option("--id", "prompt_id", metavar="ID", help="Of the prompt: the same one again never runs twice.")
+@click.pass_obj
+def prompt(
+    app: App,
+    *,
+    session: str,
+    text: tuple[str, ...],
+    no_wait: bool,
+    steer: bool,
+    as_json: bool,
+    timeout: float | None,
+    wait: float,
+    prompt_id: str | None,
+) -> int:
+    """Send one prompt and print the reply. TEXT `-` reads it from standard input.
+
+    While the session's device is out of reach it waits; Ctrl-C takes the prompt back.
+
+    Exit status: 0 when the turn is complete, 1 when it failed or a shell command did, 130 when it was interrupted,
+    6 when the device stayed out of reach, 7 when the time was up (a turn that began goes on).
+    """
+    piped = text == ("-",)
+    asked = piped_text() if piped else " ".join(text)
+    if not asked.strip():
+        raise click.UsageError("the prompt is empty")
+    submit = Submit(session_id=session, prompt_id=prompt_id or uuid.uuid4().hex, text=asked, steer=steer)
+    if no_wait:
+        return _send_only(app, submit, wait, as_json=as_json, piped=piped)
+    return asyncio.run(_Turn(app, submit, wait, as_json=as_json, known=prompt_id is not None, piped=piped).run(timeout))
+
+
+def _send_only(app: App, submit: Submit, wait: float, *, as_json: bool, piped: bool) -> int:
+    try:
+        told = call(app, "prompt.submit", submit, Submitted, wait=wait, seconds=60.0)
+    except (AgentError, BaseExceptionGroup):
+        if piped:  # else the shell still has it
+            app.printer.talk(not_sent(submit.text), "yellow")
+        raise
+    if as_json:
+        app.printer.json({"prompt_id": submit.prompt_id, **msgspec.to_builtins(told)})
+        return Exit.OK
+    app.printer.line(submit.prompt_id)
+    app.printer.talk(_state(told.status, told.position, steer=submit.steer))
+    return Exit.OK
+
+
+def _state(status: str, position: int, *, steer: bool) -> str:
+    if status == "queued":
+        return "goes first, once the running turn has stopped" if steer else f"queued, {position} before it"
+    return {"duplicate": "was sent before"}.get(status, status)
+
+
+class _Turn:
+    """One prompt's turn, from submitting to its end."""
+
+    def __init__(self, app: App, submit: Submit, wait: float, *, as_json: bool, known: bool, piped: bool) -> None:
+        """`wait`: seconds for a device that is out of reach. `known`: the prompt's id was given, perhaps once more.
+
+        `piped`: the text came from standard input, so nobody else has it.
+        """
+        self._app, self._submit, self._wait, self._as_json, self._known = app, submit, wait, as_json, known
+        self._gives_back = piped
+        self._say = saying(app)
+        self._sending: Call | None = None  # the prompt on its way
+        self._mark = Mark(submit.session_id)
+        self._turn = 0
+        self._started = False
+        self._reply, self._work = Reply(), Work()
+        self._filter = TerminalText(color=app.printer.color)
+        self._open = False  # stdout is in the middle of a line
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._interrupted, self._accepted = asyncio.Event(), asyncio.Event()
+        self._left: asyncio.Future[int] | None = None
+        self._seen = 0
+
+    async def run(self, seconds: float | None) -> int:
+        loop = asyncio.get_running_loop()
+        self._left = loop.create_future()
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGTERM, self._leave, 128 + signal.SIGTERM)
+        try:
+            async with asyncio.timeout(seconds), streaming(self._app.client.path, wait=self._wait) as stream:
+                stream.waiting = self._waits
+                return await self._run(stream, self._left)
+        except TimeoutError:
+            self._end_line()
+            if not self._turn:
+                self._give_back()
+                self._app.printer.error(f"it was not accepted within {seconds:g} s")
+                return Exit.TIMED_OUT
+            hint = f"`agent attach {self._mark.session}` follows it, `agent interrupt {self._mark.session}` stops it"
+            self._app.printer.error(f"no end of the turn within {seconds:g} s; it goes on", hint)
+            return Exit.TIMED_OUT
+        except (AgentError, BaseExceptionGroup):
+            if not self._turn:
+                self._give_back()
+            raise
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGTERM)
+
+    async def _run(self, stream: Stream, left: asyncio.Future[int]) -> int:
+        async with asyncio.TaskGroup() as tasks:
+            jobs = [
+                tasks.create_task(self._follow(stream, tasks), name="cli.follow"),
+                tasks.create_task(self._stop(stream), name="cli.interrupt"),
+            ]
+            status = await left
+            for job in [*jobs, *self._asking.values()]:
+                job.cancel()
+        self._end_line()
+        return status
+
+    def _leave(self, status: int) -> None:
+        if self._left is not None and not self._left.done():
+            self._left.set_result(status)
+
+    async def _follow(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
+        events = follow(stream, self._mark)
+        first = await anext(events)
+        assert isinstance(first, Hydrated)
+        params = msgspec.structs.replace(self._submit, session_id=self._mark.session)
+        self._sending = Call(self._waits)
+        told = await stream.insist("prompt.submit", params, Submitted, call=self._sending)
+        self._turn, self._started = told.turn, told.status != "queued"
+        self._accepted.set()
+        if told.status == "queued" or (told.status == "duplicate" and self._known):
+            self._app.printer.talk(_state(told.status, told.position, steer=params.steer), "dim")
+        if told.status == "duplicate":
+            await self._replay(stream, first.result)
+        for request in first.result.requests:
+            if request.turn != self._turn:
+                short = msgspec.structs.replace(request, detail="", fields=())
+                self._app.printer.talk(
+                    f"waits for an answer: {' '.join(text for text, _ in question(short))}", "yellow"
+                )
+        async for note in events:
+            if isinstance(note, Hydrated) and note.anew:
+                await self._start_over(stream, note.result)
+            else:
+                self._take(note, tasks, stream)
+
+    async def _start_over(self, stream: Stream, attached: Attached) -> None:
+        # S15: turns have other numbers, and the prompt is in the copy or not. It is not sent again: it may have run.
+        self._end_line()
+        self._app.printer.talk(BEGAN_ANEW, "yellow")
+        self._reply, self._seen, self._turn = Reply(), 0, 0
+        async for event in self._logged(stream, attached.seq):
+            payload = payload_of(event)
+            if isinstance(payload, UserMessage) and payload.prompt_id == self._submit.prompt_id:
+                self._turn = payload.turn
+            self._event(event)
+        if not self._turn:
+            hint = f"`agent log {self._mark.session}` shows what is left; send it again if it is to run"
+            self._app.printer.error(f"{BEGAN_ANEW}, which does not have this prompt: it may have run", hint)
+            self._leave(Exit.FAILED)
+
+    def _waits(self, note: Waiting) -> None:
+        # Attaching comes first, and it is the prompt that the person waits for.
+        self._gives_back = True
+        if self._sending is None:
+            note = msgspec.structs.replace(note, method="prompt.submit", sent=False)
+        self._say(note)
+
+    async def _replay(self, stream: Stream, attached: Attached) -> None:
+        # It was sent before: its turn may be over, and longer ago than the snapshot reaches.
+        async for event in self._logged(stream, attached.seq):
+            self._event(event)
+
+    async def _logged(self, stream: Stream, seq: int) -> AsyncIterator[Event]:
+        # The log up to `seq`, as long as nothing has ended this.
+        after = 0
+        while after < seq and not (self._left and self._left.done()):
+            asked = History(session_id=self._mark.session, after=after, limit=1000)
+            page = await stream.insist("session.history", asked, Page)
+            for event in page.events:
+                if event.seq <= seq:
+                    yield event
+            if not page.events:
+                return
+            after = page.events[-1].seq
+
+    def _take(self, note: Note, tasks: asyncio.TaskGroup, stream: Stream) -> None:
+        match note:
+            case Seen(event=event):
+                request = self._event(event)
+                if request is not None:
+                    task = tasks.create_task(self._ask(stream, request), name="cli.ask")
+                    self._asking[request.request_id] = task
+            case Hydrated():
+                for event in note.events:
+                    self._event(event, merged=True)
+            case _:
+                text, style = news_line(note, self._mark.session)
+                if text:
+                    self._app.printer.talk(text, style or "dim")
+
+    def _event(self, event: Event, *, merged: bool = False) -> RequestOpen | None:
+        """Print one event if it is of this turn; a request that it opened."""
+        if event.seq <= self._seen:
+            return None
+        self._seen = event.seq
+        payload = payload_of(event)
+        turn_of = getattr(payload, "turn", None)
+        if isinstance(payload, TurnComplete) and turn_of == self._turn - 1:
+            self._started = True
+        if turn_of != self._turn:
+            return None
+        if self._as_json:
+            self._json(event)
+        match payload:
+            case MessageDelta(turn=turn, part=part, text=text):
+                self._print(self._reply.whole(turn, part, text) if merged else self._reply.more(turn, part, text))
+            case MessageComplete(turn=turn, part=part, text=text):
+                self._print(self._reply.whole(turn, part, text))
+            case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
+                self._talk(self._work.lines(payload, merged=merged))
+            case RequestOpen():
+                return payload
+            case RequestClosed(request_id=request_id):
+                task = self._asking.pop(request_id, None)
+                if task is not None:
+                    task.cancel()
+            case TurnComplete():
+                self._leave(self._outcome(payload))
+            case _:
+                pass
+        return None
+
+    def _json(self, event: Event) -> None:
+        self._app.printer.json_line(event_json(self._mark.session, event))
+
+    def _print(self, text: str) -> None:
+        if self._as_json or not text:
+            return
+        shown = self._filter.feed(text)
+        self._app.printer.out.write(shown)
+        self._app.printer.out.flush()
+        self._open = not text.endswith("\n")
+
+    def _talk(self, lines: Iterable[Line]) -> None:
+        # Beside the reply, for a person who watches.
+        if self._as_json or not self._app.printer.err_tty:
+            return
+        for number, (text, style) in enumerate(lines):
+            if not number:
+                self._end_line()
+            self._app.printer.talk(text, style)
+
+    def _end_line(self) -> None:
+        if not self._as_json:
+            self._app.printer.out.write(self._filter.end())
+        if self._open:
+            self._open = False
+            self._app.printer.line()
+        self._app.printer.out.flush()
+
+    def _outcome(self, turn: TurnComplete) -> int:
+        self._end_line()
+        if turn.status == "interrupted" and not turn.error:
+            return Exit.INTERRUPTED
+        if turn.error:  # of one that was cut by a restart, too: nobody asked for that
+            self._app.printer.error(turn.error)
+        elif turn.exit_status and self._app.printer.err_tty:
+            self._app.printer.talk(f"exit status {turn.exit_status}", "dim")
+        if turn.usage and (words := used(turn.usage)):
+            self._talk([(f"-- {' · '.join(words)}", "dim")])
+        return Exit.OK if turn.status == "complete" and not turn.exit_status else Exit.FAILED
+
+    # --- the person --------------------------------------------------------------------------------------------------
+
+    async def _ask(self, stream: Stream, request: RequestOpen) -> None:
+        printer, session = self._app.printer, self._mark.session
+        self._end_line()
+        if not (sys.stdin.isatty() and printer.err_tty):
+            for text, style in question(request):
+                printer.talk(text, style)
+            printer.talk(f"  answer with: agent answer {session} {clean(request.request_id)} ANSWER")
+            return
+        try:
+            found = await ask(request, printer)
+            if found is not None:
+                await submit_answer(stream, session, request, found)
+        except AgentError as exc:
+            printer.error(str(exc), exc.hint)
+
+    def _interrupt(self) -> None:
+        # A second Ctrl-C does not wait for what the first one asked for.
+        if self._interrupted.is_set():
+            self._leave(Exit.INTERRUPTED)
+        self._interrupted.set()
+
+    async def _stop(self, stream: Stream) -> None:
+        await self._interrupted.wait()
+        if self._sending is None:
+            self._give_back()
+            self._leave(Exit.INTERRUPTED)
+            return
+        if not self._turn:
+            stream.take_back(self._sending)  # how that went ends `_follow`, or there is a turn after all
+            await self._accepted.wait()
+        if self._started:
+            self._app.printer.talk("interrupting", "dim")
+            asked = Interrupt(session_id=self._mark.session, turn=self._turn)
+            await stream.insist("session.interrupt", asked, dict)
+            return
+        self._app.printer.talk("it stays queued and will run", "yellow")
+        self._leave(Exit.INTERRUPTED)
+
+    def _give_back(self) -> None:
+        # At once refused it is still on the command line; after minutes of waiting it is looked for here.
+        if self._gives_back:
+            self._app.printer.talk(not_sent(self._submit.text), "yellow")

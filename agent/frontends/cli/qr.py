@@ -1,0 +1,55 @@
+"""A QR code out of characters, for a phone or another machine's camera."""
+
+from __future__ import annotations
+
+import os
+
+from agent.frontends.cli.output import Printer
+
+QUIET = 2
+"""Light modules around the code. The standard says 4; scanners take 2, and more do not fit small terminals."""
+_HALVES = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
+
+
+def qr_lines(text: str) -> list[str]:
+    """The code in lines, two rows of modules each; dark modules are drawn in the foreground's colour."""
+    import segno
+
+    rows = [[bool(module & 1) for module in row] for row in _matrix(segno.make(text, error="l", micro=False))]
+    if len(rows) % 2:
+        rows.append([False] * len(rows[0]))
+    return [
+        "".join(_HALVES[pair] for pair in zip(upper, lower, strict=True))
+        for upper, lower in zip(rows[::2], rows[1::2], strict=True)
+    ]
+
+
+def _matrix(code: object) -> list[bytes]:
+    # segno's rows, with a light border.
+    rows = [bytes(QUIET) + bytes(row) + bytes(QUIET) for row in code.matrix]  # type: ignore[attr-defined] # its stubs
+    empty = [bytes(len(rows[0]))] * QUIET
+    return [*empty, *rows, *empty]
+
+
+def show_qr(printer: Printer, text: str) -> bool:
+    """Draw it on stderr; whether it could be: only a terminal that has colours and the room for it.
+
+    Black on white, whatever the terminal's colours are: many scanners do not take a code that is inverted.
+    """
+    if not printer.err_tty or printer.dumb:
+        return False
+    try:
+        "▀▄█".encode(printer.err.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    lines = qr_lines(text)
+    try:
+        columns = os.get_terminal_size(printer.err.fileno()).columns or 80
+    except (OSError, ValueError):
+        return False
+    if len(lines[0]) > columns:
+        return False
+    printer.out.flush()
+    printer.err.writelines(f"\x1b[30;107m{line}\x1b[0m\n" for line in lines)
+    printer.err.flush()
+    return True

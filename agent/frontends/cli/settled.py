@@ -1,0 +1,44 @@
+"""What a session is set to (model, mode, …), so that a change of it is one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.client.text import clean
+from agent.protocol.events import Option, SessionInfo
+
+
+class Settled:
+    """What was told of a session's options and model; each method gives what of it is news, in words, or ""."""
+
+    def __init__(self) -> None:
+        self._options: dict[str, str] = {}
+        self._model = ""
+
+    def told(self, info: SessionInfo) -> str:
+        """By `session.info`."""
+        changed = self._changed(info.options or ())
+        if info.model and info.model != self._model:
+            self._model = info.model
+            if not any(option.category == "model" for option in info.options or ()):
+                changed.append(f"model: {clean(info.model)}")
+        return " · ".join(changed)
+
+    def options(self, options: Iterable[Option]) -> str:
+        """By attaching."""
+        return " · ".join(self._changed(options))
+
+    def _changed(self, options: Iterable[Option]) -> list[str]:
+        news = [option for option in options if self._options.get(option.id) != option.value]
+        self._options.update({option.id: option.value for option in news})
+        return [f"{name_of(option)}: {value_of(option)}" for option in news]
+
+
+def name_of(option: Option) -> str:
+    """What people call it."""
+    return clean(option.name).strip().lower() or clean(option.id)
+
+
+def value_of(option: Option) -> str:
+    """What it is set to, by the name of the choice."""
+    return clean(next((choice.name for choice in option.choices if choice.id == option.value), "") or option.value)

@@ -1,0 +1,46 @@
+"""`agent status`: how this device's service is doing."""
+
+from __future__ import annotations
+
+import click
+
+from agent.client.text import clean
+from agent.frontends.cli.main import App, Exit
+from agent.frontends.cli.output import short_device
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_obj
+def status(app: App, as_json: bool) -> int:
+    """Show how this device's service is doing."""
+    report = app.client.call("gateway.status")
+    if as_json:
+        app.printer.json(report)
+        return Exit.OK
+    addresses = ", ".join(report["addresses"]) or "none"
+    shown = {
+        "device": f"{report['name']} ({short_device(report['id'])})",
+        "service": f"version {report['version']}, process {report['pid']}, up {_duration(report['uptime'])}",
+        "address": f"{addresses}, port {report['port']}",
+        "interfaces": ", ".join(report["interfaces"]) or "none",
+        "presence": report["presence"],
+        "devices": f"{report['paired']} paired, {report['online']} online, {report['links']} linked",
+        "sessions": str(report["sessions"]),
+        "home": report["home"],
+    }
+    for problem in report["problems"]:
+        app.printer.line(app.printer.paint(f"problem     {clean(problem)}", "red"))
+    for notice in report["notices"]:
+        app.printer.line(app.printer.paint(f"notice      {clean(notice)}", "yellow"))
+    for name, text in shown.items():
+        app.printer.line(f"{app.printer.paint(name.ljust(12), 'bold')}{clean(text, 4096)}")
+    return Exit.OK
+
+
+def _duration(seconds: float) -> str:
+    whole = int(seconds)
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"

@@ -1,0 +1,177 @@
+"""What an agent does beside talking: its tools, what they give and change, its plan."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from agent.client.lines import INDENT, Line, diff_lines, output_lines, shown
+from agent.client.text import clean
+from agent.protocol.events import Diff, PlanEntry, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
+
+FIRST, LAST = 8, 8
+"""Lines shown of a tool's output: its first ones at once, its last ones when it is done. `agent log --json` has all."""
+INPUT_MAX = 3
+"""Lines shown of what a tool was given."""
+
+
+class Output:
+    """The output of one tool: its first lines at once, its last ones at the end, what lies between counted."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._last: deque[str] = deque(maxlen=LAST)
+        self._later = 0  # lines after the first ones
+        self._begun = ""  # a line without its end
+
+    def more(self, text: str) -> list[Line]:
+        """What follows."""
+        *whole, self._begun = (self._begun + text).split("\n")
+        self._begun = self._begun[-65_536:]
+        return self._take(line for each in whole for line in output_lines(each))
+
+    def whole(self, text: str) -> list[Line]:
+        """All of it so far, the same again or more; if it is something else, from its beginning."""
+        lines = output_lines(text)
+        begun = lines.pop() if lines and not text.endswith("\n") else ""
+        if [shown(line) for line in lines[: len(self._first)]] == self._first:
+            lines = lines[len(self._first) :]
+        else:
+            self._first = []
+        self._last.clear()
+        self._later, self._begun = 0, begun
+        return self._take(lines)
+
+    def end(self) -> list[Line]:
+        """The last lines."""
+        told = self._take(output_lines(self._begun)) if self._begun else []
+        if (left_out := self._later - len(self._last)) > 0:
+            told.append((f"{INDENT}… {left_out:,} lines left out", "dim"))
+        return [*told, *((INDENT + line, "dim") for line in self._last)]
+
+    def _take(self, lines: Iterable[str]) -> list[Line]:
+        told: list[Line] = []
+        for line in lines:
+            if len(self._first) < FIRST:
+                self._first.append(shown(line))
+                told.append((INDENT + self._first[-1], "dim"))
+            else:
+                self._last.append(shown(line))
+                self._later += 1
+        return told
+
+
+class _Tool:
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.output = Output()
+        self.diffs: set[Diff] = set()
+
+
+class Tools:
+    """The tools that run; each method gives the lines that a reader is to see next."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, _Tool] = {}
+        self._speaks = ""  # the tool whose lines came last
+
+    def started(self, event: ToolStart) -> list[Line]:
+        """A tool begins: what it is, and what it was given."""
+        title, kind = clean(event.title), clean(event.tool, 40)
+        self._running[event.tool_id] = _Tool(title)
+        self._speaks = event.tool_id
+        notes = [*([kind] if kind and kind not in title.lower() else []), *(["unasked"] if event.turn == 0 else [])]
+        told: list[Line] = [(f"  tool: {title}" + (f" ({', '.join(notes)})" if notes else ""), "dim")]
+        lines = event.input.splitlines() if event.input.strip() not in event.title else []
+        told += [(f"{INDENT}< {shown(line)}", "dim") for line in lines[:INPUT_MAX]]
+        return [*told, (f"{INDENT}< …", "dim")] if len(lines) > INPUT_MAX else told
+
+    def updated(self, event: ToolUpdate, *, merged: bool = False) -> list[Line]:
+        """A tool gave something; `merged`: this is all that it gave so far."""
+        tool = self._find(event.tool_id)
+        told: list[Line] = []
+        title = clean(event.title)
+        if title and title != tool.title:
+            told = [(f"  tool: {title}", "dim")]
+            tool.title = title
+        if event.text:
+            told += tool.output.whole(event.text) if merged else tool.output.more(event.text)
+        return self._said(event.tool_id, tool, [*told, *_changes(tool, event.diffs)])
+
+    def finished(self, event: ToolComplete) -> list[Line]:
+        """A tool is done: the rest of what it gave, and whether it failed."""
+        tool = self._find(event.tool_id)
+        del self._running[event.tool_id]
+        told = tool.output.whole(event.output) if event.output else []
+        told += [*tool.output.end(), *_changes(tool, event.diffs)]
+        told = self._said(event.tool_id, tool, told)
+        return told if event.status == "complete" else [*told, (f"  tool {event.status}: {tool.title}", "red")]
+
+    def _find(self, tool_id: str) -> _Tool:
+        # One whose beginning was not shown has no other name yet.
+        return self._running.setdefault(tool_id, _Tool(clean(tool_id)))
+
+    def _said(self, tool_id: str, tool: _Tool, told: list[Line]) -> list[Line]:
+        # Tools may run side by side: whose lines follow is said when it changes.
+        if not told or self._speaks == tool_id:
+            return told
+        self._speaks = tool_id
+        return told if told[0][0].startswith("  tool: ") else [(f"  tool: {tool.title}", "dim"), *told]
+
+
+def _changes(tool: _Tool, diffs: tuple[Diff, ...]) -> list[Line]:
+    told: list[Line] = []
+    for diff in diffs:
+        if diff not in tool.diffs:
+            tool.diffs.add(diff)
+            told += diff_lines(diff)
+    return told
+
+
+class Plan:
+    """What the agent means to do, as a list that is ticked off."""
+
+    def __init__(self) -> None:
+        self._entries: tuple[PlanEntry, ...] = ()
+
+    def updated(self, event: PlanUpdate) -> list[Line]:
+        """A new plan whole, of a known one what has changed."""
+        before, self._entries = self._entries, event.entries
+        entries = event.entries
+        if [entry.text for entry in before] == [entry.text for entry in entries]:
+            entries = tuple(entry for was, entry in zip(before, entries, strict=True) if entry.status != was.status)
+        if not entries:
+            return []
+        done = sum(entry.status == "completed" for entry in event.entries)
+        told: list[Line] = [(f"  plan: {done} of {len(event.entries)} done", "dim")]
+        return told + [_ticked(entry) for entry in entries]
+
+
+def _ticked(entry: PlanEntry) -> Line:
+    box, style = _BOXES[entry.status]
+    return f"{INDENT}{box} {shown(' '.join(entry.text.split()))}", style
+
+
+_BOXES: dict[str, Line] = {"pending": ("[ ]", ""), "in_progress": ("[>]", "yellow"), "completed": ("[x]", "green")}
+
+
+Activity = ToolStart | ToolUpdate | ToolComplete | PlanUpdate
+
+
+class Work:
+    """All of it: what of each event is to be shown next."""
+
+    def __init__(self) -> None:
+        self._tools, self._plan = Tools(), Plan()
+
+    def lines(self, event: Activity, *, merged: bool = False) -> list[Line]:
+        """The lines for one event; `merged` as in `Tools.updated`."""
+        match event:
+            case ToolStart():
+                return self._tools.started(event)
+            case ToolUpdate():
+                return self._tools.updated(event, merged=merged)
+            case ToolComplete():
+                return self._tools.finished(event)
+            case PlanUpdate():
+                return self._plan.updated(event)

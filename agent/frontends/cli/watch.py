@@ -1,0 +1,132 @@
+"""Lists that stay: redrawn on a terminal, one JSON line a change in a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from agent.client.stream import Lost, Returned, Stream, streaming
+from agent.frontends.cli.main import App, Exit
+from agent.protocol.messages import PeersChanged, SessionsChanged
+from agent.protocol.model import DeviceRow, SessionRow
+
+Row = dict[str, Any]
+Subject = Literal["peer", "session"]
+_KINDS: dict[Subject, tuple[type, type]] = {
+    "peer": (list[DeviceRow], PeersChanged),
+    "session": (list[SessionRow], SessionsChanged),
+}
+CLEAR = "\x1b[H\x1b[J"
+
+
+def watch(
+    app: App,
+    subject: Subject,
+    params: Row,
+    draw: Callable[[Sequence[Row]], list[str]],
+    *,
+    only: Callable[[Row], bool] = lambda _row: True,
+) -> int:
+    """Show the list and its changes until Ctrl-C.
+
+    In a pipe every line is a row as `--json` has it: all of them first, then each that changed; one that is gone
+    comes a last time with `"removed": true`.
+    """
+    asyncio.run(_Watch(app, subject, params, draw, only).run())
+    return Exit.OK
+
+
+def wait_for(
+    app: App, subject: Subject, params: Row, seconds: float, enough: Callable[[Sequence[Row]], bool]
+) -> list[Row]:
+    """The list once it is `enough`, or as it is after so many seconds."""
+
+    async def run() -> list[Row]:
+        rows: dict[str, Row] = {}
+        async with streaming(app.client.path) as stream:
+            try:
+                async with asyncio.timeout(seconds):
+                    rows.update(await _present(stream, subject, params))
+                    if enough(list(rows.values())):
+                        return list(rows.values())
+                    async for note in stream.notes():
+                        if isinstance(note, Returned):
+                            rows = await _present(stream, subject, params)
+                        elif isinstance(note, _KINDS[subject][1]):
+                            _merge(rows, note)
+                        if enough(list(rows.values())):
+                            break
+            except TimeoutError:
+                pass
+        return list(rows.values())
+
+    return asyncio.run(run())
+
+
+async def _present(stream: Stream, subject: Subject, params: Row) -> dict[str, Row]:
+    found: Any = await stream.once(f"{subject}.watch", params, _KINDS[subject][0])
+    return {row["id"]: row for row in msgspec.to_builtins(found)}
+
+
+def _merge(rows: dict[str, Row], note: msgspec.Struct) -> tuple[list[Row], list[Row]]:
+    # Applies a change; what is new or other now, and what is gone.
+    told = msgspec.to_builtins(note)
+    gone = [row for row in (rows.pop(one, None) for one in told["removed"]) if row is not None]
+    rows.update({row["id"]: row for row in told["changed"]})
+    return told["changed"], gone
+
+
+class _Watch:
+    def __init__(
+        self,
+        app: App,
+        subject: Subject,
+        params: Row,
+        draw: Callable[[Sequence[Row]], list[str]],
+        only: Callable[[Row], bool],
+    ) -> None:
+        self._printer, self._path = app.printer, app.client.path
+        self._subject, self._params, self._draw, self._only = subject, params, draw, only
+        self._rows: dict[str, Row] = {}
+
+    async def run(self) -> None:
+        async with streaming(self._path) as stream:
+            await self._restart(stream)
+            async with asyncio.TaskGroup() as tasks:
+                if self._printer.tty:
+                    tasks.create_task(self._tick(), name="cli.redraw")
+                async for note in stream.notes():
+                    if isinstance(note, Lost):
+                        self._printer.talk("the service is away; waiting for it", "yellow")
+                    elif isinstance(note, Returned):
+                        await self._restart(stream)
+                    elif isinstance(note, _KINDS[self._subject][1]):
+                        changed, gone = _merge(self._rows, note)
+                        self._show(changed, gone)
+
+    async def _restart(self, stream: Stream) -> None:
+        before, self._rows = self._rows, await _present(stream, self._subject, self._params)
+        changed = [row for row in self._rows.values() if before.get(row["id"]) != row]
+        self._show(changed, [row for one, row in before.items() if one not in self._rows])
+
+    async def _tick(self) -> None:
+        # Ages grow while nothing happens.
+        while True:
+            await asyncio.sleep(5.0)
+            self._show([], [])
+
+    def _show(self, changed: Sequence[Row], gone: Sequence[Row]) -> None:
+        if self._printer.tty:
+            lines = self._draw(list(self._rows.values()))
+            self._printer.out.write(("" if self._printer.dumb else CLEAR) + "\n".join(lines) + "\n")
+            self._printer.out.flush()
+            return
+        for row in changed:
+            if self._only(row):
+                self._printer.json_line(row)
+        for row in gone:
+            if self._only(row):
+                self._printer.json_line({**row, "removed": True})

@@ -1,0 +1,93 @@
+"""What a session asks, asked in the editor: permission, or a form where the editor has forms."""
+
+from __future__ import annotations
+
+from agent.frontends.editors.incoming import ElicitationAnswer, Json, PermissionAnswer, Selected
+from agent.frontends.editors.outgoing import AskForm, AskPermission, Content, PermissionOption, PermissionTool, Text
+from agent.frontends.editors.peer import Peer
+from agent.frontends.editors.updates import line, plain, request_tool, title_of
+from agent.protocol.events import Answer, Choice, Field, RequestOpen
+
+KINDS = frozenset({"allow_once", "allow_always", "reject_once", "reject_always"})
+_REFUSALS = ("no", "n", "reject", "deny", "cancel", "abort", "decline")
+_FIELD = "answer"
+_TYPES = {"text": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
+
+
+async def answer_from(peer: Peer, session: str, request: RequestOpen, *, forms: bool) -> Answer | None:
+    """What the person at the editor answers; None if the editor cannot ask that, or it was dismissed.
+
+    A secret is never asked there: an editor shows and keeps what is typed. Keys are for a terminal. When cancelled,
+    the question is taken back. Raises: ClientRefused, BadParams.
+    """
+    if request.kind == "choices" and request.choices:
+        told = await peer.ask("session/request_permission", permission(session, request), PermissionAnswer)
+        return told.outcome.option_id if isinstance(told.outcome, Selected) else None
+    if not forms or request.kind in {"secret", "keys"}:
+        return None
+    given = await peer.ask("elicitation/create", form(session, request), ElicitationAnswer)
+    content = given.content or {}
+    if request.kind == "form":
+        return "decline" if given.action == "decline" else dict(content) if given.action == "accept" else None
+    return str(content.get(_FIELD, "") or "") if given.action == "accept" else None
+
+
+def how_to_answer(session: str, request: RequestOpen) -> str:
+    """A line for whoever must answer elsewhere."""
+    if request.kind == "keys":
+        return f"{title_of(request)}: it waits for keys; `agent attach {session}` in a terminal"
+    answer = {"secret": "-` types it in", "form": "JSON` answers"}.get(request.kind, "ANSWER` answers")
+    return f"{title_of(request)}: in a terminal, `agent answer {session} {line(request.request_id)} {answer}"
+
+
+def permission(session: str, request: RequestOpen) -> AskPermission:
+    """A choice."""
+    detail = plain(request.detail)
+    return AskPermission(
+        session_id=session,
+        tool_call=PermissionTool(
+            tool_call_id=request_tool(request.request_id),
+            title=title_of(request),
+            content=(Content(Text(detail)),) if detail else (),
+        ),
+        options=tuple(
+            PermissionOption(option_id=choice.id, name=line(choice.name) or line(choice.id), kind=_kind(choice))
+            for choice in request.choices
+        ),
+    )
+
+
+def form(session: str, request: RequestOpen) -> AskForm:
+    """A line, or a form."""
+    if request.kind == "form":
+        properties = {field.name: _property(field) for field in request.fields}
+        required = [field.name for field in request.fields if field.required]
+    else:
+        properties, required = {_FIELD: {"type": "string", "title": title_of(request)}}, []
+    schema: Json = {"type": "object", "properties": properties, "required": required}
+    detail = plain(request.detail)
+    message = f"{title_of(request)}\n\n{detail}" if detail else title_of(request)
+    return AskForm(session_id=session, message=message, requested_schema=schema, mode="form")
+
+
+def _kind(choice: Choice) -> str:
+    # The protocol demands one of four; a choice between other things has none of them.
+    if choice.kind in KINDS:
+        return choice.kind
+    words = {choice.id.lower(), choice.name.lower()}
+    return "reject_once" if words & set(_REFUSALS) else "allow_once"
+
+
+def _property(field: Field) -> Json:
+    shown: Json = {"title": line(field.title) or line(field.name)}
+    if field.description:
+        shown["description"] = line(field.description)
+    if field.default is not None:
+        shown["default"] = field.default
+    options = [{"const": choice.id, "title": line(choice.name)} for choice in field.choices]
+    if field.type == "choice":
+        return {"type": "string", **shown, "oneOf": options}
+    if field.type == "choices":
+        shown.pop("default", None)  # one value, where the schema wants several
+        return {"type": "array", **shown, "items": {"anyOf": options}}
+    return {"type": _TYPES[field.type], **shown}

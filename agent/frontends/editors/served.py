@@ -1,0 +1,296 @@
+"""One session, followed for the editor: replayed, streamed, prompted, asked."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from agent.client.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
+from agent.client.stream import Note, Stream, streaming
+from agent.client.waiting import Call, Said
+from agent.errors import AgentError, BadParams, NotRunning, PeerLost, TakenBack, TooLarge
+from agent.frontends.cli.answer import submit_answer
+from agent.frontends.editors.options import changes, with_value
+from agent.frontends.editors.outgoing import SessionUpdate, StopReason, Title, Update
+from agent.frontends.editors.peer import Peer
+from agent.frontends.editors.questions import answer_from, how_to_answer
+from agent.frontends.editors.sessions import first, where
+from agent.frontends.editors.turns import Turns
+from agent.frontends.editors.updates import VERBATIM, Updates, commands_of, line
+from agent.protocol.events import (
+    TEXT_MAX,
+    Event,
+    Option,
+    RequestClosed,
+    RequestOpen,
+    SessionInfo,
+    payload_of,
+)
+from agent.protocol.messages import (
+    Attached,
+    Configure,
+    History,
+    Interrupt,
+    Page,
+    Snapshot,
+    Submit,
+    Submitted,
+)
+from agent.protocol.snapshot import compact
+from agent.protocol.waiting import PATIENCE, Waiting
+
+PAGE = 1000
+REPLAYED_MAX = 20_000
+"""Events of a log that are replayed at most, the newest; `agent log` has all."""
+
+
+class Served:
+    """A session that the editor has opened. `run` follows it until it is cancelled or the service is gone for good."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        session: str,
+        *,
+        forms: bool,
+        turns: Turns | None = None,
+        replay: bool,
+        wait: float = PATIENCE,
+    ) -> None:
+        """`turns`: prompts that are waited for already, when the same session is opened again.
+
+        `wait`: seconds for which a device that is out of reach is waited for.
+        """
+        loop = asyncio.get_running_loop()
+        self._peer, self._forms, self._replays, self._wait = peer, forms, replay, wait
+        self._said = Said(take_back="cancel takes it back", give_up="")
+        self._sending: list[Call] = []  # prompts on their way
+        self._mark = Mark(session)
+        self._stream: Stream | None = None
+        self._updates = Updates("")
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._failure: AgentError | None = None
+        self.turns = turns or Turns()
+        self.options: tuple[Option, ...] = ()
+        self.attached: asyncio.Future[None] = loop.create_future()
+        self.replayed: asyncio.Future[None] = loop.create_future()
+        self.told = asyncio.Event()  # the editor knows the session's id: updates may be sent
+
+    @property
+    def id(self) -> str:
+        """The session's id; what was asked for, until it is attached."""
+        return self._mark.session
+
+    async def run(self, path: Path) -> None:
+        """Follow it. What goes wrong is told by the futures, or as a message of the session."""
+        try:
+            async with streaming(path, wait=self._wait) as stream, asyncio.TaskGroup() as tasks:
+                self._stream = stream
+                stream.waiting = lambda note: self._waits(tasks, note)
+                await self._follow(stream, tasks)
+        except* AgentError as group:
+            await self._fail(first(group))
+        finally:
+            self._stream = None
+            for future in (self.attached, self.replayed):
+                future.cancel()  # nothing, if it is done
+
+    async def _follow(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
+        notes = follow(stream, self._mark)
+        first = await anext(notes)
+        assert isinstance(first, Hydrated)
+        result, snapshot = first.result, first.result.snapshot
+        assert snapshot is not None
+        row = snapshot.session
+        own = stream.own.device if stream.own else ""
+        self._updates = Updates(own, verbatim=row.backend in VERBATIM, where=where(row))
+        self.options = result.options
+        self.attached.set_result(None)
+        await self.told.wait()
+        await self._hydrate(stream, first, snapshot)
+        if row.title:
+            await self._tell([Title(title=where(row) + line(row.title))])
+        if result.commands:
+            await self._tell([commands_of(result.commands)])
+        self.replayed.set_result(None)
+        self._ask_all(tasks, result)
+        await self._stay(stream, notes, tasks)
+
+    async def _hydrate(self, stream: Stream, first: Hydrated, snapshot: Snapshot) -> None:
+        if self._replays and snapshot.truncated and first.events:
+            await self._older(stream, first.events[0].seq)
+        for event in first.events:
+            await self._show(event, merged=True)
+
+    async def _older(self, stream: Stream, before: int) -> None:
+        # Forward, as it was logged: pages that the service has shortened do not say where they begin.
+        after = max(0, before - 1 - REPLAYED_MAX)
+        if after:
+            await self._note(f"earlier: `agent log {self.id}` in a terminal")
+        while after < before - 1:
+            asked = History(session_id=self.id, after=after, limit=PAGE)
+            page = await stream.insist("session.history", asked, Page)
+            for event in compact(event for event in page.events if event.seq < before):
+                await self._show(event)
+            if not page.events:
+                return
+            after = page.events[-1].seq
+
+    async def _stay(self, stream: Stream, notes: AsyncIterator[Note], tasks: asyncio.TaskGroup) -> None:
+        async for note in notes:
+            match note:
+                case Seen(event=event):
+                    await self._event(stream, event, tasks)
+                case Hydrated():
+                    await self._returned(stream, note, tasks)
+                case _:
+                    text, _ = news_line(note, self.id)
+                    if text:
+                        await self._note(line(text))
+
+    async def _returned(self, stream: Stream, note: Hydrated, tasks: asyncio.TaskGroup) -> None:
+        await self._note(BEGAN_ANEW if note.anew else "back; nothing of what was shown is lost")
+        lost = self.turns.begin_anew() if note.anew else ()
+        for event in note.events:
+            await self._event(stream, event, tasks, merged=True)
+        self.turns.fail_unknown(lost, PeerLost(BEGAN_ANEW, hint="the prompt may have run: look before you repeat it"))
+        snapshot = note.result.snapshot
+        if snapshot is not None and snapshot.session.status == "idle":
+            self.turns.nothing_runs()
+        await self._set_options(note.result.options)
+        self._ask_all(tasks, note.result)
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    async def _event(self, stream: Stream, event: Event, tasks: asyncio.TaskGroup, *, merged: bool = False) -> None:
+        await self._tell(self._updates.take(event, merged=merged, skip=self.turns.prompts))
+        match payload_of(event):
+            case RequestOpen() as request if not merged:
+                self._ask(tasks, request)
+            case RequestClosed(request_id=request_id):
+                self._asked(request_id)
+            case SessionInfo(options=options) if options is not None:
+                await self._set_options(options)
+            case _:
+                pass
+        if self.turns.see(event):
+            tasks.create_task(self._stop(stream), name="acp.stop")  # events go on meanwhile
+
+    async def _stop(self, stream: Stream) -> None:
+        with suppress(AgentError):  # it has ended meanwhile
+            await stream.insist("session.interrupt", Interrupt(session_id=self.id), dict)
+
+    async def _show(self, event: Event, *, merged: bool = False) -> None:
+        # Of the past. A prompt that is waited for has its end in there if the session was opened again.
+        shown = self._updates.take(event, merged=merged)
+        if self._replays:
+            await self._tell(shown)
+        self.turns.see(event)
+
+    async def _set_options(self, options: tuple[Option, ...]) -> None:
+        before, self.options = self.options, options
+        if options != before:
+            await self._tell(changes(before, options))
+
+    async def _tell(self, updates: Sequence[Update]) -> None:
+        for update in updates:
+            await self._peer.notify("session/update", SessionUpdate(session_id=self.id, update=update))
+
+    def _waits(self, tasks: asyncio.TaskGroup, note: Waiting) -> None:
+        if self.told.is_set() and (said := self._said.line(note)):
+            tasks.create_task(self._note(line(said)), name="acp.waits")
+
+    async def _note(self, text: str) -> None:
+        await self._tell(self._updates.note(text))
+
+    async def _fail(self, reason: AgentError) -> None:
+        self._failure = reason
+        for future in (self.attached, self.replayed):
+            if not future.done():
+                future.set_exception(reason)
+                future.exception()  # looked at: not every caller waits for both
+        self.turns.fail(reason)
+        if self.told.is_set():
+            await self._note(f"{reason}; open the session again to go on ({reason.hint})")
+
+    # --- what the editor wants ---------------------------------------------------------------------------------------
+
+    def _connected(self) -> Stream:
+        if self._stream is None:
+            raise self._failure or NotRunning("the session is not connected")
+        return self._stream
+
+    async def prompt(self, text: str) -> StopReason:
+        """Run one prompt to the end of its turn. Raises: AgentError, also for a turn that failed."""
+        if not text.strip():
+            raise BadParams("the prompt is empty", hint="")
+        if len(text) > TEXT_MAX:
+            raise TooLarge(f"a prompt has at most {TEXT_MAX:,} characters, not {len(text):,}")
+        stream = self._connected()
+        prompt_id = uuid.uuid4().hex
+        waiting = self.turns.sent(prompt_id)
+        call = Call(stream.waiting)
+        self._sending.append(call)
+        try:
+            params = Submit(session_id=self.id, prompt_id=prompt_id, text=text)
+            try:
+                told = await stream.insist("prompt.submit", params, Submitted, call=call)
+            except TakenBack:
+                return "cancelled"
+            finally:
+                self._sending.remove(call)
+            if self.turns.accepted(waiting, told):
+                await stream.insist("session.interrupt", Interrupt(session_id=self.id, turn=told.turn), dict)
+            return await waiting.done
+        finally:
+            self.turns.over(prompt_id)
+
+    async def cancel(self) -> None:
+        """Stop what the editor waits for, and what is not sent yet; the running turn, if it waits for nothing."""
+        if self._stream is not None:
+            for call in self._sending:
+                self._stream.take_back(call)
+        if self.turns.cancel() and self._stream is not None:
+            try:
+                await self._stream.insist("session.interrupt", Interrupt(session_id=self.id), dict)
+            except AgentError as exc:
+                await self._note(f"not interrupted: {exc}")
+
+    async def configure(self, option: str, value: str) -> None:
+        """Set an option. Raises: BadParams, BackendFailed, and what the service tells."""
+        params = Configure(session_id=self.id, option=option, value=value)
+        await self._connected().insist("session.configure", params, dict)
+        await self._set_options(with_value(self.options, option, value))
+
+    # --- what the session asks ---------------------------------------------------------------------------------------
+
+    def _ask_all(self, tasks: asyncio.TaskGroup, attached: Attached) -> None:
+        open_now = {request.request_id: request for request in attached.requests}
+        for gone in self._asking.keys() - open_now.keys():
+            self._asked(gone)
+        for request in open_now.values():
+            self._ask(tasks, request)
+
+    def _ask(self, tasks: asyncio.TaskGroup, request: RequestOpen) -> None:
+        if request.request_id not in self._asking:
+            job = tasks.create_task(self._question(request), name="acp.ask")
+            self._asking[request.request_id] = job
+
+    def _asked(self, request_id: str) -> None:
+        job = self._asking.pop(request_id, None)
+        if job is not None:
+            job.cancel()
+
+    async def _question(self, request: RequestOpen) -> None:
+        try:
+            answer = await answer_from(self._peer, self.id, request, forms=self._forms)
+            if answer is not None:
+                await submit_answer(self._connected(), self.id, request, answer)
+                return  # who was first is told by the event
+        except AgentError as exc:
+            await self._note(f"not answered from here: {exc}")
+        if request.request_id in self._asking and not self.turns.stopping:
+            await self._note(how_to_answer(self.id, request))

@@ -1,0 +1,77 @@
+"""Questions to the own service about sessions, each on a connection of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from agent.client.stream import streaming
+from agent.errors import AgentError
+from agent.frontends.editors.outgoing import SessionRef, SessionRefs
+from agent.frontends.editors.updates import UNTITLED, line
+from agent.protocol.bounds import Many
+from agent.protocol.messages import Created, CreateSession, History, ListSessions, Page
+from agent.protocol.model import SessionRow
+from agent.protocol.waiting import Patient
+
+T = TypeVar("T")
+SHOWN_MAX = 1000
+"""Rows that are told, the newest: an editor shows them in one list."""
+
+
+async def listed(path: Path, *, only: str = "", cwd: str = "") -> SessionRefs:
+    """Sessions that can be attached to, of all devices, newest first; `only` the one that a selector names.
+
+    An editor that asks for those of its directory gets sessions of other devices too: no directory there is one here.
+    """
+    rows = await _asked(path, "session.list", ListSessions(), Many[SessionRow])
+    if only:
+        wanted = await resolved(path, only)
+        rows = [row for row in rows if row.id == wanted]
+    rows = sorted((row for row in rows if row.attachable), key=lambda row: row.updated_at, reverse=True)
+    return SessionRefs(tuple(_ref(row, cwd) for row in rows[:SHOWN_MAX]))
+
+
+async def resolved(path: Path, selector: str) -> str:
+    """The id of the session that it names. Raises: SessionNotFound, Ambiguous, and what the service tells."""
+    page = await _asked(path, "session.history", History(session_id=selector, after=0, limit=1), Page)
+    return page.session_id or selector
+
+
+async def created(path: Path, *, device: str, backend: str, cwd: str, seconds: float) -> str:
+    """A new session's id. A directory of the editor's says nothing on another device."""
+    asked = CreateSession(device=device, backend=backend, cwd="" if device else cwd)
+    return (await _asked(path, "session.create", asked, Created, seconds=seconds)).session_id
+
+
+async def _asked(path: Path, method: str, params: object, kind: type[T], *, seconds: float = 60.0) -> T:
+    failure: AgentError
+    try:
+        async with streaming(path, patience=0) as stream:
+            if isinstance(params, Patient):
+                return await stream.insist(method, params, kind)
+            return await stream.once(method, params, kind, seconds=seconds)
+    except* AgentError as group:
+        failure = first(group)
+    raise failure
+
+
+def _ref(row: SessionRow, cwd: str) -> SessionRef:
+    here = row.cwd or "/"
+    return SessionRef(
+        session_id=row.id,
+        cwd=here if row.local else cwd or here,
+        title=where(row) + (line(row.title) or UNTITLED),
+        updated_at=row.updated_at,
+    )
+
+
+def where(row: SessionRow) -> str:
+    """What stands before a title: nothing for a session here, else the name of its device."""
+    return "" if row.local else f"[{line(row.device.name) or row.device.id}] "
+
+
+def first(group: BaseExceptionGroup[AgentError]) -> AgentError:
+    """The error that a group of tasks failed with."""
+    one = group.exceptions[0]
+    return first(one) if isinstance(one, BaseExceptionGroup) else one

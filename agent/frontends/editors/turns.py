@@ -1,0 +1,145 @@
+"""The prompts that an editor waits for, from being sent to the end of their turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container, Iterable
+
+from agent.errors import AgentError, BackendFailed
+from agent.frontends.editors.outgoing import StopReason
+from agent.protocol.events import Event, MessageStart, TurnComplete, UserMessage, payload_of
+from agent.protocol.messages import Submitted
+
+
+class Waiting:
+    """One prompt of the editor's."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
+        self.turn: int | None = None  # None: not known yet
+        self.started = False
+        self.stopped = False  # the editor has cancelled it
+
+
+class Turns:
+    """All of them, and the turns that must not run on when they begin."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Waiting] = {}  # by prompt id
+        self._doomed: set[int] = set()
+
+    @property
+    def prompts(self) -> Container[str]:
+        """Ids of the prompts that the editor shows itself."""
+        return self._waiting.keys()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the editor has cancelled a turn that is not over."""
+        return any(each.stopped for each in self._waiting.values())
+
+    def sent(self, prompt_id: str) -> Waiting:
+        """A prompt is on its way."""
+        waiting = self._waiting[prompt_id] = Waiting()
+        return waiting
+
+    def over(self, prompt_id: str) -> None:
+        """The editor has its answer."""
+        self._waiting.pop(prompt_id, None)
+
+    def accepted(self, waiting: Waiting, told: Submitted) -> bool:
+        """The session has taken it. Whether its turn must be interrupted at once."""
+        waiting.turn = told.turn
+        waiting.started = waiting.started or told.status == "started"
+        return waiting.stopped and not waiting.done.done() and self._stop(waiting)
+
+    def cancel(self) -> bool:
+        """The editor cancels whatever it waits for. Whether the running turn must be interrupted.
+
+        A prompt that waits behind somebody else's turn ends for the editor now; its turn is stopped when it begins.
+        """
+        waiting = [each for each in self._waiting.values() if not each.done.done()]
+        for each in waiting:
+            each.stopped = True
+        running = [each for each in waiting if each.turn is not None and self._stop(each)]
+        return bool(running) or not waiting
+
+    def see(self, event: Event) -> bool:
+        """Take an event of the log, after it was shown. Whether the turn that begins must be interrupted."""
+        match payload_of(event) if event.type in _SEEN else None:
+            case UserMessage(prompt_id=prompt_id, turn=turn) if prompt_id in self._waiting:
+                self._waiting[prompt_id].turn = turn
+            case MessageStart(turn=turn) if turn:
+                if turn in self._doomed:
+                    self._doomed.discard(turn)
+                    return True
+                for waiting in self._of(turn):
+                    waiting.started = True
+            case TurnComplete() as done:
+                self._doomed.discard(done.turn)
+                for waiting in self._of(done.turn):
+                    _end(waiting, done)
+            case _:
+                pass
+        return False
+
+    def nothing_runs(self) -> None:
+        """The session is idle, and how the known turns ended was told while nobody listened."""
+        for waiting in self._waiting.values():
+            if waiting.turn is not None and not waiting.done.done():
+                waiting.done.set_result("cancelled" if waiting.stopped else "end_turn")
+
+    def begin_anew(self) -> list[Waiting]:
+        """The log is another one: the turns of it have other numbers. The prompts whose turn was known (S15)."""
+        known = [each for each in self._waiting.values() if each.turn is not None and not each.done.done()]
+        for waiting in known:
+            waiting.turn, waiting.started = None, False
+        self._doomed.clear()
+        return known
+
+    def fail_unknown(self, prompts: Iterable[Waiting], reason: AgentError) -> None:
+        """Of these the new log has told nothing."""
+        for waiting in prompts:
+            if waiting.turn is None and not waiting.done.done():
+                _fails(waiting, reason)
+
+    def leave(self) -> None:
+        """The editor closes the session."""
+        for waiting in self._waiting.values():
+            if not waiting.done.done():
+                waiting.done.set_result("cancelled")
+
+    def fail(self, reason: AgentError) -> None:
+        """Nothing more will be heard of the session."""
+        for waiting in self._waiting.values():
+            if not waiting.done.done():
+                _fails(waiting, reason)
+
+    def _of(self, turn: int) -> list[Waiting]:
+        return [each for each in self._waiting.values() if each.turn == turn and not each.done.done()]
+
+    def _stop(self, waiting: Waiting) -> bool:
+        if waiting.started:
+            return True
+        assert waiting.turn is not None
+        self._doomed.add(waiting.turn)
+        if not waiting.done.done():
+            waiting.done.set_result("cancelled")
+        return False
+
+
+_SEEN = frozenset({"message.user", "message.start", "turn.complete"})
+
+
+def _end(waiting: Waiting, done: TurnComplete) -> None:
+    if waiting.stopped or done.status == "interrupted":
+        waiting.done.set_result("cancelled")
+    elif done.status == "error":
+        _fails(waiting, BackendFailed(done.error or "the turn failed", hint=""))
+    else:
+        waiting.done.set_result("end_turn")
+
+
+def _fails(waiting: Waiting, reason: AgentError) -> None:
+    waiting.done.set_exception(reason)
+    waiting.done.exception()  # looked at: sending it may fail first, and then nobody asks for this one

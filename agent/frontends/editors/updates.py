@@ -1,0 +1,299 @@
+"""A session's events as updates of the Agent Client Protocol: the same for a replay and for what happens now."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import msgspec
+
+from agent.client.text import TerminalText, clean
+from agent.frontends.cli.transcript import Reply, name_of
+from agent.frontends.editors.outgoing import (
+    AgentChunk,
+    AvailableCommand,
+    AvailableCommands,
+    Content,
+    DiffContent,
+    Entry,
+    Plan,
+    Text,
+    ThoughtChunk,
+    Title,
+    ToolCall,
+    ToolCallUpdate,
+    Update,
+    Usage,
+    UserChunk,
+)
+from agent.frontends.editors.patch import sides
+from agent.protocol.events import (
+    Command,
+    Diff,
+    Event,
+    MessageComplete,
+    MessageDelta,
+    PlanUpdate,
+    RequestClosed,
+    RequestOpen,
+    SessionInfo,
+    ThoughtDelta,
+    ToolComplete,
+    ToolStart,
+    ToolUpdate,
+    TurnComplete,
+    UserMessage,
+    payload_of,
+)
+
+KINDS = frozenset({"read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode", "other"})
+VERBATIM = frozenset({"shell", "terminal"})
+"""Backends whose replies are output of programs: shown as such, since editors read a reply as Markdown."""
+FENCE = "`````"
+"""Longer than what output is likely to have."""
+TOOL_TEXT_MAX = 16_384
+"""Characters of a running tool's output that are told, the newest: each update carries them all."""
+UNTITLED = "Untitled session"
+_DONE = {"complete": "completed", "interrupted": "failed", "error": "failed"}
+
+
+class _Tool:
+    def __init__(self, wire_id: str, title: str) -> None:
+        self.wire_id, self.title, self.text = wire_id, title, ""
+        self.diffs: tuple[Diff, ...] = ()
+
+
+class Updates:
+    """Turns events, in their order, into updates.
+
+    `own` is this device: its prompts carry no name. `where` stands before the title of a session of another one.
+    """
+
+    def __init__(self, own: str, *, verbatim: bool = False, where: str = "") -> None:
+        self._own, self._verbatim, self._where = own, verbatim, where
+        self._reply, self._thought = Reply(), Reply()
+        self._filter = TerminalText(color=False)
+        self._waiting: dict[int, UserMessage] = {}  # queued prompts, by turn: shown when it begins
+        self._tools: dict[str, _Tool] = {}
+        self._message = ""  # id of the fenced message, while its fence is open
+        self._in_line = False  # whether what was said last needs an end of its line
+        self._asked: dict[str, RequestOpen] = {}
+        self._mine: set[int] = set()  # turns whose failure the editor is told as the answer to its prompt
+        self._notes = 0
+
+    def take(  # noqa: PLR0911 - one case an event type
+        self, event: Event, *, merged: bool = False, skip: Container[str] = ()
+    ) -> list[Update]:
+        """What one event means. `merged`: its text is all so far. `skip`: ids of prompts that the editor shows itself.
+
+        An event that this version does not know means nothing.
+        """
+        payload = payload_of(event)
+        begun = [] if isinstance(payload, UserMessage) else self._begin(getattr(payload, "turn", 0))
+        match payload:
+            case UserMessage(prompt_id=prompt_id) if prompt_id in skip:
+                self._mine.add(payload.turn)
+                return []
+            case UserMessage(queued=True):
+                self._waiting[payload.turn] = payload
+                return []
+            case UserMessage():
+                return [*self._unfenced(), self._said(payload)]
+            case MessageDelta(turn=turn, part=part, text=text):
+                new = self._reply.whole(turn, part, text) if merged else self._reply.more(turn, part, text)
+                return [*begun, *self._text(turn, part, new)]
+            case MessageComplete(turn=turn, part=part, text=text):
+                new = self._reply.whole(turn, part, text)
+                shown = [*begun, *self._text(turn, part, new), *self._unfenced()]
+                self._filter.end()
+                return shown
+            case ThoughtDelta(turn=turn, part=part, text=text):
+                new = self._thought.whole(turn, part, text) if merged else self._thought.more(turn, part, text)
+                return [*begun, *self._thinks(turn, part, new)]
+            case ToolStart() | ToolUpdate() | ToolComplete():
+                return [*begun, *self._unfenced(), self._tool(payload, merged=merged)]
+            case PlanUpdate():
+                return [*begun, *self._unfenced(), _plan(payload)]
+            case RequestOpen() | RequestClosed():
+                return [*begun, *self._unfenced(), *self._request(payload)]
+            case TurnComplete():
+                return [*begun, *self._unfenced(), *self._done(payload)]
+            case SessionInfo():
+                return self._info(payload)
+            case _:
+                return begun  # the start of a reply, or of no meaning to an editor
+
+    def note(self, text: str) -> list[Update]:
+        """Something to tell beside what the session says."""
+        self._notes += 1
+        said = AgentChunk(content=Text(f"[{clean(text, 4096)}]\n\n"), message_id=f"note-{self._notes}")
+        return [*self._unfenced(), said]
+
+    # --- text --------------------------------------------------------------------------------------------------------
+
+    def _begin(self, turn: int) -> list[Update]:
+        said = self._waiting.pop(turn, None)
+        return [] if said is None else [*self._unfenced(), self._said(said)]
+
+    def _said(self, message: UserMessage) -> Update:
+        name = "" if message.sender.device == self._own else f"[{name_of(message.sender)}] "
+        return UserChunk(content=Text(name + plain(message.text)), message_id=f"user-{message.turn}")
+
+    def _text(self, turn: int, part: int, text: str) -> list[Update]:
+        shown = self._filter.feed(text)
+        if not shown:
+            return []
+        message = f"reply-{turn}-{part}"
+        if self._verbatim and not self._message:
+            self._message, shown = message, f"{FENCE}\n{shown}"
+        self._in_line = not shown.endswith("\n")
+        return [AgentChunk(content=Text(shown), message_id=message)]
+
+    def _thinks(self, turn: int, part: int, text: str) -> list[Update]:
+        shown = plain(text)
+        if not shown:
+            return []
+        return [*self._unfenced(), ThoughtChunk(content=Text(shown), message_id=f"thought-{turn}-{part}")]
+
+    def _unfenced(self) -> list[Update]:
+        message, self._message = self._message, ""
+        end = f"\n{FENCE}\n" if self._in_line else f"{FENCE}\n"
+        return [AgentChunk(content=Text(end), message_id=message)] if message else []
+
+    # --- tools and questions -----------------------------------------------------------------------------------------
+
+    def _tool(self, payload: ToolStart | ToolUpdate | ToolComplete, *, merged: bool) -> Update:
+        tool = self._tools.get(payload.tool_id)
+        if isinstance(payload, ToolStart):
+            tool = self._tools[payload.tool_id] = _Tool(f"{payload.turn}-{payload.tool_id}", line(payload.title))
+            kind = payload.tool if payload.tool in KINDS else "other"
+            call = ToolCall(tool_call_id=tool.wire_id, title=tool.title, kind=kind, status="in_progress")
+            return _with_input(call, payload.input)
+        known = tool is not None
+        if tool is None:
+            tool = self._tools[payload.tool_id] = _Tool(f"{payload.turn}-{payload.tool_id}", payload.tool_id)
+        title = line(payload.title) if isinstance(payload, ToolUpdate) and payload.title else ""
+        tool.title = title or tool.title
+        tool.diffs = payload.diffs or tool.diffs
+        if isinstance(payload, ToolComplete):
+            status, tool.text = _DONE[payload.status], payload.output or tool.text
+            self._tools.pop(payload.tool_id, None)
+        else:
+            status = "in_progress"
+            whole = merged and payload.text.startswith(tool.text)
+            tool.text = (payload.text if whole else tool.text + payload.text)[-TOOL_TEXT_MAX:]
+        content = _content(tool.text, tool.diffs)
+        if not known:  # what began before the log that there is
+            return ToolCall(tool_call_id=tool.wire_id, title=tool.title, status=status, content=content)
+        return ToolCallUpdate(tool_call_id=tool.wire_id, title=title, status=status, content=content)
+
+    def _request(self, payload: RequestOpen | RequestClosed) -> list[Update]:
+        wire_id = request_tool(payload.request_id)
+        if isinstance(payload, RequestOpen):
+            self._asked[payload.request_id] = payload
+            return [ToolCall(tool_call_id=wire_id, title=title_of(payload), content=_content(payload.detail, ()))]
+        asked = self._asked.pop(payload.request_id, None)
+        content = _content(_answered(payload, asked), ())
+        status = "completed" if payload.status == "answered" else "failed"
+        if asked is None:
+            return [ToolCall(tool_call_id=wire_id, title="A question", status=status, content=content)]
+        return [ToolCallUpdate(tool_call_id=wire_id, status=status, content=content)]
+
+    # --- the session -------------------------------------------------------------------------------------------------
+
+    def _done(self, turn: TurnComplete) -> list[Update]:
+        shown: list[Update] = []
+        self._tools.clear()
+        if turn.status == "interrupted":
+            shown += self.note("interrupted")
+        elif turn.status == "error" and turn.turn not in self._mine:
+            shown += self.note(f"failed: {turn.error}" if turn.error else "failed")
+        elif turn.exit_status and turn.status == "complete":
+            shown += self.note(f"exit status {turn.exit_status}")
+        if (usage := turn.usage) is not None and usage.size:
+            cost: dict[str, object] | None = None
+            if usage.currency:
+                cost = {"amount": usage.cost, "currency": usage.currency}
+            shown.append(Usage(used=usage.used, size=usage.size, cost=cost))
+        return shown
+
+    def _info(self, info: SessionInfo) -> list[Update]:
+        # Options are told by whoever keeps them: they are needed in results, too.
+        shown: list[Update] = []
+        if info.title is not None:
+            shown.append(Title(title=self._where + (line(info.title) or UNTITLED)))
+        if info.commands is not None:
+            shown.append(commands_of(info.commands))
+        if info.status in {"ended", "failed"}:
+            why = f": {info.note}" if info.note else ""
+            shown += self.note(f"the session has {info.status}{why}")
+        elif info.note:
+            shown += self.note(info.note)
+        return shown
+
+
+def plain(text: str) -> str:
+    """Text of programs without what moves a cursor or colours."""
+    return TerminalText(color=False).feed(text)
+
+
+def line(text: str) -> str:
+    """One clean line."""
+    return clean(text, 4096).strip()
+
+
+def title_of(request: RequestOpen) -> str:
+    """What is asked, in a line."""
+    return line(request.prompt) or "The session waits for input"
+
+
+def request_tool(request_id: str) -> str:
+    """The id under which a question is shown."""
+    return f"request-{request_id}"
+
+
+def commands_of(commands: tuple[Command, ...]) -> AvailableCommands:
+    """What the agent offers."""
+    return AvailableCommands(
+        available_commands=tuple(AvailableCommand(name=c.name, description=line(c.description)) for c in commands)
+    )
+
+
+def _answered(closed: RequestClosed, asked: RequestOpen | None) -> str:
+    if closed.status == "expired":
+        return "no longer asked"
+    answer = closed.answer if isinstance(closed.answer, str) else "a form"
+    for choice in asked.choices if asked else ():
+        answer = choice.name if choice.id == answer else answer
+    who = f"[{name_of(closed.by)}] " if closed.by else ""
+    return who + (plain(answer) or "(hidden)")
+
+
+def _with_input(call: ToolCall, text: str) -> ToolCall:
+    if not text:
+        return call
+    try:
+        given: object = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        given = {"input": text}
+    return ToolCall(
+        tool_call_id=call.tool_call_id, title=call.title, kind=call.kind, status=call.status, raw_input=given
+    )
+
+
+def _content(text: str, diffs: tuple[Diff, ...]) -> tuple[Content | DiffContent, ...]:
+    shown = plain(text)
+    said = (Content(Text(shown)),) if shown else ()
+    return (*said, *(_diff(each) for each in diffs))
+
+
+def _diff(diff: Diff) -> DiffContent:
+    old, new = sides(diff.patch)
+    return DiffContent(path=line(diff.path), old_text=old, new_text=new)
+
+
+def _plan(update: PlanUpdate) -> Plan:
+    return Plan(entries=tuple(
+        Entry(content=line(entry.text), status=entry.status,
+              priority="high" if entry.priority == "high" else "low" if entry.priority == "low" else "medium")
+        for entry in update.entries
+    ))  # fmt: skip

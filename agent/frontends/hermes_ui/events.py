@@ -1,0 +1,208 @@
+"""A session's events as those of Hermes's protocol: the one place that maps ours to theirs.
+
+Where a reply has several parts, Hermes ends all but the last with `message.interim`; the last one's text comes with
+`message.complete`, which also ends the turn. So a part's text is held until it is known which of the two it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from agent.client.text import TerminalText, clean
+from agent.frontends.cli.transcript import Reply, name_of
+from agent.frontends.hermes_ui.frames import Frame, line
+from agent.frontends.hermes_ui.info import Info
+from agent.frontends.hermes_ui.work import Work, plain
+from agent.protocol.events import (
+    Event,
+    MessageComplete,
+    MessageDelta,
+    MessageStart,
+    PlanUpdate,
+    SessionInfo,
+    ThoughtDelta,
+    ToolComplete,
+    ToolStart,
+    ToolUpdate,
+    TurnComplete,
+    UserMessage,
+    payload_of,
+)
+from agent.protocol.times import unix_seconds
+
+VERBATIM = frozenset({"shell", "terminal"})
+"""Backends whose replies are output of programs: shown as such, since the UI reads a reply as Markdown."""
+FENCE = "`````"
+"""Longer than what output is likely to have."""
+SILENT = "*[no output]*"
+INTERRUPTED = "*[interrupted]*"
+"""What the UI itself writes below a reply that it interrupts."""
+
+
+class Events:
+    """Turns events, in their order, into frames; keeps what a turn that runs has said so far."""
+
+    def __init__(self, info: Info, *, local: bool, verbatim: bool) -> None:
+        """`verbatim`: replies are output of programs. `info` is kept up to date."""
+        self.info = info
+        self._local, self._verbatim = local, verbatim
+        self._reply, self._thought = Reply(), Reply()
+        self._filter = TerminalText(color=False)
+        self._work = Work()
+        self._turn: int | None = None  # the one that the UI shows as running
+        self._text = ""  # of the part that streams: what the UI has of it
+        self._committed = ""  # the beginning of that part, when it was made a message before its end
+        self._part: str | None = None  # a whole part that waits for what comes after it
+        self._ended: set[int] = set()  # turns; a steered one is over before one of a lower number
+        self._waiting: dict[int, UserMessage] = {}  # prompts of others, shown when their turn begins
+
+    @property
+    def running(self) -> bool:
+        """Whether a turn is shown as running."""
+        return self._turn is not None
+
+    @property
+    def streaming(self) -> str:
+        """What is shown of the reply that runs."""
+        return self._shown(self._text, whole=False) if self._part is None else self._part
+
+    @property
+    def queued(self) -> list[UserMessage]:
+        """Prompts whose turn has not begun."""
+        return list(self._waiting.values())
+
+    def take(  # noqa: PLR0911 - one case an event type
+        self, event: Event, *, merged: bool = False, mine: Container[str] = ()
+    ) -> list[Frame]:
+        """What one event means. `merged`: its text is all so far. `mine`: ids of prompts that the UI shows itself.
+
+        Questions are not told here: the UI has room for one at a time (`questions`).
+        """
+        payload = payload_of(event)
+        match payload:
+            case UserMessage():
+                return self._said(payload, mine)
+            case MessageStart(turn=turn):
+                return self._begun(turn)
+            case MessageDelta(turn=turn, part=part, text=text):
+                new = self._reply.whole(turn, part, text) if merged else self._reply.more(turn, part, text)
+                return [*self._begun(turn), *self._more(new)]
+            case MessageComplete():
+                return self._complete(payload)
+            case ThoughtDelta(turn=turn, part=part, text=text):
+                new = self._thought.whole(turn, part, text) if merged else self._thought.more(turn, part, text)
+                shown = plain(new)
+                return [*self._begun(turn), *([Frame("reasoning.delta", {"text": shown})] if shown else [])]
+            case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
+                return [*self._begun(payload.turn), *self._work.take(payload, unix_seconds(event.at))]
+            case TurnComplete():
+                return self._over(payload)
+            case SessionInfo():
+                return self._news(payload)
+            case _:
+                return []  # a question, or of no meaning to the UI
+
+    def cut(self) -> list[Frame]:
+        """End the UI's message here and go on with another: nothing else makes it put away a question."""
+        if self._turn is None:
+            return [Frame("message.complete", {"text": "", "status": "complete", "usage": self.info.usage})]
+        text, self._part = self.streaming, None
+        self._committed += self._text
+        self._text = ""
+        done = Frame("message.complete", {"text": text, "status": "complete", "usage": self.info.usage})
+        return [done, Frame("message.start"), Frame("status.update", {"text": "running…"})]
+
+    # --- prompts -----------------------------------------------------------------------------------------------------
+
+    def _said(self, message: UserMessage, mine: Container[str]) -> list[Frame]:
+        if message.prompt_id in mine:
+            return []
+        if not message.queued:
+            return [said(message)]
+        self._waiting[message.turn] = message
+        return [said(message, "queued")]
+
+    def _begun(self, turn: int) -> list[Frame]:
+        # A turn begins, or a part of one after another part.
+        if turn in self._ended:
+            return []  # a tool that ends late: the UI would wait for another end of the turn
+        frames = self._interim()
+        if turn == self._turn:
+            return frames
+        self._turn, self._text, self._committed = turn, "", ""
+        self.info.running = True
+        asked = self._waiting.pop(turn, None)
+        if asked is not None:
+            frames.append(said(asked))
+        return [*frames, Frame("message.start")]
+
+    # --- the reply ---------------------------------------------------------------------------------------------------
+
+    def _more(self, text: str) -> list[Frame]:
+        shown = self._filter.feed(text)
+        if not shown:
+            return []
+        opened = f"{FENCE}\n" if self._verbatim and not self._text else ""
+        self._text += shown
+        return [Frame("message.delta", {"text": opened + shown})]
+
+    def _complete(self, done: MessageComplete) -> list[Frame]:
+        frames = self._begun(done.turn)
+        frames += self._more(self._reply.whole(done.turn, done.part, done.text))
+        self._filter.end()
+        text = plain(done.text)
+        if self._committed and text.startswith(self._committed):
+            text = text[len(self._committed) :]
+        self._part = self._shown(text, whole=True)
+        self._text, self._committed = "", ""
+        if done.turn == 0:  # said unasked, between two turns: no turn ends it
+            frames.append(self._end(done.status))
+        return frames
+
+    def _shown(self, text: str, *, whole: bool) -> str:
+        if not self._verbatim or not text.strip():
+            return text
+        return f"{FENCE}\n{text.rstrip()}\n{FENCE}" if whole else f"{FENCE}\n{text}"
+
+    def _interim(self) -> list[Frame]:
+        text, self._part = self._part, None
+        return [Frame("message.interim", {"text": text, "already_streamed": True})] if text else []
+
+    def _end(self, status: str) -> Frame:
+        text = self._part if self._part is not None else self._shown(self._text, whole=True)
+        if self._verbatim and not text.strip() and status == "complete":
+            text = SILENT  # the UI shows an empty reply as a stray mark
+        if status == "interrupted":
+            text = "\n\n".join(filter(None, (text, INTERRUPTED)))
+        self._turn, self._part = None, None
+        self._text, self._committed = "", ""
+        return Frame("message.complete", {"text": text, "status": status, "usage": self.info.usage})
+
+    def _over(self, turn: TurnComplete) -> list[Frame]:
+        frames = self._begun(turn.turn) if turn.turn != self._turn else []
+        self._work.over()
+        self._ended.add(turn.turn)
+        info = self.info.over(turn, local=self._local)
+        frames.append(self._end(turn.status))
+        if turn.status == "error":
+            frames.append(Frame("error", {"message": clean(turn.error, 4096) or "the turn failed"}))
+        elif turn.exit_status and turn.status == "complete":
+            frames.append(line(f"exit status {turn.exit_status}"))
+        return [*frames, info]
+
+    # --- the session -------------------------------------------------------------------------------------------------
+
+    def _news(self, news: SessionInfo) -> list[Frame]:
+        frames = self.info.told(news)
+        note = clean(news.note, 4096)
+        if news.status in {"ended", "failed"}:
+            frames.append(line(f"-- the session has {news.status}" + (f": {note}" if note else "")))
+        elif note:
+            frames.append(line(f"-- {note}"))
+        return frames
+
+
+def said(message: UserMessage, note: str = "") -> Frame:
+    """Somebody's prompt, with the device it came from."""
+    who = f"[{name_of(message.sender)}]" + (f" ({note})" if note else "")
+    return Frame("review.summary", {"text": f"{who} {plain(message.text)}"}, message)

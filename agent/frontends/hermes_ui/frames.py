@@ -1,0 +1,23 @@
+"""What the terminal UI is told."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agent.protocol.events import UserMessage
+
+Json = dict[str, object]
+
+
+class Frame(NamedTuple):
+    """One event of Hermes's protocol, without its session."""
+
+    type: str
+    payload: Json | None = None
+    prompt: UserMessage | None = None
+    """Of a line that shows a prompt: that prompt. A transcript has it as a message instead."""
+
+
+def line(text: str) -> Frame:
+    """A line between the messages: of all events, this is the one that the UI prints as it is."""
+    return Frame("review.summary", {"text": text})

@@ -1,0 +1,208 @@
+"""What a session asks, put to the terminal UI: it has room for one question at a time, and a few kinds of them.
+
+An approval, where the choices are those of Hermes (once, session, always, deny) under whatever name; a secret; for the
+rest a clarification: a line, a choice by name, a form field by field.
+"""
+
+from __future__ import annotations
+
+from agent.client.form import Form
+from agent.client.question import field_lines, question
+from agent.client.text import clean
+from agent.errors import BadParams, RequestNotFound
+from agent.frontends.cli.answer import answer_of
+from agent.frontends.hermes_ui.frames import Frame, Json, line
+from agent.frontends.hermes_ui.work import plain
+from agent.protocol.answers import checked
+from agent.protocol.events import Answer, Choice, RequestOpen
+
+KINDS = {"allow_once": "once", "allow_always": "always", "reject_once": "deny"}
+APPROVALS = ("once", "session", "always", "deny")
+"""What the UI offers, in its order."""
+EMPTY, LEAVE = "Answer with an empty line", "Leave it unanswered"
+UNSEEN = 1.0
+"""Seconds after a question took the place of another one in which an approval is not taken: it was meant for that."""
+
+
+def approvals(request: RequestOpen) -> dict[str, Choice]:
+    """Hermes's choices and what they mean here; empty, if the request is no such question."""
+    found: dict[str, Choice] = {}
+    for choice in request.choices:
+        word = choice.id if choice.id in APPROVALS else KINDS.get(choice.kind, "")
+        if not word or word in found:
+            return {}
+        found[word] = choice
+    return found if "deny" in found and len(found) > 1 else {}
+
+
+class Questions:
+    """The open questions of a session; the oldest is shown."""
+
+    def __init__(self, session: str, *, local: bool) -> None:
+        """`local`: the session is one of this device."""
+        self._session, self._local = session, local
+        self._open: dict[str, RequestOpen] = {}  # oldest first
+        self._shown: RequestOpen | None = None
+        self._form: Form | None = None
+        self._doubting = False  # the UI sends nothing for both a dismissed question and an empty line: it was asked
+        self._left: set[str] = set()  # what the person does not want to answer here
+        self._replaced_at: float | None = None
+        self._answered: set[str] = set()  # from here: the UI puts these away itself, with the reply to its answer
+
+    @property
+    def shown(self) -> RequestOpen | None:
+        """The one that the UI shows."""
+        return self._shown
+
+    def opened(self, request: RequestOpen) -> list[Frame]:
+        """Another question."""
+        if request.request_id in self._open:
+            return []
+        self._open[request.request_id] = request
+        if request.local and not self._local:
+            return [line(f"-- {_asked(request)} (it can be answered on the session's own device only)")]
+        if request.kind == "keys":
+            return [
+                line(f"-- {_asked(request)} (it waits for keys: `agent attach --raw {self._session}` in a terminal)")
+            ]
+        return self._next()
+
+    def closed(self, request_id: str, now: float) -> tuple[bool, list[Frame]]:
+        """Answered by somebody, or no longer asked: whether the UI must put it away first, and what comes next."""
+        self._open.pop(request_id, None)
+        self._left.discard(request_id)
+        if self._shown is None or self._shown.request_id != request_id or request_id in self._answered:
+            return False, []
+        self._shown = None
+        frames = self._next()
+        if frames:
+            self._replaced_at = now
+        return True, frames
+
+    def answers(self, request_id: str) -> None:
+        """Its answer is on its way, from here."""
+        self._answered.add(request_id)
+
+    def not_answered(self, request_id: str) -> None:
+        """It could not be sent."""
+        self._answered.discard(request_id)
+
+    def was_answered(self, request_id: str) -> bool:
+        """Whether an answer was sent from here."""
+        return request_id in self._answered
+
+    def put_away(self) -> list[Frame]:
+        """The UI has the reply to its answer, and shows no question: what comes next."""
+        if self._shown is not None and self._shown.request_id in self._answered:
+            self._open.pop(self._shown.request_id, None)
+            self._shown = None
+        return self._next()
+
+    def open_now(self, requests: tuple[RequestOpen, ...], now: float) -> tuple[bool, list[Frame]]:
+        """Those that are open, as attaching tells; as `closed` and `opened`."""
+        withdrawn, frames = False, list[Frame]()
+        for gone in self._open.keys() - {request.request_id for request in requests}:
+            put_away, more = self.closed(gone, now)
+            withdrawn, frames = withdrawn or put_away, frames + more
+        for request in requests:
+            frames += self.opened(request)
+        return withdrawn, frames
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    def chosen(self, word: str, now: float) -> tuple[RequestOpen, Answer]:
+        """An approval. Raises: RequestNotFound, BadParams."""
+        request = self._shown
+        choices = approvals(request) if request is not None else {}
+        if request is None or not choices:
+            raise RequestNotFound("no approval is asked for now", hint="")
+        if self._replaced_at is not None and now - self._replaced_at < UNSEEN:
+            raise BadParams("that was answered elsewhere, and this is another question: look again", hint="")
+        if word not in choices:
+            raise BadParams(f"{clean(word)!r} is none of the choices", hint="")
+        return request, choices[word].id
+
+    def given(self, request_id: str, text: str) -> tuple[RequestOpen, Answer | None, list[Frame]]:
+        """A typed answer; without one yet, what to ask next. Raises: RequestNotFound."""
+        request = self._shown
+        if request is None or request.request_id != request_id.partition("#")[0]:
+            raise RequestNotFound("that is no longer asked", hint="")
+        if self._doubting:
+            return self._undoubted(request, text)
+        if request.kind == "line" and not text:
+            self._doubting = True
+            return request, None, [_clarify(request, _asked(request), (EMPTY, LEAVE))]
+        if not text and request.kind != "form":
+            return request, None, self._leave(request)
+        try:
+            answer = self._form.take(text) if self._form is not None else answer_of(request, text)
+        except BadParams as exc:
+            return request, None, [line(f"-- {exc}" + (f" ({exc.hint})" if exc.hint else "")), self._frame(request)]
+        return request, answer, [] if answer is not None else [self._frame(request)]
+
+    def _undoubted(self, request: RequestOpen, text: str) -> tuple[RequestOpen, Answer | None, list[Frame]]:
+        self._doubting = False
+        if text == EMPTY:
+            return request, checked(request, ""), []
+        if text in {"", LEAVE}:
+            return request, None, self._leave(request)
+        return request, checked(request, text), []
+
+    def _leave(self, request: RequestOpen) -> list[Frame]:
+        self._left.add(request.request_id)
+        self._shown = None
+        where = f"`agent answer {self._session} {clean(request.request_id)}`"
+        return [line(f"-- not answered, still asked: {where} in a terminal, or open the session again"), *self._next()]
+
+    # --- frames ------------------------------------------------------------------------------------------------------
+
+    def _next(self) -> list[Frame]:
+        if self._shown is not None:
+            return []
+        for request in self._open.values():
+            can_be_shown = request.kind != "keys" and (self._local or not request.local)
+            if can_be_shown and request.request_id not in self._left:
+                self._shown, self._doubting, self._replaced_at = request, False, None
+                self._form = Form(request) if request.kind == "form" else None
+                return [*_detail(request), self._frame(request)]
+        return []
+
+    def _frame(self, request: RequestOpen) -> Frame:
+        if request.kind == "secret":
+            told: Json = {"request_id": request.request_id, "prompt": _asked(request), "env_var": "this session"}
+            return Frame("secret.request", told)
+        if self._form is not None:
+            field = self._form.field
+            about = "\n".join(text for text, _ in field_lines(field)) if field is not None else "all of it, as JSON"
+            names = tuple(clean(choice.name) for choice in field.choices) if field and field.type == "choice" else ()
+            return _clarify(request, f"{_asked(request)}\n{about}\n  (decline refuses to fill it in)", names)
+        if choices := approvals(request):
+            return _approval(request, choices)
+        return _clarify(request, _asked(request), tuple(clean(each.name) or clean(each.id) for each in request.choices))
+
+
+def _approval(request: RequestOpen, choices: dict[str, Choice]) -> Frame:
+    told: Json = {
+        "command": plain(request.detail) or _asked(request),
+        "description": _asked(request),
+        "pattern_key": "",
+        "pattern_keys": [],
+        "choices": [word for word in APPROVALS if word in choices],
+        "allow_permanent": "always" in choices,
+    }
+    return Frame("approval.request", told)
+
+
+def _clarify(request: RequestOpen, text: str, choices: tuple[str, ...]) -> Frame:
+    told: Json = {"request_id": request.request_id, "question": text, "choices": list(choices) or None}
+    return Frame("clarify.request", told)
+
+
+def _detail(request: RequestOpen) -> list[Frame]:
+    # An approval shows what it is about, if only the beginning: the whole of it stands above.
+    about = [text for text, _ in question(request, fields=False)][: -1 - len(request.choices)] if request.detail else []
+    return [line("\n".join(about))] if about and request.kind != "form" else []
+
+
+def _asked(request: RequestOpen) -> str:
+    return clean(request.prompt, 4096).strip() or "The session waits for input"

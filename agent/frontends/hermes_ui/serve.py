@@ -1,0 +1,229 @@
+"""The gateway that the terminal UI talks to: what it may ask, and what we answer in place of a Hermes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from msgspec import Raw
+
+from agent.client.text import clean
+from agent.errors import AgentError, MethodNotFound
+from agent.frontends.hermes_ui import incoming
+from agent.frontends.hermes_ui.frames import Frame, Json
+from agent.frontends.hermes_ui.info import active, stored
+from agent.frontends.hermes_ui.listing import Listing
+from agent.frontends.hermes_ui.peer import Answer, Peer, converted
+from agent.frontends.hermes_ui.showing import Showing
+from agent.frontends.hermes_ui.slash import catalog, completions, prompt_of
+from agent.frontends.hermes_ui.viewing import Viewing
+from agent.protocol.messages import CreateSession, Nothing, Rename
+from agent.protocol.waiting import PATIENCE
+
+SKIN: Json = {"name": "default", "branding": {"agent_name": "Hermes via lan-agent"}}
+DISPLAY: Json = {"busy_input_mode": "queue", "show_reasoning": True, "streaming": True}
+"""What we decide for the UI. What is typed while a turn runs must not stop it: it may be somebody else's."""
+SUBMIT_SECONDS = 10.0
+"""After which the UI is told that its prompt is queued, while the service is waited for."""
+
+Method = Callable[[Raw], Awaitable[Answer]]
+
+
+class Serving:
+    """Answers the UI. One of these lives as long as the command; the UI may connect again."""
+
+    def __init__(
+        self,
+        listing: Listing,
+        tasks: asyncio.TaskGroup,
+        *,
+        session: str,
+        make: CreateSession,
+        wait: float = PATIENCE,
+    ) -> None:
+        """`session`: what is shown first, by whatever names it; `make`: how new ones are made.
+
+        `wait`: seconds for which a device that is out of reach is waited for.
+        """
+        self._listing, self._tasks, self._first = listing, tasks, session
+        self._peer: Peer | None = None
+        self._sending: set[asyncio.Task[str | AgentError]] = set()
+        self._showing = Showing(listing, tasks, self._tell, make, wait=wait)
+        self._methods: dict[str, Method] = {
+            "setup.status": _fixed({"provider_configured": True}),
+            "pet.cells": _fixed({"enabled": False}),
+            "commands.catalog": _fixed(catalog()),
+            "complete.path": _fixed({"items": []}),
+            "complete.slash": self._complete,
+            "slash.exec": self._slash,
+            "command.dispatch": self._slash,
+            "input.detect_drop": _fixed({"matched": False}),
+            "terminal.resize": _fixed({"ok": True}),
+            "config.get": self._config,
+            "session.most_recent": _fixed({"session_id": session}),
+            "session.active_list": self._active_list,
+            "session.list": self._list,
+            "session.create": self._create,
+            "session.activate": self._show,
+            "session.resume": self._show,
+            "session.history": self._history,
+            "session.title": self._title,
+            "session.usage": self._usage,
+            "session.status": self._status,
+            "session.interrupt": self._interrupt,
+            "session.steer": self._steer,
+            "session.close": self._close,
+            "prompt.submit": self._submit,
+            "approval.respond": self._choose,
+            "clarify.respond": self._respond,
+            "sudo.respond": self._respond,
+            "secret.respond": self._respond,
+        }
+
+    async def serve(self, socket: web.WebSocketResponse) -> None:
+        """Talk with the UI until it leaves."""
+        self._peer = peer = Peer(socket)
+        try:
+            await peer.emit(Frame("gateway.ready", {"skin": SKIN}))
+            await peer.run(self._handle)
+        finally:
+            self._peer = None
+            self._showing.leave()
+
+    def end(self) -> None:
+        """The UI has gone for good: nothing is sent any more."""
+        self._showing.leave()
+        for sending in self._sending:
+            sending.cancel()
+
+    async def _handle(self, method: str, params: Raw) -> Answer:
+        handler = self._methods.get(method)
+        if handler is None:
+            raise MethodNotFound(f"lan-agent does not serve {clean(method)}", hint="")
+        return await handler(params)
+
+    async def _tell(self, frame: Frame, shown_as: str) -> None:
+        if self._peer is not None:
+            await self._peer.emit(frame, shown_as)
+
+    async def _config(self, params: Raw) -> Answer:
+        # Never the person's own configuration: it holds keys, and is about agents that do not run here.
+        if converted(params, incoming.GetConfig).key == "mtime":
+            return Answer({"mtime": 0})
+        return Answer({"config": {"display": {**DISPLAY, "tui_auto_resume_recent": bool(self._first)}}})
+
+    # --- lists, and which session is shown ---------------------------------------------------------------------------
+
+    async def _active_list(self, params: Raw) -> Answer:
+        drafts = self._showing.drafts
+        current = converted(params, incoming.ActiveList).current_session_id or self._showing.current
+        named = [(row, drafts.name_of(row.id)) for row in self._listing.rows()]
+        rows = [active(row, name, current=name == current) for row, name in named]
+        if (draft := drafts.open(current)) is not None:
+            rows.insert(0, draft.row(self._showing.info(draft)))
+        return Answer({"sessions": rows})
+
+    async def _list(self, params: Raw) -> Answer:  # noqa: ARG002 - one signature for every method
+        name_of = self._showing.drafts.name_of
+        return Answer({"sessions": [stored(row, name_of(row.id)) for row in self._listing.rows()]})
+
+    async def _create(self, params: Raw) -> Answer:  # noqa: ARG002 - one signature for every method
+        return Answer(await self._showing.create())
+
+    async def _show(self, params: Raw) -> Answer:
+        return Answer(*await self._showing.show(converted(params, incoming.OnSession).session_id))
+
+    async def _close(self, params: Raw) -> Answer:
+        await self._showing.close(converted(params, incoming.OnSession).session_id)
+        return Answer({"closed": True})
+
+    # --- the session that is shown -----------------------------------------------------------------------------------
+
+    def _of(self, params: Raw) -> Viewing:
+        return self._showing.of(converted(params, incoming.OnSession).session_id)
+
+    async def _history(self, params: Raw) -> Answer:
+        messages = await self._of(params).history()
+        return Answer({"count": len(messages), "messages": messages})
+
+    async def _title(self, params: Raw) -> Answer:
+        asked = converted(params, incoming.Title)
+        draft = self._showing.drafts.open(asked.session_id)
+        if draft is not None:
+            draft.title = clean(asked.title or draft.title).strip()
+            return Answer({"title": draft.title, "session_key": draft.name, "pending": True})
+        viewing = self._showing.of(asked.session_id)
+        if asked.title is None:
+            return Answer({"title": viewing.info.title, "session_key": viewing.id})
+        await self._listing.request("session.rename", Rename(session_id=viewing.id, title=asked.title), Nothing)
+        return Answer({"title": asked.title, "pending": False})
+
+    async def _usage(self, params: Raw) -> Answer:
+        return Answer(self._of(params).info.usage)
+
+    async def _status(self, params: Raw) -> Answer:
+        viewing = self._of(params)
+        info = viewing.info
+        told = {"Session": viewing.id, "Title": info.title, "Where": info.place, "Backend": info.provider,
+                "Model": info.model, "Turn running": "yes" if info.running else "no"}  # fmt: skip
+        return Answer({"output": "\n".join(f"{name}: {value}" for name, value in told.items() if value)})
+
+    async def _submit(self, params: Raw) -> Answer:
+        asked = converted(params, incoming.Prompt)
+        viewing = await self._showing.prompted(asked.session_id)
+        sending = self._tasks.create_task(_outcome(viewing.submit(asked.text)), name="hermes.submit")
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        done, _ = await asyncio.wait({sending}, timeout=SUBMIT_SECONDS)
+        if not done:
+            viewing.gives_back(sending, asked.text)
+            return Answer({"status": "queued"})  # it goes when the device, or the service, is back
+        told = sending.result()
+        if isinstance(told, AgentError):
+            raise told
+        return Answer({"status": told})
+
+    async def _complete(self, params: Raw) -> Answer:
+        return Answer(completions(converted(params, incoming.Complete).text, self._showing.commands()))
+
+    async def _slash(self, params: Raw) -> Answer:
+        asked = converted(params, incoming.Slash)
+        message = prompt_of(asked.command or f"{asked.name} {asked.arg}", self._showing.commands())
+        return Answer({"type": "send", "message": message})
+
+    async def _steer(self, params: Raw) -> Answer:
+        asked = converted(params, incoming.Prompt)
+        await self._showing.of(asked.session_id).steer(asked.text)
+        return Answer({"status": "queued", "text": asked.text})
+
+    async def _interrupt(self, params: Raw) -> Answer:
+        viewing = self._of(params)
+        if not await viewing.take_back():
+            await viewing.interrupt()
+        return Answer({"status": "interrupted"})
+
+    async def _choose(self, params: Raw) -> Answer:
+        viewing = self._showing.shown()
+        return Answer({"resolved": await viewing.choose(converted(params, incoming.Choose).choice)}, viewing.put_away)
+
+    async def _respond(self, params: Raw) -> Answer:
+        asked = converted(params, incoming.Respond)
+        viewing = self._showing.shown()
+        status, frames = await viewing.respond(asked.request_id, asked.answer or asked.password or asked.value)
+        return Answer({"status": status}, lambda: viewing.put_away(frames))
+
+
+async def _outcome(sending: Awaitable[str]) -> str | AgentError:
+    # An error of a prompt concerns whoever typed it, not the other tasks.
+    try:
+        return await sending
+    except AgentError as exc:
+        return exc
+
+
+def _fixed(result: Json) -> Method:
+    async def answer(params: Raw) -> Answer:  # noqa: ARG001 - one signature for every method
+        return Answer(result)
+
+    return answer

@@ -1,0 +1,158 @@
+"""Which session the terminal UI shows, and how it gets to another one.
+
+A session that the UI makes is a draft until its first prompt: it makes one at every start, and most of them are left
+for another session. What the UI leaves goes on: it ends nothing (S6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from agent.client.text import clean
+from agent.errors import Forbidden, SessionNotFound
+from agent.frontends.hermes_ui.drafts import NEW, Draft, Drafts
+from agent.frontends.hermes_ui.frames import Json
+from agent.frontends.hermes_ui.info import Info, title_of
+from agent.frontends.hermes_ui.listing import Listing
+from agent.frontends.hermes_ui.viewing import Tell, Viewing
+from agent.protocol.events import Command
+from agent.protocol.messages import Created, CreateSession
+
+START_SECONDS = 90.0
+"""A peer may have to be dialled, and an agent to be started, before a session answers."""
+
+Then = Callable[[], Awaitable[None]]
+
+
+class Showing:
+    """The session that is shown, if any."""
+
+    def __init__(
+        self, listing: Listing, tasks: asyncio.TaskGroup, tell: Tell, make: CreateSession, *, wait: float
+    ) -> None:
+        """`make`: how new sessions are made; `wait`: seconds for a device that is out of reach."""
+        self._listing, self._tasks, self._tell, self._make, self._wait = listing, tasks, tell, make, wait
+        self._viewing: Viewing | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._before = ""  # what was shown before, as the UI names it
+        self._switching = asyncio.Lock()
+        self.drafts = Drafts()
+        self.current = ""  # what is shown, as the UI names it
+
+    async def create(self) -> Json:
+        """A draft is shown."""
+        async with self._switching:
+            draft = self.drafts.new()
+            self.leave()
+            self._now(draft.name)
+        return self._empty(draft)
+
+    async def show(self, asked: str) -> tuple[Json, Then]:
+        """Another session is shown: what of it, and what to do once the UI shows it. Raises: what attaching raises."""
+        draft = self.drafts.get(asked)
+        async with self._switching:
+            if draft is not None and not draft.session:
+                self.leave()
+                self._now(draft.name)
+                return self._empty(draft), _nothing
+            viewing = await self._view(draft.session if draft is not None else asked, draft)
+        return {**viewing.snapshot, "resumed": viewing.id}, viewing.begin
+
+    async def close(self, name: str) -> None:
+        """The UI leaves a session, and thinks that it ends. Raises: Forbidden, where somebody wished just that."""
+        draft = self.drafts.get(name)
+        if name not in {self.current, self._before} and not self.drafts.open(name):
+            row = self._listing.find(draft.session if draft is not None else name)
+            raise Forbidden(f"{title_of(row)} goes on", hint=f"`agent close {row.id}` in a terminal ends it")
+        if self.drafts.open(name):
+            self.drafts.drop(name)
+        if name == self.current:
+            self.leave()
+            self._now("")
+
+    async def prompted(self, name: str) -> Viewing:
+        """The session that a prompt is for; of a draft, it is made now.
+
+        Raises: SessionNotFound, and what making and attaching raise.
+        """
+        draft = self.drafts.open(name)
+        if draft is not None:
+            async with self._switching:
+                if not draft.session:
+                    await self._made(draft)
+        return self.of(name)
+
+    def of(self, name: str) -> Viewing:
+        """The session that is shown, if it is that one. Raises: SessionNotFound."""
+        viewing = self._viewing
+        if viewing is None or name not in {viewing.shown_as, viewing.id}:
+            raise SessionNotFound(f"the session {clean(name)!r} is not shown here", hint="switch to it first")
+        return viewing
+
+    def shown(self) -> Viewing:
+        """Whatever session is shown. Raises: SessionNotFound."""
+        if self._viewing is None:
+            raise SessionNotFound("no session is shown", hint="")
+        return self._viewing
+
+    def commands(self) -> tuple[Command, ...]:
+        """Those of the agent that is shown."""
+        return self._viewing.info.commands if self._viewing is not None else ()
+
+    def leave(self) -> None:
+        """Nothing is shown."""
+        if self._following is not None:
+            self._following.cancel()
+        self._viewing = self._following = None
+
+    def info(self, draft: Draft) -> Info:
+        """What is known of a session that is none yet."""
+        on = clean(self._make.device)
+        place = f"on {on}" if on else self._make.cwd
+        return Info(draft.name, model=self._make.backend or "?", place=place, title=draft.title or NEW, on=on)
+
+    async def _made(self, draft: Draft) -> None:
+        asked = CreateSession(
+            device=self._make.device, backend=self._make.backend, cwd=self._make.cwd, title=draft.title
+        )
+        made = await self._listing.request("session.create", asked, Created, seconds=START_SECONDS)
+        draft.session = made.session_id
+        viewing = await self._view(made.session_id, draft)
+        await viewing.begin()
+
+    async def _view(self, session: str, draft: Draft | None) -> Viewing:
+        viewing = Viewing(self._tell, session, shown_as=draft.name if draft is not None else "", wait=self._wait)
+        following = self._tasks.create_task(viewing.run(self._listing.path), name="hermes.follow")
+        try:
+            await viewing.attached
+        except BaseException:
+            following.cancel()
+            raise
+        if draft is None:
+            self.drafts.drop(self.drafts.name_of(viewing.id))
+        self.leave()
+        self._viewing, self._following = viewing, following
+        self._now(viewing.shown_as)
+        return viewing
+
+    def _now(self, name: str) -> None:
+        if name != self.current:
+            self._before, self.current = self.current, name
+
+    def _empty(self, draft: Draft) -> Json:
+        return {
+            "session_id": draft.name,
+            "session_key": draft.name,
+            "stored_session_id": draft.name,
+            "resumed": draft.name,
+            "message_count": 0,
+            "messages": [],
+            "running": False,
+            "status": "idle",
+            "info": self.info(draft).payload(),
+        }
+
+
+async def _nothing() -> None:
+    """Nothing is to be done."""

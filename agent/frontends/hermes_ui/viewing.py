@@ -1,0 +1,323 @@
+"""The session that the terminal UI shows: followed, prompted, asked."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+from agent.client.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
+from agent.client.stream import Note, Stream, streaming
+from agent.client.text import clean
+from agent.client.waiting import Call, Said, not_sent
+from agent.errors import AgentError, BadParams, NotRunning, TooLarge
+from agent.frontends.cli.transcript import answered, name_of
+from agent.frontends.hermes_ui.events import VERBATIM, Events, said
+from agent.frontends.hermes_ui.frames import Frame, Json, line
+from agent.frontends.hermes_ui.history import Past
+from agent.frontends.hermes_ui.info import Info, info_of, is_running, started_at, status_of
+from agent.frontends.hermes_ui.questions import Questions
+from agent.protocol.events import TEXT_MAX, Answer, Event, RequestClosed, RequestOpen, payload_of
+from agent.protocol.messages import (
+    Answered,
+    AnswerRequest,
+    History,
+    Interrupt,
+    Page,
+    ParticipantsChanged,
+    Snapshot,
+    Submit,
+    Submitted,
+)
+from agent.protocol.model import Participant
+from agent.protocol.waiting import PATIENCE, Waiting
+
+CLIENT = "hermes"
+"""Which client of this device prompts and answers."""
+PAGE = 200
+"""Events that `session.history` looks at, the newest."""
+
+Tell = Callable[[Frame, str], Awaitable[None]]
+"""Sends a frame about a session, named as the UI knows it."""
+
+
+class Viewing:
+    """A session that is shown. `run` follows it until it is cancelled or the session is gone."""
+
+    def __init__(self, tell: Tell, session: str, *, shown_as: str = "", wait: float = PATIENCE) -> None:
+        """`shown_as`: its id in the UI, if that is not its own; `wait`: seconds for a device that is out of reach."""
+        self._tell, self._shown_as, self._wait = tell, shown_as, wait
+        self._said = Said(give_up="")
+        self._sending: dict[Call, str] = {}  # prompts on their way, with their text
+        self._mark = Mark(session)
+        self._stream: Stream | None = None
+        self._own = ""
+        self._events: Events
+        self._make: Callable[[], Events]  # as it was before the first event of the log
+        self._questions = Questions(session, local=True)
+        self._mine: set[str] = set()  # ids of prompts that the UI shows itself
+        self._here: dict[str, str] = {}  # other clients' devices -> names
+        self._failure: AgentError | None = None
+        self.snapshot: Json = {}  # as it was attached
+        self.attached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.told = asyncio.Event()  # the UI shows the session: it may be told of it
+
+    @property
+    def id(self) -> str:
+        """The session's id; what was asked for, until it is attached."""
+        return self._mark.session
+
+    @property
+    def shown_as(self) -> str:
+        """Its id in the UI."""
+        return self._shown_as or self.id
+
+    @property
+    def info(self) -> Info:
+        """What is known of it."""
+        return self._events.info
+
+    async def run(self, path: Path) -> None:
+        """Follow it. What goes wrong is told by `attached`, or as a line."""
+        try:
+            async with streaming(path, patience=math.inf, wait=self._wait) as stream, asyncio.TaskGroup() as tasks:
+                self._stream, self._tasks = stream, tasks
+                stream.waiting = self._waits
+                await self._follow(stream)
+        except* AgentError as group:
+            await self._fail(_first(group))
+        finally:
+            self._stream = None
+
+    # --- following ---------------------------------------------------------------------------------------------------
+
+    async def _follow(self, stream: Stream) -> None:
+        notes = follow(stream, self._mark)
+        first = await anext(notes)
+        assert isinstance(first, Hydrated)
+        snapshot = first.result.snapshot
+        assert snapshot is not None
+        self._hydrate(stream, first, snapshot)
+        self.attached.set_result(None)
+        await self.told.wait()
+        await self._emit([self._events.info.frame()])
+        await self._emit(said(prompt, "queued") for prompt in self._events.queued)
+        if self._here:
+            await self._line(f"-- also here: {', '.join(self._here.values())}")
+        await self._ask(self._questions.open_now(first.result.requests, stream.clock.monotonic()))
+        await self._stay(stream, notes)
+
+    def _hydrate(self, stream: Stream, first: Hydrated, snapshot: Snapshot) -> None:
+        row, options = snapshot.session, first.result.options
+        self._own = stream.own.device if stream.own else ""
+        self._questions = Questions(self.id, local=row.local)
+        self._make = lambda: Events(info_of(row, options), local=row.local, verbatim=row.backend in VERBATIM)
+        self._events = self._make()
+        past = Past(self._events, self._own)
+        if snapshot.truncated:
+            past.messages.append({"role": "system", "text": f"-- earlier: `agent log {self.id}` in a terminal"})
+        past.read(first.events)
+        self._here = self._others(first.result.participants)
+        running = is_running(row) or self._events.running
+        self._events.info = info_of(row, options, first.result.commands)  # the log has told what it was
+        self._events.info.running = running
+        inflight = past.inflight()
+        self.snapshot = {
+            "session_id": self.shown_as,
+            "session_key": self.id,
+            "messages": past.messages,
+            "message_count": len(past.messages),
+            "running": running,
+            "status": "waiting" if first.result.requests else "working" if running else status_of(row),
+            "started_at": started_at(row),
+            "info": self._events.info.payload(),
+            **({"inflight": inflight} if inflight is not None else {}),
+        }
+
+    async def _stay(self, stream: Stream, notes: AsyncIterator[Note]) -> None:
+        async for note in notes:
+            match note:
+                case Seen(event=event):
+                    await self._event(stream, event)
+                case Hydrated():
+                    await self._returned(stream, note)
+                case ParticipantsChanged() if note.session_id == self.id:
+                    await self._changed(self._others(note.participants))
+                case _:
+                    text, _ = news_line(note, self.id)
+                    if text:
+                        await self._line(f"-- {text}")
+
+    async def _returned(self, stream: Stream, note: Hydrated) -> None:
+        await self._line(f"-- {BEGAN_ANEW}. It says:" if note.anew else "-- back; nothing of what was shown is lost")
+        if note.anew:
+            await self._emit(self._events.cut())
+            self._events = self._make()
+        for event in note.events:
+            await self._event(stream, event, merged=True)
+        await self._ask(self._questions.open_now(note.result.requests, stream.clock.monotonic()))
+
+    async def _event(self, stream: Stream, event: Event, *, merged: bool = False) -> None:
+        await self._emit(self._events.take(event, merged=merged, mine=self._mine))
+        match payload_of(event):
+            case RequestOpen() as request if not merged:
+                await self._emit(self._questions.opened(request))
+            case RequestClosed() as closed:
+                await self._closed(closed, stream.clock.monotonic())
+            case _:
+                pass
+
+    async def _closed(self, closed: RequestClosed, now: float) -> None:
+        request = self._questions.shown
+        known = request if request is not None and request.request_id == closed.request_id else None
+        own = self._questions.was_answered(closed.request_id)
+        withdrawn, frames = self._questions.closed(closed.request_id, now)
+        await self._ask((withdrawn, []))
+        if closed.status == "expired":
+            await self._line("-- no longer asked")
+        elif not own and closed.by is not None:
+            await self._line(f"[{name_of(closed.by)}] answered: {answered(known, closed)}")
+        await self._emit(frames)
+
+    async def _changed(self, here: dict[str, str]) -> None:
+        before, self._here = self._here, here
+        for device, name in here.items():
+            if device not in before:
+                await self._line(f"-- {name} joined")
+        for device, name in before.items():
+            if device not in here:
+                await self._line(f"-- {name} left")
+
+    def _others(self, participants: tuple[Participant, ...]) -> dict[str, str]:
+        # Everybody but this client.
+        return {str(one.device): clean(one.name) or clean(one.device)
+                for one in participants if one.count > (one.device == self._own)}  # fmt: skip
+
+    async def _ask(self, change: tuple[bool, list[Frame]]) -> None:
+        withdrawn, frames = change
+        if withdrawn:
+            await self._emit(self._events.cut())
+        await self._emit(frames)
+
+    async def _emit(self, frames: Iterable[Frame]) -> None:
+        for frame in frames:
+            await self._tell(frame, self.shown_as)
+
+    def _waits(self, note: Waiting) -> None:
+        if self.told.is_set() and (said := self._said.line(note)):
+            self._tasks.create_task(self._line(f"-- {clean(said, 1000)}"), name="hermes.waits")
+
+    async def _line(self, text: str) -> None:
+        await self._tell(line(text), self.shown_as)
+
+    async def _fail(self, reason: AgentError) -> None:
+        self._failure = reason
+        if not self.attached.done():
+            self.attached.set_exception(reason)
+            self.attached.exception()  # looked at: whoever asked may have gone
+        elif self.told.is_set():
+            await self._line(f"-- {reason}; open the session again to go on ({reason.hint})")
+
+    async def begin(self) -> None:
+        """The UI shows the session: it may be told of it."""
+        self.told.set()
+
+    async def history(self) -> list[Json]:
+        """Its newest messages. Raises: what the service tells."""
+        page = await self._connected().insist("session.history", History(session_id=self.id, limit=PAGE), Page)
+        past = Past(self._make(), self._own)
+        past.read(page.events)
+        return past.messages
+
+    # --- what the person wants ---------------------------------------------------------------------------------------
+
+    def _connected(self) -> Stream:
+        if self._stream is None:
+            raise self._failure or NotRunning("the session is not connected")
+        return self._stream
+
+    async def submit(self, text: str) -> Literal["streaming", "queued"]:
+        """Prompt. Raises: BadParams, TooLarge, and what the service tells."""
+        if not text.strip():
+            raise BadParams("the prompt is empty", hint="")
+        if len(text) > TEXT_MAX:
+            raise TooLarge(f"a prompt has at most {TEXT_MAX:,} characters, not {len(text):,}")
+        prompt_id = uuid.uuid4().hex
+        self._mine.add(prompt_id)
+        params = Submit(session_id=self.id, prompt_id=prompt_id, text=text, client=CLIENT)
+        call = Call(self._waits)
+        self._sending[call] = text
+        try:
+            told = await self._connected().insist("prompt.submit", params, Submitted, call=call)
+        finally:
+            del self._sending[call]
+        return "queued" if told.status == "queued" else "streaming"
+
+    def gives_back(self, sending: asyncio.Task[str | AgentError], text: str) -> None:
+        """Show the text of a prompt that the UI takes for queued, should it never be sent."""
+
+        def over(task: asyncio.Task[str | AgentError]) -> None:
+            outcome = None if task.cancelled() else task.result()
+            if isinstance(outcome, AgentError) and self._stream is not None:
+                self._tasks.create_task(self._not_sent(outcome, text), name="hermes.gives-back")
+
+        sending.add_done_callback(over)
+
+    async def _not_sent(self, reason: AgentError, text: str) -> None:
+        await self._line(f"-- {clean(str(reason), 1000)}")
+        await self._line(f"-- {not_sent(text)}")
+
+    async def take_back(self) -> bool:
+        """Take back the newest prompt that waits; whether there was one."""
+        waiting = [call for call in self._sending if call.note is not None]
+        if waiting and self._stream is not None:
+            self._stream.take_back(waiting[-1])
+        return bool(waiting)
+
+    async def steer(self, text: str) -> None:
+        """Stop what runs and go first; shown as a line, since the UI shows such a prompt nowhere."""
+        params = Submit(session_id=self.id, prompt_id=uuid.uuid4().hex, text=text, client=CLIENT, steer=True)
+        await self._connected().insist("prompt.submit", params, Submitted)
+
+    async def interrupt(self) -> None:
+        """Stop the running turn."""
+        await self._connected().insist("session.interrupt", Interrupt(session_id=self.id), dict)
+
+    async def choose(self, word: str) -> int:
+        """Answer an approval: how many were. Raises: RequestNotFound, BadParams."""
+        stream = self._connected()
+        request, answer = self._questions.chosen(word, stream.clock.monotonic())
+        return int(await self._answer(stream, request, answer))
+
+    async def respond(self, request_id: str, text: str) -> tuple[Literal["ok", "expired"], list[Frame]]:
+        """Answer a question with text; the frames are for `put_away`. Raises: RequestNotFound, BadParams."""
+        request, answer, frames = self._questions.given(request_id, text)
+        if answer is None:
+            return "ok", frames
+        return ("ok" if await self._answer(self._connected(), request, answer) else "expired"), frames
+
+    async def put_away(self, frames: Iterable[Frame] = ()) -> None:
+        """The UI has the reply to its answer: tell what comes next."""
+        await self._emit([*frames, *self._questions.put_away()])
+
+    async def _answer(self, stream: Stream, request: RequestOpen, answer: Answer) -> bool:
+        self._questions.answers(request.request_id)
+        params = AnswerRequest(session_id=self.id, request_id=request.request_id, answer=answer, client=CLIENT)
+        try:
+            told = await stream.insist("request.answer", params, Answered)
+        except AgentError:
+            self._questions.not_answered(request.request_id)
+            raise
+        if told.status == "already-answered":
+            await self._line(f"-- answered by {name_of(told.by)}" if told.by else "-- that was answered already")
+        elif told.status == "expired":
+            await self._line("-- that is no longer asked")
+        return told.status == "accepted"
+
+
+def _first(group: BaseExceptionGroup[AgentError]) -> AgentError:
+    one = group.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one

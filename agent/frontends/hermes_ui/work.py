@@ -1,0 +1,104 @@
+"""What an agent does beside talking: tools and plans, as Hermes's protocol has them."""
+
+from __future__ import annotations
+
+from agent.client.text import TerminalText, clean
+from agent.frontends.hermes_ui.frames import Frame, Json
+from agent.protocol.events import Diff, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
+
+SUMMARY_MAX = 160
+"""Characters of a tool's output that stand behind its name."""
+
+
+class _Tool:
+    def __init__(self, name: str, began: float) -> None:
+        self.name, self.began, self.text = name, began, ""
+        self.diffs: tuple[Diff, ...] = ()
+
+
+class Work:
+    """The tools that run."""
+
+    def __init__(self) -> None:
+        self._tools: dict[str, _Tool] = {}
+
+    def take(self, payload: ToolStart | ToolUpdate | ToolComplete | PlanUpdate, at: float) -> list[Frame]:
+        """What it means; `at` in Unix seconds."""
+        match payload:
+            case ToolStart():
+                return [self._started(payload, at)]
+            case ToolUpdate():
+                return self._updated(payload)
+            case ToolComplete():
+                return [self._completed(payload, at)]
+            case PlanUpdate():
+                return _plan(payload)
+
+    def over(self) -> None:
+        """The turn has ended, and with it whatever ran."""
+        self._tools.clear()
+
+    def _started(self, start: ToolStart, at: float) -> Frame:
+        name = _line(start.tool) or "tool"
+        self._tools[start.tool_id] = _Tool(name, at)
+        context = _line(start.title)
+        return Frame("tool.start", {"tool_id": _id(start), "name": name, "context": "" if context == name else context})
+
+    def _updated(self, update: ToolUpdate) -> list[Frame]:
+        tool = self._tools.get(update.tool_id)
+        if tool is None:
+            return []
+        tool.text = (tool.text + update.text)[-SUMMARY_MAX * 4 :]
+        tool.diffs = update.diffs or tool.diffs
+        preview = summary(tool.text) or _line(update.title)
+        return [Frame("tool.progress", {"name": tool.name, "preview": preview})] if preview else []
+
+    def _completed(self, done: ToolComplete, at: float) -> Frame:
+        tool = self._tools.pop(done.tool_id, None) or _Tool("tool", at)
+        output = plain(done.output) or tool.text
+        told: Json = {
+            "tool_id": _id(done),
+            "name": tool.name,
+            "args": {},
+            "duration_s": max(0.0, round(at - tool.began, 3)),
+            "result": {"output": output},
+            "summary": summary(output),
+        }
+        if done.status != "complete":
+            told["error"] = "interrupted" if done.status == "interrupted" else summary(output) or "failed"
+        if diffs := done.diffs or tool.diffs:
+            told["inline_diff"] = "\n".join(_patch(diff) for diff in diffs)
+        return Frame("tool.complete", told)
+
+
+def plain(text: str) -> str:
+    """Text of programs without what moves a cursor or colours."""
+    return TerminalText(color=False).feed(text)
+
+
+def summary(text: str) -> str:
+    """The last line that says something."""
+    lines = [each for each in plain(text).splitlines() if each.strip()]
+    return clean(lines[-1], SUMMARY_MAX).strip() if lines else ""
+
+
+def _plan(plan: PlanUpdate) -> list[Frame]:
+    # Hermes's own plans are made with a tool, whose frames carry the list.
+    todos = [{"id": str(number), "content": _line(entry.text), "status": entry.status}
+             for number, entry in enumerate(plan.entries, 1)]  # fmt: skip
+    told: Json = {"tool_id": f"plan-{plan.turn}", "name": "todo"}
+    ended: Json = {**told, "args": {}, "duration_s": 0.0, "result": {}, "todos": todos}
+    return [Frame("tool.start", {**told, "context": "", "todos": todos}), Frame("tool.complete", ended)]
+
+
+def _patch(diff: Diff) -> str:
+    name = _line(diff.path)
+    return f"--- {name}\n+++ {name}\n{plain(diff.patch).rstrip()}"
+
+
+def _id(payload: ToolStart | ToolComplete) -> str:
+    return f"{payload.turn}-{payload.tool_id}"
+
+
+def _line(text: str) -> str:
+    return clean(text, 4096).strip()

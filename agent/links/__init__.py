@@ -1,0 +1,1 @@
+"""Links from gateway to gateway: opened, kept, and everything that is asked and followed over them."""

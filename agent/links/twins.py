@@ -1,0 +1,67 @@
+"""Two machines with one key, as after a disk was copied: who they are, said for as long as it lasts.
+
+The proof is two live links with one key from two runs of the program (`links.keeper`); announcements that somebody
+else signs with this device's key are another sign (`presence.announcer`). Nothing is decided here: an owner stops one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from agent.ports import Clock
+from agent.protocol.model import DeviceId
+from agent.protocol.names import clean, short_id
+
+QUIET = 200.0
+"""Seconds without a new sign after which it is over: the one that is turned away tries again each minute."""
+LOOK_EVERY = 20.0
+HOST_MAX = 64
+"""Characters of an address that another device names."""
+_ADVICE = "one has files that were copied from the other; stop one of the two and move its identity.pem away"
+
+
+class Twins:
+    """Tells `problem` of each device that is there twice: what it is about, and a text; empty: it is over."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        name_of: Callable[[DeviceId], str] = short_id,
+        problem: Callable[[str, str], None] = lambda about, text: None,  # noqa: ARG005 - tells nobody
+    ) -> None:
+        self._clock, self._name_of, self._problem = clock, name_of, problem
+        self._seen: dict[str, float] = {}  # monotonic seconds of the last sign
+
+    async def run(self) -> None:
+        """Take back what is over, until cancelled."""
+        while True:
+            await self._clock.sleep(LOOK_EVERY)
+            now = self._clock.monotonic()
+            for about in [about for about, at in self._seen.items() if now - at >= QUIET]:
+                del self._seen[about]
+                self._problem(about, "")
+
+    def linked(self, device: DeviceId, hosts: Iterable[str]) -> None:
+        """Two machines with the key of `device` have a link at the same time, from these addresses."""
+        who = f"{self._name_of(device)} ({short_id(device)})"
+        self._say(f"twin {device}", f"{who} runs on two machines at once{_at(hosts)}: {_ADVICE}")
+
+    def told(self, by: DeviceId, hosts: Iterable[str]) -> None:
+        """A member says that another machine has this one's key. Its word: what to do is advised where it is seen."""
+        at = _at(hosts)
+        self._say(
+            "twin by link", f"{self._name_of(by)} says that it is linked to another machine with this device's key{at}"
+        )
+
+    def announced(self, hosts: Iterable[str]) -> None:
+        """Another machine announces itself with this one's key."""
+        self._say("twin", f"another device announces itself with this device's key{_at(hosts)}: {_ADVICE}")
+
+    def _say(self, about: str, text: str) -> None:
+        self._seen[about] = self._clock.monotonic()
+        self._problem(about, text)
+
+
+def _at(hosts: Iterable[str]) -> str:
+    known = dict.fromkeys(clean(host, HOST_MAX) for host in hosts if host)
+    return f", at {' and '.join(known)}" if known else ""

@@ -1,0 +1,138 @@
+"""Publishes this device's record: what changed, when it may, under a revision that never returns (DESIGN §8).
+
+Every record is signed. Sessions are sealed for the household; while there is none they are not told at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from msgspec.structs import replace
+
+from agent.ports import Clock, Discovery, Heard, SealKeys
+from agent.presence.rules.pacing import Pacer, Urgency, next_revision
+from agent.presence.rules.seal import NONCE_SIZE, SIGNATURE_ROOM, seal, sign, verify
+from agent.presence.rules.txt import SIZE_MAX, as_told, encode, make_record, open_entries
+from agent.protocol.identity import Identity
+from agent.protocol.model import PresenceRecord, SessionRow, Status
+from agent.tasks import Alarm
+
+ECHO_APART = 5.0
+"""Seconds between two answers to somebody who publishes under our name: an attacker must not set our rate."""
+
+
+class Announcer:
+    """Keeps what the network is told in step with `describe`, until cancelled."""
+
+    def __init__(
+        self,
+        discovery: Discovery,
+        clock: Clock,
+        *,
+        identity: Identity,
+        keys: SealKeys | None,
+        entropy: Callable[[int], bytes],
+        describe: Callable[[], tuple[str, int, Iterable[SessionRow]]],
+        previous_revision: int,
+        save_revision: Callable[[int], None],
+        twin: Callable[[tuple[str, ...]], None],
+    ) -> None:
+        """`keys` None: sessions are told to everybody (`presence.mode = "open"`)."""
+        self._discovery, self._clock, self._describe = discovery, clock, describe
+        self._identity, self._keys, self._entropy = identity, keys, entropy
+        self._revision, self._save_revision, self._twin = previous_revision, save_revision, twin
+        self._pacer = Pacer()
+        self._alarm = Alarm(clock)
+        self._published: tuple[PresenceRecord, object] | None = None  # without its revision, and how it was written
+        self._echo: float | None = None  # when the answer to an echo is due
+        self._echoed_at = float("-inf")
+        self._again = False  # whether the same content goes out under a new revision
+
+    def changed(self, urgency: Urgency) -> None:
+        """What `describe` gives has changed."""
+        self._pacer.changed(urgency, self._clock.monotonic())
+        self._alarm.ring()
+
+    def echoed(self, heard: Heard | None = None) -> None:
+        """Somebody else published under our name: publish anew, or their version stays (FACTS-MDNS §8).
+
+        `heard` is what, if it is a whole record of this device.
+        """
+        if heard is not None and self._is_twin(heard):
+            self._twin(heard.record.hosts)
+        if self._echo is None:
+            self._echo = max(self._clock.monotonic(), self._echoed_at + ECHO_APART)
+            self._alarm.ring()
+
+    def _is_twin(self, heard: Heard) -> bool:
+        # Signed elsewhere by our very key, as by a copied disk: what somebody repeats of ours is older.
+        key = self._identity.key.public_key()
+        return heard.record.revision > self._revision and verify(
+            heard.strings, instance=heard.instance, port=heard.record.port, key=key
+        )
+
+    def renamed(self) -> None:
+        """The instance has another name: what was signed for the former one is signed anew before this returns."""
+        if self._published is not None:
+            self._again = True
+            self._publish()
+
+    async def run(self) -> None:
+        """Publish at once, then whenever something changed and it may be told."""
+        self.changed("state")
+        while True:
+            now = self._clock.monotonic()
+            if self._echo is not None and self._echo <= now:
+                self._echo, self._echoed_at, self._again = None, now, True
+                self._pacer.changed("state", now)
+            if self._pacer.take(now):
+                self._publish()
+            times = [time for time in (self._pacer.due(), self._echo) if time is not None]
+            await self._alarm.wait(min(times) - now if times else None)
+
+    def _publish(self) -> None:
+        name, port, sessions = self._describe()
+        revision = next_revision(self._revision, int(self._clock.time() * 1000))
+        record = make_record(self._identity.id, revision, name, port=port, sessions=sessions)
+        sealing = self._keys.current() if self._keys is not None else None
+        content = (replace(record, revision=0), sealing)
+        if content == self._published and not self._again:
+            return
+        self._published, self._again, self._revision = content, False, revision
+        self._save_revision(revision)
+        self._discovery.publish(self._written(record, sealing))
+
+    def _written(self, record: PresenceRecord, sealing: tuple[int, bytes] | None) -> list[bytes]:
+        room = SIZE_MAX - SIGNATURE_ROOM
+        if self._keys is None:
+            strings = encode(record, open_entries, room=room)
+        elif sealing is None:
+            strings = encode(replace(record, sessions=()), room=room)
+        else:
+            sealed = partial(
+                seal,
+                key=sealing[1],
+                epoch=sealing[0],
+                device=record.device,
+                revision=record.revision,
+                nonce=self._entropy(NONCE_SIZE),
+            )
+            strings = encode(record, sealed, room=room)
+        instance = self._discovery.instance()
+        return [*strings, sign(strings, instance=instance, port=record.port, key=self._identity.key)]
+
+
+def urgency(before: SessionRow | None, after: SessionRow | None) -> Urgency | None:
+    """How urgent the change of a session's row is for the network; None if a record does not show it."""
+    was = as_told(before.status) if before is not None and _is_announced(before) else None
+    now = as_told(after.status) if after is not None and _is_announced(after) else None
+    if was is not now:
+        return "needs-input" if now is Status.NEEDS_INPUT else "state"
+    if before is None or after is None or now is None:
+        return None
+    return "title" if (before.title, before.updated_at) != (after.title, after.updated_at) else None
+
+
+def _is_announced(row: SessionRow) -> bool:
+    return row.status.live and row.share != "private"

@@ -1,0 +1,116 @@
+"""Asking by address: peers from the settings that multicast does not reach, and devices that have fallen silent (R10).
+
+The answer is a certificate, got without telling who asks; it names the device, and nothing else is believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from agent.ports import Clock, Dialer
+from agent.protocol.identity import device_id
+from agent.protocol.model import DeviceId, Endpoint, PresenceRecord
+from agent.tasks import Alarm, keep, spawn
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0
+"""Seconds between looks for devices that should be asked."""
+AGAIN = 60.0
+"""Seconds after which a static peer that answered is asked again; half of what makes it stale."""
+AT_ONCE = 8
+"""Devices asked at a time."""
+
+Resolve = Callable[[str, int], Awaitable[list[Endpoint]]]
+
+
+class Heard(Protocol):
+    """Who is told what was found: the presence service."""
+
+    def heard_static(self, record: PresenceRecord) -> None:
+        """A device answered at an address from the settings."""
+
+    def answered(self, device: DeviceId) -> None:
+        """A silent device answered."""
+
+    def dial_failed(self, device: DeviceId, reason: str) -> None:
+        """It did not."""
+
+    def to_probe(self) -> list[DeviceId]:
+        """Devices of which a probe would tell something."""
+
+    def endpoints(self, device: DeviceId) -> list[Endpoint]:
+        """Where a device can be reached, best first."""
+
+
+class Prober:
+    """Asks, until cancelled."""
+
+    def __init__(
+        self,
+        *,
+        own: DeviceId,
+        static: Sequence[tuple[str, int]],
+        resolve: Resolve,
+        delay: Callable[[int], float],
+        dialer: Dialer,
+        heard: Heard,
+        kept: Callable[[DeviceId], bool],
+        clock: Clock,
+    ) -> None:
+        self._own, self._static, self._resolve, self._delay = own, static, resolve, delay
+        self._dialer, self._heard, self._kept, self._clock = dialer, heard, kept, clock
+        self._look = Alarm(clock)
+
+    def look(self) -> None:
+        """Ask at once whoever should be asked."""
+        self._look.ring()
+
+    async def run(self) -> None:
+        """Ask static peers and silent devices until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for host, port in self._static:
+                spawn(
+                    group, keep(partial(self._follow, host, port), "probe.static", self._clock), f"probe.static-{host}"
+                )
+            spawn(group, keep(self._silent, "probe.silent", self._clock), "probe.silent")
+
+    async def _follow(self, host: str, port: int) -> None:
+        failures = 0
+        while True:
+            found = False
+            for endpoint in await self._resolve(host, port):
+                found = await self._learn(endpoint) or found
+            failures = 0 if found else failures + 1
+            await self._clock.sleep(AGAIN if found else self._delay(failures))
+
+    async def _learn(self, endpoint: Endpoint) -> bool:
+        certificate = await self._dialer.identify(endpoint)
+        if certificate is None:
+            return False
+        device = device_id(certificate)
+        if device != self._own:
+            # Revision 0: an address says nothing of sessions, and never overrules what the device itself announces.
+            record = PresenceRecord(device=device, revision=0, name="", port=endpoint.port, hosts=(endpoint.host,))
+            self._heard.heard_static(record)
+        return True
+
+    async def _silent(self) -> None:
+        while True:
+            await self._look.wait(LOOK_EVERY)
+            silent = [device for device in self._heard.to_probe() if not self._kept(device)][:AT_ONCE]
+            async with asyncio.TaskGroup() as group:
+                for device in silent:
+                    spawn(group, self._ask(device), f"probe.ask-{device}")
+
+    async def _ask(self, device: DeviceId) -> None:
+        for endpoint in self._heard.endpoints(device)[:4]:
+            certificate = await self._dialer.identify(endpoint)
+            if certificate is not None and device_id(certificate) == device:
+                self._heard.answered(device)
+                return
+        self._heard.dial_failed(device, "does not answer")

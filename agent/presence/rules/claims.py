@@ -1,0 +1,122 @@
+"""Whose session an id is: that of the device that said so first (R13). Pure.
+
+Ids are random, so two devices that claim one are no chance: one of them lies. Whoever was first keeps it for as long as
+it is paired, whatever times the other names, and also while it is away or has closed the session: an id is never used
+again (S11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+
+from msgspec import Struct
+
+from agent.protocol.model import DeviceId, SessionId
+
+SHORTEST = 4
+"""Characters that two ids must share to be compared."""
+KEPT_MAX = 4096
+"""Ids of one device that are remembered beyond those that it has listed."""
+
+
+class Contest(Struct, frozen=True):
+    """A device claims a session of another one."""
+
+    session: str  # its id, or the beginning of one
+    owner: DeviceId
+    rival: DeviceId
+
+
+class Claims:
+    """The owners of all ids ever heard of. An announcement carries only the beginning of an id: it claims all such."""
+
+    def __init__(self) -> None:
+        self.version = 0  # grows whenever an id may be claimed that was another's
+        self._wholes: dict[str, DeviceId] = {}
+        self._beginnings: dict[str, DeviceId] = {}
+        self._filed: dict[str, set[str]] = {}  # all of both, by their first characters
+        self._of: dict[DeviceId, dict[str, None]] = {}  # oldest first
+        self._contests: dict[tuple[DeviceId, DeviceId], Contest] = {}  # by rival and owner: the first one
+
+    def take(self, device: DeviceId, session: str, *, whole: bool) -> Contest | None:
+        """Claim an id for a device, `whole` or its beginning. Returns what stands against it: it is another's."""
+        owner = self._owner_of_whole(session) if whole else self._owner_of_beginning(session, device)
+        if owner is not None and owner != device:
+            return Contest(session, owner, device)
+        self._file(session, device, self._wholes if whole else self._beginnings)
+        return None
+
+    def own(self, device: DeviceId, session: SessionId) -> None:
+        """That session runs here: nobody knows better, and whoever claimed it before did not know."""
+        for cut in _cuts(session):
+            if self._beginnings.get(cut, device) != device:
+                self._free(self._beginnings[cut], [cut])
+        self._file(session, device, self._wholes)
+
+    def is_news(self, contest: Contest) -> bool:
+        """Whether nothing was said yet of that rival and that owner. Once."""
+        pair = contest.rival, contest.owner
+        if pair in self._contests:
+            return False
+        self._contests[pair] = contest
+        return True
+
+    def told_all(self, device: DeviceId) -> None:
+        """Its whole ids are known now: what it claimed by their beginnings is free again."""
+        for each in [each for each in self._of.get(device, ()) if self._beginnings.get(each) == device]:
+            del self._beginnings[each]
+            if self._wholes.get(each) != device:
+                self._free(device, [each])
+
+    def trim(self, device: DeviceId, listed: Container[SessionId], most: int = KEPT_MAX) -> None:
+        """Forget its oldest ids beyond `most`, and none that it has listed."""
+        kept = self._of.get(device, {})
+        if len(kept) > 2 * most:
+            old = [each for each in kept if SessionId(each) not in listed]
+            self._free(device, old[:-most])
+
+    def forget(self, device: DeviceId) -> None:
+        """It is not trusted any more: what was its may be another's."""
+        self._free(device, list(self._of.pop(device, {})))
+        self._contests = {pair: contest for pair, contest in self._contests.items() if device not in pair}
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _owner_of_whole(self, session: str) -> DeviceId | None:
+        if (owner := self._wholes.get(session)) is not None:
+            return owner
+        return next((self._beginnings[cut] for cut in _cuts(session) if cut in self._beginnings), None)
+
+    def _owner_of_beginning(self, session: str, device: DeviceId) -> DeviceId | None:
+        # It is the device's own if any that it may stand for is; else whoever has one of those.
+        alike = {
+            self._wholes.get(each) or self._beginnings[each]
+            for each in self._filed.get(session[:SHORTEST], ())
+            if each.startswith(session) or (each in self._beginnings and session.startswith(each))
+        }
+        return None if device in alike else min(alike, default=None)
+
+    def _file(self, session: str, device: DeviceId, among: dict[str, DeviceId]) -> None:
+        before = among.get(session)
+        if before is not None and before != device:
+            self._of.get(before, {}).pop(session, None)
+        among[session] = device
+        self._filed.setdefault(session[:SHORTEST], set()).add(session)
+        self._of.setdefault(device, {})[session] = None
+
+    def _free(self, device: DeviceId, sessions: list[str]) -> None:
+        for session in sessions:
+            for among in (self._wholes, self._beginnings):
+                if among.get(session) == device:
+                    del among[session]
+            self._of.get(device, {}).pop(session, None)
+            if session not in self._wholes and session not in self._beginnings:
+                filed = self._filed[session[:SHORTEST]]
+                filed.discard(session)
+                if not filed:
+                    del self._filed[session[:SHORTEST]]
+        self.version += bool(self._contests)
+
+
+def _cuts(session: str) -> Iterator[str]:
+    return (session[:length] for length in range(SHORTEST, len(session) + 1))

@@ -1,0 +1,48 @@
+"""A session as another device tells it, cleaned and bounded before it is used or shown (T10), and what it weighs."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from agent.protocol.model import TITLE_MAX, SessionRow
+from agent.protocol.names import UNTITLED, clean
+from agent.protocol.times import rfc3339, unix_seconds
+
+_ID = re.compile(r"[a-z2-7]{16}")
+"""The ids that this program makes. Of any other form one could be a word that somebody types for a title (R13)."""
+LINEAGE_MAX = 16
+FIXED = 376
+"""Bytes of the names and short values of a row."""
+LINEAGE_ID_MAX = 128
+"""Bytes of an id in a lineage; a longer one is left out, for it would be no id if it were cut."""
+
+
+def usable(row: SessionRow, now: float) -> SessionRow | None:
+    """A row as a peer told it, cleaned and bounded (T10); None if its id or times have not their form."""
+    if not _ID.fullmatch(row.id):
+        return None
+    try:
+        updated_at = rfc3339(min(unix_seconds(row.updated_at), now))
+        created_at = row.created_at and rfc3339(unix_seconds(row.created_at))
+    except (ValueError, OverflowError, OSError):
+        return None
+    return msgspec.structs.replace(
+        row,
+        title=clean(row.title, TITLE_MAX) or UNTITLED,
+        backend=clean(row.backend, 64),
+        model=clean(row.model, 128),
+        cwd=clean(row.cwd, 512),
+        created_at=created_at,
+        updated_at=updated_at,
+        participants=row.participants[:64],
+        lineage=tuple(each for each in row.lineage[:LINEAGE_MAX] if len(each.encode()) <= LINEAGE_ID_MAX),
+    )
+
+
+def row_size(row: SessionRow) -> int:
+    """Bytes that a row has in a message, about: as JSON at most twice as many, if all of its text must be escaped."""
+    texts = [row.title, row.backend, row.model, row.cwd, row.device.name, *row.lineage]
+    texts += [each.device for each in row.participants]
+    return FIXED + len(texts) * 4 + len(row.participants) * 24 + sum(len(each.encode()) for each in texts)

@@ -1,0 +1,312 @@
+"""Who is on the network and what runs there: feeds the registry, tells its subscribers, announces this device.
+
+Facts come from discovery (sightings), from links and probes (`link_up`, `answered`, …) and from the sessions hosted
+here (`local_sessions`); every change that follows is told once to whoever has subscribed (R11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Literal
+
+from agent.ports import Clock, Discovery, Echoed, Goodbye, Heard, Renamed, SealKeys, Sighting
+from agent.presence.announcer import Announcer, urgency
+from agent.presence.rules.changes import Changes
+from agent.presence.rules.registry import Registry
+from agent.presence.subscriptions import Subscribers, Subscription
+from agent.presence.verifier import Believed, Believer, Hinted
+from agent.protocol.identity import Identity
+from agent.protocol.model import DeviceId, Endpoint, PairedDevice, PresenceRecord, SessionId, SessionRow
+from agent.tasks import Alarm, compartment, keep, spawn
+
+LOOK_EVERY = 5.0
+"""Seconds between looks at what nobody tells us: our addresses, and whether the machine has slept."""
+LOOK_SOON = 0.25  # while this device has no address yet, as at the start
+EVERY, SPREAD = 50.0, 20.0
+"""Seconds between re-announcements, and between pokes: 60 ± 10."""
+POKE_APART = 1.0
+COALESCE = 0.1
+"""Seconds between two steps with sightings of one device."""
+PENDING_MAX = 8
+"""Sightings of one device that wait for the next step; the oldest leaves first."""
+HINTS_APART = 5.0
+"""Seconds between two dials because of records that anybody can have sent."""
+SLEPT = 10.0
+"""Seconds by which the clocks must have moved apart."""
+
+
+class Presence:
+    """The service around the registry. `run` until cancelled; all other methods return at once."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        discovery: Discovery | None,
+        clock: Clock,
+        *,
+        name: str,
+        port: int,
+        previous_revision: int,
+        save_revision: Callable[[int], None],
+        jitter: Callable[[], float],
+        identity: Identity,
+        keys: SealKeys,
+        entropy: Callable[[int], bytes],
+        twin: Callable[[tuple[str, ...]], None] = lambda hosts: None,  # noqa: ARG005 - tells nobody
+        mode: Literal["sealed", "open", "hidden"] = "sealed",
+    ) -> None:
+        """`identity` signs what is announced, `keys` seal it; `entropy` gives that many random bytes.
+
+        `twin` is told the addresses of another device that has this one's key.
+        """
+        self._registry, self._discovery, self._clock = registry, discovery, clock
+        self._name, self._port, self._jitter = name, port, jitter
+        self._subscribers = Subscribers()
+        self.on_heard: Callable[[DeviceId], None] | None = None  # told of each paired device that was heard
+        self.on_doubt: Callable[[DeviceId], None] | None = None  # told of each that should be asked at once
+        self._believer = Believer(keys)
+        self._hinted: dict[DeviceId, float] = {}  # when a record without a signature was last followed
+        self._announcer: Announcer | None = None
+        if discovery is not None and mode != "hidden":
+            self._announcer = Announcer(
+                discovery,
+                clock,
+                identity=identity,
+                keys=None if mode == "open" else keys,
+                entropy=entropy,
+                twin=twin,
+                describe=self._describe,
+                previous_revision=previous_revision,
+                save_revision=save_revision,
+            )
+        self._fed: dict[DeviceId, float] = {}  # known devices, and when they were last fed to the registry
+        self._waiting: dict[DeviceId, list[Sighting]] = {}
+        self._feed, self._poke = Alarm(clock), Alarm(clock)
+        self.own_changed(name=name, port=port)
+
+    async def run(self) -> None:
+        """Discover, announce and let time pass until cancelled; discovery then says goodbye."""
+        async with asyncio.TaskGroup() as group:
+
+            def part(run: Callable[[], Coroutine[None, None, None]], name: str) -> None:
+                spawn(group, keep(run, name, self._clock), name)
+
+            part(self._look, "presence.look")
+            if (discovery := self._discovery) is None:
+                return
+            part(lambda: discovery.run(self._sighted), "presence.discover")
+            part(self._feeding, "presence.feed")
+            part(lambda: self._poking(discovery), "presence.poke")
+            if self._announcer is not None:
+                part(self._announcer.run, "presence.announce")
+                part(lambda: self._announcing_again(discovery), "presence.announce-again")
+
+    def subscribe(self) -> Subscription:
+        """Every change from now on. Read the registry's rows in the same step, before anything is awaited."""
+        return self._subscribers.subscribe()
+
+    # --- facts -------------------------------------------------------------------------------------------------------
+
+    def own_changed(self, *, name: str | None = None, port: int | None = None) -> None:
+        """This device has another name, or its listener another port."""
+        if (name or self._name, port or self._port) != (self._name, self._port):
+            self._name, self._port = name or self._name, port or self._port
+            if self._announcer is not None:
+                self._announcer.changed("state")
+        hosts = self._discovery.hosts() if self._discovery is not None else ()
+        self._tell(self._registry.own_changed(name=self._name, port=self._port, hosts=hosts, now=self._clock.time()))
+
+    def local_sessions(self, rows: Iterable[SessionRow], removed: Iterable[SessionId]) -> None:
+        """Sessions hosted here are new, changed or gone."""
+        upserts, gone = list(rows), list(removed)
+        before = {session: self._registry.session(session) for session in [*gone, *(row.id for row in upserts)]}
+        self._tell(self._registry.local_sessions(upserts, gone, self._clock.time()))
+        for session, was in before.items():
+            now = self._registry.session(session)
+            how = urgency(was if was and was.local else None, now if now and now.local else None)
+            if how is not None and self._announcer is not None:
+                self._announcer.changed(how)
+
+    def paired(self, devices: Iterable[PairedDevice]) -> None:
+        """All the devices that are trusted now. What a new one has signed counts from now on, and is asked for."""
+        trusted, now = list(devices), self._clock.time()
+        new = self._believer.trust(trusted)
+        self._hinted = {device.id: self._hinted[device.id] for device in trusted if device.id in self._hinted}
+        self._tell(self._registry.paired(trusted, now))
+        for heard in new.values():
+            self._poke.ring()
+            if heard is not None:
+                self._judge(heard, now)
+
+    def recall(self, device: DeviceId, rows: Iterable[SessionRow]) -> None:
+        """What a paired device's link had told before this service was started (R12)."""
+        self._tell(self._registry.recall(device, rows, self._clock.time()))
+
+    def keys_changed(self) -> None:
+        """The household has another key: seal with it, and read again what could not be read."""
+        if self._announcer is not None:
+            self._announcer.changed("state")
+        for record in self._believer.again():
+            self._tell(self._registry.heard(record, "mdns", self._clock.time()))
+
+    def heard_static(self, record: PresenceRecord) -> None:
+        """A device answered at an address from the settings."""
+        self._tell(self._registry.heard(record, "static", self._clock.time()))
+        self._call_on_heard(record.device)
+
+    def told(self, device: DeviceId, places: Sequence[Endpoint]) -> None:
+        """A paired device says where it can be dialled, perhaps through another one (L10)."""
+        self._tell(self._registry.told(device, places, self._clock.time()))
+
+    def answered(self, device: DeviceId) -> None:
+        """A device that was asked accepted the connection."""
+        self._tell(self._registry.answered(device, self._clock.time()))
+
+    def refused(self, device: DeviceId) -> None:
+        """It is there, and does not accept this device."""
+        self._tell(self._registry.answered(device, self._clock.time(), refused=True))
+
+    def dial_failed(self, device: DeviceId, reason: str) -> None:
+        """It did not."""
+        self._tell(self._registry.dial_failed(device, reason, self._clock.time()))
+
+    def link_up(self, device: DeviceId, *, name: str, version: str, endpoint: Endpoint | None) -> None:
+        """A link carries; `endpoint` is where it can be dialled again, if known."""
+        now = self._clock.time()
+        self._tell(self._registry.link_up(device, name=name, version=version, endpoint=endpoint, now=now))
+
+    def takes_sessions(self, device: DeviceId) -> bool:
+        """Whether what the device tells of its sessions counts for anything: a guest's does not."""
+        return self._registry.takes_sessions(device)
+
+    def link_sessions(
+        self,
+        device: DeviceId,
+        rows: Iterable[SessionRow],
+        removed: Iterable[SessionId] = (),
+        *,
+        whole: bool = False,
+    ) -> None:
+        """A device told its sessions over a link: all of them (`whole`), or changes."""
+        self._tell(self._registry.link_sessions(device, rows, removed, self._clock.time(), whole=whole))
+
+    def goodbye(self, device: DeviceId) -> None:
+        """A device said over its link that it leaves."""
+        self._tell(self._registry.goodbye(device, self._clock.time()))
+
+    def link_lost(self, device: DeviceId, reason: str) -> None:
+        """A link carries no more."""
+        self._tell(self._registry.link_lost(device, reason, self._clock.time()))
+
+    def endpoints(self, device: DeviceId) -> list[Endpoint]:
+        """Where to dial a device, best first."""
+        return self._registry.endpoints(device)
+
+    def to_probe(self) -> list[DeviceId]:
+        """Devices of which a connection attempt would tell whether they are there."""
+        return self._registry.to_probe(self._clock.time())
+
+    # --- discovery ---------------------------------------------------------------------------------------------------
+
+    def _sighted(self, sighting: Sighting) -> None:
+        with compartment("presence.sighted"):  # a callback that raises blinds the browser for good
+            self._take(sighting)
+
+    def _take(self, sighting: Sighting) -> None:
+        if isinstance(sighting, Echoed | Renamed):
+            if self._announcer is not None:
+                self._announcer.echoed(sighting.heard) if isinstance(sighting, Echoed) else self._announcer.renamed()
+            return
+        device = sighting.device if isinstance(sighting, Goodbye) else sighting.record.device
+        waiting = self._waiting.get(device)
+        if waiting is None and self._clock.monotonic() - self._fed.get(device, -COALESCE) >= COALESCE:
+            self._feed_one(device, sighting)
+            return
+        waiting = self._waiting.setdefault(device, [])
+        if sighting in waiting:
+            waiting.remove(sighting)
+        waiting.append(sighting)
+        del waiting[:-PENDING_MAX]
+        self._feed.ring()
+
+    def _feed_one(self, device: DeviceId, sighting: Sighting) -> None:
+        now = self._clock.time()
+        if isinstance(sighting, Heard):
+            self._judge(sighting, now)
+        elif isinstance(sighting, Goodbye) and self._registry.knows(device) and self._believer.has_left(sighting):
+            self._tell(self._registry.goodbye(device, now))
+            self._poke.ring()  # anybody can say goodbye for another, who is not asked but by us
+            if self.on_doubt is not None and device in self._registry.to_probe(now):
+                self.on_doubt(device)
+        if self._registry.knows(device):
+            self._fed[device] = self._clock.monotonic()
+
+    def _judge(self, heard: Heard, now: float) -> None:
+        verdict = self._believer.judge(heard, now)
+        device = heard.record.device
+        if isinstance(verdict, Believed):
+            self._tell(self._registry.heard(verdict.record, "mdns", now))
+            self._call_on_heard(device)
+        elif isinstance(verdict, Hinted):
+            self._tell(self._registry.hinted(verdict.record, now))
+            if now - self._hinted.get(device, -HINTS_APART) >= HINTS_APART:
+                self._hinted[device] = now
+                self._call_on_heard(device)
+
+    async def _feeding(self) -> None:
+        while True:
+            await self._feed.wait(None)
+            await self._clock.sleep(COALESCE)
+            waiting, self._waiting = self._waiting, {}
+            for device, sightings in waiting.items():
+                for sighting in sightings:
+                    with compartment("presence.feed"):
+                        self._feed_one(device, sighting)
+
+    async def _poking(self, discovery: Discovery) -> None:
+        while True:
+            await self._poke.wait(EVERY + SPREAD * self._jitter())
+            discovery.poke()
+            await self._clock.sleep(POKE_APART)
+
+    async def _announcing_again(self, discovery: Discovery) -> None:
+        while True:
+            await self._clock.sleep(EVERY + SPREAD * self._jitter())
+            discovery.announce_again()
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        apart = self._clock.time() - self._clock.monotonic()
+        while True:
+            deadline = self._registry.next_deadline()
+            now = self._clock.time()
+            pause = LOOK_EVERY if self._has_address() else LOOK_SOON
+            await self._clock.sleep(pause if deadline is None else min(pause, max(0.01, deadline - now)))
+            self._tell(self._registry.expire(self._clock.time()))
+            self.own_changed()
+            recently = self._clock.monotonic() - COALESCE
+            self._fed = {device: at for device, at in self._fed.items() if at > recently}
+            apart, before = self._clock.time() - self._clock.monotonic(), apart
+            if apart - before > SLEPT:
+                self._poke.ring()
+                if self._discovery is not None and self._announcer is not None:
+                    self._discovery.announce_again()
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _has_address(self) -> bool:
+        return self._discovery is None or bool(self._discovery.hosts())
+
+    def _describe(self) -> tuple[str, int, list[SessionRow]]:
+        # A private session is in no announcement, sealed or counted.
+        shown = [row for row in self._registry.sessions("local") if row.share != "private"]
+        return self._name, self._port, shown
+
+    def _call_on_heard(self, device: DeviceId) -> None:
+        if self.on_heard is not None and self._registry.trusts(device):
+            self.on_heard(device)
+
+    def _tell(self, changes: Changes) -> None:
+        self._subscribers.tell(changes)

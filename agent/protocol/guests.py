@@ -1,0 +1,32 @@
+"""A guest: a device that is let in on one device alone, for a while, and to do less than a member may."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, structs
+
+from agent.protocol.model import PairedDevice, SessionId
+
+STAY = 8 * 3600.0
+"""Seconds that a guest may stay if nobody says."""
+STAY_MAX = 366 * 86_400.0
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What a guest may do and for how long, as its host says. Told to the guest; kept by the host, who decides."""
+
+    seconds: Annotated[float, Meta(gt=0, le=STAY_MAX)] = STAY  # from the pairing on: no two clocks agree
+    read_only: bool = False
+    session: Annotated[str, Meta(max_length=64)] = ""  # id of the only one that it may reach; empty: any
+
+
+def limited(device: PairedDevice, terms: Terms, role: Literal["guest", "host"], now: float) -> PairedDevice:
+    """The entry of a guest, or at the guest of its host, until the time is over. `now`: Unix seconds."""
+    return structs.replace(
+        device,
+        role=role,
+        read_only=terms.read_only,
+        session=SessionId(terms.session),
+        expires_at=now + terms.seconds,
+    )

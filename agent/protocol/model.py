@@ -1,0 +1,193 @@
+"""The nouns that the other modules pass to each other: devices, sessions, addresses, claims. Frozen and bounded.
+
+What there may be thousands of is kept from the garbage collector (`gc=False`): such a value can be in no cycle.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, NewType
+
+from msgspec import Meta, Struct
+
+from agent.protocol.bounds import Count, Line, PortOrZero, Rows, Stamp, Word
+
+DeviceId = NewType("DeviceId", str)
+"""First 80 bits of SHA-256 of the device's certificate: 16 characters of base32, lower case."""
+
+SessionId = NewType("SessionId", str)
+"""80 random bits: 16 characters of base32, lower case. A TXT record carries only the first characters."""
+
+DeviceKey = Annotated[DeviceId, Meta(max_length=64)]
+SessionKey = Annotated[SessionId, Meta(max_length=64)]
+"""An id as it arrives."""
+REVISION_MAX = 2**62
+"""Of what a device claims, each claim has a greater number than the one before; nobody gets so far."""
+NAME_MAX = 63
+"""Characters of a device name."""
+TITLE_MAX = 120
+"""Characters of a session title."""
+
+Name = Annotated[str, Meta(max_length=NAME_MAX)]
+Title = Annotated[str, Meta(max_length=TITLE_MAX)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Status(StrEnum):
+    """Where a session stands (S10)."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    WORKING = "working"
+    NEEDS_INPUT = "needs-input"
+    ENDED = "ended"
+    FAILED = "failed"
+
+    @property
+    def live(self) -> bool:
+        """Whether a prompt could still be sent."""
+        return self not in {Status.ENDED, Status.FAILED}
+
+
+STOPPED = "it has stopped"
+REFUSES = "does not accept this device (unpaired or revoked)"
+"""Reasons of a `DeviceRow` that more than the registry acts on."""
+
+Source = Literal["mdns", "static", "link"]
+"""How a device was heard."""
+
+
+Role = Literal["member", "guest", "host"]
+"""What a paired device is to this one: of the household; let in here alone; or this one is a guest of it."""
+
+Share = Literal["all", "read-only", "private"]
+"""What other devices may do with a session: use it, watch it, or not even know of it."""
+
+
+class Endpoint(Struct, frozen=True, order=True, gc=False):
+    """Where a gateway can be dialled."""
+
+    host: str  # an IP address; link-local IPv6 with its zone: "fe80::1%eth0"
+    port: Port
+
+
+class SessionClaim(Struct, frozen=True, kw_only=True, gc=False):
+    """What a presence record says of one session."""
+
+    id: str  # the first characters of the session's id, six or more
+    status: Status
+    updated_at: int  # Unix seconds
+    title: str = ""
+
+
+class PresenceRecord(Struct, frozen=True, kw_only=True):
+    """What a device claims about itself. A hint only: never a reason to change a name, a key or trust (T5)."""
+
+    device: DeviceId
+    revision: int  # grows with every publication, across restarts too (R9)
+    name: str
+    port: int
+    hosts: tuple[str, ...] = ()  # IP addresses, link-local IPv6 with its zone
+    txtvers: int = 1
+    versions: tuple[int, ...] = (1,)
+    working: int = 0
+    needs_input: int = 0
+    idle: int = 0
+    more: int = 0  # sessions that did not fit the record
+    sessions: tuple[SessionClaim, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every address that the record names, with its port."""
+        return tuple(Endpoint(host, self.port) for host in self.hosts)
+
+
+class PairedDevice(Struct, frozen=True, kw_only=True):
+    """A device that this one trusts, as kept in the trust store."""
+
+    id: DeviceId
+    name: str
+    certificate: bytes  # DER; its SHA-256 is the pin
+    paired_at: float  # Unix seconds
+    endpoints: tuple[Endpoint, ...] = ()  # where it was reached last, newest first
+    seen_at: float = 0.0  # Unix seconds of the last link, 0.0: never
+    role: Role = "member"
+    read_only: bool = False  # it may watch only
+    session: SessionId = SessionId("")  # the only one it may reach; empty: any
+    expires_at: float = 0.0  # Unix seconds at which a guest's time is over, 0.0: never
+    prompted_at: float = 0.0  # Unix seconds of its first prompt ever here, 0.0: none yet
+    former_name: str = ""  # what it was called before (`trust.rules.devices`)
+    renamed_at: float = 0.0  # Unix seconds at which it told another name, 0.0: never
+
+
+class Participant(Struct, frozen=True, kw_only=True, gc=False):
+    """A device with clients attached to a session (S8)."""
+
+    device: DeviceKey
+    name: Word
+    count: Count  # attached clients of that device
+
+
+class Sender(Struct, frozen=True, kw_only=True, gc=False):
+    """Who sent a prompt or an answer: stamped by the hosting gateway, never believed from a client (S7)."""
+
+    device: DeviceKey
+    name: Word
+    client: Word = ""  # which of its clients, as a proxying gateway tells
+
+
+class DeviceRef(Struct, frozen=True, gc=False):
+    """A device as a session row names it."""
+
+    id: DeviceKey
+    name: Word
+
+
+class ParticipantRef(Struct, frozen=True, gc=False):
+    """A participant as a session row names it."""
+
+    device: Word
+    count: Count
+
+
+class DeviceRow(Struct, frozen=True, kw_only=True):
+    """One device as `peer.list` and `agent peers --json` give it. Grows only."""
+
+    id: DeviceKey
+    name: Word
+    self: bool
+    state: Literal["online", "stale", "offline"]
+    paired: bool
+    addresses: Rows[Word]
+    port: PortOrZero
+    sessions: Count
+    working: Count
+    needs_input: Count
+    source: Source
+    version: Word  # of the program, "" until told over a link
+    heard_at: Stamp | None  # RFC 3339, None: never
+    since: Stamp | None = None  # RFC 3339: when it went offline
+    reason: Line = ""  # how we know that it is not online
+    linked: bool = False  # whether a link to it is open
+
+
+class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
+    """One session as `session.list` and `agent sessions --json` give it. Grows only."""
+
+    id: SessionKey
+    title: Line
+    status: Status
+    device: DeviceRef
+    local: bool
+    attachable: bool
+    backend: Word
+    model: Line
+    created_at: Stamp | None  # RFC 3339, None: not told yet
+    updated_at: Stamp  # RFC 3339
+    participants: Rows[ParticipantRef] = ()
+    queued: Count = 0
+    cwd: Line = ""
+    lineage: Rows[Word] = ()
+    stale: bool = False  # its device is not surely there (R10)
+    away: bool = False  # its device is out of reach: the row says what was known last (R12)
+    share: Share = "all"  # what other devices may do with it; of a remote one: what this one may

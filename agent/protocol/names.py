@@ -1,0 +1,89 @@
+"""Names and titles: made safe to show, cut to size, and found when there is none (T10, R7)."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from agent.protocol.characters import BLANK, unseen
+from agent.protocol.model import NAME_MAX, DeviceId, Endpoint
+
+UNTITLED = "Untitled session"
+INSTANCE_MAX = 63
+"""Bytes of a DNS label (RFC 1035)."""
+MARKS_MAX = 3
+"""Combining marks in a row; more of them climb over the lines above."""
+CUT = 4
+"""Characters that are looked at for each one that may be kept: text is cut before it is normalised, which takes time
+that grows with the square of a run of combining marks (measured: 64 KB of them 1.15 s)."""
+
+_DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_TO_SPACE = str.maketrans(f"\r\n\t{BLANK}", "    ")
+
+
+def clean(text: str, limit: int) -> str:
+    """Text of a stranger, safe for a terminal and a page: at most `limit` characters, NFC, trimmed, on one line.
+
+    Control, format (bidi), invisible, private and unassigned characters go; what is clean already comes back as it is.
+    Of a longer text only the beginning counts, `CUT` times `limit` characters. Source: FACTS-SECURITY §6.
+    """
+    text = text.strip()[: CUT * limit]
+    if text.isascii() and text.isprintable():
+        return text[:limit].rstrip()
+    seen = unseen.sub("", text.translate(_TO_SPACE))
+    kept = "".join(char for char in seen if unicodedata.category(char) not in _DROPPED)
+    return _limit_marks(unicodedata.normalize("NFC", _limit_marks(kept))).strip()[:limit].rstrip()
+
+
+def _limit_marks(text: str) -> str:
+    # Whatever is sorted or drawn onto the character before it counts, as marks are by which NFC takes long.
+    kept: list[str] = []
+    marks = 0
+    for char in text:
+        mark = unicodedata.combining(char) or unicodedata.category(char) in {"Mn", "Me"}
+        marks = marks + 1 if mark else 0
+        if marks <= MARKS_MAX:
+            kept.append(char)
+    return "".join(kept)
+
+
+def truncate_bytes(text: str, limit: int, mark: str = "") -> str:
+    """At most `limit` bytes of UTF-8, cut between characters; `mark` ends what was cut and counts."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= limit:
+        return data.decode("utf-8")
+    room = max(0, limit - len(mark.encode()))
+    return data[:room].decode("utf-8", "ignore").rstrip() + mark
+
+
+def short_id(device_id: str) -> str:
+    """A device id as people read it: `xxxx-xxxx`, its first 40 bits (T1)."""
+    return f"{device_id[:4]}-{device_id[4:8]}"
+
+
+def address(endpoint: Endpoint) -> str:
+    """`host:port`, an IPv6 host in brackets."""
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return f"{host}:{endpoint.port}"
+
+
+def display_name(name: str, endpoint: Endpoint | None, device: str = "") -> str:
+    """What a device is called: its cleaned name, else where it is, else its short id (R7)."""
+    if shown := clean(name, NAME_MAX):
+        return shown
+    return address(endpoint) if endpoint else short_id(device)
+
+
+def own_name(chosen: str, host_name: str, device: DeviceId) -> str:
+    """This device's name: the one that was chosen, else the host's first label, else the short id."""
+    label = host_name.partition(".")[0]
+    for name in (chosen, "" if label.lower() == "localhost" else label):
+        if cleaned := clean(name, NAME_MAX):
+            return cleaned
+    return short_id(device)
+
+
+def instance_name(name: str, device: DeviceId) -> str:
+    """The DNS-SD instance name `NAME xxxx`: no dots (avahi splits labels there), at most 63 bytes (DESIGN §8)."""
+    suffix = f" {device[:4]}"
+    words = " ".join(clean(name, NAME_MAX).replace(".", " ").split())
+    return (truncate_bytes(words, INSTANCE_MAX - len(suffix)) + suffix).strip()

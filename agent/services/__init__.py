@@ -1,1 +1,0 @@
-"""What the gateway does, independent of sockets: presence, sessions, peers, pairing."""

@@ -1,0 +1,106 @@
+"""Sessions that run already and were found by a backend: they come and go by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from functools import partial
+
+import msgspec
+
+from agent.errors import AgentError
+from agent.ports import BackendType, Clock, FindsSessions, Offer, SessionMeta, TranscriptStore, kind_of
+from agent.protocol.model import TITLE_MAX, SessionId
+from agent.protocol.names import clean
+from agent.sessions.rules.bounds import ID, whole
+from agent.sessions.session import Hosted
+from agent.tasks import keep, spawn
+
+log = logging.getLogger(__name__)
+
+FOUND_MAX = 128
+"""Sessions that one backend may have found at a time; of more, the first ones offered."""
+
+
+class Found:
+    """Keeps the sessions of backends that find some in step with what they offer. Those started from here stay."""
+
+    def __init__(
+        self,
+        *,
+        backends: Mapping[str, BackendType],
+        hosted: Mapping[SessionId, Hosted],
+        closed: MutableMapping[SessionId, SessionMeta],
+        store: TranscriptStore,
+        clock: Clock,
+        new_id: Callable[[], str],
+        host: Callable[[SessionMeta], Awaitable[Hosted]],
+        close: Callable[[Hosted, str], Awaitable[None]],
+    ) -> None:
+        """`host` lists a session that is in the store."""
+        self._backends, self._hosted, self._closed = backends, hosted, closed
+        self._store, self._clock, self._new_id = store, clock, new_id
+        self._host, self._close = host, close
+
+    async def run(self) -> None:
+        """Ask every backend that finds sessions, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for name, backend in self._backends.items():
+                if isinstance(backend, FindsSessions):
+                    spawn(
+                        group,
+                        keep(partial(self._watch, name, backend), f"sessions.find-{name}", self._clock),
+                        f"sessions.find-{name}",
+                    )
+
+    async def _watch(self, name: str, backend: FindsSessions) -> None:
+        async def offered(offers: Sequence[Offer]) -> None:
+            await self._offered(name, offers)
+
+        await backend.watch(offered)
+
+    async def _offered(self, name: str, offers: Sequence[Offer]) -> None:
+        keys = {whole(offer.key, ID): offer for offer in offers[:FOUND_MAX]}
+        here = [hosted for hosted in self._hosted.values() if hosted.journal.meta.backend == name]
+        known = {key: hosted for hosted in here for key in hosted.journal.meta.lineage}
+        for hosted in here:
+            meta = hosted.journal.meta
+            if meta.found and not any(key in keys for key in meta.lineage):
+                await self._attempt(self._close(hosted, "it ended where it ran"), meta.id)
+        for key, offer in keys.items():
+            if (there := known.get(key)) is None:
+                meta = self._meta(name, key, offer)
+                await self._attempt(self._begin(meta), meta.id)
+            else:  # one that was started from here, too: it ran on while this service was restarted
+                await self._attempt(there.join(), there.journal.meta.id)
+
+    def _meta(self, name: str, key: str, offer: Offer) -> SessionMeta:
+        # One that was closed and runs again goes on in the same log.
+        for meta in self._closed.values():
+            if meta.backend == name and meta.found and key in meta.lineage:
+                return msgspec.structs.replace(meta, closed=False)
+        return SessionMeta(
+            id=SessionId(self._new_id()),
+            epoch=self._new_id(),
+            backend=name,
+            created_at=self._clock.time(),
+            title=clean(whole(offer.title), TITLE_MAX),
+            cwd=whole(offer.cwd, 4096),
+            lineage=(key,),
+            found=True,
+            kind=kind_of(self._backends[name]),
+        )
+
+    async def _begin(self, meta: SessionMeta) -> None:
+        await self._store.put(meta)
+        self._closed.pop(meta.id, None)
+        hosted = await self._host(meta)
+        await hosted.join()
+
+    async def _attempt(self, work: Awaitable[None], session: SessionId) -> None:
+        # One that fails must not keep the others away; it is offered again.
+        try:
+            await work
+        except AgentError as exc:
+            log.info("a session that was found is not joined", extra={"session": session, "error": str(exc)})

@@ -1,0 +1,75 @@
+"""What sessions can be made of on this device, as it stands now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from agent.ports import Clock, Inspection, Inspects, Installed
+from agent.protocol.backends import BackendRow
+from agent.protocol.names import clean
+from agent.tasks import child
+
+log = logging.getLogger(__name__)
+
+LOOK = 1.0
+"""Seconds that a look at one of them may take."""
+KEPT = 5.0
+"""Seconds for which what was seen is told again."""
+TEXT = 1000
+"""Characters of each text in a row."""
+
+
+class Backends:
+    """Looks at all of them at once, when asked."""
+
+    def __init__(self, installed: Sequence[Installed], *, default: str, clock: Clock, look: float = LOOK) -> None:
+        """`default`: the name of the one that is taken when nobody says. `look`: seconds for each."""
+        self._installed, self._default, self._clock, self._look = installed, default, clock, look
+        self._rows: tuple[BackendRow, ...] = ()
+        self._seen_at: float | None = None
+        self._looking = asyncio.Lock()  # whoever asks meanwhile gets the same answer
+
+    async def rows(self) -> tuple[BackendRow, ...]:
+        """One for each: ready ones first, then by name. Seconds old at most."""
+        async with self._looking:
+            now = self._clock.monotonic()
+            if self._seen_at is None or now - self._seen_at >= KEPT:
+                found: list[BackendRow] = []
+
+                async def look(one: Installed) -> None:
+                    found.append(self._row(one, await self._seen(one)))
+
+                async with asyncio.TaskGroup() as group:
+                    for each in self._installed:
+                        child(group, look(each), f"backends.look-{each.name}")
+                self._rows = tuple(sorted(found, key=lambda row: (not row.ready, row.name)))
+                self._seen_at = self._clock.monotonic()
+            return self._rows
+
+    async def _seen(self, one: Installed) -> Inspection:
+        if one.type is None:
+            return Inspection(missing=one.problem, hint=one.hint)
+        try:
+            if isinstance(one.type, Inspects):
+                async with asyncio.timeout(self._look):
+                    return await one.type.inspect()
+            return Inspection(missing=one.type.missing())
+        except TimeoutError:
+            return Inspection(missing="it cannot be looked at: no answer in time", hint="try again in a moment")
+        except Exception as exc:
+            log.exception("a backend raised", extra={"backend": one.name})
+            return Inspection(missing=f"it cannot be looked at: {exc!r}", hint="see the service's log")
+
+    def _row(self, one: Installed, seen: Inspection) -> BackendRow:
+        return BackendRow(
+            name=clean(one.name, TEXT),
+            kind=clean(one.entry, TEXT),
+            description=clean(one.type.description, TEXT) if one.type else "",
+            ready=not seen.missing,
+            default=one.name == self._default,
+            detail=clean(seen.detail, TEXT),
+            missing=clean(seen.missing, TEXT),
+            hint=clean(seen.hint, TEXT),
+        )

@@ -1,0 +1,33 @@
+"""Pages of a session's log, straight from the store: what one costs depends on the page, never on the log (T11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.ports import SessionMeta, TranscriptStore
+from agent.protocol.events import Event, mended
+from agent.protocol.messages import History, Page
+from agent.protocol.snapshot import compact
+
+PAGE_MAX = 524_288
+"""Bytes of payload in one page: half of the largest frame."""
+
+
+async def read_page(store: TranscriptStore, meta: SessionMeta, asked: History, last: int, epoch: str) -> Page:
+    """A page of a log of which events up to `last` may be shown, newest last. Raises: StateError."""
+    before, after = _within(asked.before, last + 1), _within(asked.after, last)
+    if after is not None:
+        found = await store.read(meta.id, after, asked.limit, PAGE_MAX)
+        events: Sequence[Event] = list(mended(found, after))
+        more = bool(events) and events[-1].seq < last
+    else:
+        found = await store.read_before(meta.id, last + 1 if before is None else before, asked.limit, PAGE_MAX)
+        events = list(mended(found, found[0].seq - 1 if found else 0))
+        more = bool(events) and events[0].seq > 1
+        events = compact(events)
+    shown = tuple(event for event in events if event.seq <= last)
+    return Page(session_id=meta.id, epoch=epoch, seq=last, events=shown, more=more)
+
+
+def _within(seq: int | None, highest: int) -> int | None:
+    return None if seq is None else min(seq, highest)  # the store's numbers end at 63 bits, a client's do not

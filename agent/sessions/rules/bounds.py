@@ -1,0 +1,118 @@
+"""How much of what a program says one event of the log may hold: it must fit its types, and one frame."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from agent.protocol.bounds import NUMBER_MAX, amount, number
+from agent.protocol.events import Choice, Command, Diff, Field, Option, PlanEntry, Usage
+from agent.protocol.names import clean
+
+SHORT = 4096
+"""Characters of a title or a question."""
+ID = 128
+"""Characters of an id."""
+DETAIL = 65_536
+"""Characters of what a question is about."""
+EVENT = 200_000
+"""Characters of one event: 800 KB if each takes four bytes, which fits a frame."""
+T = TypeVar("T")
+
+
+def whole(text: str, limit: int = sys.maxsize) -> str:
+    """At most `limit` characters, none of them half a surrogate pair, which no store and no frame takes."""
+    text = text[:limit]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+class Room:
+    """What is left of one event's characters. Each method takes what it returns from it."""
+
+    def __init__(self) -> None:
+        self._left = EVENT
+
+    def text(self, text: str, limit: int) -> str:
+        """The beginning of `text`."""
+        kept = whole(text, min(limit, self._left))
+        self._left -= len(kept)
+        return kept
+
+    def choices(self, choices: Sequence[Choice], most: int) -> tuple[Choice, ...]:
+        """Ways to answer."""
+        return self._many(
+            choices[:most],
+            lambda c: Choice(id=self.text(c.id, ID), name=self.text(c.name, SHORT), kind=self.text(c.kind, ID)),
+        )
+
+    def fields(self, fields: Sequence[Field]) -> tuple[Field, ...]:
+        """Fields of a form."""
+        return self._many(fields[:64], self._field)
+
+    def options(self, options: Sequence[Option]) -> tuple[Option, ...]:
+        """What may be set."""
+        return self._many(options[:32], self._option)
+
+    def commands(self, commands: Sequence[Command]) -> tuple[Command, ...]:
+        """What the agent knows."""
+        return self._many(
+            commands[:256],
+            lambda c: Command(name=self._cleaned(c.name, ID), description=self._cleaned(c.description, SHORT)),
+        )
+
+    def plan(self, entries: Sequence[PlanEntry]) -> tuple[PlanEntry, ...]:
+        """Steps of a plan."""
+        return self._many(
+            entries[:128], lambda e: replace(e, text=self.text(e.text, SHORT), priority=self.text(e.priority, ID))
+        )
+
+    def diffs(self, diffs: Sequence[Diff]) -> tuple[Diff, ...]:
+        """Changes of files."""
+        return self._many(diffs[:32], lambda d: Diff(path=self.text(d.path, SHORT), patch=self.text(d.patch, DETAIL)))
+
+    def usage(self, usage: Usage | None) -> Usage | None:
+        """What a model has used, in numbers that a frame and a store take."""
+        if usage is None:
+            return None
+        return Usage(
+            used=number(usage.used),
+            size=number(usage.size),
+            cost=amount(usage.cost),
+            currency=self.text(usage.currency, ID),
+        )
+
+    def _field(self, field: Field) -> Field:
+        default = self.text(field.default, SHORT) if isinstance(field.default, str) else field.default
+        if isinstance(default, int | float) and not abs(default) <= NUMBER_MAX:
+            default = None  # nor is NaN
+        return replace(
+            field,
+            name=self.text(field.name, ID),
+            title=self.text(field.title, SHORT),
+            description=self.text(field.description, SHORT),
+            choices=self.choices(field.choices, 64),
+            default=default,
+        )
+
+    def _option(self, option: Option) -> Option:
+        return Option(
+            id=self.text(option.id, ID),
+            name=self._cleaned(option.name, SHORT),
+            value=self.text(option.value, ID),
+            choices=self.choices(option.choices, 256),
+            category=self.text(option.category, ID),
+        )
+
+    def _cleaned(self, text: str, limit: int) -> str:
+        return self.text(clean(whole(text, limit), limit), limit)
+
+    def _many(self, items: Iterable[T], make: Callable[[T], T]) -> tuple[T, ...]:
+        kept: list[T] = []
+        for item in items:
+            if self._left <= 0:
+                break
+            kept.append(make(item))
+        return tuple(kept)

@@ -1,0 +1,307 @@
+"""One hosted session as a state machine over its log (S1, S3, S9, S10). Pure: it decides, the service carries out.
+
+State is what the events say: `apply` takes one event, live or read back from the store, and nothing else changes the
+state. A method that decides returns what is to be logged and done; the service stores the events, applies and
+publishes them (S2), then carries out the effects in order. If storing fails nothing has happened.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from agent.errors import Busy, SessionEnded
+from agent.protocol.answers import checked
+from agent.protocol.events import (
+    Answer,
+    Command,
+    Event,
+    MessageComplete,
+    MessageDelta,
+    MessageStart,
+    Option,
+    Payload,
+    RequestClosed,
+    RequestOpen,
+    SessionInfo,
+    TurnComplete,
+    TurnStatus,
+    Usage,
+    UserMessage,
+    make_event,
+    payload_of,
+)
+from agent.protocol.model import DeviceId, Sender, SessionId, Status
+from agent.protocol.times import unix_seconds
+from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
+from agent.sessions.rules.lives import Lives
+from agent.sessions.rules.reply import Reply
+from agent.sessions.rules.requests import Requests
+
+QUEUE_MAX = 64
+"""Prompts that may wait in one session."""
+
+
+class Session:
+    """The state of one session's log."""
+
+    def __init__(self, session_id: SessionId, *, epoch: str = "", title: str = "", cwd: str = "") -> None:
+        """`epoch`: of the log's first life."""
+        self.lives = Lives(epoch)
+        self.id, self.title, self.cwd, self.model = session_id, title, cwd, ""
+        self.seq = self.turns = 0  # turns: accepted so far
+        self.named = False  # whether a person gave the title
+        self.updated_at = 0.0  # Unix seconds of the last event that a list would show
+        self.running: int | None = None
+        self.options: tuple[Option, ...] = ()
+        self.commands: tuple[Command, ...] = ()
+        self.reply = Reply()
+        self.unasked = Reply()  # what is said between two turns: turn 0
+        self._lifecycle = Status.IDLE  # starting, idle, ended or failed
+        self._queue: deque[UserMessage] = deque()
+        self._prompts: dict[str, int] = {}  # prompt_id -> turn
+        self._requests = Requests()
+        self.requests = self._requests.open  # by id, oldest first
+
+    @property
+    def status(self) -> Status:
+        """S10: an open request means needs-input, whatever the backend says."""
+        if self._lifecycle is not Status.IDLE:
+            return self._lifecycle
+        if self.requests:
+            return Status.NEEDS_INPUT
+        return Status.IDLE if self.running is None else Status.WORKING
+
+    @property
+    def queued(self) -> int:
+        """Prompts that wait for their turn."""
+        return len(self._queue)
+
+    # --- decisions ---------------------------------------------------------------------------------------------------
+
+    def prompt(self, prompt_id: str, text: str, sender: Sender, *, steer: bool = False) -> tuple[Decision, Verdict]:
+        """Accept a prompt: start it, or queue it behind the others (S1); the same id again changes nothing (S3).
+
+        `steer`: before the others, and the running turn is stopped for it. Raises: SessionEnded, Busy (the queue is
+        full).
+        """
+        if (turn := self._prompts.get(prompt_id)) is not None:
+            return Decision(), Verdict(turn, "duplicate", self._position(turn))
+        if not self.status.live:
+            raise SessionEnded
+        if len(self._queue) >= QUEUE_MAX:
+            raise Busy(f"{QUEUE_MAX} prompts are waiting already")
+        turn = self.turns + 1
+        waits = self.running is not None or bool(self._queue) or self._lifecycle is Status.STARTING
+        steers = waits and steer
+        said = UserMessage(turn=turn, prompt_id=prompt_id, text=text, sender=sender, queued=waits, steer=steers)
+        if waits:
+            before = (self.running is not None) + (0 if steers else len(self._queue))
+            return Decision((said,), self.interrupt().effects if steers else ()), Verdict(turn, "queued", before)
+        payloads = (*self._end_unasked(), said, MessageStart(turn=turn))
+        return Decision(payloads, (StartTurn(turn, text),)), Verdict(turn, "started")
+
+    def prompted(self, text: str, sender: Sender) -> Decision:
+        """Somebody has prompted the program by other means: that turn runs already. In a turn it is only noted."""
+        if not self.status.live:
+            return Decision()
+        if self.running is not None or self._lifecycle is Status.STARTING:
+            return Decision((SessionInfo(note=f"[{sender.name} {sender.client}] {text}"[:4096]),))
+        turn = self.turns + 1
+        said = UserMessage(turn=turn, prompt_id=f"{self.id}-{turn}", text=text, sender=sender)
+        return Decision((*self._end_unasked(), said, MessageStart(turn=turn)))
+
+    def answer(self, request_id: str, answer: Answer, by: Sender) -> tuple[Decision, RequestClosed]:
+        """Answer a request once (S9). The second value is how it was closed, now or before.
+
+        Raises: RequestNotFound, Ambiguous (no id given and several open), BadParams (not one of the choices).
+        """
+        asked = self._requests.find(request_id)
+        if isinstance(asked, RequestClosed):
+            return Decision(), asked
+        answer = checked(asked, answer)
+        shown = "" if asked.kind == "secret" else answer
+        closed = RequestClosed(turn=asked.turn, request_id=asked.request_id, status="answered", answer=shown, by=by)
+        return Decision((closed,), (HandAnswer(asked.request_id, answer),)), closed
+
+    def interrupt(self, turn: int = 0) -> Decision:
+        """Stop the running turn; nothing without one, or if `turn` names another: that one is over, or still waits."""
+        if self.running is None or turn not in {0, self.running}:
+            return Decision()
+        return Decision((), (InterruptTurn(self.running),))
+
+    def ready(self) -> Decision:
+        """The backend takes prompts."""
+        if self._lifecycle is not Status.STARTING:
+            return Decision()
+        return self._then_next((SessionInfo(status="idle"),))
+
+    def finished(
+        self,
+        status: TurnStatus,
+        *,
+        exit_status: int | None = None,
+        cwd: str = "",
+        error: str = "",
+        usage: Usage | None = None,
+    ) -> Decision:
+        """The backend ended its turn; the next prompt starts."""
+        if (turn := self.running) is None:
+            return Decision()
+        done = TurnComplete(turn=turn, status=status, exit_status=exit_status, cwd=cwd, error=error, usage=usage)
+        return self._then_next((*self._requests.expired(), *self._end_part(status), done))
+
+    def ended(
+        self,
+        status: Literal["ended", "failed"],
+        reason: str,
+        turn_status: TurnStatus,
+        *,
+        exit_status: int | None = None,
+    ) -> Decision:
+        """The session is over. What ran is closed as `turn_status`, what waited is told that it never will run."""
+        if not self.status.live:
+            return Decision()
+        payloads: list[Payload] = [*self._requests.expired(), *self._end_unasked()]
+        if self.running is not None:
+            payloads += self._end_part(turn_status)
+            done = TurnComplete(turn=self.running, status=turn_status, exit_status=exit_status, error=reason)
+            payloads.append(done)
+        unrun: TurnStatus = "interrupted" if turn_status == "interrupted" else "error"
+        why = f"the session ended before it ran ({reason})" if reason else "the session ended before it ran"
+        payloads += (TurnComplete(turn=p.turn, status=unrun, error=why) for p in self._queue)
+        payloads.append(SessionInfo(status=status, note=reason))
+        return Decision(tuple(payloads), (StopBackend(),))
+
+    def recovered(self, reason: str) -> Decision:
+        """After a restart of the service: what ran is closed as interrupted, what waited runs (S3)."""
+        if not self.status.live:
+            return Decision()
+        payloads: list[Payload] = [*self._requests.expired()]
+        if self.running is not None:
+            payloads += self._end_part("interrupted")
+            payloads.append(TurnComplete(turn=self.running, status="interrupted", error=reason))
+        payloads.append(SessionInfo(status="idle", note=reason))
+        return self._then_next(tuple(payloads))
+
+    def reopened(self, note: str) -> Decision:
+        """A session that had ended goes on."""
+        return Decision() if self.status.live else Decision((SessionInfo(status="idle", note=note),))
+
+    def put_out(self, trusts: Callable[[DeviceId], bool], reason: str) -> Decision:
+        """Drop waiting prompts of devices that are trusted no longer, and say why (T4). What runs goes on."""
+        out = (each for each in self._queue if not trusts(each.sender.device))
+        return Decision(tuple(TurnComplete(turn=p.turn, status="error", error=reason) for p in out))
+
+    @property
+    def saying(self) -> Reply:
+        """Where text goes that the backend says now: into the turn's reply, or beside all turns."""
+        return self.unasked if self.running is None else self.reply
+
+    def new_part(self) -> tuple[Payload, ...]:
+        """Begin another part of what is being said if none is open, as after a tool."""
+        return () if self.saying.open else (MessageStart(turn=self.running or 0, part=self.saying.part + 1),)
+
+    def end_part(self) -> tuple[Payload, ...]:
+        """End the open part of the reply, as before a tool. An empty one stays open."""
+        if self.running is None:
+            return self._end_unasked()
+        return self._end_part("complete") if self.reply.text else ()
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    def number(self, payloads: Sequence[Payload], now: float) -> list[Event]:
+        """Make the next events of the log; nothing changes yet. `now` in Unix seconds."""
+        return [make_event(self.seq + i, payload, now) for i, payload in enumerate(payloads, 1)]
+
+    def apply(self, event: Event) -> None:
+        """Take the next event of the log, just stored or read back."""
+        self.seq = event.seq
+        payload = payload_of(event)
+        match payload:
+            case MessageDelta():
+                (self.reply if payload.turn else self.unasked).add(payload.text)
+                return
+            case UserMessage():
+                self._accepted(payload)
+            case MessageStart():
+                self._began(payload)
+            case MessageComplete():
+                (self.reply if payload.turn else self.unasked).end()
+            case RequestOpen() | RequestClosed():
+                self._requests.apply(payload)
+            case TurnComplete():
+                self._turn_over(payload)
+            case SessionInfo():
+                self._informed(payload)
+            case _:
+                return
+        self.updated_at = unix_seconds(event.at)
+
+    def _accepted(self, said: UserMessage) -> None:
+        self.turns = said.turn
+        self._prompts[said.prompt_id] = said.turn
+        if said.steer:
+            self._queue.appendleft(said)
+        else:
+            self._queue.append(said)
+
+    def _began(self, start: MessageStart) -> None:
+        if not start.turn:
+            self.unasked = Reply()
+            self.unasked.begin(start.part)
+            return
+        self.running = start.turn
+        self.reply.begin(start.part)
+        if self._queue and self._queue[0].turn == start.turn:
+            self._queue.popleft()
+
+    def _turn_over(self, done: TurnComplete) -> None:
+        self.cwd = done.cwd or self.cwd
+        self._queue = deque(waiting for waiting in self._queue if waiting.turn != done.turn)
+        if self.running == done.turn:
+            self.running = None
+            self.reply = Reply()
+
+    def _informed(self, info: SessionInfo) -> None:
+        if info.status:
+            self._lifecycle = Status(info.status)
+        if info.title is not None:
+            self.title, self.named = info.title, info.named
+        if info.cwd is not None:
+            self.cwd = info.cwd
+        if info.model is not None:
+            self.model = info.model
+        if info.options is not None:
+            self.options = info.options
+        if info.commands is not None:
+            self.commands = info.commands
+        if info.epoch:
+            self.lives.begin(info.epoch, self.seq)
+
+    def _then_next(self, payloads: tuple[Payload, ...]) -> Decision:
+        if not self._queue:
+            return Decision(payloads)
+        waiting = self._queue[0]
+        started = (*payloads, *self._end_unasked(), MessageStart(turn=waiting.turn))
+        return Decision(started, (StartTurn(waiting.turn, waiting.text),))
+
+    def _end_unasked(self) -> tuple[Payload, ...]:
+        said = self.unasked
+        if not said.open:
+            return ()
+        whole = said.text + said.rest()
+        return (MessageComplete(turn=0, part=said.part, text=whole, status="complete"),)
+
+    def _end_part(self, status: TurnStatus) -> tuple[Payload, ...]:
+        turn, reply = self.running, self.reply
+        if turn is None or not reply.open:
+            return ()
+        rest = reply.rest()
+        whole = MessageComplete(turn=turn, part=reply.part, text=reply.text + rest, status=status)
+        return (MessageDelta(turn=turn, part=reply.part, text=rest), whole) if rest else (whole,)
+
+    def _position(self, turn: int) -> int:
+        ahead = [waiting.turn for waiting in self._queue]
+        return ahead.index(turn) + (self.running is not None) if turn in ahead else 0

@@ -1,0 +1,1 @@
+"""Who may: pairing, the household, rights, and the audit log."""

@@ -1,0 +1,136 @@
+"""Who did what here: entries for the audit log, written beside the work that they tell of (docs/state.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from agent.errors import Busy, StateError
+from agent.ports import AuditLog, Clock
+from agent.protocol.audit import Action, AuditEntry
+from agent.protocol.model import NAME_MAX, DeviceId
+from agent.protocol.names import clean
+from agent.protocol.times import rfc3339
+from agent.tasks import Alarm
+
+WAITING_MAX = 10_000
+"""Entries that wait for the disk; more of them are counted and not kept. Nobody waits for the log."""
+BATCH = 256
+"""Entries that are told at a time: far below what fits into a frame."""
+RETRY = 5.0
+"""Seconds between attempts to write on a disk that does not take it."""
+
+
+class Entries:
+    """Those that are made from now on, for one reader. Overflow: it ends with `Busy`, and the reader starts anew.
+
+    Use it as a context manager, so that it is given up when its reader goes.
+    """
+
+    def __init__(self, leave: Callable[[Entries], None]) -> None:
+        self._leave = leave
+        self._waiting: deque[AuditEntry] = deque()
+        self._some = asyncio.Event()
+
+    def put(self, entry: AuditEntry) -> None:
+        """Add one. Never waits."""
+        self._waiting.append(entry)
+        self._some.set()
+        if len(self._waiting) > WAITING_MAX:
+            self._leave(self)
+
+    async def take(self) -> tuple[AuditEntry, ...]:
+        """What was added since, some at least and `BATCH` at most. Raises: Busy, after an overflow."""
+        await self._some.wait()
+        if len(self._waiting) > WAITING_MAX:
+            raise Busy("the reader fell too far behind the audit log")
+        taken = tuple(self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting))))
+        if not self._waiting:
+            self._some.clear()
+        return taken
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave(self)
+
+
+class Audit:
+    """Takes entries at once, writes them in the background; `problem` is told while that fails, empty afterwards."""
+
+    def __init__(
+        self, log: AuditLog, clock: Clock, name_of: Callable[[DeviceId], str], problem: Callable[[str], None]
+    ) -> None:
+        self._log, self._clock, self._name_of, self._problem = log, clock, name_of, problem
+        self._waiting: deque[AuditEntry] = deque()
+        self._left_out = 0
+        self._alarm = Alarm(clock)
+        self.readers: set[Entries] = set()
+
+    def subscribe(self) -> Entries:
+        """Follow from now on: `read` what is there in the same step, before anything else is awaited."""
+        entries = Entries(self.readers.discard)
+        self.readers.add(entries)
+        return entries
+
+    def note(
+        self,
+        action: Action,
+        device: DeviceId,
+        session: str = "",
+        length: int = 0,
+        *,
+        detail: str = "",
+        name: str = "",
+    ) -> None:
+        """Keep one entry; `name` is what the device is called, if not as usual. Never waits, never raises."""
+        if len(self._waiting) >= WAITING_MAX:
+            self._left_out += 1
+            return
+        entry = AuditEntry(
+            at=rfc3339(self._clock.time()),
+            device=device,
+            name=clean(name or self._name_of(device), NAME_MAX),
+            action=action,
+            session=session,
+            length=length,
+            detail=detail,
+        )
+        self._waiting.append(entry)
+        self._alarm.ring()
+        for reader in list(self.readers):
+            reader.put(entry)
+
+    async def run(self) -> None:
+        """Write until cancelled; then what is left."""
+        try:
+            while True:
+                await self._alarm.wait(RETRY if self._waiting else None)
+                await self._write()
+        finally:
+            await self._write()
+
+    async def read(self, since: str, limit: int) -> list[AuditEntry]:
+        """The newest entries at or after `since` (RFC 3339; empty: any), oldest first. Raises: StateError."""
+        written = await self._log.read(since, limit)
+        return [*written, *(entry for entry in self._waiting if entry.at >= since)][-limit:]
+
+    async def _write(self) -> None:
+        while batch := list(self._waiting):
+            try:
+                await self._log.append(batch)
+            except StateError as exc:
+                count = "1 entry is" if self._left_out == 1 else f"{self._left_out} entries are"
+                lost = f"; {count} lost" if self._left_out else ""
+                self._problem(f"the audit log is not written: {exc}{lost}")
+                return
+            for _ in batch:
+                self._waiting.popleft()
+            self._left_out = 0
+            self._problem("")

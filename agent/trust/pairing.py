@@ -1,0 +1,297 @@
+"""Letting a device in, joining one, and putting one out (T3, T4).
+
+A window shows one code and ends with the first success, the third wrong try, its time, or its owner. A try is counted
+when its first message arrives, before anything else is done with it. Nothing is trusted before a run has ended well,
+and a run that ends otherwise leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import structs
+
+from agent.errors import AgentError, Ambiguous, Busy, NotRunning, PairingFailed, StateError, TurnedAway
+from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow, TrustStore
+from agent.protocol.guests import Terms, limited
+from agent.protocol.identity import Identity, device_id
+from agent.protocol.messages import PairNews
+from agent.protocol.model import NAME_MAX, Endpoint, PairedDevice
+from agent.protocol.names import clean
+from agent.tasks import child, spawn
+from agent.trust.rules.code import given_address, new_code, new_long_code, parse_code
+from agent.trust.rules.handshake import Bundle, Host, Joiner, Partner, WrongCode
+from agent.trust.rules.pinned import pinned
+from agent.trust.window import Window
+
+FIND_SECONDS = 8.0
+"""Long enough for a window that opened a moment ago to be announced."""
+
+_log = logging.getLogger(__name__)
+
+
+class Membership(Protocol):
+    """What pairing means for the household (`trust.gossip`)."""
+
+    def check(self, theirs: bytes) -> None:
+        """Raises: PairingFailed, if a device of household `theirs` (empty: of none) cannot be paired."""
+
+    def paired(self, device: PairedDevice, theirs: bytes, *, hosting: bool) -> None:
+        """A device was paired and is in the trust store; `hosting`: this one showed the code. Raises: StateError."""
+
+
+class Pairing:
+    """The devices that this one trusts, and how that changes."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        trust: TrustStore,
+        discovery: Discovery,
+        transport: PairingTransport,
+        clock: Clock,
+        about: Callable[[], Bundle],
+        on_trust_changed: Callable[[], None],
+        membership: Membership,
+        entropy: Callable[[int], bytes] = os.urandom,
+        below: Callable[[int], int] = secrets.randbelow,
+        announce: bool = True,
+    ) -> None:
+        """`about` is asked for what a new partner is told of this device; `on_trust_changed` follows each change."""
+        self._identity, self._trust, self._discovery = identity, trust, discovery
+        self._transport, self._clock, self._about = transport, clock, about
+        self._on_trust_changed, self._entropy, self._below = on_trust_changed, entropy, below
+        self._membership = membership
+        self._announced = announce  # whether windows may be: a hidden device is joined by its address
+        self._group: asyncio.TaskGroup | None = None
+        self._window: Window | None = None
+
+    async def run(self) -> None:
+        """Keep windows until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await asyncio.Event().wait()
+        finally:
+            self._group = None
+
+    def devices(self) -> list[PairedDevice]:
+        """The trusted ones, by id."""
+        return self._trust.devices()
+
+    async def open_window(
+        self, ttl: float, news: Callable[[PairNews], None], *, long: bool = False, guest: Terms | None = None
+    ) -> Window:
+        """Listen for one device for `ttl` seconds. Its last news comes when nothing listens any more.
+
+        `long`: with a code of 128 bits. `guest`: it is let in here alone, on these terms.
+
+        Raises: Busy, if a window is open already; NotRunning; ConfigError, StateError, if it cannot listen.
+        """
+        if self._group is None:
+            raise NotRunning("the service is stopping")
+        while self._window is not None and self._window.over.is_set():
+            await self._window.gone.wait()  # Ctrl-C, then `agent pair` again: the first one is being withdrawn
+        if self._window is not None:
+            raise Busy("this device shows a pairing code already", hint="end the other `agent pair` first")
+        code = new_long_code(self._entropy) if long else new_code(self._below)
+        window = self._window = Window(code, ttl, news, guest)
+        spawn(self._group, self._keep(window), "pairing.window")
+        try:
+            await window.listening
+        except asyncio.CancelledError:
+            window.close()
+            raise
+        return window
+
+    async def join(self, code: str, address: str = "", name: str = "") -> PairedDevice:
+        """Pair with the device that shows `code`, at `address` (HOST:PORT) if given; `name` picks one of several.
+
+        Exactly one window is tried; a link pins the device. Raises: PairingFailed, Ambiguous, BadParams,
+        PeerUnreachable, StateError.
+        """
+        wanted = parse_code(code)
+        if address:
+            endpoints: tuple[Endpoint, ...] = (given_address(address),)
+        else:
+            endpoints = wanted.endpoints or (await self._find(wanted.slot, name)).endpoints
+        async with self._transport.connect(endpoints) as exchange:
+            if wanted.device and wanted.device != device_id(exchange.certificate):
+                raise PairingFailed("another device answers there than the one that showed the code")
+            partner = await self._join(exchange, wanted.secret)
+            if (terms := partner.bundle.guest) is not None:
+                entry = pinned(partner, exchange.host, self._clock.time())
+                return self._pin(limited(entry, terms, "host", entry.paired_at))
+            return self._remember(partner, exchange.host, hosting=False)
+
+    async def _join(self, exchange: PairingExchange, secret: str) -> Partner:
+        joiner = Joiner(self._identity, secret, exchange.certificate, self._about(), self._entropy)
+        await exchange.send(joiner.hello())
+        proof = joiner.prove(await exchange.receive())
+        await exchange.send(proof)
+        try:
+            grant = await exchange.receive()
+        except TurnedAway:
+            raise WrongCode("the other device does not take this code") from None
+        await exchange.send(joiner.thank(grant))
+        assert joiner.partner is not None
+        if joiner.partner.bundle.guest is None:
+            self._membership.check(joiner.partner.bundle.household)  # the host finds the same
+        await exchange.accepted()
+        return joiner.partner
+
+    async def windows(self, code: str) -> list[PairingWindow]:
+        """Open windows whose code begins like this one, by name. Raises: PairingFailed."""
+        found = await self._discovery.find_windows(parse_code(code).slot, FIND_SECONDS)
+        return sorted(found, key=lambda window: (window.name, window.endpoints))
+
+    async def _find(self, slot: str, name: str) -> PairingWindow:
+        windows = await self._discovery.find_windows(slot, FIND_SECONDS)
+        if name:
+            windows = [window for window in windows if window.name.casefold() == name.casefold()]
+        if not windows:
+            raise PairingFailed(
+                f"no device on this network shows a code that begins with {slot}",
+                hint="`agent pair` must still be open there, on the same network; "
+                "without multicast: `agent join CODE --address HOST:PORT`",
+            )
+        if len(windows) > 1:
+            names = ", ".join(sorted(window.name for window in windows))
+            raise Ambiguous(
+                f"several devices show a code that begins with {slot}: {names}",
+                hint="name one with `--device`, or give its address with `--address`",
+            )
+        return windows[0]
+
+    async def _keep(self, window: Window) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                jobs = [
+                    child(group, self._serve(window), "pairing.serve"),
+                    child(group, self._announce(window), "pairing.announce"),
+                    child(group, self._expire(window), "pairing.expire"),
+                ]
+                await window.over.wait()
+                for job in jobs:
+                    job.cancel()
+        finally:
+            window.close()
+            if not window.listening.done():
+                window.listening.set_exception(NotRunning("the service is stopping"))
+            try:
+                await self._withdraw()
+            finally:
+                self._window = None
+                window.gone.set()
+                assert window.outcome is not None
+                window.tell(window.outcome)
+
+    async def _serve(self, window: Window) -> None:
+        def opened(port: int) -> None:
+            if not window.listening.done():
+                window.listening.set_result(port)
+
+        async def answer(exchange: PairingExchange) -> None:
+            await self._answer(window, exchange)
+
+        try:
+            await self._transport.serve(opened, answer)
+        except AgentError as exc:
+            if not window.listening.done():
+                window.listening.set_exception(exc)
+            window.close()
+
+    async def _announce(self, window: Window) -> None:
+        if not self._announced:
+            return
+        try:
+            port = await asyncio.shield(window.listening)
+            await self._discovery.open_window(window.slot, self._about().name, port)
+        except (AgentError, OSError) as exc:  # still to be reached by `--address`
+            _log.warning("the pairing window is not announced", extra={"reason": str(exc)})
+
+    async def _withdraw(self) -> None:
+        try:
+            await self._discovery.close_window()
+        except (AgentError, OSError) as exc:
+            _log.warning("the pairing window is not withdrawn", extra={"reason": str(exc)})
+
+    async def _expire(self, window: Window) -> None:
+        await self._clock.sleep(window.ttl)
+        window.end(PairNews(what="expired"))
+
+    async def _answer(self, window: Window, exchange: PairingExchange) -> None:
+        try:
+            hello = await exchange.receive()
+        except PairingFailed:
+            return  # nothing was asked, so nothing was tried
+        async with window.turn:
+            if window.outcome is not None:
+                await exchange.end(accepted=False)
+                return
+            window.failed += 1  # first: whoever breaks off has used a guess too
+            partner: Partner | None = None
+            try:
+                partner = await self._prove(window, exchange, hello)
+                device = self._take(window, partner, exchange.host)
+            except AgentError as exc:
+                _log.warning("pairing failed", extra={"host": exchange.host, "reason": str(exc)})
+                if partner is None:
+                    window.failure(wrong_code=isinstance(exc, WrongCode))
+                else:
+                    window.declined(clean(partner.bundle.name, NAME_MAX), exc)
+                await exchange.end(accepted=False)
+                return
+            window.end(PairNews(what="paired", device=device.id, name=device.name))
+            await exchange.end(accepted=True)
+
+    async def _prove(self, window: Window, exchange: PairingExchange, hello: bytes) -> Partner:
+        about = self._about()
+        if window.guest is not None:
+            about = structs.replace(about, household=b"", guest=window.guest)
+        host = Host(self._identity, window.secret, about, self._entropy)
+        await exchange.send(host.reply(hello))
+        await exchange.send(host.grant(await exchange.receive()))
+        host.finish(await exchange.receive())
+        assert host.partner is not None
+        return host.partner
+
+    def _take(self, window: Window, partner: Partner, heard_from: str) -> PairedDevice:
+        if window.outcome is not None:
+            raise PairingFailed("the window was closed meanwhile")
+        if window.guest is not None:
+            return self._let_in(partner, heard_from, window.guest)
+        self._membership.check(partner.bundle.household)
+        return self._remember(partner, heard_from, hosting=True)
+
+    def _remember(self, partner: Partner, heard_from: str, *, hosting: bool) -> PairedDevice:
+        device = pinned(partner, heard_from, self._clock.time())
+        self._trust.put(device)
+        self._on_trust_changed()
+        try:
+            self._membership.paired(device, partner.bundle.household, hosting=hosting)
+        except StateError:
+            self._trust.remove(device.id)
+            self._on_trust_changed()
+            raise
+        _log.info("device paired", extra={"device": device.id})
+        return device
+
+    def _let_in(self, partner: Partner, heard_from: str, terms: Terms) -> PairedDevice:
+        # Pinned here alone: no roster, no key of the household. A member is not made less by a guest's code.
+        device = pinned(partner, heard_from, self._clock.time())
+        if any(known.id == device.id and known.role == "member" for known in self._trust.devices()):
+            raise PairingFailed(f"{device.name} is a member already", hint="`agent unpair` it first")
+        return self._pin(limited(device, terms, "guest", device.paired_at))
+
+    def _pin(self, device: PairedDevice) -> PairedDevice:
+        self._trust.put(device)
+        self._on_trust_changed()
+        _log.info("device paired", extra={"device": device.id, "role": device.role})
+        return device

@@ -1,0 +1,86 @@
+"""What a device may do here: decided anew for every request, from what is stored here (FACTS-SECURITY §2).
+
+Nothing that the other side says of itself has a part in it. A session that a device may not see does not exist for it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from agent.errors import AgentError, Forbidden, NotPaired, ReadOnly
+from agent.protocol.model import PairedDevice, SessionId, Share
+
+LISTS = frozenset({"session.list", "session.watch"})
+READS = frozenset(
+    {
+        "session.attach", "session.detach", "session.history", "session.participants",
+        "terminal.attach", "terminal.detach",
+    }
+)  # fmt: skip
+STEERS = frozenset({"prompt.submit", "request.answer", "session.interrupt", "terminal.input", "terminal.resize"})
+OWNS = frozenset({"session.create", "session.close", "session.rename", "session.configure"})
+CHANGES = STEERS | OWNS
+"""Methods that make something happen in a session."""
+MEMBERS = frozenset({"address.sync", "address.tell", "backend.list", "household.sync", "household.tell"})
+"""Methods for members that change no session. What a statement or an address does depends on who has signed it."""
+WATCHES = LISTS | READS | MEMBERS
+"""All that a device may call that may only watch (T12). What is not here is refused to it."""
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """What one device may do. `self` is this one: everything."""
+
+    role: Literal["self", "member", "guest", "host"]
+    read_only: bool = False
+    only_session: SessionId = SessionId("")  # empty: not limited to one
+    expires_at: float = 0.0  # Unix seconds; 0.0: never
+
+    def expired(self, now: float) -> bool:
+        """Whether it has ended; `now` in Unix seconds."""
+        return 0.0 < self.expires_at <= now
+
+    def sees(self, session: SessionId, share: Share) -> bool:
+        """Whether that session is there for the device at all."""
+        if self.role == "self":
+            return True
+        return self.role != "host" and share != "private" and self.only_session in ("", session)
+
+    def as_told(self, share: Share) -> Share:
+        """How a session that it sees is shared with this very device."""
+        return "read-only" if self.read_only else share
+
+    def refusal(self, method: str, share: Share, now: float) -> AgentError | None:
+        """Why the device may not call `method`, on a session it sees that is shared like that; None: it may.
+
+        `share` is `all` for methods that name no session. `now`: Unix seconds.
+        """
+        error: AgentError | None = None
+        if self.role == "self":
+            return error
+        if self.expired(now):
+            error = NotPaired("the time as a guest is over", hint="ask for another `agent pair --guest` over there")
+        elif self.role == "host" and method not in LISTS:
+            told = "this device is a guest of that one, which gets nothing in return"
+            error = Forbidden(told, hint="pair the two as members instead: `agent pair`")
+        elif self.read_only and method not in WATCHES:
+            error = ReadOnly(
+                "this device may only watch there", hint="its owner may allow more: `agent devices --full`"
+            )
+        elif share == "read-only" and method not in WATCHES:
+            hint = "its owner may allow more: `agent share SESSION all`"
+            error = ReadOnly("that session may only be watched", hint=hint)
+        elif self.role == "guest" and method not in LISTS | READS | STEERS:
+            error = Forbidden("a guest may not do that", hint="ask on that device, or be paired as a member")
+        return error
+
+
+SELF = Access(role="self")
+
+
+def access_of(device: PairedDevice) -> Access:
+    """What is stored of a device, as rights."""
+    return Access(
+        role=device.role, read_only=device.read_only, only_session=device.session, expires_at=device.expires_at
+    )

@@ -1,0 +1,171 @@
+"""Each event of hermes-agent 0.19.0, as it was recorded, in this project's words; the past; what must not be read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from agent.adapters.backends.hermes import mapping
+from agent.adapters.backends.hermes.history import GOES_ON, Tool, Turn, logged, missing, turns_of, unseen
+from agent.adapters.backends.hermes.questions import Questions
+from agent.adapters.backends.hermes.redact import Veil
+from agent.adapters.backends.hermes.turns import Course
+from agent.adapters.backends.hermes.wire import Event, Message
+from agent.ports import (
+    Asked,
+    BackendEvent,
+    Described,
+    Exchange,
+    Finished,
+    Planned,
+    Said,
+    Thought,
+    ToolFinished,
+    ToolStarted,
+    Withdrew,
+)
+
+RECORDED = [
+    json.loads(line) for line in (Path(__file__).parent / "recordings/turns.jsonl").read_text("utf-8").splitlines()
+]
+VEIL = Veil(Path("/home/me"))
+
+
+def event(row: dict[str, object]) -> Event:
+    return Event(str(row["type"]), "live", Raw(msgspec.json.encode(row.get("payload", {}))))
+
+
+def first(kind: str) -> Event:
+    return next(event(row) for row in RECORDED if row["type"] == kind)
+
+
+def shown(kind: str) -> list[BackendEvent]:
+    told = first(kind)
+    return mapping.shown(told.type, told.payload, VEIL)
+
+
+def test_what_is_said_and_thought() -> None:
+    assert shown("message.delta") == [Said("piece 1 ")]
+    assert shown("reasoning.delta") == [Thought("thought 1 ")]
+    assert shown("message.interim") == []  # streamed already
+
+
+def test_tools() -> None:
+    (started,) = shown("tool.start")
+    assert isinstance(started, ToolStarted)
+    assert (started.tool, started.title) == ("terminal", "Running echo hi")
+    (done,) = shown("tool.complete")
+    assert isinstance(done, ToolFinished)
+    assert (done.tool_id, done.status, done.output) == (started.tool_id, "complete", "hi")
+    assert mapping.command_of(first("tool.complete").payload) == "echo hi"
+
+
+def test_a_list_of_tasks_is_a_plan() -> None:
+    plans = [
+        told
+        for row in RECORDED
+        for told in mapping.shown(str(row["type"]), event(row).payload, VEIL)
+        if isinstance(told, Planned)
+    ]
+    assert [(entry.text, entry.status) for entry in plans[0].entries] == [
+        ("first", "in_progress"),
+        ("second", "pending"),
+    ]
+
+
+def test_titles_and_models_and_nothing_else_of_what_is_known() -> None:
+    assert isinstance(title := shown("session.title")[0], Described)
+    assert str(title.title).startswith("A title")
+    assert shown("session.info") == [Described(model="fake")]
+
+
+@pytest.mark.parametrize("kind", ["thinking.delta", "status.update", "tool.generating", "reasoning.available"])
+def test_what_has_no_name_here_is_not_passed_on(kind: str) -> None:
+    assert shown(kind) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "asks", "choices"),
+    [
+        ("approval.request", "choices", ["once", "session", "always", "deny"]),
+        ("clarify.request", "choices", ["red", "blue"]),
+    ],
+)
+def test_questions(kind: str, asks: str, choices: list[str]) -> None:
+    questions = Questions(VEIL, remote_secrets=False)
+    (asked,) = questions.event(first(kind)) or []
+    assert isinstance(asked, Asked)
+    assert asked.kind == asks
+    assert [choice.id for choice in asked.choices] == choices
+    assert questions.clear() == [Withdrew(asked.request_id)]
+
+
+async def test_whole_turns_as_they_were_recorded() -> None:
+    told: list[BackendEvent] = []
+
+    async def emit(event: BackendEvent) -> None:
+        told.append(event)
+
+    course = Course(emit, VEIL, Questions(VEIL, remote_secrets=False))
+    for row in RECORDED:
+        happened = event(row)
+        if course.begun(happened) is not None and course.turn is None:
+            await course.begin("asked", ours=True)
+        asked = course.questions.event(happened)
+        await (course.tell(asked) if asked is not None else course.happened(happened))
+    ends = [each for each in told if isinstance(each, Finished)]
+    assert [end.status for end in ends] == ["complete"] * 4 + ["interrupted", "error"]
+    assert ends[-1].error == "HTTP 400: refused, as the prompt asked"
+    deltas = "".join(str(row["payload"]["text"]) for row in RECORDED if row["type"] == "message.delta")
+    assert "".join(each.text for each in told if isinstance(each, Said)) == deltas  # byte for byte, nothing twice
+    assert "/home/me" not in repr(told)
+    assert "You are Hermes" not in repr(told)
+
+
+def test_paths_of_the_home_are_veiled_and_only_those() -> None:
+    assert VEIL.over("ls /home/me/x /home/me /home/mellow /home/me.old") == "ls ~/x ~ /home/mellow /home/me.old"
+
+
+# --- the past ---------------------------------------------------------------------------------------------------------
+
+
+def test_turns_of_a_conversation() -> None:
+    messages = [
+        Message(role="system", text="be brief"),
+        Message(role="user", text="one"),
+        Message(role="tool", name="terminal", context="Running ls"),
+        Message(role="assistant", text="done"),
+    ]
+    assert turns_of(messages) == [Turn("one", (Tool("terminal", "Running ls"), "done"))]
+
+
+@pytest.mark.parametrize(
+    ("said", "whole", "rest"),
+    [
+        ("a b ", "a b c", "c"),
+        ("a b", "a b c", " c"),
+        ("a\n\nb", "a b", ""),
+        ("a x", "a b c", ""),
+        ("", "a", "a"),
+        ("a b c", "a b", ""),
+    ],
+)
+def test_only_what_is_missing_is_said(said: str, whole: str, rest: str) -> None:
+    assert missing(said, whole) == rest
+
+
+def test_the_newest_place_where_both_agree_longest_counts() -> None:
+    turns = [Turn("go on", ("a",)), Turn("go on", ("b",)), Turn("go on", ("c",))]
+    assert unseen([], turns).turns == tuple(turns)
+    assert unseen([Exchange("go on", "a"), Exchange("go on", "b")], turns).turns == (turns[2],)
+    assert unseen([Exchange("go on", "c")], turns).turns == ()
+    condensed = unseen([Exchange("other", "x")], turns)
+    assert (condensed.last, condensed.turns) == (None, ())
+
+
+def test_what_went_on_after_a_restart_is_one_turn() -> None:
+    assert logged([Exchange("one", "a "), Exchange(GOES_ON, "b")]) == [Exchange("one", "a b")]

@@ -1,0 +1,511 @@
+"""The shell backend, with the real bash: what people and programs do to a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.backends.pty.processes import members
+from agent.adapters.backends.shell import ShellBackend
+from agent.adapters.backends.shell.background import MAX as BACKGROUND_MAX
+from agent.adapters.backends.shell.background import Background
+from agent.adapters.backends.shell.reports import Ended, Ready, ReportReader, Started
+from agent.adapters.backends.shell.session import ShellSession
+from agent.errors import BackendFailed, BadParams, TooLarge
+from agent.ports import Asked, Described, Exited, Finished, Said, Start, Withdrew
+from agent.protocol.model import SessionId
+from tests.fakes.listener import Listener, finished, run, said
+
+Starter = Callable[..., Awaitable[ShellSession]]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+async def start(listener: Listener) -> AsyncIterator[Starter]:
+    started: list[ShellSession] = []
+
+    async def make(cwd: str = "", restored: bool = False) -> ShellSession:
+        wanted = Start(session=SessionId("one"), cwd=cwd, restored=restored)
+        backend = await ShellBackend().start(wanted, listener.emit)
+        assert isinstance(backend, ShellSession)
+        started.append(backend)
+        return backend
+
+    yield make
+    for backend in started:
+        await backend.close()
+
+
+@pytest.fixture
+async def shell(start: Starter) -> ShellSession:
+    return await start()
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "status"),
+    [
+        ("printf 'no line feed'", "no line feed", 0),
+        ("echo one; echo two >&2; false", "one\ntwo\n", 1),
+        ("cat <<E\n$((6*7))\nE\n", "42\n", 0),
+        ("for i in 1 2; do\n  echo $i\ndone", "1\n2\n", 0),
+        ("", "", 0),
+        ("# only a remark", "", 0),
+        ("(exit 7)", "", 7),
+        ("tty | cut -c1-5; echo $TERM $PAGER", "/dev/\ndumb cat\n", 0),
+        ("printf 'a\\r\\nb\\033[1m\\007'", "a\r\nb\x1b[1m\x07", 0),
+        ("ls /proc/self/fd | tr '\\n' ' '", "0 1 2 3 ", 0),
+        ("echo ${LAN_AGENT_SHELL_TOKEN-none} ${LAN_AGENT_SHELL_RC-none}", "none none\n", 0),
+        ("history | wc -l", "0\n", 0),
+    ],
+)
+async def test_a_command_gives_its_output_and_status(
+    shell: ShellSession, listener: Listener, command: str, output: str, status: int
+) -> None:
+    events = await run(shell, listener, command)
+    assert said(events) == output
+    assert (finished(events).status, finished(events).exit_status) == ("complete", status)
+
+
+@pytest.mark.parametrize("command", ["echo 'unfinished", "echo $(", "if true", 'echo "'])
+async def test_an_unfinished_command_is_an_error_and_no_trap(
+    shell: ShellSession, listener: Listener, command: str
+) -> None:
+    assert finished(await run(shell, listener, command)).exit_status in {1, 2}
+    assert said(await run(shell, listener, "echo fine")) == "fine\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "break 9",
+        "continue 9",
+        "return 1",
+        "set -u",
+        "IFS=x",
+        "PROMPT_COMMAND=",
+        "alias read=false",
+        "shift 9",
+        "set -o posix; shopt -s xpg_echo",
+    ],
+)
+async def test_no_command_breaks_the_loop_that_runs_it(shell: ShellSession, listener: Listener, command: str) -> None:
+    await run(shell, listener, command)
+    for word in ("one", "two"):
+        assert said(await run(shell, listener, f"echo {word}")).endswith(f"{word}\n")
+
+
+async def test_state_stays_between_commands(shell: ShellSession, listener: Listener) -> None:
+    await run(shell, listener, "x='a b'; declare -a list=(1 2); f() { echo f$1; }; alias hi='echo hello'; (exit 5)")
+    assert said(await run(shell, listener, 'echo $? "$x" ${list[1]}; f 3')) == "5 a b 2\nf3\n"
+    assert said(await run(shell, listener, "hi")) == "hello\n"
+
+
+async def test_the_directory_is_kept_and_told(shell: ShellSession, listener: Listener, tmp_path: Path) -> None:
+    odd = tmp_path / "two words\nand a line \\n \\\\0"
+    odd.mkdir()
+    events = await run(shell, listener, f"cd '{odd}'")
+    assert Described(cwd=str(odd)) in events
+    assert finished(events).cwd == str(odd)
+    events = await run(shell, listener, "true")
+    assert finished(events).cwd == str(odd)
+    assert Described(cwd=str(odd)) not in events  # told once
+
+
+async def test_it_starts_at_home_or_where_it_is_told(start: Starter, listener: Listener, home: Path) -> None:
+    (home / "work").mkdir()
+    for cwd, place in (("", home), ("~/work", home / "work"), ("work", home / "work"), (str(home), home)):
+        events = await run(await start(cwd), listener, "pwd")
+        assert said(events) == f"{place}\n"
+
+
+async def test_where_it_starts_is_told_before_the_first_turn_and_not_again(
+    start: Starter, listener: Listener, home: Path
+) -> None:
+    (home / "work").mkdir()
+    (home / "link").symlink_to("work")
+    for cwd, place in (("", home), ("link", home / "work")):
+        backend = await start(cwd)
+        assert not listener.silent()
+        assert await listener.next() == Described(cwd=str(place))
+        assert listener.silent()
+        events = await run(backend, listener, "pwd")
+        assert said(events) == f"{place}\n"
+        assert not [event for event in events if isinstance(event, Described)]
+
+
+async def test_a_restored_session_whose_directory_is_gone_starts_at_home_and_says_so(
+    start: Starter, listener: Listener, home: Path
+) -> None:
+    backend = await start("/gone/away", restored=True)
+    events = await run(backend, listener, "pwd")
+    assert said(events) == f"no such directory: /gone/away: the shell starts in your home directory\n{home}\n"
+    assert Described(cwd=str(home)) in events
+    with pytest.raises(BackendFailed, match="/gone/away"):
+        await start("/gone/away")
+
+
+async def test_a_users_start_up_file_is_read_and_its_noise_dropped(
+    start: Starter, listener: Listener, home: Path
+) -> None:
+    home.joinpath(".bashrc").write_text(
+        "echo noise; alias hi='echo hello'; cd /; PS1='$ '; PROMPT_COMMAND='echo prompt'; TMOUT=1\n"
+        "trap 'echo debug' DEBUG\n"
+    )
+    backend = await start()
+    assert said(await run(backend, listener, "hi")) == "hello\n"
+    assert said(await run(backend, listener, "pwd")) == f"{home}\n"
+
+
+async def test_a_start_up_file_that_runs_another_program_is_left_out(
+    start: Starter, listener: Listener, home: Path
+) -> None:
+    home.joinpath(".bashrc").write_text("exec true\n")
+    assert said(await run(await start(), listener, "echo fine")) == "fine\n"
+
+
+async def test_twenty_megabytes_arrive_whole_while_the_loop_runs_on(shell: ShellSession, listener: Listener) -> None:
+    async def count() -> tuple[int, int]:
+        size = longest = 0
+        while not isinstance(event := await listener.next(), Finished):
+            if isinstance(event, Said):
+                size, longest = size + len(event.text), max(longest, len(event.text))
+        return size, longest
+
+    loop, stalls = asyncio.get_running_loop(), []
+
+    async def watch() -> None:
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0)
+            stalls.append(loop.time() - before)
+
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(watch())
+        await shell.prompt("yes 0123456789abcde | head -c 20000000")
+        size, longest = await count()
+        watching.cancel()
+    assert size == 20_000_000
+    assert longest <= 16_384
+    assert sorted(stalls)[int(len(stalls) * 0.99)] < 0.1
+
+
+async def test_output_cut_within_characters_is_put_together(shell: ShellSession, listener: Listener) -> None:
+    events = await run(shell, listener, r"for b in '\342' '\202' '\254'; do printf $b; sleep 0.02; done; printf '\377'")
+    assert said(events) == "€\ufffd"
+
+
+async def test_all_output_is_there_when_the_turn_ends(shell: ShellSession, listener: Listener) -> None:
+    for number in range(200):
+        assert said(await run(shell, listener, f"seq {number} {number + 50} | tail -1")) == f"{number + 50}\n"
+
+
+async def test_a_line_is_asked_for_and_answered(shell: ShellSession, listener: Listener) -> None:
+    await shell.prompt("read -p 'Name? ' n; read m; echo $n-$m")
+    for prompt, word in (("Name? ", "Ada"), ("", "Lovelace")):
+        asked = await listener.until_asked()
+        assert (asked.kind, asked.prompt) == ("line", prompt)
+        await shell.answer(asked.request_id, word)
+    assert said(await listener.turn()).endswith("Ada-Lovelace\n")
+
+
+async def test_a_secret_is_asked_for_and_never_shown(shell: ShellSession, listener: Listener) -> None:
+    await shell.prompt("read -s -p 'Password: ' p; echo; echo ${#p}")
+    asked = await listener.until_asked()
+    assert (asked.kind, asked.prompt) == ("secret", "Password: ")
+    await shell.answer(asked.request_id, "hunter2")
+    assert said(await listener.turn()) == "\n7\n"
+
+
+async def test_a_secret_that_comes_too_late_is_not_typed_where_it_would_show(
+    shell: ShellSession, listener: Listener, home: Path
+) -> None:
+    await shell.prompt("stty -echo; until [ -e go ]; do sleep 0.02; done; stty echo; cat")
+    asked = await listener.until_asked()
+    assert asked.kind == "secret"
+    (home / "go").touch()
+    await until(lambda: shell._terminal.mode() == "lines")
+    await shell.answer(asked.request_id, "hunter2")
+    asked = await listener.until_asked()
+    await shell.answer(asked.request_id, "\x04")
+    events = await listener.turn()
+    assert "hunter2" not in said(events)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for something that the kernel does and tells nobody."""
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(0.01)
+
+
+def pid_of(shell: ShellSession) -> int:
+    return shell._process.pid
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("python3 -c 'print(input(\"q: \") * 2)'", "line", "ab", "abab\n"),
+        ("python3 -c 'import getpass; print(len(getpass.getpass()))'", "secret", "12345", "\n5\n"),
+        ("read -e -p '> ' x; echo =$x", "keys", "ab\n", "=ab\n"),
+        ("cat | tr a b", "line", "aa\n\x04", "bb\n"),
+    ],
+)
+async def test_programs_that_wait_are_noticed(
+    shell: ShellSession, listener: Listener, case: tuple[str, str, str, str]
+) -> None:
+    command, kind, answer, output = case
+    await shell.prompt(command)
+    asked = await listener.until_asked()
+    assert asked.kind == kind
+    await shell.answer(asked.request_id, answer)
+    assert said(await listener.turn()).endswith(output)
+
+
+@pytest.mark.parametrize("command", ["sleep 0.5", "sleep 0.5 | cat", "printf half; sleep 0.5", "sleep 0.5 & wait"])
+async def test_a_program_that_does_not_wait_asks_nothing(shell: ShellSession, listener: Listener, command: str) -> None:
+    assert not [event for event in await run(shell, listener, command) if isinstance(event, Asked)]
+
+
+async def test_a_program_that_stops_waiting_withdraws_its_question(
+    shell: ShellSession, listener: Listener, home: Path
+) -> None:
+    await shell.prompt("sh -c 'echo $$ > pid; exec cat'; until [ -e go ]; do sleep 0.02; done; echo done")
+    asked = await listener.until_asked()
+    os.kill(int((home / "pid").read_text()), signal.SIGTERM)
+    while (event := await listener.next()) != Withdrew(asked.request_id):
+        assert not isinstance(event, Finished), event
+    (home / "go").touch()
+    assert said(await listener.turn()).endswith("done\n")
+
+
+async def test_an_answer_that_a_terminal_cannot_take_is_refused(shell: ShellSession, listener: Listener) -> None:
+    await shell.prompt("read x; echo ${#x}")
+    asked = await listener.until_asked()
+    with pytest.raises(TooLarge, match="4,000 bytes"):
+        await shell.answer(asked.request_id, "x" * 5000)
+    with pytest.raises(BadParams):
+        await shell.answer(asked.request_id, {"a": 1})
+    await shell.answer(asked.request_id, "x" * 3999)
+    assert said(await listener.turn()).endswith("3999\n")
+
+
+async def test_what_was_typed_and_not_read_is_not_for_the_next_command(shell: ShellSession, listener: Listener) -> None:
+    await shell.prompt("read x")
+    asked = await listener.until_asked()
+    await shell.answer(asked.request_id, "one\ntwo\nthree")
+    await listener.turn()
+    assert finished(await run(shell, listener, "read -t 0.1 y")).exit_status != 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo go; sleep 600",
+        "echo go; while :; do :; done",
+        "echo go; cat",
+        "echo go; sleep 600 | cat; echo no",
+        "echo go; x=$(sleep 600); echo no",
+        "echo go; sleep 600 & wait",
+        # It says itself that it is ready: a Python that is still starting ends with status 1.
+        "python3 -c 'print(\"go\", flush=True)\nwhile True: pass'",
+        "echo go; for i in 1 2 3; do sleep 600; done",
+        "echo go; read x",
+    ],
+)
+async def test_an_interrupt_stops_anything_and_keeps_the_shell(
+    shell: ShellSession, listener: Listener, command: str
+) -> None:
+    await run(shell, listener, "kept=kept; declare y=too")
+    await shell.prompt(command)
+    await listener.until_said("go\n")
+    await shell.interrupt()
+    events = await listener.turn()
+    assert (finished(events).status, finished(events).exit_status) == ("interrupted", 130)
+    assert "no" not in said(events)
+    assert said(await run(shell, listener, "echo $kept $y")) == "kept too\n"
+
+
+async def test_a_service_that_a_script_put_in_the_background_interrupts_too(start: Starter, listener: Listener) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        shell = await start()
+        await shell.prompt("echo go; sleep 600")
+        await listener.until_said("go\n")
+        await shell.interrupt()
+        assert finished(await listener.turn()).exit_status == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def test_an_interrupt_at_any_moment_runs_no_half_command(
+    shell: ShellSession, listener: Listener, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    for number in range(60):
+        await shell.prompt(f"echo {number} >> {log}; : {'x' * 2000} {number}")
+        for _ in range(number % 12):
+            await asyncio.sleep(0)
+        await shell.interrupt()
+        assert isinstance((await listener.turn())[-1], Finished)
+        events = await run(shell, listener, f"echo next {number}")
+        assert said(events) == f"next {number}\n"
+    ran = [int(line) for line in log.read_text().split()] if log.exists() else []
+    assert ran == sorted(set(ran))  # none twice
+
+
+async def test_an_interrupt_that_comes_after_the_end_leaves_nothing_in_the_next_reply(
+    shell: ShellSession, listener: Listener
+) -> None:
+    for number in range(200):
+        assert said(await run(shell, listener, f"echo {number}")) == f"{number}\n"
+        os.kill(pid_of(shell), signal.SIGINT)
+
+
+async def test_a_child_interrupted_while_it_starts_leaves_nothing_in_the_next_reply(
+    shell: ShellSession, listener: Listener
+) -> None:
+    for number in range(60):
+        await shell.prompt("echo go; sleep 600 & wait")
+        await listener.until_said("go\n")
+        await shell.interrupt()
+        assert finished(await listener.turn()).exit_status == 130
+        assert said(await run(shell, listener, f"kill %% 2>/dev/null; echo {number}")) == f"{number}\n"
+
+
+async def test_a_flood_is_interrupted_while_nobody_reads(start: Starter) -> None:
+    listener = Listener(room=1)
+    backend = await ShellBackend().start(Start(session=SessionId("one")), listener.emit)
+    assert isinstance(await listener.next(), Described)
+    await backend.prompt("yes")
+    await listener.until_said("y\n")
+    await backend.interrupt()
+    assert finished(await listener.turn()).status == "interrupted"
+    await backend.close()
+
+
+async def test_who_does_not_listen_to_an_interrupt_is_ended_by_the_next(
+    shell: ShellSession, listener: Listener
+) -> None:
+    await shell.prompt("bash -c 'trap \"echo ouch\" INT; echo go; while :; do sleep 0.05; done'")
+    await listener.until_said("go\n")
+    await shell.interrupt()
+    await listener.until_said("ouch\n")
+    await shell.interrupt()
+    assert finished(await listener.turn()).status == "interrupted"
+
+
+async def test_output_cannot_forge_an_end(shell: ShellSession, listener: Listener) -> None:
+    forged = r"printf 'end 1 0 /\0'; printf 'end 1 0 /\0' >&8; printf 'end 1 0 /\0' > /proc/self/fd/8; echo real"
+    events = await run(shell, listener, forged)
+    assert said(events).endswith("real\n")
+    assert "Bad file descriptor" in said(events)
+
+
+async def test_a_command_with_nul_is_refused_and_the_shell_stays(shell: ShellSession, listener: Listener) -> None:
+    end = finished(await run(shell, listener, "echo a\0echo b"))
+    assert (end.status, end.error) == ("error", "a command cannot hold NUL characters")
+    assert said(await run(shell, listener, "printf '\x01%s\x7f' ok")) == "\x01ok\x7f"
+
+
+async def test_a_job_goes_on_after_the_turn_and_is_heard_in_the_next(shell: ShellSession, listener: Listener) -> None:
+    await run(shell, listener, "mkfifo gate; (read < gate; echo late) & ")
+    assert said(await run(shell, listener, "jobs -r | wc -l")).strip() == "1"
+    assert said(await run(shell, listener, "echo > gate; wait; echo next")).endswith("late\nnext\n")
+
+
+async def test_exit_ends_the_session(shell: ShellSession, listener: Listener) -> None:
+    events = await run(shell, listener, "sleep 600 & echo bye; exit 3")
+    assert said(events).startswith("bye\n")
+    assert events[-1] == Exited(status="ended", reason="exit status 3", exit_status=3)
+    assert await members(pid_of(shell)) == []
+
+
+async def test_exec_ends_the_session_when_its_program_ends(shell: ShellSession, listener: Listener) -> None:
+    events = await run(shell, listener, "exec echo replaced")
+    assert said(events) == "replaced\n"
+    assert isinstance(events[-1], Exited)
+
+
+async def test_a_killed_shell_has_failed(shell: ShellSession, listener: Listener) -> None:
+    await shell.prompt("echo go; sleep 600")
+    await listener.until_said("go\n")
+    os.kill(pid_of(shell), signal.SIGKILL)
+    assert (await listener.turn())[-1] == Exited(status="failed", reason="bash was ended by SIGKILL")
+    assert await members(pid_of(shell)) == []
+
+
+async def test_close_ends_every_process_of_the_terminal(shell: ShellSession, listener: Listener) -> None:
+    await run(shell, listener, "sleep 600 & nohup sleep 600 >/dev/null 2>&1 & (trap '' HUP TERM INT; sleep 600) &")
+    await shell.prompt("sleep 600 | sleep 600")
+    pid = pid_of(shell)
+    async with asyncio.timeout(10):
+        while len(await members(pid)) < 6:  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(0.01)
+    await shell.close()
+    assert await members(pid) == []
+
+
+def descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+async def test_fifty_rounds_leave_no_process_and_no_descriptor(listener: Listener) -> None:
+    async def one() -> int:
+        backend = await ShellBackend().start(Start(session=SessionId("one")), listener.emit)
+        pid = int(said(await run(backend, listener, "sleep 600 & echo $$")))
+        await backend.close()
+        return pid
+
+    await one()
+    gc.collect()
+    before = descriptors()
+    pids = [await one() for _ in range(50)]
+    gc.collect()
+    assert descriptors() == before
+    assert [await members(pid) for pid in pids] == [[]] * 50
+
+
+async def test_without_bash_it_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, listener: Listener, home: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(home))
+    assert ShellBackend().missing() == "bash is not installed"
+    with pytest.raises(BackendFailed, match="bash is not installed"):
+        await ShellBackend().start(Start(session=SessionId("one")), listener.emit)
+
+
+def test_the_background_keeps_the_newest_and_counts_the_rest() -> None:
+    background = Background()
+    assert not background
+    background.add("a" * 10 + "b" * BACKGROUND_MAX)
+    assert background.take() == "[10 characters left out]\n" + "b" * BACKGROUND_MAX
+    assert not background
+    background.add("c")
+    assert background.take() == "c"
+
+
+def test_reports_cut_anywhere_are_put_together_and_nonsense_is_skipped() -> None:
+    data = "ready /a\0\nstart 3\0\nst\0\nend x\0\nend 3 130 /a b\n/ü\0\n".encode()
+    expected = [Ready("/a"), Started(3), Ended(3, 130, "/a b\n/ü")]
+    for cut in range(len(data)):
+        reader = ReportReader()
+        assert reader.feed(data[:cut]) + reader.feed(data[cut:]) == expected

@@ -1,0 +1,192 @@
+"""What agents do beside talking, as a person reads it: tools, diffs, plans, what is asked, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.client.lines import DIFF_MAX, LONG, Line, diff_lines, shown
+from agent.client.question import DETAIL_MAX, question
+from agent.frontends.cli.tools import FIRST, LAST, Output, Plan, Tools
+from agent.frontends.cli.transcript import used
+from agent.protocol.events import (
+    Choice,
+    Diff,
+    Field,
+    MessageComplete,
+    MessageDelta,
+    MessageStart,
+    Option,
+    Other,
+    PlanEntry,
+    PlanUpdate,
+    RequestClosed,
+    RequestOpen,
+    SessionInfo,
+    ThoughtDelta,
+    ToolComplete,
+    ToolStart,
+    ToolUpdate,
+    TurnComplete,
+    Usage,
+    UserMessage,
+)
+from tests.frontends.cli.test_output import DANGEROUS
+from tests.frontends.conftest import Agent
+from tests.frontends.gateway import FakeGateway, _sender
+
+PATCH = "@@ -1,2 +1,2 @@\n context\n-old\n+n\x1b[2Jew\n"
+EDIT = Diff(path="src/a.py", patch=PATCH)
+MODES = (Choice(id="ask", name="Ask first"), Choice(id="free", name="Do it"))
+
+
+def texts(lines: Sequence[Line]) -> list[str]:
+    return [text for text, _ in lines]
+
+
+def test_a_log_shows_tools_diffs_plans_options_and_usage(gateway: FakeGateway, agent: Agent) -> None:
+    mode = Option(id="mode", name="Mode", value="ask", choices=MODES, category="mode")
+    gateway.emit(
+        SessionInfo(options=(mode,), model="gpt-x"),
+        UserMessage(turn=1, prompt_id="x", text="go", sender=_sender()),
+        MessageStart(turn=1),
+        MessageDelta(turn=1, text="I look"),
+        ThoughtDelta(turn=1, text="\n\n"),
+        ThoughtDelta(turn=1, text=" where"),
+        ThoughtDelta(turn=1, text=" to begin"),
+        ToolStart(turn=1, tool_id="t", title="make\x1b[2J", tool="execute", input='{"command": "make all"}'),
+        ToolUpdate(turn=1, tool_id="t", text="\x1b[31mone\x1b[0m\ntw"),
+        ToolUpdate(turn=1, tool_id="t", text="o\n", diffs=(EDIT,)),
+        Other(turn=1, kind="strange", data="{}"),
+        ToolComplete(turn=1, tool_id="t", status="error", output="one\ntwo\nthree", diffs=(EDIT,)),
+        PlanUpdate(turn=1, entries=(PlanEntry(text="look", status="completed"), PlanEntry(text="mend"))),
+        SessionInfo(options=(Option(id="mode", name="Mode", value="free", choices=MODES),)),
+        TurnComplete(turn=1, status="complete", usage=Usage(used=7_100, size=128_000, cost=0.125, currency="USD")),
+    )
+    ran = agent("log", "Build")
+    assert ran.out.splitlines() == [
+        "[laptop] go",
+        "I look",
+        "  thinking: where to begin",
+        "  tool: make�[2J (execute)",
+        '    < {"command": "make all"}',
+        "    one",
+        "    two",
+        "  src/a.py (+1 -1)",
+        "    @@ -1,2 +1,2 @@",
+        "     context",
+        "    -old",
+        "    +n�[2Jew",
+        "    three",
+        "  tool error: make�[2J",
+        "  plan: 1 of 2 done",
+        "    [x] look",
+        "    [ ] mend",
+        "-- done · 7.1k of 128.0k tokens · 0.125 USD",
+    ]
+    assert ran.err.splitlines() == ["-- mode: Ask first · model: gpt-x", "-- mode: Do it"]
+
+
+def test_what_is_said_between_two_turns_is_marked_once_a_part(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.emit(
+        MessageStart(turn=0),
+        *(MessageDelta(turn=0, text=text) for text in ("by ", "the way")),
+        MessageComplete(turn=0, text="by the way", status="complete"),
+        ToolStart(turn=0, tool_id="t", title="look"),
+        MessageDelta(turn=0, part=2, text="more\n"),
+        MessageComplete(turn=0, part=2, text="more\n", status="complete"),
+    )
+    assert agent("log", "Build").out == "-- unasked:\nby the way\n  tool: look (unasked)\n-- unasked:\nmore\n"
+
+
+def test_a_request_shows_what_it_is_about_before_the_choices() -> None:
+    about = RequestOpen(
+        turn=1, request_id="r", kind="choices", prompt="Run it?", detail="rm -rf build\n", choices=MODES
+    )
+    assert texts(question(about)) == ["    rm -rf build", "? Run it?", "  1) Ask first", "  2) Do it"]
+    change = RequestOpen(turn=1, request_id="r", kind="choices", prompt="Write?", detail=PATCH)
+    assert question(change)[2:5] == [("    -old", "red"), ("    +n�[2Jew", "green"), ("? Write?", "yellow")]
+
+
+@given(st.text(alphabet="a\x1b]0;\x07\u202e\r\n[8m"))
+def test_nothing_of_what_is_allowed_is_hidden(detail: str) -> None:  # T10
+    about = RequestOpen(turn=1, request_id="r", kind="choices", detail=detail)
+    told = texts(question(about))
+    assert not DANGEROUS & set("".join(told))
+    assert sum(line.count("a") for line in told[:-1]) == detail.count("a")
+
+
+def test_what_is_left_out_is_said() -> None:
+    assert shown("x" * (LONG + 7)) == "x" * LONG + "… (7 more characters)"
+    long = RequestOpen(turn=1, request_id="r", kind="choices", detail="line\n" * (DETAIL_MAX + 5))
+    assert texts(question(long))[DETAIL_MAX] == "    … 5 more lines"
+    assert texts(diff_lines(Diff(path="a", patch="+x\n" * (DIFF_MAX + 1))))[-1] == "    … 1 more lines"
+
+
+@given(st.lists(st.text(alphabet="ab\r", max_size=4), max_size=60), st.integers(1, 9))
+def test_the_output_of_a_tool_is_bounded_and_its_ends_are_shown(lines: list[str], size: int) -> None:
+    text = "\n".join(lines)
+    output = Output()
+    told = [line for i in range(0, len(text), size) for line in output.more(text[i : i + size])]
+    again = output.whole(text)  # the whole output at the end, which was shown in part
+    told += [*again, *output.end()]
+    direct = Output()
+    wanted = [*direct.whole(text), *direct.end()]
+    assert len(told) <= FIRST + LAST + 1
+    assert told == wanted
+
+
+def test_a_snapshot_in_the_middle_of_a_tool_repeats_nothing() -> None:  # S4
+    tools = Tools()
+    tools.started(ToolStart(turn=1, tool_id="t", title="make"))
+    assert texts(tools.updated(ToolUpdate(turn=1, tool_id="t", text="a\nb\n"))) == ["    a", "    b"]
+    assert texts(tools.updated(ToolUpdate(turn=1, tool_id="t", text="a\nb\nc\n"), merged=True)) == ["    c"]
+    assert texts(tools.finished(ToolComplete(turn=1, tool_id="t", status="complete", output="other\n"))) == [
+        "    other"
+    ]
+
+
+def test_tools_side_by_side_are_told_apart() -> None:
+    tools = Tools()
+    for name in ("one", "two"):
+        tools.started(ToolStart(turn=1, tool_id=name, title=name))
+    assert texts(tools.updated(ToolUpdate(turn=1, tool_id="one", text="a\n"))) == ["  tool: one", "    a"]
+    assert texts(tools.updated(ToolUpdate(turn=1, tool_id="one", text="b\n"))) == ["    b"]
+    assert texts(tools.updated(ToolUpdate(turn=1, tool_id="two", title="2"))) == ["  tool: 2"]
+    assert texts(tools.finished(ToolComplete(turn=1, tool_id="one", status="complete"))) == []
+    assert texts(tools.finished(ToolComplete(turn=1, tool_id="late", status="interrupted"))) == [
+        "  tool interrupted: late"
+    ]
+
+
+def test_of_a_known_plan_only_what_changed_is_shown() -> None:
+    plan = Plan()
+    steps = [PlanEntry(text=text) for text in "abc"]
+    assert len(plan.updated(PlanUpdate(turn=1, entries=tuple(steps)))) == 4
+    steps[1] = PlanEntry(text="b", status="in_progress")
+    assert texts(plan.updated(PlanUpdate(turn=1, entries=tuple(steps)))) == ["  plan: 0 of 3 done", "    [>] b"]
+    assert plan.updated(PlanUpdate(turn=1, entries=tuple(steps))) == []
+
+
+def test_usage_says_what_is_known() -> None:
+    assert used(Usage(used=999)) == ["999 tokens"]
+    assert used(Usage(used=1_250_000, size=2_000_000)) == ["1.2M of 2.0M tokens"]
+    assert used(Usage(cost=2.0, currency="E\x1bR")) == ["2 E�R"]
+    assert used(Usage()) == []
+
+
+def test_what_was_answered_is_told_in_words(gateway: FakeGateway, agent: Agent) -> None:
+    fields = (Field(name="n", type="integer", required=True, title="How many"), Field(name="sure", type="boolean"))
+    gateway.emit(
+        RequestOpen(turn=1, request_id="r", kind="form", prompt="Fill in", fields=fields),
+        RequestClosed(turn=1, request_id="r", status="answered", answer={"n": 3, "sure": True}, by=_sender()),
+    )
+    assert agent("log", "Build").out.splitlines() == [
+        "? Fill in",
+        "  n (whole number, required): How many",
+        "  sure (yes or no)",
+        "  (decline refuses to fill it in)",
+        "[laptop] n: 3 · sure: yes",
+    ]

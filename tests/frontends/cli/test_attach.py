@@ -1,0 +1,345 @@
+"""`agent attach`: on a real pseudo-terminal, and in a pipe."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.errors import SessionNotFound
+from agent.protocol.events import MessageDelta, MessageStart, SessionInfo
+from agent.protocol.messages import ParticipantsChanged, PeerLink, SessionLost, SessionsChanged
+from agent.protocol.model import Participant
+from tests.frontends.gateway import DESK, HERE, OWN, FakeGateway, _reply, session
+
+
+class Terminal:
+    """A command on a terminal of its own."""
+
+    def __init__(self, *argv: str) -> None:
+        self.fd, inner = pty.openpty()
+        self.before = termios.tcgetattr(inner)
+        self._inner = inner
+        enter = (
+            "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+        )
+        self.child = subprocess.Popen(  # as its controlling terminal, so that Ctrl-C is a signal
+            [sys.executable, "-c", enter, str(inner), "-m", "agent", *argv],
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+            pass_fds=[inner],
+        )
+        self.text = ""
+        self._at = 0
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def until(self, wanted: str, seconds: float = 15.0) -> str:
+        """Read until `wanted` is printed after what was read before; the text up to it, without colours."""
+        while (found := self.text.find(wanted, self._at)) < 0:
+            assert select.select([self.fd], [], [], seconds)[0], f"{wanted!r} not in {self.text[self._at :]!r}"
+            try:
+                data = os.read(self.fd, 65_536)
+            except OSError:  # what Linux says when the command has ended
+                data = b""
+            assert data, f"ended without {wanted!r}: {self.text[self._at :]!r}"
+            self.text += re.sub(r"\x1b\[[0-9;]*m", "", data.decode()).replace("\r\n", "\n")
+        before, self._at = self.text[self._at : found], found + len(wanted)
+        return before
+
+    def restored(self) -> bool:
+        return termios.tcgetattr(self._inner)[:4] == self.before[:4]
+
+    def close(self) -> None:
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.wait()
+        os.close(self.fd)
+        os.close(self._inner)
+
+
+@pytest.fixture
+def terminal(gateway: FakeGateway) -> Iterator[Terminal]:
+    gateway.participants = (
+        Participant(device=OWN, name="laptop", count=1),
+        Participant(device=DESK, name="desk", count=2),
+    )
+    shown = Terminal("attach", "Build")
+    yield shown
+    shown.close()
+
+
+def test_attach_says_where_one_is_and_ctrl_d_leaves(gateway: FakeGateway, terminal: Terminal) -> None:
+    assert "-- Build · on laptop · shell · since 2027-01-15" in terminal.until("also here: desk (2)")
+    terminal.until("> ")
+    assert not terminal.restored()
+    terminal.type("\x04")
+    terminal.until(f"-- left {HERE}")
+    assert terminal.child.wait(10) == 0
+    assert terminal.restored()
+    assert gateway.viewers == 0 or not gateway.called("session.close")  # S6
+
+
+def test_a_prompt_is_shown_with_its_sender_once(gateway: FakeGateway, terminal: Terminal) -> None:  # S7
+    terminal.until("> ")
+    terminal.type("echo hello\r")
+    terminal.until("[laptop] echo hello\nhello\n-- done · exit 0 · /src\n")
+    terminal.until("> ")
+    terminal.type("\x04")
+    assert terminal.child.wait(10) == 0
+
+
+def test_output_does_not_garble_what_is_typed(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("echo ab")
+    terminal.until("> echo ab")
+    gateway._turns["another's"] = 1
+    gateway.emit(*_reply(1, "one\ntwo"))
+    terminal.until("\r\x1b[Kone\n> echo ab")  # a whole line goes above the input line, which is drawn again
+    terminal.type("c\r")
+    terminal.until("[laptop] echo abc\nabc\n")
+
+
+def test_the_cursor_is_drawn_where_the_line_is_edited(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("echo ab日本")
+    terminal.until("> echo ab日本")
+    terminal.type("\x1b[D\x1b[D")
+    terminal.until("> echo ab日本\x1b[4D")
+    terminal.type("c\x01")
+    terminal.until("> echo abc日本\x1b[12D")
+    gateway._turns["another's"] = 1
+    gateway.emit(*_reply(1, "one\n"))
+    terminal.until("\r\x1b[Kone\n> echo abc日本\x1b[12D")  # printed above, the cursor where it was
+    terminal.type("\r")
+    terminal.until("[laptop] echo abc日本\nabc日本\n")
+
+
+def test_alt_enter_steers_also_instead_of_an_answer(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("choose Go on?\r")
+    terminal.until("answer: ")
+    terminal.type("echo rather this\x1b\r")
+    terminal.until("[laptop] echo rather this\n")
+    assert [(call.text, call.steer) for call in gateway.called("prompt.submit")] == [
+        ("choose Go on?", False), ("echo rather this", True),
+    ]  # fmt: skip
+    assert not gateway.called("request.answer")
+
+
+def test_a_secret_never_becomes_a_prompt(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("secret Password\r")
+    terminal.until("answer: ")
+    terminal.type("hunter2\x1b\r")
+    terminal.until("(hidden)")
+    assert [call.answer for call in gateway.called("request.answer")] == ["hunter2"]
+    assert len(gateway.called("prompt.submit")) == 1
+
+
+def test_requests_are_answered_by_line_number_and_in_secret(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("choose Go on?\r")
+    terminal.until("? Go on?\n  1) Yes\n  2) No\n")
+    terminal.until("answer: ")
+    terminal.type("9\r")
+    terminal.until("'9' is none of the choices")
+    terminal.type("1\r")
+    terminal.until("[laptop] y\n")
+    terminal.until("got y\n")
+    terminal.until("> ")
+    terminal.type("secret Password\r")
+    terminal.until("? Password\n")
+    terminal.until("answer: ")
+    terminal.type("hunter2\r")
+    assert "hunter2" not in terminal.until("(hidden)")
+    assert gateway.called("request.answer")[-1].answer == "hunter2"
+
+
+def test_ctrl_c_interrupts_the_turn_and_leaves_when_idle(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("sleep\r")
+    terminal.until("waiting\n")
+    terminal.type("\x03")
+    terminal.until("-- interrupted\n")
+    assert len(gateway.called("session.interrupt")) == 1
+    terminal.until("> ")
+    terminal.type("half")
+    terminal.until("> half")
+    terminal.type("\x03")  # takes the line that is being typed first
+    terminal.until("> ")
+    terminal.type("\x03")
+    terminal.until("Ctrl-C again")
+    terminal.type("\x03")
+    terminal.until("-- left")
+    assert terminal.child.wait(10) == 0
+    assert terminal.restored()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_is_restored_when_it_is_ended(gateway: FakeGateway, terminal: Terminal, number: int) -> None:
+    terminal.until("> ")
+    terminal.child.send_signal(number)
+    assert terminal.child.wait(10) == 128 + number
+    assert terminal.restored()
+
+
+def test_a_restart_of_the_service_is_told_and_loses_nothing(gateway: FakeGateway, terminal: Terminal) -> None:  # S4
+    terminal.until("> ")
+    terminal.type("sleep\r")
+    terminal.until("waiting\n")
+    gateway.stop()
+    terminal.until("-- the service is away")
+    gateway.emit(MessageDelta(turn=1, text="while away\n"))
+    gateway.start()
+    text = terminal.until("while away\n")
+    assert "waiting\n" not in text
+
+
+def test_a_log_that_began_anew_is_shown_as_it_is_and_nothing_is_promised(
+    gateway: FakeGateway, terminal: Terminal
+) -> None:  # S15
+    terminal.until("> ")
+    terminal.type("sleep\r")
+    terminal.until("waiting\n")
+    gateway.stop()
+    terminal.until("-- the service is away")
+    gateway.put_back(MessageStart(turn=0), MessageDelta(turn=0, text="of before\n"))
+    gateway.start()
+    text = terminal.until("of before\n")
+    assert "began anew" in text
+    terminal.type("echo on\r")
+    assert "nothing was lost" not in text + terminal.until("on\n")
+
+
+def test_news_of_others_and_of_the_link_are_one_line_each(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    gateway.tell("session.participants", ParticipantsChanged(session_id=HERE, participants=()))
+    terminal.until("-- desk left\n")
+    joined = Participant(device=DESK, name="de\x1b[2Jsk", count=1)
+    gateway.tell("session.participants", ParticipantsChanged(session_id=HERE, participants=(joined,)))
+    terminal.until("-- de�[2Jsk joined\n")  # T10
+    gateway.tell("peer.lost", PeerLink(device=DESK, name="desk", sessions=(HERE,)))
+    terminal.until("-- link to desk lost; nothing is lost, retrying\n")
+    gateway.tell("peer.back", PeerLink(device=DESK, name="desk", sessions=(HERE,)))
+    terminal.until("-- link to desk is back\n")
+    gateway.tell("peer.lost", PeerLink(device=DESK, name="desk", sessions=(HERE,), reason="it has stopped"))
+    terminal.until("-- desk has stopped; waiting for it\n")
+    gateway.tell("peer.back", PeerLink(device=DESK, name="desk", sessions=(HERE,)))
+    terminal.until("-- link to desk is back\n")
+    gateway.emit(SessionInfo(status="ended", note="exit"))
+    terminal.until("-- the session has ended")
+    assert terminal.child.wait(10) == 0
+
+
+def test_a_device_that_is_put_out_ends_the_attachment(gateway: FakeGateway) -> None:  # T4
+    shown = Terminal("attach", "Build")
+    try:
+        shown.until("> ")
+        shown.type("sleep\r")
+        shown.until("waiting\n")
+        reason = "desk is not paired with this device"
+        gateway.tell("session.lost", SessionLost(session_id=HERE, reason=reason, kind="not-paired"))
+        shown.until(reason)
+        assert shown.child.wait(10) == 5
+        assert shown.restored()
+    finally:
+        shown.close()
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_ctrl_c_leads_out_of_a_turn_that_cannot_be_interrupted(
+    gateway: FakeGateway, terminal: Terminal, refused: bool
+) -> None:
+    gateway.stubborn = True
+    if refused:
+        gateway.refusals["session.interrupt"] = SessionNotFound("no session 'Build'")
+    terminal.until("> ")
+    terminal.type("stubborn\r")
+    terminal.until("waiting\n")
+    terminal.type("\x03")
+    gateway.wait_for("session.interrupt")
+    if refused:
+        terminal.until("no session")
+    terminal.type("\x03")
+    terminal.until("Ctrl-C again")
+    terminal.type("\x03")
+    terminal.until("-- left")
+    assert terminal.child.wait(10) == 0
+    assert len(gateway.called("session.interrupt")) == 1
+
+
+def test_without_a_session_it_asks_which(gateway: FakeGateway) -> None:
+    gateway.sessions = [session(), session(title="")]
+    shown = Terminal("attach")
+    try:
+        shown.until("1) Build · laptop · idle\n")
+        shown.until("2) Untitled session · laptop · idle\n")
+        shown.until("session")
+        shown.type("1\r")
+        shown.until("-- Build · on laptop")
+        shown.until("> ")
+        shown.type("\x04")
+        assert shown.child.wait(10) == 0
+    finally:
+        shown.close()
+
+
+def test_in_a_pipe_each_line_is_a_prompt_and_the_end_waits_for_them(gateway: FakeGateway, home: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "agent", "attach", HERE], input="echo one\necho two\n", capture_output=True, text=True,
+        check=False, timeout=30,
+    )  # fmt: skip
+    assert ran.returncode == 0
+    for word in ("one", "two"):
+        assert f"[laptop] echo {word}\n" in ran.stdout
+    assert ran.stdout.count("-- done") == 2
+    assert "\x1b" not in ran.stdout + ran.stderr
+    assert [call.text for call in gateway.called("prompt.submit")] == ["echo one", "echo two"]
+
+
+def test_an_empty_input_file_leaves_at_once(gateway: FakeGateway, home: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "agent", "attach", HERE], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=False, timeout=30,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert ran.stderr.startswith("-- Build · on laptop")
+
+
+def test_prompt_asks_on_a_terminal_and_hides_a_secret(gateway: FakeGateway) -> None:
+    shown = Terminal("prompt", HERE, "secret", "Password")
+    try:
+        shown.until("? Password\n")
+        assert not shown.restored()
+        shown.type("hunter2\r")
+        shown.until("got ")  # the fake session says it; the terminal did not
+        assert shown.text.count("hunter2") <= 1
+        assert gateway.called("request.answer")[0].answer == "hunter2"
+        assert shown.child.wait(10) == 0
+        assert shown.restored()
+    finally:
+        shown.close()
+
+
+def test_watch_redraws_on_a_terminal(gateway: FakeGateway) -> None:
+    shown = Terminal("sessions", "--watch")
+    try:
+        shown.until("\x1b[H\x1b[JSTATUS")
+        shown.until("Build")
+        gateway.tell("session.changed", SessionsChanged(changed=(session(title="Deploy"),)))
+        shown.until("\x1b[H\x1b[JSTATUS")
+        assert "Build" not in shown.until("s3ss\n")  # the shortest unique prefix
+        shown.type("\x03")
+        assert shown.child.wait(10) == 130
+    finally:
+        shown.close()

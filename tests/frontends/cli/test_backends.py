@@ -1,0 +1,121 @@
+"""`agent backends`, and the completion of their names."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.errors import BackendFailed, DeviceNotFound
+from agent.frontends.cli.backends import lines
+from agent.frontends.cli.output import Printer
+from agent.protocol.backends import BackendRow, ListBackends
+from tests.frontends.conftest import Agent
+from tests.frontends.gateway import FakeGateway
+
+
+def row(name: str, *, ready: bool = True, default: bool = False, **more: str) -> BackendRow:
+    return BackendRow(name=name, kind="x", description=f"about {name}", ready=ready, default=default, **more)
+
+
+@pytest.fixture
+def filled(gateway: FakeGateway) -> FakeGateway:
+    gateway.backends = [
+        row("zed", ready=False, missing="zed is not on PATH", hint="npm i -g zed"),
+        row("shell", default=True),
+        row("ollama", detail="0.12.6 at http://127.0.0.1:11434: qwen3"),
+        row("bad", ready=False, missing="ImportError: x"),
+    ]
+    return gateway
+
+
+def test_ready_ones_come_first_and_the_default_is_marked(filled: FakeGateway, agent: Agent) -> None:
+    ran = agent("backends")
+    assert ran.status == 0
+    assert ran.out.splitlines() == [
+        "NAME             STATE    WHAT",
+        "ollama           ready    about ollama: 0.12.6 at http://127.0.0.1:11434: qwen3",
+        "shell (default)  ready    about shell",
+        "bad              missing  ImportError: x",
+        "zed              missing  zed is not on PATH; npm i -g zed",
+    ]
+    assert ran.err == ""
+
+
+def test_a_default_that_cannot_be_used_gives_advice(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.backends = [row("shell", ready=False, default=True, missing="bash is not installed")]
+    assert "agent new --backend NAME" in agent("backends").err
+
+
+def test_json_is_what_the_wire_gives(filled: FakeGateway, agent: Agent) -> None:
+    rows = json.loads(agent("backends", "--json").out)
+    assert [each["name"] for each in rows] == ["zed", "shell", "ollama", "bad"]
+    assert rows[1] == {
+        "name": "shell", "kind": "x", "description": "about shell", "ready": True, "default": True, "detail": "",
+        "missing": "", "hint": "",
+    }  # fmt: skip
+
+
+def test_another_device_is_asked_by_name(filled: FakeGateway, agent: Agent) -> None:
+    agent("backends", "--on", "desk")
+    assert filled.called("backend.list") == [ListBackends(device="desk")]
+    filled.refusals["backend.list"] = DeviceNotFound("no device 'desk'")
+    ran = agent("backends", "--on", "desk")
+    assert (ran.status, ran.err.splitlines()[0]) == (4, "agent: no device 'desk'")
+
+
+def test_what_another_device_calls_its_backends_drives_no_terminal(gateway: FakeGateway, agent: Agent) -> None:
+    # T10
+    evil = "\x1b]0;owned\x07\x1b[2J\u202egpj"
+    gateway.backends = [
+        BackendRow(name=f"x{evil}", kind=evil, description=evil, ready=True, default=False, detail=evil),
+        BackendRow(name=f"y{evil}", kind=evil, description=evil, ready=False, default=False, missing=evil, hint=evil),
+    ]
+    for argv in (("backends",), ("backends", "--json"), ("--color", "always", "backends")):
+        out = agent(*argv).out
+        assert "\x07" not in out
+        assert "\x1b[2J" not in out
+        assert "\x1b]" not in out
+        assert "\u202e" not in out
+
+
+def test_those_of_which_the_same_is_said_are_one_line(gateway: FakeGateway, agent: Agent) -> None:
+    missing = {"b": "not there", "a": "not there", "c": "broken"}
+    gateway.backends = [row(name, ready=False, missing=why, hint="ask there") for name, why in missing.items()]
+    out = agent("backends").out
+    assert [" ".join(line.split()) for line in out.splitlines()[1:]] == [
+        "2 more missing a, b: not there; ask there",
+        "c missing broken; ask there",
+    ]
+
+
+def test_a_table_fits_its_terminal() -> None:
+    printer = Printer(environ={"COLUMNS": "60"})
+    printer.tty = True
+    table = lines([{"name": "a", "default": False, "ready": True, "description": "x" * 200, "detail": ""}], printer)
+    assert max(map(len, table)) <= 60
+
+
+def test_an_unknown_backend_ends_in_advice(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.refusals["session.create"] = BackendFailed("no backend 'x' on laptop", hint="see `agent backends`")
+    ran = agent("new", "--backend", "x")
+    assert ran.status == 1
+    assert ran.err.splitlines() == ["agent: no backend 'x' on laptop", "  hint: see `agent backends`"]
+
+
+def test_names_are_completed_of_the_device_that_is_asked(filled: FakeGateway, home: Path) -> None:
+    def complete(words: str, at: int) -> list[str]:
+        environ = {**os.environ, "_AGENT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+        ran = subprocess.run([sys.executable, "-m", "agent"], env=environ, capture_output=True, text=True, check=False)
+        assert ran.stderr == ""
+        return ran.stdout.split()
+
+    assert complete("agent new --backend ", 3) == ["plain,zed", "plain,shell", "plain,ollama", "plain,bad"]
+    assert complete("agent new --on desk --backend s", 5) == ["plain,shell"]
+    assert filled.called("backend.list") == [ListBackends(), ListBackends(device="desk")]
+    filled.stop()
+    assert complete("agent new --backend ", 3) == []

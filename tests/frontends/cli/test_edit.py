@@ -1,0 +1,103 @@
+"""The line that is typed in `agent attach`: its keys, its history, and what of it is seen."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.client.text import clean, width
+from agent.frontends.cli.edit import Changed, LineEditor, Typed
+from agent.frontends.cli.screen import window
+
+LEFT, RIGHT, UP, DOWN = "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[B"
+
+
+def typed(*keys: str) -> LineEditor:
+    editor = LineEditor()
+    for key in keys:
+        editor.feed(key.encode())
+    return editor
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        (["ac", LEFT, "b"], "ab|c"),
+        (["bc", "\x01", "a"], "a|bc"),
+        (["bc", "\x1b[H", "a", "\x1b[F", "d"], "abcd|"),
+        (["bc", "\x1bOH", "a", "\x05"], "abc|"),
+        (["abc", "\x02\x02", "\x0b"], "a|"),
+        (["abc", LEFT, "\x15"], "|c"),
+        (["one two-three", "\x17"], "one |"),
+        (["one two-three", "\x1b\x7f"], "one two-|"),
+        (["one two", "\x1bb", "\x1bb", "\x1bf"], "one| two"),
+        (["one two", "\x1b[1;5D", "\x1b[1;5D", "\x1b[1;5C", "\x1bd"], "one|"),
+        (["abc", "\x01", "\x1b[3~", "\x04"], "|c"),
+        (["abc", "\x01", LEFT, "\x7f"], "|abc"),
+        (["abc", RIGHT, "\x06", "\x1b[3~"], "abc|"),
+        (["日本語", LEFT, "x"], "日本x|語"),
+        (["e\u0301o", LEFT, LEFT, "x"], "x|e\u0301o"),  # a mark stays with its character
+        (["ae\u0301", "\x7f"], "a|"),
+        (["a", "\x1b[99;99~", "\x1bq", "\x1b[24~"], "a|"),  # keys without a meaning here
+    ],
+)
+def test_the_cursor_moves_and_cuts_as_in_other_line_editors(keys: list[str], line: str) -> None:
+    editor = typed(*keys)
+    assert editor.text[: editor.cursor] + "|" + editor.text[editor.cursor :] == line
+
+
+def test_the_history_keeps_what_was_being_typed() -> None:
+    editor = typed("one\r", "two\r", "two\r", "dra", UP)
+    assert editor.text == "two"
+    editor.feed(f"{UP}{UP}".encode())
+    assert editor.text == "one"
+    editor.feed(f"{DOWN}\x0e{DOWN}".encode())
+    assert (editor.text, editor.cursor) == ("dra", 3)
+    editor.feed(b"\x10\x10!")
+    assert editor.feed(b"\r") == [Typed("one!"), Changed()]
+
+
+def test_an_emptied_line_is_no_draft() -> None:
+    editor = typed("one\r", "half")
+    assert editor.clear()
+    assert not editor.clear()
+    editor.feed(f"{UP}{DOWN}".encode())
+    assert editor.text == ""
+
+
+def test_several_pasted_lines_are_one_prompt_where_the_cursor_is() -> None:
+    editor = typed("ad", LEFT, "\x1b[200~b\r\nc\x04\x1b[D\x7f\r\x1b[201~")
+    assert editor.text == "ab\nc\nd"
+    assert editor.feed(b"\r") == [Typed("ab\nc\nd"), Changed()]
+
+
+def test_alt_enter_sends_what_is_to_go_first() -> None:
+    editor = LineEditor()
+    assert editor.feed(b"now\x1b\r") == [Typed("now", steer=True), Changed()]
+    assert editor.feed(b"\x1b[200~a\x1b\rb\x1b[201~\r") == [Typed("ab"), Changed()]
+
+
+def test_a_large_paste_is_taken_at_once() -> None:
+    editor = LineEditor()
+    for _ in range(20):
+        editor.feed(b"\x1b[200~" + b"line of text\n" * 500 + b"\x1b[201~")
+    assert len(editor.text) == 13 * 500 * 20
+
+
+@given(st.text(max_size=60), st.integers(0, 60), st.integers(1, 30))
+def test_the_cursor_is_always_in_view(text: str, cursor: int, room: int) -> None:
+    text = clean(text)
+    cursor = min(cursor, len(text))
+    shown, behind = window(text, cursor, room)
+    assert width(shown) <= room
+    assert 0 <= behind <= width(shown)
+    if width(text) <= room:
+        assert (shown, behind) == (text, width(text[cursor:]))
+
+
+def test_a_long_line_shows_both_sides_of_its_cursor() -> None:
+    assert window("abcdefghij", 10, 5) == ("…ghij", 0)
+    assert window("abcdefghij", 0, 5) == ("abcd…", 5)
+    assert window("abcdefghijkl", 6, 6) == ("…def" + "g…", 2)
+    assert window("日本語日本語", 6, 5) == ("…本語", 0)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from agent.config import control_socket_path
+from agent.frontends.cli.main import main
+from tests.frontends.gateway import FakeGateway
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Agent = Callable[..., Ran]
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of its own, short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="lan-agent-cli-") as folder:
+        monkeypatch.setenv("LAN_AGENT_HOME", folder)
+        for name in ("COLUMNS", "NO_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+        yield Path(folder)
+
+
+@pytest.fixture
+def gateway(home: Path) -> Iterator[FakeGateway]:
+    fake = FakeGateway(control_socket_path(os.environ))
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def agent(home: Path, capfd: pytest.CaptureFixture[str]) -> Agent:
+    """Run a command line in this process."""
+
+    def run(*argv: str) -> Ran:
+        status = main(argv)
+        out, err = capfd.readouterr()
+        return Ran(status, out, err)
+
+    return run

@@ -1,0 +1,135 @@
+"""Names are safe to show, whoever chose them (T10, R7)."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.protocol.characters import unseen
+from agent.protocol.model import DeviceId, Endpoint
+from agent.protocol.names import (
+    CUT,
+    MARKS_MAX,
+    address,
+    clean,
+    display_name,
+    instance_name,
+    own_name,
+    short_id,
+    truncate_bytes,
+)
+
+DEN = DeviceId("abcdefghijklmnop")
+ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("den", "den"),
+        ("  den\r\nof\tlions ", "den  of lions"),
+        ("\x1b[31mred\x07", "[31mred"),
+        ("safe\u202egnp.exe", "safegnp.exe"),
+        ("zero\u200bwidth\ufeff", "zerowidth"),
+        ("line\u2028para\u2029", "linepara"),
+        ("e\u0301", "é"),
+        ("a" + "\u0316" * 40, "a" + "\u0316" * 3),
+        ("\ud800lone", "lone"),
+        ("Café 2.0 ☕", "Café 2.0 ☕"),
+        ("\x00\x01", ""),
+    ],
+)
+def test_t10_what_a_peer_names_is_cleaned(said: str, shown: str) -> None:
+    assert clean(said, 63) == shown
+
+
+@given(ANY_TEXT, st.integers(0, 80))
+def test_t10_cleaning_leaves_nothing_that_moves_the_cursor(text: str, limit: int) -> None:
+    shown = clean(text, limit)
+    assert len(shown) <= limit
+    assert not {unicodedata.category(char) for char in shown} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    assert clean(shown, limit) == shown
+
+
+@given(ANY_TEXT, st.integers(3, 80), st.sampled_from(["", "…"]))
+def test_a_cut_falls_between_characters(text: str, limit: int, mark: str) -> None:
+    cut = truncate_bytes(text, limit, mark)
+    assert len(cut.encode()) <= limit
+    if len(text.encode("utf-8", "replace")) <= limit:
+        assert cut == text.encode("utf-8", "replace").decode()
+
+
+def test_a_short_id_is_the_first_forty_bits() -> None:
+    assert short_id(DEN) == "abcd-efgh"
+
+
+def test_r7_a_device_shows_its_name_else_where_it_is() -> None:
+    assert display_name("den", Endpoint("10.0.0.2", 7777)) == "den"
+    assert display_name("\u200b", Endpoint("10.0.0.2", 7777)) == "10.0.0.2:7777"
+    assert display_name("", Endpoint("fe80::1%eth0", 7777)) == "[fe80::1%eth0]:7777"
+    assert display_name("", None, DEN) == "abcd-efgh"
+    assert address(Endpoint("::1", 1)) == "[::1]:1"
+
+
+def test_this_device_is_never_without_a_name() -> None:
+    assert own_name("Study", "den.local", DEN) == "Study"
+    assert own_name(" \n", "den.local", DEN) == "den"
+    assert own_name("", "localhost.localdomain", DEN) == "abcd-efgh"
+
+
+@given(ANY_TEXT)
+def test_an_instance_name_is_one_dns_label_that_avahi_can_read(name: str) -> None:
+    instance = instance_name(name, DEN)
+    assert len(instance.encode()) <= 63
+    assert "." not in instance
+    assert instance.endswith("abcd")
+
+
+def test_an_instance_name_reads_as_the_device_is_called() -> None:
+    assert instance_name("Mac 2.0", DEN) == "Mac 2 0 abcd"
+    assert instance_name("", DEN) == "abcd"
+    assert instance_name("ü" * 63, DEN) == "ü" * 29 + " abcd"
+
+
+@pytest.mark.parametrize(
+    "filler", ["\u3164", "\u115f\u1160", "\uffa0", "\u2800", "\U000e0041\U000e007f", "\ufe0f\U000e0101"]
+)
+def test_t10_a_name_of_what_nobody_sees_is_no_name(filler: str) -> None:
+    assert clean(filler, 63) == ""
+    assert clean(f"den{filler}", 63) == "den"
+
+
+@given(st.text(st.characters(categories=["Cf", "Mn", "Lo", "Zs"]), max_size=40))
+def test_t10_nothing_that_is_not_seen_is_left(text: str) -> None:
+    assert not unseen.search(clean(text, 63))
+
+
+@pytest.mark.parametrize("unit", ["\u0301", "\u0316\u0301", "\U0001d165", "a\u0301", "\u1100", "e"])
+def test_t11_a_text_is_cut_before_it_is_normalised(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: NFC takes time that grows with the square of a run of marks; 64 KB of them stood still for 1.15 s."""
+    looked_at: list[str] = []
+
+    def counting(form: str, text: str) -> str:
+        looked_at.append(text)
+        return unicodedata.normalize(form, text)  # type: ignore[arg-type]  # the form that was asked for
+
+    monkeypatch.setattr("agent.protocol.names.unicodedata", _Counted(counting))
+    clean("e" + unit * 200_000, 120)
+    assert sum(map(len, looked_at)) <= CUT * 120
+    assert all(longest_run_of_marks(text) <= MARKS_MAX for text in looked_at)
+
+
+def longest_run_of_marks(text: str) -> int:
+    runs = "".join("m" if unicodedata.combining(char) else " " for char in text).split()
+    return max(map(len, runs), default=0)
+
+
+class _Counted:
+    category, combining = staticmethod(unicodedata.category), staticmethod(unicodedata.combining)
+
+    def __init__(self, normalize: Callable[[str, str], str]) -> None:
+        self.normalize = normalize

@@ -1,0 +1,79 @@
+"""health: what the service says where it was started, and how much of it at most."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from agent.health import STRANGERS, Health
+from agent.presence.rules.registry import Registry
+from agent.presence.subscriptions import Subscribers
+from agent.protocol.messages import Ready
+from agent.protocol.model import DeviceId, PresenceRecord
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.trust import MemoryTrust
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+OWN = DeviceId("o" * 16)
+
+
+class Told:
+    """A service that says what it hears of others."""
+
+    def __init__(self) -> None:
+        self.clock, self.lines = FakeClock(), list[str]()
+        self.registry, self.subscribers = Registry(OWN, name="desk", version=""), Subscribers()
+        self.health = Health(
+            own=Ready(device=OWN, name="desk", version="", protocol=1, port=7471, run="r"),
+            clock=self.clock,
+            mode="sealed",
+            home="",
+            registry=self.registry,
+            discovery=cast("Any", None),
+            trust=MemoryTrust(),
+            peers=cast("Any", SimpleNamespace(linked=list)),
+            sessions=cast("Any", None),
+            say=self.lines.append,
+        )
+
+    async def hear(self, number: int) -> None:
+        device = DeviceId("".join(LETTERS[number // 32**place % 32] for place in range(16)))
+        record = PresenceRecord(device=device, revision=1, name="n", port=7000, hosts=("10.0.0.7",))
+        self.subscribers.tell(self.registry.heard(record, "mdns", self.clock.time()))
+        await settle()
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+async def test_t11_strangers_that_come_and_go_fill_neither_memory_nor_the_output(told: Told) -> None:
+    """Each id was kept for ever, and a line written for each: 20 a second, for whoever sends as many packets."""
+    running = asyncio.get_running_loop().create_task(told.health.tell(told.subscribers.subscribe()))
+    await settle()
+    told.lines.clear()
+    for number in range(2000):
+        await told.hear(number)
+        await told.clock.advance(0.05)
+    minutes = 2000 * 0.05 / 60
+    assert len(told.health._told) <= len(told.registry.devices())
+    assert len(told.lines) <= 2 * (STRANGERS.burst + STRANGERS.per_minute * minutes + 1)
+    await told.clock.advance(60.0)
+    told.lines.clear()
+    await told.hear(2000)
+    more, line = told.lines
+    assert more.startswith("devices that are not paired came or went ")
+    assert line.endswith("is online, not paired at 10.0.0.7")
+    running.cancel()
+
+
+async def test_trouble_that_is_over_leaves_nothing(told: Told) -> None:
+    for number in range(100):
+        told.health.problem(f"twin {number}", "two devices have one key")
+        told.health.problem(f"twin {number}", "")
+    assert told.health._problems == {}
+    assert told.lines == ["agent: two devices have one key"] * 100
