@@ -24,7 +24,10 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 TEMPLATE = ROOT / ".github" / "pull_request_template.md"
-PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", TEMPLATE, *sorted(DOCS.rglob("*.md"))]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = [
+    README, ROOT / "CHANGELOG.md", CONTRIBUTING, ROOT / "SECURITY.md", TEMPLATE, *sorted(DOCS.rglob("*.md"))
+]  # fmt: skip
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"`agent ([a-z]+)")
 
@@ -219,18 +222,50 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [target for target in targets if target and not (page.parent / target).exists()] == []
 
 
+PACKAGE = ROOT / "agent"
+PARTS = "|".join(sorted(each.parent.name for each in PACKAGE.glob("*/__init__.py")))
+IN_A_PATH = re.compile(rf"`((?:{PARTS})/[a-z_/]+)(?:\.py)?[`.]")
+PATH = re.compile(r"(?<![\w/.-])((?:agent|tests|docs|systemd|\.ci|\.github)/[a-z_\d./-]*[a-z_\d])(?![\w/])")
+DOTTED = re.compile(r"(?<![\w-])agent((?:\.[a-z_]+)+(?:\.[A-Z]\w*)?)\b")
+IN_CODE = re.compile(rf"`(?:agent\.)?((?:{PARTS})(?:\.[A-Za-z_]\w*)+)`")
+
+
+def is_there(dotted: str) -> bool:
+    """Whether `sessions.host.Sessions` names a module of the package, or what stands in one."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        at = PACKAGE.joinpath(*parts[:length])
+        module = at / "__init__.py" if at.is_dir() else at.with_suffix(".py")
+        if module.is_file():
+            return length == len(parts) or re.search(rf"\b{parts[length]}\b", text(module)) is not None
+    return False
+
+
 def test_modules_named_in_pages_exist() -> None:
-    parts = "protocol|presence|sessions|terminals|links|trust|ports|adapters|gateway|client|frontends"
-    named = {
-        (str(page.relative_to(ROOT)), name)
-        for page in PAGES
-        for name in re.findall(rf"`(?:agent/)?((?:{parts})/[a-z_/]+)(?:\.py)?[`.]", text(page))
-    }
+    named = {(page.name, name) for page in PAGES for name in IN_A_PATH.findall(text(page))}
     assert len(named) > 30
-    package = ROOT / "agent"
-    assert {
-        (page, name) for page, name in named if not (package / name).is_dir() and not (package / f"{name}.py").is_file()
-    } == set()
+    assert {(page, name) for page, name in named if not is_there(name.strip("/").replace("/", "."))} == set()
+
+
+def test_paths_named_in_pages_exist() -> None:
+    named = {(page.name, path) for page in PAGES for path in PATH.findall(text(page))}
+    assert len(named) > 50
+    assert {(page, path) for page, path in named if not (ROOT / path).exists()} == set()
+
+
+def test_imports_named_in_pages_exist() -> None:
+    named = {(page.name, name.strip(".")) for page in PAGES for name in DOTTED.findall(text(page))}
+    assert len(named) > 3
+    assert {(page, name) for page, name in named if not is_there(name)} == set()
+
+
+def test_modules_named_in_the_code_exist() -> None:
+    # Names of the wire, of settings and of files look alike.
+    others = re.compile(rf"({'|'.join(map(re.escape, [*METHODS, *NOTIFICATIONS, *settings.names()]))}|.*\.json)")
+    code = [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    named = {(path.name, name) for path in code for name in IN_CODE.findall(text(path)) if not others.fullmatch(name)}
+    assert len(named) > 30
+    assert {(path, name) for path, name in named if not is_there(name)} == set()
 
 
 def test_pages_named_in_the_code_exist() -> None:
@@ -296,7 +331,7 @@ def test_the_changelog_knows_this_version() -> None:
     assert __version__ in text(ROOT / "CHANGELOG.md")
 
 
-@pytest.mark.parametrize("name", ["SECURITY.md", "docs/glossary.md", "docs/releasing.md"])
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md", "docs/glossary.md", "docs/releasing.md"])
 def test_pages_for_people_are_reached_from_the_readme(name: str) -> None:
     assert f"({name})" in text(README)
 
