@@ -14,7 +14,7 @@ import sys
 from base64 import b32encode
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
-from functools import cached_property
+from functools import partial
 
 from aiohttp import web
 
@@ -41,6 +41,7 @@ from agent.adapters.storage.lock import HomeLock, bind_socket, only_one
 from agent.adapters.storage.machine import machine_id, this_machine
 from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.adapters.storage.state import StateFile, TrustFile
+from agent.assembly import Assembly, Outside
 from agent.clock import SystemClock
 from agent.errors import AgentError, ConfigError, ServiceOver, StateError
 from agent.gateway.backends import BackendMethods
@@ -49,29 +50,19 @@ from agent.gateway.lists import Lists
 from agent.gateway.methods import Methods
 from agent.gateway.server import Gateway
 from agent.gateway.trust import TrustMethods
-from agent.health import Health
-from agent.links.addresses import Addresses
-from agent.links.peers import Peers
-from agent.links.proxy import Proxy
-from agent.links.twins import Twins
+from agent.health import Health, Problems
 from agent.ports import Channel, Clock
 from agent.presence.last_known import LastKnown
 from agent.presence.prober import Prober
-from agent.presence.rules.registry import Registry
-from agent.presence.service import Presence
 from agent.protocol import names
 from agent.protocol.codec import PROTOCOL, Codec
 from agent.protocol.messages import Ready
-from agent.protocol.model import DeviceId, DeviceRef, Sender
+from agent.protocol.model import DeviceId, Sender, SessionId
 from agent.sessions.catalog import Backends
-from agent.sessions.host import Sessions
 from agent.sessions.store_watch import StoreWatch
 from agent.settings import Home, Settings, home, load
-from agent.tasks import child, failures, keep
-from agent.trust.access import AccessControl
-from agent.trust.audit import Audit
-from agent.trust.gossip import Gossip
-from agent.trust.household import Household
+from agent.tasks import Failures, child, keep, record
+from agent.trust.devices import TrustedDevices
 from agent.trust.pairing import Pairing
 from agent.trust.rules.handshake import Bundle
 
@@ -125,264 +116,190 @@ def say(line: str) -> None:
 
 
 class Service:
-    """All parts of one device."""
+    """One device: the adapters, the parts made of them, the doors, and how all of it is run and ended in order."""
 
     def __init__(
         self, where: Home, settings: Settings, clock: Clock | None = None, lock: HomeLock | None = None
     ) -> None:
         """Open what is needed. `lock`: the home's, to be kept. Raises: ConfigError, StateError."""
-        self._home, self._settings, self._clock, self._lock = where, settings, clock or SystemClock(), lock
-        notices: list[str] = []
-        self._identity = load_or_create_identity(where.state, machine=this_machine(where.state), notice=notices.append)
-        self._trust, self._state = TrustFile(where.state), StateFile(where.state)
-        self._own = self._identity.id
-        self._name = names.own_name(settings.name, os.uname().nodename, self._own)
-        hosts = LOOPBACK if settings.interfaces == ("lo",) else ANY_ADDRESS
-        sockets = self._bind(hosts)
-        self._port = int(sockets[0].getsockname()[1])
-        self._static = [static.parse(text, DEFAULT_PORT) for text in settings.peers.static]
+        self._clock = clock = clock or SystemClock()
+        self._lock = lock
+        self._restored = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._over: ServiceOver | None = None
 
-        self._household = Household(
-            identity=self._identity,
-            name=self._name,
-            trust=self._trust,
-            store=HouseholdFile(where.state),
-            clock=self._clock,
-            changed=self._trust_changed,
-            keys_changed=lambda: self._presence.keys_changed(),  # noqa: PLW0108 - made further down
+        # What depends on no other part.
+        static_peers = [static.parse(text, DEFAULT_PORT) for text in settings.peers.static]
+        problems = Problems(say)
+        self._problems = problems
+        self._failures = Failures(problems.problem, self._end)
+        state = StateFile(where.state)
+        trust = TrustFile(where.state)
+        self._trusted = trusted = TrustedDevices(trust, clock)
+        self._identity = identity = load_or_create_identity(
+            where.state, machine=this_machine(where.state), notice=problems.notice
         )
-        self._discovery = MdnsDiscovery(
-            device=self._own,
-            instance=names.instance_name(self._name, self._own),
-            port=self._port,
-            clock=self._clock,
+        name = names.own_name(settings.name, os.uname().nodename, identity.id)
+        hosts = LOOPBACK if settings.interfaces == ("lo",) else ANY_ADDRESS
+        sockets = bind_lan_port(settings.port, hosts, state)
+        own = Ready(
+            device=identity.id,
+            name=name,
+            version=__version__,
+            protocol=PROTOCOL,
+            port=int(sockets[0].getsockname()[1]),
+            run=secrets.token_hex(8),
+        )
+
+        # What reaches outside.
+        discovery = MdnsDiscovery(
+            device=own.device,
+            instance=names.instance_name(name, own.device),
+            port=own.port,
+            clock=clock,
             interfaces=settings.interfaces,
-            problem=lambda text: self._health.problem("network", text),
-        )
-        self._registry = Registry(self._own, name=self._name, version=__version__)
-        self._presence = Presence(
-            self._registry,
-            self._discovery,
-            clock=self._clock,
-            name=self._name,
-            port=self._port,
-            previous_revision=self._state.get("revision"),
-            save_revision=lambda revision: self._state.put("revision", revision),
-            mode=settings.presence.mode,
-            jitter=random.random,
-            identity=self._identity,
-            keys=self._household,
-            entropy=secrets.token_bytes,
-            twin=lambda hosts: self._twins.announced(hosts),  # noqa: PLW0108 - made further down
+            problem=partial(problems.problem, "network"),
         )
         self._store = SqliteTranscripts(
             where.state / "transcripts.db",
             machine=machine_id(),
             refuses=lock.lost if lock is not None else lambda: "",
-            notice=notices.append,
+            notice=problems.notice,
         )
         own_addresses = MachineAddresses(settings.interfaces)
-        self._dialer = TlsDialer(
+        dialer = TlsDialer(
             context_for=self._pinned,
             probe_context=pairing_client_context,
-            clock=self._clock,
+            clock=clock,
             on_link=own_addresses.on_link,
         )
-        ready = Ready(
-            device=self._own,
-            name=self._name,
-            version=__version__,
-            protocol=PROTOCOL,
-            port=self._port,
-            run=secrets.token_hex(8),
-        )
-        self._peers = Peers(
-            own=ready,
-            paired=lambda: self._access.devices(),  # noqa: PLW0108 - made further down
-            dialer=self._dialer,
-            news=self._presence,
-            clock=self._clock,
-            jitter=lambda: random.uniform(0.5, 1.0),  # noqa: S311 - spreads load, guards nothing
-            limit=settings.links.max,
-            on_demand=settings.links.mode == "on-demand",
-            name_of=self._name_of,
-            twins=self._twins,
-        )
-        self._proxy = Proxy(self._peers, clock=self._clock, name_of=self._name_of, row_of=self._registry.session)
         backends = find_backends(settings.backends)
-        self._sessions = Sessions(
-            own=DeviceRef(self._own, self._name),
-            store=self._store,
-            clock=self._clock,
+        for number, text in enumerate(backends.troubles(settings.sessions.backend)):
+            problems.problem(f"backend {number}", text)
+        if settings.presence.mode == "open":
+            problems.problem("presence", OPEN)
+        outside = Outside(
+            clock=clock,
+            discovery=discovery,
+            dialer=dialer,
+            own_addresses=own_addresses,
+            transcripts=self._store,
+            trust=trust,
+            household=HouseholdFile(where.state),
+            addresses=AddressFile(where.state),
+            audit=AuditFile(where.state),
             backends=backends.usable(),
-            default_backend=settings.sessions.backend,
-            name_of=self._name_of,
-            changed=self._presence.local_sessions,
-            noted=lambda *what: self._access.noted(*what),  # noqa: PLW0108 - made further down
-            notice=lambda text: self._health.notice(text),  # noqa: PLW0108 - made further down
-            trouble=lambda *what: self._health.problem(*what),  # noqa: PLW0108 - made further down
-            trusts=lambda device: device == self._own or any(each.id == device for each in self._access.devices()),
-            new_id=lambda: b32encode(secrets.token_bytes(10)).decode().lower(),
+            revision=state.get("revision"),
+            save_revision=partial(state.put, "revision"),
+            chance=random.random,
+            entropy=secrets.token_bytes,
+            new_id=new_id,
         )
-        self._audit = Audit(
-            AuditFile(where.state), self._clock, self._name_of, lambda text: self._health.problem("audit", text)
+
+        # The parts, and those that only a whole service has.
+        self._assembly = parts = Assembly(
+            own=own, identity=identity, settings=settings, outside=outside, trusted=trusted, problems=problems
         )
-        self._access = AccessControl(
-            trust=self._trust,
-            sessions=self._sessions,
-            clock=self._clock,
-            audit=self._audit,
-            notice=lambda text: self._health.notice(text),  # noqa: PLW0108 - made further down
-            expired=self._trust_changed,
+        prober = Prober(
+            own=own.device,
+            static=static_peers,
+            resolve=static.resolve,
+            delay=static.resolve_delay,
+            dialer=dialer,
+            heard=parts.presence,
+            kept=parts.peers.keeps,
+            clock=clock,
         )
-        self._gossip = Gossip(
-            own=self._own,
-            household=self._household,
-            trust=self._trust,
-            peers=self._peers,
-            clock=self._clock,
-        )
-        self._addresses = Addresses(
-            identity=self._identity,
-            port=self._port,
-            own=own_addresses,
-            paired=self._access.devices,
-            peers=self._peers,
-            store=AddressFile(where.state),
-            clock=self._clock,
-            told=self._presence.told,
-        )
-        self._pairing = Pairing(
-            identity=self._identity,
-            trust=self._trust,
-            discovery=self._discovery,
-            transport=TlsPairing(self._identity, self._clock, hosts),
-            clock=self._clock,
-            about=self._about,
-            on_trust_changed=self._trust_changed,
-            membership=self._gossip,
+        parts.presence.doubted.subscribe(lambda _: prober.look())
+        self._last_known = LastKnown(parts.registry, parts.presence, LastKnownFile(where.state), clock)
+        pairing = Pairing(
+            identity=identity,
+            trust=trust,
+            discovery=discovery,
+            transport=TlsPairing(identity, clock, hosts),
+            clock=clock,
+            about=lambda: Bundle(name=name, port=own.port, hosts=discovery.hosts(), household=parts.household.id),
+            on_trust_changed=trusted.changed,
+            membership=parts.gossip,
             announce=settings.presence.mode != "hidden",
         )
-        self._health = Health(
-            own=ready,
-            clock=self._clock,
+        health = Health(
+            own=own,
+            clock=clock,
             mode=settings.presence.mode,
             home=str(where.state),
-            registry=self._registry,
-            discovery=self._discovery,
-            trust=self._trust,
-            peers=self._peers,
-            sessions=self._sessions,
+            registry=parts.registry,
+            discovery=discovery,
+            trust=trust,
+            peers=parts.peers,
+            sessions=parts.sessions,
+            problems=problems,
             say=say,
         )
-        for number, text in enumerate(backends.troubles(settings.sessions.backend)):
-            self._health.problem(f"backend {number}", text)
-        for text in notices:
-            self._health.notice(text)
-        trust = TrustMethods(
-            own=self._identity,
-            registry=self._registry,
-            pairing=self._pairing,
-            household=self._household,
-            gossip=self._gossip,
-            name_of=self._name_of,
-            hosts=self._discovery.hosts,
-            now=self._clock.time,
-        )
-        consent = Consent(
-            registry=self._registry,
-            sessions=self._sessions,
-            limit=self._gossip.limit,
-            audit=self._audit,
-            owner=Sender(device=self._own, name=self._name),
-        )
-        kinds = Backends(tuple(backends.installed.values()), default=settings.sessions.backend, clock=self._clock)
+
+        # What answers.
+        kinds = Backends(tuple(backends.installed.values()), default=settings.sessions.backend, clock=clock)
         methods = Methods(
-            own=self._own,
-            name_of=self._name_of,
-            registry=self._registry,
-            lists=Lists(self._registry, self._presence, self._access),
-            access=self._access,
-            consent=consent,
-            sessions=self._sessions,
-            peers=self._peers,
-            proxy=self._proxy,
-            clock=self._clock,
-            trust=trust,
-            status=self._health.status,
+            own=own.device,
+            name_of=parts.registry.name_of,
+            registry=parts.registry,
+            lists=Lists(parts.registry, parts.presence, parts.access),
+            access=parts.access,
+            consent=Consent(
+                registry=parts.registry,
+                sessions=parts.sessions,
+                limit=parts.gossip.limit,
+                audit=parts.audit,
+                owner=Sender(device=own.device, name=name),
+            ),
+            sessions=parts.sessions,
+            peers=parts.peers,
+            proxy=parts.proxy,
+            clock=clock,
+            trust=TrustMethods(
+                own=identity,
+                registry=parts.registry,
+                pairing=pairing,
+                household=parts.household,
+                gossip=parts.gossip,
+                name_of=parts.registry.name_of,
+                hosts=discovery.hosts,
+                now=clock.time,
+            ),
+            status=health.status,
             more={
-                "household.sync": self._gossip.sync,
-                "household.tell": self._gossip.tell,
-                "address.sync": self._addresses.sync,
-                "address.tell": self._addresses.tell,
-                "backend.list": BackendMethods(self._own, self._registry, self._peers, kinds).list,
+                "household.sync": parts.gossip.sync,
+                "household.tell": parts.gossip.tell,
+                "address.sync": parts.addresses.sync,
+                "address.tell": parts.addresses.tell,
+                "backend.list": BackendMethods(own.device, parts.registry, parts.peers, kinds).list,
             },
             may_prompt_others=settings.sessions.may_prompt_others,
         )
-        if settings.presence.mode == "open":
-            self._health.problem("presence", OPEN)
-        self._peers.handler = methods
-        self._peers.link_changed = self._link_changed
-        self._peers.announced = self._registry.announced
-        self._peers.protected = self._protected
-        self._presence.on_heard = self._peers.heard
-        self._presence.on_doubt = self._doubt
-        self._gateway = Gateway(
-            own=ready,
-            methods=methods,
-            peers=self._peers,
-            make_channel=self._channel,
-            device_of=lambda request: self._listener.device_of(request.transport),
-            linked=lambda request: self._listener.linked(request.transport),
-            inside=lambda pid: session_of(pid, self._sessions.directory.programs(), self._sessions.directory.closed),
-        )
-        self._lan = web.AppRunner(self._gateway.lan_app(), access_log=None, shutdown_timeout=0.5)
-        self._control = web.AppRunner(
-            self._gateway.control_app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
-        )
-        self._listener = Listener(self._identity, sockets, self._lan_protocol, self._clock, known=self._hosts_of_paired)
-        self._prober = Prober(
-            own=self._own,
-            static=self._static,
-            resolve=static.resolve,
-            delay=static.resolve_delay,
-            dialer=self._dialer,
-            heard=self._presence,
-            kept=self._peers.keeps,
-            clock=self._clock,
-        )
-        self._restored, self._stop = asyncio.Event(), asyncio.Event()
-        self._over: ServiceOver | None = None
 
-    @cached_property
-    def _twins(self) -> Twins:
-        return Twins(self._clock, self._name_of, lambda about, text: self._health.problem(about, text))  # noqa: PLW0108 - made later
-
-    @cached_property
-    def _last_known(self) -> LastKnown:
-        return LastKnown(self._registry, self._presence, LastKnownFile(self._home.state), self._clock)
-
-    @cached_property
-    def parts(self) -> dict[str, Part]:
-        """What runs as long as the service, each by itself, by name."""
-        return {
-            "presence": self._presence.run,
-            "sessions": lambda: self._sessions.run(self._restored.set),
-            "proxy": self._proxy.run,
-            "access": self._access.run,
-            "audit": self._audit.run,
-            "peers": self._peers.run,
-            "gossip": self._gossip.run,
-            "addresses": self._addresses.run,
+        listener = Listener(identity, sockets, clock, known=self._hosts_of_paired)
+        trusted.changes.subscribe(lambda devices: listener.trust(device.certificate for device in devices))
+        self._doors = Doors(where, clock, own=own, parts=parts, methods=methods, listener=listener)
+        store_watch = StoreWatch(self._store, clock=clock, hold=self._hold_home, tell=self._store_stalled)
+        self.parts: dict[str, Part] = {
+            "presence": parts.presence.run,
+            "sessions": partial(parts.sessions.run, self._restored.set),
+            "proxy": parts.proxy.run,
+            "trusted": trusted.run,
+            "audit": parts.audit.run,
+            "peers": partial(parts.peers.run, methods, parts.protected),
+            "gossip": parts.gossip.run,
+            "addresses": parts.addresses.run,
             "last-known": self._last_known.run,
-            "twins": self._twins.run,
-            "listener": self._listener.run,
-            "pairing": self._pairing.run,
-            "prober": self._prober.run,
-            "tell": lambda: self._health.tell(self._presence.subscribe()),
-            "store": StoreWatch(self._store, clock=self._clock, hold=self._hold_home, tell=self._store_stalled).run,
-            "failures": lambda: failures().run(self._clock),
+            "twins": parts.twins.run,
+            "listener": partial(listener.run, self._doors.lan_protocol),
+            "pairing": pairing.run,
+            "prober": prober.run,
+            "tell": lambda: health.tell(parts.presence.subscribe()),
+            "store": store_watch.run,
+            "failures": partial(self._failures.run, clock),
         }
+        """What runs as long as the service, each by itself, by name."""
 
     async def run(self) -> None:
         """Serve until a signal says otherwise.
@@ -393,35 +310,31 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup agent up`
                 loop.add_signal_handler(number, self._stop.set)
-        failed = failures()
-        failed.problem, failed.over = self._health.problem, self._end
-        loop.set_exception_handler(failed.uncaught)
+        record(self._failures)
         try:
             async with asyncio.TaskGroup() as group:
                 # The network first: while our name is being probed the rest starts.
                 running = {"presence": self._begin(group, "presence")}
-                await self._lan.setup()
-                self._household.settle()
+                await self._doors.set_up()
+                self._assembly.household.settle()
                 running["sessions"] = self._begin(group, "sessions", ready=self._restored)
                 await self._restored.wait()
-                self._registry.own_past(self._sessions.directory.closed)
-                self._trust_changed()
+                self._assembly.registry.own_past(self._assembly.sessions.directory.closed)
+                self._trusted.changed()
                 self._last_known.recall()
                 running |= {name: self._begin(group, name) for name in self.parts if name not in running}
-                await self._open_control_socket()
+                await self._doors.open_control_socket()
                 await self._stop.wait()
                 say("stopping")
                 for name in ("tell", "prober", "listener"):  # no new links, and no word of those that end now
                     running[name].cancel()
-                await self._peers.leave()
+                await self._assembly.peers.leave()
                 if self._lock is None or not self._lock.lost():  # else it may be another service's
-                    self._home.control_socket.unlink(missing_ok=True)
+                    self._doors.hide_control_socket()
                 for part in running.values():
                     part.cancel()
         finally:
-            await self._control.cleanup()
-            await self._lan.cleanup()
-            self._listener.close()
+            await self._doors.close()
             await self._store.close()
         if self._over is not None:
             raise self._over
@@ -437,37 +350,79 @@ class Service:
         self._over = reason
         self._stop.set()
 
-    # --- doors -------------------------------------------------------------------------------------------------------
-
-    def _bind(self, hosts: tuple[str, ...]) -> list[socket.socket]:
-        if self._settings.port:
-            return bind(self._settings.port, hosts)
-        for port in (self._state.get("port"), DEFAULT_PORT):
-            if port:
-                with suppress(ConfigError):
-                    return bind(port, hosts)
-        sockets = bind(0, hosts)
-        self._state.put("port", int(sockets[0].getsockname()[1]))
-        return sockets
-
-    async def _open_control_socket(self) -> None:
-        await self._control.setup()
-        await web.SockSite(self._control, bind_socket(self._home.control_socket)).start()
-
     async def _hold_home(self) -> None:
         if self._lock is not None:
             self._lock.keep()
-        if not self._home.control_socket.exists():  # deleted under us, with its folder perhaps
-            private_folder(self._home.runtime)
-            await web.SockSite(self._control, bind_socket(self._home.control_socket)).start()
+        await self._doors.keep_control_socket()
 
     def _store_stalled(self, reason: str) -> None:
-        self._health.problem("store", reason)
-        self._sessions.stalled(reason)
+        self._problems.problem("store", reason)
+        self._assembly.sessions.stalled(reason)
 
-    def _lan_protocol(self) -> asyncio.Protocol:
+    def _pinned(self, device: DeviceId) -> ssl.SSLContext | None:
+        known = self._trusted.get(device)
+        return client_context(self._identity, known.certificate) if known is not None else None
+
+    def _hosts_of_paired(self) -> Iterator[str]:
+        for device in self._trusted.devices():
+            for endpoint in self._assembly.registry.endpoints(device.id):
+                yield endpoint.host
+
+
+class Doors:
+    """The LAN port, and the control socket of this user."""
+
+    def __init__(
+        self, where: Home, clock: Clock, *, own: Ready, parts: Assembly, methods: Methods, listener: Listener
+    ) -> None:
+        self._clock = clock
+        self._directory = parts.sessions.directory
+        self._listener = listener
+        self._runtime = where.runtime
+        self._path = where.control_socket
+        gateway = Gateway(
+            own=own,
+            methods=methods,
+            peers=parts.peers,
+            make_channel=self._channel,
+            device_of=lambda request: listener.device_of(request.transport),
+            linked=lambda request: listener.linked(request.transport),
+            inside=self._session_of,
+        )
+        self._lan = web.AppRunner(gateway.lan_app(), access_log=None, shutdown_timeout=0.5)
+        self._control = web.AppRunner(
+            gateway.control_app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
+        )
+
+    async def set_up(self) -> None:
+        """Get ready to serve what the listener takes."""
+        await self._lan.setup()
+
+    async def open_control_socket(self) -> None:
+        """Serve the clients of this user. Raises: StateError, if the socket's place is taken."""
+        await self._control.setup()
+        await web.SockSite(self._control, bind_socket(self._path)).start()
+
+    async def keep_control_socket(self) -> None:
+        """Open the control socket again, if it was deleted under us, with its folder perhaps."""
+        if not self._path.exists():
+            private_folder(self._runtime)
+            await web.SockSite(self._control, bind_socket(self._path)).start()
+
+    def hide_control_socket(self) -> None:
+        """Let no new client find this service."""
+        self._path.unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """End every connection, and listen no more."""
+        await self._control.cleanup()
+        await self._lan.cleanup()
+        self._listener.close()
+
+    def lan_protocol(self) -> asyncio.Protocol:
+        """What reads a connection of a paired device; after `set_up`."""
         server = self._lan.server
-        assert server is not None, "the listener runs after setup"
+        assert server is not None, "the listener runs after set_up"
         return FrameGuard(server(), self._clock)
 
     def _channel(
@@ -476,54 +431,26 @@ class Service:
         cut = transport.abort if transport is not None else None
         return WebSocketChannel(ws, codec, clock=self._clock, device=device, pings=device is not None, cut=cut)
 
-    def _hosts_of_paired(self) -> Iterator[str]:
-        for device in self._access.devices():
-            for endpoint in self._registry.endpoints(device.id):
-                yield endpoint.host
+    async def _session_of(self, pid: int | None) -> SessionId | None:
+        return await session_of(pid, self._directory.programs(), self._directory.closed)
 
-    # --- trust -------------------------------------------------------------------------------------------------------
 
-    def _about(self) -> Bundle:
-        return Bundle(name=self._name, port=self._port, hosts=self._discovery.hosts(), household=self._household.id)
+def bind_lan_port(wanted: int, hosts: tuple[str, ...], state: StateFile) -> list[socket.socket]:
+    """Sockets of one port: the `wanted` one, or if that is 0 the last one, the usual one, any free one.
 
-    def _trust_changed(self) -> None:
-        self._access.trust_changed()
-        devices = self._access.devices()
-        self._listener.trust(device.certificate for device in devices)
-        self._presence.paired(devices)
-        self._peers.trust_changed()
-        self._addresses.trust_changed()
-        self._sessions.trust_changed()
-        self._health.problem("household", self._household.trouble())
+    Raises: ConfigError, if it is taken.
+    """
+    if wanted:
+        return bind(wanted, hosts)
+    for port in (state.get("port"), DEFAULT_PORT):
+        if port:
+            with suppress(ConfigError):
+                return bind(port, hosts)
+    sockets = bind(0, hosts)
+    state.put("port", int(sockets[0].getsockname()[1]))
+    return sockets
 
-    def _doubt(self, device: DeviceId) -> None:
-        # Whoever keeps a link to it dials; else it is only asked.
-        self._peers.heard(device)
-        self._prober.look()
 
-    def _pinned(self, device: DeviceId) -> ssl.SSLContext | None:
-        for known in self._access.devices():
-            if known.id == device:
-                return client_context(self._identity, known.certificate)
-        return None
-
-    def _link_changed(self, device: DeviceId, up: bool) -> None:
-        self._proxy.link_changed(device, up)
-        row = self._registry.device(device)
-        if up and row:
-            self._access.met(device, row.name, tuple(self._registry.endpoints(device)[:4]))
-        if up:
-            self._gossip.link_up(device)
-            self._addresses.link_up(device)
-
-    def _protected(self, device: DeviceId) -> bool:
-        # L4: somebody here watches a session there, or somebody there one of ours.
-        return self._proxy.protected(device) or self._sessions.attachments.protects(
-            device, self._sessions.directory.rows
-        )
-
-    # --- telling -----------------------------------------------------------------------------------------------------
-
-    def _name_of(self, device: DeviceId) -> str:
-        row = self._registry.device(device)
-        return row.name if row else names.short_id(device)
+def new_id() -> str:
+    """An id that was never used before: 80 random bits."""
+    return b32encode(secrets.token_bytes(10)).decode().lower()

@@ -22,8 +22,45 @@ STRANGERS = Rate(20.0, 20)
 """Lines about devices that are not paired: anybody can announce 20 new ones a second, for ever."""
 
 
+class Problems:
+    """What does not work at this moment, and what the owner should know. Lasting trouble is a condition, no log line.
+
+    Depends on nothing, so that every part can be given its `problem` and `notice`.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """`say` talks to whoever started the service."""
+        self._say = say
+        self._current: dict[str, str] = {}
+        self._notices: list[str] = []
+
+    @property
+    def current(self) -> tuple[str, ...]:
+        """What does not work, one line each, in the order in which it began."""
+        return tuple(self._current.values())
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the owner was told last, oldest first."""
+        return tuple(self._notices)
+
+    def problem(self, about: str, text: str) -> None:
+        """Something does not work, and why; empty when it works again. Said once, shown while it lasts."""
+        if not text:
+            self._current.pop(about, None)
+            return
+        before, self._current[about] = self._current.get(about), text
+        if text != before:
+            self._say(f"agent: {text}")
+
+    def notice(self, text: str) -> None:
+        """Something happened that the owner should know. Said now, shown until the service ends."""
+        self._notices = [*self._notices, text][-NOTICES_MAX:]
+        self._say(f"agent: {text}")
+
+
 class Health:
-    """Gathers the state of the parts; lasting trouble is a condition here, not a log line."""
+    """Gathers the state of the parts, and says which devices come and go."""
 
     def __init__(
         self,
@@ -37,31 +74,24 @@ class Health:
         trust: TrustStore,
         peers: Peers,
         sessions: Sessions,
+        problems: Problems,
         say: Callable[[str], None],
     ) -> None:
         """`mode` is the setting presence.mode, `home` the state folder; `say` talks to whoever started the service."""
-        self._own, self._clock, self._mode, self._home = own, clock, mode, home
-        self._registry, self._discovery, self._trust = registry, discovery, trust
-        self._peers, self._sessions, self._say = peers, sessions, say
+        self._own = own
+        self._clock = clock
+        self._mode = mode
+        self._home = home
+        self._registry = registry
+        self._discovery = discovery
+        self._trust = trust
+        self._peers = peers
+        self._sessions = sessions
+        self._problems = problems
+        self._say = say
         self._started = clock.time()
-        self._problems: dict[str, str] = {}
-        self._notices: list[str] = []
         self._told: dict[DeviceId, str] = {}  # of devices in the registry
         self._strangers, self._unsaid = Bucket(STRANGERS, clock.monotonic()), 0
-
-    def problem(self, about: str, text: str) -> None:
-        """Something does not work, and why; empty when it works again. Said once, shown while it lasts."""
-        if not text:
-            self._problems.pop(about, None)
-            return
-        before, self._problems[about] = self._problems.get(about), text
-        if text != before:
-            self._say(f"agent: {text}")
-
-    def notice(self, text: str) -> None:
-        """Something happened that the owner should know. Said now, shown until the service ends."""
-        self._notices = [*self._notices, text][-NOTICES_MAX:]
-        self._say(f"agent: {text}")
 
     def status(self) -> StatusReport:
         """This device at this moment."""
@@ -82,8 +112,8 @@ class Health:
             sessions=len(self._sessions.directory.rows()),
             presence=self._mode,
             home=self._home,
-            notices=tuple(self._notices),
-            problems=tuple(self._problems.values()),
+            notices=self._problems.notices,
+            problems=self._problems.current,
         )
 
     async def tell(self, changes: Subscription) -> None:
@@ -136,7 +166,7 @@ class Health:
     def _tell_contest(self, contest: Contest) -> None:
         # R13: said once for each two devices.
         rival, owner = (self._name(device) for device in (contest.rival, contest.owner))
-        self.notice(
+        self._problems.notice(
             f"{rival} claims a session of {owner} ({contest.session}): that changes nothing, and nothing is sent "
             f"there. If {rival} is not to be trusted: `agent unpair {short_id(contest.rival)}`"
         )

@@ -56,9 +56,14 @@ class Unanswered(Exception):
 class Failures:
     """What has failed unexpectedly in this service: a log line for each cause, a health condition if it comes again."""
 
-    def __init__(self) -> None:
-        self.problem: Callable[[str, str], None] = lambda about, text: None  # noqa: ARG005 - nobody to be told
-        self.over: Callable[[ServiceOver], None] = lambda error: None  # noqa: ARG005 - nobody to be told
+    def __init__(
+        self,
+        problem: Callable[[str, str], None] = lambda about, text: None,  # noqa: ARG005 - nobody is told
+        over: Callable[[ServiceOver], None] = lambda error: None,  # noqa: ARG005 - nobody is told
+    ) -> None:
+        """`problem` is told what comes again, empty when it has stayed away; `over` why the service must end."""
+        self._problem = problem
+        self._over = over
         self._times: dict[str, int] = {}  # by cause
         self._quiet: set[str] = set()  # causes that did not come again since the last look
 
@@ -73,7 +78,7 @@ class Failures:
             return
         if isinstance(error, ServiceOver):
             with suppress(Exception):
-                self.over(error)
+                self._over(error)
             return
         places = _places(error)
         cause = f"{type(error).__name__} in {places[-1].partition(':')[0]}"
@@ -85,7 +90,7 @@ class Failures:
             _log(name, error, places, times)
         if times == 2:
             with suppress(Exception):
-                self.problem(f"failure: {cause}", _condition(name, cause, error))
+                self._problem(f"failure: {cause}", _condition(name, cause, error))
 
     def uncaught(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Record what was raised where nobody waits, such as in a callback (`loop.set_exception_handler`)."""
@@ -102,7 +107,7 @@ class Failures:
             for cause in self._quiet:
                 self._times.pop(cause, None)
                 with suppress(Exception):
-                    self.problem(f"failure: {cause}", "")
+                    self._problem(f"failure: {cause}", "")
             self._quiet = set(self._times)
 
 
@@ -128,6 +133,13 @@ def failures() -> Failures:
     if found is None:
         found = _failures[loop] = Failures()
     return found
+
+
+def record(failed: Failures) -> None:
+    """Have `failed` told of everything that fails in the running loop, also of what its callbacks raise."""
+    loop = asyncio.get_running_loop()
+    _failures[loop] = failed
+    loop.set_exception_handler(failed.uncaught)
 
 
 async def keep(

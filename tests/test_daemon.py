@@ -121,7 +121,7 @@ def made(place: Home) -> tuple[Service, FakeClock]:
 
 
 PARTS = [
-    "presence", "sessions", "proxy", "access", "audit", "peers", "gossip", "addresses", "last-known", "twins",
+    "presence", "sessions", "proxy", "trusted", "audit", "peers", "gossip", "addresses", "last-known", "twins",
     "listener", "pairing", "prober", "tell", "store", "failures",
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from agent.health import STRANGERS, Health
+from agent.health import STRANGERS, Health, Problems
 from agent.presence.rules.registry import Registry
 from agent.presence.subscriptions import Subscribers
 from agent.protocol.messages import Ready
@@ -26,6 +26,7 @@ class Told:
     def __init__(self) -> None:
         self.clock, self.lines = FakeClock(), list[str]()
         self.registry, self.subscribers = Registry(OWN, name="desk", version=""), Subscribers()
+        self.problems = Problems(self.lines.append)
         self.health = Health(
             own=Ready(device=OWN, name="desk", version="", protocol=1, port=7471, run="r"),
             clock=self.clock,
@@ -36,6 +37,7 @@ class Told:
             trust=MemoryTrust(),
             peers=cast("Any", SimpleNamespace(linked=list)),
             sessions=cast("Any", None),
+            problems=self.problems,
             say=self.lines.append,
         )
 
@@ -73,7 +75,7 @@ async def test_t11_strangers_that_come_and_go_fill_neither_memory_nor_the_output
 
 async def test_trouble_that_is_over_leaves_nothing(told: Told) -> None:
     for number in range(100):
-        told.health.problem(f"twin {number}", "two devices have one key")
-        told.health.problem(f"twin {number}", "")
-    assert told.health._problems == {}
+        told.problems.problem(f"twin {number}", "two devices have one key")
+        told.problems.problem(f"twin {number}", "")
+    assert told.problems.current == ()
     assert told.lines == ["agent: two devices have one key"] * 100

@@ -1,6 +1,7 @@
 """The import table of DESIGN §2, held by reading every module, function bodies included.
 
 protocol ← ports ← domains (presence ← sessions ← terminals ← links ← trust) ← gateway ← daemon ← frontends.cli.up
+health, assembly (the parts of one device, put together): between the domains and the daemon
 adapters: ports, protocol, errors; front ends: client, protocol
 """
 
@@ -27,7 +28,7 @@ RULES: dict[str, set[str]] = {
     f"{domain}.rules": PURE | {f"{each}.rules" for each in DOMAINS[:number]} for number, domain in enumerate(DOMAINS)
 }
 SERVICES: dict[str, set[str]] = {
-    domain: PURE | {"tasks", f"{domain}.rules"} | {*DOMAINS[:number], *list(RULES)[:number]}
+    domain: PURE | {"tasks", "observers", f"{domain}.rules"} | {*DOMAINS[:number], *list(RULES)[:number]}
     for number, domain in enumerate(DOMAINS)
 }
 ALL_DOMAINS = {*RULES, *SERVICES}
@@ -36,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "protocol": {"errors"},
     "ports": BASE,
     "tasks": PURE,
+    "observers": set(),
     **{rules: allowed for rules, allowed in RULES.items() if rules != "terminals.rules"},  # it has none yet
     **SERVICES,
     "health": PURE | ALL_DOMAINS,
@@ -52,7 +54,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "log": {"protocol"},
     "clock": set(),
     "processes": set(),  # what the kernel tells: for backends, and for a command that starts a program
-    "daemon": PURE | ADAPTERS | ALL_DOMAINS | {"gateway", "health", "settings", "log", "clock", "config", "tasks"},
+    "assembly": PURE | ALL_DOMAINS | {"health", "settings"},
+    "daemon": PURE
+    | ADAPTERS
+    | ALL_DOMAINS
+    | {"assembly", "gateway", "health", "settings", "log", "clock", "config", "tasks"},
     # Front ends talk to the service over its socket: they know the wire, not the parts behind it.
     "client": LOCAL | {"ports", "frontends.cli"},
     "frontends": set(),

@@ -10,7 +10,21 @@ from pathlib import Path
 import pytest
 
 from agent.errors import Busy, ServiceOver, StateError
-from agent.tasks import QUIET, WELL, Alarm, alone, child, compartment, failures, keep, spawn, to_the_end, within
+from agent.tasks import (
+    QUIET,
+    WELL,
+    Alarm,
+    Failures,
+    alone,
+    child,
+    compartment,
+    failures,
+    keep,
+    record,
+    spawn,
+    to_the_end,
+    within,
+)
 from tests.fakes.clock import FakeClock, settle
 
 AGENT = Path(__file__).parents[1] / "agent"
@@ -216,7 +230,7 @@ async def test_a_cause_is_logged_once_in_one_line_without_a_traceback(caplog: py
 
 async def test_a_failure_that_comes_again_is_a_health_condition_until_it_stays_away() -> None:  # T11
     clock, problems = FakeClock(), dict[str, str]()
-    failures().problem = problems.__setitem__
+    record(Failures(problem=problems.__setitem__))
     async with asyncio.TaskGroup() as group:
         looking = child(group, failures().run(clock), "test.failures")
         await alone(fails(), "test.packet")
@@ -242,7 +256,7 @@ async def test_a_mistake_that_comes_again_says_what_to_do() -> None:
         raise StateError("the key cannot be written", hint="free some space")
 
     problems = dict[str, str]()
-    failures().problem = problems.__setitem__
+    record(Failures(problem=problems.__setitem__))
     for _ in range(2):
         await alone(unwritable(), "gossip.exchange")
     assert list(problems.values()) == [
@@ -266,7 +280,7 @@ async def test_t11_who_cannot_be_told_of_a_failure_ends_nothing(caplog: pytest.L
     async def ends() -> None:
         raise ServiceOver("and nobody hears it")
 
-    failures().problem = failures().over = unwritable
+    record(Failures(unwritable, unwritable))
     for _ in range(3):
         await alone(fails(), "test.packet")
         await alone(fails_unspeakably(), "test.packet")
@@ -337,15 +351,14 @@ async def test_what_must_end_the_service_is_told_from_anywhere() -> None:
         raise ServiceOver("another service has this home now")
 
     over: list[ServiceOver] = []
-    failures().over = over.append
+    record(Failures(over=over.append))
     await alone(lost(), "test.lock")
     assert [str(each) for each in over] == ["another service has this home now"]
 
 
 async def test_what_is_raised_in_a_callback_is_recorded_like_the_rest(caplog: pytest.LogCaptureFixture) -> None:
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(failures().uncaught)
-    loop.call_soon(int, "no number")
+    record(Failures())
+    asyncio.get_running_loop().call_soon(int, "no number")
     await settle()
     assert [record.getMessage() for record in caplog.records] == ["something failed; it alone was ended"]
 

@@ -54,15 +54,19 @@ class Addresses:
         identity: Identity,
         port: int,
         own: OwnAddresses,
-        paired: Callable[[], Iterable[PairedDevice]],
         peers: Peers,
         store: AddressStore,
         clock: Clock,
         told: Callable[[DeviceId, tuple[Endpoint, ...]], None],
     ) -> None:
         """`port` is the listener's; `told` is given the places of each member. Raises: StateError."""
-        self._identity, self._port, self._own, self._paired = identity, port, own, paired
-        self._peers, self._store, self._clock, self._told = peers, store, clock, told
+        self._identity = identity
+        self._port = port
+        self._own = own
+        self._peers = peers
+        self._store = store
+        self._clock = clock
+        self._told = told
         self._book = AddressBook()
         self._own_key = {identity.id: identity.key.public_key()}
         self._book.trust(self._own_key)
@@ -92,9 +96,9 @@ class Addresses:
 
     # --- what happens here -------------------------------------------------------------------------------------------
 
-    def trust_changed(self) -> None:
-        """Others are trusted than before: forget who is no member, and ask for what is known of the new ones."""
-        before, self._keys = self._keys, self._keys_now()
+    def trust_changed(self, devices: Iterable[PairedDevice]) -> None:
+        """These devices are trusted now: forget who is no member, and ask for what is known of the new ones."""
+        before, self._keys = self._keys, self._keys_of(devices)
         self._book.trust(self._keys | self._own_key)
         for gone in before.keys() - self._keys.keys():
             for kept in (self._places, self._woken, self._checks):
@@ -110,9 +114,9 @@ class Addresses:
             self._ask_again = True
             self._alarm.ring()
 
-    def _keys_now(self) -> dict[DeviceId, PublicKey]:
+    def _keys_of(self, devices: Iterable[PairedDevice]) -> dict[DeviceId, PublicKey]:
         keys: dict[DeviceId, PublicKey] = {}
-        for device in self._paired():
+        for device in devices:
             if device.role != "member":
                 continue
             try:
@@ -120,6 +124,11 @@ class Addresses:
             except BadCertificate:
                 continue
         return keys
+
+    def link_changed(self, device: DeviceId, up: bool) -> None:
+        """There is a link to a device now, or there is none."""
+        if up:
+            self.link_up(device)
 
     def link_up(self, device: DeviceId) -> None:
         """A link carries: ask what this device lacks. The other side asks likewise."""

@@ -13,10 +13,10 @@ from agent.links.keeper import NOT_NEEDED, Keeper
 from agent.links.link import Link, LinkNews
 from agent.links.rules.policy import LinkUse, to_close
 from agent.links.twins import Twins
+from agent.observers import Observers
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.protocol.messages import Ready
 from agent.protocol.model import REFUSES, DeviceId, PairedDevice, Role
-from agent.protocol.names import short_id
 from agent.tasks import child, keep, spawn
 
 log = logging.getLogger(__name__)
@@ -46,39 +46,49 @@ class Peers:
         paired: Callable[[], Iterable[PairedDevice]],
         dialer: Dialer,
         news: LinkNews,
+        announced: Callable[[DeviceId], Iterable[str]],
         clock: Clock,
         jitter: Callable[[], float],
+        twins: Twins,
+        name_of: Callable[[DeviceId], str],
         limit: int = 32,
         on_demand: bool = False,
-        name_of: Callable[[DeviceId], str] = short_id,
-        twins: Twins | None = None,
     ) -> None:
-        self._own, self._paired, self._dialer, self._news = own, paired, dialer, news
-        self._clock, self._jitter, self._limit, self._on_demand = clock, jitter, limit, on_demand
-        self._name_of, self._twins = name_of, twins or Twins(clock, name_of)
+        """`announced`: the hosts of a device's record; `limit`: so many links stay open (L4)."""
+        self._own = own
+        self._paired = paired
+        self._dialer = dialer
+        self._news = news
+        self._announced = announced
+        self._clock = clock
+        self._jitter = jitter
+        self._twins = twins
+        self._name_of = name_of
+        self._limit = limit
+        self._on_demand = on_demand
+        self.link_changed: Observers[[DeviceId, bool]] = Observers()
+        """Told a device, and whether there is a link to it now; False also when nobody need wait for one any longer."""
         self._keepers: dict[DeviceId, Keeper] = {}
         self._tasks: dict[DeviceId, asyncio.Task[None]] = {}
         self._links: dict[DeviceId, Link] = {}
         self._roles: dict[DeviceId, Role] = {}
         self._hosts: dict[DeviceId, frozenset[str]] = {}  # announced last
         self._started: float | None = None  # monotonic seconds
-        self._group: asyncio.TaskGroup | None = None
-        # Set by the composition root before run(): the parts know each other both ways.
-        self.handler: MessageHandler
-        self.link_changed: Callable[[DeviceId, bool], None]
-        self.protected: Callable[[DeviceId], bool]
-        self.announced: Callable[[DeviceId], Iterable[str]]
+        self._running: tuple[asyncio.TaskGroup, MessageHandler] | None = None
 
-    async def run(self) -> None:
-        """Keep the links until cancelled."""
+    async def run(self, handler: MessageHandler, protected: Callable[[DeviceId], bool]) -> None:
+        """Keep the links until cancelled; `handler` is given what arrives over them.
+
+        `protected` tells whether the link to a device is in use, so that it is not closed (L4).
+        """
         async with asyncio.TaskGroup() as group:
             self._drop_keepers()
-            self._group = group
+            self._running = group, handler
             self._started = self._clock.monotonic()
-            self.trust_changed()
+            self.trust_changed(self._paired())
             while True:
                 await self._clock.sleep(PRUNE_EVERY)
-                self._prune()
+                self._prune(protected)
 
     def _limited(self, device: DeviceId) -> bool:
         # Whether it may only watch, or is no member: then its word moves nobody to do something.
@@ -92,11 +102,12 @@ class Peers:
         if linked:
             await self._clock.sleep(LEAVE)
 
-    def trust_changed(self) -> None:
-        """The set of paired devices changed: link new ones, cut the others at once (T4)."""
-        if self._group is None:
+    def trust_changed(self, devices: Iterable[PairedDevice]) -> None:
+        """These devices are paired now: link new ones, cut the others at once (T4)."""
+        if self._running is None:
             return
-        roles = {device.id: device.role for device in self._paired()}
+        group, handler = self._running
+        roles = {device.id: device.role for device in devices}
         paired, before, self._roles = set(roles), self._roles, roles
         for device in sorted(set(self._keepers) & paired):
             if before[device] != roles[device]:
@@ -106,7 +117,7 @@ class Peers:
             self._tasks.pop(device).cancel()
             self._hosts.pop(device, None)
             if not keeper.dismiss():
-                self.link_changed(device, False)  # nobody need wait for it any longer
+                self.link_changed.tell(device, False)  # nobody need wait for it any longer
         for device in sorted(paired - set(self._keepers)):
             keeper = Keeper(
                 device,
@@ -115,16 +126,14 @@ class Peers:
                 news=self._news,
                 clock=self._clock,
                 jitter=self._jitter,
-                handler=self.handler,
+                handler=handler,
                 changed=self._changed,
                 twins=self._twins,
                 limited=self._limited,
                 wanted=not self._on_demand and len(self._keepers) < self._limit,
             )
             self._keepers[device] = keeper
-            self._tasks[device] = child(
-                self._group, keep(keeper.run, "peers.keep", self._clock), f"peers.keep-{device}"
-            )
+            self._tasks[device] = child(group, keep(keeper.run, "peers.keep", self._clock), f"peers.keep-{device}")
 
     def _drop_keepers(self) -> None:
         # Those of a run that failed: their tasks ended with it.
@@ -142,7 +151,7 @@ class Peers:
         keeper = self._keepers.get(device)
         if keeper is None:
             return
-        hosts = frozenset(self.announced(device))
+        hosts = frozenset(self._announced(device))
         moved = self._hosts.get(device, hosts) != hosts
         self._hosts[device] = hosts
         if keeper.link is None and keeper.wanted:
@@ -273,9 +282,10 @@ class Peers:
     def tell(self, device: DeviceId, method: str, params: Callable[[], object]) -> None:
         """Ask without waiting for the answer, if there is a link. `params` are asked for when they are sent."""
         keeper = self._keepers.get(device)
-        if keeper is not None and keeper.link is not None and self._group is not None:
+        if keeper is not None and keeper.link is not None and self._running is not None:
             keeper.link.used = self._clock.monotonic()
-            spawn(self._group, self._told(keeper.link, method, params), f"peers.tell-{method}")
+            group, _ = self._running
+            spawn(group, self._told(keeper.link, method, params), f"peers.tell-{method}")
 
     async def _told(self, link: Link, method: str, params: Callable[[], object]) -> None:
         try:
@@ -287,17 +297,17 @@ class Peers:
         # A link that took another's place counts as come back: what was attached over the old one must be again.
         if keeper.link is self._links.get(keeper.device):
             if keeper.refused_surely:
-                self.link_changed(keeper.device, False)  # nobody need wait for it any longer
+                self.link_changed.tell(keeper.device, False)  # nobody need wait for it any longer
             return
         if keeper.link is None:
             del self._links[keeper.device]
         else:
             self._links[keeper.device] = keeper.link
-        self.link_changed(keeper.device, keeper.link is not None)
+        self.link_changed.tell(keeper.device, keeper.link is not None)
 
-    def _prune(self) -> None:
+    def _prune(self, protected: Callable[[DeviceId], bool]) -> None:
         links = [
-            LinkUse(device, keeper.link.used, self.protected(device))
+            LinkUse(device, keeper.link.used, protected(device))
             for device, keeper in self._keepers.items()
             if keeper.link is not None
         ]

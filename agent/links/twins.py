@@ -23,12 +23,7 @@ _ADVICE = "one has files that were copied from the other; stop one of the two an
 class Twins:
     """Tells `problem` of each device that is there twice: what it is about, and a text; empty: it is over."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        name_of: Callable[[DeviceId], str] = short_id,
-        problem: Callable[[str, str], None] = lambda about, text: None,  # noqa: ARG005 - tells nobody
-    ) -> None:
+    def __init__(self, clock: Clock, name_of: Callable[[DeviceId], str], problem: Callable[[str, str], None]) -> None:
         self._clock, self._name_of, self._problem = clock, name_of, problem
         self._seen: dict[str, float] = {}  # monotonic seconds of the last sign
 

@@ -5,13 +5,15 @@ Every record is signed. Sessions are sealed for the household; while there is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from msgspec.structs import replace
 
+from agent.observers import Observers
 from agent.ports import Clock, Discovery, Heard, SealKeys
 from agent.presence.rules.pacing import Pacer, Urgency, next_revision
+from agent.presence.rules.registry import Registry
 from agent.presence.rules.seal import NONCE_SIZE, SIGNATURE_ROOM, seal, sign, verify
 from agent.presence.rules.txt import SIZE_MAX, as_told, encode, make_record, open_entries
 from agent.protocol.identity import Identity
@@ -23,25 +25,34 @@ ECHO_APART = 5.0
 
 
 class Announcer:
-    """Keeps what the network is told in step with `describe`, until cancelled."""
+    """Keeps what the network is told in step with what the registry says of this device, until cancelled."""
 
     def __init__(
         self,
         discovery: Discovery,
+        registry: Registry,
         clock: Clock,
         *,
         identity: Identity,
         keys: SealKeys | None,
         entropy: Callable[[int], bytes],
-        describe: Callable[[], tuple[str, int, Iterable[SessionRow]]],
         previous_revision: int,
         save_revision: Callable[[int], None],
-        twin: Callable[[tuple[str, ...]], None],
     ) -> None:
-        """`keys` None: sessions are told to everybody (`presence.mode = "open"`)."""
-        self._discovery, self._clock, self._describe = discovery, clock, describe
-        self._identity, self._keys, self._entropy = identity, keys, entropy
-        self._revision, self._save_revision, self._twin = previous_revision, save_revision, twin
+        """`identity` signs what is announced, `keys` seal it; `entropy` gives that many random bytes.
+
+        `keys` None: sessions are told to everybody (`presence.mode = "open"`).
+        """
+        self._discovery = discovery
+        self._registry = registry
+        self._clock = clock
+        self._identity = identity
+        self._keys = keys
+        self._entropy = entropy
+        self._revision = previous_revision
+        self._save_revision = save_revision
+        self.twin_heard: Observers[[tuple[str, ...]]] = Observers()
+        """Told the addresses of another device that has this one's key."""
         self._pacer = Pacer()
         self._alarm = Alarm(clock)
         self._published: tuple[PresenceRecord, object] | None = None  # without its revision, and how it was written
@@ -50,7 +61,7 @@ class Announcer:
         self._again = False  # whether the same content goes out under a new revision
 
     def changed(self, urgency: Urgency) -> None:
-        """What `describe` gives has changed."""
+        """What the registry says of this device has changed."""
         self._pacer.changed(urgency, self._clock.monotonic())
         self._alarm.ring()
 
@@ -60,7 +71,7 @@ class Announcer:
         `heard` is what, if it is a whole record of this device.
         """
         if heard is not None and self._is_twin(heard):
-            self._twin(heard.record.hosts)
+            self.twin_heard.tell(heard.record.hosts)
         if self._echo is None:
             self._echo = max(self._clock.monotonic(), self._echoed_at + ECHO_APART)
             self._alarm.ring()
@@ -92,9 +103,12 @@ class Announcer:
             await self._alarm.wait(min(times) - now if times else None)
 
     def _publish(self) -> None:
-        name, port, sessions = self._describe()
+        own = self._registry.own_row
+        sessions = [
+            row for row in self._registry.sessions("local") if row.share != "private"
+        ]  # nor sealed, nor counted
         revision = next_revision(self._revision, int(self._clock.time() * 1000))
-        record = make_record(self._identity.id, revision, name, port=port, sessions=sessions)
+        record = make_record(own.id, revision, own.name, port=own.port, sessions=sessions)
         sealing = self._keys.current() if self._keys is not None else None
         content = (replace(record, revision=0), sealing)
         if content == self._published and not self._again:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Literal
 
+from agent.observers import Observers
 from agent.ports import Clock, Discovery, Echoed, Goodbye, Heard, Renamed, SealKeys, Sighting
 from agent.presence.announcer import Announcer, urgency
 from agent.presence.rules.changes import Changes
 from agent.presence.rules.registry import Registry
 from agent.presence.subscriptions import Subscribers, Subscription
 from agent.presence.verifier import Believed, Believer, Hinted
-from agent.protocol.identity import Identity
 from agent.protocol.model import DeviceId, Endpoint, PairedDevice, PresenceRecord, SessionId, SessionRow
 from agent.tasks import Alarm, compartment, keep, spawn
 
@@ -43,43 +42,32 @@ class Presence:
         self,
         registry: Registry,
         discovery: Discovery | None,
+        announcer: Announcer | None,
         clock: Clock,
         *,
         name: str,
         port: int,
-        previous_revision: int,
-        save_revision: Callable[[int], None],
         jitter: Callable[[], float],
-        identity: Identity,
         keys: SealKeys,
-        entropy: Callable[[int], bytes],
-        twin: Callable[[tuple[str, ...]], None] = lambda hosts: None,  # noqa: ARG005 - tells nobody
-        mode: Literal["sealed", "open", "hidden"] = "sealed",
     ) -> None:
-        """`identity` signs what is announced, `keys` seal it; `entropy` gives that many random bytes.
+        """`discovery` None: there is no multicast; `announcer` None: nothing is announced. `keys` unseal what is heard.
 
-        `twin` is told the addresses of another device that has this one's key.
+        `name` and `port` are this device's.
         """
-        self._registry, self._discovery, self._clock = registry, discovery, clock
-        self._name, self._port, self._jitter = name, port, jitter
+        self._registry = registry
+        self._discovery = discovery
+        self._announcer = announcer
+        self._clock = clock
+        self._name = name
+        self._port = port
+        self._jitter = jitter
         self._subscribers = Subscribers()
-        self.on_heard: Callable[[DeviceId], None] | None = None  # told of each paired device that was heard
-        self.on_doubt: Callable[[DeviceId], None] | None = None  # told of each that should be asked at once
+        self.heard: Observers[[DeviceId]] = Observers()
+        """Told each paired device of which a record came."""
+        self.doubted: Observers[[DeviceId]] = Observers()
+        """Told each paired device that somebody said goodbye for, and that should be asked at once."""
         self._believer = Believer(keys)
         self._hinted: dict[DeviceId, float] = {}  # when a record without a signature was last followed
-        self._announcer: Announcer | None = None
-        if discovery is not None and mode != "hidden":
-            self._announcer = Announcer(
-                discovery,
-                clock,
-                identity=identity,
-                keys=None if mode == "open" else keys,
-                entropy=entropy,
-                twin=twin,
-                describe=self._describe,
-                previous_revision=previous_revision,
-                save_revision=save_revision,
-            )
         self._fed: dict[DeviceId, float] = {}  # known devices, and when they were last fed to the registry
         self._waiting: dict[DeviceId, list[Sighting]] = {}
         self._feed, self._poke = Alarm(clock), Alarm(clock)
@@ -153,7 +141,7 @@ class Presence:
     def heard_static(self, record: PresenceRecord) -> None:
         """A device answered at an address from the settings."""
         self._tell(self._registry.heard(record, "static", self._clock.time()))
-        self._call_on_heard(record.device)
+        self._tell_heard(record.device)
 
     def told(self, device: DeviceId, places: Sequence[Endpoint]) -> None:
         """A paired device says where it can be dialled, perhaps through another one (L10)."""
@@ -237,8 +225,8 @@ class Presence:
         elif isinstance(sighting, Goodbye) and self._registry.knows(device) and self._believer.has_left(sighting):
             self._tell(self._registry.goodbye(device, now))
             self._poke.ring()  # anybody can say goodbye for another, who is not asked but by us
-            if self.on_doubt is not None and device in self._registry.to_probe(now):
-                self.on_doubt(device)
+            if device in self._registry.to_probe(now):
+                self.doubted.tell(device)
         if self._registry.knows(device):
             self._fed[device] = self._clock.monotonic()
 
@@ -247,12 +235,12 @@ class Presence:
         device = heard.record.device
         if isinstance(verdict, Believed):
             self._tell(self._registry.heard(verdict.record, "mdns", now))
-            self._call_on_heard(device)
+            self._tell_heard(device)
         elif isinstance(verdict, Hinted):
             self._tell(self._registry.hinted(verdict.record, now))
             if now - self._hinted.get(device, -HINTS_APART) >= HINTS_APART:
                 self._hinted[device] = now
-                self._call_on_heard(device)
+                self._tell_heard(device)
 
     async def _feeding(self) -> None:
         while True:
@@ -299,14 +287,9 @@ class Presence:
     def _has_address(self) -> bool:
         return self._discovery is None or bool(self._discovery.hosts())
 
-    def _describe(self) -> tuple[str, int, list[SessionRow]]:
-        # A private session is in no announcement, sealed or counted.
-        shown = [row for row in self._registry.sessions("local") if row.share != "private"]
-        return self._name, self._port, shown
-
-    def _call_on_heard(self, device: DeviceId) -> None:
-        if self.on_heard is not None and self._registry.trusts(device):
-            self.on_heard(device)
+    def _tell_heard(self, device: DeviceId) -> None:
+        if self._registry.trusts(device):
+            self.heard.tell(device)
 
     def _tell(self, changes: Changes) -> None:
         self._subscribers.tell(changes)

@@ -9,7 +9,9 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 import msgspec
 
 from agent.errors import AgentError, SessionNotFound, TooLarge
+from agent.observers import Observers
 from agent.ports import BackendType, Channel, Clock, SessionMeta, TranscriptStore
+from agent.protocol.audit import Action
 from agent.protocol.messages import (
     Answered,
     AnswerRequest,
@@ -26,7 +28,7 @@ from agent.protocol.messages import (
 from agent.protocol.model import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow, Share
 from agent.protocol.names import clean
 from agent.sessions.adoption import Found
-from agent.sessions.attachments import Attachments, Noted
+from agent.sessions.attachments import Attachments
 from agent.sessions.capacity import Capacity
 from agent.sessions.creation import PROMPT_MAX, check_command, choose_backend, new_meta, told_of
 from agent.sessions.directory import Directory
@@ -42,11 +44,10 @@ log = logging.getLogger(__name__)
 REST_AFTER = 1800.0
 """Seconds after which an idle program that comes back by itself is stopped."""
 NOT_SHARED = "the session is not shared any more"
-RowsChanged = Callable[[Iterable[SessionRow], Iterable[SessionId]], None]
 
 
 class Sessions:
-    """Every session of this device. `changed` is told each row that lists would show differently."""
+    """Every session of this device."""
 
     def __init__(
         self,
@@ -57,26 +58,36 @@ class Sessions:
         backends: Mapping[str, BackendType],
         default_backend: str,
         name_of: Callable[[DeviceId], str],
-        changed: RowsChanged,
         new_id: Callable[[], str],
-        noted: Noted,
-        trusts: Callable[[DeviceId], bool] = lambda device: True,  # noqa: ARG005 - all of them
-        notice: Callable[[str], None] = log.info,
-        trouble: Callable[[str, str], None] = lambda about, text: None,  # noqa: ARG005 - tells nobody
+        trusts: Callable[[DeviceId], bool],
+        notice: Callable[[str], None],
+        problem: Callable[[str, str], None],
     ) -> None:
-        """`trusts`: whether prompts of a device may still run (`trust_changed` follows). `notice` tells the owner.
+        """`trusts`: whether another device's prompts may still run (`trust_changed` follows). `notice` tells the owner.
 
-        `trouble`: something is wrong, and what; empty once it is not.
+        `problem`: something is wrong, and what; empty once it is not.
         """
-        self._own, self._store, self._clock, self._backends, self._noted = own, store, clock, backends, noted
-        self._default, self._name_of, self._changed, self._new_id = default_backend, name_of, changed, new_id
-        self._trusts, self.directory = trusts, Directory(own.name)
-        self._hosted, self._closed = self.directory.hosted, self.directory.closed
-        self._trouble, self._restoring = trouble, Restoring(self._host)
+        self._own = own
+        self._store = store
+        self._clock = clock
+        self._backends = backends
+        self._default = default_backend
+        self._name_of = name_of
+        self._new_id = new_id
+        self._trusts = trusts
+        self._problem = problem
+        self.changed: Observers[[Iterable[SessionRow], Iterable[SessionId]]] = Observers()
+        """Told each row that lists would show differently, and the sessions that are listed no more."""
+        self.noted: Observers[[Action, DeviceId, SessionId, int]] = Observers()
+        """Told what a device did to a session, and how many characters its text had."""
+        self.directory = Directory(own.name)
+        self._hosted = self.directory.hosted
+        self._closed = self.directory.closed
+        self._restoring = Restoring(self._host)
         self._capacity = Capacity(own, self.directory)
         self._stalled = ""
         self._filing = Filing(store, self._hosted, notice)
-        self.attachments = Attachments(own.id, self._noted)
+        self.attachments = Attachments(own.id, self.noted.tell)
         self._found = Found(
             backends=backends,
             hosted=self._hosted,
@@ -118,7 +129,7 @@ class Sessions:
             hosted = self._hosted[meta.id] = self._make(meta)
             hosted.journal.session.updated_at = active.get(meta.id, meta.created_at)
             self._restoring.add(hosted)
-        self._changed(self.directory.rows(), ())
+        self.changed.tell(self.directory.rows(), ())
 
     async def _restore(self, meta: SessionMeta) -> Hosted:
         hosted = self._make(meta)
@@ -145,7 +156,8 @@ class Sessions:
             changed=self._row_changed,
             new_epoch=self._new_id,
         )
-        return Hosted(journal, self._backends.get(meta.backend), self._running, self._trusts, self._filing.described)
+        backend = self._backends.get(meta.backend)
+        return Hosted(journal, backend, self._running, self._may_prompt, self._filing.described)
 
     @property
     def _running(self) -> asyncio.TaskGroup:
@@ -153,7 +165,7 @@ class Sessions:
         return self._group
 
     def _row_changed(self, row: SessionRow) -> None:
-        self._changed((row,), ())
+        self.changed.tell((row,), ())
         hosted = self._hosted.get(row.id)
         if hosted is not None and row.title != hosted.journal.meta.title:
             spawn(self._running, self._filing.titled(hosted), f"sessions.title-{row.id}")
@@ -161,7 +173,7 @@ class Sessions:
     def _host(self, hosted: Hosted) -> None:
         self._hosted[session := hosted.journal.meta.id] = hosted
         if hosted.journal.damage:
-            self._trouble(f"log of {session}", hosted.journal.damage)
+            self._problem(f"log of {session}", hosted.journal.damage)
         spawn(self._running, self._run(hosted), f"sessions.run-{session}")
         hosted.journal.notice()
 
@@ -201,7 +213,7 @@ class Sessions:
             # Also when the one who asked has left before the answer: nobody knows the id (L6).
             spawn(self._running, self._discard(hosted), f"sessions.discard-{meta.id}")
             raise
-        self._noted("created", by.device, meta.id, len(command))
+        self.noted.tell("created", by.device, meta.id, len(command))
         return meta.id
 
     async def _discard(self, hosted: Hosted) -> None:
@@ -220,7 +232,7 @@ class Sessions:
         hosted = await self.ready(asked.session_id)
         verdict = await hosted.submit(asked.prompt_id, asked.text, sender, steer=asked.steer)
         if verdict.status != "duplicate":
-            self._noted("prompted", sender.device, hosted.journal.meta.id, len(asked.text))
+            self.noted.tell("prompted", sender.device, hosted.journal.meta.id, len(asked.text))
         return Submitted(
             turn=verdict.turn, status=verdict.status, position=verdict.position, session_id=hosted.journal.meta.id
         )
@@ -231,7 +243,7 @@ class Sessions:
         closed, first = await hosted.answer(asked.request_id, asked.answer, by)
         if first:  # of a secret nothing is kept, its length neither
             length = len(closed.answer) if isinstance(closed.answer, str) else 0
-            self._noted("answered", by.device, hosted.journal.meta.id, length)
+            self.noted.tell("answered", by.device, hosted.journal.meta.id, length)
         return told_of(asked, by, closed, first=first)
 
     async def attach(self, channel: Channel, device: DeviceId, asked: Attach) -> Attached:
@@ -265,6 +277,9 @@ class Sessions:
         for session, hosted in self._hosted.items():
             hosted.journal.viewers.tell("session.stalled", SessionStalled(session_id=session, reason=reason))
 
+    def _may_prompt(self, device: DeviceId) -> bool:
+        return device == self._own.id or self._trusts(device)
+
     def trust_changed(self) -> None:
         """Drop waiting prompts of devices that are trusted no longer (T4)."""
         for session, hosted in self._hosted.items():
@@ -280,19 +295,19 @@ class Sessions:
         """Give a session another title. Raises: SessionNotFound, SessionEnded, StoreFull."""
         hosted = await self.ready(selector)
         await hosted.rename(clean(title, TITLE_MAX))
-        self._noted("renamed", by.device, hosted.journal.meta.id, 0)
+        self.noted.tell("renamed", by.device, hosted.journal.meta.id, 0)
 
     async def configure(self, selector: str, option: str, value: str, by: Sender) -> None:
         """Set an option of a session. Raises: SessionNotFound, SessionEnded, BadParams, BackendFailed."""
         hosted = await self.ready(selector)
         await hosted.configure(option, value)
-        self._noted("configured", by.device, hosted.journal.meta.id, 0)
+        self.noted.tell("configured", by.device, hosted.journal.meta.id, 0)
 
     def interrupt(self, selector: str, by: Sender, turn: int = 0) -> None:
         """Stop the running turn (only `turn`, if it is given). Raises: SessionNotFound, SessionEnded."""
         hosted = self.get(selector)
         hosted.interrupt(turn)
-        self._noted("interrupted", by.device, hosted.journal.meta.id, 0)
+        self.noted.tell("interrupted", by.device, hosted.journal.meta.id, 0)
 
     async def share(self, selector: str, share: Share, by: Sender) -> None:
         """Let other devices use a session, watch it, or not know of it; in force once it is stored.
@@ -302,7 +317,7 @@ class Sessions:
         """
         hosted = self.get(selector)
         await to_the_end(self._running, self._filing.share(hosted, share), "sessions.share")
-        self._noted("shared", by.device, hosted.journal.meta.id, 0)
+        self.noted.tell("shared", by.device, hosted.journal.meta.id, 0)
         if share == "private":
             self._let_go_of_others(hosted)
 
@@ -320,7 +335,7 @@ class Sessions:
         """End a session; its log stays. Raises: SessionNotFound, SessionEnded, StoreFull."""
         hosted = await self.ready(selector)
         await to_the_end(self._running, self._close(hosted, f"closed by {by.name}"), "sessions.close")
-        self._noted("closed", by.device, hosted.journal.meta.id, 0)
+        self.noted.tell("closed", by.device, hosted.journal.meta.id, 0)
 
     async def _close(self, hosted: Hosted, reason: str) -> None:
         await hosted.close(reason)
@@ -331,9 +346,9 @@ class Sessions:
 
     def _unlist(self, session: SessionId) -> None:
         if self._hosted.pop(session, None):
-            self._trouble(f"log of {session}", "")
+            self._problem(f"log of {session}", "")
             self.attachments.forget(session)
-            self._changed((), (session,))
+            self.changed.tell((), (session,))
 
     async def history(self, asked: History) -> Page:
         """A page of a log, of a closed session too. Raises: SessionNotFound."""

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, SessionNotFound, StateError
-from agent.ports import Clock, TrustStore
-from agent.protocol.audit import Action
+from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, SessionNotFound
+from agent.ports import Clock
 from agent.protocol.messages import CreateSession
-from agent.protocol.model import DeviceId, Endpoint, PairedDevice, SessionId, SessionRow, Share
-from agent.protocol.names import short_id
+from agent.protocol.model import DeviceId, PairedDevice, SessionRow, Share
 from agent.protocol.ratelimit import Bucket, Rate
 from agent.sessions.host import Sessions
-from agent.tasks import Alarm
 from agent.trust.audit import Audit
-from agent.trust.rules.devices import is_notice, known_as, renamed
+from agent.trust.devices import TrustedDevices
 from agent.trust.rules.rights import SELF, Access, access_of
 
 RATES = {
@@ -30,76 +26,33 @@ RATES = {
 }
 """Of each other device. Refusals: those that are noted in the audit log."""
 COUNTED = {"prompt.submit": "prompts", "session.create": "new sessions"}
-LOOK_EVERY = 30.0
-"""Seconds after which the time is looked at again: the clock on the wall may be set."""
 
 
 class AccessControl:
     """Decides for other devices; this device's own clients are never limited."""
 
-    def __init__(
-        self,
-        *,
-        trust: TrustStore,
-        sessions: Sessions,
-        clock: Clock,
-        audit: Audit,
-        notice: Callable[[str], None],
-        expired: Callable[[], None],
-    ) -> None:
-        """`expired` is called when a guest's time is over, `notice` with what the owner should hear of."""
-        self._trust, self._sessions, self._clock, self._audit = trust, sessions, clock, audit
-        self._notice, self._expired = notice, expired
+    def __init__(self, *, trusted: TrustedDevices, sessions: Sessions, clock: Clock, audit: Audit) -> None:
+        self._trusted = trusted
+        self._sessions = sessions
+        self._clock = clock
+        self._audit = audit
         self._buckets: dict[tuple[DeviceId, str], Bucket] = {}
-        self._known: dict[DeviceId, str] | None = None  # by id, with names
-        self._alarm = Alarm(clock)
 
     # --- who is in ---------------------------------------------------------------------------------------------------
-
-    def devices(self) -> list[PairedDevice]:
-        """The trusted ones; a guest whose time is over is none."""
-        now = self._clock.time()
-        return [device for device in self._trust.devices() if not access_of(device).expired(now)]
 
     def of(self, device: DeviceId | None) -> Access:
         """What a device (None: this one) may do at this moment. Raises: NotPaired."""
         if device is None:
             return SELF
-        for known in self.devices():
-            if known.id == device:
-                return access_of(known)
-        raise NotPaired("this device is not paired with that one (any more)")
+        known = self._trusted.get(device)
+        if known is None:
+            raise NotPaired("this device is not paired with that one (any more)")
+        return access_of(known)
 
-    def trust_changed(self) -> None:
-        """Other devices are trusted than before, or otherwise: note who came and who went."""
-        now = {device.id: device for device in self.devices()}
-        if self._known is not None:
-            for device in sorted(now.keys() - self._known.keys()):
-                self._audit.note("paired", device, detail=now[device].role, name=now[device].name)
-            for device in sorted(self._known.keys() - now.keys()):
-                self._audit.note("unpaired", device, name=self._known[device])
-                self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[0] != device}
-        self._known = {device.id: device.name for device in now.values()}
-        self._alarm.ring()
-
-    async def run(self) -> None:
-        """Put guests out when their time is over, until cancelled."""
-        while True:
-            now = self._clock.time()
-            limited = [device for device in self._trust.devices() if device.expires_at]
-            over = [device for device in limited if device.expires_at <= now]
-            if over:
-                self._expired()
-                for device in over:
-                    self._forget(device)
-            ends = [device.expires_at - now for device in limited if device.expires_at > now]
-            await self._alarm.wait(min([LOOK_EVERY, *ends]) if limited else None)
-
-    def _forget(self, device: PairedDevice) -> None:
-        try:
-            self._trust.remove(device.id)
-        except StateError:
-            return  # it is out all the same; the next look tries again
+    def trust_changed(self, devices: Iterable[PairedDevice]) -> None:
+        """These devices are trusted now: what the others have used up is forgotten."""
+        trusted = {device.id for device in devices}
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[0] in trusted}
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
@@ -169,37 +122,3 @@ class AccessControl:
         if bucket is None:
             bucket = self._buckets[device, what] = Bucket(RATES[what], now)
         return bucket.take(now)
-
-    # --- what was heard ----------------------------------------------------------------------------------------------
-
-    def met(self, device: DeviceId, name: str, reached: tuple[Endpoint, ...]) -> None:
-        """A link to a device carries: keep where it was reached (L3), and the name that it gave itself there (T5)."""
-        now = self._clock.time()
-        for known in self._trust.devices():
-            if known.id != device:
-                continue
-            if name != known.name:
-                self._audit.note("renamed", device, detail=f"was {known.name}", name=name)
-            if is_notice(known, name, now):
-                self._notice(f"{known.name} ({short_id(device)}) calls itself {name} now")
-            seen = msgspec.structs.replace(renamed(known, name, now), endpoints=reached, seen_at=now)
-            with suppress(StateError):  # a full disk: the next start tries where it was reached before
-                self._trust.put(seen)
-
-    # --- what was done -----------------------------------------------------------------------------------------------
-
-    def noted(self, action: Action, device: DeviceId, session: SessionId, length: int) -> None:
-        """A device did something to a session here (`attachments.Noted`)."""
-        self._audit.note(action, device, session, length)
-        if action in {"prompted", "typed"} or (action == "created" and length):
-            self._prompted(device, session)
-
-    def _prompted(self, device: DeviceId, session: SessionId) -> None:
-        for known in self._trust.devices():
-            if known.id == device and not known.prompted_at:
-                who = f"{known_as(known, self._clock.time())} ({short_id(device)})"
-                self._notice(f"{who} prompted a session on this device for the first time: {session}")
-                try:
-                    self._trust.put(msgspec.structs.replace(known, prompted_at=self._clock.time()))
-                except StateError:
-                    return  # a full disk: it is told once more after the next prompt

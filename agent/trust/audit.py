@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
 from agent.errors import Busy, StateError
 from agent.ports import AuditLog, Clock
 from agent.protocol.audit import Action, AuditEntry
-from agent.protocol.model import NAME_MAX, DeviceId
+from agent.protocol.model import NAME_MAX, DeviceId, PairedDevice
 from agent.protocol.names import clean
 from agent.protocol.times import rfc3339
 from agent.tasks import Alarm
@@ -67,7 +67,11 @@ class Audit:
     def __init__(
         self, log: AuditLog, clock: Clock, name_of: Callable[[DeviceId], str], problem: Callable[[str], None]
     ) -> None:
-        self._log, self._clock, self._name_of, self._problem = log, clock, name_of, problem
+        self._log = log
+        self._clock = clock
+        self._name_of = name_of
+        self._problem = problem
+        self._trusted: dict[DeviceId, str] | None = None  # names by id; None: not known yet
         self._waiting: deque[AuditEntry] = deque()
         self._left_out = 0
         self._alarm = Alarm(clock)
@@ -106,6 +110,17 @@ class Audit:
         self._alarm.ring()
         for reader in list(self.readers):
             reader.put(entry)
+
+    def trust_changed(self, devices: Iterable[PairedDevice]) -> None:
+        """Note who is trusted now and was not, and who was and is not; the first call says who was before."""
+        before, now = self._trusted, {device.id: device for device in devices}
+        self._trusted = {device.id: device.name for device in now.values()}
+        if before is None:
+            return
+        for device in sorted(now.keys() - before.keys()):
+            self.note("paired", device, detail=now[device].role, name=now[device].name)
+        for device in sorted(before.keys() - now.keys()):
+            self.note("unpaired", device, name=before[device])
 
     async def run(self) -> None:
         """Write until cancelled; then what is left."""

@@ -71,6 +71,11 @@ class Gossip:
 
     # --- what happens here -------------------------------------------------------------------------------------------
 
+    def link_changed(self, device: DeviceId, up: bool) -> None:
+        """There is a link to a device now, or there is none."""
+        if up:
+            self.link_up(device)
+
     def link_up(self, device: DeviceId) -> None:
         """A link carries: ask what this device lacks."""
         if self._group is not None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import structs
 
 from agent.errors import DeviceNotFound, NotPaired, PairingFailed, StateError
+from agent.observers import Observers
 from agent.ports import Clock, HouseholdStore, TrustStore
 from agent.protocol.household import HouseholdState, KeyEpoch, Signed
 from agent.protocol.identity import BadCertificate, Identity, device_of, fingerprint
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Household:
-    """Implements `ports.SealKeys`. `changed` follows each change of trust, `keys_changed` each one of the keys."""
+    """Implements `ports.SealKeys`. `changed` follows each change of trust."""
 
     def __init__(
         self,
@@ -41,12 +42,18 @@ class Household:
         store: HouseholdStore,
         clock: Clock,
         changed: Callable[[], None],
-        keys_changed: Callable[[], None],
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """Read what is stored; `settle` must follow. `name` is this device's."""
-        self._identity, self._name, self._trust, self._store = identity, name, trust, store
-        self._clock, self._changed, self._keys_changed, self._entropy = clock, changed, keys_changed, entropy
+        self._identity = identity
+        self._name = name
+        self._trust = trust
+        self._store = store
+        self._clock = clock
+        self._changed = changed
+        self._entropy = entropy
+        self.keys_changed: Observers[[]] = Observers()
+        """Told whenever there is another key."""
         self._own = fingerprint(identity.certificate)
         self._roster: Roster | None = None
         self._ring = KeyRing()
@@ -248,7 +255,7 @@ class Household:
         self._roster, self._ring, self._blocked = None, KeyRing(), {}
         self._trust.change(remove=[device.id for device in self._trust.devices() if device.role == "member"])
         self._changed()
-        self._keys_changed()
+        self.keys_changed.tell()
 
     # --- hearing -----------------------------------------------------------------------------------------------------
 
@@ -360,18 +367,21 @@ class Household:
     def _save(self) -> None:
         roster = self._roster
         assert roster is not None
-        state = HouseholdState(
-            id=roster.household,
-            founder=roster.founder,
-            statements=tuple(roster.statements),
-            keys=self._ring.epochs,
-            blocked=self._blocked,
-        )
         try:
-            self._store.save(state)
+            self._store.save(_state(roster, self._ring, self._blocked))
         except StateError:
             self._read()  # what is not stored has not happened
             raise
         self.settle()
         self._changed()
-        self._keys_changed()
+        self.keys_changed.tell()
+
+
+def _state(roster: Roster, ring: KeyRing, blocked: dict[str, str]) -> HouseholdState:
+    return HouseholdState(
+        id=roster.household,
+        founder=roster.founder,
+        statements=tuple(roster.statements),
+        keys=ring.epochs,
+        blocked=blocked,
+    )

@@ -7,57 +7,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from agent.adapters.net.link import WebSocketChannel
-from agent.errors import PeerUnreachable, StateError
+from agent.errors import PeerUnreachable
 from agent.gateway.methods import Handler
-from agent.links.addresses import Addresses
 from agent.ports import Channel
-from agent.protocol.addresses import SyncAddresses, TellAddresses
-from agent.protocol.household import Signed
+from agent.protocol.addresses import TellAddresses
 from agent.protocol.model import DeviceId, Endpoint, PairedDevice
+from tests.fakes.address_book import MemoryAddresses, SetAddresses
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Net, started
 from tests.fakes.households import Member
 from tests.fakes.trust import identity
 
 PORT = 1000
-
-
-class MemoryAddresses:
-    """`ports.AddressStore`; `full` makes every write fail."""
-
-    def __init__(self) -> None:
-        self.records: list[Signed] = []
-        self.full = False
-
-    def load(self) -> list[Signed]:
-        return list(self.records)
-
-    def save(self, records: Sequence[Signed]) -> None:
-        if self.full:
-            raise StateError("cannot write addresses: No space left on device")
-        self.records = list(records)
-
-
-class SetAddresses:
-    """`ports.OwnAddresses` as a test sets them."""
-
-    local_only = False
-
-    def __init__(self, *hosts: str) -> None:
-        self.now = hosts
-        self._seen = hosts
-
-    async def look(self) -> None:
-        self._seen = self.now
-
-    def hosts(self) -> tuple[str, ...]:
-        return self._seen
-
-    def on_link(self, host: str) -> bool:
-        return host.split(".")[:3] in [own.split(".")[:3] for own in self._seen]
-
-    def is_foreign(self, host: str) -> bool:
-        return host not in self._seen
 
 
 class Resident(Member):
@@ -69,44 +30,18 @@ class Resident(Member):
         self.tried: list[Endpoint] = []
         self.waits = 0.0  # seconds for which it dials addresses where nobody answers
         self.heard: list[DeviceId] = []  # who told it addresses, in order
-        super().__init__(net, name, number)
-        self.addresses = self.make_addresses()
-
-    def make_addresses(self) -> Addresses:
-        return Addresses(
-            identity=self.identity,
-            port=PORT,
-            own=self.own,
-            paired=lambda: self.access.devices(),  # noqa: PLW0108 - as the daemon does
-            peers=self.peers,
-            store=self.remembers,
-            clock=self.net.clock,
-            told=self.presence.told,
-        )
+        super().__init__(net, name, number, own_addresses=self.own, addresses=remembers)
 
     def gossip_methods(self) -> Mapping[str, Handler]:
-        async def sync(channel: Channel, asked: SyncAddresses) -> object:
-            return await self.addresses.sync(channel, asked)
-
         async def tell(channel: Channel, news: TellAddresses) -> object:
             assert channel.device is not None
             self.heard.append(channel.device)
             return await self.addresses.tell(channel, news)
 
-        return {**super().gossip_methods(), "address.sync": sync, "address.tell": tell}
+        return {**super().gossip_methods(), "address.sync": self.addresses.sync, "address.tell": tell}
 
-    def _link_changed(self, device: DeviceId, up: bool) -> None:
-        super()._link_changed(device, up)
-        if up:
-            self.addresses.link_up(device)
-
-    def trust_changed(self) -> None:
-        self.access.trust_changed()
-        self.presence.paired(self.access.devices())
-        self.peers.trust_changed()
-        self.addresses.trust_changed()
-        if self.up:
-            self.sessions.trust_changed()
+    def meet(self, devices: Sequence[PairedDevice]) -> None:
+        """Nobody was heard before."""
 
     async def dial(self, device: DeviceId, endpoints: Sequence[Endpoint]) -> tuple[WebSocketChannel, Endpoint]:
         self.tried += endpoints
@@ -141,11 +76,15 @@ class Resident(Member):
         return other.id in self.peers.linked()
 
 
-def make_residents(net: Net, **hosts: str) -> list[Resident]:
-    """Residents by name, at these addresses; their ids are in the order of their names."""
+def make_residents(net: Net, former: Mapping[str, Resident] | None = None, /, **hosts: str) -> list[Resident]:
+    """Residents by name, at these addresses; their ids are in the order of their names.
+
+    They remember the addresses that the `former` ones of their names did.
+    """
+    remembers = {name: before.remembers for name, before in (former or {}).items()}
     numbers = sorted(range(1, len(hosts) + 1), key=lambda number: identity(number).id)
     return [
-        Resident(net, name, number, host=host, remembers=MemoryAddresses())
+        Resident(net, name, number, host=host, remembers=remembers.get(name) or MemoryAddresses())
         for (name, host), number in zip(hosts.items(), numbers, strict=True)
     ]
 
@@ -154,7 +93,7 @@ def make_residents(net: Net, **hosts: str) -> list[Resident]:
 async def residents(**hosts: str) -> AsyncIterator[tuple[Net, list[Resident]]]:
     """Residents that run; nobody is paired with anybody."""
     net = Net()
-    made = make_residents(net, **hosts)
+    made = make_residents(net, None, **hosts)
     async with started(net, made):
         await settle()
         yield net, made

@@ -64,12 +64,13 @@ class Desk:
             backends=self.backends,
             default_backend="echo",
             name_of=lambda device: f"name of {device}",
-            changed=self._changed,
-            noted=self.noted,
-            notice=self.notices.append,
-            trouble=self.troubles.__setitem__,
             new_id=lambda: f"{next(numbers):a>16}",
+            trusts=lambda device: True,
+            notice=self.notices.append,
+            problem=self.troubles.__setitem__,
         )
+        self.sessions.changed.subscribe(self._changed)
+        self.sessions.noted.subscribe(self.noted)
 
     def noted(self, action: Action, device: DeviceId, session: SessionId, length: int) -> None:
         self.notes.append((action, device, session, length))

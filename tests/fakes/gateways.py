@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any
@@ -13,29 +14,25 @@ from msgspec import structs
 
 from agent.adapters.net.link import WebSocketChannel
 from agent.adapters.storage.memory import MemoryTranscripts
+from agent.assembly import Assembly, Outside
 from agent.errors import PeerUnreachable, Refused
 from agent.gateway.backends import BackendMethods
 from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
 from agent.gateway.methods import Handler, Methods
 from agent.gateway.trust import TrustMethods
-from agent.links.peers import Peers
-from agent.links.proxy import Proxy
-from agent.links.twins import Twins
-from agent.ports import Installed, TranscriptStore
-from agent.presence.rules.registry import Registry
-from agent.presence.service import Presence
+from agent.health import Problems
+from agent.ports import AddressStore, Installed, OwnAddresses, TranscriptStore
+from agent.protocol.identity import Identity
 from agent.protocol.messages import Ready, StatusReport
-from agent.protocol.model import DeviceId, DeviceRef, Endpoint, PairedDevice, Sender
+from agent.protocol.model import DeviceId, Endpoint, PairedDevice, Sender
 from agent.sessions.catalog import Backends
-from agent.sessions.host import Sessions
-from agent.trust.access import AccessControl
-from agent.trust.audit import Audit
-from agent.trust.household import Household
+from agent.settings import LinkSettings, SessionSettings, Settings
+from agent.trust.devices import TrustedDevices
+from tests.fakes.address_book import MemoryAddresses, SetAddresses
 from tests.fakes.audit import MemoryAudit
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.echo import EchoBackend
-from tests.fakes.keys import MemoryKeys
 from tests.fakes.terminal import FakeTerminalBackend
 from tests.fakes.trust import MemoryHousehold, MemoryTrust, identity
 from tests.fakes.viewer import Viewer, connected
@@ -111,8 +108,8 @@ class Net:
         return mine
 
 
-class Device:
-    """One gateway."""
+class Device(Assembly):
+    """One gateway: the parts of the service, made as the daemon makes them."""
 
     def __init__(
         self,
@@ -123,119 +120,83 @@ class Device:
         on_demand: bool = False,
         limit: int = 32,
         device: DeviceId | None = None,
-        paired: dict[DeviceId, PairedDevice] | None = None,
-        trust: MemoryTrust | None = None,
-        household: Household | None = None,
+        key: Identity | None = None,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+        own_addresses: OwnAddresses | None = None,
+        addresses: AddressStore | None = None,
     ) -> None:
         self.net, self.name, self.id = net, name, device or DeviceId(f"{name:a<16}")
         self.store = store or MemoryTranscripts()
         self.up = False
-        self.parts: list[asyncio.Task[None]] = []
-        self.paired: dict[DeviceId, PairedDevice] = {} if paired is None else paired
-        self.trust = trust or MemoryTrust(self.paired)
-        self.household = household or Household(
-            identity=identity(1),
-            name=name,
-            trust=self.trust,
-            store=MemoryHousehold(),
-            clock=net.clock,
-            changed=lambda: self.trust_changed(),  # noqa: PLW0108 - made further down
-            keys_changed=lambda: None,
-        )
+        self.running: list[asyncio.Task[None]] = []
+        self.paired: dict[DeviceId, PairedDevice] = {}
+        self.trust = MemoryTrust(self.paired)
+        self.kept = MemoryHousehold()
         self.echo = EchoBackend(net.clock)
         self.screens = FakeTerminalBackend()
-        self.registry = Registry(self.id, name=name, version="1")
-        self.presence = Presence(
-            self.registry,
-            None,
-            net.clock,
-            name=name,
-            port=1000,
-            previous_revision=0,
-            save_revision=lambda revision: None,
-            jitter=lambda: 0.5,
-            identity=identity(1),
-            keys=MemoryKeys(),
-            entropy=bytes,
-        )
-        self.host = ""  # where the others see it
-        self.conditions: dict[str, str] = {}
-        self.twins = Twins(net.clock, problem=self.conditions.__setitem__)
-        self.peers = Peers(
-            own=Ready(device=self.id, name=name, version="1", port=1000, run=f"run-{next(net.runs)}"),
-            paired=lambda: self.access.devices(),  # noqa: PLW0108 - made further down
-            dialer=self,
-            news=self.presence,
-            clock=net.clock,
-            jitter=lambda: 1.0,
-            limit=limit,
-            on_demand=on_demand,
-            twins=self.twins,
-        )
-        self.proxy = Proxy(self.peers, clock=net.clock, name_of=self.name_of, row_of=self.registry.session)
-        self.sessions = Sessions(
-            own=DeviceRef(self.id, name),
-            store=self.store,
-            clock=net.clock,
-            backends={"echo": self.echo, "terminal": self.screens},
-            default_backend="echo",
-            name_of=self.name_of,
-            changed=self.presence.local_sessions,
-            noted=lambda *what: self.access.noted(*what),  # noqa: PLW0108 - made further down
-            trusts=lambda device: device == self.id or device in self.paired,
-            new_id=lambda: f"{name[:4]:a<4}{str(next(net.ids)).translate(IN_LETTERS):a>12}",
-        )
         self.log = MemoryAudit()
-        self.notices: list[str] = []
-        self.problems: list[str] = []
-        self.audit = Audit(self.log, net.clock, self.name_of, self.problems.append)
-        self.access = AccessControl(
-            trust=self.trust,
-            sessions=self.sessions,
-            clock=net.clock,
-            audit=self.audit,
-            notice=self.notices.append,
-            expired=self.trust_changed,
+        self.host = ""  # where the others see it
+        super().__init__(
+            own=Ready(device=self.id, name=name, version="1", port=1000, run=f"run-{next(net.runs)}"),
+            identity=key or identity(1),
+            settings=Settings(
+                links=LinkSettings(max=limit, mode="on-demand" if on_demand else "always"),
+                sessions=SessionSettings(backend="echo"),
+            ),
+            outside=Outside(
+                clock=net.clock,
+                discovery=None,
+                dialer=self,
+                own_addresses=own_addresses or SetAddresses(),
+                transcripts=self.store,
+                trust=self.trust,
+                household=self.kept,
+                addresses=addresses or MemoryAddresses(),
+                audit=self.log,
+                backends={"echo": self.echo, "terminal": self.screens},
+                revision=0,
+                save_revision=lambda revision: None,
+                chance=lambda: 1.0,
+                entropy=entropy,
+                new_id=lambda: f"{name[:4]:a<4}{str(next(net.ids)).translate(IN_LETTERS):a>12}",
+            ),
+            trusted=TrustedDevices(self.trust, net.clock),
+            problems=Problems(log.info),
         )
         self.kinds = [Installed(name="echo", entry="echo", type=self.echo)]
         looks = Backends(self.kinds, default="echo", clock=net.clock)
-        kinds = BackendMethods(self.id, self.registry, self.peers, looks)
-        consent = Consent(
-            registry=self.registry,
-            sessions=self.sessions,
-            limit=lambda device, read_only: self.limit_device(device, read_only=read_only),
-            audit=self.audit,
-            owner=Sender(device=self.id, name=name),
-        )
         self.methods = Methods(
             own=self.id,
-            name_of=self.name_of,
+            name_of=self.registry.name_of,
             registry=self.registry,
             lists=Lists(self.registry, self.presence, self.access),
             access=self.access,
-            consent=consent,
+            consent=Consent(
+                registry=self.registry,
+                sessions=self.sessions,
+                limit=self.gossip.limit,
+                audit=self.audit,
+                owner=Sender(device=self.id, name=name),
+            ),
             sessions=self.sessions,
             peers=self.peers,
             proxy=self.proxy,
             clock=net.clock,
             trust=TrustMethods.__new__(TrustMethods),  # pairing has tests of its own
-            more={**self.gossip_methods(), "backend.list": kinds.list},
+            more={
+                **self.gossip_methods(),
+                "backend.list": BackendMethods(self.id, self.registry, self.peers, looks).list,
+            },
             status=_no_status,
-        )
-        self.peers.handler = self.methods
-        self.peers.link_changed = self.proxy.link_changed
-        self.peers.announced = self.registry.announced
-        self.peers.protected = lambda device: (
-            self.proxy.protected(device) or self.sessions.attachments.protects(device, self.sessions.directory.rows)
         )
 
     def gossip_methods(self) -> Mapping[str, Handler]:
         """`household.*`; these devices are paired by hand (`tests.fakes.households` has others)."""
         return {}
 
-    def name_of(self, device: DeviceId) -> str:
-        row = self.registry.device(device)
-        return row.name if row else str(device)
+    @property
+    def notices(self) -> list[str]:
+        return list(self.problems.notices)
 
     def pair(self, other: Device) -> None:
         for one, two in ((self, other), (other, self)):
@@ -253,20 +214,12 @@ class Device:
         self.paired[other.id] = structs.replace(self.paired[other.id], **terms)
         self.trust_changed()
 
-    def limit_device(self, device: DeviceId, *, read_only: bool) -> list[PairedDevice]:
-        """`device.limit`."""
-        return self.household.limit(device, read_only=read_only)
-
     def unpair(self, other: Device) -> None:
         del self.paired[other.id]
         self.trust_changed()
 
     def trust_changed(self) -> None:
-        self.access.trust_changed()
-        self.presence.paired(self.access.devices())
-        self.peers.trust_changed()
-        if self.up:
-            self.sessions.trust_changed()
+        self.trusted.changed()
 
     async def accept(self, theirs: WebSocketChannel, host: str = "") -> None:
         try:
@@ -288,27 +241,28 @@ class Device:
 
     def stop(self) -> None:
         """End its parts, all in one step, as the daemon does."""
-        for part in self.parts:
+        for part in self.running:
             part.cancel()
 
     @property
     def stopped_well(self) -> bool:
-        return all(part.cancelled() for part in self.parts)
+        return all(part.cancelled() for part in self.running)
 
     async def run(self, ready: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            self.parts = [group.create_task(self.sessions.run(ready.set), name=f"{self.name}.sessions")]
+            self.running = [group.create_task(self.sessions.run(ready.set), name=f"{self.name}.sessions")]
             await ready.wait()
-            self.parts += [
-                group.create_task(self.presence.run(), name=f"{self.name}.presence"),
-                group.create_task(self.proxy.run(), name=f"{self.name}.proxy"),
-                group.create_task(self.access.run(), name=f"{self.name}.access"),
-                group.create_task(self.audit.run(), name=f"{self.name}.audit"),
-                group.create_task(self.twins.run(), name=f"{self.name}.twins"),
-            ]
+            parts = {
+                "presence": self.presence.run(),
+                "proxy": self.proxy.run(),
+                "trusted": self.trusted.run(),
+                "audit": self.audit.run(),
+                "twins": self.twins.run(),
+                "peers": self.peers.run(self.methods, self.protected),
+            }
+            self.running += [group.create_task(run, name=f"{self.name}.{name}") for name, run in parts.items()]
             self.up = True
             try:
-                self.parts.append(group.create_task(self.peers.run(), name=f"{self.name}.peers"))
                 await asyncio.Event().wait()
             finally:
                 self.up = False

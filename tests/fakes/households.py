@@ -8,68 +8,54 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 from agent.gateway.methods import Handler
-from agent.ports import Channel
+from agent.ports import AddressStore, OwnAddresses
 from agent.protocol.identity import fingerprint
-from agent.protocol.messages import HouseholdNews, HouseholdSync
-from agent.protocol.model import DeviceId, Endpoint, PairedDevice, PresenceRecord
-from agent.trust.gossip import Gossip
-from agent.trust.household import Household
+from agent.protocol.model import Endpoint, PairedDevice, PresenceRecord
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, Net, started
-from tests.fakes.trust import MemoryHousehold, MemoryTrust, identity
+from tests.fakes.trust import identity
 
 
 class Member(Device):
     """One gateway with a household. `number` gives its key."""
 
-    def __init__(self, net: Net, name: str, number: int, *, on_demand: bool = False) -> None:
+    def __init__(
+        self,
+        net: Net,
+        name: str,
+        number: int,
+        *,
+        on_demand: bool = False,
+        own_addresses: OwnAddresses | None = None,
+        addresses: AddressStore | None = None,
+    ) -> None:
         self.identity = identity(number)
-        self.kept = MemoryHousehold()
         self.key_changes = 0
         entropy = count(number * 1000)
-        paired: dict[DeviceId, PairedDevice] = {}
-        trust = MemoryTrust(paired)
-        household = Household(
-            identity=self.identity,
-            name=name,
-            trust=trust,
-            store=self.kept,
-            clock=net.clock,
-            changed=lambda: self.trust_changed(),  # noqa: PLW0108 - made further down
-            keys_changed=self._keys_changed,
-            entropy=lambda size: next(entropy).to_bytes(size),
-        )
         super().__init__(
-            net, name, device=self.identity.id, on_demand=on_demand, paired=paired, trust=trust, household=household
+            net,
+            name,
+            device=self.identity.id,
+            on_demand=on_demand,
+            key=self.identity,
+            entropy=lambda size: next(entropy).to_bytes(size),
+            own_addresses=own_addresses,
+            addresses=addresses,
         )
-        self.gossip = Gossip(own=self.id, household=household, trust=trust, peers=self.peers, clock=net.clock)
-        self.peers.link_changed = self._link_changed
+        self.household.keys_changed.subscribe(self._keys_changed)
+        self.trusted.changes.subscribe(self.meet)
 
     def gossip_methods(self) -> Mapping[str, Handler]:
-        return {"household.sync": self._sync, "household.tell": self._tell}
-
-    async def _sync(self, channel: Channel, asked: HouseholdSync) -> object:
-        return await self.gossip.sync(channel, asked)
-
-    async def _tell(self, channel: Channel, news: HouseholdNews) -> object:
-        return await self.gossip.tell(channel, news)
-
-    def limit_device(self, device: DeviceId, *, read_only: bool) -> list[PairedDevice]:
-        return self.gossip.limit(device, read_only=read_only)
+        return {"household.sync": self.gossip.sync, "household.tell": self.gossip.tell}
 
     def _keys_changed(self) -> None:
         self.key_changes += 1
 
-    def _link_changed(self, device: DeviceId, up: bool) -> None:
-        self.proxy.link_changed(device, up)
-        if up:
-            self.gossip.link_up(device)
-
-    def trust_changed(self) -> None:
-        super().trust_changed()
-        for device in self.paired:  # whom multicast would have told of long ago
-            if not self.registry.endpoints(device):
-                record = PresenceRecord(device=device, revision=0, name="", port=1000, hosts=("10.0.0.9",))
+    def meet(self, devices: Sequence[PairedDevice]) -> None:
+        """Hear of those whom multicast would have told of long ago."""
+        for device in devices:
+            if not self.registry.endpoints(device.id):
+                record = PresenceRecord(device=device.id, revision=0, name="", port=1000, hosts=("10.0.0.9",))
                 self.presence.heard_static(record)
 
     async def run(self, ready: asyncio.Event) -> None:

@@ -64,13 +64,11 @@ async def test_after_a_restart_of_both_they_find_each_other_without_the_third_on
         await net.clock.advance(10.0)
         former = {member.name: member for member in (desk, pi, laptop)}
     net = Net()
-    again = make_residents(net, desk=DESK, pi=PI, laptop=LAPTOP)
+    again = make_residents(net, former, desk=DESK, pi=PI, laptop=LAPTOP)
     for member in again:
         before = former[member.name]
         member.paired.update({each.id: each_without_places(each) for each in before.paired.values()})
         member.kept.state = before.kept.state
-        member.remembers.records = before.remembers.records
-        member.addresses = member.make_addresses()
         member.trust_changed()
     desk, _, laptop = again
     async with started(net, [desk, laptop]):

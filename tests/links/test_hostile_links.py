@@ -143,7 +143,7 @@ async def test_a_link_that_is_closed_as_idle_is_not_asked_any_more() -> None:  #
                 socket.close_takes = socket.other.close_takes = 20
             link = await laptop.peers.link(desk.id)
             link.used = -1000.0
-            laptop.peers._prune()
+            laptop.peers._prune(laptop.protected)
             await viewer.ask("session.create", CreateSession(device="desk"))
             await settle()
             assert len(desk.sessions.directory.rows()) == 2
@@ -269,7 +269,7 @@ async def test_what_goes_wrong_with_one_link_does_not_end_the_service() -> None:
         def broken(device: DeviceId, up: bool) -> None:
             raise RuntimeError("a bug")
 
-        desk.peers.link_changed = broken
+        desk.peers.link_changed.subscribe(broken)
         net.cut(desk, laptop)
         await net.clock.advance(1.0)
         net.heal(desk, laptop)
@@ -482,5 +482,5 @@ async def test_t12_who_may_only_watch_cannot_say_that_a_key_is_there_twice(
         desk.limit(laptop, **terms)
         laptop.peers.notify(desk.id, "gateway.twin", TwinSeen(hosts=("10.0.0.9",)))
         await settle()
-        assert bool(desk.conditions) is believed
-        assert all("says that it is linked" in told and "identity.pem" not in told for told in desk.conditions.values())
+        assert bool(desk.problems.current) is believed
+        assert all("says that it is linked" in told and "identity.pem" not in told for told in desk.problems.current)

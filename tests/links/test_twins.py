@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from agent.links.keeper import TWIN_PROOF, TWIN_RETRY
 from agent.links.twins import QUIET, Twins
 from agent.protocol.messages import CreateSession
+from agent.protocol.names import short_id
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.gateways import Device, Net, network, started
 
@@ -42,12 +43,12 @@ async def test_the_first_link_stays_and_the_second_is_turned_away_and_slow_to_re
 async def test_every_device_says_that_there_are_two() -> None:
     async with cloned() as (net, desk, pi, clone):
         await net.clock.advance(5.0)
-        (told,) = desk.conditions.values()
+        (told,) = desk.problems.current
         assert "runs on two machines at once" in told
         assert "10.0.0.7" in told
         assert "move its identity.pem away" in told
         for one in (pi, clone):
-            (told,) = one.conditions.values()
+            (told,) = one.problems.current
             assert "another machine with this device's key" in told
         row = clone.registry.device(desk.id)
         assert row is not None
@@ -63,8 +64,8 @@ async def test_it_is_over_when_one_of_them_has_gone_and_the_other_gets_the_link(
         net.heal(desk, pi)
         await net.clock.advance(QUIET + TWIN_RETRY)
         assert clone.peers.linked() == [desk.id]
-        assert set(desk.conditions.values()) == {""}
-        assert set(clone.conditions.values()) == {""}
+        assert desk.problems.current == ()
+        assert clone.problems.current == ()
 
 
 async def test_a_machine_that_restarts_before_its_former_link_ends_is_no_twin() -> None:
@@ -79,7 +80,7 @@ async def test_a_machine_that_restarts_before_its_former_link_ends_is_no_twin() 
             net.group = group
             await net.clock.advance(TWIN_PROOF + 1.0)
             assert again.peers.linked() == [desk.id]
-            assert desk.conditions == {}
+            assert desk.problems.current == ()
             async with again.client() as viewer:
                 await viewer.ask("session.create", CreateSession(title="after"))
             await settle()
@@ -88,7 +89,7 @@ async def test_a_machine_that_restarts_before_its_former_link_ends_is_no_twin() 
 
 async def test_a_condition_ends_when_there_was_no_sign_for_a_while() -> None:
     clock, conditions = FakeClock(), dict[str, str]()
-    twins = Twins(clock, problem=conditions.__setitem__)
+    twins = Twins(clock, short_id, conditions.__setitem__)
     twins.announced(["10.0.0.7", "10.0.0.7", "\x1b[2J" * 40])
     assert "at 10.0.0.7 and" in conditions["twin"]
     assert "\x1b" not in conditions["twin"]

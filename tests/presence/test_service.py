@@ -11,6 +11,7 @@ import pytest
 from msgspec import structs
 
 from agent.ports import Echoed
+from agent.presence.announcer import Announcer
 from agent.presence.rules.registry import Registry
 from agent.presence.service import Presence
 from agent.presence.subscriptions import Subscription
@@ -44,20 +45,29 @@ class Machine:
         self.clock, self.saved = clock, list[int]()
         self.id = who.id
         self.registry = Registry(who.id, name="here", version="1")
+        keys = keys or MemoryKeys()
+        announcer = None
+        if discovery is not None and mode != "hidden":
+            announcer = Announcer(
+                discovery,
+                self.registry,
+                clock,
+                identity=who,
+                keys=None if mode == "open" else keys,
+                entropy=bytes,
+                previous_revision=revision,
+                save_revision=self.saved.append,
+            )
+            announcer.twin_heard.subscribe(twin)
         self.presence = Presence(
             self.registry,
             discovery,
+            announcer,
             clock,
             name="here",
             port=7777,
-            previous_revision=revision,
-            save_revision=self.saved.append,
             jitter=lambda: 0.5,
-            mode=mode,
-            identity=who,
-            keys=keys or MemoryKeys(),
-            entropy=bytes,
-            twin=twin,
+            keys=keys,
         )
 
     def state(self, device: DeviceId = DEN) -> str:
@@ -208,7 +218,7 @@ async def test_what_is_heard_never_raises(clock: FakeClock, lan: MemoryLan) -> N
 async def test_a_paired_device_that_is_heard_can_be_dialled_at_once(clock: FakeClock, lan: MemoryLan) -> None:
     one = Machine(clock, lan.join())
     heard: list[DeviceId] = []
-    one.presence.on_heard = heard.append
+    one.presence.heard.subscribe(heard.append)
     one.presence.paired([paired(2)])
     async with running(one):
         lan.announce(record(DEN, 1))

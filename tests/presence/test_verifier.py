@@ -215,7 +215,7 @@ async def test_an_unsigned_record_of_a_paired_device_is_an_address_to_try_and_no
     # As version 0.1 announces, and as anybody can.
     pair = Pair(clock, lan)
     dialled: list[DeviceId] = []
-    pair.one.presence.on_heard = dialled.append
+    pair.one.presence.heard.subscribe(dialled.append)
     async with running(*pair.all):
         await clock.advance(1.0)
         before, dialled[:] = pair.view(), []
@@ -283,7 +283,7 @@ async def test_a_device_that_has_left_is_not_brought_back_by_its_old_record(cloc
 async def test_a_forged_goodbye_is_checked_before_it_counts(clock: FakeClock, lan: MemoryLan) -> None:
     pair = Pair(clock, lan)
     doubted: list[DeviceId] = []
-    pair.one.presence.on_doubt = doubted.append
+    pair.one.presence.doubted.subscribe(doubted.append)
     async with running(*pair.all):
         await clock.advance(1.0)
         before = pair.view()
@@ -305,7 +305,7 @@ async def test_only_the_goodbye_of_the_instance_that_is_believed_counts(clock: F
     # A phantom that names a paired device neither takes it down with it nor keeps it up.
     pair = Pair(clock, lan)
     doubted: list[DeviceId] = []
-    pair.one.presence.on_doubt = doubted.append
+    pair.one.presence.doubted.subscribe(doubted.append)
     async with running(*pair.all):
         await clock.advance(2.0)
         pair.outsider.plugged = False

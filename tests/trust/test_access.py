@@ -378,10 +378,10 @@ async def test_a_log_that_cannot_be_written_holds_nothing_up() -> None:
         async with laptop.client() as viewer:
             assert (await submit(viewer, session, "goes on")).status == "started"
         await settle()
-        assert desk.problems[-1].startswith("the audit log is not written: ")
+        assert desk.problems.current[-1].startswith("the audit log is not written: ")
         desk.log.full = False
         await net.clock.advance(6.0)
-        assert desk.problems[-1] == ""
+        assert desk.problems.current == ()
         assert [action for _, action, _ in desk.log.done()] == ["created", "prompted"]
 
 
@@ -390,10 +390,10 @@ async def test_a_device_that_calls_itself_otherwise_is_noted_and_told_with_its_o
     async with network("desk", "laptop") as (_, (desk, laptop)):
         session = await create(desk)
         where = (Endpoint("10.0.0.9", 7471),)
-        desk.access.met(laptop.id, "laptop", where)
+        desk.encounters.met(laptop.id, "laptop", where)
         assert (desk.notices, desk.paired[laptop.id].endpoints) == ([], where)
-        desk.access.met(laptop.id, "den", where)
-        desk.access.met(laptop.id, "bank", where)
+        desk.encounters.met(laptop.id, "den", where)
+        desk.encounters.met(laptop.id, "bank", where)
         who = short_id(laptop.id)
         assert desk.notices == [f"laptop ({who}) calls itself den now"]
         async with laptop.client() as viewer:
@@ -404,7 +404,7 @@ async def test_a_device_that_calls_itself_otherwise_is_noted_and_told_with_its_o
         await settle()
         entries = [(each.name, each.detail) for each in desk.log.entries if each.action == "renamed"]
         assert entries == [("den", "was laptop"), ("bank", "was den")]
-        desk.access.met(DeviceId("stranger"), "desk", where)
+        desk.encounters.met(DeviceId("stranger"), "desk", where)
         assert set(desk.paired) == {laptop.id}
 
 

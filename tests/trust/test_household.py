@@ -420,7 +420,6 @@ def alone(clock: FakeClock, number: int, name: str) -> tuple[Household, MemoryTr
         store=MemoryHousehold(),
         clock=clock,
         changed=lambda: None,
-        keys_changed=lambda: None,
     )
     return household, trust
 

@@ -64,7 +64,7 @@ async def watched(*more: str) -> AsyncIterator[tuple[Net, list[Member]]]:
 
 def may(here: Member, other: Member) -> str:
     """What `other` is on `here`."""
-    for device in here.access.devices():
+    for device in here.trusted.devices():
         if device.id == other.id:
             return "watch" if device.read_only else "everything"
     return "nothing"
@@ -204,7 +204,7 @@ def standing(den: Member) -> object:
     roster = den.household._roster
     assert roster is not None
     sessions = [(row.id, row.title, row.status, row.share) for row in den.sessions.directory.rows()]
-    entries = [(each.id, each.role, each.read_only) for each in den.access.devices()]
+    entries = [(each.id, each.role, each.read_only) for each in den.trusted.devices()]
     prompts = [session.prompts for session in den.echo.sessions]
     told = bytes(32) in den.household.known().values()
     return sessions, entries, list(roster.members), told, den.trust.limits(), prompts

@@ -30,7 +30,7 @@ def tell(pad: Member, den: Member, *said: Signed) -> None:
 
 def everything(den: Member) -> set[str]:
     """Ids of those that may do everything on `den`."""
-    return {device.id for device in den.access.devices() if not device.read_only}
+    return {device.id for device in den.trusted.devices() if not device.read_only}
 
 
 @pytest.mark.parametrize("seq", [1, 99])

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Listener:
-    """Takes links of trusted devices, and hands each connection to a protocol such as aiohttp's `web.Server`.
+    """Takes links of trusted devices; each connection goes to a protocol such as that of aiohttp's `web.Server`.
 
     Protocols can ask `device_of(transport)` who is there, again for every request.
     """
@@ -33,7 +33,6 @@ class Listener:
         self,
         identity: Identity,
         sockets: Sequence[socket.socket],
-        protocol: Callable[[], asyncio.Protocol],
         clock: Clock,
         limits: Limits = DEFAULT_LIMITS,
         *,
@@ -43,7 +42,8 @@ class Listener:
 
         Raises: StateError, if the key's file cannot be used.
         """
-        self._identity, self._protocol, self._limits = identity, protocol, limits
+        self._identity, self._limits = identity, limits
+        self._protocol: Callable[[], asyncio.Protocol]  # of the connections that `run` takes
         self._context = server_context(identity, ())
         self._allowed: dict[bytes, DeviceId] = {}  # by fingerprint
         self._open: dict[DeviceId, dict[asyncio.Transport, None]] = {}  # oldest first
@@ -55,8 +55,12 @@ class Listener:
         """Where it listens."""
         return self._loop.endpoints
 
-    async def run(self) -> None:
-        """Accept until cancelled. Open connections stay until their protocols or `cut` end them."""
+    async def run(self, protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Accept until cancelled, and hand each connection to a `protocol` of its own.
+
+        Open connections stay until their protocols or `cut` end them.
+        """
+        self._protocol = protocol
         await self._loop.run()
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from agent.protocol.model import (
     SessionRow,
     Source,
 )
+from agent.protocol.names import short_id
 
 __all__ = ["Changes", "Registry", "Where"]
 
@@ -51,7 +52,7 @@ class Registry:
         self._known: dict[DeviceId, KnownDevice] = {}
         self._index, self._claims = SessionIndex(), Claims()
         self._mine = OwnDevice(own, name, version)
-        self._own_row = self._mine.describe()
+        self.own_row = self._mine.describe()
         self._admitted, self._admitted_at = 0.0, 0.0  # strangers lately: a bucket that leaks `new_per_second`
 
     # --- facts -------------------------------------------------------------------------------------------------------
@@ -209,7 +210,7 @@ class Registry:
         """This device first, then trusted ones, then strangers, each by name."""
         others = (known.dated() for known in self._known.values())
         return [
-            self._own_row,
+            self.own_row,
             *sorted(others, key=lambda row: (not row.paired, row.name.casefold(), row.id)),
         ]
 
@@ -231,9 +232,14 @@ class Registry:
     def device(self, device: DeviceId) -> DeviceRow | None:
         """One device's row."""
         if device == self.own:
-            return self._own_row
+            return self.own_row
         known = self._known.get(device)
         return known.dated() if known else None
+
+    def name_of(self, device: DeviceId) -> str:
+        """What a device is called, the short form of its id if it is in no list."""
+        row = self.device(device)
+        return row.name if row else short_id(device)
 
     def knows(self, device: DeviceId) -> bool:
         """Whether that other device is listed."""
@@ -256,7 +262,7 @@ class Registry:
     def find_device(self, selector: str) -> DeviceId:
         """The device with that name, id or unique prefix. Raises: DeviceNotFound, Ambiguous."""
         rows = (known.row for known in self._known.values())
-        return find_device([self._own_row, *(row for row in rows if row)], selector)
+        return find_device([self.own_row, *(row for row in rows if row)], selector)
 
     def find_session(self, selector: str) -> Where:
         """The session with that id, unique prefix, exact title, or DEVICE/ and one of these.
@@ -350,8 +356,8 @@ class Registry:
 
     def _refresh_own(self, draft: Draft) -> None:
         row = self._mine.describe()
-        if row != self._own_row:
-            self._own_row = row
+        if row != self.own_row:
+            self.own_row = row
             draft.device(self.own, row)
 
     def _is_whole(self, row: SessionRow) -> bool:

@@ -43,9 +43,9 @@ class Echo(asyncio.Protocol):
 async def listening(
     identity: Identity, protocol: Callable[[], asyncio.Protocol] = Echo, limits: Limits = DEFAULT_LIMITS
 ) -> AsyncIterator[Listener]:
-    listener = Listener(identity, bind(0, LOOPBACK), protocol, SystemClock(), limits)
+    listener = Listener(identity, bind(0, LOOPBACK), SystemClock(), limits)
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(listener.run(), name="test.listener")
+        running = group.create_task(listener.run(protocol), name="test.listener")
         await asyncio.sleep(0)
         try:
             yield listener

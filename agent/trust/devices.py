@@ -1,0 +1,116 @@
+"""The devices that this one trusts at this moment, who is told when that changes, and what is kept of each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from msgspec import structs
+
+from agent.errors import StateError
+from agent.observers import Observers
+from agent.ports import Clock, TrustStore
+from agent.presence.rules.registry import Registry
+from agent.protocol.audit import Action
+from agent.protocol.model import DeviceId, Endpoint, PairedDevice, SessionId
+from agent.protocol.names import short_id
+from agent.tasks import Alarm
+from agent.trust.audit import Audit
+from agent.trust.rules.devices import is_notice, known_as, renamed
+from agent.trust.rules.rights import access_of
+
+LOOK_EVERY = 30.0
+"""Seconds after which the time is looked at again: the clock on the wall may be set."""
+REACHED_MAX = 4
+"""Places at which a device was reached last that are kept."""
+
+
+class TrustedDevices:
+    """What the trust store says, without the guests whose time is over."""
+
+    def __init__(self, store: TrustStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._alarm = Alarm(clock)
+        self.changes: Observers[[Sequence[PairedDevice]]] = Observers()
+        """Told all devices that are trusted, whenever they are others, or one is trusted otherwise."""
+
+    def devices(self) -> list[PairedDevice]:
+        """All that are trusted now, by id."""
+        now = self._clock.time()
+        return [device for device in self._store.devices() if not access_of(device).expired(now)]
+
+    def get(self, device: DeviceId) -> PairedDevice | None:
+        """The entry of a device that is trusted now."""
+        return next((known for known in self.devices() if known.id == device), None)
+
+    def trusts(self, device: DeviceId) -> bool:
+        """Whether a device is trusted now."""
+        return self.get(device) is not None
+
+    def changed(self) -> None:
+        """Tell everybody: the trust store was changed. Raises: StateError, if somebody could not follow."""
+        self.changes.tell(self.devices())
+        self._alarm.ring()
+
+    async def run(self) -> None:
+        """Put guests out when their time is over, until cancelled."""
+        while True:
+            now = self._clock.time()
+            limited = [device for device in self._store.devices() if device.expires_at]
+            over = [device for device in limited if device.expires_at <= now]
+            if over:
+                self.changes.tell(self.devices())
+            for device in over:
+                with suppress(StateError):  # it is out all the same; the next look tries again
+                    self._store.remove(device.id)
+            ends = [device.expires_at - now for device in limited if device.expires_at > now]
+            await self._alarm.wait(min([LOOK_EVERY, *ends]) if limited else None)
+
+
+class Encounters:
+    """Keeps in the trust store how a trusted device was met: where, under which name, and that it prompted here."""
+
+    def __init__(
+        self, store: TrustStore, clock: Clock, registry: Registry, audit: Audit, notice: Callable[[str], None]
+    ) -> None:
+        """`notice` is given what the owner should hear of."""
+        self._store = store
+        self._clock = clock
+        self._registry = registry
+        self._audit = audit
+        self._notice = notice
+
+    def link_changed(self, device: DeviceId, up: bool) -> None:
+        """There is a link to a device now, or there is none."""
+        row = self._registry.device(device)
+        if up and row is not None:
+            self.met(device, row.name, tuple(self._registry.endpoints(device)[:REACHED_MAX]))
+
+    def met(self, device: DeviceId, name: str, reached: tuple[Endpoint, ...]) -> None:
+        """Keep where a device was reached (L3), and the name that it gave itself over the link (T5)."""
+        known = self._entry(device)
+        if known is None:
+            return
+        now = self._clock.time()
+        if name != known.name:
+            self._audit.note("renamed", device, detail=f"was {known.name}", name=name)
+        if is_notice(known, name, now):
+            self._notice(f"{known.name} ({short_id(device)}) calls itself {name} now")
+        with suppress(StateError):  # a full disk: the next start tries where it was reached before
+            self._store.put(structs.replace(renamed(known, name, now), endpoints=reached, seen_at=now))
+
+    def noted(self, action: Action, device: DeviceId, session: SessionId, length: int) -> None:
+        """Tell the owner of the first prompt of a device (`attachments.Noted`)."""
+        if action not in {"prompted", "typed"} and not (action == "created" and length):
+            return
+        known = self._entry(device)
+        if known is None or known.prompted_at:
+            return
+        now = self._clock.time()
+        who = f"{known_as(known, now)} ({short_id(device)})"
+        self._notice(f"{who} prompted a session on this device for the first time: {session}")
+        with suppress(StateError):  # a full disk: it is told once more after the next prompt
+            self._store.put(structs.replace(known, prompted_at=now))
+
+    def _entry(self, device: DeviceId) -> PairedDevice | None:
+        return next((known for known in self._store.devices() if known.id == device), None)
