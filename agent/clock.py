@@ -10,7 +10,7 @@ class SystemClock:
     """`ports.Clock` on the operating system's clocks."""
 
     def time(self) -> float:
-        """Unix seconds."""
+        """The time of day, in Unix seconds."""
         return time.time()  # noqa: TID251 - this is the one place
 
     def monotonic(self) -> float:

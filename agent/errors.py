@@ -13,12 +13,14 @@ class AgentError(Exception):
     kind: str = "internal"
     code: int = -32603
     hint: str = ""
+    text: str = ""
+    """What a person is told if whoever raises the error says nothing; empty: the first line of the docstring."""
     retry_after: float = 0.0
     """Seconds after which the same is worth another try; 0.0: it is not, or nobody knows."""
 
     def __init__(self, message: str = "", *, hint: str | None = None, retry_after: float = 0.0) -> None:
-        said = message or (type(self).__doc__ or "").strip().splitlines()[0].rstrip(".")
-        super().__init__(said if message else said[:1].lower() + said[1:])
+        told = self.text or (type(self).__doc__ or "").strip().splitlines()[0].rstrip(".")
+        super().__init__(message or told[:1].lower() + told[1:])
         if hint is not None:
             self.hint = hint
         self.retry_after = retry_after
@@ -42,8 +44,9 @@ class BadRequest(AgentError):
 
 
 class MethodNotFound(AgentError):
-    """No such method."""
+    """This device knows no method of that name."""
 
+    text = "no such method"
     kind, code, hint = "method-not-found", -32601, "the other device may run another version: `agent status`"
 
 
@@ -58,8 +61,9 @@ class Undescribed(BadParams):
 
 
 class SessionNotFound(AgentError):
-    """No such session."""
+    """No session matches what was asked for."""
 
+    text = "no such session"
     kind, code, hint = "session-not-found", -32001, "see `agent sessions`"
 
 
@@ -70,8 +74,9 @@ class Ambiguous(AgentError):
 
 
 class NotPaired(AgentError):
-    """That device is not paired with this one."""
+    """The device that is meant is not paired with this one."""
 
+    text = "that device is not paired with this one"
     kind, code = "not-paired", -32003
     hint = "run `agent pair` on one of the two and `agent join` on the other"
 
@@ -142,8 +147,9 @@ class BackendFailed(AgentError):
 
 
 class DeviceNotFound(AgentError):
-    """No such device."""
+    """No device matches what was asked for."""
 
+    text = "no such device"
     kind, code, hint = "device-not-found", -32012, "see `agent peers`"
 
 
@@ -158,8 +164,9 @@ class TurnedAway(PairingFailed):
 
 
 class SessionEnded(AgentError):
-    """That session has ended."""
+    """The session that is meant has ended."""
 
+    text = "that session has ended"
     kind, code, hint = "session-ended", -32014, "`agent log` still shows it; `agent new` starts another"
 
 
@@ -200,14 +207,16 @@ class ServiceOver(AgentError):
 
 
 class ReadOnly(AgentError):
-    """It may be watched, and no more."""
+    """The session may be watched, and no more."""
 
+    text = "it may be watched, and no more"
     kind, code, hint = "read-only", -32020, "ask the owner of that device for more"
 
 
 class TakenBack(AgentError):
-    """It was taken back before it was sent."""
+    """The request was taken back before it was sent."""
 
+    text = "it was taken back before it was sent"
     kind, code, hint = "taken-back", -32023, ""
 
 

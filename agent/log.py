@@ -14,7 +14,7 @@ class FieldFormatter(logging.Formatter):
     """Appends what was passed as `extra`, control characters escaped: names come from the network (T10)."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Write a record as one line: the message, then its fields."""
         line = super().format(record)
         fields = " ".join(f"{key}={value!r}" for key, value in vars(record).items() if key not in _STANDARD)
         return unsafe.sub(lambda found: escaped(found.group()), f"{line} [{fields}]" if fields else line)

@@ -23,7 +23,7 @@ ADVICE = "docs/settings.md lists the settings"
 
 
 class PresenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is announced."""
+    """The settings on what this device announces."""
 
     mode: Literal["sealed", "open", "hidden"] = "sealed"  # open: for everybody; hidden: nothing, peers use addresses
 
@@ -42,14 +42,14 @@ class PeerSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Sessions hosted here."""
+    """The settings on sessions hosted on this device."""
 
     backend: str = "shell"  # when none is asked for
     may_prompt_others: bool = False  # whether programs that run in sessions may use other devices (T9)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """All settings."""
+    """All settings of one device."""
 
     name: Annotated[str, Meta(max_length=NAME_MAX)] = ""  # empty: the host name
     port: Annotated[int, Meta(ge=0, le=65535)] = 0  # 0: the last one that was free
@@ -70,7 +70,7 @@ class Home(Struct, frozen=True):
 
     @property
     def config_file(self) -> Path:
-        """The settings."""
+        """Where the settings are written."""
         return self.config / "config.toml"
 
     @property

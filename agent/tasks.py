@@ -272,7 +272,7 @@ class Alarm:
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
-        """Wake the waiter."""
+        """Wake the one who waits, or whoever waits next."""
         self._rung.set()
 
     def clear(self) -> None:

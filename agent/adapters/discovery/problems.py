@@ -16,7 +16,7 @@ _SENTENCES = {
 }
 
 
-class Problems(logging.Filter):
+class SocketTrouble(logging.Filter):
     """Reports each problem once; while it is a filter of zeroconf's logger it sees (and swallows) failures to send.
 
     `report` gets a sentence, or "" when the problem is over. An interface that just went away is none: the watch

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.adapters.discovery.interfaces import Interface
-from agent.adapters.discovery.problems import Problems
+from agent.adapters.discovery.problems import SocketTrouble
 from agent.adapters.discovery.watch import MAX_DAMPING, InterfaceWatch
 
 ETH0 = Interface("eth0", 2, True, ("192.168.1.5/24",))
@@ -83,7 +83,7 @@ def failing(failure: BaseException) -> logging.LogRecord:
 @pytest.mark.parametrize("number", [errno.EHOSTUNREACH, errno.EPERM, errno.EADDRINUSE])
 def test_a_problem_is_told_once_and_that_it_is_over(number: int) -> None:
     told: list[str] = []
-    problems = Problems(told.append)
+    problems = SocketTrouble(told.append)
     problems.over()
     for _ in range(3):
         assert not problems.filter(failing(OSError(number, "")))
@@ -96,11 +96,11 @@ def test_a_problem_is_told_once_and_that_it_is_over(number: int) -> None:
 
 def test_an_interface_that_went_away_is_no_problem_and_no_noise() -> None:
     told: list[str] = []
-    assert not Problems(told.append).filter(failing(OSError(errno.ENETUNREACH, "")))
+    assert not SocketTrouble(told.append).filter(failing(OSError(errno.ENETUNREACH, "")))
     assert told == []
 
 
 def test_what_else_zeroconf_says_is_logged() -> None:
-    problems = Problems(lambda _: None)
+    problems = SocketTrouble(lambda _: None)
     assert problems.filter(failing(ValueError("ours")))
     assert problems.filter(logging.LogRecord("zeroconf", logging.WARNING, "", 0, "text", (), None))

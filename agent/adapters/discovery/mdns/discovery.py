@@ -24,7 +24,7 @@ from agent.adapters.discovery.mdns.limits import read_small, without_history
 from agent.adapters.discovery.mdns.names import TYPE
 from agent.adapters.discovery.mdns.network import QM, Ear, Lookup, service_info
 from agent.adapters.discovery.mdns.windows import Windows, set_addresses
-from agent.adapters.discovery.problems import Problems
+from agent.adapters.discovery.problems import SocketTrouble
 from agent.adapters.discovery.watch import InterfaceWatch
 from agent.ports import Clock, PairingWindow, Renamed, Sighting
 from agent.presence.rules.txt import SIZE_MAX, decode
@@ -62,7 +62,7 @@ class MdnsDiscovery:
         self._device, self._clock = device, clock
         self._info = service_info(TYPE, instance, port, f"{device}.local.", join_text([]))
         self._former: deque[tuple[bytes, float]] = deque(maxlen=16)  # our earlier texts, and when they were replaced
-        self._problems = Problems(problem)
+        self._problems = SocketTrouble(problem)
         self._wanted = tuple(interfaces)
         self._watch = InterfaceWatch(partial(scan, self._wanted), clock)
         self._interfaces: tuple[Interface, ...] = ()
