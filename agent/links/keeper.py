@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.links.link import Dialling, Link, LinkNews
@@ -47,33 +47,34 @@ REFUSED_SURE = 3
 """Refusals in a row that are believed: a device that stops just then looks the same (measured)."""
 
 
+class Shared(Struct, frozen=True, kw_only=True):
+    """What the keepers of all devices have in common."""
+
+    own: Ready
+    dialer: Dialer
+    news: LinkNews
+    clock: Clock
+    jitter: Callable[[], float]
+    handler: MessageHandler
+    twins: Twins
+    changed: Callable[[Keeper], None]
+    limited: Callable[[DeviceId], bool]  # whether a device's word moves nobody here to do something
+
+
 class Keeper:
     """Keeps the link to one paired device."""
 
-    def __init__(
-        self,
-        device: DeviceId,
-        *,
-        own: Ready,
-        dialer: Dialer,
-        news: LinkNews,
-        clock: Clock,
-        jitter: Callable[[], float],
-        handler: MessageHandler,
-        changed: Callable[[Keeper], None],
-        wanted: bool,
-        twins: Twins,
-        limited: Callable[[DeviceId], bool],
-    ) -> None:
+    def __init__(self, device: DeviceId, shared: Shared, *, wanted: bool) -> None:
         self.device = device
         self.link: Link | None = None
         self.wanted = wanted  # whether the link is to be there (False: on demand, and nobody asks)
         self.refused = False
         self.tried = False  # whether it was dialled in vain, or has refused, since the start
-        self._own, self._news, self._clock, self._jitter = own, news, clock, jitter
-        self._dialling = Dialling(device, dialer, news)
-        self._handler, self._changed, self._twins, self._limited = handler, changed, twins, limited
-        self._wake = Alarm(clock)
+        self._shared = shared
+        self._news = shared.news
+        self._clock = shared.clock
+        self._dialling = Dialling(device, shared.dialer, shared.news)
+        self._wake = Alarm(shared.clock)
         self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
         self._attempts = 0
         self._leaving = False  # whether this service stops
@@ -81,7 +82,9 @@ class Keeper:
         self._pauses = False  # whether to wait before the next dial
         self._opening: set[Link] = set()  # connections over which the other side has not said yet who it is
         self.refusals = 0  # in a row
-        self._listed = Bucket(NEWS_RATE, clock.monotonic())  # what the device may tell of sessions, over all its links
+        self._listed = Bucket(
+            NEWS_RATE, shared.clock.monotonic()
+        )  # what the device may tell of sessions, over all its links
 
     # --- used by the service -----------------------------------------------------------------------------------------
 
@@ -175,7 +178,7 @@ class Keeper:
                     await self._wake.wait(None)
                 elif self._pauses:
                     self._pauses = False
-                    await self._wake.wait(STOPPED_PAUSE * self._jitter())  # it is heard if it starts again
+                    await self._wake.wait(STOPPED_PAUSE * self._shared.jitter())  # it is heard if it starts again
                 else:
                     self._wake.clear()
                     await self._try()
@@ -205,9 +208,9 @@ class Keeper:
             if self._leaving:
                 self._turn_away(link, STOPPING)
             else:
-                channel.notify("gateway.ready", self._own)
+                channel.notify("gateway.ready", self._shared.own)
             try:
-                await channel.run(_Incoming(self, link, self._handler))
+                await channel.run(_Incoming(self, link, self._shared.handler))
             finally:
                 link.end()
                 self.lost(link)
@@ -243,14 +246,14 @@ class Keeper:
         for each in (first, link):
             each.channel.notify("gateway.twin", TwinSeen(hosts=hosts))
         self._turn_away(link, TWIN)
-        self._twins.linked(self.device, hosts)
+        self._shared.twins.linked(self.device, hosts)
 
     async def _answers(self, link: Link) -> bool:
         asking = link.answers(2 * TWIN_PROOF)
         return await within(TWIN_PROOF, asking, self._clock, "peers.ask-the-first") is True
 
     def _choose(self, link: Link, ready: Ready) -> None:
-        if _stays(self.link, link, own=self._own.device, peer=self.device):
+        if _stays(self.link, link, own=self._shared.own.device, peer=self.device):
             self._take(link, ready)
         else:
             self._turn_away(link, ANOTHER)
@@ -278,8 +281,8 @@ class Keeper:
 
     def twin_told(self, seen: TwinSeen) -> None:
         """The other side says that a second machine has this device's key: the owner is told, if it has a word here."""
-        if not self._limited(self.device):
-            self._twins.told(self.device, seen.hosts)
+        if not self._shared.limited(self.device):
+            self._shared.twins.told(self.device, seen.hosts)
 
     # --- dialling ----------------------------------------------------------------------------------------------------
 
@@ -323,7 +326,7 @@ class Keeper:
                 await self._back_off()
 
     async def _back_off(self) -> None:
-        await self._wake.wait(reconnect_delay(self._attempts, self._jitter()))
+        await self._wake.wait(reconnect_delay(self._attempts, self._shared.jitter()))
 
     def _turn_away(self, link: Link, reason: str) -> None:
         link.over = True
@@ -340,7 +343,7 @@ class Keeper:
     def _moved(self) -> None:
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
-        self._changed(self)
+        self._shared.changed(self)
 
 
 def _is_another_machine(link: Link | None, ready: Ready) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Raw
 
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
-from agent.links.keeper import NOT_NEEDED, Keeper
+from agent.links.keeper import NOT_NEEDED, Keeper, Shared
 from agent.links.link import Link, LinkNews
 from agent.links.rules.policy import LinkUse, to_close
 from agent.links.twins import Twins
@@ -74,16 +74,27 @@ class Peers:
         self._roles: dict[DeviceId, Role] = {}
         self._hosts: dict[DeviceId, frozenset[str]] = {}  # announced last
         self._started: float | None = None  # monotonic seconds
-        self._running: tuple[asyncio.TaskGroup, MessageHandler] | None = None
+        self._running: tuple[asyncio.TaskGroup, Shared] | None = None
 
     async def run(self, handler: MessageHandler, protected: Callable[[DeviceId], bool]) -> None:
         """Keep the links until cancelled; `handler` is given what arrives over them.
 
         `protected` tells whether the link to a device is in use, so that it is not closed (L4).
         """
+        shared = Shared(
+            own=self._own,
+            dialer=self._dialer,
+            news=self._news,
+            clock=self._clock,
+            jitter=self._jitter,
+            handler=handler,
+            twins=self._twins,
+            changed=self._changed,
+            limited=self._limited,
+        )
         async with asyncio.TaskGroup() as group:
             self._drop_keepers()
-            self._running = group, handler
+            self._running = group, shared
             self._started = self._clock.monotonic()
             self.trust_changed(self._paired())
             while True:
@@ -106,7 +117,7 @@ class Peers:
         """These devices are paired now: link new ones, cut the others at once (T4)."""
         if self._running is None:
             return
-        group, handler = self._running
+        group, shared = self._running
         roles = {device.id: device.role for device in devices}
         paired, before, self._roles = set(roles), self._roles, roles
         for device in sorted(set(self._keepers) & paired):
@@ -119,20 +130,8 @@ class Peers:
             if not keeper.dismiss():
                 self.link_changed.tell(device, False)  # nobody need wait for it any longer
         for device in sorted(paired - set(self._keepers)):
-            keeper = Keeper(
-                device,
-                own=self._own,
-                dialer=self._dialer,
-                news=self._news,
-                clock=self._clock,
-                jitter=self._jitter,
-                handler=handler,
-                changed=self._changed,
-                twins=self._twins,
-                limited=self._limited,
-                wanted=not self._on_demand and len(self._keepers) < self._limit,
-            )
-            self._keepers[device] = keeper
+            wanted = not self._on_demand and len(self._keepers) < self._limit
+            keeper = self._keepers[device] = Keeper(device, shared, wanted=wanted)
             self._tasks[device] = child(group, keep(keeper.run, "peers.keep", self._clock), f"peers.keep-{device}")
 
     def _drop_keepers(self) -> None:
