@@ -15,7 +15,10 @@ class BackendMethods:
     """Answers it. Other devices learn less (`protocol.backends.for_others`), and never of a third one (L7)."""
 
     def __init__(self, own: DeviceId, registry: Registry, peers: Peers, backends: Backends) -> None:
-        self._own, self._registry, self._peers, self._backends = own, registry, peers, backends
+        self._own = own
+        self._registry = registry
+        self._peers = peers
+        self._backends = backends
 
     async def list(self, channel: Channel, asked: ListBackends) -> object:
         """The rows, those that are ready first. Raises: DeviceNotFound, Ambiguous, and what `Peers.call` does."""

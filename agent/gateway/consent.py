@@ -25,7 +25,10 @@ class Consent:
     """Answers them for the owner of this device."""
 
     def __init__(self, *, registry: Registry, sessions: Sessions, limit: Limit, audit: Audit, owner: Sender) -> None:
-        self._registry, self._sessions, self._limit, self._audit = registry, sessions, limit, audit
+        self._registry = registry
+        self._sessions = sessions
+        self._limit = limit
+        self._audit = audit
         self._owner = owner
 
     async def share(self, channel: Channel, asked: ShareSession) -> object:

@@ -24,7 +24,9 @@ class Lists:
     """Answers from the registry, never by asking around."""
 
     def __init__(self, registry: Registry, presence: Presence, access: AccessControl) -> None:
-        self._registry, self._presence, self._access = registry, presence, access
+        self._registry = registry
+        self._presence = presence
+        self._access = access
 
     async def peer_list(self, channel: Channel, asked: Nothing) -> object:
         """Every device, this one first."""

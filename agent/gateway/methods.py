@@ -86,7 +86,10 @@ class Methods:
         `may_prompt_others`: whether programs inside sessions may use other devices (T9).
         """
         self._name_of = name_of
-        self._own, self._registry, self._access, self._sessions = own, registry, access, sessions
+        self._own = own
+        self._registry = registry
+        self._access = access
+        self._sessions = sessions
         self._proxy, self._status = proxy, status
         calls = PatientCalls(peers, clock, name_of=name_of, row_of=registry.device)
         self._router = Router(

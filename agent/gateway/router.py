@@ -40,7 +40,10 @@ class Router:
 
         `may_prompt_others`: whether programs inside sessions may use other devices (T9).
         """
-        self._registry, self._peers, self._calls, self._name_of = registry, peers, calls, name_of
+        self._registry = registry
+        self._peers = peers
+        self._calls = calls
+        self._name_of = name_of
         self._clock, self._hosted = clock, hosted
         self._may_prompt_others = may_prompt_others
         self._inside: dict[Channel, SessionId] = {}  # clients that a program of that session is

@@ -54,8 +54,12 @@ class Gateway:
 
         `inside` tells in which session a process of this machine runs, if in any.
         """
-        self._own, self._methods, self._peers = own, methods, peers
-        self._make_channel, self._device_of, self._inside = make_channel, device_of, inside
+        self._own = own
+        self._methods = methods
+        self._peers = peers
+        self._make_channel = make_channel
+        self._device_of = device_of
+        self._inside = inside
         self._linked = linked
 
     def control_app(self) -> web.Application:

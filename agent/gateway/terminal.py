@@ -40,7 +40,9 @@ class TerminalMethods:
         proxy: Proxy,
         access: AccessControl,
     ) -> None:
-        self._own, self._access, self._relays = own, access, proxy.terminals
+        self._own = own
+        self._access = access
+        self._relays = proxy.terminals
         self._sessions, self._terminals = sessions, Terminals(sessions)
         self._router = router
 

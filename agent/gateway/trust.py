@@ -51,9 +51,13 @@ class TrustMethods:
         now: Callable[[], float],
     ) -> None:
         """`now` tells the time, in Unix seconds."""
-        self._own, self._registry, self._pairing = own, registry, pairing
+        self._own = own
+        self._registry = registry
+        self._pairing = pairing
         self._household, self._gossip = household, gossip
-        self._name_of, self._hosts, self._now = name_of, hosts, now
+        self._name_of = name_of
+        self._hosts = hosts
+        self._now = now
 
     async def pair(self, channel: Channel, asked: Pair) -> object:
         """Open the pairing window. Raises: Busy, ConfigError; SessionNotFound, Forbidden, for a guest's session."""

@@ -82,9 +82,8 @@ class Keeper:
         self._pauses = False  # whether to wait before the next dial
         self._opening: set[Link] = set()  # connections over which the other side has not said yet who it is
         self.refusals = 0  # in a row
-        self._listed = Bucket(
-            NEWS_RATE, shared.clock.monotonic()
-        )  # what the device may tell of sessions, over all its links
+        # What the device may tell of its sessions, over all its links.
+        self._listed = Bucket(NEWS_RATE, shared.clock.monotonic())
 
     # --- used by the service -----------------------------------------------------------------------------------------
 
@@ -262,7 +261,9 @@ class Keeper:
         if self.link is not None:
             self._turn_away(self.link, ANOTHER)
         self._opening.discard(link)
-        self.link, self.refused, self.refusals = link, False, 0
+        self.link = link
+        self.refused = False
+        self.refusals = 0
         self.has_stopped = self._pauses = False
         log.info("link up", extra={"device": self.device, "dialled": link.ours})
         self._news.link_up(self.device, name=ready.name, version=ready.version, endpoint=link.endpoint)
@@ -335,7 +336,9 @@ class Keeper:
 
     def _failed(self, reason: str) -> None:
         if self.link is None:
-            self.refused, self.refusals, self.tried = False, 0, True
+            self.refused = False
+            self.refusals = 0
+            self.tried = True
             self._attempts += 1
             self._news.dial_failed(self.device, reason)
             self._moved()
@@ -369,7 +372,9 @@ def _stays(old: Link | None, new: Link, *, own: DeviceId, peer: DeviceId) -> boo
 class _Incoming:
     # What arrives over a link: the keeper takes what concerns the link, the handler the rest.
     def __init__(self, keeper: Keeper, link: Link, handler: MessageHandler) -> None:
-        self._keeper, self._link, self._handler = keeper, link, handler
+        self._keeper = keeper
+        self._link = link
+        self._handler = handler
 
     def on_request(self, channel: Channel, method: str, params: Raw) -> Awaitable[object]:
         if self._link.ready is None:

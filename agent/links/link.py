@@ -124,7 +124,9 @@ class Dialling:
     """
 
     def __init__(self, device: DeviceId, dialer: Dialer, news: LinkNews) -> None:
-        self._device, self._dialer, self._news = device, dialer, news
+        self._device = device
+        self._dialer = dialer
+        self._news = news
         self._first: asyncio.Timeout | None = None  # ends the first attempt
         self._tried: set[Endpoint] = set()  # by that
 

@@ -68,7 +68,10 @@ class Listing:
     """Asks for the list and passes changes on; those that overtake the list wait for it."""
 
     def __init__(self, device: DeviceId, news: SessionNews, clock: Clock, budget: Bucket) -> None:
-        self._device, self._news, self._clock, self._budget = device, news, clock, budget
+        self._device = device
+        self._news = news
+        self._clock = clock
+        self._budget = budget
         self.known = asyncio.Event()  # whether the sessions are known, as far as they will be
         self._watching = False  # whether the other side was asked to tell changes, too
         self._early: list[Changes] | None = []  # changes that came before the list; None once it is there

@@ -40,7 +40,10 @@ SETTLING = 10.0
 class _Call:
     # One request that may have to wait, and the client that can take it back.
     def __init__(self, channel: Channel, device: DeviceId, method: str, asked: Patient, now: float) -> None:
-        self.channel, self.device, self.method, self.asked = channel, device, method, asked
+        self.channel = channel
+        self.device = device
+        self.method = method
+        self.asked = asked
         self.until = now + (PATIENCE if asked.wait is None else asked.wait)
         self.began = now
         self.told_at = now + UNSEEN - TELL_EVERY
@@ -62,7 +65,10 @@ class PatientCalls:
         name_of: Callable[[DeviceId], str],
         row_of: Callable[[DeviceId], DeviceRow | None],
     ) -> None:
-        self._peers, self._clock, self._name_of, self._row_of = peers, clock, name_of, row_of
+        self._peers = peers
+        self._clock = clock
+        self._name_of = name_of
+        self._row_of = row_of
         self._calls: dict[tuple[Channel, str], _Call] = {}
 
     async def call(

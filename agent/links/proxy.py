@@ -94,7 +94,10 @@ class Proxy:
         name_of: Callable[[DeviceId], str],
         row_of: Callable[[SessionId], SessionRow | None],
     ) -> None:
-        self._peers, self._clock, self._name_of, self._row_of = peers, clock, name_of, row_of
+        self._peers = peers
+        self._clock = clock
+        self._name_of = name_of
+        self._row_of = row_of
         self.terminals = RemoteTerminals(peers, clock=clock, name_of=name_of, marked=self._mark_busy)
         self._relays: dict[SessionId, Relay[Channel]] = {}
         self._used: dict[DeviceId, set[SessionId]] = {}  # sessions once attached over the device's present link (L4)

@@ -49,7 +49,10 @@ class RemoteTerminals:
         self, peers: Peers, *, clock: Clock, name_of: Callable[[DeviceId], str], marked: Callable[[DeviceId], None]
     ) -> None:
         """`marked` is called when somebody begins or ceases to watch a terminal of a device."""
-        self._peers, self._clock, self._name_of, self._marked = peers, clock, name_of, marked
+        self._peers = peers
+        self._clock = clock
+        self._name_of = name_of
+        self._marked = marked
         self._relays: dict[SessionId, TerminalRelay] = {}
         self._lost: dict[DeviceId, asyncio.Task[None] | None] = {}
         self.group: asyncio.TaskGroup | None = None

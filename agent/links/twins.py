@@ -24,7 +24,9 @@ class Twins:
     """Tells `problem` of each device that is there twice: what it is about, and a text; empty: it is over."""
 
     def __init__(self, clock: Clock, name_of: Callable[[DeviceId], str], problem: Callable[[str, str], None]) -> None:
-        self._clock, self._name_of, self._problem = clock, name_of, problem
+        self._clock = clock
+        self._name_of = name_of
+        self._problem = problem
         self._seen: dict[str, float] = {}  # monotonic seconds of the last sign
 
     async def run(self) -> None:

@@ -95,7 +95,9 @@ class Announcer:
         while True:
             now = self._clock.monotonic()
             if self._echo is not None and self._echo <= now:
-                self._echo, self._echoed_at, self._again = None, now, True
+                self._echo = None
+                self._echoed_at = now
+                self._again = True
                 self._pacer.changed("state", now)
             if self._pacer.take(now):
                 self._publish()
@@ -113,7 +115,9 @@ class Announcer:
         content = (replace(record, revision=0), sealing)
         if content == self._published and not self._again:
             return
-        self._published, self._again, self._revision = content, False, revision
+        self._published = content
+        self._again = False
+        self._revision = revision
         self._save_revision(revision)
         self._discovery.publish(self._written(record, sealing))
 

@@ -37,7 +37,10 @@ class LastKnown:
     """Puts back what was known at the last end, then saves what is known now."""
 
     def __init__(self, registry: Registry, presence: Recall, store: LastKnownStore, clock: Clock) -> None:
-        self._registry, self._presence, self._store, self._clock = registry, presence, store, clock
+        self._registry = registry
+        self._presence = presence
+        self._store = store
+        self._clock = clock
         self._saved: list[SessionRow] = []
 
     def recall(self) -> None:

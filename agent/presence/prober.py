@@ -62,8 +62,14 @@ class Prober:
         kept: Callable[[DeviceId], bool],
         clock: Clock,
     ) -> None:
-        self._own, self._static, self._resolve, self._delay = own, static, resolve, delay
-        self._dialer, self._heard, self._kept, self._clock = dialer, heard, kept, clock
+        self._own = own
+        self._static = static
+        self._resolve = resolve
+        self._delay = delay
+        self._dialer = dialer
+        self._heard = heard
+        self._kept = kept
+        self._clock = clock
         self._look = Alarm(clock)
 
     def look(self) -> None:

@@ -90,7 +90,9 @@ class Believer:
             return self._here(heard) or Hinted(heard.record)
         if reason := self._doubt(heard, pinned, now):
             return self._refuse(heard.record.device, reason)
-        pinned.revision, pinned.heard_at, pinned.heard = heard.record.revision, now, heard
+        pinned.revision = heard.record.revision
+        pinned.heard_at = now
+        pinned.heard = heard
         return Believed(self._read(heard))
 
     def has_left(self, goodbye: Goodbye) -> bool:

@@ -39,8 +39,12 @@ class Found:
         close: Callable[[Hosted, str], Awaitable[None]],
     ) -> None:
         """`host` lists a session that is in the store."""
-        self._backends, self._hosted, self._closed = backends, hosted, closed
-        self._store, self._clock, self._new_id = store, clock, new_id
+        self._backends = backends
+        self._hosted = hosted
+        self._closed = closed
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
         self._host, self._close = host, close
 
     async def run(self) -> None:

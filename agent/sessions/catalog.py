@@ -26,7 +26,10 @@ class Backends:
 
     def __init__(self, installed: Sequence[Installed], *, default: str, clock: Clock, look: float = LOOK) -> None:
         """`default`: the name of the one that is taken when nobody says. `look`: seconds for each."""
-        self._installed, self._default, self._clock, self._look = installed, default, clock, look
+        self._installed = installed
+        self._default = default
+        self._clock = clock
+        self._look = look
         self._rows: tuple[BackendRow, ...] = ()
         self._seen_at: float | None = None
         self._looking = asyncio.Lock()  # whoever asks meanwhile gets the same answer

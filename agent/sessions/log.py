@@ -73,7 +73,10 @@ class Journal:
         self.refusal: StoreFull | None = None  # why what the program said waits to be stored
         self.unread = False  # whether its log is still to be read, after a restart
         self.damage = ""  # what of its log cannot be read: nothing is added to it then
-        self.own, self._store, self._clock, self._changed = own, store, clock, changed
+        self.own = own
+        self._store = store
+        self._clock = clock
+        self._changed = changed
         self._new_epoch, self._life = new_epoch, meta.epoch  # the epoch under which events are added
         self._tail = Tail()
         self._published = 0  # number of the last event that was shown

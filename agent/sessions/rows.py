@@ -31,7 +31,9 @@ class Filing:
         self, store: TranscriptStore, hosted: Mapping[SessionId, Hosted], notice: Callable[[str], None]
     ) -> None:
         """`hosted`: the live ones; the row of a closed one stays as it is. `notice` tells the owner."""
-        self._store, self._hosted, self._notice = store, hosted, notice
+        self._store = store
+        self._hosted = hosted
+        self._notice = notice
         self._lock = asyncio.Lock()
 
     async def share(self, hosted: Hosted, share: Share) -> None:

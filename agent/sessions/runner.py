@@ -40,7 +40,10 @@ class Program:
         """
         self._type = backend_type if kind in {"", kind_of(backend_type)} else None
         self._other = backend_type is not self._type
-        self._name, self._kind, self._how, self._emit = name, kind, how, emit
+        self._name = name
+        self._kind = kind
+        self._how = how
+        self._emit = emit
         self._backend: Backend | None = None
         self._calling = asyncio.Lock()  # held while it is called, other than to interrupt or end it
         self._stopping = asyncio.Lock()  # held while it is being ended

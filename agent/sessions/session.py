@@ -46,7 +46,9 @@ class Hosted:
         """`trusts`: whether a device may still have prompts run here. `file` takes what concerns more than the log."""
         self.journal = journal
         self._session = journal.session
-        self._group, self._trusts, self._file = group, trusts, file
+        self._group = group
+        self._trusts = trusts
+        self._file = file
         self.program = Program(backend_type, journal.meta.backend, journal.meta.kind, self._how, self.emit)
         self._handed: int | None = None  # the turn that the program was given last
         self._lock = asyncio.Lock()  # held while the log is written

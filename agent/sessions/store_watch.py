@@ -26,7 +26,10 @@ class StoreWatch:
 
         `tell` takes what is wrong; empty: nothing.
         """
-        self._store, self._clock, self._hold, self._tell = store, clock, hold, tell
+        self._store = store
+        self._clock = clock
+        self._hold = hold
+        self._tell = tell
         self._told = ""
 
     async def run(self) -> None:

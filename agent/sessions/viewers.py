@@ -16,7 +16,9 @@ class Viewer:
     """One channel attached to one session. Until it is `live` it is being caught up from the store."""
 
     def __init__(self, channel: Channel, device: DeviceId, cursor: int, count: int) -> None:
-        self.channel, self.device, self.count = channel, device, count
+        self.channel = channel
+        self.device = device
+        self.count = count
         self.cursor = cursor  # number of the last event sent
         self.live = False
 

@@ -43,7 +43,9 @@ SEARCH = 4096
 
 class _Viewer:
     def __init__(self, channel: Channel, at: int, may_type: Callable[[], bool]) -> None:
-        self.channel, self.may_type, self.steers = channel, may_type, False
+        self.channel = channel
+        self.may_type = may_type
+        self.steers = False
         self.sent = self.taken = at
         self.size: Size | None = None  # None: it does not count
         self.behind = self.told = False  # its place is no longer kept; and it knows

@@ -51,7 +51,11 @@ class Gossip:
     """Tells and hears. The only one that changes the household while links are up."""
 
     def __init__(self, *, own: DeviceId, household: Household, trust: TrustStore, peers: Peers, clock: Clock) -> None:
-        self._own, self._household, self._trust, self._peers, self._clock = own, household, trust, peers, clock
+        self._own = own
+        self._household = household
+        self._trust = trust
+        self._peers = peers
+        self._clock = clock
         self._group: asyncio.TaskGroup | None = None
         self._alarm = Alarm(clock)
         self._budgets: dict[tuple[DeviceId, str], Bucket] = {}

@@ -252,7 +252,9 @@ class Household:
     def forget(self) -> None:
         """Be in no household, and trust none of its members any more. Raises: StateError."""
         self._store.save(None)
-        self._roster, self._ring, self._blocked = None, KeyRing(), {}
+        self._roster = None
+        self._ring = KeyRing()
+        self._blocked = {}
         self._trust.change(remove=[device.id for device in self._trust.devices() if device.role == "member"])
         self._changed()
         self.keys_changed.tell()

@@ -64,9 +64,15 @@ class Pairing:
         announce: bool = True,
     ) -> None:
         """`about` is asked for what a new partner is told of this device; `on_trust_changed` follows each change."""
-        self._identity, self._trust, self._discovery = identity, trust, discovery
-        self._transport, self._clock, self._about = transport, clock, about
-        self._on_trust_changed, self._entropy, self._below = on_trust_changed, entropy, below
+        self._identity = identity
+        self._trust = trust
+        self._discovery = discovery
+        self._transport = transport
+        self._clock = clock
+        self._about = about
+        self._on_trust_changed = on_trust_changed
+        self._entropy = entropy
+        self._below = below
         self._membership = membership
         self._announced = announce  # whether windows may be: a hidden device is joined by its address
         self._group: asyncio.TaskGroup | None = None

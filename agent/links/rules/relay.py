@@ -98,7 +98,9 @@ class Relay(Generic[V]):
         for viewer, place in self._places.items():
             if not place.live:
                 if place.size + len(frame) > HELD_MAX:
-                    place.held, place.size, place.overflowed = [], 0, True
+                    place.held = []
+                    place.size = 0
+                    place.overflowed = True
                 place.held.append((seq, frame))
                 place.size += len(frame)
             elif self._passes(place, seq):

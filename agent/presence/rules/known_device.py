@@ -154,7 +154,9 @@ class KnownDevice:
                 self._told_size -= row_size(gone)
         if self.live.linked:
             self.live.heard_at = now
-        self._told, self._told_all, self._record_is_news = told, True, False
+        self._told = told
+        self._told_all = True
+        self._record_is_news = False
 
     def recall(self, rows: Iterable[SessionRow], now: float) -> None:
         """Take what was known of its sessions before this service started; nothing, if a link has told since."""
@@ -181,7 +183,9 @@ class KnownDevice:
         self.paired = paired
         self._places.remembered = paired.endpoints[:ENDPOINTS_MAX] if paired is not None else ()
         if paired is None:
-            self._told, self._told_all, self._record_is_news = {}, False, True
+            self._told = {}
+            self._told_all = False
+            self._record_is_news = True
             self._told_size = self._left_out = 0
             self._link_name = self._version = ""
             self._places.forget_reached()

@@ -73,7 +73,9 @@ class Liveness:
         Nor is one that has left, if it could be asked instead (not `sure`): anybody can send an echo. And one that said
         over its link that it stops is there again once it answers: what it told last may come after its goodbye.
         """
-        self.heard_at, self._goodbye_at, self._withdrawn = now, None, False
+        self.heard_at = now
+        self._goodbye_at = None
+        self._withdrawn = False
         self._asking = self._asking and not news
         if self._stopped or (not news and not sure and self.since is not None):
             self._failures = max(1, self._failures)
@@ -86,7 +88,9 @@ class Liveness:
 
     def answered(self, now: float) -> None:
         """It accepted a connection."""
-        self.heard_at, self._failures, self._goodbye_at = now, 0, None
+        self.heard_at = now
+        self._failures = 0
+        self._goodbye_at = None
         self._stopped = False
         self._answered_at, self._asking = now, False
         self._here()
@@ -105,7 +109,9 @@ class Liveness:
         """The link ended. Not there for sure only if the device had just said goodbye."""
         if not self.linked:
             return
-        self.linked, self.heard_at, self._failures = False, now, 0
+        self.linked = False
+        self.heard_at = now
+        self._failures = 0
         if self._goodbye_at is not None and now - self._goodbye_at <= GOODBYE_HOLDS:
             self._leave(STOPPED, now)
             self._stopped = True
@@ -175,8 +181,12 @@ class Liveness:
         return self.heard_at if self.heard_at is not None else 0.0
 
     def _here(self) -> None:
-        self._gone, self._doubt, self.since = "", "", None
+        self._gone = ""
+        self._doubt = ""
+        self.since = None
 
     def _leave(self, reason: str, now: float) -> None:
-        self._gone, self._doubt, self.since = reason, "", now
+        self._gone = reason
+        self._doubt = ""
+        self.since = now
         self._asking = self._withdrawn = False

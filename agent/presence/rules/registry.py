@@ -48,7 +48,9 @@ class Registry:
         new_per_second: int = 20,
     ) -> None:
         self.own = own
-        self._unpaired_max, self._devices_max, self._new_per_second = unpaired_max, devices_max, new_per_second
+        self._unpaired_max = unpaired_max
+        self._devices_max = devices_max
+        self._new_per_second = new_per_second
         self._known: dict[DeviceId, KnownDevice] = {}
         self._index, self._claims = SessionIndex(), Claims()
         self._mine = OwnDevice(own, name, version)

@@ -28,7 +28,9 @@ class Reply:
 
     def begin(self, part: int) -> None:
         """A part begins."""
-        self.part, self.open, self._pieces = part, True, []
+        self.part = part
+        self.open = True
+        self._pieces = []
 
     def add(self, text: str) -> None:
         """Text was logged."""
@@ -37,7 +39,10 @@ class Reply:
 
     def end(self) -> None:
         """The part ended."""
-        self.open, self._pieces, self._tail, self._left_out = False, [], "", 0
+        self.open = False
+        self._pieces = []
+        self._tail = ""
+        self._left_out = 0
 
     def take(self, text: str) -> str:
         """The part of new output that may be logged now; the rest is kept as the tail, or counted."""

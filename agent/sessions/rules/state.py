@@ -49,7 +49,10 @@ class Session:
     def __init__(self, session_id: SessionId, *, epoch: str = "", title: str = "", cwd: str = "") -> None:
         """`epoch`: of the log's first life."""
         self.lives = Lives(epoch)
-        self.id, self.title, self.cwd, self.model = session_id, title, cwd, ""
+        self.id = session_id
+        self.title = title
+        self.cwd = cwd
+        self.model = ""
         self.seq = self.turns = 0  # turns: accepted so far
         self.named = False  # whether a person gave the title
         self.updated_at = 0.0  # Unix seconds of the last event that a list would show

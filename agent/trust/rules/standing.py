@@ -48,7 +48,10 @@ class Standing:
         self, founder: bytes, said: Mapping[bytes, Statement], ranks: Mapping[bytes, Rank], limits: Limits
     ) -> None:
         """`founder` is a certificate (DER); `said` and `ranks` are by digest, and change no more."""
-        self._founder, self._said, self._ranks, self._limits = founder, said, ranks, limits
+        self._founder = founder
+        self._said = said
+        self._ranks = ranks
+        self._limits = limits
         self.effective: dict[bytes, dict[bytes, frozenset[bytes]]] = {}  # device -> its tombstones, what they saw
         self.members: dict[bytes, Member] = {}  # by fingerprint, most senior first
         self._kills: dict[bytes, list[frozenset[bytes]]] = {}  # by admission, as of the tombstones in effect
