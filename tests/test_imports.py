@@ -21,7 +21,7 @@ DOMAINS = ("presence", "sessions", "terminals", "links", "trust")
 """In the order in which they may know each other: each one those before it, and not those behind it."""
 ADAPTERS = {"adapters.backends", "adapters.discovery", "adapters.net", "adapters.storage"}
 FRONT_ENDS = {"frontends.cli", "frontends.editors", "frontends.hermes_ui"}
-LOCAL = BASE | {"config", "clock", "processes"}
+LOCAL = BASE | {"config", "clock", "processes", "calls", "peercred"}
 """What a client of the service knows beside `client`: the wire, and where the control socket is."""
 
 RULES: dict[str, set[str]] = {
@@ -41,18 +41,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{rules: allowed for rules, allowed in RULES.items() if rules != "terminals.rules"},  # it has none yet
     **SERVICES,
     "health": PURE | ALL_DOMAINS,
-    "gateway": PURE | ALL_DOMAINS | {"tasks"},
+    "gateway": PURE | ALL_DOMAINS | {"tasks", "peercred"},
     "adapters": set(),
-    "adapters.backends": PURE | {"tasks", "processes"},
+    "adapters.backends": PURE | {"tasks", "processes", "calls"},
     # The flow of DESIGN §2: what is heard becomes a record where it is heard.
     "adapters.discovery": PURE | {"tasks", "presence.rules"},
-    "adapters.net": PURE | {"tasks"},
+    "adapters.net": PURE | {"tasks", "calls"},
     "adapters.storage": PURE | {"tasks"},
     # Beside the layers: what the daemon resolves once and hands to the parts as values.
     "config": set(),
     "settings": PURE | {"config"},
     "log": {"protocol"},
     "clock": set(),
+    "calls": {"protocol"},  # who waits for which answer, for every transport
+    "peercred": set(),  # who is at the other end of a Unix socket
     "processes": set(),  # what the kernel tells: for backends, and for a command that starts a program
     "assembly": PURE | ALL_DOMAINS | {"health", "settings"},
     "daemon": PURE

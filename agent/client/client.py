@@ -9,8 +9,6 @@ import json
 import os
 import socket
 import stat
-import struct
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +25,7 @@ from agent.errors import (
     TooLarge,
     from_wire,
 )
+from agent.peercred import peer_uid
 
 PATIENCE = 600.0
 """Seconds for which refusals are waited out; as `agent.protocol.waiting`, which costs an import."""
@@ -52,16 +51,8 @@ def check_socket(path: Path) -> None:
 
 def check_server(connection: socket.socket | None) -> None:
     """Look who listens, before anything is told: a path can change hands after it was looked at. Raises: Forbidden."""
-    if connection is None:
-        return
-    try:
-        if sys.platform == "linux":
-            uid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
-        else:  # macOS: LOCAL_PEERCRED (1) at level 0 gives struct xucred: version, uid, group count, groups
-            uid = struct.unpack("2I", connection.getsockopt(0, 1, 8))[1]
-    except OSError:
-        return  # the system does not tell; the folder is private all the same
-    if uid != os.getuid():
+    # None: the system does not tell. The folder is private all the same.
+    if peer_uid(connection) not in {None, os.getuid()}:
         raise Forbidden("another user listens at the service's socket", hint="see who owns that folder")
 
 

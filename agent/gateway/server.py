@@ -6,10 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-import struct
-import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -18,6 +15,7 @@ from msgspec import UNSET, Raw
 from agent.errors import AgentError, BadRequest, Busy, Forbidden, NotPaired, TooLarge
 from agent.gateway.methods import STREAMING, Methods
 from agent.links.peers import Peers
+from agent.peercred import peer_pid, peer_uid
 from agent.ports import Channel, Followed
 from agent.protocol.codec import CODECS, FRAME_IN_MAX, FRAME_OUT_MAX, JSON, MSGPACK, Codec, json
 from agent.protocol.messages import Ready
@@ -123,7 +121,7 @@ class Gateway:
 
     async def _look_inside(self, request: web.Request, client: Channel) -> None:
         # When it connects, and not later: it may have started and become anything by then.
-        session = await self._inside(peer_pid(request))
+        session = await self._inside(peer_pid(_told_by(request, "socket")))
         if session is not None:
             self._methods.comes_from_inside(client, session)
 
@@ -201,27 +199,12 @@ async def _opened(ws: web.WebSocketResponse, request: web.Request) -> bool:
 @web.middleware
 async def _only_this_user(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
     # The 0700 folder keeps others out; this is the second look (T7). A browser has no business here either.
-    uid = peer_uid(request)
+    uid = peer_uid(_told_by(request, "socket"))
     if uid not in {None, 0, os.geteuid()} or _of_a_browser(request):
         raise web.HTTPForbidden
     response = await handler(request)  # type: ignore[misc] # aiohttp's Handler type is private
     assert isinstance(response, web.StreamResponse)
     return response
-
-
-def peer_pid(request: web.Request) -> int | None:
-    """Id of the process that opened a Unix socket; None where the system does not tell."""
-    sock = request.transport.get_extra_info("socket") if request.transport else None
-    if sock is None or sock.family != socket.AF_UNIX:
-        return None
-    with suppress(OSError):
-        if sys.platform == "linux":
-            pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        else:
-            # macOS: LOCAL_PEERPID (2) at level 0 (SOL_LOCAL).
-            (pid,) = struct.unpack("i", sock.getsockopt(0, 2, 4))
-        return int(pid) or None
-    return None
 
 
 @web.middleware
@@ -253,18 +236,3 @@ def remote_host(peername: object) -> str:
 
 def _told_by(request: web.Request, what: str) -> Any:
     return request.transport.get_extra_info(what) if request.transport else None
-
-
-def peer_uid(request: web.Request) -> int | None:
-    """User id at the other end of a Unix socket; None where the system does not tell."""
-    sock = _told_by(request, "socket")
-    if sock is None or sock.family != socket.AF_UNIX:
-        return None
-    with suppress(OSError):
-        if sys.platform == "linux":
-            _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        else:
-            # macOS: LOCAL_PEERCRED (1) at level 0 gives struct xucred: version, uid, group count, groups.
-            _, uid = struct.unpack("2I", sock.getsockopt(0, 1, 8))
-        return int(uid)
-    return None
