@@ -12,14 +12,16 @@ from typing import TypeVar
 
 import aiohttp
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import Struct
 
+from agent.calls import PendingCall
 from agent.client.client import check_server, check_socket
 from agent.client.waiting import Call
 from agent.clock import SystemClock
 from agent.errors import AgentError, Busy, NotRunning, PeerLost, RemoteFault, TakenBack, TimedOut, TooLarge
 from agent.ports import Clock
 from agent.protocol import codec
+from agent.protocol.jsonrpc import End, Notification
 from agent.protocol.messages import PeerLink, Ready
 from agent.protocol.methods import NOTIFICATIONS
 from agent.protocol.model import DeviceId
@@ -67,13 +69,17 @@ class Stream:
     """A connection that heals itself. Made by `streaming`."""
 
     def __init__(self, path: Path, clock: Clock, patience: float, wait: float, tasks: asyncio.TaskGroup) -> None:
-        self._path, self.clock, self._patience, self._wait = path, clock, patience, wait
+        self.clock = clock
+        self._path = path
+        self._patience = patience
+        self._wait = wait
         self._tasks = tasks
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._waiting: dict[int, asyncio.Future[Raw]] = {}
-        self._asked = 0
+        self._end: End[bytes, codec.Message] = End(codec.msgpack.encode, codec.msgpack.message)
         self._notes: deque[Note] = deque()
-        self._some, self._room, self._moved = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._some = asyncio.Event()
+        self._room = asyncio.Event()
+        self._moved = asyncio.Event()
         self._calls: dict[str, Call] = {}  # requests that may wait, by id
         self._connected_once = False  # since the connection was lost last
         self._lost_at = ""  # RFC 3339: since when the service is away
@@ -85,26 +91,18 @@ class Stream:
         """Ask once. Raises: TooLarge, ServiceLost (before the answer), TimedOut, or what the service told."""
         if self._socket is None:
             raise self.failure or ServiceLost("the connection to the service is lost")
-        self._asked += 1
-        asked = self._asked
-        frame = codec.msgpack.request(asked, method, params)
-        if len(frame) > codec.FRAME_IN_MAX:  # the service would close the connection, and again after each return
-            raise TooLarge(f"{len(frame):,} bytes are too much for one message; {codec.FRAME_IN_MAX:,} fit")
-        future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
-        self._waiting[asked] = future
-        self._room.set()  # an answer is awaited: read on, whatever waits
-        try:
-            await self._socket.send_bytes(frame)
-            async with asyncio.timeout(seconds):
-                return codec.typed(await future, kind)
-        except TimeoutError:
-            raise TimedOut(f"no answer to {method} within {seconds:g} s") from None
-        except (ConnectionError, aiohttp.ClientError) as exc:
-            self._socket = None
-            raise ServiceLost("the connection to the service broke") from exc
-        finally:
-            self._waiting.pop(asked, None)
-            future.cancel()  # nobody waits for it any more, answered or not
+        with PendingCall(self._end, method, params) as pending:
+            if len(pending.frame) > codec.FRAME_IN_MAX:  # the service would close the connection, and after each return
+                raise TooLarge(f"{len(pending.frame):,} bytes are too much for one message; {codec.FRAME_IN_MAX:,} fit")
+            self._room.set()  # an answer is awaited: read on, whatever waits
+            try:
+                await self._socket.send_bytes(pending.frame)
+                return codec.typed(await pending.answer(seconds), kind)
+            except TimeoutError:
+                raise TimedOut(f"no answer to {method} within {seconds:g} s") from None
+            except (ConnectionError, aiohttp.ClientError) as exc:
+                self._socket = None
+                raise ServiceLost("the connection to the service broke") from exc
 
     async def tell(self, method: str, params: object) -> None:
         """Send a notification; it is lost with a lost connection."""
@@ -281,30 +279,28 @@ class Stream:
         async for frame in socket:
             if frame.type is not aiohttp.WSMsgType.BINARY:
                 continue
-            envelope = codec.msgpack.decode(frame.data)
-            if envelope.method is UNSET:
-                self._answered(envelope)
-            elif (kind := NOTIFICATIONS.get(envelope.method)) is not None:
-                note = codec.typed(envelope.params, kind)
-                if isinstance(note, Ready):
-                    self._told_ready(note)
-                elif isinstance(note, Waiting):
-                    if (call := self._calls.get(note.call_id)) is not None:
-                        call.told(note)
-                else:
-                    self._put(PeerBack(note) if isinstance(note, PeerLink) and envelope.method == "peer.back" else note)
-            while len(self._notes) >= ROOM and not self._waiting:
+            message = self._end.receive(frame.data)
+            if isinstance(message, Notification):
+                self._take(message)
+            while len(self._notes) >= ROOM and not self._end.waits:
                 self._room.clear()
                 await self._room.wait()
 
-    def _answered(self, envelope: codec.Envelope) -> None:
-        future = self._waiting.get(envelope.id) if isinstance(envelope.id, int) else None
-        if future is None or future.done():
+    def _take(self, notification: Notification) -> None:
+        kind = NOTIFICATIONS.get(notification.method)
+        if kind is None:
             return
-        if envelope.error is not UNSET:
-            future.set_exception(codec.error_of(envelope.error))
-        elif envelope.result is not UNSET:
-            future.set_result(envelope.result)
+        note = codec.typed(notification.params, kind)
+        if isinstance(note, Ready):
+            self._told_ready(note)
+        elif isinstance(note, Waiting):
+            call = self._calls.get(note.call_id)
+            if call is not None:
+                call.told(note)
+        elif isinstance(note, PeerLink) and notification.method == "peer.back":
+            self._put(PeerBack(note))
+        else:
+            self._put(note)
 
     def _put(self, note: Note) -> None:
         self._notes.append(note)
@@ -314,9 +310,7 @@ class Stream:
         was_up, self._socket = self._connected_once, None
         self._connected_once = False
         self._lost_at = rfc3339(self.clock.time())
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(reason)
+        self._end.fail(lambda: reason)
         if was_up:
             self._put(Lost())
 

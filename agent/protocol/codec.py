@@ -7,13 +7,15 @@ bytes (measured), so every decode here catches `ValueError` and `RecursionError`
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from agent.errors import AgentError, BadFrame, BadRequest, Undescribed, from_wire
+from agent.protocol import jsonrpc
 from agent.protocol.bounds import Whole
+from agent.protocol.jsonrpc import Notification, Request, Response
 
 MSGPACK = "lan-agent.v1.msgpack"
 JSON = "lan-agent.v1.json"
@@ -30,6 +32,10 @@ LARGE = frozenset({"event", "session.changed", "household.tell"})
 
 RequestId = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[str, Meta(max_length=64)]
 T = TypeVar("T")
+Message = Request[RequestId] | Notification | Response[AgentError]
+"""What a frame holds."""
+_EMPTY = Raw(b"\x80")
+_NULL = Raw(b"\xc0")
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -63,16 +69,6 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
 _unpack = msgspec.msgpack.Decoder(Envelope).decode
 
 
-class _Out(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    # The same message on its way out: `params` may be a struct, `jsonrpc` is always written.
-    jsonrpc: str = ""
-    id: RequestId | UnsetType | None = UNSET
-    method: str | UnsetType = UNSET
-    params: Any = UNSET
-    result: Any = UNSET
-    error: ErrorObject | UnsetType = UNSET
-
-
 class Codec:
     """One of the two encodings. Both carry the same types; a `Raw` inside the program is MessagePack, whichever it is.
 
@@ -85,7 +81,8 @@ class Codec:
 
     def encode(self, message: object) -> bytes:
         """One frame. Raises: BadFrame, if something raw in it has no JSON."""
-        return self.translated(_pack(message))
+        frame = _pack(message)
+        return frame if self.binary else self.translated(frame)
 
     def decode(self, frame: bytes) -> Envelope:
         """Parse one frame. Raises: BadFrame (not this encoding), BadRequest (not JSON-RPC 2.0)."""
@@ -107,22 +104,34 @@ class Codec:
         except (ValueError, RecursionError, TypeError) as exc:
             raise BadFrame(f"cannot be shown as JSON: {exc}") from exc
 
+    def message(self, frame: bytes) -> Message:
+        """Parse one frame, and tell what it is. Absent parameters are an empty object. Raises: BadFrame, BadRequest."""
+        envelope = self.decode(frame)
+        request_id = None if envelope.id is UNSET else envelope.id
+        if envelope.method is UNSET:
+            if envelope.error is not UNSET:
+                return Response(request_id, error=error_of(envelope.error))
+            return Response(request_id, _NULL if envelope.result is UNSET else envelope.result)
+        params = _EMPTY if envelope.params is UNSET else envelope.params
+        if request_id is None:
+            return Notification(envelope.method, params)
+        return Request(request_id, envelope.method, params)
+
     def request(self, request_id: RequestId, method: str, params: object) -> bytes:
         """A frame that asks for an answer."""
-        return self.encode(_Out(jsonrpc="2.0", id=request_id, method=method, params=params))
+        return self.encode(jsonrpc.request(request_id, method, params))
 
     def notification(self, method: str, params: object) -> bytes:
         """A frame that asks for none."""
-        return self.encode(_Out(jsonrpc="2.0", method=method, params=params))
+        return self.encode(jsonrpc.notification(method, params))
 
     def response(self, request_id: RequestId | None, result: object) -> bytes:
         """A frame that answers."""
-        return self.encode(_Out(jsonrpc="2.0", id=request_id, result=result))
+        return self.encode(jsonrpc.response(request_id, result))
 
     def failure(self, request_id: RequestId | None, error: AgentError) -> bytes:
         """A frame that answers with an error."""
-        told = ErrorObject(error.code, str(error)[:4096], ErrorData(error.kind, error.hint[:1024], error.retry_after))
-        return self.encode(_Out(jsonrpc="2.0", id=request_id, error=told))
+        return self.encode(jsonrpc.failure(request_id, error_object(error)))
 
 
 def typed(raw: Raw | UnsetType, kind: type[T]) -> T:
@@ -131,6 +140,11 @@ def typed(raw: Raw | UnsetType, kind: type[T]) -> T:
         return msgspec.msgpack.decode(b"\x80" if raw is UNSET else raw, type=kind)
     except (ValueError, RecursionError) as exc:
         raise Undescribed(str(exc)) from exc
+
+
+def error_object(error: AgentError) -> ErrorObject:
+    """The error as a response carries it."""
+    return ErrorObject(error.code, str(error)[:4096], ErrorData(error.kind, error.hint[:1024], error.retry_after))
 
 
 def error_of(error: ErrorObject) -> AgentError:

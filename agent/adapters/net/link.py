@@ -11,15 +11,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from itertools import count
 
 from aiohttp import WSMsgType
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from agent.adapters.net.pulse import Pulse, WebSocket
+from agent.calls import PendingCall
 from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut, TooLarge, Undescribed
 from agent.ports import Clock, Followed, MessageHandler
-from agent.protocol.codec import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Envelope, RequestId, error_of
+from agent.protocol.codec import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Message, RequestId
+from agent.protocol.jsonrpc import End, Notification, Request
 from agent.protocol.model import DeviceId
 from agent.protocol.names import truncate_bytes
 from agent.tasks import child, failures, spawn
@@ -67,14 +68,19 @@ class WebSocketChannel:
         pings: bool = False,
         cut: Callable[[], None] | None = None,
     ) -> None:
-        self.device, self.codec = device, codec
-        self._ws, self._clock, self._pings, self._cut = ws, clock, pings, cut
+        self.device = device
+        self.codec = codec
+        self._ws = ws
+        self._clock = clock
+        self._pings = pings
+        self._cut = cut
         self._queue: deque[bytes] = deque()
         self._queued = 0  # bytes
-        self._to_send, self._sent, self._writes = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._to_send = asyncio.Event()
+        self._sent = asyncio.Event()
+        self._writes = asyncio.Event()
         self._writing_since: float | None = None  # monotonic seconds; None: nothing is being written
-        self._ids = count(1)
-        self._waiting: dict[RequestId, asyncio.Future[Raw]] = {}
+        self._end: End[bytes, Message] = End(codec.encode, codec.message)
         self._watching: dict[str, asyncio.Task[None]] = {}  # who follows each of `WATCHES`
         self._answers: set[asyncio.Task[None]] = set()  # requests of the other side, and what follows their answers
         self._unanswered: set[asyncio.Task[None]] = set()  # those of them that count for the limit
@@ -112,17 +118,12 @@ class WebSocketChannel:
         """Ask and wait up to `seconds`. Raises: PeerLost, TimedOut, or the AgentError that the other side told."""
         if not self.open:
             raise PeerLost
-        number = next(self._ids)
-        waiter: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = waiter
-        try:
-            self.send(self.codec.request(number, method, params))
-            async with asyncio.timeout(seconds):
-                return await waiter
-        except TimeoutError as exc:
-            raise TimedOut(f"no answer to {method} within {seconds:g} s") from exc
-        finally:
-            self._waiting.pop(number, None)
+        with PendingCall(self._end, method, params) as call:
+            self.send(call.frame)
+            try:
+                return await call.answer(seconds)
+            except TimeoutError as exc:
+                raise TimedOut(f"no answer to {method} within {seconds:g} s") from exc
 
     async def drained(self) -> None:
         """Return once most of what was queued is sent, or the connection is closed."""
@@ -143,13 +144,13 @@ class WebSocketChannel:
         if self._closing is None:
             self._closing = (code, reason)
             self._to_send.set()
-            self._fail_requests()
+            self._end.fail(PeerLost)
 
     def abort(self) -> None:
         """Cut at once; who waits for an answer waits no longer."""
         self._closed = True
         self._queue.clear()
-        self._fail_requests()
+        self._end.fail(PeerLost)
         if self._cut is not None:
             self._cut()
         if self._reader is not None:
@@ -176,16 +177,11 @@ class WebSocketChannel:
         finally:
             self._closed = True
             self._sent.set()
-            self._fail_requests()
+            self._end.fail(PeerLost)
             handler.on_closed(self)
             with suppress(Exception):
                 async with asyncio.timeout(1.0):
                     await self._ws.close()
-
-    def _fail_requests(self) -> None:
-        for waiter in self._waiting.values():
-            if not waiter.done():
-                waiter.set_exception(PeerLost())
 
     async def _write(self) -> None:
         while True:
@@ -241,7 +237,7 @@ class WebSocketChannel:
             try:
                 if (message.type is WSMsgType.BINARY) is not self.codec.binary:
                     raise BadFrame(f"this connection speaks {self.codec.subprotocol}")  # noqa: TRY301 - told like the rest
-                self._take(handler, self.codec.decode(frame), frame, group)
+                self._take(handler, self._end.receive(frame), frame, group)
             except (BadFrame, BadRequest, BadParams) as exc:
                 self._is_bad(None, exc)
             except Exception as exc:  # noqa: BLE001 - a bug of ours costs this connection, not the service
@@ -254,44 +250,46 @@ class WebSocketChannel:
         if self._bad >= BAD_MAX:
             self.close("three bad messages in a row", code=1002)
 
-    def _take(self, handler: MessageHandler, envelope: Envelope, frame: bytes, group: asyncio.TaskGroup) -> None:
-        params = Raw(b"\x80") if envelope.params is UNSET else envelope.params
-        if envelope.method is not UNSET and len(frame) > (most := _most(envelope.method)):
-            told = TooLarge(f"{envelope.method} of {len(frame):,} bytes; {most:,} are allowed")
-            self._is_bad(envelope.id if isinstance(envelope.id, int | str) else None, told)
+    def _take(self, handler: MessageHandler, message: Message | None, frame: bytes, group: asyncio.TaskGroup) -> None:
+        if message is None:
+            self._bad = 0  # an answer, which is with whoever asked
             return
-        if envelope.method is UNSET:
-            waiter = self._waiting.get(envelope.id) if isinstance(envelope.id, int | str) else None
-            if waiter is None or waiter.done():
-                return  # an answer that nobody waits for any more
-            if envelope.error is UNSET:
-                waiter.set_result(Raw(b"\xc0") if envelope.result is UNSET else envelope.result)
-            else:
-                waiter.set_exception(error_of(envelope.error))
+        if isinstance(message, Notification):
+            request_id = None
+        elif isinstance(message, Request):
+            request_id = message.id
+        else:
+            return  # an answer that nobody waits for any more
+        most = _most(message.method)
+        if len(frame) > most:
+            self._is_bad(request_id, TooLarge(f"{message.method} of {len(frame):,} bytes; {most:,} are allowed"))
         elif not self.open:
             return  # nobody would hear the answer
-        elif isinstance(envelope.id, int | str):
-            most = CLIENT_REQUESTS_MAX if self.device is None else REQUESTS_MAX
-            if len(self._unanswered) >= most or len(self._answers) >= CATCHING_UP_MAX:
-                busy = Busy(f"{most} requests are being answered", retry_after=BUSY_FOR)
-                self.send(self.codec.failure(envelope.id, busy))
-                return
-            try:
-                answer = handler.on_request(self, envelope.method, params)
-            except Undescribed as exc:
-                self._is_bad(envelope.id, exc)
-                return
-            except AgentError as exc:
-                self.send(self.codec.failure(envelope.id, exc))
-                return
-            work = self._answer(answer, envelope.id, envelope.method)
-            task = spawn(group, work, f"link.answer-{envelope.method}")
-            if task is not None:
-                self._unanswered.add(task)
-                self._answers.add(task)
-                task.add_done_callback(partial(self._answered, answer))
+        elif isinstance(message, Notification):
+            handler.on_notification(self, message.method, message.params, frame)
+            self._bad = 0
         else:
-            handler.on_notification(self, envelope.method, params, frame)
+            self._take_request(handler, message, group)
+
+    def _take_request(self, handler: MessageHandler, request: Request[RequestId], group: asyncio.TaskGroup) -> None:
+        most = CLIENT_REQUESTS_MAX if self.device is None else REQUESTS_MAX
+        if len(self._unanswered) >= most or len(self._answers) >= CATCHING_UP_MAX:
+            busy = Busy(f"{most} requests are being answered", retry_after=BUSY_FOR)
+            self.send(self.codec.failure(request.id, busy))
+            return
+        try:
+            answer = handler.on_request(self, request.method, request.params)
+        except Undescribed as exc:
+            self._is_bad(request.id, exc)
+            return
+        except AgentError as exc:
+            self.send(self.codec.failure(request.id, exc))
+            return
+        task = spawn(group, self._answer(answer, request.id, request.method), f"link.answer-{request.method}")
+        if task is not None:
+            self._unanswered.add(task)
+            self._answers.add(task)
+            task.add_done_callback(partial(self._answered, answer))
         self._bad = 0
 
     def _answered(self, answer: Awaitable[object], task: asyncio.Task[None]) -> None:

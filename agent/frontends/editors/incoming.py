@@ -27,13 +27,6 @@ class Envelope(Struct, frozen=True):
     error: Raw | UnsetType = UNSET
 
 
-class Fault(Struct, frozen=True):
-    """An error that the client answered with."""
-
-    code: Whole = 0
-    message: Words = ""
-
-
 class Message(Struct, frozen=True, rename="camel"):
     """Base of what comes from a client."""
 

@@ -9,13 +9,24 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
-from agent.errors import AgentError, BadFrame, BadParams, BadRequest, RemoteFault
-from agent.frontends.editors.incoming import CancelRequest, Envelope, Fault, RequestId
+from agent.calls import PendingCall
+from agent.errors import AgentError, RemoteFault
+from agent.frontends.editors.incoming import CancelRequest, Envelope, RequestId
+from agent.protocol import jsonrpc
+from agent.protocol.jsonrpc import (
+    CANCELLED,
+    End,
+    Notification,
+    Request,
+    Response,
+    call_failed,
+    decoded,
+    error_object,
+)
 
 T = TypeVar("T")
 LAST_ANSWERS = 1.0
 """Seconds for answers when the input has ended: an editor that leaves waits for about two."""
-CANCELLED = -32800
 NOT_FOUND = -32002
 _CODES = {"session-not-found": NOT_FOUND, "device-not-found": NOT_FOUND, "ambiguous": -32602}
 """Kinds of errors whose own code means something else in this protocol."""
@@ -56,24 +67,21 @@ class Peer:
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self._asked = 0
-        self._pending: dict[RequestId, asyncio.Future[Raw]] = {}
-        self._handling: dict[RequestId, tuple[asyncio.Task[None], Envelope]] = {}
+        self._end: End[bytes, Request[RequestId] | Notification] = End(_encode, decode)
+        self._handling: dict[RequestId, tuple[asyncio.Task[None], Request[RequestId]]] = {}
 
     async def run(self, handle: Handler, listen: Listener) -> None:
         """Take messages until the input ends."""
         async with asyncio.TaskGroup() as tasks:
             async for line in self._lines.lines():
                 try:
-                    message = decoded(line)
+                    message = self._end.receive(line)
                 except AgentError as exc:
                     await self._fail(None, exc)
                     continue
-                if isinstance(message.method, UnsetType):
-                    self._answered(message)
-                elif isinstance(message.id, UnsetType):
-                    await self._notified(message.method, message, listen)
-                else:
+                if isinstance(message, Notification):
+                    await self._notified(message, listen)
+                elif isinstance(message, Request):
                     task = tasks.create_task(self._requested(message, handle), name=f"acp.{message.method[:64]}")
                     self._handling[message.id] = task, message
             await self._finish()
@@ -88,98 +96,78 @@ class Peer:
 
     async def notify(self, method: str, params: object) -> None:
         """Tell something."""
-        await self._send({"jsonrpc": "2.0", "method": method, "params": params})
+        await self._lines.write(self._end.notification(method, params))
 
     async def ask(self, method: str, params: object, kind: type[T]) -> T:
         """Ask and wait for the answer; when cancelled, the question is taken back. Raises: ClientRefused, BadParams."""
-        self._asked += 1
-        asked = self._asked
-        future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
-        self._pending[asked] = future
-        try:
-            await self._send({"jsonrpc": "2.0", "id": asked, "method": method, "params": params})
-            return converted(await future, kind)
-        except asyncio.CancelledError:
-            await self.notify("$/cancel_request", {"requestId": asked})
-            raise
-        finally:
-            self._pending.pop(asked, None)
-
-    async def _send(self, message: object) -> None:
-        await self._lines.write(_encode(message))
+        with PendingCall(self._end, method, params) as question:
+            try:
+                await self._lines.write(question.frame)
+                return converted(await question.answer(), kind)
+            except asyncio.CancelledError:
+                await self.notify("$/cancel_request", {"requestId": question.id})
+                raise
 
     async def _fail(self, request: RequestId, exc: AgentError) -> None:
-        await self._send({"jsonrpc": "2.0", "id": request, "error": told(exc)})
+        await self._lines.write(self._end.failure(request, _error(exc)))
 
-    def _answered(self, message: Envelope) -> None:
-        future = None if isinstance(message.id, UnsetType) else self._pending.get(message.id)
-        if future is None or future.done():
-            return  # to a question that was taken back
-        if isinstance(message.error, UnsetType):
-            future.set_result(Raw(b"null") if isinstance(message.result, UnsetType) else message.result)
-            return
-        try:
-            fault = converted(message.error, Fault)
-        except BadParams:
-            fault = Fault(message="an error without words")
-        future.set_exception(ClientRefused(f"the editor refused: {fault.message} ({fault.code})"))
-
-    async def _notified(self, method: str, message: Envelope, listen: Listener) -> None:
+    async def _notified(self, message: Notification, listen: Listener) -> None:
+        method, params = message.method, message.params
         try:
             if method == "$/cancel_request":
-                taken_back = self._handling.get(converted(message.params, CancelRequest).request_id)
+                taken_back = self._handling.get(converted(params, CancelRequest).request_id)
                 if taken_back is None:
                     return
                 task, asked = taken_back
                 if asked.method != "session/prompt":
                     task.cancel()
                     return
-                method, message = "session/cancel", asked  # it has an end of its own
-            await listen(method, params_of(message))
+                method, params = "session/cancel", asked.params  # it has an end of its own
+            await listen(method, params)
         except AgentError:
             return  # a notification has no answer
 
-    async def _requested(self, message: Envelope, handle: Handler) -> None:
-        assert not isinstance(message.id, UnsetType)
-        assert isinstance(message.method, str)
+    async def _requested(self, message: Request[RequestId], handle: Handler) -> None:
         try:
-            answer = await handle(message.method, params_of(message))
-            await self._send({"jsonrpc": "2.0", "id": message.id, "result": answer.result})
+            answer = await handle(message.method, message.params)
+            await self._lines.write(self._end.response(message.id, answer.result))
             if answer.then is not None:
                 answer.then()
         except AgentError as exc:
             await self._fail(message.id, exc)
         except asyncio.CancelledError:
-            await self._send({"jsonrpc": "2.0", "id": message.id, "error": {"code": CANCELLED, "message": "cancelled"}})
+            taken_back = {"code": CANCELLED, "message": "cancelled"}
+            await self._lines.write(self._end.failure(message.id, taken_back))
         finally:
             self._handling.pop(message.id, None)
 
 
-def decoded(line: bytes) -> Envelope:
-    """Parse a line. Raises: BadFrame (no JSON), BadRequest (JSON, and no message)."""
-    try:
-        return _decoder.decode(line)
-    except msgspec.ValidationError as exc:
-        raise BadRequest(f"not a message of JSON-RPC 2.0: {exc}") from exc
-    except (ValueError, RecursionError) as exc:
-        raise BadFrame(f"not JSON: {exc}") from exc
-
-
-def params_of(message: Envelope) -> Raw:
-    """The parameters; absent ones are an empty object."""
+def decode(line: bytes) -> Request[RequestId] | Notification | Response[ClientRefused]:
+    """Read a line; absent parameters, and those that are null, are an empty object. Raises: BadFrame, BadRequest."""
+    message = decoded(_decoder, line)
+    if isinstance(message.method, UnsetType):
+        return _answer(message)
     params = message.params
-    return Raw(b"{}") if isinstance(params, UnsetType) or bytes(params) == b"null" else params
+    if isinstance(params, UnsetType) or bytes(params) == b"null":
+        params = Raw(b"{}")
+    if isinstance(message.id, UnsetType):
+        return Notification(message.method, params)
+    return Request(message.id, message.method, params)
 
 
-def converted(raw: Raw | UnsetType, kind: type[T]) -> T:
-    """Parameters, or a result, as their type. Raises: BadParams."""
-    try:
-        return msgspec.json.decode(b"{}" if isinstance(raw, UnsetType) else raw, type=kind)
-    except (ValueError, RecursionError) as exc:
-        raise BadParams(str(exc), hint="see agentclientprotocol.com") from exc
+def _answer(message: Envelope) -> Response[ClientRefused]:
+    request_id = None if isinstance(message.id, UnsetType) else message.id
+    if not isinstance(message.error, UnsetType):
+        error = call_failed(message.error)
+        refused = ClientRefused(f"the editor refused: {error.message} ({error.code})")
+        return Response(request_id, error=refused)
+    return Response(request_id, Raw(b"null") if isinstance(message.result, UnsetType) else message.result)
 
 
-def told(exc: AgentError) -> dict[str, object]:
-    """The error object; the hint is in the message, as editors show no more than that."""
-    message = f"{exc} ({exc.hint})" if exc.hint else str(exc)
-    return {"code": _CODES.get(exc.kind, exc.code), "message": message, "data": {"kind": exc.kind, "hint": exc.hint}}
+def converted(raw: Raw, kind: type[T]) -> T:
+    """Read parameters, or a result, as that type. Raises: BadParams."""
+    return jsonrpc.converted(raw, kind, hint="see agentclientprotocol.com")
+
+
+def _error(error: AgentError) -> dict[str, object]:
+    return {**error_object(error, _CODES), "data": {"kind": error.kind, "hint": error.hint}}

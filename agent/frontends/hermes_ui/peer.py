@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Raw, Struct, UnsetType
 
-from agent.errors import AgentError, BadFrame, BadParams, BadRequest
+from agent.errors import AgentError
 from agent.frontends.hermes_ui.frames import Frame
 from agent.frontends.hermes_ui.incoming import Envelope, RequestId
+from agent.protocol.jsonrpc import End, Request, decoded, error_object
 
-T = TypeVar("T")
 _CODES = {"session-not-found": 4001, "request-not-found": 4009}
 """Kinds of errors that have a code of their own in this protocol."""
 
 _decoder = msgspec.json.Decoder(Envelope)
-_encode = msgspec.json.Encoder().encode
 
 
 class Answer(Struct, frozen=True):
@@ -38,6 +36,7 @@ class Peer:
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
+        self._end: End[str, Request[RequestId]] = End(_encode, decode)
 
     async def emit(self, frame: Frame, session: str = "") -> None:
         """Tell an event; nobody hears it once the UI has gone."""
@@ -46,7 +45,7 @@ class Peer:
             params["session_id"] = session
         if frame.payload is not None:
             params["payload"] = frame.payload
-        await self._send({"jsonrpc": "2.0", "method": "event", "params": params})
+        await self._send(self._end.notification("event", params))
 
     async def run(self, handle: Handler) -> None:
         """Answer until the UI leaves. A binary frame ends it, as it does with Hermes itself."""
@@ -59,57 +58,40 @@ class Peer:
                 if not frame.data.strip():
                     continue
                 try:
-                    message = decoded(frame.data)
+                    message = self._end.receive(frame.data)
                 except AgentError as exc:
-                    await self._fail(None, exc)
+                    await self._send(self._end.failure(None, error_object(exc, _CODES)))
                     continue
+                assert isinstance(message, Request)  # the UI is asked nothing, so it answers nothing
                 job = tasks.create_task(self._requested(message, handle), name=f"hermes.{message.method[:64]}")
                 jobs.add(job)
                 job.add_done_callback(jobs.discard)
             for job in jobs:
                 job.cancel()
 
-    async def _requested(self, message: Envelope, handle: Handler) -> None:
-        asked = None if isinstance(message.id, UnsetType) else message.id
+    async def _requested(self, message: Request[RequestId], handle: Handler) -> None:
         try:
-            params = Raw(b"{}") if isinstance(message.params, UnsetType) else message.params
-            answer = await handle(message.method, params)
-            await self._send({"jsonrpc": "2.0", "id": asked, "result": answer.result})
+            answer = await handle(message.method, message.params)
+            await self._send(self._end.response(message.id, answer.result))
             if answer.then is not None:
                 await answer.then()
         except AgentError as exc:
-            await self._fail(asked, exc)
+            await self._send(self._end.failure(message.id, error_object(exc, _CODES)))
 
-    async def _fail(self, asked: RequestId, exc: AgentError) -> None:
-        await self._send({"jsonrpc": "2.0", "id": asked, "error": told(exc)})
-
-    async def _send(self, message: object) -> None:
+    async def _send(self, frame: str) -> None:
         if not self._socket.closed:
             try:
-                await self._socket.send_str(_encode(message).decode())
+                await self._socket.send_str(frame)
             except ConnectionError:
                 return  # it has gone: `run` ends
 
 
-def decoded(text: str) -> Envelope:
-    """Parse a frame. Raises: BadFrame (no JSON), BadRequest (JSON, and no request)."""
-    try:
-        return _decoder.decode(text)
-    except msgspec.ValidationError as exc:
-        raise BadRequest(f"not a request of JSON-RPC 2.0: {exc}") from exc
-    except (ValueError, RecursionError) as exc:
-        raise BadFrame(f"not JSON: {exc}") from exc
+def decode(text: str) -> Request[RequestId]:
+    """Read a frame; absent parameters are an empty object. Raises: BadFrame, BadRequest."""
+    message = decoded(_decoder, text)
+    request_id = None if isinstance(message.id, UnsetType) else message.id
+    return Request(request_id, message.method, Raw(b"{}") if isinstance(message.params, UnsetType) else message.params)
 
 
-def converted(raw: Raw, kind: type[T]) -> T:
-    """Parameters as their type. Raises: BadParams."""
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except (ValueError, RecursionError) as exc:
-        raise BadParams(str(exc), hint="") from exc
-
-
-def told(exc: AgentError) -> dict[str, object]:
-    """The error object; the hint is in the message, as the UI shows no more than that."""
-    message = f"{exc} ({exc.hint})" if exc.hint else str(exc)
-    return {"code": _CODES.get(exc.kind, exc.code), "message": message}
+def _encode(message: object) -> str:
+    return msgspec.json.encode(message).decode()

@@ -14,10 +14,11 @@ from agent.frontends.hermes_ui import incoming
 from agent.frontends.hermes_ui.frames import Frame, Json
 from agent.frontends.hermes_ui.info import active, stored
 from agent.frontends.hermes_ui.listing import Listing
-from agent.frontends.hermes_ui.peer import Answer, Peer, converted
+from agent.frontends.hermes_ui.peer import Answer, Peer
 from agent.frontends.hermes_ui.showing import Showing
 from agent.frontends.hermes_ui.slash import catalog, completions, prompt_of
 from agent.frontends.hermes_ui.viewing import Viewing
+from agent.protocol.jsonrpc import converted
 from agent.protocol.messages import CreateSession, Nothing, Rename
 from agent.protocol.waiting import PATIENCE
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from msgspec import Raw
+
 from agent.adapters.backends.acp.connection import Connection
 from agent.adapters.backends.acp.questions import (
     ACCEPT,
@@ -15,9 +17,10 @@ from agent.adapters.backends.acp.questions import (
     Questions,
     refuses,
 )
-from agent.adapters.backends.acp.schema import CANCELLED, METHOD_NOT_FOUND, Notice, Request
+from agent.adapters.backends.acp.schema import METHOD_NOT_FOUND
 from agent.ports import BackendEvent, Withdrew
 from agent.protocol.events import Answer
+from agent.protocol.jsonrpc import CANCELLED, Notification, Request
 
 _METHODS = {PERMISSION, ELICITATION}
 _CANCEL = "$/cancel_request"
@@ -36,7 +39,7 @@ class Asking:
         """Whether something is asked."""
         return bool(self._questions.open)
 
-    async def request(self, connection: Connection, request: Request, *, stopping: bool) -> None:
+    async def request(self, connection: Connection, request: Request[Raw], *, stopping: bool) -> None:
         """Take a request of an agent. `stopping`: the turn was cancelled, so nobody is asked any more."""
         if request.method not in _METHODS:
             connection.refuse(request.id, METHOD_NOT_FOUND, f"{request.method} is not offered")
@@ -48,7 +51,7 @@ class Asking:
         self._waiting[question.asked.request_id] = connection
         await self._tell(question.asked)
 
-    async def notice(self, notice: Notice) -> bool:
+    async def notice(self, notice: Notification) -> bool:
         """Take a notification that may close a question. Whether it was one of those."""
         if notice.method == _CANCEL:
             if question := self._questions.taken_back(notice.params):

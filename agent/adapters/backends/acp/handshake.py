@@ -11,13 +11,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent import __version__
-from agent.adapters.backends.acp.connection import AgentGone, CallFailed, Connection
+from agent.adapters.backends.acp.connection import AgentGone, Connection
 from agent.adapters.backends.acp.options import SessionState
 from agent.adapters.backends.acp.quirks import Quirks, quirks_of
-from agent.adapters.backends.acp.schema import ABSENT, AUTH_REQUIRED, BAD, PROTOCOL, Fault, given
+from agent.adapters.backends.acp.schema import ABSENT, AUTH_REQUIRED, BAD, PROTOCOL, given
 from agent.adapters.backends.acp.timeouts import Patience
 from agent.errors import BackendFailed
 from agent.protocol.bounds import Many, Whole, Words
+from agent.protocol.jsonrpc import CallFailed
 from agent.protocol.names import clean
 
 T = TypeVar("T")
@@ -121,9 +122,9 @@ class Introduction:
             try:
                 answer = await self._ask(self._load, {**params, "sessionId": known}, self._patience.load)
             except CallFailed as exc:
-                if exc.fault.code == AUTH_REQUIRED:
-                    raise self._needs_login(exc.fault) from exc
-                forgotten = fault_text(exc.fault)
+                if exc.code == AUTH_REQUIRED:
+                    raise self._needs_login(exc) from exc
+                forgotten = fault_text(exc)
             else:
                 await self._quiet()
                 state = _read(answer, SessionState)
@@ -142,14 +143,14 @@ class Introduction:
         try:
             return await self._ask(method, params, seconds)
         except CallFailed as exc:
-            if exc.fault.code == AUTH_REQUIRED:
-                raise self._needs_login(exc.fault) from exc
-            raise BackendFailed(f"{self._name} refused {method}: {fault_text(exc.fault)}") from exc
+            if exc.code == AUTH_REQUIRED:
+                raise self._needs_login(exc) from exc
+            raise BackendFailed(f"{self._name} refused {method}: {fault_text(exc)}") from exc
 
-    def needs_login(self, fault: Fault) -> str:
+    def needs_login(self, error: CallFailed) -> str:
         """What to tell who prompted an agent that is not logged in."""
-        error = self._needs_login(fault)
-        return f"{error}; {error.hint}"
+        told = self._needs_login(error)
+        return f"{told}; {told.hint}"
 
     async def _ask(self, method: str, params: object, seconds: float) -> Raw:
         process = self.connection.process
@@ -172,19 +173,19 @@ class Introduction:
                 return
             await asyncio.sleep(left)
 
-    def _needs_login(self, fault: Fault) -> BackendFailed:
+    def _needs_login(self, error: CallFailed) -> BackendFailed:
         ways = (f"{each.name or each.id} ({each.description})" if each.description else each.name or each.id
                 for each in self._methods)  # fmt: skip
-        said = clean("; ".join(ways) or fault_text(fault), TEXT_MAX)
+        said = clean("; ".join(ways) or fault_text(error), TEXT_MAX)
         return BackendFailed(f"{self._name} needs a login: {said}", hint=self._login or "log in on that device")
 
 
-def fault_text(fault: Fault) -> str:
+def fault_text(error: CallFailed) -> str:
     """What an agent's error says, in one line."""
-    parts = [fault.message or f"error {fault.code}"]
-    if given(fault.data):
+    parts = [error.message or f"error {error.code}"]
+    if given(error.data):
         with contextlib.suppress(*BAD):
-            details = msgspec.json.decode(fault.data, type=Words | _Details)
+            details = msgspec.json.decode(error.data, type=Words | _Details)
             parts.append(details if isinstance(details, str) else details.details or details.message)
     return clean(": ".join(part for part in parts if part), TEXT_MAX)
 

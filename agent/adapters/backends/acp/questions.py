@@ -9,12 +9,13 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from agent.adapters.backends.acp.schema import ABSENT, BAD, Request
+from agent.adapters.backends.acp.schema import ABSENT, BAD
 from agent.adapters.backends.acp.tools import ID_MAX, shown_of, text_of_input
 from agent.ports import Asked
 from agent.protocol.answers import DECLINE
 from agent.protocol.bounds import Amount, Many, Table, Whole, Words
 from agent.protocol.events import Answer, Choice, Field
+from agent.protocol.jsonrpc import Request
 
 PERMISSION, ELICITATION = "session/request_permission", "elicitation/create"
 ELICITATION_DONE = "elicitation/complete"
@@ -99,7 +100,7 @@ _cancels = msgspec.json.Decoder(_Cancelled)
 class Question(Struct):
     """One that is open."""
 
-    request: Request
+    request: Request[Raw]
     asked: Asked
     options: dict[str, str] = {}  # what people choose -> optionId
     refusals: frozenset[str] = frozenset()  # of these
@@ -114,7 +115,7 @@ class Questions:
         self._prefix, self._count = secrets.token_hex(4), 0
         self.open: dict[str, Question] = {}
 
-    def ask(self, request: Request) -> Question | None:
+    def ask(self, request: Request[Raw]) -> Question | None:
         """Open the question that a request is; None if nobody could answer it, or too many are open."""
         if len(self.open) >= OPEN_MAX:
             return None
@@ -167,7 +168,7 @@ def refuses(question: Question, answer: Answer) -> bool:
     return answer == DECLINE or (isinstance(answer, str) and answer in question.refusals)
 
 
-def _permission(name: str, request: Request) -> Question | None:
+def _permission(name: str, request: Request[Raw]) -> Question | None:
     permission = _permissions.decode(request.params)
     tool = permission.tool
     options: dict[str, str] = {}
@@ -190,7 +191,7 @@ def _permission(name: str, request: Request) -> Question | None:
     return Question(request, asked, options, frozenset(refusals))
 
 
-def _elicitation(name: str, request: Request) -> Question | None:
+def _elicitation(name: str, request: Request[Raw]) -> Question | None:
     told = _elicitations.decode(request.params)
     if told.mode == "url":
         choices = (Choice(id=ACCEPT, name="I have opened it", kind="allow_once"),

@@ -11,12 +11,15 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from agent.protocol.bounds import Amount, Many, Whole, Words
+from agent.protocol.bounds import Amount, Many, Words
+from agent.protocol.jsonrpc import CallFailed, Notification, Request, Response, call_failed
 
 PROTOCOL = 1
 """The version that is spoken."""
 
-AUTH_REQUIRED, METHOD_NOT_FOUND, CANCELLED, TOO_LARGE = -32000, -32601, -32800, -32600
+AUTH_REQUIRED = -32000
+METHOD_NOT_FOUND = -32601
+TOO_LARGE = -32600
 """JSON-RPC error codes."""
 
 ABSENT = Raw(b"")
@@ -172,44 +175,15 @@ class Strange(Struct):
     session: Words = ""
 
 
-class Request(Struct):
-    """The agent asks; `id` is sent back as it came."""
-
-    id: Raw
-    method: Words
-    params: Raw
-
-
-class Notice(Struct):
-    """The agent tells something else than an update."""
-
-    method: Words
-    params: Raw
-
-
-class Fault(Struct):
-    """A JSON-RPC error."""
-
-    code: Whole = 0
-    message: Words = ""
-    data: Raw = ABSENT
-
-
-class Reply(Struct):
-    """The answer to a request of ours."""
-
-    id: Whole
-    result: Raw = ABSENT
-    error: Fault | None = None
-
-
 class Garbage(Struct):
     """A line that is no message."""
 
     text: Words
 
 
-Message = Updated | Strange | Request | Notice | Reply | Garbage
+Other = Updated | Strange | Request[Raw] | Notification | Garbage
+"""What an agent says that is no answer. The `id` of a request is sent back as it came."""
+AgentResponse = Response[CallFailed]
 
 
 class _Frame(Struct):
@@ -232,12 +206,11 @@ class _Loose(Struct):
 _update = msgspec.json.Decoder(_UpdateFrame)
 _frame = msgspec.json.Decoder(_Frame)
 _loose = msgspec.json.Decoder(_Loose)
-_fault = msgspec.json.Decoder(Fault)
 BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that do not fit."""
 
 
-def decode(line: bytes) -> Message:
+def decode(line: bytes) -> Other | AgentResponse:
     """One line of an agent, whatever it holds."""
     try:
         return _update.decode(line).params
@@ -252,21 +225,18 @@ def decode(line: bytes) -> Message:
     if frame.method == "session/update":
         return _strange(frame.params)
     if frame.method:
-        return Notice(frame.method, frame.params.copy())
-    return _reply(frame) or Garbage(line[:200].decode(errors="replace"))
+        return Notification(frame.method, frame.params.copy())
+    return _answer(frame) or Garbage(line[:200].decode(errors="replace"))
 
 
-def _reply(frame: _Frame) -> Reply | None:
+def _answer(frame: _Frame) -> AgentResponse | None:
     try:
         number = int(bytes(frame.id))
     except ValueError:
         return None
-    if not given(frame.error):
-        return Reply(number, frame.result.copy())
-    try:
-        return Reply(number, error=_fault.decode(frame.error))
-    except BAD:
-        return Reply(number, error=Fault(message=bytes(frame.error)[:500].decode(errors="replace")))
+    if given(frame.error):
+        return Response(number, error=call_failed(frame.error))
+    return Response(number, frame.result.copy())
 
 
 def _strange(params: Raw) -> Strange:

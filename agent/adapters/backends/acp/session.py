@@ -5,20 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from msgspec import Raw
+
 from agent.adapters.backends.acp.agent_process import Life
 from agent.adapters.backends.acp.asking import Asking
 from agent.adapters.backends.acp.handshake import Session
 from agent.adapters.backends.acp.options import Options
-from agent.adapters.backends.acp.schema import (
-    AUTH_REQUIRED,
-    Garbage,
-    Message,
-    Notice,
-    Reply,
-    Request,
-    Strange,
-    Updated,
-)
+from agent.adapters.backends.acp.schema import AUTH_REQUIRED, AgentResponse, Garbage, Other, Strange, Updated
 from agent.adapters.backends.acp.supervisor import Upkeep
 from agent.adapters.backends.acp.tasks import Tasks
 from agent.adapters.backends.acp.timeouts import Patience
@@ -27,6 +20,7 @@ from agent.adapters.backends.acp.updates import Updates, joined
 from agent.errors import AgentError, BackendFailed
 from agent.ports import Described, Emit, Finished, Said
 from agent.protocol.events import Answer
+from agent.protocol.jsonrpc import Notification, Request, Response
 from agent.protocol.names import clean
 
 
@@ -147,7 +141,7 @@ class AcpSession:
             await self._tell(Described(note=f"{how}; the next prompt starts it again"))
         await self._upkeep.end()
 
-    async def _heard(self, life: Life, messages: list[Message]) -> None:
+    async def _heard(self, life: Life, messages: list[Other | AgentResponse]) -> None:
         for message in messages:
             if life.leaving:
                 return  # what it says now belongs to no turn any more
@@ -162,17 +156,17 @@ class AcpSession:
                 await self._heard_other(life, message)
         await self._tell_updates(life)
 
-    async def _heard_other(self, life: Life, message: Request | Notice | Reply | Garbage) -> None:
+    async def _heard_other(self, life: Life, message: Request[Raw] | Notification | AgentResponse | Garbage) -> None:
         turn = self._turn
         match message:
             case Request():
                 stopping = turn is not None and turn.cancelled.is_set()
                 await self._asking.request(life.connection, message, stopping=stopping)
-            case Notice():
+            case Notification():
                 # What begins with "_" is the extension of one agent.
                 if not await self._asking.notice(message) and not message.method.startswith("_"):
                     self._updates.take_strange(Strange(message.method, message.params))
-            case Reply() if turn is not None and turn.number == message.id:
+            case Response() if turn is not None and turn.number == message.id:
                 await self._replied(life, turn, message)
             case Garbage() if not life.noted:
                 life.noted = True
@@ -212,7 +206,7 @@ class AcpSession:
         except AgentError as exc:
             turn.problem = exc.in_full
 
-    async def _replied(self, life: Life, turn: Turn, reply: Reply) -> None:
+    async def _replied(self, life: Life, turn: Turn, reply: AgentResponse) -> None:
         silent = self._updates.content == turn.content_before
         outcome = outcome_of(turn, reply, life.agent.quirks, silent=silent, after_cancel=self._after_cancel)
         if reply.error is not None and reply.error.code == AUTH_REQUIRED and outcome.status == "error":

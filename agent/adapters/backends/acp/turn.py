@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from agent.adapters.backends.acp.handshake import fault_text
 from agent.adapters.backends.acp.quirks import Quirks
-from agent.adapters.backends.acp.schema import ABSENT, BAD, Reply, given
+from agent.adapters.backends.acp.schema import ABSENT, BAD, AgentResponse, given
 from agent.protocol.bounds import Words
 from agent.protocol.events import TurnStatus
 
@@ -27,7 +27,7 @@ class Turn:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.number = 0
+        self.number: int | str = 0
         self.interrupts = 0
         self.cancelled, self.over = asyncio.Event(), asyncio.Event()
         self.ending = False
@@ -58,7 +58,7 @@ class Answered(Struct):
     meta: Raw = msgspec.field(default=ABSENT, name="_meta")
 
 
-def answered(reply: Reply) -> Answered:
+def answered(reply: AgentResponse) -> Answered:
     """The answer to a prompt; one that does not fit counts as an ordinary end."""
     with contextlib.suppress(*BAD):
         if given(reply.result):
@@ -66,7 +66,7 @@ def answered(reply: Reply) -> Answered:
     return Answered()
 
 
-def outcome_of(turn: Turn, reply: Reply, quirks: Quirks, *, silent: bool, after_cancel: bool) -> Outcome:
+def outcome_of(turn: Turn, reply: AgentResponse, quirks: Quirks, *, silent: bool, after_cancel: bool) -> Outcome:
     """What the answer to a prompt means.
 
     `silent`: the turn had no content. `after_cancel`: the turn before was cancelled. Once a cancel of ours is under

@@ -90,7 +90,7 @@ class Attachment:
         try:
             result = await self.call("session.resume", {"session_id": stored, "cols": 100})
         except Refusal as exc:
-            if exc.fault.code == wire.UNKNOWN_STORED:
+            if exc.error.code == wire.UNKNOWN_STORED:
                 raise BackendFailed("Hermes does not have that conversation any more") from None
             raise
         snapshot = wire.read(result, Snapshot)

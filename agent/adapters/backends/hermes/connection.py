@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,8 +17,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.adapters.backends.hermes import wire
-from agent.adapters.backends.hermes.wire import Event, Frame, Question, Ready, Refusal, Unreached
+from agent.adapters.backends.hermes.wire import Event, Question, Ready, Refusal, Unreached
+from agent.calls import PendingCall
 from agent.protocol.bounds import Whole, Words
+from agent.protocol.jsonrpc import CallFailed, End
 
 CONNECT = 5.0
 """Seconds to connect, and again for the first frame."""
@@ -45,29 +46,23 @@ class Upstream:
     """An open socket. `newer`: it speaks the later of the two generations. `epoch`: of its event numbers."""
 
     def __init__(self, http: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse, ready: Ready) -> None:
-        self._http, self._socket = http, socket
+        self._http = http
+        self._socket = socket
         self.epoch = ready.replay_epoch
         self.newer = ready.replay_epoch is not None
-        self._numbers = itertools.count(1)
-        self._waiting: dict[str, asyncio.Future[Raw]] = {}
+        self._end: End[str, Event | Question | None] = End(wire.encode, wire.decode, prefix="a")
         self._over = False
 
     async def call(self, method: str, params: dict[str, Any], *, seconds: float) -> Raw:
         """Ask and wait. Raises: Refusal, Unreached."""
-        number = f"a{next(self._numbers)}"
-        message = wire.request(number, method, params)
-        answer: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        try:
-            await self.send(message)
-            async with asyncio.timeout(seconds):
-                return await answer
-        except TimeoutError:
-            raise Unreached(f"the Hermes gateway did not answer {method} within {seconds:g} s") from None
-        except _Told as told:
-            raise Refusal(method, told.fault) from None
-        finally:
-            self._waiting.pop(number, None)
+        with PendingCall(self._end, method, params) as call:
+            try:
+                await self.send(call.frame)
+                return await call.answer(seconds)
+            except TimeoutError:
+                raise Unreached(f"the Hermes gateway did not answer {method} within {seconds:g} s") from None
+            except CallFailed as exc:
+                raise Refusal(method, exc) from None
 
     async def send(self, message: str) -> None:
         """Send one frame. Raises: Unreached."""
@@ -76,24 +71,18 @@ class Upstream:
                 raise ConnectionResetError
             await self._socket.send_str(message)
         except (aiohttp.ClientError, OSError):
-            raise Unreached("the connection to the Hermes gateway is lost", hint="it is tried again") from None
+            raise _lost() from None
 
     async def run(self, heard: Heard) -> None:
         """Read until the connection ends; then every waiting `call` has failed."""
         try:
             while (message := await self._socket.receive()).type is aiohttp.WSMsgType.TEXT:
-                item = wire.decode(message.data)
-                if isinstance(item, Frame):
-                    self._answered(item)
-                elif item is not None:
+                item = self._end.receive(message.data)
+                if isinstance(item, Event | Question):
                     await heard(item)
         finally:
             self._over = True
-            lost = Unreached("the connection to the Hermes gateway is lost", hint="it is tried again")
-            for answer in self._waiting.values():
-                if not answer.done():
-                    answer.set_exception(lost)
-            self._waiting.clear()
+            self._end.fail(_lost)
 
     async def close(self) -> None:
         """Hang up. Idempotent."""
@@ -103,22 +92,9 @@ class Upstream:
                 await self._socket.close()
         await self._http.close()
 
-    def _answered(self, frame: Frame) -> None:
-        answer = self._waiting.get(str(frame.id))
-        if answer is None or answer.done():
-            return
-        if frame.error is not None:
-            answer.set_exception(_Told(frame.error))
-        else:
-            answer.set_result(frame.result)
 
-
-class _Told(Exception):
-    """An error as it was answered."""
-
-    def __init__(self, fault: wire.Fault) -> None:
-        super().__init__(fault.code)
-        self.fault = fault
+def _lost() -> Unreached:
+    return Unreached("the connection to the Hermes gateway is lost", hint="it is tried again")
 
 
 async def connect(base: str, token: str) -> Upstream:

@@ -212,7 +212,7 @@ class Following:
             await self.at.call("prompt.submit", {"session_id": self.at.live, "text": text})
         except Refusal as exc:
             self._doubtful, self.course.settled = False, True
-            if exc.fault.code != wire.UNKNOWN_SESSION:
+            if exc.error.code != wire.UNKNOWN_SESSION:
                 raise
             await self.at.resume()
             await self.at.call("prompt.submit", {"session_id": self.at.live, "text": text})

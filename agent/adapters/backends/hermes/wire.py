@@ -12,7 +12,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.errors import BackendFailed
+from agent.protocol import jsonrpc
 from agent.protocol.bounds import Amount, Many, Whole, Words
+from agent.protocol.jsonrpc import CallFailed, Outgoing, Response, call_failed
 
 ALLOWED = frozenset(
     {
@@ -41,19 +43,12 @@ NO_METHOD = -32601
 T = TypeVar("T")
 
 
-class Fault(Struct, frozen=True):
-    """What a gateway answers instead of a result."""
-
-    code: Whole = 0
-    message: Words = ""
-
-
 class Refusal(BackendFailed):
-    """The gateway refused a request. `fault` is why; its own words are not passed on, they may hold paths."""
+    """The gateway refused a request. `error` is why; its own words are not passed on, they may hold paths."""
 
-    def __init__(self, method: str, fault: Fault) -> None:
-        super().__init__(f"the Hermes gateway refused {method} ({fault.code})", hint="see the gateway's own log")
-        self.fault = fault
+    def __init__(self, method: str, error: CallFailed) -> None:
+        super().__init__(f"the Hermes gateway refused {method} ({error.code})", hint="see the gateway's own log")
+        self.error = error
 
 
 class Unreached(BackendFailed):
@@ -67,7 +62,7 @@ class Frame(Struct, frozen=True):
     method: Words = ""
     params: Raw = Raw(b"{}")
     result: Raw = Raw(b"")
-    error: Fault | None = None
+    error: Raw = Raw(b"null")
 
 
 class _Params(Struct, frozen=True):
@@ -184,12 +179,12 @@ _frames = msgspec.json.Decoder(Frame)
 _params = msgspec.json.Decoder(_Params)
 
 
-def decode(data: str | bytes) -> Frame | Event | Question | None:
+def decode(data: str) -> Event | Question | Response[CallFailed] | None:
     """One frame; None for what is none of these. Raises nothing."""
     try:
         frame = _frames.decode(data)
         if not frame.method:
-            return frame
+            return _answer(frame)
         params = _params.decode(frame.params)
     except (ValueError, RecursionError):
         return None
@@ -199,21 +194,27 @@ def decode(data: str | bytes) -> Frame | Event | Question | None:
     return None if frame.id is None else Question(str(frame.id), frame.method, session, frame.params)
 
 
-def request(number: str, method: str, params: dict[str, Any]) -> str:
-    """A request. Raises: BackendFailed, for a method that nothing here may call."""
-    if method not in ALLOWED:
-        raise BackendFailed(f"{method} is not called on Hermes gateways")
-    return _encoded({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+def _answer(frame: Frame) -> Response[CallFailed]:
+    if bytes(frame.error) == b"null":
+        return Response(str(frame.id), frame.result)
+    return Response(str(frame.id), error=call_failed(frame.error))
+
+
+def encode(message: Outgoing) -> str:
+    """One frame. Raises: BackendFailed, for a method that nothing here may call."""
+    if isinstance(message.method, str) and message.method not in ALLOWED:
+        raise BackendFailed(f"{message.method} is not called on Hermes gateways")
+    return msgspec.json.encode(message).decode()
 
 
 def response(number: str, result: dict[str, Any]) -> str:
     """The answer to a question."""
-    return _encoded({"jsonrpc": "2.0", "id": number, "result": result})
+    return encode(jsonrpc.response(number, result))
 
 
 def no_handler(number: str) -> str:
     """To a question that is not for people: the gateway then stops waiting."""
-    return _encoded({"jsonrpc": "2.0", "id": number, "error": {"code": NO_METHOD, "message": "method not found"}})
+    return encode(jsonrpc.failure(number, {"code": NO_METHOD, "message": "method not found"}))
 
 
 def rows(result: Raw) -> list[Row]:
@@ -232,7 +233,3 @@ def read(result: Raw, kind: type[T]) -> T:
 def events(missed: Missed, session: str) -> list[Event]:
     """The events that were missed, as they would have come."""
     return [Event(each.type, each.session_id or session, each.payload, each.seq) for each in missed.events]
-
-
-def _encoded(message: dict[str, Any]) -> str:
-    return msgspec.json.encode(message).decode()

@@ -8,9 +8,9 @@ import pytest
 from msgspec import Raw
 
 from agent.adapters.backends.acp.questions import Questions
-from agent.adapters.backends.acp.schema import Request
 from agent.ports import Finished, ToolFinished, ToolStarted, Withdrew
 from agent.protocol.events import Choice, Field
+from agent.protocol.jsonrpc import Request
 from tests.adapters.backends.acp.agents import odd
 from tests.adapters.backends.acp.conftest import Begin
 from tests.fakes.listener import Listener, finished, run, said
@@ -116,7 +116,7 @@ async def test_ids_of_questions_do_not_come_again_in_another_process(begin: Begi
     assert len(ids) == 3
 
 
-def permission(**fields: object) -> Request:
+def permission(**fields: object) -> Request[Raw]:
     return Request(Raw(b"1"), "session/request_permission", Raw(json.dumps(fields).encode()))
 
 

@@ -545,7 +545,8 @@ async def test_nothing_leaks(newer: bool) -> None:  # T7, T10
 
 @GENERATIONS
 async def test_only_what_is_allowed_is_called(newer: bool) -> None:
-    from agent.adapters.backends.hermes.wire import ALLOWED, request
+    from agent.adapters.backends.hermes.wire import ALLOWED, encode
+    from agent.protocol.jsonrpc import request
 
     async with bench(newer=newer) as there:
         listener = Listener()
@@ -555,7 +556,7 @@ async def test_only_what_is_allowed_is_called(newer: bool) -> None:
         assert {name for name, _ in there.gateway.calls} <= ALLOWED
     for method in ("shell.exec", "config.get", "cli.exec", "session.delete", "slash.exec", "model.save_key"):
         with pytest.raises(BackendFailed):
-            request("1", method, {})
+            encode(request("a1", method, {}))
 
 
 async def drained(listener: Listener) -> list[object]:

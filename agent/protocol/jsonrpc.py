@@ -1,0 +1,242 @@
+"""One end of JSON-RPC 2.0 without input and output: messages, ids, and who waits for which answer.
+
+A transport carries the frames of an `End` in and out, and gives it a codec: `agent.protocol.codec` for our own wire, or
+one that reads leniently, with what the second half of this module has, where the other side is not ours. `agent.calls`
+waits for answers with futures. Whoever asks one question over HTTP needs none of it (`agent.client.client`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from agent.errors import AgentError, BadFrame, BadParams, BadRequest
+from agent.protocol.bounds import Whole, Words
+
+T = TypeVar("T")
+Id = TypeVar("Id")
+Failure = TypeVar("Failure", bound=Exception)
+Frame = TypeVar("Frame")
+Taken = TypeVar("Taken")
+
+CANCELLED = -32800
+"""Error code of a request that was taken back, in LSP and in what follows it."""
+_ABSENT = Raw(b"")
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+class Request(Struct, Generic[Id], frozen=True):
+    """A message that wants an answer with the same `id`."""
+
+    id: Id
+    method: str
+    params: Raw
+
+
+class Notification(Struct, frozen=True):
+    """A message that wants no answer."""
+
+    method: str
+    params: Raw
+
+
+class Response(Struct, Generic[Failure], frozen=True):
+    """The answer to a request: `result`, unless there is an `error`."""
+
+    id: int | str | None
+    result: Raw = _ABSENT
+    error: Failure | None = None
+
+
+class Outgoing(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Any message on its way out, to be encoded; `jsonrpc` is always written."""
+
+    jsonrpc: str = ""
+    id: Any = UNSET
+    method: str | UnsetType = UNSET
+    params: Any = UNSET
+    result: Any = UNSET
+    error: Any = UNSET
+
+
+def request(request_id: object, method: str, params: object) -> Outgoing:
+    """Make a request."""
+    return Outgoing(jsonrpc="2.0", id=request_id, method=method, params=params)
+
+
+def notification(method: str, params: object) -> Outgoing:
+    """Make a notification."""
+    return Outgoing(jsonrpc="2.0", method=method, params=params)
+
+
+def response(request_id: object, result: object) -> Outgoing:
+    """Make the answer to a request."""
+    return Outgoing(jsonrpc="2.0", id=request_id, result=result)
+
+
+def failure(request_id: object, error: object) -> Outgoing:
+    """Make the answer to a request that failed. The id of a request that nobody could read is null."""
+    return Outgoing(jsonrpc="2.0", id=request_id, error=error)
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+class Slot(Protocol):
+    """Where one answer is put. An `asyncio.Future` is a slot."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Raw, /) -> None:
+        """Take the result."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Take the error, or why there is no answer."""
+
+
+class End(Generic[Frame, Taken]):
+    """One end of a connection: numbers the requests it makes and brings each answer to the slot that waits for it.
+
+    `decode` returns a `Response` for an answer and anything else for what is no answer; `prefix` begins the ids of our
+    requests, which are numbers without one.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Outgoing], Frame],
+        decode: Callable[[Frame], Taken | Response[Any]],
+        *,
+        prefix: str = "",
+    ) -> None:
+        self._encode = encode
+        self._decode = decode
+        self._prefix = prefix
+        self._numbers = count(1)
+        self._slots: dict[int | str | None, Slot] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is awaited."""
+        return bool(self._slots)
+
+    def request(self, method: str, params: object, slot: Slot | None = None) -> tuple[int | str, Frame]:
+        """Make a request. Returns its id, and the frame to send.
+
+        The answer is put into `slot`; without one, `receive` returns it.
+        """
+        number = next(self._numbers)
+        request_id = f"{self._prefix}{number}" if self._prefix else number
+        frame = self._encode(request(request_id, method, params))
+        if slot is not None:
+            self._slots[request_id] = slot
+        return request_id, frame
+
+    def notification(self, method: str, params: object) -> Frame:
+        """Make the frame of a notification."""
+        return self._encode(notification(method, params))
+
+    def response(self, request_id: object, result: object) -> Frame:
+        """Make the frame that answers a request of the other side."""
+        return self._encode(response(request_id, result))
+
+    def failure(self, request_id: object, error: object) -> Frame:
+        """Make the frame that answers a request of the other side with an error."""
+        return self._encode(failure(request_id, error))
+
+    def receive(self, frame: Frame) -> Taken | Response[Any] | None:
+        """Read a frame. Returns what it holds, or None if that was an answer which is in its slot now.
+
+        An answer that is returned has no slot: nobody waits for it, or not here. Raises: whatever `decode` raises.
+        """
+        message = self._decode(frame)
+        return None if isinstance(message, Response) and self.settle(message) else message
+
+    def settle(self, answer: Response[Any]) -> bool:
+        """Put an answer into its slot. Returns whether it has one."""
+        slot = self._slots.pop(answer.id, None)
+        if slot is None:
+            return False
+        if slot.done():
+            return True
+        if answer.error is None:
+            slot.set_result(answer.result)
+        else:
+            slot.set_exception(answer.error)
+        return True
+
+    def forget(self, request_id: int | str) -> None:
+        """Wait no more for the answer to that request."""
+        self._slots.pop(request_id, None)
+
+    def fail(self, reason: Callable[[], Exception]) -> None:
+        """Tell everybody who waits that no answer will come: each gets the exception that `reason` returns."""
+        slots = list(self._slots.values())
+        self._slots.clear()
+        for slot in slots:
+            if not slot.done():
+                slot.set_exception(reason())
+
+
+# --- programs that are not ours ---------------------------------------------------------------------------------------
+
+
+class _ErrorObject(Struct, frozen=True):
+    code: Whole = 0
+    message: Words = ""
+    data: Raw = _ABSENT
+
+
+class CallFailed(Exception):
+    """A program that is not ours answered a request with an error."""
+
+    def __init__(self, message: str = "", code: int = 0, data: Raw = _ABSENT) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.data = data
+
+
+_error_objects = msgspec.json.Decoder(_ErrorObject)
+
+
+def call_failed(error: Raw) -> CallFailed:
+    """Read the error of an answer; of one that has not the form of an error, the message is its beginning."""
+    try:
+        read = _error_objects.decode(error)
+    except (ValueError, RecursionError):
+        return CallFailed(bytes(error)[:500].decode(errors="replace"))
+    return CallFailed(read.message, read.code, Raw(bytes(read.data)))
+
+
+def decoded(decoder: msgspec.json.Decoder[T], text: bytes | str) -> T:
+    """Read a message. Raises: BadFrame (no JSON), BadRequest (JSON, and no message)."""
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError as exc:
+        raise BadRequest(f"not a message of JSON-RPC 2.0: {exc}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise BadFrame(f"not JSON: {exc}") from exc
+
+
+def converted(raw: Raw, kind: type[T], *, hint: str = "") -> T:
+    """Read parameters, or a result, as that type. Raises: BadParams, with that hint."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (ValueError, RecursionError) as exc:
+        raise BadParams(str(exc), hint=hint) from exc
+
+
+def error_object(error: AgentError, codes: Mapping[str, int]) -> dict[str, object]:
+    """Make the error of an answer. Its message ends with the hint: such programs show no more than that.
+
+    `codes`: by kind, those that are others in the other side's protocol.
+    """
+    message = f"{error} ({error.hint})" if error.hint else str(error)
+    return {"code": codes.get(error.kind, error.code), "message": message}
