@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -74,8 +74,8 @@ class Ticking:
 class NotingTranscripts(SqliteTranscripts):
     """The real store; notes when each event was on disk, the moment before it is published."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, **given: Any) -> None:
+        super().__init__(path, **given)
         self._file = path.parents[1] / "published.json"
         self._at: dict[int, int] = {}
 
