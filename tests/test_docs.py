@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -223,6 +224,7 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 
 PACKAGE = ROOT / "agent"
+MAPPED = ["presence", "sessions", "terminals", "links", "trust", "protocol"]
 PARTS = "|".join(sorted(each.parent.name for each in PACKAGE.glob("*/__init__.py")))
 IN_A_PATH = re.compile(rf"`((?:{PARTS})/[a-z_/]+)(?:\.py)?[`.]")
 PATH = re.compile(r"(?<![\w/.-])((?:agent|tests|docs|systemd|\.ci|\.github)/[a-z_\d./-]*[a-z_\d])(?![\w/])")
@@ -315,16 +317,27 @@ def test_every_design_page_is_reached_from_the_overview() -> None:
     assert pages - linked == {"overview.md"}
 
 
-def test_the_overview_pictures_every_package_and_every_module_of_a_domain() -> None:
+def test_the_overview_pictures_every_package_and_every_module_beside_them() -> None:
     picture = text(DOCS / "design" / "overview.md").split("```")[1]
+    beside = {each.stem for each in PACKAGE.glob("[a-z]*.py")}
+    assert beside - set(re.findall(r"\w+", picture.partition("  protocol/")[0])) == set()
     told = re.findall(r"^  (\w+)/(.*(?:\n {8}.*)*)", picture, re.MULTILINE)
     parts = {name: set(re.findall(r"\w+", words)) for name, words in told}
-    packages = [each.parent.relative_to(ROOT / "agent").parts for each in (ROOT / "agent").glob("*/**/__init__.py")]
+    packages = [each.parent.relative_to(PACKAGE).parts for each in PACKAGE.glob("*/**/__init__.py")]
     assert {top for top, *_ in packages} == set(parts)
     assert [(top, *inner) for top, *inner in packages if not parts[top].issuperset(inner)] == []
-    for domain in ("presence", "sessions", "terminals", "links", "trust"):
-        modules = {each.stem for each in (ROOT / "agent" / domain).rglob("[a-z]*.py")}
-        assert modules - parts[domain] == set()
+
+
+@pytest.mark.parametrize("package", MAPPED)
+def test_the_map_of_a_package_names_its_modules_and_no_others(package: str) -> None:
+    at = PACKAGE / package
+    told = ast.get_docstring(ast.parse(text(at / "__init__.py"))) or ""
+    assert len(told.splitlines()) <= 25
+    modules = {each.stem for folder in (at, at / "rules") for each in folder.glob("[a-z]*.py")}
+    assert {name for name in modules if f"`{name}`" not in told} == set()
+    lower = set(re.findall(r"`([a-z_]+)`", told))
+    inner = {each.name for each in at.glob("[a-z]*/")}
+    assert lower - modules - inner == set()
 
 
 def test_the_changelog_knows_this_version() -> None:

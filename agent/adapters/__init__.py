@@ -1,1 +1,6 @@
-"""What the domains' ports are made of: the network, the disk, the programs; each adapter knows no other one."""
+"""Adapters: what the ports are made of, each with the libraries that it alone imports.
+
+`discovery` is multicast DNS, `net` TLS and WebSockets, `storage` files and SQLite, `backends` the programs behind
+sessions. An adapter knows `agent.ports`, `agent.protocol` and `agent.tasks`, and no other adapter; only `agent.daemon`
+names adapters.
+"""

@@ -1,1 +1,5 @@
-"""What people use: the command line, editors, Hermes's terminal UI; each a client of the control socket."""
+"""Front ends: what people use. Each is a client of the control socket, and knows `agent.client` and the protocol only.
+
+`cli` is the command line, `editors` the agent that editors talk to (`agent acp`), `hermes_ui` the gateway that Hermes's
+terminal UI talks to (`agent hermes`).
+"""

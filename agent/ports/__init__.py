@@ -1,6 +1,12 @@
-"""What the services need of the outside world: small promises, each kept by an adapter and by a fake in the tests.
+"""What the domains need of the outside world: small promises, each kept by an adapter and by a fake in the tests.
 
-Every implementation of a port passes the one suite in `tests/contracts/`.
+Five nouns: a `Backend` is a running program behind a session, a `TranscriptStore` keeps logs, `Discovery` hears and
+announces, a `Channel` carries messages, a `Clock` tells the time. Every implementation of a port passes the one suite
+in `tests/contracts/`.
+
+`backends`, `found`, `leaving` and `terminal` are what a session can be made of, also by packages of others: their names
+stay (docs/design/backends.md). `storage` and `household` are what survives a restart, `discovery` and `addresses` who
+and where, `links` and `pairing` connections.
 """
 
 from agent.ports.addresses import AddressStore, OwnAddresses

@@ -1,4 +1,15 @@
-"""What crosses the wire, and what a client needs to speak it.
+"""The protocol: what crosses the wire, and all that a client needs to speak it. Pure: no await, socket, file or clock.
 
-Everything here is pure: no await, socket, file, clock, random or logging.
+Five nouns: a method has one row in `methods`, with its parameters and result, which are structs of `messages`. An
+`Event` is one numbered entry of a session's log; `events` has the type of each payload. A `Codec` (in `codec`) makes
+frames of messages and messages of frames, and an `End` (in `jsonrpc`) brings each answer to who waits for it.
+
+`model` has the values that everybody passes on (ids, rows, records), `bounds` the limits of what arrives, `times` and
+`names` how times and names are written, `characters` what must not be shown. `answers` checks an answer against its
+question, `snapshot` shortens a log, `waiting` is a request for a device that is out of reach, `ratelimit` a budget.
+`terminal`, `terminal_modes` and `terminal_queries` are the terminal on the wire. `identity`, `household`, `guests` and
+`addresses` are what gateways tell each other, `audit` and `backends` what else clients ask for.
+
+Left to others: sending (`agent.adapters.net`, `agent.client`), deciding (the `rules/` of each domain). Page:
+docs/design/wire.md.
 """

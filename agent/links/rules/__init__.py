@@ -1,1 +1,4 @@
-"""The pure rules of links: which one stays, what is fanned out, what another device's answers are worth."""
+"""The pure rules of links: which one stays, who is sent what, and what another device's words are worth (L2, L4, L10).
+
+`agent.links` has the map.
+"""

@@ -1,1 +1,4 @@
-"""The pure rules of presence: the registry, and what is believed of whom."""
+"""The pure rules of presence: each fact is a call with the time, and gives the changes that follow (R11).
+
+`agent.presence` has the map.
+"""
