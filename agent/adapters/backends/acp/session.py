@@ -254,6 +254,6 @@ class AcpSession:
     async def _tell_updates(self, life: Life) -> None:
         if life.session and (events := self._updates.events()):
             turn = self._turn
-            if turn is not None and not turn.beginning and isinstance(events[0], Said):
-                turn.beginning = events[0].text
+            if turn is not None and not turn.beginning:
+                turn.beginning = next((event.text for event in events if isinstance(event, Said)), "")
             await self._tell(*events)

@@ -1,8 +1,9 @@
-"""An ACP agent that plays a recording: RECORDING STATE. The standard library only.
+"""An ACP agent that plays a recording: RECORDING STATE [at-once]. The standard library only.
 
 It says what was recorded up to the next message of the client, then waits for that one, and ends with status 9 and a
 word on stderr if another one comes. STATE counts the lives: each start plays the next one. At the end of a life it
-waits for the end of its input; in a recording with `{"deaf": true}` it does not heed that.
+waits for the end of its input; in a recording with `{"deaf": true}` it does not heed that. With `at-once` all that it
+says between two messages of the client arrives together.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def what(message: Row) -> str:
     return f"{method} {told[method]()}" if method in told else str(method)
 
 
-def main(recording: str, state: str) -> None:
+def main(recording: str, state: str, at_once: str = "") -> None:
     count = Path(state)
     life = int(count.read_text()) if count.exists() else 0
     count.write_text(str(life + 1))
@@ -57,8 +58,9 @@ def main(recording: str, state: str) -> None:
             message = row["<"]
             if "method" not in message:
                 message = {**message, "id": ids[message["id"]]}
-            print(json.dumps(message), flush=True)
+            print(json.dumps(message), flush=not at_once)
             continue
+        sys.stdout.flush()
         line = sys.stdin.readline()
         if not line:
             return
@@ -68,6 +70,7 @@ def main(recording: str, state: str) -> None:
             sys.exit(9)
         if "method" in got and "id" in got:
             ids[row[">"]["id"]] = got["id"]
+    sys.stdout.flush()
     for line in sys.stdin:
         sys.stderr.write(f"expected nothing more, got {line[:200]}")
         sys.exit(9)

@@ -34,9 +34,9 @@ ALL = ("codex", "gemini", "opencode", "hermes")
 def play(tmp_path: Path) -> Play:
     """An agent that plays a recording; each of its processes goes on with the next life."""
 
-    def agent(recording: str, patience: Patience = QUICK, folder: Path = HERE / "recordings") -> AcpAgent:
+    def agent(recording: str, patience: Patience = QUICK, folder: Path = HERE / "recordings", *how: str) -> AcpAgent:
         files = (folder / f"{recording}.jsonl", tmp_path / "life")
-        argv = (sys.executable, "-I", str(HERE / "replay.py"), *map(str, files))
+        argv = (sys.executable, "-I", str(HERE / "replay.py"), *map(str, files), *how)
         return AcpAgent(recording, BackendConfig(argv=argv, cwd=str(tmp_path)), ORPHANS, patience)
 
     return agent
@@ -146,15 +146,18 @@ async def test_hermes_is_started_anew_when_a_cancel_is_answered_by_an_error(
     assert session.processes() != first
 
 
+@pytest.mark.parametrize("how", [(), ("at-once",)], ids=["alone", "behind other updates"])
 async def test_a_prompt_that_hermes_has_only_queued_was_not_worked_on(
-    play: Play, begin: Begin, listener: Listener, tmp_path: Path
+    play: Play, begin: Begin, listener: Listener, tmp_path: Path, how: tuple[str, ...]
 ) -> None:
     """The same hermes, as it went on for the client that did not start it anew: what wedged it is left out."""
     rows = (HERE / "recordings" / "hermes-queued.jsonl").read_text().splitlines(keepends=True)
     wedged = next(at for at, row in enumerate(rows) if '"session/prompt"' in row)
     queued = next(at for at, row in enumerate(rows) if '"model: say 2"' in row)
-    (tmp_path / "queued.jsonl").write_text("".join(rows[:wedged] + rows[queued:]))
-    session = await begin(play("queued", folder=tmp_path))
+    opened = wedged - 2 if how else wedged  # what it told right after it had opened the session arrives as late
+    rows = [*rows[:opened], rows[queued], *rows[opened:wedged], *rows[queued + 1 :]]
+    (tmp_path / "queued.jsonl").write_text("".join(rows))
+    session = await begin(play("queued", QUICK, tmp_path, *how))
     first = session.processes()
     events = await run(session, listener, "model: say 2")
     assert said(events).startswith("Queued for the next turn")
