@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import sys
+import termios
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -91,6 +94,13 @@ def environment(pid: int) -> list[bytes]:
     return environ.read_bytes().split(b"\0") if environ.exists() else []
 
 
+def unread(session: TerminalSession) -> int:
+    """Bytes that the program has written and nobody has read."""
+    count = array.array("i", [0])
+    fcntl.ioctl(session._terminal.master, termios.FIONREAD, count)
+    return count[0]
+
+
 async def until(true: Callable[[], bool]) -> None:
     """Wait for a real program, which tells nobody."""
     async with asyncio.timeout(20):
@@ -134,17 +144,18 @@ async def test_the_program_is_told_of_its_size_and_of_every_change(begin: Begin)
 
 async def test_a_program_that_nobody_takes_from_waits_and_loses_nothing(begin: Begin) -> None:
     size = 3_000_000
-    program = f"stty -opost -echo; read x; yes 1234567 | head -c {size}; sleep 60"
-    terminal = (await begin("sh", "-c", program)).terminal
+    program = f"stty -opost -echo; printf 'its lines'; read x; yes 1234567 | head -c {size}; sleep 60"
+    session = await begin("sh", "-c", program)
+    terminal = session.terminal
     watcher = Watcher(terminal, limit=200_000)
+    await watcher.until(b"its lines")
     await terminal.write(b"\r")
-    await until(lambda: terminal.end >= 200_000)
-    await asyncio.sleep(0.3)
+    await until(lambda: terminal.end >= 200_000 and unread(session) >= 1000)  # it fills what the system keeps for it
     assert terminal.end < 200_000 + 2 * CHUNK
     watcher._limit = None
     terminal.let(terminal.end + CHUNK)
-    await until(lambda: terminal.end >= size)
-    assert watcher.shown == b"1234567\n" * (size // 8)
+    await until(lambda: len(watcher.shown) >= size + len("its lines"))
+    assert watcher.shown == b"its lines" + b"1234567\n" * (size // 8)
     assert terminal.end - terminal.begin == RING
 
 
@@ -241,8 +252,10 @@ async def test_questions_are_answered_while_nobody_is_there_and_by_viewers_else(
 async def test_ctrl_c_is_heard_by_a_program_that_reads_nothing_of_what_was_typed(
     begin: Begin, listener: Listener
 ) -> None:
-    session = await begin("sh", "-c", "stty -icanon; sleep 600")
+    # While `stty` runs a shell forgives Ctrl-C: it goes on after a program that has ended well.
+    session = await begin("sh", "-c", "stty -icanon; printf 'reads nothing'; exec sleep 600")
     watcher = Watcher(session.terminal)
+    await watcher.until(b"reads nothing")
     await session.terminal.write(b"x" * 60_000)
     assert listener.silent()
     await session.terminal.write(b"\x03")
