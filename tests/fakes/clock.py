@@ -6,14 +6,43 @@ import asyncio
 import heapq
 import math
 from itertools import count
+from typing import Any
+from weakref import WeakKeyDictionary
 
-SETTLE = 50
-"""Turns of the loop that tasks get to react to each step: more than any chain of awaits in the tests is long."""
+TURNS_MAX = 20_000
+"""Turns of the loop after which a test that waits for it to be idle fails: something in it never rests."""
+
+_settling: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
+# How many tasks wait for a loop to be idle; they do not keep each other waiting.
 
 
-async def settle(turns: int = SETTLE) -> None:
-    """Let every task that can run do so."""
-    for _ in range(turns):
+async def settle() -> None:
+    """Wait until the loop is idle: no task can run, no timer is due, no socket has something to read.
+
+    Work in other threads and programs is not seen: whoever needs it waits for what it brings (`tests.fakes.waiting`).
+    """
+    loop: Any = asyncio.get_running_loop()
+    _settling[loop] = _settling.get(loop, 0) + 1
+    try:
+        idle = 0
+        for _ in range(TURNS_MAX):
+            await asyncio.sleep(0)
+            idle = 0 if len(loop._ready) >= _settling[loop] or _timer_is_due(loop) else idle + 1
+            if idle == 2:  # between the two the loop has asked its sockets
+                return
+    finally:
+        _settling[loop] -= 1
+    raise AssertionError(f"the loop is never idle: {loop._ready}")
+
+
+def _timer_is_due(loop: Any) -> bool:
+    now = loop.time()
+    return any(timer._when <= now and not timer._cancelled for timer in loop._scheduled[:1])
+
+
+async def turns(number: int) -> None:
+    """Let the loop go round so many times, for a test of what happens in between."""
+    for _ in range(number):
         await asyncio.sleep(0)
 
 

@@ -31,7 +31,7 @@ from agent.settings import LinkSettings, SessionSettings, Settings
 from agent.trust.devices import TrustedDevices
 from tests.fakes.address_book import MemoryAddresses, SetAddresses
 from tests.fakes.audit import MemoryAudit
-from tests.fakes.clock import FakeClock, settle
+from tests.fakes.clock import FakeClock, settle, turns
 from tests.fakes.echo import EchoBackend
 from tests.fakes.terminal import FakeTerminalBackend
 from tests.fakes.trust import MemoryHousehold, MemoryTrust, identity
@@ -88,7 +88,7 @@ class Net:
         self.group.create_task(keeper.serve(mine, "host", Endpoint(f"host-{callee.name}", 1000)), name="net.join")
         if stalled:
             while keeper.link is None:
-                await settle(1)
+                await turns(1)
             near.stalled.clear()
         return near
 

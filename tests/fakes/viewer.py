@@ -16,7 +16,7 @@ from agent.protocol.events import Event, Payload, payload_of
 from agent.protocol.messages import EventOf, SessionLost
 from agent.protocol.methods import NOTIFICATIONS
 from agent.protocol.model import SessionId
-from tests.fakes.clock import settle
+from tests.fakes.clock import turns
 from tests.fakes.websocket import MemoryWebSocket, channel, pair
 
 
@@ -60,7 +60,7 @@ class Viewer:
     async def until(self, kind: str, count: int = 1) -> None:
         """Return once that many events of a type came; the tests' own time-out ends a vain wait."""
         while sum(event.type == kind for event in self.events) < count:
-            await settle(1)
+            await turns(1)
 
 
 @asynccontextmanager

@@ -22,7 +22,9 @@ class MemoryWebSocket:
         self.stalled = asyncio.Event()
         self.stalled.set()
         self.close_code: int | None = None
-        self.close_takes = 0  # turns of the loop
+        self.close_takes = 0  # turns of the loop, after `may_close`
+        self.may_close = asyncio.Event()
+        self.may_close.set()
         self.mute = False  # what this end sends is lost, as with the cable out
 
     async def receive(self) -> WSMessage:
@@ -44,6 +46,7 @@ class MemoryWebSocket:
         self._deliver(WSMessage(WSMsgType.PONG, data, None))
 
     async def close(self, *, code: int = 1000, message: bytes = b"") -> bool:
+        await self.may_close.wait()
         for _ in range(self.close_takes):
             await asyncio.sleep(0)
         if self.close_code is None:

@@ -30,7 +30,7 @@ from agent.protocol.messages import (
     TwinSeen,
 )
 from agent.protocol.model import DeviceId, DeviceRef, Endpoint, PairedDevice, SessionId, SessionRow, Status
-from tests.fakes.clock import settle
+from tests.fakes.clock import settle, turns
 from tests.fakes.gateways import IN_LETTERS, Device, Net, network, started
 from tests.fakes.viewer import Viewer, connected
 from tests.fakes.websocket import channel, pair
@@ -162,7 +162,7 @@ async def test_a_peer_that_says_its_peer_is_lost_is_not_asked_for_ever() -> None
                 await viewer.ask("session.create", CreateSession(device=EVIL))
             evil.asked.clear()
             ask = net.group.create_task(failing(laptop.peers.call(EVIL, "prompt.submit", Nothing())))
-            await settle(500)
+            await settle()
             assert len(evil.asked) <= 3
             await net.clock.advance(700.0)
             assert ask.done()
@@ -358,7 +358,7 @@ async def test_a_flood_of_rows_is_bounded() -> None:
         for start in range(0, 10_000, 500):
             rows = tuple(a_row(f"{number:0>16}".translate(IN_LETTERS)) for number in range(start, start + 500))
             evil.tell("session.changed", SessionsChanged(changed=rows))
-            await settle(5)
+            await turns(5)
         assert len(laptop.registry.sessions("all")) == 1000
 
 
@@ -376,7 +376,7 @@ async def test_changes_that_overtake_the_list_are_bounded() -> None:
             assert EVIL in laptop.peers.linked()
             for _ in range(30):
                 evil.tell("session.changed", SessionsChanged(changed=(a_row("sesssesssesssess", "x" * 100_000),)))
-                await settle(5)
+                await turns(5)
             assert EVIL not in laptop.peers.linked()
 
 
@@ -405,7 +405,7 @@ async def test_frames_that_overtake_an_answer_which_never_comes_are_bounded() ->
                         session_id=SessionId("sesssesssesssess"), seq=seq, type=event.type, payload=event.payload, at=""
                     ),
                 )
-                await settle(3)
+                await turns(3)
             (relay,) = laptop.proxy._relays.values()
             assert sum(len(frame) for place in relay._places.values() for _, frame in place.held) <= HELD_MAX
             ask.cancel()
@@ -449,7 +449,7 @@ async def test_t11_a_flood_of_small_changes_is_applied_in_steps_and_then_ends_th
         for number in range(3000):
             evil.tell("session.changed", SessionsChanged(changed=(a_row("sesssesssesssess", f"title {number}"),)))
             if number % 100 == 99:
-                await settle(5)
+                await turns(5)
         await net.clock.advance(0.5)
         (row,) = laptop.registry.sessions("remote")
         assert row.title == "title 2999"
@@ -457,7 +457,7 @@ async def test_t11_a_flood_of_small_changes_is_applied_in_steps_and_then_ends_th
         for number in range(9000):
             evil.tell("session.changed", SessionsChanged(changed=(a_row("sesssesssesssess", f"title {number}"),)))
             if number % 100 == 99:
-                await settle(5)
+                await turns(5)
         assert EVIL not in laptop.peers.linked()
 
 

@@ -12,7 +12,7 @@ from agent.protocol.events import UserMessage
 from agent.protocol.messages import Created, CreateSession, Detach, ListSessions, SessionsChanged
 from agent.protocol.model import Sender, SessionId, SessionRow
 from agent.trust.access import RATES
-from tests.fakes.clock import settle
+from tests.fakes.clock import settle, turns
 from tests.fakes.gateways import IN_LETTERS, Device, Net, network
 from tests.fakes.viewer import Viewer
 from tests.links.test_hostile_links import a_row
@@ -31,7 +31,7 @@ async def created(device: Device, count: int) -> list[SessionId]:
 async def every(viewers: list[tuple[Viewer, SessionId]], count: int) -> None:
     """Return once each viewer was told so many turns of its session."""
     while any(sum(e.type == "turn.complete" and e.session_id == of for e in v.events) < count for v, of in viewers):
-        await settle(1)
+        await turns(1)
 
 
 async def lose_and_return(net: Net, laptop: Device, *others: Device) -> None:
@@ -150,11 +150,15 @@ async def test_what_a_device_had_attached_over_a_link_that_is_closing_does_not_c
         async with laptop.client() as viewer:
             await attach(viewer, session)
             assert desk.sessions.attachments.count(laptop.id) == 1
-            for socket in net.sockets(desk, laptop):
-                socket.close_takes = socket.other.close_takes = 10_000  # it takes its time
+            ends = [end for socket in net.sockets(desk, laptop) for end in (socket, socket.other)]
+            for end in ends:
+                end.may_close.clear()
             await net.join(laptop, desk)
             await net.clock.advance(1.0)
-            assert desk.sessions.attachments.count(laptop.id) == 1
+            attached = desk.sessions.attachments.count(laptop.id)
+            for end in ends:
+                end.may_close.set()
+            assert attached == 1
 
 
 async def test_a_list_of_more_sessions_than_fit_into_a_frame_comes_in_parts() -> None:  # R4
@@ -184,8 +188,7 @@ async def test_t11_rows_of_many_devices_are_told_in_frames_that_fit() -> None:
             first_rows = typed(
                 await viewer.channel.request("session.watch", ListSessions(), seconds=9.0), list[SessionRow]
             )
-            await settle(20)
-            await settle(20)
+            await settle()
             changes = [note for method, note in viewer.told if isinstance(note, SessionsChanged)]
             told = [row for change in changes for row in change.changed]
             assert len(first_rows) + len(told) == 500

@@ -19,7 +19,7 @@ from agent.protocol.codec import MSGPACK, msgpack
 from agent.protocol.identity import Identity
 from agent.protocol.model import DeviceId, Endpoint, PairedDevice
 from tests.adapters.net.connections import device, listening
-from tests.fakes.clock import FakeClock, settle
+from tests.fakes.clock import FakeClock, turns
 from tests.fakes.gateways import Device, Net, started
 from tests.links.test_peers import attach, create, submit
 
@@ -81,7 +81,7 @@ class Wired(Device):
 
 async def until_linked(one: Wired, other: Wired) -> None:
     while one.peers.current(other.id) is None or other.peers.current(one.id) is None:
-        await settle(1)
+        await turns(1)
 
 
 async def test_whoever_attaches_while_one_link_replaces_another_hears_everything(tmp_path: Path) -> None:  # L9
@@ -94,7 +94,7 @@ async def test_whoever_attaches_while_one_link_replaces_another_hears_everything
         await until_linked(desk, laptop)
         session = await create(desk)
         while laptop.registry.session(session) is None:
-            await settle(1)
+            await turns(1)
         async with laptop.client() as staying, desk.client() as local, asyncio.timeout(60):
             await attach(staying, session)
             await attach(local, session)
@@ -102,7 +102,7 @@ async def test_whoever_attaches_while_one_link_replaces_another_hears_everything
                 channel, endpoint = await laptop.dial(desk.id, [desk.endpoint])
                 keeper = laptop.peers._keepers[desk.id]
                 net.group.create_task(keeper.serve(channel, endpoint.host, endpoint), name="test.link")
-                await settle(number % 12)
+                await turns(number % 12)
                 async with laptop.client() as coming:
                     attached = await attach(coming, session)
                     await submit(local, session, f"hello {number}")

@@ -9,7 +9,7 @@ import pytest
 
 from agent.protocol.messages import PeerLink
 from agent.protocol.model import SessionId
-from tests.fakes.clock import settle
+from tests.fakes.clock import settle, turns
 from tests.fakes.gateways import Device, Net, network
 from tests.fakes.websocket import MemoryWebSocket
 from tests.links.test_peers import attach, create, submit
@@ -27,7 +27,7 @@ def end_at(net: Net, device: Device, other: Device) -> MemoryWebSocket:
 
 async def until(true: Callable[[], object]) -> None:
     while not true():
-        await settle(1)
+        await turns(1)
 
 
 class Race:

@@ -25,7 +25,7 @@ from agent.ports import Asked, BackendEvent, Described, Emit, Exited, Finished, 
 from agent.protocol.events import Choice, Event, MessageComplete, TurnComplete, payload_of
 from agent.protocol.messages import AnswerRequest, Attach, CreateSession, History, Submit
 from agent.protocol.model import SessionId, Status
-from tests.fakes.clock import settle
+from tests.fakes.clock import settle, turns
 from tests.fakes.desk import ME, Desk, FullDisk, attach, running, submit, whole_log
 from tests.fakes.echo import EchoBackend, EchoSession
 
@@ -86,7 +86,7 @@ async def test_a_client_that_leaves_while_a_session_is_made_leaves_nothing() -> 
                 store.go.set()
                 await asyncio.sleep(0)
                 store.go.clear()
-                await settle(5)
+                await turns(5)
             was_made = making.done()
             making.cancel()
             await settle()
@@ -445,7 +445,7 @@ async def test_answers_of_long_ago_are_forgotten() -> None:
         await submit(desk, session, "go")
         for number in range(300):
             await backend.emit(Asked(request_id=str(number), kind="line"))
-            await settle(10)
+            await settle()
             await desk.sessions.answer(AnswerRequest(session_id=session, answer="x"), ME)
         assert len(desk.sessions.get(session)._session._requests._closed) <= 256
         with pytest.raises(RequestNotFound):
@@ -473,7 +473,7 @@ async def test_a_client_that_attaches_anew_while_it_is_caught_up_starts_from_its
         session = await desk.sessions.create(CreateSession(), ME)
         for number in range(12):
             await submit(desk, session, "x" * 60_000, f"p{number}")
-            await settle(100)
+            await settle()
         async with desk.viewer() as viewer:
             epoch = (await attach(viewer, session)).epoch
             viewer.socket.other.stalled.clear()
@@ -484,13 +484,13 @@ async def test_a_client_that_attaches_anew_while_it_is_caught_up_starts_from_its
             await settle()
             before = len(viewer.events)
             viewer.socket.other.stalled.set()
-            await settle(500)
+            await settle()
             queued = [event.seq for event in viewer.events[before:]]
             assert queued == list(range(1, len(queued) + 1))  # what was on its way already, and nothing after it
             last = desk.sessions.get(session).journal.session.seq
             assert len(queued) < last
             await submit(desk, session, "and now?")
-            await settle(200)
+            await settle()
             assert viewer.seqs()[before + len(queued)] == last + 1
 
 

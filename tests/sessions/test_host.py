@@ -23,7 +23,7 @@ from agent.protocol.messages import (
 )
 from agent.protocol.model import Sender, Status
 from agent.sessions.creation import PROMPT_MAX
-from tests.fakes.clock import settle
+from tests.fakes.clock import settle, turns
 from tests.fakes.desk import ME, PHONE, FullDisk, attach, running, submit, whole_log
 
 
@@ -356,7 +356,7 @@ async def test_a_long_way_back_is_sent_as_fast_as_it_is_read_and_cuts_nobody_off
             epoch = (await attach(viewer, session)).epoch
             await attach(viewer, session, 0, epoch)
             while not viewer.gone.is_set() and viewer.seqs()[-1:] != [last]:
-                await settle(1)
+                await turns(1)
             assert viewer.seqs() == list(range(1, last + 1))
 
 

@@ -26,7 +26,7 @@ from agent.ports import Channel, Followed
 from agent.protocol.codec import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Envelope, error_of, json, msgpack, typed
 from agent.protocol.messages import Nothing, PeersChanged, Submit
 from agent.protocol.model import DeviceId
-from tests.fakes.clock import FakeClock, settle
+from tests.fakes.clock import FakeClock, settle, turns
 from tests.fakes.viewer import Viewer, connected
 from tests.fakes.websocket import channel, pair
 
@@ -250,7 +250,7 @@ async def test_what_follows_answers_is_no_request_that_waits_for_one() -> None: 
     async with an_end(device="peer") as end:
         for number in range(3 * REQUESTS_MAX):
             end.put(msgpack.request(number, "session.attach", Nothing()))
-            await settle(1)
+            await turns(1)
         await settle()
         assert [envelope.error for envelope in end.got()] == [UNSET] * 3 * REQUESTS_MAX
 
@@ -273,7 +273,7 @@ async def test_large_answers_to_another_device_are_made_a_few_at_a_time() -> Non
         assert not end.done
         assert end.handler.answered <= HEAVY_MAX + 1
         end.ws.other.stalled.set()
-        await settle(500)
+        await settle()
         assert len(end.got()) == 40
 
 
@@ -284,7 +284,7 @@ async def test_who_waits_for_an_answer_over_a_connection_that_is_closed_waits_no
             asking = group.create_task(failing(end.channel.request("say", Nothing(), seconds=900.0)))
             await settle()
             end_it(end.channel)
-            await settle(3)
+            await settle()
             assert isinstance(asking.result(), PeerLost)
 
 
