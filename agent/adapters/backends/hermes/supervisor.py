@@ -13,7 +13,6 @@ import contextlib
 import os
 import shutil
 import sys
-from collections import Counter
 
 import msgspec
 from msgspec import Struct
@@ -49,27 +48,32 @@ class Owned:
     def __init__(self, rows: dict[str, Row]) -> None:
         """`rows`: how they are listed after they were taken."""
         self.sessions = dict(rows)
-        self._heard: Counter[str] = Counter()
+        self._heard: set[str] = set()  # since the last look
+        self._heard_before: set[str] = set()  # between the two looks before
         self._doubted: set[str] = set()
 
     def heard(self, session: str) -> None:
         """An event arrived: its events come to us."""
-        self._heard[session] += 1
+        self._heard.add(session)
 
     def look(self, rows: dict[str, Row]) -> None:
-        """Take the list: what was used since, twice without a word to us, has another connection now."""
+        """Take the list: what was used since, twice without a word to us, has another connection now.
+
+        A list may be looked at after the events that came behind it, so what was heard counts for the next one, too.
+        """
+        heard = self._heard | self._heard_before
         for session, before in list(self.sessions.items()):
             row = rows.get(session)
             if row is None:
                 del self.sessions[session]
-            elif row.last_active == before.last_active or self._heard[session]:
+            elif row.last_active == before.last_active or session in heard:
                 self.sessions[session] = row
                 self._doubted.discard(session)
             elif session in self._doubted:
                 del self.sessions[session]
             else:
                 self._doubted.add(session)  # its first event may be on its way
-        self._heard.clear()
+        self._heard_before, self._heard = self._heard, set()
 
 
 async def start(kept: Kept) -> None:

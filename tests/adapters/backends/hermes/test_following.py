@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from agent.adapters.backends.hermes import HermesBackend, supervisor
 from agent.adapters.backends.hermes.history import GOES_ON
-from agent.adapters.backends.hermes.supervisor import Kept
+from agent.adapters.backends.hermes.supervisor import Kept, Owned
+from agent.adapters.backends.hermes.wire import Row
 from agent.errors import BackendFailed
 from agent.ports import (
     Asked,
@@ -321,6 +322,22 @@ async def test_one_that_was_taken_is_held_when_this_service_stops_until_its_wind
         assert live.slot == {holder}
         await gateway.prompted_there(live, "theirs")
         await gateway.until(lambda: holder not in gateway.sockets)  # and its work is done
+
+
+def test_events_that_came_behind_a_list_count_for_the_next_one() -> None:
+    # The list and what follows it may be read at once, and then the list is looked at last.
+    def row(last_active: float) -> dict[str, Row]:
+        return {"live": Row(id="live", last_active=last_active)}
+
+    owned = Owned(row(1.0))
+    owned.heard("live")
+    owned.look(row(1.0))
+    owned.look(row(2.0))
+    owned.look(row(2.0))
+    assert owned.sessions == row(2.0)
+    owned.look(row(3.0))
+    owned.look(row(4.0))
+    assert not owned.sessions  # used twice without a word to us
 
 
 async def test_a_turn_that_runs_on_while_it_is_held_is_no_sign_of_a_window() -> None:
