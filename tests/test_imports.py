@@ -62,11 +62,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     | ALL_DOMAINS
     | {"assembly", "gateway", "health", "settings", "log", "clock", "config", "tasks"},
     # Front ends talk to the service over its socket: they know the wire, not the parts behind it.
-    "client": LOCAL | {"ports", "frontends.cli"},
+    "client": LOCAL,
     "frontends": set(),
     "frontends.cli": LOCAL | {"client", "frontends.editors", "frontends.hermes_ui", "daemon"},  # it starts the others
-    "frontends.editors": LOCAL | {"client", "frontends.cli"},
-    "frontends.hermes_ui": LOCAL | {"client", "frontends.cli"},
+    "frontends.editors": LOCAL | {"client"},
+    "frontends.hermes_ui": LOCAL | {"client"},
     "__main__": {"frontends.cli"},
 }
 """Package or module of agent/ -> what else of agent/ it may import. `agent` itself (the version) is for all."""

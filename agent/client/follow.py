@@ -6,17 +6,14 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
-from agent.client.stream import Lost, Note, PeerBack, Returned, Stream
-from agent.client.text import clean
+from agent.client.stream import Note, Returned, Stream
 from agent.errors import AgentError, from_wire
-from agent.frontends.cli.output import Style
 from agent.protocol.events import Event, epoch_of
-from agent.protocol.messages import Attach, Attached, EventOf, OnSession, PeerLink, SessionLost, SessionStalled
+from agent.protocol.messages import Attach, Attached, EventOf, OnSession, SessionLost, SessionStalled
 
 REMOTE_PATIENCE = 60.0
 """Seconds for which a restarted service may not know another device's session yet."""
 REMOTE_RETRY = 0.5
-BEGAN_ANEW = "the session's log began anew: its device was restored from an older copy"
 _NOT_YET = frozenset({"session-not-found", "device-not-found", "peer-unreachable", "peer-lost", "not-paired"})
 
 
@@ -71,29 +68,6 @@ class Mark:
         event = Event(told.seq, told.type, told.payload, told.at)
         self.epoch = epoch_of(event) or self.epoch
         return event
-
-
-def news_line(note: Note, session: str) -> tuple[str, Style]:
-    """What a person who watches the session is told of its link, its device or the service, and in which style.
-
-    On one line, and clean; empty: the note is about something else. Of a device that has stopped nothing is promised:
-    its turn was cut.
-    """
-    match note:
-        case PeerLink() if session in note.sessions or not note.sessions:
-            name = clean(note.name)
-            how = "has stopped; waiting for it" if note.reason else "lost; nothing is lost, retrying"
-            return (f"{name} {how}" if note.reason else f"link to {name} {how}"), "yellow"
-        case PeerBack() if session in note.link.sessions or not note.link.sessions:
-            return f"link to {clean(note.link.name)} is back", ""
-        case SessionStalled(reason="") if note.session_id == session:
-            return "what the session says is stored again", ""
-        case SessionStalled() if note.session_id == session:
-            return clean(f"nothing more is shown: {note.reason}", 4096), "yellow"
-        case Lost():
-            return "the service is away; waiting for it", "yellow"
-        case _:
-            return "", ""
 
 
 async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | Note]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.client.text import TerminalText, clean
-from agent.frontends.cli.output import Style
+from agent.client.text import Style, clean, plain
 from agent.protocol.events import Diff
 
 Line = tuple[str, Style]
@@ -34,7 +33,7 @@ def block(lines: Sequence[str], most: int, style: Style = "") -> list[Line]:
 
 def output_lines(text: str) -> list[str]:
     """The lines of a program's output, without its colours and other sequences."""
-    return TerminalText(color=False).feed(text if text.endswith("\n") else text + "\n").splitlines()
+    return plain(text if text.endswith("\n") else text + "\n").splitlines()
 
 
 def diff_lines(diff: Diff) -> list[Line]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.client.lines import Line, block, patch_lines, shown
-from agent.client.text import clean
+from agent.client.text import clean, one_line
 from agent.protocol.events import Choice, Field, RequestOpen
 
 DETAIL_MAX = 400
@@ -19,10 +19,14 @@ _TYPES = {
 }
 
 
+def asked(request: RequestOpen) -> str:
+    """What a session asks, in one clean line."""
+    return one_line(request.prompt) or "The session waits for input"
+
+
 def question(request: RequestOpen, *, fields: bool = True) -> list[Line]:
     """A request in lines: what it is about, what is asked, and the choices (or fields) with their numbers."""
-    asked = clean(request.prompt, 4096).strip() or "The session waits for input"
-    told: list[Line] = [*_detail(request.detail), (f"? {asked}", "yellow"), *_choices(request.choices, "  ")]
+    told: list[Line] = [*_detail(request.detail), (f"? {asked(request)}", "yellow"), *_choices(request.choices, "  ")]
     if request.kind != "form":
         return told
     if fields:

@@ -16,10 +16,9 @@ from msgspec import Struct
 
 from agent.calls import PendingCall
 from agent.client.client import check_server, check_socket
-from agent.client.waiting import Call
+from agent.client.pending import WaitingCall
 from agent.clock import SystemClock
 from agent.errors import AgentError, Busy, NotRunning, PeerLost, RemoteFault, TakenBack, TimedOut, TooLarge
-from agent.ports import Clock
 from agent.protocol import codec
 from agent.protocol.jsonrpc import End, Notification
 from agent.protocol.messages import PeerLink, Ready
@@ -68,8 +67,8 @@ Note = Struct
 class Stream:
     """A connection that heals itself. Made by `streaming`."""
 
-    def __init__(self, path: Path, clock: Clock, patience: float, wait: float, tasks: asyncio.TaskGroup) -> None:
-        self.clock = clock
+    def __init__(self, path: Path, patience: float, wait: float, tasks: asyncio.TaskGroup) -> None:
+        self.clock = SystemClock()
         self._path = path
         self._patience = patience
         self._wait = wait
@@ -80,12 +79,17 @@ class Stream:
         self._some = asyncio.Event()
         self._room = asyncio.Event()
         self._moved = asyncio.Event()
-        self._calls: dict[str, Call] = {}  # requests that may wait, by id
+        self._calls: dict[str, WaitingCall] = {}  # requests that may wait, by id
         self._connected_once = False  # since the connection was lost last
         self._lost_at = ""  # RFC 3339: since when the service is away
         self.waiting: Callable[[Waiting], None] | None = None  # told of requests that nobody else is told of
         self.own: Ready | None = None  # the first gateway.ready ever; later ones never overwrite it (DESIGN §3)
         self.failure: AgentError | None = None  # why `notes` ended
+
+    @property
+    def device(self) -> str:
+        """The id of the own device; "" until the service has said who it is."""
+        return self.own.device if self.own else ""
 
     async def request(self, method: str, params: object, kind: type[T], *, seconds: float = ANSWER) -> T:
         """Ask once. Raises: TooLarge, ServiceLost (before the answer), TimedOut, or what the service told."""
@@ -109,13 +113,13 @@ class Stream:
         if self._socket is not None:
             await self._send(self._socket, codec.msgpack.notification(method, params))
 
-    async def insist(self, method: str, params: object, kind: type[T], *, call: Call | None = None) -> T:
+    async def insist(self, method: str, params: object, kind: type[T], *, call: WaitingCall | None = None) -> T:
         """Ask again after every lost connection: for what may be told twice, such as a prompt with its id (S3).
 
         What is about a session waits for its device, and for the service, as long as this stream's `wait` says (L8).
         Raises: ServiceLost (away for too long), TakenBack, PeerUnreachable, PeerLost, or what the service told.
         """
-        call = call or Call(self.waiting)
+        call = call or WaitingCall(self.waiting)
         until = math.inf
         if isinstance(params, Patient):
             until = self.clock.monotonic() + (self._wait if params.wait is None else params.wait)
@@ -159,17 +163,21 @@ class Stream:
                 await self.clock.sleep(exc.retry_after)
 
     async def _service(
-        self, method: str, params: object, call: Call, left: float, *, sent: bool, lost: ServiceLost
+        self, method: str, params: object, call: WaitingCall, left: float, *, sent: bool, lost: ServiceLost
     ) -> None:
         # Returns once the service is there, or the request was taken back.
         if isinstance(params, Patient) and self._socket is None:
-            own = self.own.device if self.own else DeviceId("")
-            call.told(
+            call.waits(
                 Waiting(
-                    call_id=call.id, session_id=params.session_id, method=method, device=own, name=SERVICE,
-                    since=self._lost_at, sent=sent,
+                    call_id=call.id,
+                    session_id=params.session_id,
+                    method=method,
+                    device=DeviceId(self.device),
+                    name=SERVICE,
+                    since=self._lost_at,
+                    sent=sent,
                 )
-            )  # fmt: skip
+            )
         try:
             async with asyncio.timeout(None if left == math.inf else left):
                 while self._socket is None and not call.taken_back:
@@ -180,7 +188,7 @@ class Stream:
         except TimeoutError:
             raise lost from None
 
-    def take_back(self, call: Call) -> None:
+    def take_back(self, call: WaitingCall) -> None:
         """Take a request back; what waits for its answer is told whether it was sent before."""
         call.taken_back = True
         self._moved.set()
@@ -296,7 +304,7 @@ class Stream:
         elif isinstance(note, Waiting):
             call = self._calls.get(note.call_id)
             if call is not None:
-                call.told(note)
+                call.waits(note)
         elif isinstance(note, PeerLink) and notification.method == "peer.back":
             self._put(PeerBack(note))
         else:
@@ -317,7 +325,7 @@ class Stream:
 
 @asynccontextmanager
 async def streaming(
-    path: Path, *, clock: Clock | None = None, patience: float = PATIENCE, wait: float = PATIENCE
+    path: Path, *, patience: float = PATIENCE, wait: float = PATIENCE
 ) -> AsyncIterator[Stream]:
     """Connect to the service listening at `path`, for as long as the block runs.
 
@@ -325,7 +333,7 @@ async def streaming(
     a request may wait for its session's device, or the service (L8). Raises: NotRunning, Forbidden, RemoteFault.
     """
     async with asyncio.TaskGroup() as tasks:
-        stream = Stream(path, clock or SystemClock(), patience, wait, tasks)
+        stream = Stream(path, patience, wait, tasks)
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = tasks.create_task(stream.run(ready), name="cli.stream")
         try:
@@ -333,3 +341,9 @@ async def streaming(
             yield stream
         finally:
             task.cancel()
+
+
+def first_error(group: BaseExceptionGroup[AgentError]) -> AgentError:
+    """The error that a group of tasks failed with."""
+    one = group.exceptions[0]
+    return first_error(one) if isinstance(one, BaseExceptionGroup) else one

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 from unicodedata import category, combining, east_asian_width
 
 from agent.protocol.characters import BLANK, EMOJI_STYLE, JOINERS, hidden_in_text, unseen
 
+Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
+"""How a line is painted where there are colours; never the only thing that carries a meaning."""
+
+UNTITLED = "Untitled session"
 REPLACED = "\N{REPLACEMENT CHARACTER}"
+LINE_MAX = 4096
+"""Characters kept of a title or a label."""
 MARKS_MAX = 2
 """Combining marks kept on one character: more of them paint over the lines around."""
 HELD_MAX = 4096
@@ -48,6 +55,21 @@ def clean(text: str, limit: int = 512) -> str:
         elif marks <= MARKS_MAX:
             kept.append(character)
     return "".join(kept)
+
+
+def one_line(text: str) -> str:
+    """Text of any length that is needed for a title or a label: one clean line without blanks around it."""
+    return clean(text, LINE_MAX).strip()
+
+
+def session_title(title: str) -> str:
+    """The title of a session, cleaned, or that it has none (R7)."""
+    return clean(title).strip() or UNTITLED
+
+
+def plain(text: str) -> str:
+    """Output of a program without what moves a cursor or colours; its lines stay."""
+    return TerminalText(color=False).feed(text)
 
 
 def width(text: str) -> int:

@@ -8,19 +8,16 @@ from collections.abc import Sequence
 
 import click
 
-from agent.client.form import Form, chosen, from_json
+from agent.client.answers import Answering, answer_of, too_late
 from agent.client.question import field_lines, question
-from agent.client.stream import Stream, streaming
+from agent.client.stream import streaming
 from agent.client.text import clean
-from agent.client.waiting import Call
 from agent.errors import AgentError, Ambiguous, RequestNotFound
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.keyboard import piped_text, read_line
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer
 from agent.frontends.cli.patience import patiently, wait_option
-from agent.frontends.cli.transcript import name_of
-from agent.protocol.answers import checked
 from agent.protocol.events import Answer, RequestOpen
 from agent.protocol.messages import Answered, AnswerRequest, Attach, Attached
 
@@ -56,28 +53,14 @@ async def _answer(app: App, session: str, wanted: str, given: str | None, wait: 
             return Exit.INTERRUPTED
         params = AnswerRequest(session_id=attached.session_id, request_id=request.request_id, answer=found)
         told = await patiently(app, stream, "request.answer", params, Answered)
-    return report(told, app.printer)
-
-
-class Answering:
-    """One request being answered, line by line: a form takes one for each field, everything else one."""
-
-    def __init__(self, request: RequestOpen) -> None:
-        self.request = request
-        self.form = Form(request) if request.kind == "form" else None
-
-    @property
-    def label(self) -> str:
-        """What stands before the input."""
-        return "answer: " if self.form is None else self.form.label
-
-    def take(self, text: str) -> Answer | None:
-        """A typed line; the answer once it is complete. Raises: BadParams or TooLarge, if it does not fit."""
-        return answer_of(self.request, text) if self.form is None else self.form.take(text)
+    if why := too_late(told):
+        app.printer.error(why)
+        return Exit.FAILED
+    return Exit.OK
 
 
 async def ask(request: RequestOpen, printer: Printer) -> Answer | None:
-    """Ask on the terminal, until the answer fits; None at the end of the input."""
+    """Ask a request on the terminal, until the answer fits; None at the end of the input."""
     asked = Answering(request)
     opening = question(request, fields=False)
 
@@ -103,23 +86,6 @@ async def ask(request: RequestOpen, printer: Printer) -> Answer | None:
             return found
 
 
-async def submit_answer(
-    stream: Stream, session: str, request: RequestOpen, given: Answer, *, call: Call | None = None
-) -> Answered:
-    """Tell the session. Raises: RequestNotFound, and what the stream raises."""
-    params = AnswerRequest(session_id=session, request_id=request.request_id, answer=given)
-    return await stream.insist("request.answer", params, Answered, call=call)
-
-
-def report(told: Answered, printer: Printer) -> int:
-    """Say how it went."""
-    if told.status == "accepted":
-        return Exit.OK
-    who = f"[{name_of(told.by)}] has answered that already" if told.by else "that was answered already"
-    printer.error(who if told.status == "already-answered" else "that is no longer asked")
-    return Exit.FAILED
-
-
 def pick(requests: Sequence[RequestOpen], wanted: str) -> RequestOpen:
     """The open request of that id or unique prefix, or the only one. Raises: RequestNotFound, Ambiguous."""
     found = [request for request in requests if request.request_id.startswith(wanted)]
@@ -130,12 +96,3 @@ def pick(requests: Sequence[RequestOpen], wanted: str) -> RequestOpen:
     if not found:
         raise RequestNotFound(f"no open request {wanted!r}" if wanted else "the session asks nothing")
     return (exact or found)[0]
-
-
-def answer_of(request: RequestOpen, text: str) -> Answer:
-    """What a typed line means as an answer. Raises: BadParams or TooLarge, if it does not fit the question."""
-    if request.kind == "form":
-        return checked(request, from_json(text))
-    if request.kind == "choices" and request.choices:
-        return chosen(request.choices, text)
-    return checked(request, text)

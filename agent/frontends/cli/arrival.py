@@ -1,4 +1,4 @@
-"""Before a session is followed: which one, what it is, who else is there."""
+"""Before a session is followed: which one, and what it is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 import click
 
-from agent.client.stream import Stream
-from agent.client.text import clean
+from agent.client.text import clean, session_title
 from agent.errors import SessionNotFound
 from agent.frontends.cli.main import App
 from agent.frontends.cli.output import local_time
 from agent.frontends.cli.sessions import device_of, title_of
 from agent.protocol.events import Command
-from agent.protocol.model import Participant, SessionRow
+from agent.protocol.model import SessionRow
 
 COMMANDS_MAX = 12
 """Commands of an agent that are named."""
@@ -39,7 +38,7 @@ def choose(app: App) -> str:
 
 def banner(row: SessionRow) -> list[str]:
     """What a person needs to know of the session first."""
-    title, device = clean(row.title).strip() or "Untitled session", clean(row.device.name) or row.device.id
+    title, device = session_title(row.title), clean(row.device.name) or row.device.id
     parts = [f"-- {title}", f"on {device}", clean(row.backend) or "?"]
     if row.model:
         parts.append(clean(row.model))
@@ -53,32 +52,3 @@ def commands_line(commands: Sequence[Command]) -> str:
     named = [f"/{clean(command.name)}" for command in commands[:COMMANDS_MAX]]
     rest = len(commands) - len(named)
     return f"-- commands: {' '.join(named)}" + (f" and {rest} more" if rest else "")
-
-
-class Company:
-    """Who else watches the session: names, by device, and how many clients each has."""
-
-    def __init__(self) -> None:
-        self._here: dict[str, tuple[str, int]] = {}
-
-    def met(self, participants: tuple[Participant, ...], stream: Stream) -> list[str]:
-        """Those who are there as one arrives, as a line; none, if nobody is."""
-        self._here = _others(participants, stream)
-        named = [name if count == 1 else f"{name} ({count})" for name, count in self._here.values()]
-        return [f"-- also here: {', '.join(named)}"] if named else []
-
-    def changed(self, participants: tuple[Participant, ...], stream: Stream) -> list[str]:
-        """Who has come and gone since, a line each."""
-        before, self._here = self._here, _others(participants, stream)
-        came = [f"-- {name} joined" for device, (name, _) in self._here.items() if device not in before]
-        left = [f"-- {name} left" for device, (name, _) in before.items() if device not in self._here]
-        return came + left
-
-
-def _others(participants: tuple[Participant, ...], stream: Stream) -> dict[str, tuple[str, int]]:
-    # Beside this client.
-    own = stream.own.device if stream.own else ""
-    counts = {one: one.count - (one.device == own) for one in participants}
-    return {
-        str(one.device): (clean(one.name) or clean(one.device), count) for one, count in counts.items() if count > 0
-    }

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 
 import click
 
-from agent.client.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
-from agent.client.stream import Note, Stream, streaming
+from agent.client.answers import Answering, submit_answer, too_late
+from agent.client.follow import Mark, follow
+from agent.client.pending import WaitingCall, WaitingLines
+from agent.client.prompts import excerpt, not_sent
+from agent.client.stream import Stream, streaming
 from agent.client.text import clean
-from agent.client.waiting import Call, Said, excerpt, not_sent
+from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
 from agent.errors import AgentError, PeerLost, TakenBack
-from agent.frontends.cli.answer import Answering, submit_answer
-from agent.frontends.cli.arrival import Company, banner, choose, commands_line
+from agent.frontends.cli.arrival import banner, choose, commands_line
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.edit import Changed, Ended, Typed
 from agent.frontends.cli.keyboard import Input, Interrupted, Keyboard, Stopped
@@ -22,9 +24,9 @@ from agent.frontends.cli.main import STATUS_OF, App, Exit
 from agent.frontends.cli.outbox import Controls, Outbox
 from agent.frontends.cli.patience import wait_option
 from agent.frontends.cli.screen import Screen
-from agent.frontends.cli.transcript import Transcript, name_of
+from agent.frontends.cli.transcript import Transcript, style_of
 from agent.protocol.events import TEXT_MAX, Answer, RequestOpen
-from agent.protocol.messages import Attached, Interrupt, ParticipantsChanged, Submitted
+from agent.protocol.messages import Interrupt, Submitted
 from agent.protocol.waiting import PATIENCE, Waiting
 
 STDIN = 0
@@ -68,14 +70,14 @@ class _Attachment:
         self._screen = Screen(printer, lively=self._lively)
         self._transcript = Transcript(self._screen)
         self._mark = Mark(session)
+        self._view: SessionView
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()  # as fast as a person types, or as long as the pipe is
         self._outbox: Outbox
         self._controls = Controls(self._waiting, self._redraw)
         self._answered: str | None = None  # id of the request whose answer is on its way
-        self._said = Said()
+        self._waiting_lines = WaitingLines()
         self._keyboard = Keyboard(STDIN, self._inputs.put_nowait, lively=self._lively)
         self._answering: Answering | None = None
-        self._company = Company()
         self._left: asyncio.Future[int] | None = None
         self._ended_input = False
         self._warned = False
@@ -86,9 +88,10 @@ class _Attachment:
         self._left = left = asyncio.get_running_loop().create_future()
         async with streaming(self._path, wait=self._wait) as stream:
             stream.waiting = self._waiting
-            events = follow(stream, self._mark)
-            first = await anext(events)  # the terminal is touched only once there is a session
-            assert isinstance(first, Hydrated)
+            self._view = SessionView(stream.device)
+            changes = self._view.changes(follow(stream, self._mark))
+            first = await anext(changes)  # the terminal is touched only once there is a session
+            assert isinstance(first, Hydration)
             self._outbox = Outbox(
                 stream,
                 self._mark,
@@ -97,12 +100,12 @@ class _Attachment:
                 accepted=self._accepted,
                 failed=self._not_sent,
             )
-            self._banner(stream, first)
+            self._banner(first)
             with self._keyboard.reading(self._control):
                 try:
                     async with asyncio.TaskGroup() as tasks:
                         jobs = [
-                            tasks.create_task(self._follow(stream, events), name="cli.follow"),
+                            tasks.create_task(self._follow(changes), name="cli.follow"),
                             tasks.create_task(self._listen(stream, tasks), name="cli.input"),
                             tasks.create_task(self._outbox.run(), name="cli.submit"),
                         ]
@@ -131,64 +134,55 @@ class _Attachment:
 
     # --- what the session does ---------------------------------------------------------------------------------------
 
-    def _banner(self, stream: Stream, first: Hydrated) -> None:
-        result = first.result
-        if result.snapshot is not None:
-            for line in banner(result.snapshot.session):
+    def _banner(self, first: Hydration) -> None:
+        session = self._view.session
+        if first.session is not None:
+            for line in banner(first.session):
                 self._screen.notice(line)
-            if result.snapshot.session.backend == TERMINAL:
-                self._screen.notice(f"-- it has a terminal: `agent attach --raw {result.session_id}` shows it")
-            if result.snapshot.truncated:
-                self._screen.notice(f"-- earlier: `agent log {result.session_id}`")
-        for line in self._company.met(result.participants, stream):
-            self._screen.notice(line)
-        self._hydrate(first.result, first)
-        if self._lively and first.result.commands:
-            self._screen.notice(commands_line(first.result.commands))
+            if first.session.backend == TERMINAL:
+                self._screen.notice(f"-- it has a terminal: `agent attach --raw {session}` shows it")
+            if first.truncated:
+                self._screen.notice(f"-- earlier: `agent log {session}`")
+        if here := also_here(self._view.others.values()):
+            self._screen.notice(f"-- {here}")
+        self._hydrate(first)
+        if self._lively and first.commands:
+            self._screen.notice(commands_line(first.commands))
         if self._lively:
             self._screen.notice("-- Ctrl-C interrupts the turn, Alt-Enter steers it, Ctrl-D leaves")
 
-    def _hydrate(self, result: Attached, note: Hydrated) -> None:
-        if note.anew:
-            self._screen.notice(f"-- {BEGAN_ANEW}. It says:", "yellow")
+    def _hydrate(self, hydration: Hydration) -> None:
+        if hydration.anew:
+            self._screen.notice(f"-- {sentence(LogReplaced())}. It says:", "yellow")
             self._transcript = Transcript(self._screen)
-        self._transcript.hydrate(note.events, result.requests)
-        self._transcript.set_to(result.options)
-        if note.again and not note.anew:
-            self._screen.notice("-- back; nothing of what was shown is lost")
+        self._transcript.hydrate(hydration)
+        if hydration.again and not hydration.anew:
+            self._screen.notice(f"-- {sentence(Resumed())}")
 
-    async def _follow(self, stream: Stream, events: AsyncIterator[Note]) -> None:
-        async for note in events:
-            self._take(stream, note)
+    async def _follow(self, changes: AsyncIterator[Change]) -> None:
+        async for change in changes:
+            match change:
+                case LogEntry():
+                    self._transcript.show(change)
+                case Hydration():
+                    self._hydrate(change)
+                case _:
+                    self._screen.notice(f"-- {sentence(change)}", style_of(change))
             self._redraw()
             self._maybe_leave()
 
-    def _take(self, stream: Stream, note: Note) -> None:
-        match note:
-            case Seen(event=event):
-                self._transcript.show(event)
-            case Hydrated():
-                self._hydrate(note.result, note)
-            case ParticipantsChanged() if note.session_id == self._mark.session:
-                for line in self._company.changed(note.participants, stream):
-                    self._screen.notice(line)
-            case _:
-                text, style = news_line(note, self._mark.session)
-                if text:
-                    self._screen.notice(f"-- {text}", style)
-
     def _maybe_leave(self) -> None:
-        if self._transcript.ended:
-            self._screen.notice(f"-- the session has {self._transcript.ended}")
-            self._leave(Exit.OK if self._transcript.ended == "ended" else Exit.FAILED)
-        if self._ended_input and self._outbox.empty and self._transcript.done_turn >= self._transcript.last_turn:
+        if self._view.ended:
+            self._screen.notice(f"-- the session has {self._view.ended}")
+            self._leave(Exit.OK if self._view.ended == "ended" else Exit.FAILED)
+        if self._ended_input and self._outbox.empty and not self._view.running:
             self._leave(Exit.OK)
 
     # --- what the person does ----------------------------------------------------------------------------------------
 
     @property
     def _request(self) -> RequestOpen | None:
-        requests = self._transcript.requests.values()
+        requests = self._view.requests.values()
         return next((request for request in requests if request.request_id != self._answered), None)
 
     @property
@@ -201,15 +195,11 @@ class _Attachment:
             self._answering = Answering(request)
         return self._answering
 
-    @property
-    def _running(self) -> bool:
-        return self._transcript.done_turn < self._transcript.last_turn
-
     def _redraw(self) -> None:
         asked, editor = self._asked, self._keyboard.editor
         editor.secret = asked is not None and asked.request.kind == "secret"
         prompt = "> " if asked is None else asked.label
-        if self._running and asked is None and not editor.text:
+        if self._view.running and asked is None and not editor.text:
             prompt = ""
         self._screen.edit(prompt, *(("", 0) if editor.secret else (editor.text, editor.cursor)))
 
@@ -253,7 +243,9 @@ class _Attachment:
         self._answered = request.request_id
         self._controls.begin(tasks, lambda call: self._answer(stream, request, complete, given, call))
 
-    async def _answer(self, stream: Stream, request: RequestOpen, answer: Answer, given: Typed, call: Call) -> None:
+    async def _answer(
+        self, stream: Stream, request: RequestOpen, answer: Answer, given: Typed, call: WaitingCall
+    ) -> None:
         try:
             told = await submit_answer(stream, self._mark.session, request, answer, call=call)
         except AgentError as exc:
@@ -261,17 +253,17 @@ class _Attachment:
             if request.kind in {"line", "keys", "choices"}:
                 self._keyboard.editor.put_back(given.text)
         else:
-            self._transcript.requests.pop(request.request_id, None)
+            self._view.answered(request.request_id)
             if told.status == "already-answered":
-                self._screen.notice(f"-- {f'[{name_of(told.by)}]' if told.by else 'somebody'} was first", "yellow")
+                self._screen.notice(f"-- {too_late(told)}", "yellow")
         finally:
             self._answered = None
 
     def _interrupt(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
         if self._keyboard.editor.clear() or self._take_back(stream):
             return
-        turn = self._transcript.done_turn + 1
-        if self._running and self._interrupted != turn:
+        turn = self._view.done_turn + 1
+        if self._view.running and self._interrupted != turn:
             self._interrupted, self._warned = turn, not self._lively
             self._controls.begin(tasks, lambda call: self._stop(stream, turn, call))
         elif self._lively and not self._warned:
@@ -280,7 +272,7 @@ class _Attachment:
         else:
             self._leave(Exit.OK if self._lively else Exit.INTERRUPTED)
 
-    async def _stop(self, stream: Stream, turn: int, call: Call) -> None:
+    async def _stop(self, stream: Stream, turn: int, call: WaitingCall) -> None:
         try:
             await stream.insist(
                 "session.interrupt", Interrupt(session_id=self._mark.session, turn=turn), dict, call=call
@@ -293,11 +285,11 @@ class _Attachment:
     # --- what was not sent yet ---------------------------------------------------------------------------------------
 
     def _waiting(self, note: Waiting, about: str = "") -> None:
-        if line := self._said.line(note, about=about):
-            self._screen.notice(f"-- {clean(line, 1000)}", "yellow")
+        if line := self._waiting_lines.line(note, about=about):
+            self._screen.notice(f"-- {line}", "yellow")
 
     def _accepted(self, told: Submitted) -> None:
-        self._transcript.last_turn = max(self._transcript.last_turn, told.turn)
+        self._view.submitted(told)
         self._redraw()
         self._maybe_leave()
 

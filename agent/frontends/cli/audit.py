@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.client.text import clean
+from agent.client.text import Style, clean
 from agent.frontends.cli.duration import seconds
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Cell, Printer, Style, short_device, stamp_of
+from agent.frontends.cli.output import Cell, Printer, short_device, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from agent.client.text import clean
+from agent.client.text import Style, clean
 from agent.frontends.cli.complete import complete_device
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Cell, Printer, Style
+from agent.frontends.cli.output import Cell, Printer
 
 HEAD = ("NAME", "STATE", "WHAT")
 SECONDS = 45.0

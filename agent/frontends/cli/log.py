@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import click
 
-from agent.client.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow
+from agent.client.follow import Hydrated, Mark, Seen, follow
+from agent.client.reading import event_json
 from agent.client.stream import streaming
+from agent.client.view import LogReplaced, SessionView, sentence
 from agent.frontends.cli.complete import complete_session
-from agent.frontends.cli.event_json import event_json
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.patience import call, saying, wait_option
 from agent.frontends.cli.screen import Screen
@@ -73,16 +74,16 @@ class _Log:
     def __init__(self, app: App, session: str, *, as_json: bool) -> None:
         self.session = session
         self._printer, self._as_json = app.printer, as_json
-        self._transcript = Transcript(Screen(app.printer, lively=False))
+        self._view, self._transcript = SessionView(), Transcript(Screen(app.printer, lively=False))
 
     def begin_anew(self) -> None:
         """Say that what follows is another log."""
-        self._printer.talk(BEGAN_ANEW, "yellow")
-        self._transcript = Transcript(Screen(self._printer, lively=False))
+        self._printer.talk(sentence(LogReplaced()), "yellow")
+        self._view, self._transcript = SessionView(), Transcript(Screen(self._printer, lively=False))
 
     def event(self, event: Event, *, merged: bool = False) -> None:
-        """Print one."""
-        if not self._as_json:
-            self._transcript.show(event, merged=merged)
-            return
-        self._printer.json_line(event_json(self.session, event))
+        """Print one entry of the log."""
+        if self._as_json:
+            self._printer.json_line(event_json(self.session, event))
+        else:
+            self._transcript.show(self._view.entry(event, merged=merged))

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 
 from agent.client.follow import Mark
+from agent.client.pending import WaitingCall
+from agent.client.prompts import not_sent
 from agent.client.stream import Stream
-from agent.client.waiting import Call, not_sent
 from agent.errors import AgentError, PeerLost
 from agent.frontends.cli.edit import Typed
 from agent.protocol.messages import Submit, Submitted
@@ -42,7 +43,7 @@ class Outbox:
         self._queue: deque[Typed] = deque()
         self._some = asyncio.Event()
         self._stopped = False
-        self._current: tuple[Typed, Call] | None = None
+        self._current: tuple[Typed, WaitingCall] | None = None
         self._doubtful: dict[str, str] = {}  # text that may have arrived -> its prompt id, for when it is sent again
 
     @property
@@ -99,7 +100,7 @@ class Outbox:
         self._waiting(note, given.text if self._queue else "")
 
     async def _send(self, given: Typed) -> None:
-        call = Call(lambda note: self._waits(given, note))
+        call = WaitingCall(lambda note: self._waits(given, note))
         self._current = given, call
         prompt_id = self._doubtful.pop(given.text, "") or uuid.uuid4().hex
         params = Submit(session_id=self._mark.session, prompt_id=prompt_id, text=given.text, steer=given.steer)
@@ -121,11 +122,11 @@ class Controls:
     def __init__(self, waiting: Callable[[Waiting], None], done: Callable[[], None]) -> None:
         """`waiting` is told why one has no answer yet; `done` is called when one is over."""
         self._waiting, self._done = waiting, done
-        self._tasks: dict[Call, asyncio.Task[None]] = {}
+        self._tasks: dict[WaitingCall, asyncio.Task[None]] = {}
 
-    def begin(self, group: asyncio.TaskGroup, work: Callable[[Call], Coroutine[None, None, None]]) -> None:
+    def begin(self, group: asyncio.TaskGroup, work: Callable[[WaitingCall], Coroutine[None, None, None]]) -> None:
         """Carry one out."""
-        call = Call(self._waiting)
+        call = WaitingCall(self._waiting)
 
         async def carried_out() -> None:
             try:
@@ -136,7 +137,7 @@ class Controls:
 
         self._tasks[call] = group.create_task(carried_out(), name="cli.control")
 
-    def newest_waiting(self) -> Call | None:
+    def newest_waiting(self) -> WaitingCall | None:
         """The last one of which the person was told that it waits."""
         return next((call for call in reversed(self._tasks) if call.note is not None), None)
 

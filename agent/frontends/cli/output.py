@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from agent.client.text import clean, fit, width
+from agent.client.text import Style, clean, fit, width
 from agent.protocol.characters import escaped, unsafe
 
-Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 Cell = str | tuple[str, Style]
 GAP = 2

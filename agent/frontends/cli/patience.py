@@ -43,14 +43,13 @@ def on_interrupt(act: Callable[[], object]) -> Iterator[None]:
 
 def saying(app: App) -> Callable[[Waiting], None]:
     """What says on stderr why something waits, and what Ctrl-C does about it."""
-    from agent.client.text import clean
-    from agent.client.waiting import Said
+    from agent.client.pending import WaitingLines
 
-    said = Said()
+    lines = WaitingLines()
 
     def waiting(note: Waiting) -> None:
-        if line := said.line(note):
-            app.printer.talk(clean(line, 1000), "yellow")
+        if line := lines.line(note):
+            app.printer.talk(line, "yellow")
 
     return waiting
 
@@ -60,10 +59,10 @@ async def patiently(app: App, stream: Stream, method: str, params: Patient, kind
 
     Raises: TakenBack, and as `Stream.insist`.
     """
-    from agent.client.waiting import SENDS, Call
+    from agent.client.pending import SENDS, WaitingCall
     from agent.errors import PeerLost, TakenBack
 
-    call = Call(saying(app))
+    call = WaitingCall(saying(app))
     with on_interrupt(lambda: stream.take_back(call)):
         try:
             return await stream.insist(method, params, kind, call=call)

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from agent.client.client import Client
-from agent.client.text import clean
+from agent.client.text import Style, clean
 from agent.errors import Ambiguous, DeviceNotFound
 from agent.frontends.cli.lookalike import warnings
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Cell, Printer, Style
+from agent.frontends.cli.output import Cell, Printer
 
 Row = dict[str, Any]
 """A device as `peer.list` gives it: `agent.protocol.model.DeviceRow`, without the cost of its import."""

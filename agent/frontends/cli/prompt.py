@@ -11,23 +11,25 @@ from collections.abc import AsyncIterator, Iterable
 import click
 import msgspec
 
-from agent.client.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
+from agent.client.answers import submit_answer
+from agent.client.follow import Mark, follow
 from agent.client.lines import Line
+from agent.client.pending import WaitingCall
+from agent.client.prompts import not_sent, standing
 from agent.client.question import question
-from agent.client.stream import Note, Stream, streaming
+from agent.client.reading import ReplyText, event_json, shortfall, succeeded, used
+from agent.client.stream import Stream, streaming
 from agent.client.text import TerminalText, clean
-from agent.client.waiting import Call, not_sent
+from agent.client.view import Change, Hydration, LogEntry, LogReplaced, SessionView, sentence
 from agent.errors import AgentError
-from agent.frontends.cli.answer import ask, submit_answer
+from agent.frontends.cli.answer import ask
 from agent.frontends.cli.complete import complete_session
-from agent.frontends.cli.event_json import event_json
 from agent.frontends.cli.keyboard import piped_text
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.patience import call, saying, wait_option
 from agent.frontends.cli.tools import Work
-from agent.frontends.cli.transcript import Reply, used
+from agent.frontends.cli.transcript import style_of
 from agent.protocol.events import (
-    Event,
     MessageComplete,
     MessageDelta,
     PlanUpdate,
@@ -38,9 +40,8 @@ from agent.protocol.events import (
     ToolUpdate,
     TurnComplete,
     UserMessage,
-    payload_of,
 )
-from agent.protocol.messages import Attached, History, Interrupt, Page, Submit, Submitted
+from agent.protocol.messages import History, Interrupt, Page, Submit, Submitted
 from agent.protocol.waiting import Waiting
 
 
@@ -94,14 +95,8 @@ def _send_only(app: App, submit: Submit, wait: float, *, as_json: bool, piped: b
         app.printer.json({"prompt_id": submit.prompt_id, **msgspec.to_builtins(told)})
         return Exit.OK
     app.printer.line(submit.prompt_id)
-    app.printer.talk(_state(told.status, told.position, steer=submit.steer))
+    app.printer.talk(standing(told, steer=submit.steer))
     return Exit.OK
-
-
-def _state(status: str, position: int, *, steer: bool) -> str:
-    if status == "queued":
-        return "goes first, once the running turn has stopped" if steer else f"queued, {position} before it"
-    return {"duplicate": "was sent before"}.get(status, status)
 
 
 class _Turn:
@@ -115,11 +110,12 @@ class _Turn:
         self._app, self._submit, self._wait, self._as_json, self._known = app, submit, wait, as_json, known
         self._gives_back = piped
         self._say = saying(app)
-        self._sending: Call | None = None  # the prompt on its way
+        self._sending: WaitingCall | None = None  # the prompt on its way
         self._mark = Mark(submit.session_id)
         self._turn = 0
         self._started = False
-        self._reply, self._work = Reply(), Work()
+        self._view = SessionView()
+        self._reply, self._work = ReplyText(), Work()
         self._filter = TerminalText(color=app.printer.color)
         self._open = False  # stdout is in the middle of a line
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -170,43 +166,46 @@ class _Turn:
             self._left.set_result(status)
 
     async def _follow(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
-        events = follow(stream, self._mark)
-        first = await anext(events)
-        assert isinstance(first, Hydrated)
+        changes = self._view.changes(follow(stream, self._mark))
+        first = await anext(changes)
+        assert isinstance(first, Hydration)
+        seq, asked_before = self._mark.seq, tuple(self._view.requests.values())
         params = msgspec.structs.replace(self._submit, session_id=self._mark.session)
-        self._sending = Call(self._waits)
+        self._sending = WaitingCall(self._waits)
         told = await stream.insist("prompt.submit", params, Submitted, call=self._sending)
         self._turn, self._started = told.turn, told.status != "queued"
         self._accepted.set()
         if told.status == "queued" or (told.status == "duplicate" and self._known):
-            self._app.printer.talk(_state(told.status, told.position, steer=params.steer), "dim")
+            self._app.printer.talk(standing(told, steer=params.steer), "dim")
         if told.status == "duplicate":
-            await self._replay(stream, first.result)
-        for request in first.result.requests:
+            await self._replay(stream, seq)
+        for request in asked_before:
             if request.turn != self._turn:
                 short = msgspec.structs.replace(request, detail="", fields=())
                 self._app.printer.talk(
                     f"waits for an answer: {' '.join(text for text, _ in question(short))}", "yellow"
                 )
-        async for note in events:
-            if isinstance(note, Hydrated) and note.anew:
-                await self._start_over(stream, note.result)
+        async for change in changes:
+            if isinstance(change, Hydration) and change.anew:
+                await self._start_over(stream)
             else:
-                self._take(note, tasks, stream)
+                self._take(change, tasks, stream)
 
-    async def _start_over(self, stream: Stream, attached: Attached) -> None:
+    async def _start_over(self, stream: Stream) -> None:
         # S15: turns have other numbers, and the prompt is in the copy or not. It is not sent again: it may have run.
         self._end_line()
-        self._app.printer.talk(BEGAN_ANEW, "yellow")
-        self._reply, self._seen, self._turn = Reply(), 0, 0
-        async for event in self._logged(stream, attached.seq):
-            payload = payload_of(event)
-            if isinstance(payload, UserMessage) and payload.prompt_id == self._submit.prompt_id:
-                self._turn = payload.turn
-            self._event(event)
+        self._app.printer.talk(sentence(LogReplaced()), "yellow")
+        self._reply = ReplyText()
+        self._seen = 0
+        self._turn = 0
+        async for entry in self._logged(stream, self._mark.seq):
+            if isinstance(entry.payload, UserMessage) and entry.payload.prompt_id == self._submit.prompt_id:
+                self._turn = entry.payload.turn
+            self._entry(entry)
         if not self._turn:
             hint = f"`agent log {self._mark.session}` shows what is left; send it again if it is to run"
-            self._app.printer.error(f"{BEGAN_ANEW}, which does not have this prompt: it may have run", hint)
+            lost = f"{sentence(LogReplaced())}, which does not have this prompt: it may have run"
+            self._app.printer.error(lost, hint)
             self._leave(Exit.FAILED)
 
     def _waits(self, note: Waiting) -> None:
@@ -216,12 +215,12 @@ class _Turn:
             note = msgspec.structs.replace(note, method="prompt.submit", sent=False)
         self._say(note)
 
-    async def _replay(self, stream: Stream, attached: Attached) -> None:
+    async def _replay(self, stream: Stream, seq: int) -> None:
         # It was sent before: its turn may be over, and longer ago than the snapshot reaches.
-        async for event in self._logged(stream, attached.seq):
-            self._event(event)
+        async for entry in self._logged(stream, seq):
+            self._entry(entry)
 
-    async def _logged(self, stream: Stream, seq: int) -> AsyncIterator[Event]:
+    async def _logged(self, stream: Stream, seq: int) -> AsyncIterator[LogEntry]:
         # The log up to `seq`, as long as nothing has ended this.
         after = 0
         while after < seq and not (self._left and self._left.done()):
@@ -229,46 +228,42 @@ class _Turn:
             page = await stream.insist("session.history", asked, Page)
             for event in page.events:
                 if event.seq <= seq:
-                    yield event
+                    yield self._view.entry(event)
             if not page.events:
                 return
             after = page.events[-1].seq
 
-    def _take(self, note: Note, tasks: asyncio.TaskGroup, stream: Stream) -> None:
-        match note:
-            case Seen(event=event):
-                request = self._event(event)
+    def _take(self, change: Change, tasks: asyncio.TaskGroup, stream: Stream) -> None:
+        match change:
+            case LogEntry():
+                request = self._entry(change)
                 if request is not None:
                     task = tasks.create_task(self._ask(stream, request), name="cli.ask")
                     self._asking[request.request_id] = task
-            case Hydrated():
-                for event in note.events:
-                    self._event(event, merged=True)
+            case Hydration():
+                for entry in change.entries:
+                    self._entry(entry)
             case _:
-                text, style = news_line(note, self._mark.session)
-                if text:
-                    self._app.printer.talk(text, style or "dim")
+                self._app.printer.talk(sentence(change), style_of(change) or "dim")
 
-    def _event(self, event: Event, *, merged: bool = False) -> RequestOpen | None:
-        """Print one event if it is of this turn; a request that it opened."""
-        if event.seq <= self._seen:
+    def _entry(self, entry: LogEntry) -> RequestOpen | None:
+        """Print one entry if it is of this turn; a request that it opened."""
+        if entry.event.seq <= self._seen:
             return None
-        self._seen = event.seq
-        payload = payload_of(event)
+        self._seen = entry.event.seq
+        payload = entry.payload
         turn_of = getattr(payload, "turn", None)
         if isinstance(payload, TurnComplete) and turn_of == self._turn - 1:
             self._started = True
         if turn_of != self._turn:
             return None
         if self._as_json:
-            self._json(event)
+            self._app.printer.json_line(event_json(self._mark.session, entry.event))
         match payload:
-            case MessageDelta(turn=turn, part=part, text=text):
-                self._print(self._reply.whole(turn, part, text) if merged else self._reply.more(turn, part, text))
-            case MessageComplete(turn=turn, part=part, text=text):
-                self._print(self._reply.whole(turn, part, text))
+            case MessageDelta() | MessageComplete():
+                self._print(self._reply.take(payload, merged=entry.merged))
             case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
-                self._talk(self._work.lines(payload, merged=merged))
+                self._talk(self._work.lines(payload, merged=entry.merged))
             case RequestOpen():
                 return payload
             case RequestClosed(request_id=request_id):
@@ -280,9 +275,6 @@ class _Turn:
             case _:
                 pass
         return None
-
-    def _json(self, event: Event) -> None:
-        self._app.printer.json_line(event_json(self._mark.session, event))
 
     def _print(self, text: str) -> None:
         if self._as_json or not text:
@@ -315,11 +307,11 @@ class _Turn:
             return Exit.INTERRUPTED
         if turn.error:  # of one that was cut by a restart, too: nobody asked for that
             self._app.printer.error(turn.error)
-        elif turn.exit_status and self._app.printer.err_tty:
-            self._app.printer.talk(f"exit status {turn.exit_status}", "dim")
+        elif self._app.printer.err_tty and not succeeded(turn):
+            self._app.printer.talk(shortfall(turn), "dim")
         if turn.usage and (words := used(turn.usage)):
             self._talk([(f"-- {' · '.join(words)}", "dim")])
-        return Exit.OK if turn.status == "complete" and not turn.exit_status else Exit.FAILED
+        return Exit.OK if succeeded(turn) else Exit.FAILED
 
     # --- the person --------------------------------------------------------------------------------------------------
 

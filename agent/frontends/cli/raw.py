@@ -12,15 +12,15 @@ import msgspec
 from msgspec import Raw
 
 from agent.client.follow import Hydrated, Mark, Seen, follow
-from agent.client.stream import Lost, Note, PeerBack, ServiceLost, Stream, streaming
+from agent.client.pending import WaitingLines
+from agent.client.stream import Note, ServiceLost, Stream, streaming
 from agent.client.text import clean
-from agent.client.waiting import Said
+from agent.client.view import LinkBack, LinkLost, PeerStopped, ServiceAway, notice_of, sentence
 from agent.errors import AgentError, Forbidden, PeerUnreachable, ReadOnly
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.patience import saying
 from agent.frontends.cli.raw_terminal import DetachKey, RawTerminal
 from agent.protocol.events import SessionInfo, payload_of
-from agent.protocol.messages import PeerLink
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import (
     TAKEN_EVERY,
@@ -65,7 +65,7 @@ def raw_attached_to(app: App, session: str, detach_key: str = DETACH, *, wait: f
 class _RawAttachment:
     def __init__(self, app: App, session: str, key: DetachKey, wait: float) -> None:
         self._app, self._printer, self._key, self._wait = app, app.printer, key, wait
-        self._said = Said()
+        self._waiting_lines = WaitingLines()
         self._mark = Mark(session)
         self._epoch = ""
         self._next = self._taken = 0  # offsets: the next byte to be shown, and what the gateway knows was taken
@@ -161,17 +161,16 @@ class _RawAttachment:
                 self._leave(Exit.OK, f"-- the session has ended{status}")
 
     def _link(self, note: Note) -> None:
-        match note:
-            case Lost():
+        notice = notice_of(note, self._mark.session)
+        match notice:
+            case ServiceAway():
                 self._there.clear()
-                self._cover("the service is away; waiting for it")
-            case PeerLink() if self._mark.session in note.sessions:
-                self._cover(
-                    f"{clean(note.name)} has stopped; waiting for it"
-                    if note.reason
-                    else f"link to {clean(note.name)} lost; retrying"
-                )
-            case PeerBack() if self._mark.session in note.link.sessions:
+                self._cover(sentence(notice))
+            case LinkLost(name=name):
+                self._cover(f"link to {clean(name)} lost; retrying")  # what a screen showed meanwhile may be lost
+            case PeerStopped():
+                self._cover(sentence(notice))
+            case LinkBack():
                 self._uncover()
             case _:
                 pass
@@ -207,8 +206,8 @@ class _RawAttachment:
         self._covered = True
 
     def _waits(self, note: Waiting) -> None:
-        if line := self._said.line(note):
-            self._cover(clean(line.partition(";")[0], 1000))
+        if line := self._waiting_lines.line(note):
+            self._cover(line.partition(";")[0])
 
     def _uncover(self) -> None:
         if self._covered:

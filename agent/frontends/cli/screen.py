@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.client.text import fit, width
-from agent.frontends.cli.output import Printer, Style
+from agent.client.text import Style, fit, width
+from agent.frontends.cli.output import Printer
 
 ERASE = "\r\x1b[K"
 

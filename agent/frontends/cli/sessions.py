@@ -8,16 +8,15 @@ from typing import Any
 
 import click
 
-from agent.client.text import clean
+from agent.client.text import Style, clean, session_title
 from agent.frontends.cli.complete import complete_device
 from agent.frontends.cli.duration import counted
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Cell, Printer, Style, short_device, short_ids
+from agent.frontends.cli.output import Cell, Printer, short_device, short_ids
 
 Row = dict[str, Any]
 """A session as `session.list` gives it: `agent.protocol.model.SessionRow`, without the cost of its import."""
 
-UNTITLED = "Untitled session"
 REMOTE = "Live on other devices"
 AWAY = "Out of reach, as last known"
 HEAD = ("STATUS", "TITLE", "DEVICE", "BACKEND", "UPDATED", "ID")
@@ -153,7 +152,7 @@ def _cells(row: Row, shown: str, printer: Printer) -> list[Cell]:
 
 def title_of(row: Row) -> str:
     """Its title, or that it has none."""
-    return clean(row["title"]).strip() or UNTITLED
+    return session_title(row["title"])
 
 
 def device_of(row: Row) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from agent.client.stream import Lost, Returned, Stream, streaming
+from agent.client.view import ServiceAway, sentence
 from agent.frontends.cli.main import App, Exit
 from agent.protocol.messages import PeersChanged, SessionsChanged
 from agent.protocol.model import DeviceRow, SessionRow
@@ -100,7 +101,7 @@ class _Watch:
                     tasks.create_task(self._tick(), name="cli.redraw")
                 async for note in stream.notes():
                     if isinstance(note, Lost):
-                        self._printer.talk("the service is away; waiting for it", "yellow")
+                        self._printer.talk(sentence(ServiceAway()), "yellow")
                     elif isinstance(note, Returned):
                         await self._restart(stream)
                     elif isinstance(note, _KINDS[self._subject][1]):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from agent.client.text import one_line
 from agent.errors import BadParams
 from agent.frontends.editors.outgoing import (
     ConfigOption,
@@ -19,7 +20,6 @@ from agent.frontends.editors.outgoing import (
     SessionState,
     Update,
 )
-from agent.frontends.editors.updates import line
 from agent.protocol.events import Choice, Option
 
 CATEGORIES = frozenset({"mode", "model", "model_config", "thought_level"})
@@ -51,7 +51,7 @@ def shown(options: Sequence[Option]) -> tuple[ConfigOption, ...]:
     return tuple(
         ConfigOption(
             id=option.id,
-            name=line(option.name) or line(option.id),
+            name=one_line(option.name) or one_line(option.id),
             category=option.category if option.category in CATEGORIES else "",
             current_value=option.value,
             options=tuple(ConfigValue(value=choice.id, name=_name(choice)) for choice in option.choices),
@@ -88,4 +88,4 @@ def _models(option: Option) -> tuple[Model, ...]:
 
 
 def _name(choice: Choice) -> str:
-    return line(choice.name) or line(choice.id)
+    return one_line(choice.name) or one_line(choice.id)

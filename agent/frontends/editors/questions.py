@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from agent.client.question import asked
+from agent.client.text import one_line, plain
 from agent.frontends.editors.incoming import ElicitationAnswer, Json, PermissionAnswer, Selected
 from agent.frontends.editors.outgoing import AskForm, AskPermission, Content, PermissionOption, PermissionTool, Text
 from agent.frontends.editors.peer import Peer
-from agent.frontends.editors.updates import line, plain, request_tool, title_of
+from agent.frontends.editors.updates import request_tool
 from agent.protocol.events import Answer, Choice, Field, RequestOpen
 
 KINDS = frozenset({"allow_once", "allow_always", "reject_once", "reject_always"})
@@ -35,9 +37,9 @@ async def answer_from(peer: Peer, session: str, request: RequestOpen, *, forms: 
 def how_to_answer(session: str, request: RequestOpen) -> str:
     """A line for whoever must answer elsewhere."""
     if request.kind == "keys":
-        return f"{title_of(request)}: it waits for keys; `agent attach {session}` in a terminal"
+        return f"{asked(request)}: it waits for keys; `agent attach {session}` in a terminal"
     answer = {"secret": "-` types it in", "form": "JSON` answers"}.get(request.kind, "ANSWER` answers")
-    return f"{title_of(request)}: in a terminal, `agent answer {session} {line(request.request_id)} {answer}"
+    return f"{asked(request)}: in a terminal, `agent answer {session} {one_line(request.request_id)} {answer}"
 
 
 def permission(session: str, request: RequestOpen) -> AskPermission:
@@ -47,11 +49,11 @@ def permission(session: str, request: RequestOpen) -> AskPermission:
         session_id=session,
         tool_call=PermissionTool(
             tool_call_id=request_tool(request.request_id),
-            title=title_of(request),
+            title=asked(request),
             content=(Content(Text(detail)),) if detail else (),
         ),
         options=tuple(
-            PermissionOption(option_id=choice.id, name=line(choice.name) or line(choice.id), kind=_kind(choice))
+            PermissionOption(option_id=choice.id, name=one_line(choice.name) or one_line(choice.id), kind=_kind(choice))
             for choice in request.choices
         ),
     )
@@ -63,10 +65,10 @@ def form(session: str, request: RequestOpen) -> AskForm:
         properties = {field.name: _property(field) for field in request.fields}
         required = [field.name for field in request.fields if field.required]
     else:
-        properties, required = {_FIELD: {"type": "string", "title": title_of(request)}}, []
+        properties, required = {_FIELD: {"type": "string", "title": asked(request)}}, []
     schema: Json = {"type": "object", "properties": properties, "required": required}
     detail = plain(request.detail)
-    message = f"{title_of(request)}\n\n{detail}" if detail else title_of(request)
+    message = f"{asked(request)}\n\n{detail}" if detail else asked(request)
     return AskForm(session_id=session, message=message, requested_schema=schema, mode="form")
 
 
@@ -79,12 +81,12 @@ def _kind(choice: Choice) -> str:
 
 
 def _property(field: Field) -> Json:
-    shown: Json = {"title": line(field.title) or line(field.name)}
+    shown: Json = {"title": one_line(field.title) or one_line(field.name)}
     if field.description:
-        shown["description"] = line(field.description)
+        shown["description"] = one_line(field.description)
     if field.default is not None:
         shown["default"] = field.default
-    options = [{"const": choice.id, "title": line(choice.name)} for choice in field.choices]
+    options = [{"const": choice.id, "title": one_line(choice.name)} for choice in field.choices]
     if field.type == "choice":
         return {"type": "string", **shown, "oneOf": options}
     if field.type == "choices":

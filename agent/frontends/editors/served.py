@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agent.client.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
-from agent.client.stream import Note, Stream, streaming
-from agent.client.waiting import Call, Said
-from agent.errors import AgentError, BadParams, NotRunning, PeerLost, TakenBack, TooLarge
-from agent.frontends.cli.answer import submit_answer
+from agent.client.answers import submit_answer
+from agent.client.follow import Mark, follow
+from agent.client.pending import WaitingCall, WaitingLines
+from agent.client.prompts import new_prompt
+from agent.client.reading import VERBATIM
+from agent.client.stream import Stream, first_error, streaming
+from agent.client.text import one_line
+from agent.client.view import (
+    Change,
+    Hydration,
+    LogEntry,
+    LogReplaced,
+    SessionView,
+    ViewerJoined,
+    ViewerLeft,
+    sentence,
+)
+from agent.errors import AgentError, NotRunning, PeerLost, TakenBack
 from agent.frontends.editors.options import changes, with_value
 from agent.frontends.editors.outgoing import SessionUpdate, StopReason, Title, Update
 from agent.frontends.editors.peer import Peer
 from agent.frontends.editors.questions import answer_from, how_to_answer
-from agent.frontends.editors.sessions import first, where
+from agent.frontends.editors.sessions import where
 from agent.frontends.editors.turns import Turns
-from agent.frontends.editors.updates import VERBATIM, Updates, commands_of, line
-from agent.protocol.events import (
-    TEXT_MAX,
-    Event,
-    Option,
-    RequestClosed,
-    RequestOpen,
-    SessionInfo,
-    payload_of,
-)
-from agent.protocol.messages import (
-    Attached,
-    Configure,
-    History,
-    Interrupt,
-    Page,
-    Snapshot,
-    Submit,
-    Submitted,
-)
+from agent.frontends.editors.updates import Updates, commands_of
+from agent.protocol.events import Option, RequestClosed, RequestOpen, SessionInfo
+from agent.protocol.messages import Configure, History, Interrupt, Page, Submitted
 from agent.protocol.snapshot import compact
 from agent.protocol.waiting import PATIENCE, Waiting
 
@@ -66,9 +61,10 @@ class Served:
         """
         loop = asyncio.get_running_loop()
         self._peer, self._forms, self._replays, self._wait = peer, forms, replay, wait
-        self._said = Said(take_back="cancel takes it back", give_up="")
-        self._sending: list[Call] = []  # prompts on their way
+        self._waiting_lines = WaitingLines(take_back="cancel takes it back", give_up="")
+        self._sending: list[WaitingCall] = []  # prompts on their way
         self._mark = Mark(session)
+        self._view = SessionView()
         self._stream: Stream | None = None
         self._updates = Updates("")
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -92,83 +88,80 @@ class Served:
                 stream.waiting = lambda note: self._waits(tasks, note)
                 await self._follow(stream, tasks)
         except* AgentError as group:
-            await self._fail(first(group))
+            await self._fail(first_error(group))
         finally:
             self._stream = None
             for future in (self.attached, self.replayed):
                 future.cancel()  # nothing, if it is done
 
     async def _follow(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
-        notes = follow(stream, self._mark)
-        first = await anext(notes)
-        assert isinstance(first, Hydrated)
-        result, snapshot = first.result, first.result.snapshot
-        assert snapshot is not None
-        row = snapshot.session
-        own = stream.own.device if stream.own else ""
-        self._updates = Updates(own, verbatim=row.backend in VERBATIM, where=where(row))
-        self.options = result.options
+        self._view = SessionView(stream.device)
+        changes = self._view.changes(follow(stream, self._mark))
+        first = await anext(changes)
+        assert isinstance(first, Hydration)
+        row = first.session
+        assert row is not None
+        self._updates = Updates(stream.device, verbatim=row.backend in VERBATIM, where=where(row))
+        self.options = first.options
         self.attached.set_result(None)
         await self.told.wait()
-        await self._hydrate(stream, first, snapshot)
+        if self._replays and first.truncated and first.entries:
+            await self._older(stream, first.entries[0].event.seq)
+        for entry in first.entries:
+            await self._show(entry)
         if row.title:
-            await self._tell([Title(title=where(row) + line(row.title))])
-        if result.commands:
-            await self._tell([commands_of(result.commands)])
+            await self._tell([Title(title=where(row) + one_line(row.title))])
+        if first.commands:
+            await self._tell([commands_of(first.commands)])
         self.replayed.set_result(None)
-        self._ask_all(tasks, result)
-        await self._stay(stream, notes, tasks)
-
-    async def _hydrate(self, stream: Stream, first: Hydrated, snapshot: Snapshot) -> None:
-        if self._replays and snapshot.truncated and first.events:
-            await self._older(stream, first.events[0].seq)
-        for event in first.events:
-            await self._show(event, merged=True)
+        self._ask_all(tasks)
+        await self._stay(stream, changes, tasks)
 
     async def _older(self, stream: Stream, before: int) -> None:
         # Forward, as it was logged: pages that the service has shortened do not say where they begin.
-        after = max(0, before - 1 - REPLAYED_MAX)
+        past, after = SessionView(), max(0, before - 1 - REPLAYED_MAX)
         if after:
             await self._note(f"earlier: `agent log {self.id}` in a terminal")
         while after < before - 1:
             asked = History(session_id=self.id, after=after, limit=PAGE)
             page = await stream.insist("session.history", asked, Page)
             for event in compact(event for event in page.events if event.seq < before):
-                await self._show(event)
+                await self._show(past.entry(event))
             if not page.events:
                 return
             after = page.events[-1].seq
 
-    async def _stay(self, stream: Stream, notes: AsyncIterator[Note], tasks: asyncio.TaskGroup) -> None:
-        async for note in notes:
-            match note:
-                case Seen(event=event):
-                    await self._event(stream, event, tasks)
-                case Hydrated():
-                    await self._returned(stream, note, tasks)
+    async def _stay(self, stream: Stream, changes: AsyncIterator[Change], tasks: asyncio.TaskGroup) -> None:
+        async for change in changes:
+            match change:
+                case LogEntry():
+                    await self._entry(stream, change, tasks)
+                case Hydration():
+                    await self._returned(stream, change, tasks)
+                case ViewerJoined() | ViewerLeft():
+                    pass  # an editor shows who works in it, not who looks on
                 case _:
-                    text, _ = news_line(note, self.id)
-                    if text:
-                        await self._note(line(text))
+                    await self._note(sentence(change))
 
-    async def _returned(self, stream: Stream, note: Hydrated, tasks: asyncio.TaskGroup) -> None:
-        await self._note(BEGAN_ANEW if note.anew else "back; nothing of what was shown is lost")
-        lost = self.turns.begin_anew() if note.anew else ()
-        for event in note.events:
-            await self._event(stream, event, tasks, merged=True)
-        self.turns.fail_unknown(lost, PeerLost(BEGAN_ANEW, hint="the prompt may have run: look before you repeat it"))
-        snapshot = note.result.snapshot
-        if snapshot is not None and snapshot.session.status == "idle":
+    async def _returned(self, stream: Stream, hydration: Hydration, tasks: asyncio.TaskGroup) -> None:
+        if hydration.notice is not None:
+            await self._note(sentence(hydration.notice))
+        lost = self.turns.begin_anew() if hydration.anew else ()
+        for entry in hydration.entries:
+            await self._entry(stream, entry, tasks)
+        unknown = PeerLost(sentence(LogReplaced()), hint="the prompt may have run: look before you repeat it")
+        self.turns.fail_unknown(lost, unknown)
+        if hydration.session is not None and hydration.session.status == "idle":
             self.turns.nothing_runs()
-        await self._set_options(note.result.options)
-        self._ask_all(tasks, note.result)
+        await self._set_options(hydration.options)
+        self._ask_all(tasks)
 
-    # --- events ------------------------------------------------------------------------------------------------------
+    # --- the log -----------------------------------------------------------------------------------------------------
 
-    async def _event(self, stream: Stream, event: Event, tasks: asyncio.TaskGroup, *, merged: bool = False) -> None:
-        await self._tell(self._updates.take(event, merged=merged, skip=self.turns.prompts))
-        match payload_of(event):
-            case RequestOpen() as request if not merged:
+    async def _entry(self, stream: Stream, entry: LogEntry, tasks: asyncio.TaskGroup) -> None:
+        await self._tell(self._updates.take(entry, skip=self.turns.prompts))
+        match entry.payload:
+            case RequestOpen() as request if not entry.merged:
                 self._ask(tasks, request)
             case RequestClosed(request_id=request_id):
                 self._asked(request_id)
@@ -176,19 +169,19 @@ class Served:
                 await self._set_options(options)
             case _:
                 pass
-        if self.turns.see(event):
-            tasks.create_task(self._stop(stream), name="acp.stop")  # events go on meanwhile
+        if self.turns.see(entry.payload):
+            tasks.create_task(self._stop(stream), name="acp.stop")  # entries go on meanwhile
 
     async def _stop(self, stream: Stream) -> None:
         with suppress(AgentError):  # it has ended meanwhile
             await stream.insist("session.interrupt", Interrupt(session_id=self.id), dict)
 
-    async def _show(self, event: Event, *, merged: bool = False) -> None:
+    async def _show(self, entry: LogEntry) -> None:
         # Of the past. A prompt that is waited for has its end in there if the session was opened again.
-        shown = self._updates.take(event, merged=merged)
+        shown = self._updates.take(entry)
         if self._replays:
             await self._tell(shown)
-        self.turns.see(event)
+        self.turns.see(entry.payload)
 
     async def _set_options(self, options: tuple[Option, ...]) -> None:
         before, self.options = self.options, options
@@ -200,8 +193,8 @@ class Served:
             await self._peer.notify("session/update", SessionUpdate(session_id=self.id, update=update))
 
     def _waits(self, tasks: asyncio.TaskGroup, note: Waiting) -> None:
-        if self.told.is_set() and (said := self._said.line(note)):
-            tasks.create_task(self._note(line(said)), name="acp.waits")
+        if self.told.is_set() and (line := self._waiting_lines.line(note)):
+            tasks.create_task(self._note(line), name="acp.waits")
 
     async def _note(self, text: str) -> None:
         await self._tell(self._updates.note(text))
@@ -225,17 +218,12 @@ class Served:
 
     async def prompt(self, text: str) -> StopReason:
         """Run one prompt to the end of its turn. Raises: AgentError, also for a turn that failed."""
-        if not text.strip():
-            raise BadParams("the prompt is empty", hint="")
-        if len(text) > TEXT_MAX:
-            raise TooLarge(f"a prompt has at most {TEXT_MAX:,} characters, not {len(text):,}")
+        params = new_prompt(self.id, text)
         stream = self._connected()
-        prompt_id = uuid.uuid4().hex
-        waiting = self.turns.sent(prompt_id)
-        call = Call(stream.waiting)
+        waiting = self.turns.sent(params.prompt_id)
+        call = WaitingCall(stream.waiting)
         self._sending.append(call)
         try:
-            params = Submit(session_id=self.id, prompt_id=prompt_id, text=text)
             try:
                 told = await stream.insist("prompt.submit", params, Submitted, call=call)
             except TakenBack:
@@ -246,7 +234,7 @@ class Served:
                 await stream.insist("session.interrupt", Interrupt(session_id=self.id, turn=told.turn), dict)
             return await waiting.done
         finally:
-            self.turns.over(prompt_id)
+            self.turns.over(params.prompt_id)
 
     async def cancel(self) -> None:
         """Stop what the editor waits for, and what is not sent yet; the running turn, if it waits for nothing."""
@@ -267,11 +255,10 @@ class Served:
 
     # --- what the session asks ---------------------------------------------------------------------------------------
 
-    def _ask_all(self, tasks: asyncio.TaskGroup, attached: Attached) -> None:
-        open_now = {request.request_id: request for request in attached.requests}
-        for gone in self._asking.keys() - open_now.keys():
+    def _ask_all(self, tasks: asyncio.TaskGroup) -> None:
+        for gone in self._asking.keys() - self._view.requests.keys():
             self._asked(gone)
-        for request in open_now.values():
+        for request in self._view.requests.values():
             self._ask(tasks, request)
 
     def _ask(self, tasks: asyncio.TaskGroup, request: RequestOpen) -> None:

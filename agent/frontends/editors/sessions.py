@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from agent.client.stream import streaming
+from agent.client.stream import first_error, streaming
+from agent.client.text import one_line, session_title
 from agent.errors import AgentError
 from agent.frontends.editors.outgoing import SessionRef, SessionRefs
-from agent.frontends.editors.updates import UNTITLED, line
 from agent.protocol.bounds import Many
 from agent.protocol.messages import Created, CreateSession, History, ListSessions, Page
 from agent.protocol.model import SessionRow
@@ -52,7 +52,7 @@ async def _asked(path: Path, method: str, params: object, kind: type[T], *, seco
                 return await stream.insist(method, params, kind)
             return await stream.once(method, params, kind, seconds=seconds)
     except* AgentError as group:
-        failure = first(group)
+        failure = first_error(group)
     raise failure
 
 
@@ -61,17 +61,11 @@ def _ref(row: SessionRow, cwd: str) -> SessionRef:
     return SessionRef(
         session_id=row.id,
         cwd=here if row.local else cwd or here,
-        title=where(row) + (line(row.title) or UNTITLED),
+        title=where(row) + session_title(row.title),
         updated_at=row.updated_at,
     )
 
 
 def where(row: SessionRow) -> str:
     """What stands before a title: nothing for a session here, else the name of its device."""
-    return "" if row.local else f"[{line(row.device.name) or row.device.id}] "
-
-
-def first(group: BaseExceptionGroup[AgentError]) -> AgentError:
-    """The error that a group of tasks failed with."""
-    one = group.exceptions[0]
-    return first(one) if isinstance(one, BaseExceptionGroup) else one
+    return "" if row.local else f"[{one_line(row.device.name) or row.device.id}] "

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 
 from agent.errors import AgentError, BackendFailed
 from agent.frontends.editors.outgoing import StopReason
-from agent.protocol.events import Event, MessageStart, TurnComplete, UserMessage, payload_of
+from agent.protocol.events import MessageStart, Payload, TurnComplete, UserMessage
 from agent.protocol.messages import Submitted
 
 
@@ -64,9 +64,9 @@ class Turns:
         running = [each for each in waiting if each.turn is not None and self._stop(each)]
         return bool(running) or not waiting
 
-    def see(self, event: Event) -> bool:
-        """Take an event of the log, after it was shown. Whether the turn that begins must be interrupted."""
-        match payload_of(event) if event.type in _SEEN else None:
+    def see(self, payload: Payload | None) -> bool:
+        """Take an entry of the log, after it was shown. Whether the turn that begins must be interrupted."""
+        match payload:
             case UserMessage(prompt_id=prompt_id, turn=turn) if prompt_id in self._waiting:
                 self._waiting[prompt_id].turn = turn
             case MessageStart(turn=turn) if turn:
@@ -126,9 +126,6 @@ class Turns:
         if not waiting.done.done():
             waiting.done.set_result("cancelled")
         return False
-
-
-_SEEN = frozenset({"message.user", "message.start", "turn.complete"})
 
 
 def _end(waiting: Waiting, done: TurnComplete) -> None:

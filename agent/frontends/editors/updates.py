@@ -6,8 +6,10 @@ from collections.abc import Container
 
 import msgspec
 
-from agent.client.text import TerminalText, clean
-from agent.frontends.cli.transcript import Reply, name_of
+from agent.client.question import asked
+from agent.client.reading import FENCE, ReplyText, answered, name_of, session_over, shortfall
+from agent.client.text import TerminalText, clean, one_line, plain, session_title
+from agent.client.view import LogEntry
 from agent.frontends.editors.outgoing import (
     AgentChunk,
     AvailableCommand,
@@ -29,7 +31,6 @@ from agent.frontends.editors.patch import sides
 from agent.protocol.events import (
     Command,
     Diff,
-    Event,
     MessageComplete,
     MessageDelta,
     PlanUpdate,
@@ -42,17 +43,11 @@ from agent.protocol.events import (
     ToolUpdate,
     TurnComplete,
     UserMessage,
-    payload_of,
 )
 
 KINDS = frozenset({"read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode", "other"})
-VERBATIM = frozenset({"shell", "terminal"})
-"""Backends whose replies are output of programs: shown as such, since editors read a reply as Markdown."""
-FENCE = "`````"
-"""Longer than what output is likely to have."""
 TOOL_TEXT_MAX = 16_384
 """Characters of a running tool's output that are told, the newest: each update carries them all."""
-UNTITLED = "Untitled session"
 _DONE = {"complete": "completed", "interrupted": "failed", "error": "failed"}
 
 
@@ -70,24 +65,24 @@ class Updates:
 
     def __init__(self, own: str, *, verbatim: bool = False, where: str = "") -> None:
         self._own, self._verbatim, self._where = own, verbatim, where
-        self._reply, self._thought = Reply(), Reply()
+        self._reply, self._thought = ReplyText(), ReplyText()
         self._filter = TerminalText(color=False)
         self._waiting: dict[int, UserMessage] = {}  # queued prompts, by turn: shown when it begins
         self._tools: dict[str, _Tool] = {}
         self._message = ""  # id of the fenced message, while its fence is open
         self._in_line = False  # whether what was said last needs an end of its line
-        self._asked: dict[str, RequestOpen] = {}
+        self._asked: dict[str, RequestOpen] = {}  # open requests that the editor was shown
         self._mine: set[int] = set()  # turns whose failure the editor is told as the answer to its prompt
         self._notes = 0
 
     def take(  # noqa: PLR0911 - one case an event type
-        self, event: Event, *, merged: bool = False, skip: Container[str] = ()
+        self, entry: LogEntry, *, skip: Container[str] = ()
     ) -> list[Update]:
-        """What one event means. `merged`: its text is all so far. `skip`: ids of prompts that the editor shows itself.
+        """What one entry of the log means to an editor; `skip`: ids of prompts that the editor shows itself.
 
-        An event that this version does not know means nothing.
+        An entry that this version does not know means nothing.
         """
-        payload = payload_of(event)
+        payload = entry.payload
         begun = [] if isinstance(payload, UserMessage) else self._begin(getattr(payload, "turn", 0))
         match payload:
             case UserMessage(prompt_id=prompt_id) if prompt_id in skip:
@@ -98,23 +93,23 @@ class Updates:
                 return []
             case UserMessage():
                 return [*self._unfenced(), self._said(payload)]
-            case MessageDelta(turn=turn, part=part, text=text):
-                new = self._reply.whole(turn, part, text) if merged else self._reply.more(turn, part, text)
-                return [*begun, *self._text(turn, part, new)]
-            case MessageComplete(turn=turn, part=part, text=text):
-                new = self._reply.whole(turn, part, text)
-                shown = [*begun, *self._text(turn, part, new), *self._unfenced()]
+            case MessageDelta():
+                new = self._reply.take(payload, merged=entry.merged)
+                return [*begun, *self._text(payload.turn, payload.part, new)]
+            case MessageComplete():
+                new = self._reply.take(payload)
+                shown = [*begun, *self._text(payload.turn, payload.part, new), *self._unfenced()]
                 self._filter.end()
                 return shown
-            case ThoughtDelta(turn=turn, part=part, text=text):
-                new = self._thought.whole(turn, part, text) if merged else self._thought.more(turn, part, text)
-                return [*begun, *self._thinks(turn, part, new)]
+            case ThoughtDelta():
+                new = self._thought.take(payload, merged=entry.merged)
+                return [*begun, *self._thinks(payload.turn, payload.part, new)]
             case ToolStart() | ToolUpdate() | ToolComplete():
-                return [*begun, *self._unfenced(), self._tool(payload, merged=merged)]
+                return [*begun, *self._unfenced(), self._tool(payload, merged=entry.merged)]
             case PlanUpdate():
                 return [*begun, *self._unfenced(), _plan(payload)]
             case RequestOpen() | RequestClosed():
-                return [*begun, *self._unfenced(), *self._request(payload)]
+                return [*begun, *self._unfenced(), self._request(payload)]
             case TurnComplete():
                 return [*begun, *self._unfenced(), *self._done(payload)]
             case SessionInfo():
@@ -164,14 +159,14 @@ class Updates:
     def _tool(self, payload: ToolStart | ToolUpdate | ToolComplete, *, merged: bool) -> Update:
         tool = self._tools.get(payload.tool_id)
         if isinstance(payload, ToolStart):
-            tool = self._tools[payload.tool_id] = _Tool(f"{payload.turn}-{payload.tool_id}", line(payload.title))
+            tool = self._tools[payload.tool_id] = _Tool(f"{payload.turn}-{payload.tool_id}", one_line(payload.title))
             kind = payload.tool if payload.tool in KINDS else "other"
             call = ToolCall(tool_call_id=tool.wire_id, title=tool.title, kind=kind, status="in_progress")
             return _with_input(call, payload.input)
         known = tool is not None
         if tool is None:
             tool = self._tools[payload.tool_id] = _Tool(f"{payload.turn}-{payload.tool_id}", payload.tool_id)
-        title = line(payload.title) if isinstance(payload, ToolUpdate) and payload.title else ""
+        title = one_line(payload.title) if isinstance(payload, ToolUpdate) and payload.title else ""
         tool.title = title or tool.title
         tool.diffs = payload.diffs or tool.diffs
         if isinstance(payload, ToolComplete):
@@ -186,29 +181,26 @@ class Updates:
             return ToolCall(tool_call_id=tool.wire_id, title=tool.title, status=status, content=content)
         return ToolCallUpdate(tool_call_id=tool.wire_id, title=title, status=status, content=content)
 
-    def _request(self, payload: RequestOpen | RequestClosed) -> list[Update]:
+    def _request(self, payload: RequestOpen | RequestClosed) -> Update:
         wire_id = request_tool(payload.request_id)
         if isinstance(payload, RequestOpen):
             self._asked[payload.request_id] = payload
-            return [ToolCall(tool_call_id=wire_id, title=title_of(payload), content=_content(payload.detail, ()))]
-        asked = self._asked.pop(payload.request_id, None)
-        content = _content(_answered(payload, asked), ())
+            return ToolCall(tool_call_id=wire_id, title=asked(payload), content=_content(payload.detail, ()))
+        request = self._asked.pop(payload.request_id, None)
+        content = _content(_answered(payload, request), ())
         status = "completed" if payload.status == "answered" else "failed"
-        if asked is None:
-            return [ToolCall(tool_call_id=wire_id, title="A question", status=status, content=content)]
-        return [ToolCallUpdate(tool_call_id=wire_id, status=status, content=content)]
+        if request is None:
+            return ToolCall(tool_call_id=wire_id, title="A question", status=status, content=content)
+        return ToolCallUpdate(tool_call_id=wire_id, status=status, content=content)
 
     # --- the session -------------------------------------------------------------------------------------------------
 
     def _done(self, turn: TurnComplete) -> list[Update]:
         shown: list[Update] = []
         self._tools.clear()
-        if turn.status == "interrupted":
-            shown += self.note("interrupted")
-        elif turn.status == "error" and turn.turn not in self._mine:
-            shown += self.note(f"failed: {turn.error}" if turn.error else "failed")
-        elif turn.exit_status and turn.status == "complete":
-            shown += self.note(f"exit status {turn.exit_status}")
+        told_as_answer = turn.status == "error" and turn.turn in self._mine
+        if (why := shortfall(turn)) and not told_as_answer:
+            shown += self.note(why)
         if (usage := turn.usage) is not None and usage.size:
             cost: dict[str, object] | None = None
             if usage.currency:
@@ -220,30 +212,14 @@ class Updates:
         # Options are told by whoever keeps them: they are needed in results, too.
         shown: list[Update] = []
         if info.title is not None:
-            shown.append(Title(title=self._where + (line(info.title) or UNTITLED)))
+            shown.append(Title(title=self._where + session_title(info.title)))
         if info.commands is not None:
             shown.append(commands_of(info.commands))
-        if info.status in {"ended", "failed"}:
-            why = f": {info.note}" if info.note else ""
-            shown += self.note(f"the session has {info.status}{why}")
+        if over := session_over(info):
+            shown += self.note(over)
         elif info.note:
             shown += self.note(info.note)
         return shown
-
-
-def plain(text: str) -> str:
-    """Text of programs without what moves a cursor or colours."""
-    return TerminalText(color=False).feed(text)
-
-
-def line(text: str) -> str:
-    """One clean line."""
-    return clean(text, 4096).strip()
-
-
-def title_of(request: RequestOpen) -> str:
-    """What is asked, in a line."""
-    return line(request.prompt) or "The session waits for input"
 
 
 def request_tool(request_id: str) -> str:
@@ -254,18 +230,15 @@ def request_tool(request_id: str) -> str:
 def commands_of(commands: tuple[Command, ...]) -> AvailableCommands:
     """What the agent offers."""
     return AvailableCommands(
-        available_commands=tuple(AvailableCommand(name=c.name, description=line(c.description)) for c in commands)
+        available_commands=tuple(AvailableCommand(name=c.name, description=one_line(c.description)) for c in commands)
     )
 
 
-def _answered(closed: RequestClosed, asked: RequestOpen | None) -> str:
+def _answered(closed: RequestClosed, request: RequestOpen | None) -> str:
     if closed.status == "expired":
         return "no longer asked"
-    answer = closed.answer if isinstance(closed.answer, str) else "a form"
-    for choice in asked.choices if asked else ():
-        answer = choice.name if choice.id == answer else answer
     who = f"[{name_of(closed.by)}] " if closed.by else ""
-    return who + (plain(answer) or "(hidden)")
+    return who + answered(request, closed)
 
 
 def _with_input(call: ToolCall, text: str) -> ToolCall:
@@ -288,12 +261,12 @@ def _content(text: str, diffs: tuple[Diff, ...]) -> tuple[Content | DiffContent,
 
 def _diff(diff: Diff) -> DiffContent:
     old, new = sides(diff.patch)
-    return DiffContent(path=line(diff.path), old_text=old, new_text=new)
+    return DiffContent(path=one_line(diff.path), old_text=old, new_text=new)
 
 
 def _plan(update: PlanUpdate) -> Plan:
     return Plan(entries=tuple(
-        Entry(content=line(entry.text), status=entry.status,
+        Entry(content=one_line(entry.text), status=entry.status,
               priority="high" if entry.priority == "high" else "low" if entry.priority == "low" else "medium")
         for entry in update.entries
     ))  # fmt: skip

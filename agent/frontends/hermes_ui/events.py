@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from agent.client.text import TerminalText, clean
-from agent.frontends.cli.transcript import Reply, name_of
+from agent.client.reading import FENCE, ReplyText, name_of, session_over, shortfall, succeeded
+from agent.client.text import TerminalText, clean, plain
+from agent.client.view import LogEntry
 from agent.frontends.hermes_ui.frames import Frame, line
 from agent.frontends.hermes_ui.info import Info
-from agent.frontends.hermes_ui.work import Work, plain
+from agent.frontends.hermes_ui.work import Work
 from agent.protocol.events import (
-    Event,
     MessageComplete,
     MessageDelta,
     MessageStart,
@@ -26,14 +26,9 @@ from agent.protocol.events import (
     ToolUpdate,
     TurnComplete,
     UserMessage,
-    payload_of,
 )
 from agent.protocol.times import unix_seconds
 
-VERBATIM = frozenset({"shell", "terminal"})
-"""Backends whose replies are output of programs: shown as such, since the UI reads a reply as Markdown."""
-FENCE = "`````"
-"""Longer than what output is likely to have."""
 SILENT = "*[no output]*"
 INTERRUPTED = "*[interrupted]*"
 """What the UI itself writes below a reply that it interrupts."""
@@ -46,7 +41,7 @@ class Events:
         """`verbatim`: replies are output of programs. `info` is kept up to date."""
         self.info = info
         self._local, self._verbatim = local, verbatim
-        self._reply, self._thought = Reply(), Reply()
+        self._reply, self._thought = ReplyText(), ReplyText()
         self._filter = TerminalText(color=False)
         self._work = Work()
         self._turn: int | None = None  # the one that the UI shows as running
@@ -72,29 +67,28 @@ class Events:
         return list(self._waiting.values())
 
     def take(  # noqa: PLR0911 - one case an event type
-        self, event: Event, *, merged: bool = False, mine: Container[str] = ()
+        self, entry: LogEntry, *, mine: Container[str] = ()
     ) -> list[Frame]:
-        """What one event means. `merged`: its text is all so far. `mine`: ids of prompts that the UI shows itself.
+        """What one entry of the log means to the UI; `mine`: ids of prompts that the UI shows itself.
 
         Questions are not told here: the UI has room for one at a time (`questions`).
         """
-        payload = payload_of(event)
+        payload = entry.payload
         match payload:
             case UserMessage():
                 return self._said(payload, mine)
             case MessageStart(turn=turn):
                 return self._begun(turn)
-            case MessageDelta(turn=turn, part=part, text=text):
-                new = self._reply.whole(turn, part, text) if merged else self._reply.more(turn, part, text)
-                return [*self._begun(turn), *self._more(new)]
+            case MessageDelta():
+                new = self._reply.take(payload, merged=entry.merged)
+                return [*self._begun(payload.turn), *self._more(new)]
             case MessageComplete():
                 return self._complete(payload)
-            case ThoughtDelta(turn=turn, part=part, text=text):
-                new = self._thought.whole(turn, part, text) if merged else self._thought.more(turn, part, text)
-                shown = plain(new)
-                return [*self._begun(turn), *([Frame("reasoning.delta", {"text": shown})] if shown else [])]
+            case ThoughtDelta():
+                shown = plain(self._thought.take(payload, merged=entry.merged))
+                return [*self._begun(payload.turn), *([Frame("reasoning.delta", {"text": shown})] if shown else [])]
             case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
-                return [*self._begun(payload.turn), *self._work.take(payload, unix_seconds(event.at))]
+                return [*self._begun(payload.turn), *self._work.take(payload, unix_seconds(entry.event.at))]
             case TurnComplete():
                 return self._over(payload)
             case SessionInfo():
@@ -148,7 +142,7 @@ class Events:
 
     def _complete(self, done: MessageComplete) -> list[Frame]:
         frames = self._begun(done.turn)
-        frames += self._more(self._reply.whole(done.turn, done.part, done.text))
+        frames += self._more(self._reply.take(done))
         self._filter.end()
         text = plain(done.text)
         if self._committed and text.startswith(self._committed):
@@ -186,19 +180,16 @@ class Events:
         frames.append(self._end(turn.status))
         if turn.status == "error":
             frames.append(Frame("error", {"message": clean(turn.error, 4096) or "the turn failed"}))
-        elif turn.exit_status and turn.status == "complete":
-            frames.append(line(f"exit status {turn.exit_status}"))
+        elif turn.status == "complete" and not succeeded(turn):
+            frames.append(line(shortfall(turn)))
         return [*frames, info]
 
     # --- the session -------------------------------------------------------------------------------------------------
 
     def _news(self, news: SessionInfo) -> list[Frame]:
         frames = self.info.told(news)
-        note = clean(news.note, 4096)
-        if news.status in {"ended", "failed"}:
-            frames.append(line(f"-- the session has {news.status}" + (f": {note}" if note else "")))
-        elif note:
-            frames.append(line(f"-- {note}"))
+        if about := session_over(news) or clean(news.note, 4096):
+            frames.append(line(f"-- {about}"))
         return frames
 
 

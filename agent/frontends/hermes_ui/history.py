@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.frontends.cli.transcript import name_of
+from agent.client.reading import name_of
+from agent.client.text import plain
+from agent.client.view import LogEntry
 from agent.frontends.hermes_ui.events import Events
 from agent.frontends.hermes_ui.frames import Frame, Json
-from agent.frontends.hermes_ui.work import plain
-from agent.protocol.events import Event, UserMessage
+from agent.protocol.events import UserMessage
 
 
 class Past:
@@ -19,10 +20,10 @@ class Past:
         self.events, self._own = events, own
         self.messages: list[Json] = []
 
-    def read(self, log: Iterable[Event]) -> None:
+    def read(self, log: Iterable[LogEntry]) -> None:
         """Take the newest part of a log."""
-        for event in log:
-            for frame in self.events.take(event, merged=True):
+        for entry in log:
+            for frame in self.events.take(entry):
                 self._add(frame)
 
     def inflight(self) -> Json | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent import __version__
-from agent.client.text import clean
+from agent.client.text import clean, session_title
 from agent.frontends.hermes_ui.frames import Frame, Json
 from agent.protocol.events import Command, Option, SessionInfo, TurnComplete
 from agent.protocol.model import SessionRow, Status
@@ -15,7 +15,6 @@ STATUSES = {
     Status.WORKING: "working",
     Status.NEEDS_INPUT: "waiting",
 }
-UNTITLED = "Untitled session"
 
 
 class Info:
@@ -120,7 +119,7 @@ def title_of(row: SessionRow) -> str:
 
 def titled(title: str, device: str) -> str:
     """A title, and the device that it is on; empty: this one."""
-    return (_line(title) or UNTITLED) + (f" · {device}" if device else "")
+    return session_title(title) + (f" · {device}" if device else "")
 
 
 def active(row: SessionRow, shown_as: str, *, current: bool) -> Json:

@@ -6,13 +6,14 @@ rest a clarification: a line, a choice by name, a form field by field.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from agent.client.answers import answer_of
 from agent.client.form import Form
-from agent.client.question import field_lines, question
-from agent.client.text import clean
+from agent.client.question import asked, field_lines, question
+from agent.client.text import clean, plain
 from agent.errors import BadParams, RequestNotFound
-from agent.frontends.cli.answer import answer_of
 from agent.frontends.hermes_ui.frames import Frame, Json, line
-from agent.frontends.hermes_ui.work import plain
 from agent.protocol.answers import checked
 from agent.protocol.events import Answer, Choice, RequestOpen
 
@@ -60,10 +61,10 @@ class Questions:
             return []
         self._open[request.request_id] = request
         if request.local and not self._local:
-            return [line(f"-- {_asked(request)} (it can be answered on the session's own device only)")]
+            return [line(f"-- {asked(request)} (it can be answered on the session's own device only)")]
         if request.kind == "keys":
             return [
-                line(f"-- {_asked(request)} (it waits for keys: `agent attach --raw {self._session}` in a terminal)")
+                line(f"-- {asked(request)} (it waits for keys: `agent attach --raw {self._session}` in a terminal)")
             ]
         return self._next()
 
@@ -98,7 +99,7 @@ class Questions:
             self._shown = None
         return self._next()
 
-    def open_now(self, requests: tuple[RequestOpen, ...], now: float) -> tuple[bool, list[Frame]]:
+    def open_now(self, requests: Collection[RequestOpen], now: float) -> tuple[bool, list[Frame]]:
         """Those that are open, as attaching tells; as `closed` and `opened`."""
         withdrawn, frames = False, list[Frame]()
         for gone in self._open.keys() - {request.request_id for request in requests}:
@@ -131,7 +132,7 @@ class Questions:
             return self._undoubted(request, text)
         if request.kind == "line" and not text:
             self._doubting = True
-            return request, None, [_clarify(request, _asked(request), (EMPTY, LEAVE))]
+            return request, None, [_clarify(request, asked(request), (EMPTY, LEAVE))]
         if not text and request.kind != "form":
             return request, None, self._leave(request)
         try:
@@ -169,22 +170,22 @@ class Questions:
 
     def _frame(self, request: RequestOpen) -> Frame:
         if request.kind == "secret":
-            told: Json = {"request_id": request.request_id, "prompt": _asked(request), "env_var": "this session"}
+            told: Json = {"request_id": request.request_id, "prompt": asked(request), "env_var": "this session"}
             return Frame("secret.request", told)
         if self._form is not None:
             field = self._form.field
             about = "\n".join(text for text, _ in field_lines(field)) if field is not None else "all of it, as JSON"
             names = tuple(clean(choice.name) for choice in field.choices) if field and field.type == "choice" else ()
-            return _clarify(request, f"{_asked(request)}\n{about}\n  (decline refuses to fill it in)", names)
+            return _clarify(request, f"{asked(request)}\n{about}\n  (decline refuses to fill it in)", names)
         if choices := approvals(request):
             return _approval(request, choices)
-        return _clarify(request, _asked(request), tuple(clean(each.name) or clean(each.id) for each in request.choices))
+        return _clarify(request, asked(request), tuple(clean(each.name) or clean(each.id) for each in request.choices))
 
 
 def _approval(request: RequestOpen, choices: dict[str, Choice]) -> Frame:
     told: Json = {
-        "command": plain(request.detail) or _asked(request),
-        "description": _asked(request),
+        "command": plain(request.detail) or asked(request),
+        "description": asked(request),
         "pattern_key": "",
         "pattern_keys": [],
         "choices": [word for word in APPROVALS if word in choices],
@@ -202,7 +203,3 @@ def _detail(request: RequestOpen) -> list[Frame]:
     # An approval shows what it is about, if only the beginning: the whole of it stands above.
     about = [text for text, _ in question(request, fields=False)][: -1 - len(request.choices)] if request.detail else []
     return [line("\n".join(about))] if about and request.kind != "form" else []
-
-
-def _asked(request: RequestOpen) -> str:
-    return clean(request.prompt, 4096).strip() or "The session waits for input"

@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import math
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
-from agent.client.follow import BEGAN_ANEW, Hydrated, Mark, Seen, follow, news_line
-from agent.client.stream import Note, Stream, streaming
+from agent.client.answers import submit_answer, too_late
+from agent.client.follow import Mark, follow
+from agent.client.pending import WaitingCall, WaitingLines
+from agent.client.prompts import new_prompt, not_sent
+from agent.client.reading import VERBATIM, answered, name_of
+from agent.client.stream import Stream, first_error, streaming
 from agent.client.text import clean
-from agent.client.waiting import Call, Said, not_sent
-from agent.errors import AgentError, BadParams, NotRunning, TooLarge
-from agent.frontends.cli.transcript import answered, name_of
-from agent.frontends.hermes_ui.events import VERBATIM, Events, said
+from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
+from agent.errors import AgentError, NotRunning
+from agent.frontends.hermes_ui.events import Events, said
 from agent.frontends.hermes_ui.frames import Frame, Json, line
 from agent.frontends.hermes_ui.history import Past
 from agent.frontends.hermes_ui.info import Info, info_of, is_running, started_at, status_of
 from agent.frontends.hermes_ui.questions import Questions
-from agent.protocol.events import TEXT_MAX, Answer, Event, RequestClosed, RequestOpen, payload_of
-from agent.protocol.messages import (
-    Answered,
-    AnswerRequest,
-    History,
-    Interrupt,
-    Page,
-    ParticipantsChanged,
-    Snapshot,
-    Submit,
-    Submitted,
-)
-from agent.protocol.model import Participant
+from agent.protocol.events import Answer, RequestClosed, RequestOpen
+from agent.protocol.messages import History, Interrupt, Page, Submitted
+from agent.protocol.model import SessionRow
 from agent.protocol.waiting import PATIENCE, Waiting
 
 CLIENT = "hermes"
@@ -50,16 +42,15 @@ class Viewing:
     def __init__(self, tell: Tell, session: str, *, shown_as: str = "", wait: float = PATIENCE) -> None:
         """`shown_as`: its id in the UI, if that is not its own; `wait`: seconds for a device that is out of reach."""
         self._tell, self._shown_as, self._wait = tell, shown_as, wait
-        self._said = Said(give_up="")
-        self._sending: dict[Call, str] = {}  # prompts on their way, with their text
+        self._waiting_lines = WaitingLines(give_up="")
+        self._sending: dict[WaitingCall, str] = {}  # prompts on their way, with their text
         self._mark = Mark(session)
         self._stream: Stream | None = None
-        self._own = ""
+        self._view = SessionView()
         self._events: Events
         self._make: Callable[[], Events]  # as it was before the first event of the log
         self._questions = Questions(session, local=True)
         self._mine: set[str] = set()  # ids of prompts that the UI shows itself
-        self._here: dict[str, str] = {}  # other clients' devices -> names
         self._failure: AgentError | None = None
         self.snapshot: Json = {}  # as it was attached
         self.attached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -88,41 +79,38 @@ class Viewing:
                 stream.waiting = self._waits
                 await self._follow(stream)
         except* AgentError as group:
-            await self._fail(_first(group))
+            await self._fail(first_error(group))
         finally:
             self._stream = None
 
     # --- following ---------------------------------------------------------------------------------------------------
 
     async def _follow(self, stream: Stream) -> None:
-        notes = follow(stream, self._mark)
-        first = await anext(notes)
-        assert isinstance(first, Hydrated)
-        snapshot = first.result.snapshot
-        assert snapshot is not None
-        self._hydrate(stream, first, snapshot)
+        self._view = SessionView(stream.device)
+        changes = self._view.changes(follow(stream, self._mark))
+        first = await anext(changes)
+        assert isinstance(first, Hydration)
+        assert first.session is not None
+        self._hydrate(first, first.session)
         self.attached.set_result(None)
         await self.told.wait()
         await self._emit([self._events.info.frame()])
         await self._emit(said(prompt, "queued") for prompt in self._events.queued)
-        if self._here:
-            await self._line(f"-- also here: {', '.join(self._here.values())}")
-        await self._ask(self._questions.open_now(first.result.requests, stream.clock.monotonic()))
-        await self._stay(stream, notes)
+        if here := also_here(self._view.others.values()):
+            await self._line(f"-- {here}")
+        await self._ask(self._questions.open_now(self._view.requests.values(), stream.clock.monotonic()))
+        await self._stay(stream, changes)
 
-    def _hydrate(self, stream: Stream, first: Hydrated, snapshot: Snapshot) -> None:
-        row, options = snapshot.session, first.result.options
-        self._own = stream.own.device if stream.own else ""
+    def _hydrate(self, first: Hydration, row: SessionRow) -> None:
         self._questions = Questions(self.id, local=row.local)
-        self._make = lambda: Events(info_of(row, options), local=row.local, verbatim=row.backend in VERBATIM)
+        self._make = lambda: Events(info_of(row, first.options), local=row.local, verbatim=row.backend in VERBATIM)
         self._events = self._make()
-        past = Past(self._events, self._own)
-        if snapshot.truncated:
+        past = Past(self._events, self._view.own)
+        if first.truncated:
             past.messages.append({"role": "system", "text": f"-- earlier: `agent log {self.id}` in a terminal"})
-        past.read(first.events)
-        self._here = self._others(first.result.participants)
+        past.read(first.entries)
         running = is_running(row) or self._events.running
-        self._events.info = info_of(row, options, first.result.commands)  # the log has told what it was
+        self._events.info = info_of(row, first.options, first.commands)  # the log has told what it was
         self._events.info.running = running
         inflight = past.inflight()
         self.snapshot = {
@@ -131,70 +119,52 @@ class Viewing:
             "messages": past.messages,
             "message_count": len(past.messages),
             "running": running,
-            "status": "waiting" if first.result.requests else "working" if running else status_of(row),
+            "status": "waiting" if self._view.requests else "working" if running else status_of(row),
             "started_at": started_at(row),
             "info": self._events.info.payload(),
             **({"inflight": inflight} if inflight is not None else {}),
         }
 
-    async def _stay(self, stream: Stream, notes: AsyncIterator[Note]) -> None:
-        async for note in notes:
-            match note:
-                case Seen(event=event):
-                    await self._event(stream, event)
-                case Hydrated():
-                    await self._returned(stream, note)
-                case ParticipantsChanged() if note.session_id == self.id:
-                    await self._changed(self._others(note.participants))
+    async def _stay(self, stream: Stream, changes: AsyncIterator[Change]) -> None:
+        async for change in changes:
+            match change:
+                case LogEntry():
+                    await self._entry(stream, change)
+                case Hydration():
+                    await self._returned(stream, change)
                 case _:
-                    text, _ = news_line(note, self.id)
-                    if text:
-                        await self._line(f"-- {text}")
+                    await self._line(f"-- {sentence(change)}")
 
-    async def _returned(self, stream: Stream, note: Hydrated) -> None:
-        await self._line(f"-- {BEGAN_ANEW}. It says:" if note.anew else "-- back; nothing of what was shown is lost")
-        if note.anew:
+    async def _returned(self, stream: Stream, hydration: Hydration) -> None:
+        if hydration.anew:
+            await self._line(f"-- {sentence(LogReplaced())}. It says:")
             await self._emit(self._events.cut())
             self._events = self._make()
-        for event in note.events:
-            await self._event(stream, event, merged=True)
-        await self._ask(self._questions.open_now(note.result.requests, stream.clock.monotonic()))
+        else:
+            await self._line(f"-- {sentence(Resumed())}")
+        for entry in hydration.entries:
+            await self._entry(stream, entry)
+        await self._ask(self._questions.open_now(self._view.requests.values(), stream.clock.monotonic()))
 
-    async def _event(self, stream: Stream, event: Event, *, merged: bool = False) -> None:
-        await self._emit(self._events.take(event, merged=merged, mine=self._mine))
-        match payload_of(event):
-            case RequestOpen() as request if not merged:
+    async def _entry(self, stream: Stream, entry: LogEntry) -> None:
+        await self._emit(self._events.take(entry, mine=self._mine))
+        match entry.payload:
+            case RequestOpen() as request if not entry.merged:
                 await self._emit(self._questions.opened(request))
             case RequestClosed() as closed:
-                await self._closed(closed, stream.clock.monotonic())
+                await self._closed(closed, entry.closes, stream.clock.monotonic())
             case _:
                 pass
 
-    async def _closed(self, closed: RequestClosed, now: float) -> None:
-        request = self._questions.shown
-        known = request if request is not None and request.request_id == closed.request_id else None
+    async def _closed(self, closed: RequestClosed, request: RequestOpen | None, now: float) -> None:
         own = self._questions.was_answered(closed.request_id)
         withdrawn, frames = self._questions.closed(closed.request_id, now)
         await self._ask((withdrawn, []))
         if closed.status == "expired":
             await self._line("-- no longer asked")
         elif not own and closed.by is not None:
-            await self._line(f"[{name_of(closed.by)}] answered: {answered(known, closed)}")
+            await self._line(f"[{name_of(closed.by)}] answered: {answered(request, closed)}")
         await self._emit(frames)
-
-    async def _changed(self, here: dict[str, str]) -> None:
-        before, self._here = self._here, here
-        for device, name in here.items():
-            if device not in before:
-                await self._line(f"-- {name} joined")
-        for device, name in before.items():
-            if device not in here:
-                await self._line(f"-- {name} left")
-
-    def _others(self, participants: tuple[Participant, ...]) -> dict[str, str]:
-        # Everybody but this client.
-        return {str(one.device): clean(one.name) or clean(one.device)
-                for one in participants if one.count > (one.device == self._own)}  # fmt: skip
 
     async def _ask(self, change: tuple[bool, list[Frame]]) -> None:
         withdrawn, frames = change
@@ -207,8 +177,8 @@ class Viewing:
             await self._tell(frame, self.shown_as)
 
     def _waits(self, note: Waiting) -> None:
-        if self.told.is_set() and (said := self._said.line(note)):
-            self._tasks.create_task(self._line(f"-- {clean(said, 1000)}"), name="hermes.waits")
+        if self.told.is_set() and (line := self._waiting_lines.line(note)):
+            self._tasks.create_task(self._line(f"-- {line}"), name="hermes.waits")
 
     async def _line(self, text: str) -> None:
         await self._tell(line(text), self.shown_as)
@@ -228,8 +198,8 @@ class Viewing:
     async def history(self) -> list[Json]:
         """Its newest messages. Raises: what the service tells."""
         page = await self._connected().insist("session.history", History(session_id=self.id, limit=PAGE), Page)
-        past = Past(self._make(), self._own)
-        past.read(page.events)
+        past, view = Past(self._make(), self._view.own), SessionView()
+        past.read(view.entry(event, merged=True) for event in page.events)
         return past.messages
 
     # --- what the person wants ---------------------------------------------------------------------------------------
@@ -241,14 +211,9 @@ class Viewing:
 
     async def submit(self, text: str) -> Literal["streaming", "queued"]:
         """Prompt. Raises: BadParams, TooLarge, and what the service tells."""
-        if not text.strip():
-            raise BadParams("the prompt is empty", hint="")
-        if len(text) > TEXT_MAX:
-            raise TooLarge(f"a prompt has at most {TEXT_MAX:,} characters, not {len(text):,}")
-        prompt_id = uuid.uuid4().hex
-        self._mine.add(prompt_id)
-        params = Submit(session_id=self.id, prompt_id=prompt_id, text=text, client=CLIENT)
-        call = Call(self._waits)
+        params = new_prompt(self.id, text, client=CLIENT)
+        self._mine.add(params.prompt_id)
+        call = WaitingCall(self._waits)
         self._sending[call] = text
         try:
             told = await self._connected().insist("prompt.submit", params, Submitted, call=call)
@@ -279,7 +244,7 @@ class Viewing:
 
     async def steer(self, text: str) -> None:
         """Stop what runs and go first; shown as a line, since the UI shows such a prompt nowhere."""
-        params = Submit(session_id=self.id, prompt_id=uuid.uuid4().hex, text=text, client=CLIENT, steer=True)
+        params = new_prompt(self.id, text, client=CLIENT, steer=True)
         await self._connected().insist("prompt.submit", params, Submitted)
 
     async def interrupt(self) -> None:
@@ -305,19 +270,11 @@ class Viewing:
 
     async def _answer(self, stream: Stream, request: RequestOpen, answer: Answer) -> bool:
         self._questions.answers(request.request_id)
-        params = AnswerRequest(session_id=self.id, request_id=request.request_id, answer=answer, client=CLIENT)
         try:
-            told = await stream.insist("request.answer", params, Answered)
+            told = await submit_answer(stream, self.id, request, answer, client=CLIENT)
         except AgentError:
             self._questions.not_answered(request.request_id)
             raise
-        if told.status == "already-answered":
-            await self._line(f"-- answered by {name_of(told.by)}" if told.by else "-- that was answered already")
-        elif told.status == "expired":
-            await self._line("-- that is no longer asked")
+        if why := too_late(told):
+            await self._line(f"-- {why}")
         return told.status == "accepted"
-
-
-def _first(group: BaseExceptionGroup[AgentError]) -> AgentError:
-    one = group.exceptions[0]
-    return _first(one) if isinstance(one, BaseExceptionGroup) else one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.client.text import TerminalText, clean
+from agent.client.text import clean, one_line, plain
 from agent.frontends.hermes_ui.frames import Frame, Json
 from agent.protocol.events import Diff, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
 
@@ -39,9 +39,9 @@ class Work:
         self._tools.clear()
 
     def _started(self, start: ToolStart, at: float) -> Frame:
-        name = _line(start.tool) or "tool"
+        name = one_line(start.tool) or "tool"
         self._tools[start.tool_id] = _Tool(name, at)
-        context = _line(start.title)
+        context = one_line(start.title)
         return Frame("tool.start", {"tool_id": _id(start), "name": name, "context": "" if context == name else context})
 
     def _updated(self, update: ToolUpdate) -> list[Frame]:
@@ -50,7 +50,7 @@ class Work:
             return []
         tool.text = (tool.text + update.text)[-SUMMARY_MAX * 4 :]
         tool.diffs = update.diffs or tool.diffs
-        preview = summary(tool.text) or _line(update.title)
+        preview = summary(tool.text) or one_line(update.title)
         return [Frame("tool.progress", {"name": tool.name, "preview": preview})] if preview else []
 
     def _completed(self, done: ToolComplete, at: float) -> Frame:
@@ -71,11 +71,6 @@ class Work:
         return Frame("tool.complete", told)
 
 
-def plain(text: str) -> str:
-    """Text of programs without what moves a cursor or colours."""
-    return TerminalText(color=False).feed(text)
-
-
 def summary(text: str) -> str:
     """The last line that says something."""
     lines = [each for each in plain(text).splitlines() if each.strip()]
@@ -84,7 +79,7 @@ def summary(text: str) -> str:
 
 def _plan(plan: PlanUpdate) -> list[Frame]:
     # Hermes's own plans are made with a tool, whose frames carry the list.
-    todos = [{"id": str(number), "content": _line(entry.text), "status": entry.status}
+    todos = [{"id": str(number), "content": one_line(entry.text), "status": entry.status}
              for number, entry in enumerate(plan.entries, 1)]  # fmt: skip
     told: Json = {"tool_id": f"plan-{plan.turn}", "name": "todo"}
     ended: Json = {**told, "args": {}, "duration_s": 0.0, "result": {}, "todos": todos}
@@ -92,13 +87,9 @@ def _plan(plan: PlanUpdate) -> list[Frame]:
 
 
 def _patch(diff: Diff) -> str:
-    name = _line(diff.path)
+    name = one_line(diff.path)
     return f"--- {name}\n+++ {name}\n{plain(diff.patch).rstrip()}"
 
 
 def _id(payload: ToolStart | ToolComplete) -> str:
     return f"{payload.turn}-{payload.tool_id}"
-
-
-def _line(text: str) -> str:
-    return clean(text, 4096).strip()

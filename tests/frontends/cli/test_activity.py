@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from agent.client.lines import DIFF_MAX, LONG, Line, diff_lines, shown
 from agent.client.question import DETAIL_MAX, question
+from agent.client.reading import used
 from agent.frontends.cli.tools import FIRST, LAST, Output, Plan, Tools
-from agent.frontends.cli.transcript import used
 from agent.protocol.events import (
     Choice,
     Diff,

@@ -1,4 +1,4 @@
-"""frontends.cli.event_json: one event as a line of JSON."""
+"""client.reading.event_json: one event as a line of JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 from msgspec import Raw, msgpack
 
-from agent.frontends.cli.event_json import event_json
+from agent.client.reading import event_json
 from agent.protocol.events import Event
 
 

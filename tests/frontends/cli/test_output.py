@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.client.reading import ReplyText
 from agent.client.text import TerminalText, clean, fit, width
 from agent.frontends.cli.edit import Changed, Ended, LineEditor, Typed
 from agent.frontends.cli.output import Printer, age, short_ids
-from agent.frontends.cli.transcript import Reply
 from agent.protocol.characters import unseen
 from agent.protocol.times import rfc3339
 
@@ -226,7 +226,7 @@ def test_a_secret_is_not_remembered() -> None:
 
 
 def test_a_reply_is_printed_once_however_it_comes() -> None:
-    reply = Reply()
+    reply = ReplyText()
     assert reply.more(1, 1, "ab") == "ab"
     assert reply.whole(1, 1, "abcd") == "cd"  # a merged delta after a reconnect
     assert reply.whole(1, 1, "abcd\n") == "\n"

@@ -14,8 +14,8 @@ from typing import IO, Any
 import pytest
 
 from agent.client.client import Client
+from agent.client.pending import WaitingLines, why
 from agent.client.stream import streaming
-from agent.client.waiting import Said, why
 from agent.errors import Busy, PeerLost, PeerUnreachable
 from agent.protocol.events import TurnComplete
 from agent.protocol.messages import Created, CreateSession, SessionLost
@@ -38,7 +38,7 @@ def note(**more: object) -> Waiting:
 
 
 def test_a_line_says_what_waits_for_whom_since_when_and_what_can_be_done() -> None:
-    assert Said().line(note(), NOW) == "not sent yet: desk is out of reach for 12 s; Ctrl-C takes it back"
+    assert WaitingLines().line(note(), NOW) == "not sent yet: desk is out of reach for 12 s; Ctrl-C takes it back"
     assert why(note(sent=True), NOW) == "sent, but not confirmed: desk is out of reach for 12 s"
     assert why(note(method="session.attach"), NOW) == "waiting: desk is out of reach for 12 s"
     assert why(note(since="", reason="too many prompts from this device"), NOW).endswith(
@@ -47,11 +47,11 @@ def test_a_line_says_what_waits_for_whom_since_when_and_what_can_be_done() -> No
 
 
 def test_the_same_is_said_once_a_minute() -> None:
-    said = Said()
-    assert said.line(note(), NOW)
-    assert not said.line(note(), NOW + 10)
-    assert said.line(note(sent=True), NOW + 11)
-    assert said.line(note(sent=True), NOW + 80)
+    lines = WaitingLines()
+    assert lines.line(note(), NOW)
+    assert not lines.line(note(), NOW + 10)
+    assert lines.line(note(sent=True), NOW + 11)
+    assert lines.line(note(sent=True), NOW + 80)
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.client.reading import FENCE
+from agent.client.view import SessionView
 from agent.frontends.editors.options import changes, shown, state
 from agent.frontends.editors.patch import sides
 from agent.frontends.editors.questions import form, how_to_answer, permission
 from agent.frontends.editors.turns import Turns
-from agent.frontends.editors.updates import FENCE, TOOL_TEXT_MAX, Updates
+from agent.frontends.editors.updates import TOOL_TEXT_MAX, Updates
 from agent.protocol.events import (
     TYPES,
     Choice,
@@ -55,14 +57,15 @@ def events(*payloads: Payload) -> list[Event]:
 
 def told(*payloads: Payload, verbatim: bool = False, skip: tuple[str, ...] = ()) -> list[Row]:
     """What an editor is told as it happens."""
-    updates = Updates(OWN.device, verbatim=verbatim)
-    return [row for event in events(*payloads) for row in rows(updates.take(event, skip=skip))]
+    updates, view = Updates(OWN.device, verbatim=verbatim), SessionView()
+    return [row for event in events(*payloads) for row in rows(updates.take(view.entry(event), skip=skip))]
 
 
 def replayed(*payloads: Payload, verbatim: bool = False) -> list[Row]:
     """What it is told of the past, shortened as a snapshot is."""
-    updates = Updates(OWN.device, verbatim=verbatim)
-    return [row for event in compact(events(*payloads)) for row in rows(updates.take(event, merged=True))]
+    updates, view = Updates(OWN.device, verbatim=verbatim), SessionView()
+    entries = [view.entry(event, merged=True) for event in compact(events(*payloads))]
+    return [row for entry in entries for row in rows(updates.take(entry))]
 
 
 def rows(updates: Any) -> list[Row]:
@@ -213,7 +216,7 @@ def test_an_event_of_the_past(kind: str) -> None:
 
 
 def test_a_type_of_a_later_version_means_nothing() -> None:
-    assert Updates("").take(Event(1, "hologram", msgspec.Raw(b"\x80"), "")) == []
+    assert Updates("").take(SessionView().entry(Event(1, "hologram", msgspec.Raw(b"\x80"), ""))) == []
 
 
 TURN: tuple[Payload, ...] = (
@@ -238,9 +241,10 @@ TURN: tuple[Payload, ...] = (
 @pytest.mark.parametrize("cut", range(len(TURN) + 1))
 def test_a_snapshot_continued_live_reads_as_the_whole(cut: int) -> None:  # S4
     log = events(*TURN)
-    updates = Updates(OWN.device)
-    found = [row for event in compact(log[:cut]) for row in rows(updates.take(event, merged=True))]
-    found += [row for event in log[cut:] for row in rows(updates.take(event))]
+    updates, view = Updates(OWN.device), SessionView()
+    entries = [view.entry(event, merged=True) for event in compact(log[:cut])]
+    entries += [view.entry(event) for event in log[cut:]]
+    found = [row for entry in entries for row in rows(updates.take(entry))]
     assert text_of(found) == "one twothree!"
     assert text_of(found, "agent_thought_chunk") == "so so"
     assert text_of(found, "user_message_chunk") == "go"  # of this device: no name in front
@@ -253,8 +257,9 @@ def test_a_snapshot_continued_live_reads_as_the_whole(cut: int) -> None:  # S4
 @pytest.mark.parametrize("cut", range(len(TURN) + 1))
 def test_pages_of_a_log_read_as_the_whole(cut: int) -> None:
     log = events(*TURN)
-    updates = Updates(OWN.device)
-    found = [row for page in (log[:cut], log[cut:]) for event in compact(page) for row in rows(updates.take(event))]
+    updates, view = Updates(OWN.device), SessionView()
+    entries = [view.entry(event) for page in (log[:cut], log[cut:]) for event in compact(page)]
+    found = [row for entry in entries for row in rows(updates.take(entry))]
     assert text_of(found) == "one twothree!"
     assert text_of(found, "agent_thought_chunk") == "so so"
 
@@ -404,7 +409,7 @@ def accepted(turn: int, status: Any) -> Submitted:
 
 
 def see(turns: Turns, *payloads: Payload) -> list[bool]:
-    return [turns.see(event) for event in events(*payloads)]
+    return [turns.see(payload) for payload in payloads]
 
 
 async def test_a_queued_prompt_that_is_cancelled_ends_now_and_is_stopped_when_it_begins() -> None:

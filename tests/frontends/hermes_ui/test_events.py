@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent.frontends.hermes_ui.events import FENCE, INTERRUPTED, SILENT, Events
+from agent.client.reading import FENCE
+from agent.client.view import SessionView
+from agent.frontends.hermes_ui.events import INTERRUPTED, SILENT, Events
 from agent.frontends.hermes_ui.frames import Frame
 from agent.frontends.hermes_ui.history import Past
 from agent.frontends.hermes_ui.info import info_of
@@ -50,6 +52,7 @@ class Told:
     def __init__(self, *, verbatim: bool = False, local: bool = True, mine: Iterable[str] = ()) -> None:
         row = session(cwd="/src") if local else session(THERE)
         self.events = Events(info_of(row), local=local, verbatim=verbatim)
+        self.view = SessionView()
         self._mine, self._seq = set(mine), 0
 
     def __call__(self, *payloads: Payload, merged: bool = False) -> list[tuple[str, Any]]:
@@ -57,7 +60,7 @@ class Told:
         for payload in payloads:
             self._seq += 1
             event = make_event(self._seq, payload, NOW + self._seq)
-            frames += self.events.take(event, merged=merged, mine=self._mine)
+            frames += self.events.take(self.view.entry(event, merged=merged), mine=self._mine)
         return shown(frames)
 
 
@@ -290,7 +293,8 @@ def test_a_message_that_was_cut_goes_on_without_repeating_itself() -> None:
 
 def past(*payloads: Payload, verbatim: bool = False) -> Past:
     found = Past(Events(info_of(session()), local=True, verbatim=verbatim), OWN)
-    found.read(compact(make_event(seq, payload, NOW) for seq, payload in enumerate(payloads, 1)))
+    log, view = compact(make_event(seq, payload, NOW) for seq, payload in enumerate(payloads, 1)), SessionView()
+    found.read(view.entry(event, merged=True) for event in log)
     return found
 
 
@@ -321,10 +325,11 @@ def test_a_turn_that_runs_is_in_flight_and_goes_on_from_there() -> None:  # S4
     )
     assert found.inflight() == {"user": "[desk] count", "assistant": "one two ", "streaming": True}
     assert found.messages == []
-    more = found.events.take(make_event(5, MessageDelta(turn=1, text="three"), NOW))
+    view = SessionView()
+    more = found.events.take(view.entry(make_event(5, MessageDelta(turn=1, text="three"), NOW)))
     assert texts(shown(more)) == [("message.delta", "three")]
-    ended = found.events.take(make_event(6, reply("one two three"), NOW))
-    ended += found.events.take(make_event(7, done(), NOW))
+    ended = found.events.take(view.entry(make_event(6, reply("one two three"), NOW)))
+    ended += found.events.take(view.entry(make_event(7, done(), NOW)))
     assert texts(shown(ended)) == [("message.complete", "one two three")]
 
 

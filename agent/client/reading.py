@@ -1,0 +1,146 @@
+"""What a person reads of a session's log: whose words, how much of a reply is new, how a turn ended, what was answered.
+
+Shared by every front end, so that a fact is said in one way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agent.client.text import clean
+from agent.errors import BadFrame
+from agent.protocol.codec import json
+from agent.protocol.events import (
+    TEXT_MAX,
+    Event,
+    MessageComplete,
+    MessageDelta,
+    RequestClosed,
+    RequestOpen,
+    Scalar,
+    SessionInfo,
+    ThoughtDelta,
+    TurnComplete,
+    Usage,
+)
+from agent.protocol.model import Sender, SessionId
+
+VERBATIM = frozenset({"shell", "terminal"})
+"""Backends whose replies are output of programs: shown as such where a reply is read as Markdown."""
+FENCE = "`````"
+"""What stands around such output: longer than what output is likely to have."""
+
+
+class ReplyText:
+    """The text of one reply, or of one train of thought: how much of it is new, whether it comes in pieces or whole."""
+
+    def __init__(self) -> None:
+        self._part: tuple[int, int] | None = None
+        self._text = ""
+
+    def take(self, payload: MessageDelta | MessageComplete | ThoughtDelta, *, merged: bool = False) -> str:
+        """The text of an entry that was not shown before; `merged`: the entry has all that was said so far."""
+        if merged or isinstance(payload, MessageComplete):
+            return self.whole(payload.turn, payload.part, payload.text)
+        return self.more(payload.turn, payload.part, payload.text)
+
+    def more(self, turn: int, part: int, text: str) -> str:
+        """What a piece adds to the part of a turn: all of it."""
+        self._begin(turn, part)
+        self._text += text
+        return text
+
+    def whole(self, turn: int, part: int, text: str) -> str:
+        """What the whole text so far adds to what is known of a part; after another text, it begins on a line."""
+        self._begin(turn, part)
+        shown = self._text
+        if shown.startswith(text) or len(shown) >= TEXT_MAX:
+            return ""
+        self._text = text
+        if text.startswith(shown):
+            return text[len(shown) :]
+        return text if shown.endswith("\n") else "\n" + text
+
+    def _begin(self, turn: int, part: int) -> None:
+        if self._part != (turn, part):
+            self._part = turn, part
+            self._text = ""
+
+
+def name_of(sender: Sender) -> str:
+    """The name of the device that sent a prompt or an answer, cleaned; its id, if it has no name."""
+    return clean(sender.name).strip() or clean(sender.device)
+
+
+def succeeded(turn: TurnComplete) -> bool:
+    """Whether a turn is a plain success: whole, and of a shell command with exit status 0 (S14)."""
+    return turn.status == "complete" and not turn.exit_status
+
+
+def turn_word(turn: TurnComplete) -> str:
+    """How a turn ended, in one word."""
+    return {"complete": "done", "interrupted": "interrupted", "error": "failed"}[turn.status]
+
+
+def shortfall(turn: TurnComplete) -> str:
+    """Why a turn is no plain success, in one clean line (S14); "" for one that is."""
+    if turn.status == "complete":
+        return f"exit status {turn.exit_status}" if turn.exit_status else ""
+    word, reason = turn_word(turn), clean(turn.error, 4096)
+    return f"{word}: {reason}" if reason else word
+
+
+def session_over(info: SessionInfo) -> str:
+    """That a session is over, and why if that is known, in one clean line; "" for any other news of a session."""
+    if info.status not in {"ended", "failed"}:
+        return ""
+    note = clean(info.note, 4096)
+    return f"the session has {info.status}" + (f": {note}" if note else "")
+
+
+def used(usage: Usage) -> list[str]:
+    """What a model has used, in words: tokens of its context, and money."""
+    words: list[str] = []
+    if usage.used:
+        size = f" of {_amount(usage.size)}" if usage.size else ""
+        words.append(f"{_amount(usage.used)}{size} tokens")
+    if usage.cost:
+        cost = f"{usage.cost:.4f}".rstrip("0").rstrip(".")
+        words.append(f"{cost} {clean(usage.currency)}".strip())
+    return words
+
+
+def _amount(count: int) -> str:
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
+
+
+def answered(request: RequestOpen | None, closed: RequestClosed) -> str:
+    """What a request was answered with, in one clean line; `request`, where it is known, names the choices."""
+    answer = closed.answer
+    if isinstance(answer, dict):
+        fields = [f"{clean(name)}: {clean(_value(value))}" for name, value in answer.items() if value is not None]
+        return " · ".join(fields) or "an empty form"
+    named = {choice.id: choice.name for choice in request.choices} if request else {}
+    return clean(named.get(answer, answer), TEXT_MAX) or "(hidden)"
+
+
+def _value(value: Scalar | list[str]) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def event_json(session: SessionId | str, event: Event) -> dict[str, Any]:
+    """An entry of a log as JSON; its `payload` is null if another device put something there that has no JSON."""
+    try:
+        payload = msgspec.json.decode(json.translated(event.payload))
+    except BadFrame:
+        payload = None
+    return {"session_id": session, "seq": event.seq, "type": event.type, "payload": payload, "at": event.at}

@@ -1,0 +1,301 @@
+"""A followed session as values: what happens in it, who watches it, and the sentences that a person is told.
+
+`follow` brings every entry of the log once, whatever connections were lost; `SessionView` makes of that what front ends
+show. The command line, editors and Hermes's terminal UI render the same values, and the page's store mirrors them
+(docs/design/client.md). Nothing here waits, prints, or knows a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import assert_never
+
+from msgspec import Struct
+
+from agent.client.follow import Hydrated, Seen
+from agent.client.stream import Lost, Note, PeerBack
+from agent.client.text import clean
+from agent.protocol.events import (
+    Command,
+    Event,
+    Option,
+    Payload,
+    RequestClosed,
+    RequestOpen,
+    SessionInfo,
+    TurnComplete,
+    UserMessage,
+    payload_of,
+)
+from agent.protocol.messages import ParticipantsChanged, PeerLink, SessionStalled, Submitted
+from agent.protocol.model import DeviceId, Participant, SessionRow
+
+BEGAN_ANEW = "the session's log began anew: its device was restored from an older copy"
+
+
+class LogEntry(Struct, frozen=True):
+    """One entry of the session's log. Its JSON is that of an `event` notification (`event_json`)."""
+
+    event: Event
+    payload: Payload | None  # None: of a type that only a later version knows
+    merged: bool = False  # the text of this entry is all that was said so far, not only what is new
+    closes: RequestOpen | None = None  # of `request.closed`: the request, where it was seen to open
+
+
+class Hydration(Struct, frozen=True):
+    """The viewer is attached, for the first time or again: what stands, and the entries that it had not seen before."""
+
+    session: SessionRow | None  # None: the log was resumed, and its entries follow one by one
+    entries: tuple[LogEntry, ...]
+    opened: tuple[RequestOpen, ...] = ()  # open requests that no entry has shown
+    options: tuple[Option, ...] = ()
+    commands: tuple[Command, ...] = ()
+    truncated: bool = False  # older entries are in `session.history`
+    again: bool = False
+    anew: bool = False  # the log is another one: what was shown before counts no more (S15)
+
+    @property
+    def notice(self) -> Resumed | LogReplaced | None:
+        """What a person is told of it; nothing, the first time."""
+        if self.anew:
+            return LogReplaced()
+        return Resumed() if self.again else None
+
+
+class ViewNotice(Struct, frozen=True, tag_field="what"):
+    """Base of what a person is told beside what the session says; `sentence` has the words."""
+
+
+class ViewerJoined(ViewNotice, frozen=True, tag="viewer-joined"):
+    """Another device has begun to watch the session (S8)."""
+
+    device: DeviceId
+    name: str
+
+
+class ViewerLeft(ViewNotice, frozen=True, tag="viewer-left"):
+    """Another device no longer watches the session (S8)."""
+
+    device: DeviceId
+    name: str
+
+
+class LinkLost(ViewNotice, frozen=True, tag="link-lost"):
+    """The link to the session's device broke; it is dialled again (L5)."""
+
+    name: str  # of the device
+
+
+class LinkBack(ViewNotice, frozen=True, tag="link-back"):
+    """The link to the session's device carries again (L5)."""
+
+    name: str  # of the device
+
+
+class PeerStopped(ViewNotice, frozen=True, tag="peer-stopped"):
+    """The session's device has stopped. Nothing is promised of it: its turn was cut."""
+
+    name: str  # of the device
+
+
+class StorageStalled(ViewNotice, frozen=True, tag="storage-stalled"):
+    """The session's device cannot store what the session says, so that it is not shown (S2)."""
+
+    reason: str
+
+
+class StorageBack(ViewNotice, frozen=True, tag="storage-back"):
+    """The session's device stores what the session says again."""
+
+
+class ServiceAway(ViewNotice, frozen=True, tag="service-away"):
+    """The connection to the service on this device broke; it is looked for."""
+
+
+class Resumed(ViewNotice, frozen=True, tag="resumed"):
+    """The viewer is attached again, and has every entry once (S4)."""
+
+
+class LogReplaced(ViewNotice, frozen=True, tag="log-replaced"):
+    """The viewer is attached again, to another log than before (S15)."""
+
+
+Notice = (
+    ViewerJoined
+    | ViewerLeft
+    | LinkLost
+    | LinkBack
+    | PeerStopped
+    | StorageStalled
+    | StorageBack
+    | ServiceAway
+    | Resumed
+    | LogReplaced
+)
+Change = LogEntry | Hydration | Notice
+"""What happens in a followed session, one at a time and in order."""
+WARNINGS = (LinkLost, PeerStopped, StorageStalled, ServiceAway, LogReplaced)
+"""Notices of something that is not as it should be."""
+
+
+def sentence(notice: Notice) -> str:  # noqa: PLR0911 - one case a notice
+    """What a person is told, as one clean line without a mark before it."""
+    match notice:
+        case ViewerJoined(name=name):
+            return f"{clean(name)} joined"
+        case ViewerLeft(name=name):
+            return f"{clean(name)} left"
+        case LinkLost(name=name):
+            return f"link to {clean(name)} lost; nothing is lost, retrying"
+        case LinkBack(name=name):
+            return f"link to {clean(name)} is back"
+        case PeerStopped(name=name):
+            return f"{clean(name)} has stopped; waiting for it"
+        case StorageStalled(reason=reason):
+            return clean(f"nothing more is shown: {reason}", 4096)
+        case StorageBack():
+            return "what the session says is stored again"
+        case ServiceAway():
+            return "the service is away; waiting for it"
+        case Resumed():
+            return "back; nothing of what was shown is lost"
+        case LogReplaced():
+            return BEGAN_ANEW
+    assert_never(notice)
+
+
+def also_here(others: Iterable[Participant]) -> str:
+    """Who else watches, as one clean line, with the number of clients where a device has several; "" if nobody does."""
+    named = [f"{viewer_name(one)} ({one.count})" if one.count > 1 else viewer_name(one) for one in others]
+    return f"also here: {', '.join(named)}" if named else ""
+
+
+def viewer_name(participant: Participant) -> str:
+    """The name of a participant's device, cleaned; its id, if it has none."""
+    return clean(participant.name) or clean(participant.device)
+
+
+def notice_of(note: Note, session: str) -> Notice | None:
+    """What a note of the service's tells whoever watches the session about its link, its device or the service."""
+    match note:
+        case PeerLink() if session in note.sessions or not note.sessions:
+            return PeerStopped(note.name) if note.reason else LinkLost(note.name)
+        case PeerBack() if session in note.link.sessions or not note.link.sessions:
+            return LinkBack(note.link.name)
+        case SessionStalled() if note.session_id == session:
+            return StorageStalled(note.reason) if note.reason else StorageBack()
+        case Lost():
+            return ServiceAway()
+        case _:
+            return None
+
+
+class SessionView:
+    """What stands in one followed session: who else watches it, what it asks, and which turns are over."""
+
+    def __init__(self, own: str = "") -> None:
+        """`own`: this device, whose viewers count for one client less."""
+        self.own = own  # the id of this device
+        self.session = ""  # its id, once attached
+        self.others: dict[str, Participant] = {}  # who else watches, by device
+        self.requests: dict[str, RequestOpen] = {}  # open ones by id, oldest first
+        self.last_turn = 0  # the newest that was asked for
+        self.done_turn = 0  # the newest that is over
+        self.ended = ""  # "ended" or "failed", once the session is
+        self._shown: dict[str, RequestOpen] = {}  # requests whose end has not been shown
+
+    @property
+    def running(self) -> bool:
+        """Whether a turn runs, or is still to come."""
+        return self.done_turn < self.last_turn
+
+    async def changes(self, notes: AsyncIterator[Hydrated | Seen | Note]) -> AsyncIterator[Change]:
+        """What `follow` yields, as changes. Raises: what `follow` raises."""
+        async for note in notes:
+            for change in self.take(note):
+                yield change
+
+    def take(self, note: Hydrated | Seen | Note) -> list[Change]:
+        """What one note means for this session; nothing, if it is about something else."""
+        match note:
+            case Seen(event=event):
+                return [self.entry(event)]
+            case Hydrated():
+                return [self._hydrate(note)]
+            case ParticipantsChanged() if note.session_id == self.session:
+                return self._meet(note.participants)
+            case _:
+                notice = notice_of(note, self.session)
+                return [] if notice is None else [notice]
+
+    def entry(self, event: Event, *, merged: bool = False) -> LogEntry:
+        """Take one entry of the log; also used to read a log from the beginning. Raises: BadFrame."""
+        payload, closes = payload_of(event), None
+        match payload:
+            case UserMessage(turn=turn):
+                self.last_turn = max(self.last_turn, turn)
+            case RequestOpen():
+                self.requests[payload.request_id] = self._shown[payload.request_id] = payload
+            case RequestClosed(request_id=request_id):
+                self.requests.pop(request_id, None)
+                closes = self._shown.pop(request_id, None)
+            case TurnComplete(turn=turn):
+                self.done_turn = max(self.done_turn, turn)
+                self.last_turn = max(self.last_turn, turn)
+            case SessionInfo(status="ended" | "failed"):
+                self.ended = payload.status
+            case _:
+                pass
+        return LogEntry(event, payload, merged, closes)
+
+    def submitted(self, told: Submitted) -> None:
+        """A prompt was accepted: its turn is to come."""
+        self.last_turn = max(self.last_turn, told.turn)
+
+    def answered(self, request_id: str) -> None:
+        """An answer of this viewer's was taken: the request is no longer open, whenever its entry arrives."""
+        self.requests.pop(request_id, None)
+        self._shown.pop(request_id, None)
+
+    def _hydrate(self, note: Hydrated) -> Hydration:
+        result, snapshot = note.result, note.result.snapshot
+        self.session = result.session_id
+        if note.anew:
+            self._shown.clear()
+            self.last_turn = 0
+            self.done_turn = 0
+            self.ended = ""
+        if not note.again:
+            self.others = self._others(result.participants)
+        entries = tuple(self.entry(event, merged=True) for event in note.events)
+        opened: tuple[RequestOpen, ...] = ()
+        if snapshot is not None:  # else what has opened meanwhile follows as entries
+            opened = tuple(request for request in result.requests if request.request_id not in self._shown)
+            self._shown.update({request.request_id: request for request in opened})
+        self.requests = {request.request_id: request for request in result.requests}
+        return Hydration(
+            session=None if snapshot is None else snapshot.session,
+            entries=entries,
+            opened=opened,
+            options=result.options,
+            commands=result.commands,
+            truncated=snapshot is not None and snapshot.truncated,
+            again=note.again,
+            anew=note.anew,
+        )
+
+    def _meet(self, participants: Iterable[Participant]) -> list[Change]:
+        before, self.others = self.others, self._others(participants)
+        came = [one for device, one in self.others.items() if device not in before]
+        gone = [one for device, one in before.items() if device not in self.others]
+        joined: list[Change] = [ViewerJoined(one.device, viewer_name(one)) for one in came]
+        return joined + [ViewerLeft(one.device, viewer_name(one)) for one in gone]
+
+    def _others(self, participants: Iterable[Participant]) -> dict[str, Participant]:
+        # Everybody but this client.
+        counted = [(one, one.count - (one.device == self.own)) for one in participants]
+        return {
+            str(one.device): Participant(device=one.device, name=one.name, count=count)
+            for one, count in counted
+            if count > 0
+        }

@@ -1,0 +1,279 @@
+"""What happens in a followed session, as values: each once, with the sentence that every front end says of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from agent.client.follow import Hydrated, Seen
+from agent.client.reading import answered, session_over, shortfall, succeeded
+from agent.client.stream import Lost, PeerBack
+from agent.client.view import (
+    WARNINGS,
+    Change,
+    Hydration,
+    LinkBack,
+    LinkLost,
+    LogEntry,
+    LogReplaced,
+    Notice,
+    PeerStopped,
+    Resumed,
+    ServiceAway,
+    SessionView,
+    StorageBack,
+    StorageStalled,
+    ViewerJoined,
+    ViewerLeft,
+    also_here,
+    sentence,
+)
+from agent.protocol.events import (
+    Choice,
+    Event,
+    MessageDelta,
+    MessageStart,
+    Payload,
+    RequestClosed,
+    RequestOpen,
+    SessionInfo,
+    TurnComplete,
+    UserMessage,
+    make_event,
+)
+from agent.protocol.messages import Attached, ParticipantsChanged, PeerLink, SessionStalled, Snapshot, Submitted
+from agent.protocol.model import Participant, Sender
+from tests.frontends.gateway import DESK, HERE, OWN, THERE, session
+
+DESKS = Sender(device=DESK, name="desk")
+ALLOW = RequestOpen(turn=1, request_id="r", kind="choices", prompt="Go?", choices=(Choice(id="y", name="Yes"),))
+CLOSED = RequestClosed(turn=1, request_id="r", status="answered", answer="y", by=DESKS)
+NOTICES = (
+    ViewerJoined(DESK, "desk"),
+    ViewerLeft(DESK, "desk"),
+    LinkLost("desk"),
+    LinkBack("desk"),
+    PeerStopped("desk"),
+    StorageStalled("the disk is full"),
+    StorageBack(),
+    ServiceAway(),
+    Resumed(),
+    LogReplaced(),
+)
+
+
+def viewers(**counts: int) -> tuple[Participant, ...]:
+    ids = {"laptop": OWN, "desk": DESK}
+    return tuple(Participant(device=ids[name], name=name, count=count) for name, count in counts.items())
+
+
+def log(*payloads: Payload, first: int = 1) -> tuple[Event, ...]:
+    return tuple(make_event(seq, payload, 0.0) for seq, payload in enumerate(payloads, first))
+
+
+def attached(
+    *payloads: Payload, requests: tuple[RequestOpen, ...] = (), participants: tuple[Participant, ...] = ()
+) -> Attached:
+    events = log(*payloads)
+    shown = Snapshot(session=session(), events=events)
+    return Attached(
+        session_id=HERE, epoch="e1", seq=len(events), snapshot=shown, requests=requests, participants=participants
+    )
+
+
+def hydrated(result: Attached, *, again: bool = False, anew: bool = False) -> Hydrated:
+    return Hydrated(result, () if result.snapshot is None else result.snapshot.events, again, anew)
+
+
+def watched(result: Attached | None = None) -> SessionView:
+    view = SessionView(OWN)
+    view.take(hydrated(attached() if result is None else result))
+    return view
+
+
+def closing(view: SessionView, event: Event) -> RequestOpen | None:
+    (change,) = view.take(Seen(event))
+    assert isinstance(change, LogEntry)
+    return change.closes
+
+
+# --- attaching -------------------------------------------------------------------------------------------------------
+
+
+def test_attaching_brings_what_was_said_what_is_asked_and_who_is_there() -> None:
+    view = SessionView(OWN)
+    (change,) = view.take(
+        hydrated(attached(MessageStart(turn=0), requests=(ALLOW,), participants=viewers(laptop=2, desk=1)))
+    )
+    assert isinstance(change, Hydration)
+    assert [(entry.payload, entry.merged) for entry in change.entries] == [(MessageStart(turn=0), True)]
+    assert change.opened == (ALLOW,)  # no entry shows it
+    assert change.notice is None
+    assert change.session is not None
+    assert (view.session, list(view.requests)) == (HERE, ["r"])
+    assert also_here(view.others.values()) == "also here: laptop, desk"  # another client of this device, too (S8)
+
+
+def test_a_request_that_an_entry_has_opened_is_not_opened_twice() -> None:  # S9
+    (change,) = SessionView(OWN).take(hydrated(attached(ALLOW, requests=(ALLOW,))))
+    assert isinstance(change, Hydration)
+    assert change.opened == ()
+
+
+def test_a_log_that_is_resumed_tells_by_its_entries_what_was_asked_and_answered_meanwhile() -> None:  # S4, S9
+    view = watched(attached(ALLOW, requests=(ALLOW,)))
+    other = msgspec.structs.replace(ALLOW, request_id="s")
+    back = Attached(session_id=HERE, epoch="e1", seq=3, resumed=True, requests=(other,))
+    (change,) = view.take(hydrated(back, again=True))
+    assert isinstance(change, Hydration)
+    assert (change.opened, change.notice) == ((), Resumed())
+    assert list(view.requests) == ["s"]
+    assert closing(view, log(CLOSED, first=2)[0]) == ALLOW
+
+
+def test_another_log_begins_with_nothing_of_the_one_before() -> None:  # S15
+    view = watched(attached(UserMessage(turn=7, prompt_id="p", text="x", sender=DESKS), ALLOW, requests=(ALLOW,)))
+    assert view.running
+    (change,) = view.take(hydrated(attached(), again=True, anew=True))
+    assert isinstance(change, Hydration)
+    assert change.notice == LogReplaced()
+    assert (view.requests, view.last_turn, view.running) == ({}, 0, False)
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_entry_that_closes_a_request_knows_which_one() -> None:
+    view = watched()
+    view.take(Seen(log(ALLOW)[0]))
+    request = closing(view, log(CLOSED, first=2)[0])
+    assert request == ALLOW
+    assert answered(request, CLOSED) == "Yes"
+    assert answered(None, CLOSED) == "y"
+    assert view.requests == {}
+
+
+def test_a_request_is_no_longer_open_once_this_viewers_answer_was_taken() -> None:
+    view = watched(attached(ALLOW, requests=(ALLOW,)))
+    view.answered("r")
+    assert view.requests == {}
+
+
+def test_turns_run_from_their_prompt_to_their_end() -> None:
+    view = watched()
+    view.submitted(Submitted(turn=2, status="queued", position=1))
+    assert view.running
+    view.take(Seen(log(TurnComplete(turn=1, status="complete"))[0]))
+    assert view.running
+    view.take(Seen(log(TurnComplete(turn=2, status="complete"), first=2)[0]))
+    assert not view.running
+
+
+def test_an_entry_of_a_later_version_is_kept_and_means_nothing() -> None:
+    event = Event(1, "hologram", msgspec.Raw(b"\x80"), "")
+    assert watched().take(Seen(event)) == [LogEntry(event, None)]
+
+
+@pytest.mark.parametrize(
+    ("turn", "said", "success"),
+    [
+        (TurnComplete(turn=1, status="complete"), "", True),
+        (TurnComplete(turn=1, status="complete", exit_status=0), "", True),
+        (TurnComplete(turn=1, status="complete", exit_status=3), "exit status 3", False),
+        (TurnComplete(turn=1, status="error"), "failed", False),
+        (
+            TurnComplete(turn=1, status="error", error="no \x1bmodel"),
+            "failed: no \N{REPLACEMENT CHARACTER}model",
+            False,
+        ),
+        (TurnComplete(turn=1, status="interrupted"), "interrupted", False),
+        (TurnComplete(turn=1, status="interrupted", error="cut"), "interrupted: cut", False),
+    ],
+)
+def test_a_turn_that_is_no_success_is_never_told_as_one(turn: TurnComplete, said: str, success: bool) -> None:  # S14
+    assert (shortfall(turn), succeeded(turn)) == (said, success)
+
+
+def test_the_end_of_a_session_is_said_with_its_reason() -> None:
+    view = watched()
+    view.take(Seen(log(SessionInfo(status="failed", note="no such program"))[0]))
+    assert view.ended == "failed"
+    assert (
+        session_over(SessionInfo(status="failed", note="no such program")) == "the session has failed: no such program"
+    )
+    assert session_over(SessionInfo(status="ended")) == "the session has ended"
+    assert session_over(SessionInfo(status="idle", note="back")) == ""
+
+
+# --- notices ---------------------------------------------------------------------------------------------------------
+
+
+def test_who_comes_and_goes_is_told_once_by_device() -> None:  # S8
+    view = watched(attached(participants=viewers(laptop=1)))
+    assert view.take(ParticipantsChanged(session_id=HERE, participants=viewers(laptop=1, desk=1))) == [
+        ViewerJoined(DESK, "desk")
+    ]
+    assert view.take(ParticipantsChanged(session_id=HERE, participants=viewers(laptop=1, desk=2))) == []
+    assert also_here(view.others.values()) == "also here: desk (2)"
+    assert view.take(ParticipantsChanged(session_id=THERE, participants=())) == []
+    assert view.take(ParticipantsChanged(session_id=HERE, participants=viewers(laptop=1))) == [ViewerLeft(DESK, "desk")]
+    assert also_here(view.others.values()) == ""
+
+
+def test_a_link_that_breaks_is_told_to_whoever_watches_over_it() -> None:  # L5
+    view = watched()
+    broken = PeerLink(device=DESK, name="desk", sessions=(HERE,))
+    assert view.take(broken) == [LinkLost("desk")]
+    assert view.take(PeerBack(broken)) == [LinkBack("desk")]
+    assert view.take(msgspec.structs.replace(broken, reason="it has stopped")) == [PeerStopped("desk")]
+    assert view.take(msgspec.structs.replace(broken, sessions=(THERE,))) == []
+    assert view.take(Lost()) == [ServiceAway()]
+
+
+def test_a_store_that_is_full_and_has_room_again_is_told() -> None:  # S2
+    view = watched()
+    assert view.take(SessionStalled(session_id=HERE, reason="the disk is full")) == [StorageStalled("the disk is full")]
+    assert view.take(SessionStalled(session_id=HERE)) == [StorageBack()]
+    assert view.take(SessionStalled(session_id=THERE)) == []
+
+
+def test_every_notice_has_one_clean_sentence() -> None:  # T10
+    assert {type(notice) for notice in NOTICES} == set(get_args(Notice))
+    said = [sentence(notice) for notice in NOTICES]
+    assert sentence(ViewerJoined(DESK, "de\x1bsk")) == "de\N{REPLACEMENT CHARACTER}sk joined"
+    assert len(set(said)) == len(NOTICES)
+    assert all(line.isprintable() and not line.endswith(".") for line in said)
+    assert set(WARNINGS) < set(get_args(Notice))
+
+
+@pytest.mark.parametrize("notice", NOTICES)
+def test_a_notice_goes_through_json(notice: Notice) -> None:
+    text = msgspec.json.encode(notice)
+    assert msgspec.json.decode(text, type=Notice) == notice
+    assert msgspec.json.decode(text)["what"]
+
+
+def test_the_page_about_notices_says_what_the_code_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "design" / "client.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \|.*\| (.+) \|$", page, re.MULTILINE))
+    said = {type(notice).__struct_config__.tag: sentence(notice) for notice in NOTICES}
+    assert {what: rows.get(str(what)) for what in said} == said
+
+
+def test_a_change_is_an_entry_a_hydration_or_a_notice() -> None:
+    assert set(get_args(Change)) == {LogEntry, Hydration, *get_args(Notice)}
+
+
+def test_text_that_streams_is_marked_as_what_is_new_and_a_snapshots_as_all_of_it() -> None:
+    view = SessionView(OWN)
+    delta = MessageDelta(turn=1, text="one")
+    (change,) = view.take(hydrated(attached(delta)))
+    assert isinstance(change, Hydration)
+    assert change.entries[0].merged
+    (entry,) = view.take(Seen(log(delta, first=2)[0]))
+    assert isinstance(entry, LogEntry)
+    assert not entry.merged
