@@ -12,7 +12,7 @@ from agent.protocol.messages import Answered, AnswerRequest
 
 
 class Answering:
-    """One request being answered, line by line: a form takes one for each field, everything else one."""
+    """A request being answered, line by line: a form takes one for each field, everything else one."""
 
     def __init__(self, request: RequestOpen) -> None:
         self.request = request

@@ -34,7 +34,7 @@ ANSWER_MAX = 64 * 1024 * 1024
 
 
 def check_socket(path: Path) -> None:
-    """Look before connecting. Raises: NotRunning (nothing there, or something else), Forbidden (not our own)."""
+    """Look at the socket before connecting. Raises: NotRunning (nothing, or another thing), Forbidden (not our own)."""
     try:
         found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -79,7 +79,7 @@ class Client:
         seconds: float | None = None,
         patience: float = PATIENCE,
     ) -> Any:
-        """The result. `seconds` without a byte end the wait.
+        """The result of one method. `seconds` without a byte end the wait.
 
         A refusal that says when to come again (`retry_after`) is waited out for `patience` seconds: nothing was done
         (L8). Raises: NotRunning, Forbidden, TimedOut, BadRequest (it is no text), or the AgentError that the service

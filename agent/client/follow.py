@@ -18,7 +18,7 @@ _NOT_YET = frozenset({"session-not-found", "device-not-found", "peer-unreachable
 
 
 class Hydrated(Struct, frozen=True):
-    """Attached, or attached again: `events` are those not seen before.
+    """The answer to attaching, for the first time or again: `events` are those not seen before.
 
     `anew`: the log is another one, as after its state was restored from an older copy: what was shown before counts no
     more, and `events` are of the log as it is (S15).
@@ -37,7 +37,7 @@ class Seen(Struct, frozen=True):
 
 
 class Mark:
-    """How far a log was read."""
+    """How far a log was read, and which log that was."""
 
     def __init__(self, session: str, *, after: int | None = None, epoch: str = "") -> None:
         self.session, self.epoch = session, epoch
@@ -45,12 +45,12 @@ class Mark:
         self._resumes = after is not None
 
     def params(self, wait: float | None = None) -> Attach:
-        """What asks for the rest; `wait`: seconds for which the service waits for a device that is out of reach."""
+        """What asks for the rest of the log; `wait`: seconds for which the service waits for a device out of reach."""
         after = self.seq if self._resumes else None
         return Attach(session_id=self.session, after=after, epoch=self.epoch, wait=wait)
 
     def attached(self, result: Attached, *, again: bool = False) -> Hydrated:
-        """Take the answer. Where the log cannot be resumed it is another one: what was seen of it counts no more."""
+        """Take the answer to attaching. A log that cannot be resumed is another one: what was seen counts no more."""
         anew = result.snapshot is not None and self._resumes
         self.session, self.epoch, self._resumes = result.session_id, result.epoch, True
         if result.snapshot is None:
@@ -59,7 +59,7 @@ class Mark:
         return Hydrated(result, result.snapshot.events, again, anew)
 
     def take(self, told: EventOf) -> Event | None:
-        """The event if it is the next one; None if it was seen. Raises: LookupError, if one before it is missing."""
+        """The event, if it is the next one; None if it was seen. Raises: LookupError, if one before it is missing."""
         if told.session_id != self.session or told.seq <= self.seq:
             return None
         if told.seq != self.seq + 1:
@@ -71,7 +71,7 @@ class Mark:
 
 
 async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | Note]:
-    """Attach and stay attached. Other notes of the service pass through.
+    """Attach to a session and stay attached; notes of the service about other things pass through.
 
     Raises: what attaching raises, and why there is nothing to attach to any more, as `session.lost` says.
     """

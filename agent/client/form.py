@@ -35,19 +35,19 @@ class Form:
 
     @property
     def field(self) -> Field | None:
-        """The one that is asked now; None for a form without fields."""
+        """The field that is asked now; None for a form without fields."""
         return self.request.fields[self._at] if self._at < len(self.request.fields) else None
 
     @property
     def label(self) -> str:
-        """What stands before the input."""
+        """What stands before the input of the field that is asked now."""
         if self.field is None:
             return "JSON: "
         default = "" if self.field.default is None else f" [{default_of(self.field)}]"
         return fit(clean(self.field.name) + default, LABEL_MAX) + ": "
 
     def take(self, text: str) -> Answer | None:
-        """A typed line; the whole answer once it is complete. Empty: the default, or nothing.
+        """Take a typed line; the whole answer once it is complete. An empty line means the default, or nothing.
 
         `decline` refuses; the first line may be a JSON object with all fields. Raises: BadParams.
         """

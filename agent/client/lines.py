@@ -19,14 +19,14 @@ _STYLES: dict[str, Style] = {"+": "green", "-": "red", "@": "cyan", "\\": "dim"}
 
 
 def shown(line: str) -> str:
-    """One line cleaned, its tabs as spaces. Nothing is cut in silence: a person decides by what is shown."""
+    """A line cleaned, its tabs as spaces. Nothing is cut in silence: a person decides by what is shown."""
     line = line.expandtabs(4)
     rest = len(line) - LONG
     return clean(line, LONG) + (f"… ({rest:,} more characters)" if rest > 0 else "")
 
 
 def block(lines: Sequence[str], most: int, style: Style = "") -> list[Line]:
-    """The first lines, indented, and how many follow."""
+    """The first lines of several, indented, and how many follow."""
     told: list[Line] = [(INDENT + shown(line), style) for line in lines[:most]]
     return [*told, *_left_out(len(lines) - most)]
 
@@ -37,7 +37,7 @@ def output_lines(text: str) -> list[str]:
 
 
 def diff_lines(diff: Diff) -> list[Line]:
-    """A file, how many lines come and go, and which."""
+    """A diff as lines: the file, how many of its lines come and go, and which."""
     lines = diff.patch.splitlines()
     added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
     head = f"  {clean(diff.path, LONG)} (+{added} -{removed})"

@@ -32,7 +32,7 @@ _ids = count(1)
 
 
 class WaitingCall:
-    """One request that may wait for its answer: the last note that it waits, and whether it is to be taken back."""
+    """A request that may wait for its answer: the last note that it waits, and whether it is to be taken back."""
 
     def __init__(self, waiting: Callable[[Waiting], None] | None = None) -> None:
         """`waiting` is given each note that says why there is no answer yet."""

@@ -25,7 +25,7 @@ def asked(request: RequestOpen) -> str:
 
 
 def question(request: RequestOpen, *, fields: bool = True) -> list[Line]:
-    """A request in lines: what it is about, what is asked, and the choices (or fields) with their numbers."""
+    """A request in lines: its subject, what is asked, and the choices (or fields) with their numbers."""
     told: list[Line] = [*_detail(request.detail), (f"? {asked(request)}", "yellow"), *_choices(request.choices, "  ")]
     if request.kind != "form":
         return told
@@ -48,7 +48,7 @@ def _choices(choices: tuple[Choice, ...], indent: str) -> list[Line]:
 
 
 def field_lines(field: Field) -> list[Line]:
-    """One field of a form: its name, what it takes, what it is, and its choices."""
+    """A field of a form in lines: its name, what it takes, what it is, and its choices."""
     takes = [_TYPES[field.type]]
     if field.required and field.default is None:
         takes.append("required")
@@ -61,7 +61,7 @@ def field_lines(field: Field) -> list[Line]:
 
 
 def default_of(field: Field) -> str:
-    """What an empty answer means, in words."""
+    """What an empty answer to a field means, in words."""
     if isinstance(field.default, bool):
         return "yes" if field.default else "no"
     told = str(field.default)

@@ -34,7 +34,7 @@ FENCE = "`````"
 
 
 class ReplyText:
-    """The text of one reply, or of one train of thought: how much of it is new, whether it comes in pieces or whole."""
+    """The text of a reply, or of a train of thought: how much of it is new, whether it comes in pieces or whole."""
 
     def __init__(self) -> None:
         self._part: tuple[int, int] | None = None
@@ -93,7 +93,7 @@ def shortfall(turn: TurnComplete) -> str:
 
 
 def session_over(info: SessionInfo) -> str:
-    """That a session is over, and why if that is known, in one clean line; "" for any other news of a session."""
+    """Whether a session is over, and why, in one clean line; "" for any other news of it."""
     if info.status not in {"ended", "failed"}:
         return ""
     note = clean(info.note, 4096)

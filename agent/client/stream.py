@@ -47,7 +47,7 @@ class ServiceLost(NotRunning):
 
 
 class Lost(Struct, frozen=True):
-    """The connection to the own service broke; it is being looked for."""
+    """The connection to the own service broke, and is being looked for."""
 
 
 class Returned(Struct, frozen=True):
@@ -65,7 +65,7 @@ Note = Struct
 
 
 class Stream:
-    """A connection that heals itself. Made by `streaming`."""
+    """A connection to the own service that heals itself. Made by `streaming`."""
 
     def __init__(self, path: Path, patience: float, wait: float, tasks: asyncio.TaskGroup) -> None:
         self.clock = SystemClock()
@@ -92,7 +92,7 @@ class Stream:
         return self.own.device if self.own else ""
 
     async def request(self, method: str, params: object, kind: type[T], *, seconds: float = ANSWER) -> T:
-        """Ask once. Raises: TooLarge, ServiceLost (before the answer), TimedOut, or what the service told."""
+        """Send a request once. Raises: TooLarge, ServiceLost (before the answer), TimedOut, or what was told."""
         if self._socket is None:
             raise self.failure or ServiceLost("the connection to the service is lost")
         with PendingCall(self._end, method, params) as pending:
@@ -109,12 +109,12 @@ class Stream:
                 raise ServiceLost("the connection to the service broke") from exc
 
     async def tell(self, method: str, params: object) -> None:
-        """Send a notification; it is lost with a lost connection."""
+        """Send a notification, which is lost with a lost connection."""
         if self._socket is not None:
             await self._send(self._socket, codec.msgpack.notification(method, params))
 
     async def insist(self, method: str, params: object, kind: type[T], *, call: WaitingCall | None = None) -> T:
-        """Ask again after every lost connection: for what may be told twice, such as a prompt with its id (S3).
+        """Send a request again after every lost connection: one that may be told twice, such as a prompt (S3).
 
         What is about a session waits for its device, and for the service, as long as this stream's `wait` says (L8).
         Raises: ServiceLost (away for too long), TakenBack, PeerUnreachable, PeerLost, or what the service told.
@@ -149,7 +149,7 @@ class Stream:
             del self._calls[call.id]
 
     async def once(self, method: str, params: object, kind: type[T], *, seconds: float = ANSWER) -> T:
-        """Ask what must not be done twice: only a refusal that says when to come again is waited out (L8).
+        """Send a request that must not be done twice: only a refusal that says when to come again is waited out (L8).
 
         Raises: as `request`.
         """
@@ -202,7 +202,7 @@ class Stream:
             await socket.send_bytes(frame)
 
     async def notes(self) -> AsyncIterator[Note]:
-        """Everything the service tells, in order. Ends by raising the reason when the service stays away."""
+        """Everything that the service tells, in order. Raises: why it ends, when the service stays away."""
         while True:
             while self._notes:
                 note = self._notes.popleft()
@@ -324,9 +324,7 @@ class Stream:
 
 
 @asynccontextmanager
-async def streaming(
-    path: Path, *, patience: float = PATIENCE, wait: float = PATIENCE
-) -> AsyncIterator[Stream]:
+async def streaming(path: Path, *, patience: float = PATIENCE, wait: float = PATIENCE) -> AsyncIterator[Stream]:
     """Connect to the service listening at `path`, for as long as the block runs.
 
     `patience`: seconds for which a lost service is looked for; with 0 the first loss ends `notes`. `wait`: seconds that

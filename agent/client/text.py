@@ -36,7 +36,7 @@ _RETURN = re.compile("\r+\n|\r")
 
 
 def clean(text: str, limit: int = 512) -> str:
-    """One line without anything that moves the cursor, colours, hides or turns the text around.
+    """Text as one line without anything that moves the cursor, colours, hides or turns the text around.
 
     Control, bidirectional and invisible characters become U+FFFD, white space becomes a space.
     """
@@ -111,7 +111,7 @@ class TerminalText:
         self._painted = False
 
     def feed(self, text: str) -> str:
-        """What may be printed now."""
+        """Take more of the output; what of it may be printed now."""
         text, self._held = self._held + text, ""
         kept: list[str] = []
         at = 0
@@ -135,7 +135,7 @@ class TerminalText:
         return hidden_in_text.sub("", _RETURN.sub("\n", shown))
 
     def end(self) -> str:
-        """What puts the terminal right after the text."""
+        """The sequence that puts the terminal right after the text."""
         self._held = ""
         painted, self._painted = self._painted, False
         return "\x1b[0m" if painted else ""

@@ -34,7 +34,7 @@ BEGAN_ANEW = "the session's log began anew: its device was restored from an olde
 
 
 class LogEntry(Struct, frozen=True):
-    """One entry of the session's log. Its JSON is that of an `event` notification (`event_json`)."""
+    """An entry of the session's log. As JSON, an entry is what an `event` notification is (`event_json`)."""
 
     event: Event
     payload: Payload | None  # None: of a type that only a later version knows
@@ -67,14 +67,14 @@ class ViewNotice(Struct, frozen=True, tag_field="what"):
 
 
 class ViewerJoined(ViewNotice, frozen=True, tag="viewer-joined"):
-    """Another device has begun to watch the session (S8)."""
+    """A device has begun to watch the session, beside this client (S8)."""
 
     device: DeviceId
     name: str
 
 
 class ViewerLeft(ViewNotice, frozen=True, tag="viewer-left"):
-    """Another device no longer watches the session (S8)."""
+    """A device no longer watches the session (S8)."""
 
     device: DeviceId
     name: str

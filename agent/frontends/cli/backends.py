@@ -35,7 +35,7 @@ def backends(app: App, as_json: bool, on: str) -> int:
 
 
 def lines(rows: Sequence[dict[str, Any]], printer: Printer) -> list[str]:
-    """The table: those that can be used, then the others."""
+    """The table of backends: those that can be used, then the others."""
     ready: list[list[Cell]] = []
     missing: dict[str, list[str]] = {}  # what is said of them -> their names
     for row in sorted(rows, key=lambda row: row["name"]):

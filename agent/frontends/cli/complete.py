@@ -18,14 +18,14 @@ SECONDS = 0.5
 
 
 def complete_device(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of other devices."""
+    """Completions of `--on`: names of other devices."""
     rows = _ask("peer.list")
     names = [clean(row["name"]) or row["id"] for row in rows if not row["self"]]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def complete_session(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Ids of sessions, with their titles as help."""
+    """Completions of a session: ids, with their titles as help."""
     return [
         CompletionItem(row["id"], help=f"{clean(row['title'])} ({clean(row['device']['name'])})")
         for row in _ask("session.list", {"all": True})
@@ -34,7 +34,7 @@ def complete_session(_ctx: click.Context, _param: click.Parameter, incomplete: s
 
 
 def complete_backend(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of backends, of the device that `--on` names; what each is, as help."""
+    """Completions of `--backend`: names of the device that `--on` names, with what each is as help."""
     return [
         CompletionItem(clean(row["name"]), help=clean(row["description"] if row["ready"] else row["missing"]))
         for row in _ask("backend.list", {"device": ctx.params.get("on") or ""})

@@ -36,7 +36,7 @@ TAIL = 15
 
 
 class Failed(Exception):
-    """A step did not come to its end."""
+    """A step of the demo did not come to its end."""
 
     def __init__(self, what: str, device: Device | None = None) -> None:
         super().__init__(what)
@@ -44,7 +44,7 @@ class Failed(Exception):
 
 
 class Device:
-    """One of the three: a home of its own, and the service on it."""
+    """A device of the demo: a home of its own, and the service on it."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.log = name, folder / f"{name}.log"
@@ -74,7 +74,7 @@ class Device:
         )
 
     def ask(self, method: str) -> list[dict[str, object]]:
-        """A list of its service; empty while that is starting."""
+        """A list that the device's service gives; empty while that is starting."""
         if self.service.poll() is not None:
             raise Failed(f"the service on {self.name} ended with status {self.service.returncode}", self)
         try:

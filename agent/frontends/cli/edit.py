@@ -33,7 +33,7 @@ _KEYS = {
 
 
 class Typed(Struct, frozen=True):
-    """A whole line; `steer`: by Alt-Enter, to go before everything else."""
+    """A whole line that was typed; `steer`: by Alt-Enter, to go before everything else."""
 
     text: str
     steer: bool = False
@@ -65,7 +65,7 @@ class LineEditor:
         self._draft = ""
 
     def feed(self, data: bytes) -> list[Action]:
-        """Take what was typed."""
+        """Take the bytes that were typed, and tell what they mean."""
         text, self._unread = self._unread + self._decoder.decode(data), ""
         actions: list[Action] = []
         at = 0
@@ -94,7 +94,7 @@ class LineEditor:
         return had
 
     def put_back(self, text: str) -> bool:
-        """Show text that was typed before, unless something else is on the line; whether it is."""
+        """Show text that was typed before, unless something else is on the line; whether it is shown."""
         if self.text or self.secret:
             return False
         self._show(text)

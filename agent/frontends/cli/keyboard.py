@@ -20,11 +20,11 @@ PASTE_ON, PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
 
 
 class Interrupted(Struct, frozen=True):
-    """Ctrl-C."""
+    """The person at the terminal has pressed Ctrl-C."""
 
 
 class Stopped(Struct, frozen=True):
-    """The program is asked to end: a signal, or the terminal is gone."""
+    """The command is asked to end: by a signal, or because the terminal is gone."""
 
     signal: int
 
@@ -106,7 +106,7 @@ class Keyboard:
 
 
 def piped_text() -> str:
-    """All of standard input, without the last line's end. Raises: UsageError, if it is not UTF-8."""
+    """The whole of standard input, without the last line's end. Raises: UsageError, if it is not UTF-8."""
     return _text(sys.stdin.buffer.read()).removesuffix("\n")
 
 

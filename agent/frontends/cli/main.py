@@ -24,7 +24,7 @@ from agent.frontends.cli.output import Printer
 
 
 class Exit(IntEnum):
-    """Exit statuses (DESIGN §9)."""
+    """Exit statuses of every command (DESIGN §9)."""
 
     OK = 0
     FAILED = 1
@@ -90,7 +90,7 @@ COMMANDS = {
 
 
 class App:
-    """What every command is given."""
+    """What every command is given: the service, and the person."""
 
     def __init__(self, printer: Printer) -> None:
         self.printer = printer
@@ -106,11 +106,11 @@ class LazyGroup(click.Group):
     """Finds a command's module by name, so that starting one command imports no other."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """In the order in which people need them."""
+        """The names of the commands, in the order in which people need them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import it."""
+        """Import a command by its name; None if there is none."""
         if cmd_name not in COMMANDS:
             return None
         from importlib import import_module

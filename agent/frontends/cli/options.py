@@ -27,7 +27,7 @@ COMPLETE_SECONDS = 1.0
 
 
 def complete_option(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Ids of the session's options, with their names as help."""
+    """Completions of an option: ids of the session's options, with their names as help."""
     return [
         CompletionItem(clean(option.id), help=f"{name_of(option)}: {value_of(option)}")
         for option in _there(ctx)
@@ -36,7 +36,7 @@ def complete_option(ctx: click.Context, _param: click.Parameter, incomplete: str
 
 
 def complete_value(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What the option takes, with its names as help."""
+    """Completions of a value: what the option takes, with names as help."""
     try:
         option = pick(_there(ctx), str(ctx.params.get("option")))
     except BadParams:
@@ -102,7 +102,7 @@ async def _set(app: App, session: str, option: str | None, value: str | None, *,
 
 
 def row_of(option: Option) -> dict[str, object]:
-    """One option as `--json` prints it. Grows only."""
+    """An option as `--json` prints it. Grows only."""
     return {
         "id": option.id, "name": option.name, "value": option.value, "category": option.category,
         "choices": [{"id": choice.id, "name": choice.name} for choice in option.choices],

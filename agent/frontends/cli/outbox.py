@@ -21,7 +21,7 @@ SHOWN_MAX = 1000
 
 
 class Outbox:
-    """Prompts on their way. `run` sends one after the other, each until it is accepted, given up or taken back."""
+    """The prompts on their way. `run` sends one after the other, each until it is accepted, given up or taken back."""
 
     def __init__(
         self,
@@ -57,14 +57,14 @@ class Outbox:
         return self._current is not None and self._current[1].note is not None
 
     def put(self, given: Typed) -> None:
-        """Send it, after those before it."""
+        """Send a prompt, after those before it."""
         if self.waits:
             self._shown(given.text)
         self._queue.append(given)
         self._some.set()
 
     def take_back(self) -> Typed | None:
-        """Take the newest one back. None: it is on its way already, and `failed` tells if it could be stopped."""
+        """Take the newest prompt back. None: it is on its way, and `failed` tells if it could be stopped."""
         if self._queue:
             return self._queue.pop()
         if self._current is not None:
@@ -72,7 +72,7 @@ class Outbox:
         return None
 
     def given_back(self) -> list[str]:
-        """What was not accepted, in order, as lines to be printed at the end."""
+        """The prompts that were not accepted, in order, as lines to be printed at the end."""
         lines = [not_sent(given.text) for given in self._queue]
         if self._current is not None:
             given, call = self._current
@@ -81,11 +81,11 @@ class Outbox:
         return [*lines[:SHOWN_MAX], *more]
 
     def stop(self) -> None:
-        """Send no more: the rest is given back."""
+        """Send no more prompts: the rest is given back."""
         self._stopped = True
 
     async def run(self) -> None:
-        """Send, until stopped or cancelled: what is on its way then is given back."""
+        """Send prompts until stopped or cancelled: what is on its way then is given back."""
         while not self._stopped:
             while self._queue and not self._stopped:
                 await self._send(self._queue.popleft())
@@ -125,7 +125,7 @@ class Controls:
         self._tasks: dict[WaitingCall, asyncio.Task[None]] = {}
 
     def begin(self, group: asyncio.TaskGroup, work: Callable[[WaitingCall], Coroutine[None, None, None]]) -> None:
-        """Carry one out."""
+        """Carry out an answer or an interrupt, as a task of the group."""
         call = WaitingCall(self._waiting)
 
         async def carried_out() -> None:
@@ -138,10 +138,10 @@ class Controls:
         self._tasks[call] = group.create_task(carried_out(), name="cli.control")
 
     def newest_waiting(self) -> WaitingCall | None:
-        """The last one of which the person was told that it waits."""
+        """The last answer or interrupt of which the person was told that it waits."""
         return next((call for call in reversed(self._tasks) if call.note is not None), None)
 
     def cancel(self) -> None:
-        """Give all of them up."""
+        """Give up all answers and interrupts that are on their way."""
         for task in self._tasks.values():
             task.cancel()

@@ -51,47 +51,47 @@ class Printer:
             return 80
 
     def now(self) -> float:
-        """Unix seconds."""
+        """The present time, in Unix seconds."""
         return time.time()  # noqa: TID251 - agent.clock imports asyncio, which the start-up budget has no room for
 
     def line(self, text: str = "") -> None:
-        """A line of data."""
+        """Print a line of data on stdout."""
         self.out.write(text + "\n")
 
     def talk(self, text: str, style: Style = "") -> None:
-        """A line for the person, each of its lines cleaned."""
+        """Print a line for the person on stderr, each of its lines cleaned."""
         told = "\n".join(clean(line, 4096) for line in text.splitlines() or [""])
         self.out.flush()
         self.err.write(self._painted(told, style, self.err_color) + "\n")
         self.err.flush()
 
     def ask(self, label: str) -> None:
-        """What stands before what is typed."""
+        """Print what stands before what is typed, on stderr."""
         self.err.write(clean(label))
         self.err.flush()
 
     def hint(self, text: str) -> None:
-        """What to do next."""
+        """Say on stderr what to do next."""
         self.talk(f"  hint: {text}", "dim")
 
     def error(self, message: str, hint: str = "") -> None:
-        """What went wrong, and what to do."""
+        """Say on stderr what went wrong, and what to do."""
         first, *more = message.splitlines() or [""]
         self.talk("\n".join([f"agent: {first}", *(f"  {line}" for line in more)]), "red")
         if hint:
             self.hint(hint)
 
     def json(self, value: Any) -> None:
-        """One JSON document: indented on a terminal, one line in a pipe."""
+        """Print one JSON document: indented on a terminal, one line in a pipe."""
         self.line(_json(value, indent=2 if self.tty else None))
 
     def json_line(self, value: Any) -> None:
-        """One line of JSON, at once."""
+        """Print one line of JSON, at once."""
         self.line(_json(value))
         self.out.flush()
 
     def paint(self, text: str, style: Style) -> str:
-        """Coloured, if stdout takes colours."""
+        """Text in a style, if stdout takes colours."""
         return self._painted(text, style, self.color)
 
     @staticmethod

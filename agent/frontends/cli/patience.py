@@ -32,7 +32,7 @@ wait_option: Callable[[Any], Any] = click.option(
 
 @contextmanager
 def on_interrupt(act: Callable[[], object]) -> Iterator[None]:
-    """Call `act` at Ctrl-C, for the block."""
+    """Call `act` at Ctrl-C, as long as the block runs."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, act)
     try:
@@ -55,7 +55,7 @@ def saying(app: App) -> Callable[[Waiting], None]:
 
 
 async def patiently(app: App, stream: Stream, method: str, params: Patient, kind: type[T]) -> T:
-    """The answer, however long it takes: what it waits for is said on stderr, and Ctrl-C takes it back.
+    """The answer to a request, however long it takes: stderr says what it waits for, and Ctrl-C takes it back.
 
     Raises: TakenBack, and as `Stream.insist`.
     """

@@ -41,7 +41,7 @@ def peers(app: App, as_json: bool, watch: bool, wait: float | None) -> int:
 
 
 def show(rows: Sequence[Row], printer: Printer, *, as_json: bool) -> int:
-    """Print them."""
+    """Print the devices, as a table or as JSON."""
     if as_json:
         printer.json(rows)
         return Exit.OK
@@ -55,7 +55,7 @@ def show(rows: Sequence[Row], printer: Printer, *, as_json: bool) -> int:
 
 
 def lines(rows: Sequence[Row], printer: Printer) -> list[str]:
-    """The table, this device first."""
+    """The table of devices, this one first."""
     ordered = sorted(rows, key=lambda row: not row["self"])
     doubts = warnings(rows)
     cells = [_cells(row, printer, doubts.get(row["id"], "")) for row in ordered]
@@ -71,7 +71,7 @@ def _cells(row: Row, printer: Printer, doubt: str) -> list[Cell]:
 
 
 def device_name(row: Row) -> str:
-    """Its name, else where it is (R7)."""
+    """The name of a device, else where it is (R7)."""
     name = clean(str(row.get("name") or "")).strip()
     return name or (_address(row, whole=False) if row.get("addresses") else clean(str(row["id"])))
 

@@ -12,7 +12,7 @@ _HALVES = {(False, False): " ", (True, False): "▀", (False, True): "▄", (Tru
 
 
 def qr_lines(text: str) -> list[str]:
-    """The code in lines, two rows of modules each; dark modules are drawn in the foreground's colour."""
+    """A QR code in lines, two rows of modules each; dark modules are drawn in the foreground's colour."""
     import segno
 
     rows = [[bool(module & 1) for module in row] for row in _matrix(segno.make(text, error="l", micro=False))]
@@ -32,7 +32,7 @@ def _matrix(code: object) -> list[bytes]:
 
 
 def show_qr(printer: Printer, text: str) -> bool:
-    """Draw it on stderr; whether it could be: only a terminal that has colours and the room for it.
+    """Draw a QR code on stderr; whether it could be drawn: only a terminal with colours and the room for it takes one.
 
     Black on white, whatever the terminal's colours are: many scanners do not take a code that is inverted.
     """

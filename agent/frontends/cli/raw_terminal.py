@@ -89,13 +89,13 @@ class RawTerminal:
         return len(self._waiting)
 
     def size(self) -> Size:
-        """As it is now."""
+        """The size of the terminal as it is now."""
         columns, rows = os.get_terminal_size(self._stdout)
         return Size(rows or 24, columns or 80)
 
     @contextmanager
     def raw(self, resized: Callable[[], None], stopped: Callable[[int], None]) -> Iterator[None]:
-        """Raw mode for the block; the terminal is as before afterwards, whatever was written to it."""
+        """Put the terminal in raw mode for the block; it is as before afterwards, whatever was written to it."""
         loop, before = self._loop, termios.tcgetattr(self._stdin)
         stop = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
         for number in stop:
@@ -118,7 +118,7 @@ class RawTerminal:
             os.close(self._fd)
 
     def write(self, data: bytes) -> None:
-        """Show bytes."""
+        """Show the bytes that a program wrote."""
         self.modes.feed(data)
         if _ASKS.search(data):
             self._asked_at = self._loop.time()

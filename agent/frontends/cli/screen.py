@@ -25,7 +25,7 @@ class Screen:
         self._held = ""
 
     def text(self, text: str) -> None:
-        """More of the session's output."""
+        """Print more of the session's own output."""
         if not text:
             return
         if self._drawn and self._typed:
@@ -41,12 +41,12 @@ class Screen:
         self._write(text)
 
     def line(self, text: str, style: Style = "") -> None:
-        """A line of the session's own."""
+        """Print a line of the session's own output."""
         start = "\n" if self._held or self._open else ""
         self.text(f"{start}{self.printer.paint(text, style)}\n")
 
     def notice(self, text: str, style: Style = "dim") -> None:
-        """A line about the session, for the person."""
+        """Print a line about the session, for the person."""
         if self.lively:
             self.line(text, style)
             return

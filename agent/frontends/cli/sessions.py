@@ -58,7 +58,7 @@ def sessions(app: App, as_json: bool, watch: bool, on: str | None, *, everything
 
 
 def shown(rows: Sequence[Row], everything: bool) -> list[Row]:
-    """Those that are listed: the live ones, unless everything is asked for."""
+    """The sessions that are listed: the live ones, unless everything is asked for."""
     return [row for row in rows if everything or not row.get("away")]
 
 
@@ -86,7 +86,7 @@ def refusing(devices: Iterable[Row], printer: Printer) -> list[str]:
 
 
 def of(rows: Sequence[Row], device: str) -> list[Row]:
-    """Those of one device; of all, if that is empty."""
+    """The sessions of one device; of all, if `device` is empty."""
     return [row for row in rows if not device or row["device"]["id"] == device]
 
 
@@ -100,7 +100,7 @@ def _since(stamp: str | None, now: float) -> str:
 
 
 def show(rows: Sequence[Row], printer: Printer, *, as_json: bool, quiet: bool = False) -> int:
-    """Print them; `quiet`: that there are none needs no word."""
+    """Print the sessions; `quiet`: that there are none needs no word."""
     if as_json:
         printer.json(rows)
         return Exit.OK
@@ -112,7 +112,7 @@ def show(rows: Sequence[Row], printer: Printer, *, as_json: bool, quiet: bool = 
 
 
 def lines(rows: Sequence[Row], printer: Printer) -> list[str]:
-    """The table: local sessions, then those of others under their heading, which is there only if they are (R6)."""
+    """The table of sessions: local ones, then those of others under a heading, which is there only if they are (R6)."""
     if not rows:
         return []
     rows = sorted(sorted(rows, key=lambda row: row["id"]), key=lambda row: row["updated_at"], reverse=True)  # R4
@@ -151,10 +151,10 @@ def _cells(row: Row, shown: str, printer: Printer) -> list[Cell]:
 
 
 def title_of(row: Row) -> str:
-    """Its title, or that it has none."""
+    """The title of a session, or that it has none."""
     return session_title(row["title"])
 
 
 def device_of(row: Row) -> str:
-    """The name of its device, or the short id."""
+    """The name of a session's device, or the short id."""
     return clean(row["device"]["name"]).strip() or short_device(row["device"]["id"])

@@ -9,14 +9,14 @@ from agent.protocol.events import Option, SessionInfo
 
 
 class Settled:
-    """What was told of a session's options and model; each method gives what of it is news, in words, or ""."""
+    """The options and the model of a session, as a person was told of them."""
 
     def __init__(self) -> None:
         self._options: dict[str, str] = {}
         self._model = ""
 
     def told(self, info: SessionInfo) -> str:
-        """By `session.info`."""
+        """What `session.info` brings of news, in words; "" if nothing has changed."""
         changed = self._changed(info.options or ())
         if info.model and info.model != self._model:
             self._model = info.model
@@ -25,7 +25,7 @@ class Settled:
         return " · ".join(changed)
 
     def options(self, options: Iterable[Option]) -> str:
-        """By attaching."""
+        """What options that attaching brings have of news, in words; "" if nothing has changed."""
         return " · ".join(self._changed(options))
 
     def _changed(self, options: Iterable[Option]) -> list[str]:
@@ -35,10 +35,10 @@ class Settled:
 
 
 def name_of(option: Option) -> str:
-    """What people call it."""
+    """The name of an option, as people call it."""
     return clean(option.name).strip().lower() or clean(option.id)
 
 
 def value_of(option: Option) -> str:
-    """What it is set to, by the name of the choice."""
+    """The value of an option, by the name of the choice."""
     return clean(next((choice.name for choice in option.choices if choice.id == option.value), "") or option.value)

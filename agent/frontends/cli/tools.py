@@ -25,13 +25,13 @@ class Output:
         self._begun = ""  # a line without its end
 
     def more(self, text: str) -> list[Line]:
-        """What follows."""
+        """The lines to show of what follows in the output."""
         *whole, self._begun = (self._begun + text).split("\n")
         self._begun = self._begun[-65_536:]
         return self._take(line for each in whole for line in output_lines(each))
 
     def whole(self, text: str) -> list[Line]:
-        """All of it so far, the same again or more; if it is something else, from its beginning."""
+        """The lines to show of all the output so far; of what is something else than before, from its beginning."""
         lines = output_lines(text)
         begun = lines.pop() if lines and not text.endswith("\n") else ""
         if [shown(line) for line in lines[: len(self._first)]] == self._first:
@@ -43,7 +43,7 @@ class Output:
         return self._take(lines)
 
     def end(self) -> list[Line]:
-        """The last lines."""
+        """The lines to show at the end of the output."""
         told = self._take(output_lines(self._begun)) if self._begun else []
         if (left_out := self._later - len(self._last)) > 0:
             told.append((f"{INDENT}… {left_out:,} lines left out", "dim"))
@@ -76,7 +76,7 @@ class Tools:
         self._speaks = ""  # the tool whose lines came last
 
     def started(self, event: ToolStart) -> list[Line]:
-        """A tool begins: what it is, and what it was given."""
+        """The lines for a tool that begins: its title, and what it was given."""
         title, kind = clean(event.title), clean(event.tool, 40)
         self._running[event.tool_id] = _Tool(title)
         self._speaks = event.tool_id
@@ -87,7 +87,7 @@ class Tools:
         return [*told, (f"{INDENT}< …", "dim")] if len(lines) > INPUT_MAX else told
 
     def updated(self, event: ToolUpdate, *, merged: bool = False) -> list[Line]:
-        """A tool gave something; `merged`: this is all that it gave so far."""
+        """The lines for what a tool gave; `merged`: the event has all that it gave so far."""
         tool = self._find(event.tool_id)
         told: list[Line] = []
         title = clean(event.title)
@@ -99,7 +99,7 @@ class Tools:
         return self._said(event.tool_id, tool, [*told, *_changes(tool, event.diffs)])
 
     def finished(self, event: ToolComplete) -> list[Line]:
-        """A tool is done: the rest of what it gave, and whether it failed."""
+        """The lines for a tool that is done: the rest of what it gave, and whether it failed."""
         tool = self._find(event.tool_id)
         del self._running[event.tool_id]
         told = tool.output.whole(event.output) if event.output else []
@@ -135,7 +135,7 @@ class Plan:
         self._entries: tuple[PlanEntry, ...] = ()
 
     def updated(self, event: PlanUpdate) -> list[Line]:
-        """A new plan whole, of a known one what has changed."""
+        """The lines for a plan: a new one whole, of a known one what has changed."""
         before, self._entries = self._entries, event.entries
         entries = event.entries
         if [entry.text for entry in before] == [entry.text for entry in entries]:
@@ -159,7 +159,7 @@ Activity = ToolStart | ToolUpdate | ToolComplete | PlanUpdate
 
 
 class Work:
-    """All of it: what of each event is to be shown next."""
+    """What an agent does beside talking: the lines that are to be shown of each event."""
 
     def __init__(self) -> None:
         self._tools, self._plan = Tools(), Plan()

@@ -31,7 +31,7 @@ def watch(
     *,
     only: Callable[[Row], bool] = lambda _row: True,
 ) -> int:
-    """Show the list and its changes until Ctrl-C.
+    """Show a list and its changes until Ctrl-C.
 
     In a pipe every line is a row as `--json` has it: all of them first, then each that changed; one that is gone
     comes a last time with `"removed": true`.

@@ -18,7 +18,7 @@ Json = dict[str, object]
 
 
 class Envelope(Struct, frozen=True):
-    """One line of either direction."""
+    """A line of JSON-RPC, in either direction between us and the editor."""
 
     id: RequestId | UnsetType = UNSET
     method: Words | UnsetType = UNSET
@@ -28,106 +28,106 @@ class Envelope(Struct, frozen=True):
 
 
 class Message(Struct, frozen=True, rename="camel"):
-    """Base of what comes from a client."""
+    """Base of what comes from an editor; names on the wire are in camel case."""
 
 
 class Elicitation(Message, frozen=True):
-    """How a client can ask its user."""
+    """How an editor can ask its user, as its capabilities tell."""
 
     form: Table[Raw] | None = None
 
 
 class ClientCapabilities(Message, frozen=True):
-    """What a client can do. Files and terminals of the client's are never used."""
+    """What an editor can do. Files and terminals of the editor's are never used."""
 
     elicitation: Elicitation | None = None
 
 
 class Initialize(Message, frozen=True):
-    """`initialize`."""
+    """Parameters of `initialize`: the version and the capabilities of the editor."""
 
     protocol_version: Whole = VERSION
     client_capabilities: ClientCapabilities | None = None
 
 
 class NewSession(Message, frozen=True):
-    """`session/new`; servers of MCP are not passed on."""
+    """Parameters of `session/new`; servers of MCP are not passed on."""
 
     cwd: Words = ""
 
 
 class ListSessions(Message, frozen=True):
-    """`session/list`."""
+    """Parameters of `session/list`: perhaps the editor's directory."""
 
     cwd: Words | None = None
 
 
 class OnSession(Message, frozen=True):
-    """`session/load`, `resume`, `close`, `cancel`: the directory that comes with some is the session's own affair."""
+    """Parameters of `session/load`, `resume`, `close`, `cancel`; a directory that comes along is not used."""
 
     session_id: Words
 
 
 class TextBlock(Message, frozen=True, tag_field="type", tag="text"):
-    """Text of a prompt."""
+    """A block of a prompt that is text."""
 
     text: Words
 
 
 class LinkBlock(Message, frozen=True, tag_field="type", tag="resource_link"):
-    """Something that the prompt names."""
+    """A block of a prompt that names something elsewhere."""
 
     uri: Words
     name: Words = ""
 
 
 class Resource(Message, frozen=True):
-    """Something that the prompt brings along; without `text` it is binary."""
+    """Something that a prompt brings along; without `text` it is binary."""
 
     uri: Words = ""
     text: Words | None = None
 
 
 class ResourceBlock(Message, frozen=True, tag_field="type", tag="resource"):
-    """The same, as a block."""
+    """A block of a prompt that brings a resource along."""
 
     resource: Resource
 
 
 class ImageBlock(Message, frozen=True, tag_field="type", tag="image"):
-    """Not taken."""
+    """A block of a prompt that is an image, which no session takes."""
 
 
 class AudioBlock(Message, frozen=True, tag_field="type", tag="audio"):
-    """Not taken."""
+    """A block of a prompt that is sound, which no session takes."""
 
 
 Block = TextBlock | LinkBlock | ResourceBlock | ImageBlock | AudioBlock
 
 
 class Prompt(Message, frozen=True):
-    """`session/prompt`."""
+    """Parameters of `session/prompt`: a session and the blocks of a prompt."""
 
     session_id: Words
     prompt: Rows[Block]
 
 
 class SetMode(Message, frozen=True):
-    """`session/set_mode`."""
+    """Parameters of `session/set_mode`: a session and one of its modes."""
 
     session_id: Words
     mode_id: Words
 
 
 class SetModel(Message, frozen=True):
-    """`session/set_model`, which older clients have."""
+    """Parameters of `session/set_model`, which older editors send."""
 
     session_id: Words
     model_id: Words
 
 
 class SetConfigOption(Message, frozen=True):
-    """`session/set_config_option`."""
+    """Parameters of `session/set_config_option`: a session, an option and its value."""
 
     session_id: Words
     config_id: Words
@@ -135,29 +135,29 @@ class SetConfigOption(Message, frozen=True):
 
 
 class CancelRequest(Message, frozen=True):
-    """`$/cancel_request`."""
+    """Parameters of `$/cancel_request`: which request is taken back."""
 
     request_id: RequestId
 
 
 class Selected(Message, frozen=True, tag_field="outcome", tag="selected"):
-    """The person chose."""
+    """The person at the editor chose one of the options."""
 
     option_id: Words
 
 
 class Dismissed(Message, frozen=True, tag_field="outcome", tag="cancelled"):
-    """The person did not choose."""
+    """The person at the editor did not choose."""
 
 
 class PermissionAnswer(Message, frozen=True):
-    """What `session/request_permission` is answered with."""
+    """What the editor answers to `session/request_permission`."""
 
     outcome: Selected | Dismissed
 
 
 class ElicitationAnswer(Message, frozen=True):
-    """What `elicitation/create` is answered with."""
+    """What the editor answers to `elicitation/create`."""
 
     action: Words  # accept, decline, cancel
     content: Table[Scalar | Many[Words]] | None = None

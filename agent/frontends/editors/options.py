@@ -27,7 +27,7 @@ CATEGORIES = frozenset({"mode", "model", "model_config", "thought_level"})
 
 
 def state(session: str, options: Sequence[Option]) -> SessionState:
-    """What a client gets with a session. An older client reads modes and models, a newer one the options."""
+    """What an editor gets with a session: modes and models for an older one, options for a newer one."""
     mode, model = of_category(options, "mode"), of_category(options, "model")
     return SessionState(
         session_id=session,
@@ -38,7 +38,7 @@ def state(session: str, options: Sequence[Option]) -> SessionState:
 
 
 def changes(before: Sequence[Option], now: Sequence[Option]) -> list[Update]:
-    """What to tell of new options."""
+    """The updates that tell an editor of new options, and of another mode."""
     updates: list[Update] = [ConfigOptions(config_options=shown(now))]
     old, new = of_category(before, "mode"), of_category(now, "mode")
     if new is not None and (old is None or old.value != new.value):
@@ -67,7 +67,7 @@ def of_category(options: Sequence[Option], category: str) -> Option | None:
 
 
 def id_of_category(options: Sequence[Option], category: str) -> str:
-    """Its id. Raises: BadParams, if there is none."""
+    """The id of the first option of a category. Raises: BadParams, if there is none."""
     option = of_category(options, category)
     if option is None:
         raise BadParams(f"the session has no {category} to set", hint="")
@@ -75,7 +75,7 @@ def id_of_category(options: Sequence[Option], category: str) -> str:
 
 
 def with_value(options: Sequence[Option], option: str, value: str) -> tuple[Option, ...]:
-    """The options once one was set."""
+    """The options of a session once one of them was set."""
     return tuple(msgspec.structs.replace(each, value=value) if each.id == option else each for each in options)
 
 

@@ -12,30 +12,30 @@ StopReason = Literal["end_turn", "cancelled"]
 
 
 class Update(Struct, frozen=True, rename="camel", omit_defaults=True, tag_field="sessionUpdate"):
-    """Base of what `session/update` carries."""
+    """Base of the values that `session/update` carries."""
 
 
 class Told(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Base of everything else that goes to a client."""
+    """Base of everything beside updates that goes to an editor."""
 
 
 # --- updates ------------------------------------------------------------------------------------------
 
 
 class Text(Struct, frozen=True, tag_field="type", tag="text"):
-    """A content block."""
+    """A block of text, in a prompt, a reply or a tool's content."""
 
     text: str
 
 
 class Content(Struct, frozen=True, tag_field="type", tag="content"):
-    """What a tool gave."""
+    """What a tool gave, as a block of its content."""
 
     content: Text
 
 
 class DiffContent(Told, frozen=True, tag_field="type", tag="diff"):
-    """What a tool does to a file."""
+    """What a tool does to a file, as a block of its content."""
 
     path: str
     new_text: str
@@ -43,28 +43,28 @@ class DiffContent(Told, frozen=True, tag_field="type", tag="diff"):
 
 
 class UserChunk(Update, frozen=True, tag="user_message_chunk"):
-    """A prompt."""
+    """The update that shows a prompt of somebody's."""
 
     content: Text
     message_id: str = ""
 
 
 class AgentChunk(Update, frozen=True, tag="agent_message_chunk"):
-    """More of a reply."""
+    """The update that brings more of a reply."""
 
     content: Text
     message_id: str = ""
 
 
 class ThoughtChunk(Update, frozen=True, tag="agent_thought_chunk"):
-    """More of what the agent thinks."""
+    """The update that brings more of what the agent thinks."""
 
     content: Text
     message_id: str = ""
 
 
 class ToolCall(Update, frozen=True, tag="tool_call"):
-    """A tool is used."""
+    """The update that says that a tool is used."""
 
     tool_call_id: str
     title: str
@@ -75,7 +75,7 @@ class ToolCall(Update, frozen=True, tag="tool_call"):
 
 
 class ToolCallUpdate(Update, frozen=True, tag="tool_call_update"):
-    """What has changed of it; content replaces what was there."""
+    """The update that says what of a tool's use has changed; its content replaces what was there."""
 
     tool_call_id: str
     title: str = ""
@@ -84,7 +84,7 @@ class ToolCallUpdate(Update, frozen=True, tag="tool_call_update"):
 
 
 class Entry(Told, frozen=True):
-    """One step of a plan."""
+    """A step of the agent's plan, as the plan lists it."""
 
     content: str
     priority: Literal["high", "medium", "low"]
@@ -92,13 +92,13 @@ class Entry(Told, frozen=True):
 
 
 class Plan(Update, frozen=True, tag="plan"):
-    """The whole plan."""
+    """The update that brings the agent's whole plan."""
 
     entries: tuple[Entry, ...]
 
 
 class Usage(Update, frozen=True, tag="usage_update"):
-    """How full the context is."""
+    """The update that says how full the model's context is."""
 
     used: int
     size: int
@@ -106,61 +106,61 @@ class Usage(Update, frozen=True, tag="usage_update"):
 
 
 class Title(Update, frozen=True, tag="session_info_update"):
-    """Another title."""
+    """The update that gives the session another title."""
 
     title: str
 
 
 class AvailableCommand(Told, frozen=True):
-    """A prompt that begins with `/name`."""
+    """A command of the agent's: a prompt that begins with `/name`."""
 
     name: str
     description: str
 
 
 class AvailableCommands(Update, frozen=True, tag="available_commands_update"):
-    """All of them."""
+    """The update that brings all commands of the agent."""
 
     available_commands: tuple[AvailableCommand, ...]
 
 
 class Mode(Told, frozen=True):
-    """One value of the option that is the mode."""
+    """A value of the option that is the session's mode."""
 
     id: str
     name: str
 
 
 class Modes(Told, frozen=True):
-    """The option that is the mode."""
+    """The option that is the session's mode, and its value."""
 
     current_mode_id: str
     available_modes: tuple[Mode, ...]
 
 
 class Model(Told, frozen=True):
-    """One value of the option that is the model."""
+    """A value of the option that is the session's model."""
 
     model_id: str
     name: str
 
 
 class Models(Told, frozen=True):
-    """The option that is the model, for older clients."""
+    """The option that is the session's model, for older editors."""
 
     current_model_id: str
     available_models: tuple[Model, ...]
 
 
 class ConfigValue(Told, frozen=True):
-    """One value of an option."""
+    """A value that an option of the session takes."""
 
     value: str
     name: str
 
 
 class ConfigOption(Told, frozen=True, tag_field="type", tag="select"):
-    """Something to set."""
+    """An option of the session, with what it is set to."""
 
     id: str
     name: str
@@ -170,13 +170,13 @@ class ConfigOption(Told, frozen=True, tag_field="type", tag="select"):
 
 
 class CurrentMode(Update, frozen=True, tag="current_mode_update"):
-    """Another mode."""
+    """The update that says that the session has another mode."""
 
     current_mode_id: str
 
 
 class ConfigOptions(Update, frozen=True, tag="config_option_update"):
-    """All options, with what is set."""
+    """The update that brings all options of the session, with what each is set to."""
 
     config_options: tuple[ConfigOption, ...]
 
@@ -185,7 +185,7 @@ class ConfigOptions(Update, frozen=True, tag="config_option_update"):
 
 
 class SessionUpdate(Told, frozen=True):
-    """`session/update`."""
+    """Parameters of `session/update`: one update of one session."""
 
     session_id: str
     update: Update
@@ -201,13 +201,13 @@ class SessionState(Told, frozen=True):
 
 
 class PromptResult(Told, frozen=True):
-    """Result of `session/prompt`."""
+    """Result of `session/prompt`: why the turn has stopped."""
 
     stop_reason: StopReason
 
 
 class PermissionOption(Told, frozen=True):
-    """One way to answer."""
+    """A way to answer `session/request_permission`."""
 
     option_id: str
     name: str
@@ -215,7 +215,7 @@ class PermissionOption(Told, frozen=True):
 
 
 class PermissionTool(Told, frozen=True):
-    """What is asked about."""
+    """What a permission is asked for, as the use of a tool."""
 
     tool_call_id: str
     title: str
@@ -223,7 +223,7 @@ class PermissionTool(Told, frozen=True):
 
 
 class AskPermission(Told, frozen=True):
-    """`session/request_permission`."""
+    """Parameters of `session/request_permission`: a question with choices."""
 
     session_id: str
     tool_call: PermissionTool
@@ -231,7 +231,7 @@ class AskPermission(Told, frozen=True):
 
 
 class AskForm(Told, frozen=True):
-    """`elicitation/create`."""
+    """Parameters of `elicitation/create`: a question that is a form."""
 
     session_id: str
     message: str
@@ -240,7 +240,7 @@ class AskForm(Told, frozen=True):
 
 
 class SessionRef(Told, frozen=True):
-    """One row of `session/list`."""
+    """A row of the result of `session/list`."""
 
     session_id: str
     cwd: str
@@ -249,6 +249,6 @@ class SessionRef(Told, frozen=True):
 
 
 class SessionRefs(Told, frozen=True):
-    """Result of `session/list`."""
+    """Result of `session/list`: the sessions that can be opened."""
 
     sessions: tuple[SessionRef, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def sides(patch: str) -> tuple[str | None, str]:
-    """What the hunks had before and have now; None before, for a new file.
+    """What the hunks of a diff had before and have now; None before, for a new file.
 
     Only the lines of the hunks: what lies between them is not in a diff.
     """

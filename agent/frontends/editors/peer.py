@@ -40,17 +40,17 @@ class ClientRefused(RemoteFault):
 
 
 class Lines(Protocol):
-    """What carries the messages."""
+    """What carries the messages between us and the editor, one a line."""
 
     def lines(self) -> AsyncIterator[bytes]:
-        """Those that come in."""
+        """The lines that come in, until the input ends."""
 
     async def write(self, line: bytes) -> None:
-        """Send one."""
+        """Send one line, and wait until another may follow."""
 
 
 class Answer(Struct, frozen=True):
-    """The result of a request, and what to do once the client has it."""
+    """The result of a request, and what to do once the editor has it."""
 
     result: object
     then: Callable[[], None] | None = None
@@ -63,7 +63,7 @@ Listener = Callable[[str, Raw], Awaitable[None]]
 
 
 class Peer:
-    """The editor at the other end."""
+    """The editor at the other end: answered, notified and asked in JSON-RPC."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
@@ -95,11 +95,11 @@ class Peer:
             task.cancel()
 
     async def notify(self, method: str, params: object) -> None:
-        """Tell something."""
+        """Send a notification to the editor."""
         await self._lines.write(self._end.notification(method, params))
 
     async def ask(self, method: str, params: object, kind: type[T]) -> T:
-        """Ask and wait for the answer; when cancelled, the question is taken back. Raises: ClientRefused, BadParams."""
+        """Ask the editor, and wait; a cancelled question is taken back. Raises: ClientRefused, BadParams."""
         with PendingCall(self._end, method, params) as question:
             try:
                 await self._lines.write(question.frame)
@@ -165,7 +165,7 @@ def _answer(message: Envelope) -> Response[ClientRefused]:
 
 
 def converted(raw: Raw, kind: type[T]) -> T:
-    """Read parameters, or a result, as that type. Raises: BadParams."""
+    """The parameters of a message, or its result, as their type. Raises: BadParams."""
     return jsonrpc.converted(raw, kind, hint="see agentclientprotocol.com")
 
 

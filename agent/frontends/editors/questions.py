@@ -35,7 +35,7 @@ async def answer_from(peer: Peer, session: str, request: RequestOpen, *, forms: 
 
 
 def how_to_answer(session: str, request: RequestOpen) -> str:
-    """A line for whoever must answer elsewhere."""
+    """A line that says to the person at the editor how to answer elsewhere."""
     if request.kind == "keys":
         return f"{asked(request)}: it waits for keys; `agent attach {session}` in a terminal"
     answer = {"secret": "-` types it in", "form": "JSON` answers"}.get(request.kind, "ANSWER` answers")
@@ -43,7 +43,7 @@ def how_to_answer(session: str, request: RequestOpen) -> str:
 
 
 def permission(session: str, request: RequestOpen) -> AskPermission:
-    """A choice."""
+    """A request with choices, as a permission that the editor asks for."""
     detail = plain(request.detail)
     return AskPermission(
         session_id=session,
@@ -60,7 +60,7 @@ def permission(session: str, request: RequestOpen) -> AskPermission:
 
 
 def form(session: str, request: RequestOpen) -> AskForm:
-    """A line, or a form."""
+    """A request for a line or a form, as a form that the editor shows."""
     if request.kind == "form":
         properties = {field.name: _property(field) for field in request.fields}
         required = [field.name for field in request.fields if field.required]

@@ -81,7 +81,7 @@ class Served:
         return self._mark.session
 
     async def run(self, path: Path) -> None:
-        """Follow it. What goes wrong is told by the futures, or as a message of the session."""
+        """Follow the session. What goes wrong is told by the futures, or as a message of the session."""
         try:
             async with streaming(path, wait=self._wait) as stream, asyncio.TaskGroup() as tasks:
                 self._stream = stream
@@ -248,7 +248,7 @@ class Served:
                 await self._note(f"not interrupted: {exc}")
 
     async def configure(self, option: str, value: str) -> None:
-        """Set an option. Raises: BadParams, BackendFailed, and what the service tells."""
+        """Set an option of the session. Raises: BadParams, BackendFailed, and what the service tells."""
         params = Configure(session_id=self.id, option=option, value=value)
         await self._connected().insist("session.configure", params, dict)
         await self._set_options(with_value(self.options, option, value))

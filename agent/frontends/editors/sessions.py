@@ -33,13 +33,13 @@ async def listed(path: Path, *, only: str = "", cwd: str = "") -> SessionRefs:
 
 
 async def resolved(path: Path, selector: str) -> str:
-    """The id of the session that it names. Raises: SessionNotFound, Ambiguous, and what the service tells."""
+    """The id of the session that a selector names. Raises: SessionNotFound, Ambiguous, and what the service tells."""
     page = await _asked(path, "session.history", History(session_id=selector, after=0, limit=1), Page)
     return page.session_id or selector
 
 
 async def created(path: Path, *, device: str, backend: str, cwd: str, seconds: float) -> str:
-    """A new session's id. A directory of the editor's says nothing on another device."""
+    """The id of a new session. A directory of the editor's says nothing on another device."""
     asked = CreateSession(device=device, backend=backend, cwd="" if device else cwd)
     return (await _asked(path, "session.create", asked, Created, seconds=seconds)).session_id
 

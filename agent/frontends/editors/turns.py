@@ -12,7 +12,7 @@ from agent.protocol.messages import Submitted
 
 
 class Waiting:
-    """One prompt of the editor's."""
+    """A prompt of the editor's, until its turn is over."""
 
     def __init__(self) -> None:
         self.done: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
@@ -22,7 +22,7 @@ class Waiting:
 
 
 class Turns:
-    """All of them, and the turns that must not run on when they begin."""
+    """The prompts that the editor waits for, and the turns that must not run on when they begin."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, Waiting] = {}  # by prompt id
@@ -39,22 +39,22 @@ class Turns:
         return any(each.stopped for each in self._waiting.values())
 
     def sent(self, prompt_id: str) -> Waiting:
-        """A prompt is on its way."""
+        """Begin to wait for a prompt that is on its way."""
         waiting = self._waiting[prompt_id] = Waiting()
         return waiting
 
     def over(self, prompt_id: str) -> None:
-        """The editor has its answer."""
+        """Forget a prompt: the editor has its answer."""
         self._waiting.pop(prompt_id, None)
 
     def accepted(self, waiting: Waiting, told: Submitted) -> bool:
-        """The session has taken it. Whether its turn must be interrupted at once."""
+        """Note that the session has taken a prompt; whether its turn must be interrupted at once."""
         waiting.turn = told.turn
         waiting.started = waiting.started or told.status == "started"
         return waiting.stopped and not waiting.done.done() and self._stop(waiting)
 
     def cancel(self) -> bool:
-        """The editor cancels whatever it waits for. Whether the running turn must be interrupted.
+        """Stop whatever the editor waits for; whether the running turn must be interrupted.
 
         A prompt that waits behind somebody else's turn ends for the editor now; its turn is stopped when it begins.
         """
@@ -65,7 +65,7 @@ class Turns:
         return bool(running) or not waiting
 
     def see(self, payload: Payload | None) -> bool:
-        """Take an entry of the log, after it was shown. Whether the turn that begins must be interrupted."""
+        """Take an entry of the log, after it was shown; whether the turn that begins must be interrupted."""
         match payload:
             case UserMessage(prompt_id=prompt_id, turn=turn) if prompt_id in self._waiting:
                 self._waiting[prompt_id].turn = turn
@@ -84,13 +84,13 @@ class Turns:
         return False
 
     def nothing_runs(self) -> None:
-        """The session is idle, and how the known turns ended was told while nobody listened."""
+        """End every known turn: the session is idle, and how they ended was told while nobody listened."""
         for waiting in self._waiting.values():
             if waiting.turn is not None and not waiting.done.done():
                 waiting.done.set_result("cancelled" if waiting.stopped else "end_turn")
 
     def begin_anew(self) -> list[Waiting]:
-        """The log is another one: the turns of it have other numbers. The prompts whose turn was known (S15)."""
+        """Forget the numbers of the turns, since the log is another one; the prompts whose turn was known (S15)."""
         known = [each for each in self._waiting.values() if each.turn is not None and not each.done.done()]
         for waiting in known:
             waiting.turn, waiting.started = None, False
@@ -98,19 +98,19 @@ class Turns:
         return known
 
     def fail_unknown(self, prompts: Iterable[Waiting], reason: AgentError) -> None:
-        """Of these the new log has told nothing."""
+        """End those of some prompts that the new log has told nothing of, with a reason."""
         for waiting in prompts:
             if waiting.turn is None and not waiting.done.done():
                 _fails(waiting, reason)
 
     def leave(self) -> None:
-        """The editor closes the session."""
+        """End every prompt as cancelled: the editor closes the session."""
         for waiting in self._waiting.values():
             if not waiting.done.done():
                 waiting.done.set_result("cancelled")
 
     def fail(self, reason: AgentError) -> None:
-        """Nothing more will be heard of the session."""
+        """End every prompt with a reason: nothing more will be heard of the session."""
         for waiting in self._waiting.values():
             if not waiting.done.done():
                 _fails(waiting, reason)

@@ -58,7 +58,7 @@ class _Tool:
 
 
 class Updates:
-    """Turns events, in their order, into updates.
+    """Turns the entries of a session's log, in their order, into updates for an editor.
 
     `own` is this device: its prompts carry no name. `where` stands before the title of a session of another one.
     """
@@ -118,7 +118,7 @@ class Updates:
                 return begun  # the start of a reply, or of no meaning to an editor
 
     def note(self, text: str) -> list[Update]:
-        """Something to tell beside what the session says."""
+        """The updates that tell a line beside what the session says."""
         self._notes += 1
         said = AgentChunk(content=Text(f"[{clean(text, 4096)}]\n\n"), message_id=f"note-{self._notes}")
         return [*self._unfenced(), said]
@@ -223,12 +223,12 @@ class Updates:
 
 
 def request_tool(request_id: str) -> str:
-    """The id under which a question is shown."""
+    """The id under which a question of the session's is shown."""
     return f"request-{request_id}"
 
 
 def commands_of(commands: tuple[Command, ...]) -> AvailableCommands:
-    """What the agent offers."""
+    """The update that brings the commands which the agent offers."""
     return AvailableCommands(
         available_commands=tuple(AvailableCommand(name=c.name, description=one_line(c.description)) for c in commands)
     )

@@ -35,7 +35,7 @@ class HermesMissing(AgentError):
 
 
 def argv_of(program: str, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """What starts the terminal UI. Raises: HermesMissing."""
+    """The command line that starts the terminal UI. Raises: HermesMissing."""
     path = environ.get("PATH")
     found = shutil.which(program, path=path)
     if found is None:
@@ -53,7 +53,7 @@ def argv_of(program: str, environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 async def run(argv: list[str], url: str) -> int:
-    """Run it to its end: its exit status, negative for a signal. SIGTERM and SIGHUP are passed on."""
+    """Run the UI to its end: its exit status, negative for a signal. SIGTERM and SIGHUP are passed on."""
     loop = asyncio.get_running_loop()
     # Hermes offers its set-up where it knows of no model; its terminal UI alone needs none, and asks none.
     environ = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", **os.environ, URL: url}
@@ -104,7 +104,7 @@ class Terminal:
         self.restore(broken=kind is not None)
 
     def restore(self, *, broken: bool) -> None:
-        """As it was; `broken`: the program was ended, and could not put its screen away itself."""
+        """Put the terminal back as it was; `broken`: the program was ended, and its screen is still there."""
         with suppress(termios.error, OSError):  # the terminal may have gone
             if broken:
                 os.write(1, SCREEN_BACK.encode())

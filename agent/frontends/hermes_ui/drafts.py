@@ -9,7 +9,7 @@ NEW = "New session"
 
 
 class Draft:
-    """What the UI has of it. It keeps its name there, whatever the session's id is."""
+    """What the UI has of a session that is none yet: a name, which stays whatever the session's id is."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -17,7 +17,7 @@ class Draft:
         self.session = ""  # its id, once there is one
 
     def row(self, info: Info) -> Json:
-        """A row of `session.active_list`."""
+        """The draft as a row of `session.active_list`."""
         return {
             "id": self.name,
             "session_key": self.name,
@@ -31,32 +31,32 @@ class Draft:
 
 
 class Drafts:
-    """All of this command."""
+    """The drafts of one run of `agent hermes`."""
 
     def __init__(self) -> None:
         self._drafts: dict[str, Draft] = {}
         self._made = 0
 
     def new(self) -> Draft:
-        """One more."""
+        """Make one more draft, with a name of its own."""
         self._made += 1
         draft = Draft(f"new-{self._made}")
         self._drafts[draft.name] = draft
         return draft
 
     def get(self, name: str) -> Draft | None:
-        """The draft of that name."""
+        """The draft of a name, whether there is a session of it or not."""
         return self._drafts.get(name)
 
     def open(self, name: str) -> Draft | None:
-        """The draft of that name, if there is no session of it yet."""
+        """The draft of a name, if there is no session of it yet."""
         draft = self._drafts.get(name)
         return draft if draft is not None and not draft.session else None
 
     def drop(self, name: str) -> None:
-        """The UI has left it, or shows its session under its own id."""
+        """Forget a draft that the UI has left, or whose session it shows under its own id."""
         self._drafts.pop(name, None)
 
     def name_of(self, session: str) -> str:
-        """What the UI calls a session."""
+        """What the UI calls a session: by its draft, if it was one."""
         return next((draft.name for draft in self._drafts.values() if draft.session == session), session)

@@ -35,7 +35,7 @@ INTERRUPTED = "*[interrupted]*"
 
 
 class Events:
-    """Turns events, in their order, into frames; keeps what a turn that runs has said so far."""
+    """Turns the entries of a session's log into frames; keeps what a turn that runs has said so far."""
 
     def __init__(self, info: Info, *, local: bool, verbatim: bool) -> None:
         """`verbatim`: replies are output of programs. `info` is kept up to date."""
@@ -53,17 +53,17 @@ class Events:
 
     @property
     def running(self) -> bool:
-        """Whether a turn is shown as running."""
+        """Whether the UI shows a turn as running."""
         return self._turn is not None
 
     @property
     def streaming(self) -> str:
-        """What is shown of the reply that runs."""
+        """What the UI shows of the reply that runs."""
         return self._shown(self._text, whole=False) if self._part is None else self._part
 
     @property
     def queued(self) -> list[UserMessage]:
-        """Prompts whose turn has not begun."""
+        """The prompts whose turn has not begun."""
         return list(self._waiting.values())
 
     def take(  # noqa: PLR0911 - one case an event type
@@ -97,7 +97,7 @@ class Events:
                 return []  # a question, or of no meaning to the UI
 
     def cut(self) -> list[Frame]:
-        """End the UI's message here and go on with another: nothing else makes it put away a question."""
+        """End the UI's message here and go on with another: nothing else makes the UI put away a question."""
         if self._turn is None:
             return [Frame("message.complete", {"text": "", "status": "complete", "usage": self.info.usage})]
         text, self._part = self.streaming, None
@@ -194,6 +194,6 @@ class Events:
 
 
 def said(message: UserMessage, note: str = "") -> Frame:
-    """Somebody's prompt, with the device it came from."""
+    """The frame that shows somebody's prompt, with the device it came from."""
     who = f"[{name_of(message.sender)}]" + (f" ({note})" if note else "")
     return Frame("review.summary", {"text": f"{who} {plain(message.text)}"}, message)

@@ -10,7 +10,7 @@ Json = dict[str, object]
 
 
 class Frame(NamedTuple):
-    """One event of Hermes's protocol, without its session."""
+    """An event of Hermes's protocol, without its session."""
 
     type: str
     payload: Json | None = None
@@ -19,5 +19,5 @@ class Frame(NamedTuple):
 
 
 def line(text: str) -> Frame:
-    """A line between the messages: of all events, this is the one that the UI prints as it is."""
+    """The frame of a line between the messages: of all events, the one that the UI prints as it is."""
     return Frame("review.summary", {"text": text})

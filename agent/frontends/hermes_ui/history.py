@@ -13,7 +13,7 @@ from agent.protocol.events import UserMessage
 
 
 class Past:
-    """Messages of a log, made from what its events mean to the UI; `events` then knows what a running turn has said."""
+    """The messages of a log, as its entries mean them to the UI; `events` then knows what a running turn has said."""
 
     def __init__(self, events: Events, own: str) -> None:
         """`own`: this device, whose prompts carry no name."""
@@ -27,7 +27,7 @@ class Past:
                 self._add(frame)
 
     def inflight(self) -> Json | None:
-        """The turn that runs: its prompt, if nothing was said but the reply that streams; None without one."""
+        """The turn that runs: its prompt, if nothing was said but the reply that streams; None if no turn runs."""
         if not self.events.running:
             return None
         last = self.messages[-1] if self.messages else {}

@@ -16,7 +16,7 @@ Selector = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class Envelope(Struct, frozen=True):
-    """One text frame."""
+    """A text frame that the UI sends."""
 
     method: Annotated[str, Meta(max_length=128)]
     id: RequestId | UnsetType = UNSET
@@ -24,45 +24,45 @@ class Envelope(Struct, frozen=True):
 
 
 class GetConfig(Struct, frozen=True):
-    """`config.get`."""
+    """Parameters of `config.get`: which part of the configuration."""
 
     key: Words = ""
 
 
 class ActiveList(Struct, frozen=True):
-    """`session.active_list`."""
+    """Parameters of `session.active_list`: the session that the UI shows."""
 
     current_session_id: Words | None = None
 
 
 class OnSession(Struct, frozen=True):
-    """`session.activate`, `resume`, `history`, `usage`, `status`, `interrupt`, `close`."""
+    """Parameters of `session.activate`, `resume`, `history`, `usage`, `status`, `interrupt`, `close`."""
 
     session_id: Selector
 
 
 class Title(Struct, frozen=True):
-    """`session.title`: without a title it asks for it."""
+    """Parameters of `session.title`: without a title, the UI asks for it."""
 
     session_id: Selector
     title: Annotated[str, Meta(max_length=512)] | None = None
 
 
 class Prompt(Struct, frozen=True):
-    """`prompt.submit`, `session.steer`."""
+    """Parameters of `prompt.submit` and `session.steer`: a session and text."""
 
     session_id: Selector
     text: Words
 
 
 class Complete(Struct, frozen=True):
-    """`complete.slash`."""
+    """Parameters of `complete.slash`: what was typed so far."""
 
     text: Words = ""
 
 
 class Slash(Struct, frozen=True):
-    """`slash.exec`, with a line; `command.dispatch`, which the UI tries after that, with its parts."""
+    """Parameters of `slash.exec` (a line) and of `command.dispatch`, which the UI tries after that (its parts)."""
 
     command: Words = ""
     name: Words = ""
@@ -70,14 +70,14 @@ class Slash(Struct, frozen=True):
 
 
 class Choose(Struct, frozen=True):
-    """`approval.respond`: it names no question, the one that is shown is meant."""
+    """Parameters of `approval.respond`: the question that is shown is meant, since none is named."""
 
     choice: Words
     session_id: Words | None = None
 
 
 class Respond(Struct, frozen=True):
-    """`clarify.respond`, `sudo.respond`, `secret.respond`."""
+    """Parameters of `clarify.respond`, `sudo.respond` and `secret.respond`."""
 
     request_id: Words
     answer: Words = ""

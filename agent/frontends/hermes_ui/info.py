@@ -18,7 +18,7 @@ STATUSES = {
 
 
 class Info:
-    """One session as it is now."""
+    """What the UI knows of one session as it is now."""
 
     def __init__(self, session: str, *, model: str, place: str, title: str, provider: str = "", on: str = "") -> None:
         """`place`: its directory here, or the device that it is on; `on`: that device, if it is another one."""
@@ -35,7 +35,7 @@ class Info:
         return {"model": self.model, "input": 0, "output": 0, "total": 0, "calls": 0, **self.context}
 
     def payload(self) -> Json:
-        """As `session.info` has it."""
+        """What is known, as the payload of `session.info`."""
         return {
             "model": self.model,
             "provider": self.provider,
@@ -52,11 +52,11 @@ class Info:
         }
 
     def frame(self) -> Frame:
-        """Tell it."""
+        """The frame that tells the UI all that is known."""
         return Frame("session.info", self.payload())
 
     def told(self, news: SessionInfo) -> list[Frame]:
-        """Something has changed."""
+        """Take news of the session; the frames that tell the UI what has changed."""
         before = self.payload()
         frames: list[Frame] = []
         if news.title is not None and titled(news.title, self._on) != self.title:
@@ -68,7 +68,7 @@ class Info:
         return [*frames, self.frame()] if self.payload() != before else []
 
     def over(self, turn: TurnComplete, *, local: bool) -> Frame:
-        """A turn has ended; Hermes tells a session anew after each."""
+        """Note that a turn has ended; the frame with which Hermes tells a session anew after each."""
         self.running = False
         if local and turn.cwd:
             self.place = _line(turn.cwd)
@@ -79,7 +79,7 @@ class Info:
 
 
 def info_of(row: SessionRow, options: tuple[Option, ...] = (), commands: tuple[Command, ...] = ()) -> Info:
-    """Of an attached session. A directory of another device would look like one here."""
+    """What the UI knows of an attached session; a directory of another device would look like one here."""
     info = Info(
         row.id,
         model=_model(options) or model_of(row),
@@ -93,37 +93,37 @@ def info_of(row: SessionRow, options: tuple[Option, ...] = (), commands: tuple[C
 
 
 def is_running(row: SessionRow) -> bool:
-    """Whether a turn runs."""
+    """Whether a turn of a session runs, as its row tells."""
     return row.status in {Status.WORKING, Status.NEEDS_INPUT}
 
 
 def status_of(row: SessionRow) -> str:
-    """In Hermes's words."""
+    """The status of a session in Hermes's words."""
     return STATUSES.get(row.status, "idle")
 
 
 def model_of(row: SessionRow) -> str:
-    """A shell has none: then what it is."""
+    """The model of a session; a shell has none, then what it is made of."""
     return _line(row.model) or _line(row.backend) or "?"
 
 
 def device_of(row: SessionRow) -> str:
-    """Its device's name."""
+    """The name of a session's device, or its id."""
     return _line(row.device.name) or row.device.id
 
 
 def title_of(row: SessionRow) -> str:
-    """With the device, if it is another one."""
+    """The title of a session, with its device if that is another one."""
     return titled(row.title, "" if row.local else device_of(row))
 
 
 def titled(title: str, device: str) -> str:
-    """A title, and the device that it is on; empty: this one."""
+    """A title, and the device that its session is on; an empty `device` is this one."""
     return session_title(title) + (f" · {device}" if device else "")
 
 
 def active(row: SessionRow, shown_as: str, *, current: bool) -> Json:
-    """A row of `session.active_list`."""
+    """A session as a row of `session.active_list`."""
     return {
         "id": shown_as,
         "session_key": row.id,
@@ -139,7 +139,7 @@ def active(row: SessionRow, shown_as: str, *, current: bool) -> Json:
 
 
 def stored(row: SessionRow, shown_as: str) -> Json:
-    """A row of `session.list`."""
+    """A session as a row of `session.list`."""
     return {
         "id": shown_as,
         "title": title_of(row),
@@ -151,7 +151,7 @@ def stored(row: SessionRow, shown_as: str) -> Json:
 
 
 def started_at(row: SessionRow) -> float:
-    """Unix seconds; as far as is known."""
+    """When a session began, in Unix seconds, as far as is known."""
     return _seconds(row.created_at or row.updated_at)
 
 

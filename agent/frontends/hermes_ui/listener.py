@@ -23,7 +23,7 @@ Serve = Callable[[web.WebSocketResponse], Awaitable[None]]
 
 
 class Listener:
-    """One client at a time; everybody else is refused. Made by `listening`."""
+    """The WebSocket that the UI connects to, one client at a time. Made by `listening`."""
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
@@ -38,7 +38,7 @@ class Listener:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Listen while the block runs."""
+        """Listen on the loopback while the block runs."""
         app = web.Application()
         app.router.add_get("/tui", self._connected)
         runner = web.AppRunner(app, access_log=None, logger=_unheard, shutdown_timeout=0.5)

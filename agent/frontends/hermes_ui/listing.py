@@ -19,7 +19,7 @@ SHOWN_MAX = 200
 
 
 class Listing:
-    """Rows as the service tells them; while it is away, as it told them last."""
+    """The rows of all sessions as the service tells them; while it is away, as it told them last."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -28,7 +28,7 @@ class Listing:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """Watch until cancelled. `ready` fails if there is no service at the beginning."""
+        """Watch the list until cancelled. `ready` fails if there is no service at the beginning."""
         try:
             async with streaming(self.path, patience=math.inf) as stream:
                 self._stream = stream
@@ -56,14 +56,14 @@ class Listing:
         return await self._stream.once(method, params, kind, seconds=seconds)
 
     def rows(self) -> list[SessionRow]:
-        """Those of this device first, the newest first."""
+        """The rows that can be attached to: those of this device first, the newest first."""
         shown = [row for row in self._rows.values() if row.attachable]
         shown.sort(key=lambda row: (row.updated_at, row.id), reverse=True)
         shown.sort(key=lambda row: not row.local)
         return shown[:SHOWN_MAX]
 
     def find(self, session: str) -> SessionRow:
-        """A listed session. Raises: SessionNotFound."""
+        """The row of a listed session. Raises: SessionNotFound."""
         row = self._rows.get(session)
         if row is None:
             raise SessionNotFound(f"no session {session!r}")

@@ -32,14 +32,14 @@ Handler = Callable[[str, Raw], Awaitable[Answer]]
 
 
 class Peer:
-    """The UI at the other end of a WebSocket."""
+    """The UI at the other end of a WebSocket: answered, and told events."""
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
         self._end: End[str, Request[RequestId]] = End(_encode, decode)
 
     async def emit(self, frame: Frame, session: str = "") -> None:
-        """Tell an event; nobody hears it once the UI has gone."""
+        """Tell the UI an event; nobody hears it once the UI has gone."""
         params: dict[str, object] = {"type": frame.type}
         if session:
             params["session_id"] = session
@@ -48,7 +48,7 @@ class Peer:
         await self._send(self._end.notification("event", params))
 
     async def run(self, handle: Handler) -> None:
-        """Answer until the UI leaves. A binary frame ends it, as it does with Hermes itself."""
+        """Answer until the UI leaves. A binary frame ends the connection, as it does with Hermes itself."""
         async with asyncio.TaskGroup() as tasks:
             jobs: set[asyncio.Task[None]] = set()
             async for frame in self._socket:

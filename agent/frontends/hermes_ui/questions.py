@@ -52,11 +52,11 @@ class Questions:
 
     @property
     def shown(self) -> RequestOpen | None:
-        """The one that the UI shows."""
+        """The question that the UI shows, if any."""
         return self._shown
 
     def opened(self, request: RequestOpen) -> list[Frame]:
-        """Another question."""
+        """Take another question; the frames that show it, or say why the UI does not."""
         if request.request_id in self._open:
             return []
         self._open[request.request_id] = request
@@ -69,7 +69,7 @@ class Questions:
         return self._next()
 
     def closed(self, request_id: str, now: float) -> tuple[bool, list[Frame]]:
-        """Answered by somebody, or no longer asked: whether the UI must put it away first, and what comes next."""
+        """Drop a question that is no longer asked: whether the UI must put it away, and what comes next."""
         self._open.pop(request_id, None)
         self._left.discard(request_id)
         if self._shown is None or self._shown.request_id != request_id or request_id in self._answered:
@@ -81,26 +81,26 @@ class Questions:
         return True, frames
 
     def answers(self, request_id: str) -> None:
-        """Its answer is on its way, from here."""
+        """Note that the answer to a question is on its way from here."""
         self._answered.add(request_id)
 
     def not_answered(self, request_id: str) -> None:
-        """It could not be sent."""
+        """Note that the answer to a question could not be sent."""
         self._answered.discard(request_id)
 
     def was_answered(self, request_id: str) -> bool:
-        """Whether an answer was sent from here."""
+        """Whether an answer to a question was sent from here."""
         return request_id in self._answered
 
     def put_away(self) -> list[Frame]:
-        """The UI has the reply to its answer, and shows no question: what comes next."""
+        """Note that the UI has the reply to its answer, and shows no question; the frames of what comes next."""
         if self._shown is not None and self._shown.request_id in self._answered:
             self._open.pop(self._shown.request_id, None)
             self._shown = None
         return self._next()
 
     def open_now(self, requests: Collection[RequestOpen], now: float) -> tuple[bool, list[Frame]]:
-        """Those that are open, as attaching tells; as `closed` and `opened`."""
+        """Bring the questions to those that attaching told as open; the result is that of `closed` and `opened`."""
         withdrawn, frames = False, list[Frame]()
         for gone in self._open.keys() - {request.request_id for request in requests}:
             put_away, more = self.closed(gone, now)
@@ -112,7 +112,7 @@ class Questions:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def chosen(self, word: str, now: float) -> tuple[RequestOpen, Answer]:
-        """An approval. Raises: RequestNotFound, BadParams."""
+        """The request and the answer that a choice of the UI's means. Raises: RequestNotFound, BadParams."""
         request = self._shown
         choices = approvals(request) if request is not None else {}
         if request is None or not choices:
@@ -124,7 +124,7 @@ class Questions:
         return request, choices[word].id
 
     def given(self, request_id: str, text: str) -> tuple[RequestOpen, Answer | None, list[Frame]]:
-        """A typed answer; without one yet, what to ask next. Raises: RequestNotFound."""
+        """The request and the answer that typed text means, or what to ask next. Raises: RequestNotFound."""
         request = self._shown
         if request is None or request.request_id != request_id.partition("#")[0]:
             raise RequestNotFound("that is no longer asked", hint="")

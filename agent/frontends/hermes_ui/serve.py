@@ -32,7 +32,7 @@ Method = Callable[[Raw], Awaitable[Answer]]
 
 
 class Serving:
-    """Answers the UI. One of these lives as long as the command; the UI may connect again."""
+    """Answers the UI. One lives as long as the command; the UI may connect again."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Serving:
             self._showing.leave()
 
     def end(self) -> None:
-        """The UI has gone for good: nothing is sent any more."""
+        """Send nothing more: the UI has gone for good."""
         self._showing.leave()
         for sending in self._sending:
             sending.cancel()

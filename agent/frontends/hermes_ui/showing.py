@@ -26,7 +26,7 @@ Then = Callable[[], Awaitable[None]]
 
 
 class Showing:
-    """The session that is shown, if any."""
+    """The session that the UI shows, if any, and its drafts."""
 
     def __init__(
         self, listing: Listing, tasks: asyncio.TaskGroup, tell: Tell, make: CreateSession, *, wait: float
@@ -41,7 +41,7 @@ class Showing:
         self.current = ""  # what is shown, as the UI names it
 
     async def create(self) -> Json:
-        """A draft is shown."""
+        """Show a new draft; the result of `session.create`."""
         async with self._switching:
             draft = self.drafts.new()
             self.leave()
@@ -49,7 +49,7 @@ class Showing:
         return self._empty(draft)
 
     async def show(self, asked: str) -> tuple[Json, Then]:
-        """Another session is shown: what of it, and what to do once the UI shows it. Raises: what attaching raises."""
+        """Show another session: what of it, and what to do once the UI shows it. Raises: what attaching raises."""
         draft = self.drafts.get(asked)
         async with self._switching:
             if draft is not None and not draft.session:
@@ -60,7 +60,7 @@ class Showing:
         return {**viewing.snapshot, "resumed": viewing.id}, viewing.begin
 
     async def close(self, name: str) -> None:
-        """The UI leaves a session, and thinks that it ends. Raises: Forbidden, where somebody wished just that."""
+        """Leave a session that the UI thinks to end. Raises: Forbidden, where somebody wished just that."""
         draft = self.drafts.get(name)
         if name not in {self.current, self._before} and not self.drafts.open(name):
             row = self._listing.find(draft.session if draft is not None else name)
@@ -72,7 +72,7 @@ class Showing:
             self._now("")
 
     async def prompted(self, name: str) -> Viewing:
-        """The session that a prompt is for; of a draft, it is made now.
+        """The session that a prompt is for; a draft becomes one now.
 
         Raises: SessionNotFound, and what making and attaching raise.
         """
@@ -84,24 +84,24 @@ class Showing:
         return self.of(name)
 
     def of(self, name: str) -> Viewing:
-        """The session that is shown, if it is that one. Raises: SessionNotFound."""
+        """The session that is shown, if a name means it. Raises: SessionNotFound."""
         viewing = self._viewing
         if viewing is None or name not in {viewing.shown_as, viewing.id}:
             raise SessionNotFound(f"the session {clean(name)!r} is not shown here", hint="switch to it first")
         return viewing
 
     def shown(self) -> Viewing:
-        """Whatever session is shown. Raises: SessionNotFound."""
+        """The session that is shown, whichever it is. Raises: SessionNotFound."""
         if self._viewing is None:
             raise SessionNotFound("no session is shown", hint="")
         return self._viewing
 
     def commands(self) -> tuple[Command, ...]:
-        """Those of the agent that is shown."""
+        """The commands of the agent that is shown."""
         return self._viewing.info.commands if self._viewing is not None else ()
 
     def leave(self) -> None:
-        """Nothing is shown."""
+        """Show nothing, and stop to follow what was shown."""
         if self._following is not None:
             self._following.cancel()
         self._viewing = self._following = None

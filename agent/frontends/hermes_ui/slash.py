@@ -28,7 +28,7 @@ OURS = {
 
 
 def catalog() -> Json:
-    """Result of `commands.catalog`."""
+    """Result of `commands.catalog`: the UI's own commands that work here."""
     pairs = [[f"/{name}", about] for name, about in OURS.items()]
     return {
         "pairs": pairs,
@@ -39,7 +39,7 @@ def catalog() -> Json:
 
 
 def completions(text: str, commands: Iterable[Command]) -> Json:
-    """Result of `complete.slash`: what begins like the text, the agent's commands first."""
+    """Result of `complete.slash`: the commands that begin like the text, the agent's first."""
     typed = text.removeprefix("/").lower()
     known = [(command.name, command.description) for command in commands] + list(OURS.items())
     items = [{"text": clean(name), "display": f"/{clean(name)}", "meta": clean(about)}
@@ -48,7 +48,7 @@ def completions(text: str, commands: Iterable[Command]) -> Json:
 
 
 def prompt_of(command: str, commands: Iterable[Command]) -> str:
-    """The prompt that an agent's command is. Raises: BadParams, if it has no such command."""
+    """The prompt that a command of the agent's is. Raises: BadParams, if the agent has no such command."""
     words = command.removeprefix("/").split(maxsplit=1)
     name = words[0] if words else ""
     if any(each.name == name for each in commands):

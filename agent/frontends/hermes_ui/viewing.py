@@ -63,16 +63,16 @@ class Viewing:
 
     @property
     def shown_as(self) -> str:
-        """Its id in the UI."""
+        """The id under which the UI knows the session."""
         return self._shown_as or self.id
 
     @property
     def info(self) -> Info:
-        """What is known of it."""
+        """What the UI knows of the session."""
         return self._events.info
 
     async def run(self, path: Path) -> None:
-        """Follow it. What goes wrong is told by `attached`, or as a line."""
+        """Follow the session. What goes wrong is told by `attached`, or as a line."""
         try:
             async with streaming(path, patience=math.inf, wait=self._wait) as stream, asyncio.TaskGroup() as tasks:
                 self._stream, self._tasks = stream, tasks
@@ -192,11 +192,11 @@ class Viewing:
             await self._line(f"-- {reason}; open the session again to go on ({reason.hint})")
 
     async def begin(self) -> None:
-        """The UI shows the session: it may be told of it."""
+        """Tell what happens from here on: the UI shows the session."""
         self.told.set()
 
     async def history(self) -> list[Json]:
-        """Its newest messages. Raises: what the service tells."""
+        """The newest messages of the session. Raises: what the service tells."""
         page = await self._connected().insist("session.history", History(session_id=self.id, limit=PAGE), Page)
         past, view = Past(self._make(), self._view.own), SessionView()
         past.read(view.entry(event, merged=True) for event in page.events)
@@ -210,7 +210,7 @@ class Viewing:
         return self._stream
 
     async def submit(self, text: str) -> Literal["streaming", "queued"]:
-        """Prompt. Raises: BadParams, TooLarge, and what the service tells."""
+        """Send a prompt; whether its turn runs. Raises: BadParams, TooLarge, and what the service tells."""
         params = new_prompt(self.id, text, client=CLIENT)
         self._mine.add(params.prompt_id)
         call = WaitingCall(self._waits)
@@ -243,16 +243,16 @@ class Viewing:
         return bool(waiting)
 
     async def steer(self, text: str) -> None:
-        """Stop what runs and go first; shown as a line, since the UI shows such a prompt nowhere."""
+        """Stop the turn that runs and send a prompt first, as a line: the UI shows such a prompt nowhere."""
         params = new_prompt(self.id, text, client=CLIENT, steer=True)
         await self._connected().insist("prompt.submit", params, Submitted)
 
     async def interrupt(self) -> None:
-        """Stop the running turn."""
+        """Stop the turn of the session that runs."""
         await self._connected().insist("session.interrupt", Interrupt(session_id=self.id), dict)
 
     async def choose(self, word: str) -> int:
-        """Answer an approval: how many were. Raises: RequestNotFound, BadParams."""
+        """Answer an approval; how many were answered. Raises: RequestNotFound, BadParams."""
         stream = self._connected()
         request, answer = self._questions.chosen(word, stream.clock.monotonic())
         return int(await self._answer(stream, request, answer))
@@ -265,7 +265,7 @@ class Viewing:
         return ("ok" if await self._answer(self._connected(), request, answer) else "expired"), frames
 
     async def put_away(self, frames: Iterable[Frame] = ()) -> None:
-        """The UI has the reply to its answer: tell what comes next."""
+        """Tell what comes next, once the UI has the reply to its answer."""
         await self._emit([*frames, *self._questions.put_away()])
 
     async def _answer(self, stream: Stream, request: RequestOpen, answer: Answer) -> bool:

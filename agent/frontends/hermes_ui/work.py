@@ -17,13 +17,13 @@ class _Tool:
 
 
 class Work:
-    """The tools that run."""
+    """The tools that run in a session, as frames."""
 
     def __init__(self) -> None:
         self._tools: dict[str, _Tool] = {}
 
     def take(self, payload: ToolStart | ToolUpdate | ToolComplete | PlanUpdate, at: float) -> list[Frame]:
-        """What it means; `at` in Unix seconds."""
+        """The frames that a tool's or a plan's entry means; `at` in Unix seconds."""
         match payload:
             case ToolStart():
                 return [self._started(payload, at)]
@@ -35,7 +35,7 @@ class Work:
                 return _plan(payload)
 
     def over(self) -> None:
-        """The turn has ended, and with it whatever ran."""
+        """Forget whatever ran: the turn has ended."""
         self._tools.clear()
 
     def _started(self, start: ToolStart, at: float) -> Frame:
@@ -72,7 +72,7 @@ class Work:
 
 
 def summary(text: str) -> str:
-    """The last line that says something."""
+    """The last line of a program's output that says something."""
     lines = [each for each in plain(text).splitlines() if each.strip()]
     return clean(lines[-1], SUMMARY_MAX).strip() if lines else ""
 
