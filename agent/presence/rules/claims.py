@@ -89,10 +89,12 @@ class Claims:
 
     def _owner_of_beginning(self, session: str, device: DeviceId) -> DeviceId | None:
         # It is the device's own if any that it may stand for is; else whoever has one of those.
-        alike = {
-            self._wholes.get(each) or self._beginnings[each]
-            for each in self._filed.get(session[:SHORTEST], ())
-            if each.startswith(session) or (each in self._beginnings and session.startswith(each))
+        filed = self._filed.get(session[:SHORTEST], ())
+        alike = {self._wholes[each] for each in filed if each in self._wholes and each.startswith(session)}
+        alike |= {
+            self._beginnings[each]
+            for each in filed
+            if each in self._beginnings and (each.startswith(session) or session.startswith(each))
         }
         return None if device in alike else min(alike, default=None)
 

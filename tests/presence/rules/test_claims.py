@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.errors import Ambiguous, SessionNotFound
@@ -203,6 +203,8 @@ def test_r13_in_any_order_of_claims_the_first_one_has_it_and_keeps_it(
         st.tuples(st.sampled_from([DEN, BOX, OWN]), st.text("ab", min_size=4, max_size=7), st.booleans()), max_size=40
     )
 )
+@example([(DEN, "abaab", False), (BOX, "abaa", True), (DEN, "abaa", False), (DEN, "abaaa", False)])
+@example([(DEN, "abaaa", False), (BOX, "abaa", True), (DEN, "abaa", False), (BOX, "abaaa", False)])
 def test_r13_no_two_devices_ever_hold_what_may_be_one_id(claimed: list[tuple[DeviceId, str, bool]]) -> None:
     claims = Claims()
     held: list[tuple[DeviceId, str, bool]] = []
