@@ -212,7 +212,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
         ("agent.presence.rules.registry", "from agent.presence.service import Presence"),
         ("agent.adapters.net.link", "from agent.trust.rules.rights import Rights"),
         ("agent.client.stream", "from agent.sessions.host import Sessions"),
-        ("agent.frontends.editors.serve", "from agent.frontends.hermes_ui.serve import Serving"),
+        ("agent.frontends.editors.editor_agent", "from agent.frontends.hermes_ui.ui_gateway import Serving"),
     ],
 )
 def test_the_table_catches(module: str, line: str) -> None:

@@ -1,10 +1,10 @@
 """The service from outside: what scripts and front ends build on.
 
-Nouns: a call (`client`: one request, one answer, without asyncio), a stream (`stream`: a WebSocket that heals itself),
-a followed session (`follow`: its log, every entry once), its view (`view`: what happens in it, as values and
+Nouns: a call (`control_socket`: one request, one answer, without asyncio), a stream (`stream`: a WebSocket that heals
+itself), a followed session (`follow`: its log, every entry once), its view (`view`: what happens in it, as values and
 sentences), a waiting call (`pending`: a request that waits for a device out of reach).
 
-What people read: `reading` (replies, answers, ends of turns), `question` and `form` (what a session asks), `lines` and
-`text` (made fit for a terminal). What people send: `prompts`, `answers`. Nothing here prints, reads a keyboard or knows
-click: that is left to the front ends.
+What people read: `reading` (replies, answers, ends of turns), `request_text` and `form_input` (what a session asks),
+`styled_lines` and `text` (made fit for a terminal). What people send: `prompts`, `answers`. Nothing here prints, reads
+a keyboard or knows click: that is left to the front ends.
 """

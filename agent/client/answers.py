@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.client.form import Form, chosen, from_json
+from agent.client.form_input import FormInput, chosen, from_json
 from agent.client.pending import WaitingCall
 from agent.client.reading import name_of
 from agent.client.stream import Stream
@@ -16,7 +16,7 @@ class Answering:
 
     def __init__(self, request: RequestOpen) -> None:
         self.request = request
-        self.form = Form(request) if request.kind == "form" else None
+        self.form = FormInput(request) if request.kind == "form" else None
 
     @property
     def label(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
-from agent.client.stream import Note, Returned, Stream
+from agent.client.stream import ConnectionBack, Note, Stream
 from agent.errors import AgentError, from_wire
 from agent.protocol.events import Event, epoch_of
 from agent.protocol.messages import Attach, Attached, EventOf, OnSession, SessionLost, SessionStalled
@@ -30,7 +30,7 @@ class Hydrated(Struct, frozen=True):
     anew: bool = False
 
 
-class Seen(Struct, frozen=True):
+class NextEvent(Struct, frozen=True):
     """The next event of the log."""
 
     event: Event
@@ -70,7 +70,7 @@ class Mark:
         return event
 
 
-async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | Note]:
+async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | NextEvent | Note]:
     """Attach to a session and stay attached; notes of the service about other things pass through.
 
     Raises: what attaching raises, and why there is nothing to attach to any more, as `session.lost` says.
@@ -88,7 +88,7 @@ async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | 
                 missing = True
             else:
                 if event is not None:
-                    yield Seen(event)
+                    yield NextEvent(event)
         else:
             yield note
         if missing:  # the service cut its stream short: hydrate from where we are
@@ -96,7 +96,7 @@ async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | Seen | 
         lost = isinstance(note, SessionLost) and note.session_id == mark.session
         if isinstance(note, SessionLost) and lost and note.kind:
             raise from_wire(0, note.reason, note.kind, "")
-        if missing or lost or isinstance(note, Returned):
+        if missing or lost or isinstance(note, ConnectionBack):
             # A device that was lost has been waited for already.
             if lost:
                 await stream.clock.sleep(REMOTE_RETRY)

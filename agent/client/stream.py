@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.calls import PendingCall
-from agent.client.client import check_server, check_socket
+from agent.client.control_socket import check_server, check_socket
 from agent.client.pending import WaitingCall
 from agent.clock import SystemClock
 from agent.errors import AgentError, Busy, NotRunning, PeerLost, RemoteFault, TakenBack, TimedOut, TooLarge
@@ -46,11 +46,11 @@ class ServiceLost(NotRunning):
     hint = "start it with `agent up`; its sessions are kept"
 
 
-class Lost(Struct, frozen=True):
+class ConnectionLost(Struct, frozen=True):
     """The connection to the own service broke, and is being looked for."""
 
 
-class Returned(Struct, frozen=True):
+class ConnectionBack(Struct, frozen=True):
     """The service is back: attach again, from the last `seq`."""
 
 
@@ -61,7 +61,7 @@ class PeerBack(Struct, frozen=True):
 
 
 Note = Struct
-"""What `Stream.notes` gives: `Lost`, `Returned`, or the params of a notification."""
+"""What `Stream.notes` gives: `ConnectionLost`, `ConnectionBack`, or the params of a notification."""
 
 
 class Stream:
@@ -220,7 +220,7 @@ class Stream:
             try:
                 async with self._connected() as socket:
                     if ready.done():
-                        self._put(Returned())
+                        self._put(ConnectionBack())
                     self._moved.set()
                     if not ready.done():
                         ready.set_result(None)
@@ -320,7 +320,7 @@ class Stream:
         self._lost_at = rfc3339(self.clock.time())
         self._end.fail(lambda: reason)
         if was_up:
-            self._put(Lost())
+            self._put(ConnectionLost())
 
 
 @asynccontextmanager

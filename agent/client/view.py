@@ -12,8 +12,8 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from agent.client.follow import Hydrated, Seen
-from agent.client.stream import Lost, Note, PeerBack
+from agent.client.follow import Hydrated, NextEvent
+from agent.client.stream import ConnectionLost, Note, PeerBack
 from agent.client.text import clean
 from agent.protocol.events import (
     Command,
@@ -184,7 +184,7 @@ def notice_of(note: Note, session: str) -> Notice | None:
             return LinkBack(note.link.name)
         case SessionStalled() if note.session_id == session:
             return StorageStalled(note.reason) if note.reason else StorageBack()
-        case Lost():
+        case ConnectionLost():
             return ServiceAway()
         case _:
             return None
@@ -209,16 +209,16 @@ class SessionView:
         """Whether a turn runs, or is still to come."""
         return self.done_turn < self.last_turn
 
-    async def changes(self, notes: AsyncIterator[Hydrated | Seen | Note]) -> AsyncIterator[Change]:
+    async def changes(self, notes: AsyncIterator[Hydrated | NextEvent | Note]) -> AsyncIterator[Change]:
         """What `follow` yields, as changes. Raises: what `follow` raises."""
         async for note in notes:
             for change in self.take(note):
                 yield change
 
-    def take(self, note: Hydrated | Seen | Note) -> list[Change]:
+    def take(self, note: Hydrated | NextEvent | Note) -> list[Change]:
         """What one note means for this session; nothing, if it is about something else."""
         match note:
-            case Seen(event=event):
+            case NextEvent(event=event):
                 return [self.entry(event)]
             case Hydrated():
                 return [self._hydrate(note)]

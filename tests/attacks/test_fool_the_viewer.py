@@ -1,7 +1,7 @@
 """A peer, or a program in a session, wants to drive the terminal of whoever looks (threat T4, asset A6).
 
 Expected: of what others send, lines, tabs and (on a terminal) colours pass and nothing else, however it is cut.
-The filters byte by byte: tests/frontends/cli/test_output.py; look-alike names: tests/frontends/cli/test_lookalike.py.
+The filters byte by byte: tests/frontends/cli/test_output.py; look-alike names: tests/frontends/cli/test_confusables.py.
 """
 
 from __future__ import annotations

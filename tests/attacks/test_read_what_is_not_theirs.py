@@ -22,7 +22,7 @@ from agent.adapters.storage.files import private_folder
 from agent.adapters.storage.household import HouseholdFile
 from agent.adapters.storage.lock import bind_socket, only_one
 from agent.adapters.storage.schema import open_database
-from agent.client.client import Client, check_server
+from agent.client.control_socket import Client, check_server
 from agent.config import runtime_folder
 from agent.errors import AgentError, Forbidden, StateError
 from tests.attacks.conftest import Scene

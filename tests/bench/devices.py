@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import agent
-from agent.client.client import Client
+from agent.client.control_socket import Client
 from agent.config import control_socket_path
 from agent.errors import AgentError
 

@@ -9,9 +9,9 @@ from typing import get_args
 import msgspec
 import pytest
 
-from agent.client.follow import Hydrated, Seen
+from agent.client.follow import Hydrated, NextEvent
 from agent.client.reading import answered, session_over, shortfall, succeeded
-from agent.client.stream import Lost, PeerBack
+from agent.client.stream import ConnectionLost, PeerBack
 from agent.client.view import (
     WARNINGS,
     Change,
@@ -96,7 +96,7 @@ def watched(result: Attached | None = None) -> SessionView:
 
 
 def closing(view: SessionView, event: Event) -> RequestOpen | None:
-    (change,) = view.take(Seen(event))
+    (change,) = view.take(NextEvent(event))
     assert isinstance(change, LogEntry)
     return change.closes
 
@@ -149,7 +149,7 @@ def test_another_log_begins_with_nothing_of_the_one_before() -> None:  # S15
 
 def test_the_entry_that_closes_a_request_knows_which_one() -> None:
     view = watched()
-    view.take(Seen(log(ALLOW)[0]))
+    view.take(NextEvent(log(ALLOW)[0]))
     request = closing(view, log(CLOSED, first=2)[0])
     assert request == ALLOW
     assert answered(request, CLOSED) == "Yes"
@@ -167,15 +167,15 @@ def test_turns_run_from_their_prompt_to_their_end() -> None:
     view = watched()
     view.submitted(Submitted(turn=2, status="queued", position=1))
     assert view.running
-    view.take(Seen(log(TurnComplete(turn=1, status="complete"))[0]))
+    view.take(NextEvent(log(TurnComplete(turn=1, status="complete"))[0]))
     assert view.running
-    view.take(Seen(log(TurnComplete(turn=2, status="complete"), first=2)[0]))
+    view.take(NextEvent(log(TurnComplete(turn=2, status="complete"), first=2)[0]))
     assert not view.running
 
 
 def test_an_entry_of_a_later_version_is_kept_and_means_nothing() -> None:
     event = Event(1, "hologram", msgspec.Raw(b"\x80"), "")
-    assert watched().take(Seen(event)) == [LogEntry(event, None)]
+    assert watched().take(NextEvent(event)) == [LogEntry(event, None)]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_turn_that_is_no_success_is_never_told_as_one(turn: TurnComplete, said
 
 def test_the_end_of_a_session_is_said_with_its_reason() -> None:
     view = watched()
-    view.take(Seen(log(SessionInfo(status="failed", note="no such program"))[0]))
+    view.take(NextEvent(log(SessionInfo(status="failed", note="no such program"))[0]))
     assert view.ended == "failed"
     assert (
         session_over(SessionInfo(status="failed", note="no such program")) == "the session has failed: no such program"
@@ -231,7 +231,7 @@ def test_a_link_that_breaks_is_told_to_whoever_watches_over_it() -> None:  # L5
     assert view.take(PeerBack(broken)) == [LinkBack("desk")]
     assert view.take(msgspec.structs.replace(broken, reason="it has stopped")) == [PeerStopped("desk")]
     assert view.take(msgspec.structs.replace(broken, sessions=(THERE,))) == []
-    assert view.take(Lost()) == [ServiceAway()]
+    assert view.take(ConnectionLost()) == [ServiceAway()]
 
 
 def test_a_store_that_is_full_and_has_room_again_is_told() -> None:  # S2
@@ -274,6 +274,6 @@ def test_text_that_streams_is_marked_as_what_is_new_and_a_snapshots_as_all_of_it
     (change,) = view.take(hydrated(attached(delta)))
     assert isinstance(change, Hydration)
     assert change.entries[0].merged
-    (entry,) = view.take(Seen(log(delta, first=2)[0]))
+    (entry,) = view.take(NextEvent(log(delta, first=2)[0]))
     assert isinstance(entry, LogEntry)
     assert not entry.merged

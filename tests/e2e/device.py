@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 import pytest
 
-from agent.client.client import Client
+from agent.client.control_socket import Client
 from agent.config import control_socket_path
 from agent.errors import AgentError
 from tests.e2e.lab import Host

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.client.follow import Hydrated, Mark, Seen, follow
-from agent.client.stream import Lost, Returned, Stream, streaming
+from agent.client.follow import Hydrated, Mark, NextEvent, follow
+from agent.client.stream import ConnectionBack, ConnectionLost, Stream, streaming
 from agent.protocol.events import Event, UserMessage, payload_of
 from agent.protocol.messages import Attach, Attached, EventOf, SessionLost
 from tests.e2e.conftest import MakeNetwork
@@ -40,7 +40,7 @@ class Watcher:
 
     def hear(self, note: object) -> None:
         """Take what else is told."""
-        if isinstance(note, Lost | Returned | SessionLost):
+        if isinstance(note, ConnectionLost | ConnectionBack | SessionLost):
             self.trouble.append(repr(note))
 
 
@@ -61,7 +61,7 @@ async def view(stream: Stream, session: str, watcher: Watcher) -> None:
         watcher.hear(note)
         if isinstance(note, Hydrated):
             watcher.attached += 1
-        elif isinstance(note, Seen):
+        elif isinstance(note, NextEvent):
             watcher.see(session, note.event)
 
 

@@ -35,10 +35,10 @@ def acp(app: App, *, session: str, on: str, backend: str, wait: float) -> int:
 
 
 async def _run(app: App, session: str, on: str, backend: str, wait: float) -> None:
-    from agent.frontends.editors.peer import Peer
+    from agent.frontends.editors.connection import EditorPeer
+    from agent.frontends.editors.editor_agent import EditorAgent
     from agent.frontends.editors.pipes import Pipes
-    from agent.frontends.editors.serve import Serving
 
     pipes = Pipes(sys.stdin.fileno(), sys.stdout.fileno())
-    await Serving(app.client.path, Peer(pipes), session=session, device=on, backend=backend, wait=wait).run()
+    await EditorAgent(app.client.path, EditorPeer(pipes), session=session, device=on, backend=backend, wait=wait).run()
     await pipes.flush()

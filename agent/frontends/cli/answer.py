@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from agent.client.answers import Answering, answer_of, too_late
-from agent.client.question import field_lines, question
+from agent.client.request_text import field_lines, request_lines
 from agent.client.stream import streaming
 from agent.client.text import clean
 from agent.errors import AgentError, Ambiguous, RequestNotFound
@@ -62,7 +62,7 @@ async def _answer(app: App, session: str, wanted: str, given: str | None, wait: 
 async def ask(request: RequestOpen, printer: Printer) -> Answer | None:
     """Ask a request on the terminal, until the answer fits; None at the end of the input."""
     asked = Answering(request)
-    opening = question(request, fields=False)
+    opening = request_lines(request, fields=False)
 
     def show() -> None:  # once the terminal no longer echoes a secret: from here on it may be typed
         field = asked.form.field if asked.form is not None else None

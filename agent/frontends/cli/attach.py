@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import click
 
@@ -13,25 +13,29 @@ from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall, WaitingLines
 from agent.client.prompts import excerpt, not_sent
 from agent.client.stream import Stream, streaming
-from agent.client.text import clean
+from agent.client.text import clean, session_title
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
-from agent.errors import AgentError, PeerLost, TakenBack
-from agent.frontends.cli.arrival import banner, choose, commands_line
+from agent.errors import AgentError, PeerLost, SessionNotFound, TakenBack
 from agent.frontends.cli.complete import complete_session
-from agent.frontends.cli.edit import Changed, Ended, Typed
-from agent.frontends.cli.keyboard import Input, Interrupted, Keyboard, Stopped
+from agent.frontends.cli.keyboard import Input, InterruptPressed, Keyboard, Stopped
+from agent.frontends.cli.line_editor import InputEnded, LineChanged, Typed
 from agent.frontends.cli.main import STATUS_OF, App, Exit
 from agent.frontends.cli.outbox import Controls, Outbox
+from agent.frontends.cli.output import local_time
 from agent.frontends.cli.patience import wait_option
-from agent.frontends.cli.screen import Screen
-from agent.frontends.cli.transcript import Transcript, style_of
-from agent.protocol.events import TEXT_MAX, Answer, RequestOpen
+from agent.frontends.cli.screen import SplitScreen
+from agent.frontends.cli.sessions import device_of, title_of
+from agent.frontends.cli.transcript import TranscriptPrinter, style_of
+from agent.protocol.events import TEXT_MAX, Answer, Command, RequestOpen
 from agent.protocol.messages import Interrupt, Submitted
+from agent.protocol.model import SessionRow
 from agent.protocol.waiting import PATIENCE, Waiting
 
 STDIN = 0
 TERMINAL = "terminal"
 """The backend whose sessions are best seen as they are."""
+COMMANDS_MAX = 12
+"""Commands of an agent that are named."""
 LEAVE = "Ctrl-C again, or Ctrl-D, leaves; the session goes on"
 
 
@@ -62,13 +66,48 @@ def attached_to(app: App, session: str, *, wait: float = PATIENCE) -> int:
     return asyncio.run(_Attachment(app, session, wait).run())
 
 
+def choose(app: App) -> str:
+    """Ask which session, of all devices. Raises: UsageError, without a terminal to ask on."""
+    if not (sys.stdin.isatty() and app.printer.err_tty):
+        raise click.UsageError("a session is needed: see `agent sessions`")
+    known = app.client.call("session.list", {"all": True})
+    rows = [row for row in known if row["attachable"] or row.get("away")]
+    if not rows:
+        raise SessionNotFound("there is no session to attach to", hint="start one with `agent new --attach`")
+    rows.sort(key=lambda row: (not row["local"], bool(row.get("away"))))
+    for number, row in enumerate(rows, 1):
+        away = row.get("away")
+        state = "offline" if away else row["status"]
+        app.printer.talk(f"{number:3}) {title_of(row)} · {device_of(row)} · {state}", "dim" if away else "")
+    chosen = click.prompt("session", type=click.IntRange(1, len(rows)), default=1, err=True)
+    return str(rows[int(chosen) - 1]["id"])
+
+
+def banner(row: SessionRow) -> list[str]:
+    """What a person needs to know of the session first."""
+    title, device = session_title(row.title), clean(row.device.name) or row.device.id
+    parts = [f"-- {title}", f"on {device}", clean(row.backend) or "?"]
+    if row.model:
+        parts.append(clean(row.model))
+    if row.created_at:
+        parts.append(f"since {local_time(row.created_at)}")
+    return [" · ".join(parts)]
+
+
+def commands_line(commands: Sequence[Command]) -> str:
+    """The commands that the agent knows, in one line."""
+    named = [f"/{clean(command.name)}" for command in commands[:COMMANDS_MAX]]
+    rest = len(commands) - len(named)
+    return f"-- commands: {' '.join(named)}" + (f" and {rest} more" if rest else "")
+
+
 class _Attachment:
     def __init__(self, app: App, session: str, wait: float) -> None:
         printer = app.printer
         self._path, self._wait = app.client.path, wait
         self._lively = sys.stdin.isatty() and printer.tty and not printer.dumb
-        self._screen = Screen(printer, lively=self._lively)
-        self._transcript = Transcript(self._screen)
+        self._screen = SplitScreen(printer, lively=self._lively)
+        self._transcript = TranscriptPrinter(self._screen)
         self._mark = Mark(session)
         self._view: SessionView
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()  # as fast as a person types, or as long as the pipe is
@@ -154,7 +193,7 @@ class _Attachment:
     def _hydrate(self, hydration: Hydration) -> None:
         if hydration.anew:
             self._screen.notice(f"-- {sentence(LogReplaced())}. It says:", "yellow")
-            self._transcript = Transcript(self._screen)
+            self._transcript = TranscriptPrinter(self._screen)
         self._transcript.hydrate(hydration)
         if hydration.again and not hydration.anew:
             self._screen.notice(f"-- {sentence(Resumed())}")
@@ -210,18 +249,18 @@ class _Attachment:
                 case Typed(text=text) if text.strip() or self._request is not None:
                     self._warned = False
                     self._typed(stream, tasks, given)
-                case Interrupted():
+                case InterruptPressed():
                     self._interrupt(stream, tasks)
                 case Stopped(signal=number):
                     self._leave(128 + number)
-                case Ended() if self._lively:
+                case InputEnded() if self._lively:
                     self._leave(Exit.OK)
-                case Ended():
+                case InputEnded():
                     self._ended_input = True
                     if self._request is not None:
                         self._hint_answer(self._request)
                     self._maybe_leave()
-                case Changed() | Typed():
+                case LineChanged() | Typed():
                     pass
             self._redraw()
 

@@ -62,7 +62,7 @@ class _Follow:
         self._shown: Counter[AuditEntry] = Counter()  # those of that time
 
     async def run(self, asked: dict[str, Any]) -> None:
-        from agent.client.stream import Lost, Returned, streaming
+        from agent.client.stream import ConnectionBack, ConnectionLost, streaming
         from agent.protocol.messages import AuditNoted
 
         async with streaming(self._path) as stream:
@@ -70,9 +70,9 @@ class _Follow:
             async for note in stream.notes():
                 if isinstance(note, AuditNoted):
                     self._show(note.entries)
-                elif isinstance(note, Lost):
+                elif isinstance(note, ConnectionLost):
                     self._printer.talk("the service is away; waiting for it", "yellow")
-                elif isinstance(note, Returned):
+                elif isinstance(note, ConnectionBack):
                     again = {"since": self._last or asked["since"], "limit": LIMIT_MAX}
                     self._show(self._unseen(await self._watch(stream, again)))
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from agent.client.client import Client
+from agent.client.control_socket import Client
 from agent.client.text import clean
 from agent.config import control_socket_path
 from agent.errors import AgentError

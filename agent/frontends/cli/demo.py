@@ -18,7 +18,7 @@ from typing import IO
 import click
 
 import agent
-from agent.client.client import Client
+from agent.client.control_socket import Client
 from agent.client.text import clean
 from agent.config import control_socket_path
 from agent.errors import AgentError
@@ -35,15 +35,15 @@ TAIL = 15
 """Lines of a failing service's log that are shown."""
 
 
-class Failed(Exception):
+class DemoFailed(Exception):
     """A step of the demo did not come to its end."""
 
-    def __init__(self, what: str, device: Device | None = None) -> None:
+    def __init__(self, what: str, device: DemoDevice | None = None) -> None:
         super().__init__(what)
         self.device = device
 
 
-class Device:
+class DemoDevice:
     """A device of the demo: a home of its own, and the service on it."""
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -76,7 +76,7 @@ class Device:
     def ask(self, method: str) -> list[dict[str, object]]:
         """A list that the device's service gives; empty while that is starting."""
         if self.service.poll() is not None:
-            raise Failed(f"the service on {self.name} ended with status {self.service.returncode}", self)
+            raise DemoFailed(f"the service on {self.name} ended with status {self.service.returncode}", self)
         try:
             found = self.client.call(method)
         except AgentError:
@@ -92,7 +92,7 @@ def demo(app: App) -> int:
         play = _Demo(app.printer, Path(folder))
         try:
             play.run()
-        except Failed as exc:
+        except DemoFailed as exc:
             app.printer.error(f"the demo failed: {exc}")
             play.show_logs(exc.device)
             return Exit.FAILED
@@ -119,7 +119,7 @@ def _ended_by_signals() -> Iterator[None]:
 class _Demo:
     def __init__(self, printer: Printer, folder: Path) -> None:
         self._printer, self._folder = printer, folder
-        self._devices: list[Device] = []
+        self._devices: list[DemoDevice] = []
         self._running: list[subprocess.Popen[str]] = []
 
     def run(self) -> None:
@@ -128,7 +128,7 @@ class _Demo:
         self._say(f"Three devices on this machine: {', '.join(NAMES)}. Each runs `agent up` with a home of its own;")
         self._say("they find each other by real multicast on the loopback interface.")
         for name in NAMES:
-            self._devices.append(Device(name, self._folder))
+            self._devices.append(DemoDevice(name, self._folder))
         desk, laptop, pi = self._devices
         for device in self._devices:
             self._until(f"{device.name} to see the two others", partial(self._sees_all, device), device)
@@ -155,11 +155,11 @@ class _Demo:
         )
 
     @staticmethod
-    def _sees_all(device: Device) -> bool:
+    def _sees_all(device: DemoDevice) -> bool:
         return len(device.ask("peer.list")) == len(NAMES)
 
     @staticmethod
-    def _attachable(device: Device) -> bool:
+    def _attachable(device: DemoDevice) -> bool:
         return any(row["title"] == TITLE and row["attachable"] for row in device.ask("session.list"))
 
     def _say(self, text: str) -> None:
@@ -167,33 +167,33 @@ class _Demo:
         self._printer.line(lead + self._printer.paint(text, "bold"))
         self._printer.out.flush()
 
-    def _type(self, device: Device, argv: Sequence[str]) -> None:
+    def _type(self, device: DemoDevice, argv: Sequence[str]) -> None:
         words = " ".join(word if word.replace("-", "").isalnum() else f"'{word}'" for word in ("agent", *argv))
         self._printer.line(f"{self._printer.paint(f'{device.name} $', 'cyan')} {words}")
         self._printer.out.flush()
 
-    def _until(self, what: str, true: Callable[[], bool], device: Device) -> None:
+    def _until(self, what: str, true: Callable[[], bool], device: DemoDevice) -> None:
         until = self._printer.now() + PATIENCE
         while not true():
             if self._printer.now() > until:
-                raise Failed(f"waited {PATIENCE:g} s for {what}", device)
+                raise DemoFailed(f"waited {PATIENCE:g} s for {what}", device)
             time.sleep(LOOK)
 
-    def _show(self, device: Device, *argv: str) -> None:
+    def _show(self, device: DemoDevice, *argv: str) -> None:
         self._type(device, argv)
         self._finish(device, device.start(*argv), argv)
 
-    def _finish(self, device: Device, command: subprocess.Popen[str], argv: Sequence[str]) -> None:
+    def _finish(self, device: DemoDevice, command: subprocess.Popen[str], argv: Sequence[str]) -> None:
         self._running.append(command)
         try:
             status = command.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            raise Failed(f"`agent {argv[0]}` on {device.name} took more than {PATIENCE:g} s", device) from None
+            raise DemoFailed(f"`agent {argv[0]}` on {device.name} took more than {PATIENCE:g} s", device) from None
         self._running.remove(command)
         if status:
-            raise Failed(f"`agent {argv[0]}` on {device.name} ended with status {status}", device)
+            raise DemoFailed(f"`agent {argv[0]}` on {device.name} ended with status {status}", device)
 
-    def _pair(self, host: Device, guest: Device) -> None:
+    def _pair(self, host: DemoDevice, guest: DemoDevice) -> None:
         self._type(host, ["pair"])
         window = host.start("pair", out=subprocess.PIPE, err=subprocess.DEVNULL)
         self._running.append(window)
@@ -201,13 +201,13 @@ class _Demo:
         with window.stdout:
             code = window.stdout.readline().strip()
             if not code:
-                raise Failed(f"`agent pair` on {host.name} showed no code", host)
+                raise DemoFailed(f"`agent pair` on {host.name} showed no code", host)
             self._printer.line(clean(code))
             self._show(guest, "join", code)
             self._running.remove(window)
             self._finish(host, window, ["pair"])
 
-    def show_logs(self, device: Device | None) -> None:
+    def show_logs(self, device: DemoDevice | None) -> None:
         """The last lines of the failing service's log; of all, if none is known to be it."""
         for one in [device] if device else self._devices:
             lines = one.log.read_text(errors="replace").splitlines()[-TAIL:]

@@ -38,13 +38,13 @@ def hermes(app: App, *, session: str, on: str, backend: str, program: str, wait:
     Ctrl+X lists and switches. Hermes itself must be installed here, but nothing of it runs besides its terminal UI.
     Sessions go on when it leaves.
     """
-    from agent.frontends.hermes_ui.child import Terminal, argv_of, left_its_screen
+    from agent.frontends.hermes_ui.process import SavedTerminal, argv_of, left_its_screen
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("Hermes's terminal UI needs a terminal")
     argv = argv_of(program)
     make = _making(app, on, backend)
-    with Terminal() as terminal:
+    with SavedTerminal() as terminal:
         status = asyncio.run(_run(app, argv, session, make, wait))
         terminal.restore(broken=left_its_screen(status))
     return status if status >= 0 else 128 - status
@@ -65,16 +65,16 @@ def _making(app: App, on: str, backend: str) -> CreateSession:
 
 
 async def _run(app: App, argv: list[str], session: str, make: CreateSession, wait: float) -> int:
-    from agent.frontends.hermes_ui.child import run
-    from agent.frontends.hermes_ui.listener import listening
-    from agent.frontends.hermes_ui.listing import Listing
-    from agent.frontends.hermes_ui.serve import Serving
+    from agent.frontends.hermes_ui.connection import listening
+    from agent.frontends.hermes_ui.process import run
+    from agent.frontends.hermes_ui.session_list import SessionList
+    from agent.frontends.hermes_ui.ui_gateway import UiGateway
 
     async with asyncio.TaskGroup() as tasks:
-        listing = Listing(app.client.path)
+        listing = SessionList(app.client.path)
         watching = tasks.create_task(listing.run(), name="hermes.list")
         await listing.ready
-        serving = Serving(listing, tasks, session=session, make=make, wait=wait)
+        serving = UiGateway(listing, tasks, session=session, make=make, wait=wait)
         async with listening(serving.serve) as listener:
             status = await run(argv, listener.url)
         serving.end()

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 import click
 from msgspec import Struct
 
-from agent.frontends.cli.edit import Changed, Ended, LineEditor, Typed
+from agent.frontends.cli.line_editor import InputEnded, LineChanged, LineEditor, Typed
 
 CHUNK = 65_536
 PASTE_ON, PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
 
 
-class Interrupted(Struct, frozen=True):
+class InterruptPressed(Struct, frozen=True):
     """The person at the terminal has pressed Ctrl-C."""
 
 
@@ -29,7 +29,7 @@ class Stopped(Struct, frozen=True):
     signal: int
 
 
-Input = Typed | Changed | Ended | Interrupted | Stopped
+Input = Typed | LineChanged | InputEnded | InterruptPressed | Stopped
 
 
 class Keyboard:
@@ -45,7 +45,7 @@ class Keyboard:
         """Listen for the block; `write` puts a control sequence on the terminal."""
         loop = asyncio.get_running_loop()
         stop = {signal.SIGTERM, signal.SIGHUP}
-        loop.add_signal_handler(signal.SIGINT, self._take, Interrupted())
+        loop.add_signal_handler(signal.SIGINT, self._take, InterruptPressed())
         for number in stop:
             loop.add_signal_handler(number, self._take, Stopped(number))
         before = termios.tcgetattr(self._fd) if self._lively else None
@@ -82,7 +82,7 @@ class Keyboard:
         # After Ctrl-Z and `fg` the shell has put the terminal back to its own ways.
         self._unecho()
         write(PASTE_ON)
-        self._take(Changed())
+        self._take(LineChanged())
 
     def _readable(self) -> bool:
         try:
@@ -93,7 +93,7 @@ class Keyboard:
             asyncio.get_running_loop().remove_reader(self._fd)
             if self._line:
                 self._take(Typed(self._line.decode(errors="replace")))
-            self._take(Ended())
+            self._take(InputEnded())
             return False
         if self._lively:
             for action in self.editor.feed(data):

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import click
 
-from agent.client.follow import Hydrated, Mark, Seen, follow
+from agent.client.follow import Hydrated, Mark, NextEvent, follow
 from agent.client.reading import event_json
 from agent.client.stream import streaming
 from agent.client.view import LogReplaced, SessionView, sentence
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.patience import call, saying, wait_option
-from agent.frontends.cli.screen import Screen
-from agent.frontends.cli.transcript import Transcript
+from agent.frontends.cli.screen import SplitScreen
+from agent.frontends.cli.transcript import TranscriptPrinter
 from agent.protocol.events import Event
 from agent.protocol.messages import History, Page
 
@@ -66,7 +66,7 @@ async def _follow(app: App, mark: Mark, show: _Log, wait: float) -> None:
                     show.begin_anew()
                 for event in note.events:
                     show.event(event, merged=True)
-            elif isinstance(note, Seen):
+            elif isinstance(note, NextEvent):
                 show.event(note.event)
 
 
@@ -74,12 +74,12 @@ class _Log:
     def __init__(self, app: App, session: str, *, as_json: bool) -> None:
         self.session = session
         self._printer, self._as_json = app.printer, as_json
-        self._view, self._transcript = SessionView(), Transcript(Screen(app.printer, lively=False))
+        self._view, self._transcript = SessionView(), TranscriptPrinter(SplitScreen(app.printer, lively=False))
 
     def begin_anew(self) -> None:
         """Say that what follows is another log."""
         self._printer.talk(sentence(LogReplaced()), "yellow")
-        self._view, self._transcript = SessionView(), Transcript(Screen(self._printer, lively=False))
+        self._view, self._transcript = SessionView(), TranscriptPrinter(SplitScreen(self._printer, lively=False))
 
     def event(self, event: Event, *, merged: bool = False) -> None:
         """Print one entry of the log."""

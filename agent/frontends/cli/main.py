@@ -17,7 +17,7 @@ from typing import Any, Literal
 import click
 
 from agent import __version__
-from agent.client.client import Client
+from agent.client.control_socket import Client
 from agent.config import control_socket_path
 from agent.errors import AgentError
 from agent.frontends.cli.output import Printer
@@ -66,7 +66,7 @@ COMMANDS = {
     "up": ("agent.frontends.cli.up", "Run the service in the foreground."),
     "peers": ("agent.frontends.cli.peers", "List the devices on this network."),
     "sessions": ("agent.frontends.cli.sessions", "List the sessions of all devices."),
-    "new": ("agent.frontends.cli.session", "Start a session, here or on another device."),
+    "new": ("agent.frontends.cli.session_control", "Start a session, here or on another device."),
     "backends": ("agent.frontends.cli.backends", "List what sessions can be made of."),
     "acp": ("agent.frontends.cli.acp", "Be an agent for an editor, with a session of any device."),
     "hermes": ("agent.frontends.cli.hermes", "Start Hermes's terminal UI on the sessions of all devices."),
@@ -74,10 +74,10 @@ COMMANDS = {
     "prompt": ("agent.frontends.cli.prompt", "Send one prompt and print the reply."),
     "answer": ("agent.frontends.cli.answer", "Answer what a session asks."),
     "set": ("agent.frontends.cli.options", "Show or set a session's model, mode and other options."),
-    "interrupt": ("agent.frontends.cli.session", "Stop the running turn of a session."),
-    "close": ("agent.frontends.cli.session", "End a session; its transcript stays."),
-    "rename": ("agent.frontends.cli.session", "Give a session another title."),
-    "share": ("agent.frontends.cli.session", "Say what other devices may do with a session of this one."),
+    "interrupt": ("agent.frontends.cli.session_control", "Stop the running turn of a session."),
+    "close": ("agent.frontends.cli.session_control", "End a session; its transcript stays."),
+    "rename": ("agent.frontends.cli.session_control", "Give a session another title."),
+    "share": ("agent.frontends.cli.session_control", "Say what other devices may do with a session of this one."),
     "log": ("agent.frontends.cli.log", "Print a session's transcript."),
     "pair": ("agent.frontends.cli.trust", "Let another device in: show a code for it."),
     "join": ("agent.frontends.cli.trust", "Pair with the device that shows a code."),

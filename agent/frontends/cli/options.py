@@ -18,7 +18,7 @@ from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer
 from agent.frontends.cli.patience import patiently, wait_option
-from agent.frontends.cli.settled import name_of, value_of
+from agent.frontends.cli.shown_options import option_name, option_value
 from agent.protocol.events import Choice, Option
 from agent.protocol.messages import Attach, Attached, Configure
 
@@ -29,7 +29,7 @@ COMPLETE_SECONDS = 1.0
 def complete_option(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completions of an option: ids of the session's options, with their names as help."""
     return [
-        CompletionItem(clean(option.id), help=f"{name_of(option)}: {value_of(option)}")
+        CompletionItem(clean(option.id), help=f"{option_name(option)}: {option_value(option)}")
         for option in _there(ctx)
         if option.id.startswith(incomplete)
     ]
@@ -87,7 +87,7 @@ async def _set(app: App, session: str, option: str | None, value: str | None, *,
             await patiently(app, stream, "session.configure", asked, dict)
             found = msgspec.structs.replace(found, value=chosen)
             if not as_json:
-                printer.talk(f"{name_of(found)}: {value_of(found)}")
+                printer.talk(f"{option_name(found)}: {option_value(found)}")
                 return Exit.OK
     if as_json:
         rows = [row_of(each) for each in attached.options]

@@ -12,7 +12,7 @@ from agent.client.pending import WaitingCall
 from agent.client.prompts import not_sent
 from agent.client.stream import Stream
 from agent.errors import AgentError, PeerLost
-from agent.frontends.cli.edit import Typed
+from agent.frontends.cli.line_editor import Typed
 from agent.protocol.messages import Submit, Submitted
 from agent.protocol.waiting import Waiting
 
@@ -57,7 +57,7 @@ class Outbox:
         return self._current is not None and self._current[1].note is not None
 
     def put(self, given: Typed) -> None:
-        """Send a prompt, after those before it."""
+        """Send a prompt, after all that were put before it."""
         if self.waits:
             self._shown(given.text)
         self._queue.append(given)

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from agent.client.client import Client
+from agent.client.control_socket import Client
 from agent.client.text import Style, clean
 from agent.errors import Ambiguous, DeviceNotFound
-from agent.frontends.cli.lookalike import warnings
+from agent.frontends.cli.confusables import warnings
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Cell, Printer
 

@@ -13,21 +13,21 @@ import msgspec
 
 from agent.client.answers import submit_answer
 from agent.client.follow import Mark, follow
-from agent.client.lines import Line
 from agent.client.pending import WaitingCall
 from agent.client.prompts import not_sent, standing
-from agent.client.question import question
 from agent.client.reading import ReplyText, event_json, shortfall, succeeded, used
+from agent.client.request_text import request_lines
 from agent.client.stream import Stream, streaming
+from agent.client.styled_lines import Line
 from agent.client.text import TerminalText, clean
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, SessionView, sentence
 from agent.errors import AgentError
+from agent.frontends.cli.activity import ActivityLines
 from agent.frontends.cli.answer import ask
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.keyboard import piped_text
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.patience import call, saying, wait_option
-from agent.frontends.cli.tools import Work
 from agent.frontends.cli.transcript import style_of
 from agent.protocol.events import (
     MessageComplete,
@@ -115,7 +115,7 @@ class _Turn:
         self._turn = 0
         self._started = False
         self._view = SessionView()
-        self._reply, self._work = ReplyText(), Work()
+        self._reply, self._work = ReplyText(), ActivityLines()
         self._filter = TerminalText(color=app.printer.color)
         self._open = False  # stdout is in the middle of a line
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -183,7 +183,7 @@ class _Turn:
             if request.turn != self._turn:
                 short = msgspec.structs.replace(request, detail="", fields=())
                 self._app.printer.talk(
-                    f"waits for an answer: {' '.join(text for text, _ in question(short))}", "yellow"
+                    f"waits for an answer: {' '.join(text for text, _ in request_lines(short))}", "yellow"
                 )
         async for change in changes:
             if isinstance(change, Hydration) and change.anew:
@@ -319,7 +319,7 @@ class _Turn:
         printer, session = self._app.printer, self._mark.session
         self._end_line()
         if not (sys.stdin.isatty() and printer.err_tty):
-            for text, style in question(request):
+            for text, style in request_lines(request):
                 printer.talk(text, style)
             printer.talk(f"  answer with: agent answer {session} {clean(request.request_id)} ANSWER")
             return

@@ -11,7 +11,7 @@ import click
 import msgspec
 from msgspec import Raw
 
-from agent.client.follow import Hydrated, Mark, Seen, follow
+from agent.client.follow import Hydrated, Mark, NextEvent, follow
 from agent.client.pending import WaitingLines
 from agent.client.stream import Note, ServiceLost, Stream, streaming
 from agent.client.text import clean
@@ -141,7 +141,7 @@ class _RawAttachment:
                     await self._take(stream, note)
             elif isinstance(note, Hydrated):
                 await self._attach_again(stream)
-            elif isinstance(note, Seen):
+            elif isinstance(note, NextEvent):
                 if note.event.type == "session.info":
                     self._maybe_ended(payload_of(note.event))
             else:

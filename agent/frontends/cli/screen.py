@@ -8,7 +8,7 @@ from agent.frontends.cli.output import Printer
 ERASE = "\r\x1b[K"
 
 
-class Screen:
+class SplitScreen:
     """Where a followed session is printed.
 
     With an input line (`lively`: stdin and stdout are a terminal) all goes to stdout: while something is typed,

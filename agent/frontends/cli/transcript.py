@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.client.lines import Line
-from agent.client.question import question
 from agent.client.reading import ReplyText, answered, name_of, succeeded, turn_word, used
+from agent.client.request_text import request_lines
+from agent.client.styled_lines import Line
 from agent.client.text import Style, TerminalText, clean
 from agent.client.view import WARNINGS, Hydration, LinkBack, LogEntry, Notice, StorageBack
-from agent.frontends.cli.screen import Screen
-from agent.frontends.cli.settled import Settled
-from agent.frontends.cli.tools import Work
+from agent.frontends.cli.activity import ActivityLines
+from agent.frontends.cli.screen import SplitScreen
+from agent.frontends.cli.shown_options import ShownOptions
 from agent.protocol.events import (
     TEXT_MAX,
     MessageComplete,
@@ -30,15 +30,15 @@ from agent.protocol.events import (
 )
 
 
-class Transcript:
+class TranscriptPrinter:
     """Prints the entries of a session's log on a screen."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: SplitScreen) -> None:
         self._screen = screen
         self._reply = ReplyText()
         self._filter = TerminalText(color=screen.printer.color)
         self._queued: dict[int, UserMessage] = {}
-        self._work, self._settled = Work(), Settled()
+        self._work, self._settled = ActivityLines(), ShownOptions()
         self._unasked = 0  # the part of turn 0 that is being shown
         self._thinking = False
 
@@ -47,7 +47,7 @@ class Transcript:
         for entry in hydration.entries:
             self.show(entry)
         for request in hydration.opened:
-            self._lines(question(request))
+            self._lines(request_lines(request))
         self._settle(self._settled.options(hydration.options))
 
     def show(self, entry: LogEntry) -> None:
@@ -71,7 +71,7 @@ class Transcript:
             case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
                 self._lines(self._work.lines(payload, merged=entry.merged))
             case RequestOpen():
-                self._lines(question(payload))
+                self._lines(request_lines(payload))
             case RequestClosed():
                 self._asked(payload, entry.closes)
             case TurnComplete():

@@ -12,8 +12,8 @@ import click
 from agent.client.text import clean
 from agent.errors import Ambiguous, PairingFailed, TimedOut
 from agent.frontends.cli.complete import complete_device, complete_session
+from agent.frontends.cli.confusables import warnings
 from agent.frontends.cli.duration import counted, span, spoken
-from agent.frontends.cli.lookalike import warnings
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer, local_time, short_device
 

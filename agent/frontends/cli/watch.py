@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from agent.client.stream import Lost, Returned, Stream, streaming
+from agent.client.stream import ConnectionBack, ConnectionLost, Stream, streaming
 from agent.client.view import ServiceAway, sentence
 from agent.frontends.cli.main import App, Exit
 from agent.protocol.messages import PeersChanged, SessionsChanged
@@ -54,7 +54,7 @@ def wait_for(
                     if enough(list(rows.values())):
                         return list(rows.values())
                     async for note in stream.notes():
-                        if isinstance(note, Returned):
+                        if isinstance(note, ConnectionBack):
                             rows = await _present(stream, subject, params)
                         elif isinstance(note, _KINDS[subject][1]):
                             _merge(rows, note)
@@ -100,9 +100,9 @@ class _Watch:
                 if self._printer.tty:
                     tasks.create_task(self._tick(), name="cli.redraw")
                 async for note in stream.notes():
-                    if isinstance(note, Lost):
+                    if isinstance(note, ConnectionLost):
                         self._printer.talk(sentence(ServiceAway()), "yellow")
-                    elif isinstance(note, Returned):
+                    elif isinstance(note, ConnectionBack):
                         await self._restart(stream)
                     elif isinstance(note, _KINDS[self._subject][1]):
                         changed, gone = _merge(self._rows, note)

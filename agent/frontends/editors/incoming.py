@@ -17,7 +17,7 @@ Json = dict[str, object]
 """What is sent, never what is read."""
 
 
-class Envelope(Struct, frozen=True):
+class EditorMessage(Struct, frozen=True):
     """A line of JSON-RPC, in either direction between us and the editor."""
 
     id: RequestId | UnsetType = UNSET
@@ -27,106 +27,106 @@ class Envelope(Struct, frozen=True):
     error: Raw | UnsetType = UNSET
 
 
-class Message(Struct, frozen=True, rename="camel"):
+class EditorParams(Struct, frozen=True, rename="camel"):
     """Base of what comes from an editor; names on the wire are in camel case."""
 
 
-class Elicitation(Message, frozen=True):
+class Elicitation(EditorParams, frozen=True):
     """How an editor can ask its user, as its capabilities tell."""
 
     form: Table[Raw] | None = None
 
 
-class ClientCapabilities(Message, frozen=True):
+class ClientCapabilities(EditorParams, frozen=True):
     """What an editor can do. Files and terminals of the editor's are never used."""
 
     elicitation: Elicitation | None = None
 
 
-class Initialize(Message, frozen=True):
+class Initialize(EditorParams, frozen=True):
     """Parameters of `initialize`: the version and the capabilities of the editor."""
 
     protocol_version: Whole = VERSION
     client_capabilities: ClientCapabilities | None = None
 
 
-class NewSession(Message, frozen=True):
+class NewSession(EditorParams, frozen=True):
     """Parameters of `session/new`; servers of MCP are not passed on."""
 
     cwd: Words = ""
 
 
-class ListSessions(Message, frozen=True):
+class ListEditorSessions(EditorParams, frozen=True):
     """Parameters of `session/list`: perhaps the editor's directory."""
 
     cwd: Words | None = None
 
 
-class OnSession(Message, frozen=True):
+class OnEditorSession(EditorParams, frozen=True):
     """Parameters of `session/load`, `resume`, `close`, `cancel`; a directory that comes along is not used."""
 
     session_id: Words
 
 
-class TextBlock(Message, frozen=True, tag_field="type", tag="text"):
+class TextBlock(EditorParams, frozen=True, tag_field="type", tag="text"):
     """A block of a prompt that is text."""
 
     text: Words
 
 
-class LinkBlock(Message, frozen=True, tag_field="type", tag="resource_link"):
+class LinkBlock(EditorParams, frozen=True, tag_field="type", tag="resource_link"):
     """A block of a prompt that names something elsewhere."""
 
     uri: Words
     name: Words = ""
 
 
-class Resource(Message, frozen=True):
+class Resource(EditorParams, frozen=True):
     """Something that a prompt brings along; without `text` it is binary."""
 
     uri: Words = ""
     text: Words | None = None
 
 
-class ResourceBlock(Message, frozen=True, tag_field="type", tag="resource"):
+class ResourceBlock(EditorParams, frozen=True, tag_field="type", tag="resource"):
     """A block of a prompt that brings a resource along."""
 
     resource: Resource
 
 
-class ImageBlock(Message, frozen=True, tag_field="type", tag="image"):
+class ImageBlock(EditorParams, frozen=True, tag_field="type", tag="image"):
     """A block of a prompt that is an image, which no session takes."""
 
 
-class AudioBlock(Message, frozen=True, tag_field="type", tag="audio"):
+class AudioBlock(EditorParams, frozen=True, tag_field="type", tag="audio"):
     """A block of a prompt that is sound, which no session takes."""
 
 
 Block = TextBlock | LinkBlock | ResourceBlock | ImageBlock | AudioBlock
 
 
-class Prompt(Message, frozen=True):
+class EditorPrompt(EditorParams, frozen=True):
     """Parameters of `session/prompt`: a session and the blocks of a prompt."""
 
     session_id: Words
     prompt: Rows[Block]
 
 
-class SetMode(Message, frozen=True):
+class SetMode(EditorParams, frozen=True):
     """Parameters of `session/set_mode`: a session and one of its modes."""
 
     session_id: Words
     mode_id: Words
 
 
-class SetModel(Message, frozen=True):
+class SetModel(EditorParams, frozen=True):
     """Parameters of `session/set_model`, which older editors send."""
 
     session_id: Words
     model_id: Words
 
 
-class SetConfigOption(Message, frozen=True):
+class SetConfigOption(EditorParams, frozen=True):
     """Parameters of `session/set_config_option`: a session, an option and its value."""
 
     session_id: Words
@@ -134,29 +134,29 @@ class SetConfigOption(Message, frozen=True):
     value: Words | bool
 
 
-class CancelRequest(Message, frozen=True):
+class CancelRequest(EditorParams, frozen=True):
     """Parameters of `$/cancel_request`: which request is taken back."""
 
     request_id: RequestId
 
 
-class Selected(Message, frozen=True, tag_field="outcome", tag="selected"):
+class Selected(EditorParams, frozen=True, tag_field="outcome", tag="selected"):
     """The person at the editor chose one of the options."""
 
     option_id: Words
 
 
-class Dismissed(Message, frozen=True, tag_field="outcome", tag="cancelled"):
+class Dismissed(EditorParams, frozen=True, tag_field="outcome", tag="cancelled"):
     """The person at the editor did not choose."""
 
 
-class PermissionAnswer(Message, frozen=True):
+class PermissionAnswer(EditorParams, frozen=True):
     """What the editor answers to `session/request_permission`."""
 
     outcome: Selected | Dismissed
 
 
-class ElicitationAnswer(Message, frozen=True):
+class ElicitationAnswer(EditorParams, frozen=True):
     """What the editor answers to `elicitation/create`."""
 
     action: Words  # accept, decline, cancel

@@ -13,11 +13,11 @@ from agent.frontends.editors.outgoing import (
     ConfigOptions,
     ConfigValue,
     CurrentMode,
+    EditorModes,
+    EditorSessionState,
     Mode,
     Model,
     Models,
-    Modes,
-    SessionState,
     Update,
 )
 from agent.protocol.events import Choice, Option
@@ -26,12 +26,12 @@ CATEGORIES = frozenset({"mode", "model", "model_config", "thought_level"})
 """Those that the protocol names; a client may refuse others."""
 
 
-def state(session: str, options: Sequence[Option]) -> SessionState:
+def state(session: str, options: Sequence[Option]) -> EditorSessionState:
     """What an editor gets with a session: modes and models for an older one, options for a newer one."""
     mode, model = of_category(options, "mode"), of_category(options, "model")
-    return SessionState(
+    return EditorSessionState(
         session_id=session,
-        modes=None if mode is None else Modes(current_mode_id=mode.value, available_modes=_modes(mode)),
+        modes=None if mode is None else EditorModes(current_mode_id=mode.value, available_modes=_modes(mode)),
         config_options=shown(options),
         models=None if model is None else Models(current_model_id=model.value, available_models=_models(model)),
     )

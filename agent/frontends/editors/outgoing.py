@@ -22,7 +22,7 @@ class Told(Struct, frozen=True, rename="camel", omit_defaults=True):
 # --- updates ------------------------------------------------------------------------------------------
 
 
-class Text(Struct, frozen=True, tag_field="type", tag="text"):
+class EditorText(Struct, frozen=True, tag_field="type", tag="text"):
     """A block of text, in a prompt, a reply or a tool's content."""
 
     text: str
@@ -31,7 +31,7 @@ class Text(Struct, frozen=True, tag_field="type", tag="text"):
 class Content(Struct, frozen=True, tag_field="type", tag="content"):
     """What a tool gave, as a block of its content."""
 
-    content: Text
+    content: EditorText
 
 
 class DiffContent(Told, frozen=True, tag_field="type", tag="diff"):
@@ -42,28 +42,28 @@ class DiffContent(Told, frozen=True, tag_field="type", tag="diff"):
     old_text: str | None = None
 
 
-class UserChunk(Update, frozen=True, tag="user_message_chunk"):
+class EditorUserChunk(Update, frozen=True, tag="user_message_chunk"):
     """The update that shows a prompt of somebody's."""
 
-    content: Text
+    content: EditorText
     message_id: str = ""
 
 
 class AgentChunk(Update, frozen=True, tag="agent_message_chunk"):
     """The update that brings more of a reply."""
 
-    content: Text
+    content: EditorText
     message_id: str = ""
 
 
-class ThoughtChunk(Update, frozen=True, tag="agent_thought_chunk"):
+class EditorThoughtChunk(Update, frozen=True, tag="agent_thought_chunk"):
     """The update that brings more of what the agent thinks."""
 
-    content: Text
+    content: EditorText
     message_id: str = ""
 
 
-class ToolCall(Update, frozen=True, tag="tool_call"):
+class EditorToolCall(Update, frozen=True, tag="tool_call"):
     """The update that says that a tool is used."""
 
     tool_call_id: str
@@ -74,7 +74,7 @@ class ToolCall(Update, frozen=True, tag="tool_call"):
     raw_input: object = UNSET
 
 
-class ToolCallUpdate(Update, frozen=True, tag="tool_call_update"):
+class EditorToolCallUpdate(Update, frozen=True, tag="tool_call_update"):
     """The update that says what of a tool's use has changed; its content replaces what was there."""
 
     tool_call_id: str
@@ -91,13 +91,13 @@ class Entry(Told, frozen=True):
     status: Literal["pending", "in_progress", "completed"]
 
 
-class Plan(Update, frozen=True, tag="plan"):
+class EditorPlan(Update, frozen=True, tag="plan"):
     """The update that brings the agent's whole plan."""
 
     entries: tuple[Entry, ...]
 
 
-class Usage(Update, frozen=True, tag="usage_update"):
+class EditorUsage(Update, frozen=True, tag="usage_update"):
     """The update that says how full the model's context is."""
 
     used: int
@@ -105,7 +105,7 @@ class Usage(Update, frozen=True, tag="usage_update"):
     cost: Json | None = None
 
 
-class Title(Update, frozen=True, tag="session_info_update"):
+class EditorTitle(Update, frozen=True, tag="session_info_update"):
     """The update that gives the session another title."""
 
     title: str
@@ -131,7 +131,7 @@ class Mode(Told, frozen=True):
     name: str
 
 
-class Modes(Told, frozen=True):
+class EditorModes(Told, frozen=True):
     """The option that is the session's mode, and its value."""
 
     current_mode_id: str
@@ -191,11 +191,11 @@ class SessionUpdate(Told, frozen=True):
     update: Update
 
 
-class SessionState(Told, frozen=True):
+class EditorSessionState(Told, frozen=True):
     """Result of `session/new`, `load` and `resume`."""
 
     session_id: str = ""  # of a new one
-    modes: Modes | None = None
+    modes: EditorModes | None = None
     config_options: tuple[ConfigOption, ...] = ()
     models: Models | None = None
 

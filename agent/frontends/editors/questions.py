@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from agent.client.question import asked
+from agent.client.request_text import asked_line
 from agent.client.text import one_line, plain
+from agent.frontends.editors.connection import EditorPeer
 from agent.frontends.editors.incoming import ElicitationAnswer, Json, PermissionAnswer, Selected
-from agent.frontends.editors.outgoing import AskForm, AskPermission, Content, PermissionOption, PermissionTool, Text
-from agent.frontends.editors.peer import Peer
+from agent.frontends.editors.outgoing import (
+    AskForm,
+    AskPermission,
+    Content,
+    EditorText,
+    PermissionOption,
+    PermissionTool,
+)
 from agent.frontends.editors.updates import request_tool
 from agent.protocol.events import Answer, Choice, Field, RequestOpen
 
@@ -16,7 +23,7 @@ _FIELD = "answer"
 _TYPES = {"text": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
 
 
-async def answer_from(peer: Peer, session: str, request: RequestOpen, *, forms: bool) -> Answer | None:
+async def answer_from(peer: EditorPeer, session: str, request: RequestOpen, *, forms: bool) -> Answer | None:
     """What the person at the editor answers; None if the editor cannot ask that, or it was dismissed.
 
     A secret is never asked there: an editor shows and keeps what is typed. Keys are for a terminal. When cancelled,
@@ -37,9 +44,9 @@ async def answer_from(peer: Peer, session: str, request: RequestOpen, *, forms: 
 def how_to_answer(session: str, request: RequestOpen) -> str:
     """A line that says to the person at the editor how to answer elsewhere."""
     if request.kind == "keys":
-        return f"{asked(request)}: it waits for keys; `agent attach {session}` in a terminal"
+        return f"{asked_line(request)}: it waits for keys; `agent attach {session}` in a terminal"
     answer = {"secret": "-` types it in", "form": "JSON` answers"}.get(request.kind, "ANSWER` answers")
-    return f"{asked(request)}: in a terminal, `agent answer {session} {one_line(request.request_id)} {answer}"
+    return f"{asked_line(request)}: in a terminal, `agent answer {session} {one_line(request.request_id)} {answer}"
 
 
 def permission(session: str, request: RequestOpen) -> AskPermission:
@@ -49,8 +56,8 @@ def permission(session: str, request: RequestOpen) -> AskPermission:
         session_id=session,
         tool_call=PermissionTool(
             tool_call_id=request_tool(request.request_id),
-            title=asked(request),
-            content=(Content(Text(detail)),) if detail else (),
+            title=asked_line(request),
+            content=(Content(EditorText(detail)),) if detail else (),
         ),
         options=tuple(
             PermissionOption(option_id=choice.id, name=one_line(choice.name) or one_line(choice.id), kind=_kind(choice))
@@ -65,10 +72,10 @@ def form(session: str, request: RequestOpen) -> AskForm:
         properties = {field.name: _property(field) for field in request.fields}
         required = [field.name for field in request.fields if field.required]
     else:
-        properties, required = {_FIELD: {"type": "string", "title": asked(request)}}, []
+        properties, required = {_FIELD: {"type": "string", "title": asked_line(request)}}, []
     schema: Json = {"type": "object", "properties": properties, "required": required}
     detail = plain(request.detail)
-    message = f"{asked(request)}\n\n{detail}" if detail else asked(request)
+    message = f"{asked_line(request)}\n\n{detail}" if detail else asked_line(request)
     return AskForm(session_id=session, message=message, requested_schema=schema, mode="form")
 
 

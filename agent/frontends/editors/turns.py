@@ -11,7 +11,7 @@ from agent.protocol.events import MessageStart, Payload, TurnComplete, UserMessa
 from agent.protocol.messages import Submitted
 
 
-class Waiting:
+class AwaitedPrompt:
     """A prompt of the editor's, until its turn is over."""
 
     def __init__(self) -> None:
@@ -21,11 +21,11 @@ class Waiting:
         self.stopped = False  # the editor has cancelled it
 
 
-class Turns:
+class AwaitedTurns:
     """The prompts that the editor waits for, and the turns that must not run on when they begin."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, Waiting] = {}  # by prompt id
+        self._waiting: dict[str, AwaitedPrompt] = {}  # by prompt id
         self._doomed: set[int] = set()
 
     @property
@@ -38,16 +38,16 @@ class Turns:
         """Whether the editor has cancelled a turn that is not over."""
         return any(each.stopped for each in self._waiting.values())
 
-    def sent(self, prompt_id: str) -> Waiting:
+    def sent(self, prompt_id: str) -> AwaitedPrompt:
         """Begin to wait for a prompt that is on its way."""
-        waiting = self._waiting[prompt_id] = Waiting()
+        waiting = self._waiting[prompt_id] = AwaitedPrompt()
         return waiting
 
     def over(self, prompt_id: str) -> None:
         """Forget a prompt: the editor has its answer."""
         self._waiting.pop(prompt_id, None)
 
-    def accepted(self, waiting: Waiting, told: Submitted) -> bool:
+    def accepted(self, waiting: AwaitedPrompt, told: Submitted) -> bool:
         """Note that the session has taken a prompt; whether its turn must be interrupted at once."""
         waiting.turn = told.turn
         waiting.started = waiting.started or told.status == "started"
@@ -89,7 +89,7 @@ class Turns:
             if waiting.turn is not None and not waiting.done.done():
                 waiting.done.set_result("cancelled" if waiting.stopped else "end_turn")
 
-    def begin_anew(self) -> list[Waiting]:
+    def begin_anew(self) -> list[AwaitedPrompt]:
         """Forget the numbers of the turns, since the log is another one; the prompts whose turn was known (S15)."""
         known = [each for each in self._waiting.values() if each.turn is not None and not each.done.done()]
         for waiting in known:
@@ -97,7 +97,7 @@ class Turns:
         self._doomed.clear()
         return known
 
-    def fail_unknown(self, prompts: Iterable[Waiting], reason: AgentError) -> None:
+    def fail_unknown(self, prompts: Iterable[AwaitedPrompt], reason: AgentError) -> None:
         """End those of some prompts that the new log has told nothing of, with a reason."""
         for waiting in prompts:
             if waiting.turn is None and not waiting.done.done():
@@ -115,10 +115,10 @@ class Turns:
             if not waiting.done.done():
                 _fails(waiting, reason)
 
-    def _of(self, turn: int) -> list[Waiting]:
+    def _of(self, turn: int) -> list[AwaitedPrompt]:
         return [each for each in self._waiting.values() if each.turn == turn and not each.done.done()]
 
-    def _stop(self, waiting: Waiting) -> bool:
+    def _stop(self, waiting: AwaitedPrompt) -> bool:
         if waiting.started:
             return True
         assert waiting.turn is not None
@@ -128,7 +128,7 @@ class Turns:
         return False
 
 
-def _end(waiting: Waiting, done: TurnComplete) -> None:
+def _end(waiting: AwaitedPrompt, done: TurnComplete) -> None:
     if waiting.stopped or done.status == "interrupted":
         waiting.done.set_result("cancelled")
     elif done.status == "error":
@@ -137,6 +137,6 @@ def _end(waiting: Waiting, done: TurnComplete) -> None:
         waiting.done.set_result("end_turn")
 
 
-def _fails(waiting: Waiting, reason: AgentError) -> None:
+def _fails(waiting: AwaitedPrompt, reason: AgentError) -> None:
     waiting.done.set_exception(reason)
     waiting.done.exception()  # looked at: sending it may fail first, and then nobody asks for this one

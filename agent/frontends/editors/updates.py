@@ -6,8 +6,8 @@ from collections.abc import Container
 
 import msgspec
 
-from agent.client.question import asked
 from agent.client.reading import FENCE, ReplyText, answered, name_of, session_over, shortfall
+from agent.client.request_text import asked_line
 from agent.client.text import TerminalText, clean, one_line, plain, session_title
 from agent.client.view import LogEntry
 from agent.frontends.editors.outgoing import (
@@ -16,18 +16,17 @@ from agent.frontends.editors.outgoing import (
     AvailableCommands,
     Content,
     DiffContent,
+    EditorPlan,
+    EditorText,
+    EditorThoughtChunk,
+    EditorTitle,
+    EditorToolCall,
+    EditorToolCallUpdate,
+    EditorUsage,
+    EditorUserChunk,
     Entry,
-    Plan,
-    Text,
-    ThoughtChunk,
-    Title,
-    ToolCall,
-    ToolCallUpdate,
     Update,
-    Usage,
-    UserChunk,
 )
-from agent.frontends.editors.patch import sides
 from agent.protocol.events import (
     Command,
     Diff,
@@ -57,7 +56,7 @@ class _Tool:
         self.diffs: tuple[Diff, ...] = ()
 
 
-class Updates:
+class EditorUpdates:
     """Turns the entries of a session's log, in their order, into updates for an editor.
 
     `own` is this device: its prompts carry no name. `where` stands before the title of a session of another one.
@@ -120,7 +119,7 @@ class Updates:
     def note(self, text: str) -> list[Update]:
         """The updates that tell a line beside what the session says."""
         self._notes += 1
-        said = AgentChunk(content=Text(f"[{clean(text, 4096)}]\n\n"), message_id=f"note-{self._notes}")
+        said = AgentChunk(content=EditorText(f"[{clean(text, 4096)}]\n\n"), message_id=f"note-{self._notes}")
         return [*self._unfenced(), said]
 
     # --- text --------------------------------------------------------------------------------------------------------
@@ -131,7 +130,7 @@ class Updates:
 
     def _said(self, message: UserMessage) -> Update:
         name = "" if message.sender.device == self._own else f"[{name_of(message.sender)}] "
-        return UserChunk(content=Text(name + plain(message.text)), message_id=f"user-{message.turn}")
+        return EditorUserChunk(content=EditorText(name + plain(message.text)), message_id=f"user-{message.turn}")
 
     def _text(self, turn: int, part: int, text: str) -> list[Update]:
         shown = self._filter.feed(text)
@@ -141,18 +140,18 @@ class Updates:
         if self._verbatim and not self._message:
             self._message, shown = message, f"{FENCE}\n{shown}"
         self._in_line = not shown.endswith("\n")
-        return [AgentChunk(content=Text(shown), message_id=message)]
+        return [AgentChunk(content=EditorText(shown), message_id=message)]
 
     def _thinks(self, turn: int, part: int, text: str) -> list[Update]:
         shown = plain(text)
         if not shown:
             return []
-        return [*self._unfenced(), ThoughtChunk(content=Text(shown), message_id=f"thought-{turn}-{part}")]
+        return [*self._unfenced(), EditorThoughtChunk(content=EditorText(shown), message_id=f"thought-{turn}-{part}")]
 
     def _unfenced(self) -> list[Update]:
         message, self._message = self._message, ""
         end = f"\n{FENCE}\n" if self._in_line else f"{FENCE}\n"
-        return [AgentChunk(content=Text(end), message_id=message)] if message else []
+        return [AgentChunk(content=EditorText(end), message_id=message)] if message else []
 
     # --- tools and questions -----------------------------------------------------------------------------------------
 
@@ -161,7 +160,7 @@ class Updates:
         if isinstance(payload, ToolStart):
             tool = self._tools[payload.tool_id] = _Tool(f"{payload.turn}-{payload.tool_id}", one_line(payload.title))
             kind = payload.tool if payload.tool in KINDS else "other"
-            call = ToolCall(tool_call_id=tool.wire_id, title=tool.title, kind=kind, status="in_progress")
+            call = EditorToolCall(tool_call_id=tool.wire_id, title=tool.title, kind=kind, status="in_progress")
             return _with_input(call, payload.input)
         known = tool is not None
         if tool is None:
@@ -178,20 +177,20 @@ class Updates:
             tool.text = (payload.text if whole else tool.text + payload.text)[-TOOL_TEXT_MAX:]
         content = _content(tool.text, tool.diffs)
         if not known:  # what began before the log that there is
-            return ToolCall(tool_call_id=tool.wire_id, title=tool.title, status=status, content=content)
-        return ToolCallUpdate(tool_call_id=tool.wire_id, title=title, status=status, content=content)
+            return EditorToolCall(tool_call_id=tool.wire_id, title=tool.title, status=status, content=content)
+        return EditorToolCallUpdate(tool_call_id=tool.wire_id, title=title, status=status, content=content)
 
     def _request(self, payload: RequestOpen | RequestClosed) -> Update:
         wire_id = request_tool(payload.request_id)
         if isinstance(payload, RequestOpen):
             self._asked[payload.request_id] = payload
-            return ToolCall(tool_call_id=wire_id, title=asked(payload), content=_content(payload.detail, ()))
+            return EditorToolCall(tool_call_id=wire_id, title=asked_line(payload), content=_content(payload.detail, ()))
         request = self._asked.pop(payload.request_id, None)
         content = _content(_answered(payload, request), ())
         status = "completed" if payload.status == "answered" else "failed"
         if request is None:
-            return ToolCall(tool_call_id=wire_id, title="A question", status=status, content=content)
-        return ToolCallUpdate(tool_call_id=wire_id, status=status, content=content)
+            return EditorToolCall(tool_call_id=wire_id, title="A question", status=status, content=content)
+        return EditorToolCallUpdate(tool_call_id=wire_id, status=status, content=content)
 
     # --- the session -------------------------------------------------------------------------------------------------
 
@@ -205,14 +204,14 @@ class Updates:
             cost: dict[str, object] | None = None
             if usage.currency:
                 cost = {"amount": usage.cost, "currency": usage.currency}
-            shown.append(Usage(used=usage.used, size=usage.size, cost=cost))
+            shown.append(EditorUsage(used=usage.used, size=usage.size, cost=cost))
         return shown
 
     def _info(self, info: SessionInfo) -> list[Update]:
         # Options are told by whoever keeps them: they are needed in results, too.
         shown: list[Update] = []
         if info.title is not None:
-            shown.append(Title(title=self._where + session_title(info.title)))
+            shown.append(EditorTitle(title=self._where + session_title(info.title)))
         if info.commands is not None:
             shown.append(commands_of(info.commands))
         if over := session_over(info):
@@ -241,21 +240,21 @@ def _answered(closed: RequestClosed, request: RequestOpen | None) -> str:
     return who + answered(request, closed)
 
 
-def _with_input(call: ToolCall, text: str) -> ToolCall:
+def _with_input(call: EditorToolCall, text: str) -> EditorToolCall:
     if not text:
         return call
     try:
         given: object = msgspec.json.decode(text)
     except (ValueError, RecursionError):
         given = {"input": text}
-    return ToolCall(
+    return EditorToolCall(
         tool_call_id=call.tool_call_id, title=call.title, kind=call.kind, status=call.status, raw_input=given
     )
 
 
 def _content(text: str, diffs: tuple[Diff, ...]) -> tuple[Content | DiffContent, ...]:
     shown = plain(text)
-    said = (Content(Text(shown)),) if shown else ()
+    said = (Content(EditorText(shown)),) if shown else ()
     return (*said, *(_diff(each) for each in diffs))
 
 
@@ -264,9 +263,35 @@ def _diff(diff: Diff) -> DiffContent:
     return DiffContent(path=one_line(diff.path), old_text=old, new_text=new)
 
 
-def _plan(update: PlanUpdate) -> Plan:
-    return Plan(entries=tuple(
+def _plan(update: PlanUpdate) -> EditorPlan:
+    return EditorPlan(entries=tuple(
         Entry(content=one_line(entry.text), status=entry.status,
               priority="high" if entry.priority == "high" else "low" if entry.priority == "low" else "medium")
         for entry in update.entries
     ))  # fmt: skip
+
+
+def sides(patch: str) -> tuple[str | None, str]:
+    """What the hunks of a diff had before and have now; None before, for a new file.
+
+    Only the lines of the hunks: what lies between them is not in a diff.
+    """
+    old: list[str] = []
+    new: list[str] = []
+    created = False
+    for row in patch.splitlines():
+        mark, text = row[:1], row[1:]
+        if row.startswith("@@"):
+            created = created or row.startswith("@@ -0,0 ")
+        elif mark == "-":
+            old.append(text)
+        elif mark == "+":
+            new.append(text)
+        elif mark in {" ", ""}:  # some writers cut the space of an empty line
+            old.append(text)
+            new.append(text)
+    return (None if created else _joined(old)), _joined(new)
+
+
+def _joined(rows: list[str]) -> str:
+    return "".join(f"{row}\n" for row in rows)

@@ -15,7 +15,7 @@ RequestId = Word | Whole | Amount | None
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
-class Envelope(Struct, frozen=True):
+class UiRequest(Struct, frozen=True):
     """A text frame that the UI sends."""
 
     method: Annotated[str, Meta(max_length=128)]
@@ -35,20 +35,20 @@ class ActiveList(Struct, frozen=True):
     current_session_id: Words | None = None
 
 
-class OnSession(Struct, frozen=True):
+class OnUiSession(Struct, frozen=True):
     """Parameters of `session.activate`, `resume`, `history`, `usage`, `status`, `interrupt`, `close`."""
 
     session_id: Selector
 
 
-class Title(Struct, frozen=True):
+class UiTitle(Struct, frozen=True):
     """Parameters of `session.title`: without a title, the UI asks for it."""
 
     session_id: Selector
     title: Annotated[str, Meta(max_length=512)] | None = None
 
 
-class Prompt(Struct, frozen=True):
+class UiPrompt(Struct, frozen=True):
     """Parameters of `prompt.submit` and `session.steer`: a session and text."""
 
     session_id: Selector

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from agent.client.answers import answer_of
-from agent.client.form import Form
-from agent.client.question import asked, field_lines, question
+from agent.client.form_input import FormInput
+from agent.client.request_text import asked_line, field_lines, request_lines
 from agent.client.text import clean, plain
 from agent.errors import BadParams, RequestNotFound
-from agent.frontends.hermes_ui.frames import Frame, Json, line
+from agent.frontends.hermes_ui.outgoing import Json, UiEvent, line
 from agent.protocol.answers import checked
 from agent.protocol.events import Answer, Choice, RequestOpen
 
@@ -36,7 +36,7 @@ def approvals(request: RequestOpen) -> dict[str, Choice]:
     return found if "deny" in found and len(found) > 1 else {}
 
 
-class Questions:
+class UiQuestions:
     """The open questions of a session; the oldest is shown."""
 
     def __init__(self, session: str, *, local: bool) -> None:
@@ -44,7 +44,7 @@ class Questions:
         self._session, self._local = session, local
         self._open: dict[str, RequestOpen] = {}  # oldest first
         self._shown: RequestOpen | None = None
-        self._form: Form | None = None
+        self._form: FormInput | None = None
         self._doubting = False  # the UI sends nothing for both a dismissed question and an empty line: it was asked
         self._left: set[str] = set()  # what the person does not want to answer here
         self._replaced_at: float | None = None
@@ -55,20 +55,22 @@ class Questions:
         """The question that the UI shows, if any."""
         return self._shown
 
-    def opened(self, request: RequestOpen) -> list[Frame]:
-        """Take another question; the frames that show it, or say why the UI does not."""
+    def opened(self, request: RequestOpen) -> list[UiEvent]:
+        """Take another question; the events that show it, or say why the UI does not."""
         if request.request_id in self._open:
             return []
         self._open[request.request_id] = request
         if request.local and not self._local:
-            return [line(f"-- {asked(request)} (it can be answered on the session's own device only)")]
+            return [line(f"-- {asked_line(request)} (it can be answered on the session's own device only)")]
         if request.kind == "keys":
             return [
-                line(f"-- {asked(request)} (it waits for keys: `agent attach --raw {self._session}` in a terminal)")
+                line(
+                    f"-- {asked_line(request)} (it waits for keys: `agent attach --raw {self._session}` in a terminal)"
+                )
             ]
         return self._next()
 
-    def closed(self, request_id: str, now: float) -> tuple[bool, list[Frame]]:
+    def closed(self, request_id: str, now: float) -> tuple[bool, list[UiEvent]]:
         """Drop a question that is no longer asked: whether the UI must put it away, and what comes next."""
         self._open.pop(request_id, None)
         self._left.discard(request_id)
@@ -92,16 +94,16 @@ class Questions:
         """Whether an answer to a question was sent from here."""
         return request_id in self._answered
 
-    def put_away(self) -> list[Frame]:
-        """Note that the UI has the reply to its answer, and shows no question; the frames of what comes next."""
+    def put_away(self) -> list[UiEvent]:
+        """Note that the UI has the reply to its answer, and shows no question; the events of what comes next."""
         if self._shown is not None and self._shown.request_id in self._answered:
             self._open.pop(self._shown.request_id, None)
             self._shown = None
         return self._next()
 
-    def open_now(self, requests: Collection[RequestOpen], now: float) -> tuple[bool, list[Frame]]:
+    def open_now(self, requests: Collection[RequestOpen], now: float) -> tuple[bool, list[UiEvent]]:
         """Bring the questions to those that attaching told as open; the result is that of `closed` and `opened`."""
-        withdrawn, frames = False, list[Frame]()
+        withdrawn, frames = False, list[UiEvent]()
         for gone in self._open.keys() - {request.request_id for request in requests}:
             put_away, more = self.closed(gone, now)
             withdrawn, frames = withdrawn or put_away, frames + more
@@ -123,7 +125,7 @@ class Questions:
             raise BadParams(f"{clean(word)!r} is none of the choices", hint="")
         return request, choices[word].id
 
-    def given(self, request_id: str, text: str) -> tuple[RequestOpen, Answer | None, list[Frame]]:
+    def given(self, request_id: str, text: str) -> tuple[RequestOpen, Answer | None, list[UiEvent]]:
         """The request and the answer that typed text means, or what to ask next. Raises: RequestNotFound."""
         request = self._shown
         if request is None or request.request_id != request_id.partition("#")[0]:
@@ -132,7 +134,7 @@ class Questions:
             return self._undoubted(request, text)
         if request.kind == "line" and not text:
             self._doubting = True
-            return request, None, [_clarify(request, asked(request), (EMPTY, LEAVE))]
+            return request, None, [_clarify(request, asked_line(request), (EMPTY, LEAVE))]
         if not text and request.kind != "form":
             return request, None, self._leave(request)
         try:
@@ -141,7 +143,7 @@ class Questions:
             return request, None, [line(f"-- {exc}" + (f" ({exc.hint})" if exc.hint else "")), self._frame(request)]
         return request, answer, [] if answer is not None else [self._frame(request)]
 
-    def _undoubted(self, request: RequestOpen, text: str) -> tuple[RequestOpen, Answer | None, list[Frame]]:
+    def _undoubted(self, request: RequestOpen, text: str) -> tuple[RequestOpen, Answer | None, list[UiEvent]]:
         self._doubting = False
         if text == EMPTY:
             return request, checked(request, ""), []
@@ -149,7 +151,7 @@ class Questions:
             return request, None, self._leave(request)
         return request, checked(request, text), []
 
-    def _leave(self, request: RequestOpen) -> list[Frame]:
+    def _leave(self, request: RequestOpen) -> list[UiEvent]:
         self._left.add(request.request_id)
         self._shown = None
         where = f"`agent answer {self._session} {clean(request.request_id)}`"
@@ -157,49 +159,53 @@ class Questions:
 
     # --- frames ------------------------------------------------------------------------------------------------------
 
-    def _next(self) -> list[Frame]:
+    def _next(self) -> list[UiEvent]:
         if self._shown is not None:
             return []
         for request in self._open.values():
             can_be_shown = request.kind != "keys" and (self._local or not request.local)
             if can_be_shown and request.request_id not in self._left:
                 self._shown, self._doubting, self._replaced_at = request, False, None
-                self._form = Form(request) if request.kind == "form" else None
+                self._form = FormInput(request) if request.kind == "form" else None
                 return [*_detail(request), self._frame(request)]
         return []
 
-    def _frame(self, request: RequestOpen) -> Frame:
+    def _frame(self, request: RequestOpen) -> UiEvent:
         if request.kind == "secret":
-            told: Json = {"request_id": request.request_id, "prompt": asked(request), "env_var": "this session"}
-            return Frame("secret.request", told)
+            told: Json = {"request_id": request.request_id, "prompt": asked_line(request), "env_var": "this session"}
+            return UiEvent("secret.request", told)
         if self._form is not None:
             field = self._form.field
             about = "\n".join(text for text, _ in field_lines(field)) if field is not None else "all of it, as JSON"
             names = tuple(clean(choice.name) for choice in field.choices) if field and field.type == "choice" else ()
-            return _clarify(request, f"{asked(request)}\n{about}\n  (decline refuses to fill it in)", names)
+            return _clarify(request, f"{asked_line(request)}\n{about}\n  (decline refuses to fill it in)", names)
         if choices := approvals(request):
             return _approval(request, choices)
-        return _clarify(request, asked(request), tuple(clean(each.name) or clean(each.id) for each in request.choices))
+        return _clarify(
+            request, asked_line(request), tuple(clean(each.name) or clean(each.id) for each in request.choices)
+        )
 
 
-def _approval(request: RequestOpen, choices: dict[str, Choice]) -> Frame:
+def _approval(request: RequestOpen, choices: dict[str, Choice]) -> UiEvent:
     told: Json = {
-        "command": plain(request.detail) or asked(request),
-        "description": asked(request),
+        "command": plain(request.detail) or asked_line(request),
+        "description": asked_line(request),
         "pattern_key": "",
         "pattern_keys": [],
         "choices": [word for word in APPROVALS if word in choices],
         "allow_permanent": "always" in choices,
     }
-    return Frame("approval.request", told)
+    return UiEvent("approval.request", told)
 
 
-def _clarify(request: RequestOpen, text: str, choices: tuple[str, ...]) -> Frame:
+def _clarify(request: RequestOpen, text: str, choices: tuple[str, ...]) -> UiEvent:
     told: Json = {"request_id": request.request_id, "question": text, "choices": list(choices) or None}
-    return Frame("clarify.request", told)
+    return UiEvent("clarify.request", told)
 
 
-def _detail(request: RequestOpen) -> list[Frame]:
+def _detail(request: RequestOpen) -> list[UiEvent]:
     # An approval shows what it is about, if only the beginning: the whole of it stands above.
-    about = [text for text, _ in question(request, fields=False)][: -1 - len(request.choices)] if request.detail else []
-    return [line("\n".join(about))] if about and request.kind != "form" else []
+    if not request.detail or request.kind == "form":
+        return []
+    about = [text for text, _ in request_lines(request, fields=False)][: -1 - len(request.choices)]
+    return [line("\n".join(about))] if about else []

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.client.lines import DIFF_MAX, LONG, Line, diff_lines, shown
-from agent.client.question import DETAIL_MAX, question
 from agent.client.reading import used
-from agent.frontends.cli.tools import FIRST, LAST, Output, Plan, Tools
+from agent.client.request_text import DETAIL_MAX, request_lines
+from agent.client.styled_lines import DIFF_MAX, LONG, Line, diff_lines, shown
+from agent.frontends.cli.activity import FIRST, LAST, RunningTools, ShownPlan, ToolOutput
 from agent.protocol.events import (
     Choice,
     Diff,
@@ -105,15 +105,15 @@ def test_a_request_shows_what_it_is_about_before_the_choices() -> None:
     about = RequestOpen(
         turn=1, request_id="r", kind="choices", prompt="Run it?", detail="rm -rf build\n", choices=MODES
     )
-    assert texts(question(about)) == ["    rm -rf build", "? Run it?", "  1) Ask first", "  2) Do it"]
+    assert texts(request_lines(about)) == ["    rm -rf build", "? Run it?", "  1) Ask first", "  2) Do it"]
     change = RequestOpen(turn=1, request_id="r", kind="choices", prompt="Write?", detail=PATCH)
-    assert question(change)[2:5] == [("    -old", "red"), ("    +n�[2Jew", "green"), ("? Write?", "yellow")]
+    assert request_lines(change)[2:5] == [("    -old", "red"), ("    +n�[2Jew", "green"), ("? Write?", "yellow")]
 
 
 @given(st.text(alphabet="a\x1b]0;\x07\u202e\r\n[8m"))
 def test_nothing_of_what_is_allowed_is_hidden(detail: str) -> None:  # T10
     about = RequestOpen(turn=1, request_id="r", kind="choices", detail=detail)
-    told = texts(question(about))
+    told = texts(request_lines(about))
     assert not DANGEROUS & set("".join(told))
     assert sum(line.count("a") for line in told[:-1]) == detail.count("a")
 
@@ -121,25 +121,25 @@ def test_nothing_of_what_is_allowed_is_hidden(detail: str) -> None:  # T10
 def test_what_is_left_out_is_said() -> None:
     assert shown("x" * (LONG + 7)) == "x" * LONG + "… (7 more characters)"
     long = RequestOpen(turn=1, request_id="r", kind="choices", detail="line\n" * (DETAIL_MAX + 5))
-    assert texts(question(long))[DETAIL_MAX] == "    … 5 more lines"
+    assert texts(request_lines(long))[DETAIL_MAX] == "    … 5 more lines"
     assert texts(diff_lines(Diff(path="a", patch="+x\n" * (DIFF_MAX + 1))))[-1] == "    … 1 more lines"
 
 
 @given(st.lists(st.text(alphabet="ab\r", max_size=4), max_size=60), st.integers(1, 9))
 def test_the_output_of_a_tool_is_bounded_and_its_ends_are_shown(lines: list[str], size: int) -> None:
     text = "\n".join(lines)
-    output = Output()
+    output = ToolOutput()
     told = [line for i in range(0, len(text), size) for line in output.more(text[i : i + size])]
     again = output.whole(text)  # the whole output at the end, which was shown in part
     told += [*again, *output.end()]
-    direct = Output()
+    direct = ToolOutput()
     wanted = [*direct.whole(text), *direct.end()]
     assert len(told) <= FIRST + LAST + 1
     assert told == wanted
 
 
 def test_a_snapshot_in_the_middle_of_a_tool_repeats_nothing() -> None:  # S4
-    tools = Tools()
+    tools = RunningTools()
     tools.started(ToolStart(turn=1, tool_id="t", title="make"))
     assert texts(tools.updated(ToolUpdate(turn=1, tool_id="t", text="a\nb\n"))) == ["    a", "    b"]
     assert texts(tools.updated(ToolUpdate(turn=1, tool_id="t", text="a\nb\nc\n"), merged=True)) == ["    c"]
@@ -149,7 +149,7 @@ def test_a_snapshot_in_the_middle_of_a_tool_repeats_nothing() -> None:  # S4
 
 
 def test_tools_side_by_side_are_told_apart() -> None:
-    tools = Tools()
+    tools = RunningTools()
     for name in ("one", "two"):
         tools.started(ToolStart(turn=1, tool_id=name, title=name))
     assert texts(tools.updated(ToolUpdate(turn=1, tool_id="one", text="a\n"))) == ["  tool: one", "    a"]
@@ -162,7 +162,7 @@ def test_tools_side_by_side_are_told_apart() -> None:
 
 
 def test_of_a_known_plan_only_what_changed_is_shown() -> None:
-    plan = Plan()
+    plan = ShownPlan()
     steps = [PlanEntry(text=text) for text in "abc"]
     assert len(plan.updated(PlanUpdate(turn=1, entries=tuple(steps)))) == 4
     steps[1] = PlanEntry(text="b", status="in_progress")

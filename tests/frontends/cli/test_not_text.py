@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.client.client import Client
+from agent.client.control_socket import Client
 from agent.config import control_socket_path
 from agent.errors import BadRequest
 from agent.frontends.cli.hermes import _making

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.client.reading import ReplyText
 from agent.client.text import TerminalText, clean, fit, width
-from agent.frontends.cli.edit import Changed, Ended, LineEditor, Typed
+from agent.frontends.cli.line_editor import InputEnded, LineChanged, LineEditor, Typed
 from agent.frontends.cli.output import Printer, age, short_ids
 from agent.protocol.characters import unseen
 from agent.protocol.times import rfc3339
@@ -207,19 +207,19 @@ def test_short_ids_are_unique_prefixes(ids: list[str]) -> None:
 
 def test_the_editor_gives_whole_lines() -> None:
     editor = LineEditor()
-    assert editor.feed("hé".encode()[:2]) == [Changed()]
-    assert editor.feed("hé".encode()[2:] + b"\x7fey\x17go\x15one two\x17\x17three\r") == [Typed("three"), Changed()]
-    assert editor.feed(b"\x1b[A") == [Changed()]
+    assert editor.feed("hé".encode()[:2]) == [LineChanged()]
+    assert editor.feed("hé".encode()[2:] + b"\x7fey\x17go\x15one two\x17\x17three\r") == [Typed("three"), LineChanged()]
+    assert editor.feed(b"\x1b[A") == [LineChanged()]
     assert editor.text == "three"
-    assert editor.feed(b"\x1b[B\x04") == [Ended(), Changed()]
-    assert editor.feed(b"\x1b[200~a\r\x04b\x1b[20") == [Changed()]
-    assert editor.feed(b"1~\x1b[1;5C\r") == [Typed("a\nb"), Changed()]  # pasted lines are one prompt
+    assert editor.feed(b"\x1b[B\x04") == [InputEnded(), LineChanged()]
+    assert editor.feed(b"\x1b[200~a\r\x04b\x1b[20") == [LineChanged()]
+    assert editor.feed(b"1~\x1b[1;5C\r") == [Typed("a\nb"), LineChanged()]  # pasted lines are one prompt
 
 
 def test_a_secret_is_not_remembered() -> None:
     editor = LineEditor()
     editor.secret = True
-    assert editor.feed(b"pass\r") == [Typed("pass"), Changed()]
+    assert editor.feed(b"pass\r") == [Typed("pass"), LineChanged()]
     editor.secret = False
     editor.feed(b"\x1b[A")
     assert editor.text == ""

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pytest
 
-from agent.client.client import Client
+from agent.client.control_socket import Client
 from agent.client.pending import WaitingLines, why
 from agent.client.stream import streaming
 from agent.errors import Busy, PeerLost, PeerUnreachable

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.client.client import Client
+from agent.client.control_socket import Client
 from agent.config import SOCKET_PATH_MAX, control_socket_path
 from agent.errors import KINDS, AgentError, NotRunning, TooLarge
 from agent.frontends.cli.main import COMMANDS, STATUS_OF

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.client.follow import Hydrated, Mark, Seen, follow
-from agent.client.stream import Lost, Returned, streaming
+from agent.client.follow import Hydrated, Mark, NextEvent, follow
+from agent.client.stream import ConnectionBack, ConnectionLost, streaming
 from agent.errors import NotRunning
 from agent.protocol.events import MessageDelta, MessageStart, SessionInfo, UserMessage, make_event
 from agent.protocol.messages import (
@@ -38,9 +38,9 @@ async def test_the_first_gateway_ready_names_the_own_device(gateway: FakeGateway
         notes = stream.notes()
         assert isinstance(await anext(notes), PeersChanged)
         await asyncio.to_thread(gateway.stop)
-        assert isinstance(await anext(notes), Lost)
+        assert isinstance(await anext(notes), ConnectionLost)
         await asyncio.to_thread(gateway.start)
-        assert isinstance(await anext(notes), Returned)
+        assert isinstance(await anext(notes), ConnectionBack)
         assert stream.own is not None
         assert stream.own.name == "mine"
 
@@ -76,7 +76,7 @@ async def test_a_restart_of_the_service_loses_and_repeats_nothing(gateway: FakeG
         await asyncio.to_thread(gateway.emit, MessageDelta(turn=1, text="c"))  # nobody is there to hear it
         await asyncio.to_thread(gateway.start)
         while (note := await anext(events)) is not None:
-            if isinstance(note, Seen):
+            if isinstance(note, NextEvent):
                 seen.append(note.event.seq)
                 if len(seen) == 5:
                     await asyncio.to_thread(gateway.emit, MessageDelta(turn=1, text="d"))
@@ -91,7 +91,7 @@ async def test_a_prompt_sent_while_the_service_is_away_is_sent_once(gateway: Fak
     async with streaming(gateway.path) as stream:
         await asyncio.to_thread(gateway.stop)
         notes = stream.notes()
-        assert isinstance(await anext(notes), Lost)
+        assert isinstance(await anext(notes), ConnectionLost)
         async with asyncio.TaskGroup() as tasks:
             params = Submit(session_id=HERE, prompt_id="p", text="echo hi")
             asked = tasks.create_task(stream.insist("prompt.submit", params, Submitted), name="test.submit")
@@ -104,7 +104,7 @@ async def test_a_service_that_stays_away_ends_the_notes(gateway: FakeGateway) ->
     async with streaming(gateway.path, patience=0.0) as stream:
         await asyncio.to_thread(gateway.stop)
         notes = stream.notes()
-        assert isinstance(await anext(notes), Lost)
+        assert isinstance(await anext(notes), ConnectionLost)
         with pytest.raises(NotRunning):
             await anext(notes)
         with pytest.raises(NotRunning):

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from agent.errors import BackendFailed
-from agent.frontends.editors.peer import Peer
+from agent.frontends.editors.connection import EditorPeer
+from agent.frontends.editors.editor_agent import EditorAgent
 from agent.frontends.editors.pipes import LINE_MAX, Pipes
-from agent.frontends.editors.serve import Serving
 from agent.protocol.events import (
     Choice,
     Command,
@@ -127,7 +127,7 @@ async def editing(
     gateway: FakeGateway, selector: str = "Build", *, can: Row | None = None, load: bool = True, **options: Any
 ) -> AsyncIterator[Editor]:
     editor = Editor()
-    serving = Serving(gateway.path, Peer(editor), session=selector, **options)
+    serving = EditorAgent(gateway.path, EditorPeer(editor), session=selector, **options)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serving.run(), name="tests.acp")
         await editor.ask("initialize", protocolVersion=1, clientCapabilities=can or {})

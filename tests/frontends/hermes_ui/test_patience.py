@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from agent.frontends.hermes_ui import serve
+from agent.frontends.hermes_ui import ui_gateway
 from tests.frontends.gateway import HERE, FakeGateway
-from tests.frontends.hermes_ui.test_serve import connected
+from tests.frontends.hermes_ui.test_ui_gateway import connected
 
 
 @pytest.fixture(autouse=True)
 def _queued_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "SUBMIT_SECONDS", 0.2)
+    monkeypatch.setattr(ui_gateway, "SUBMIT_SECONDS", 0.2)
 
 
 async def test_a_prompt_waits_for_its_device_and_runs_once(gateway: FakeGateway) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agent.errors import BadParams, RequestNotFound
-from agent.frontends.hermes_ui.frames import Frame
-from agent.frontends.hermes_ui.questions import EMPTY, LEAVE, UNSEEN, Questions, approvals
+from agent.frontends.hermes_ui.outgoing import UiEvent
+from agent.frontends.hermes_ui.questions import EMPTY, LEAVE, UNSEEN, UiQuestions, approvals
 from agent.protocol.events import Choice, RequestOpen
 from tests.frontends.agents import FORM
 from tests.frontends.gateway import HERE
@@ -26,11 +26,11 @@ def request(which: str = "r", **more: Any) -> RequestOpen:
     return RequestOpen(turn=1, request_id=which, **{"kind": "line", "prompt": "Which?", **more})
 
 
-def questions() -> Questions:
-    return Questions(HERE, local=True)
+def questions() -> UiQuestions:
+    return UiQuestions(HERE, local=True)
 
 
-def shown(frames: Iterable[Frame]) -> list[tuple[str, Any]]:
+def shown(frames: Iterable[UiEvent]) -> list[tuple[str, Any]]:
     told = []
     for frame in frames:
         assert_shape(frame.type, frame.payload)
@@ -144,11 +144,11 @@ def test_keys_and_what_may_not_be_answered_here_are_lines() -> None:
     ((kind, payload),) = shown(asked.opened(request(kind="keys")))
     assert kind == "review.summary"
     assert "agent attach --raw" in payload["text"]
-    elsewhere = Questions(HERE, local=False)
+    elsewhere = UiQuestions(HERE, local=False)
     ((kind, payload),) = shown(elsewhere.opened(request(kind="secret", local=True)))
     assert kind == "review.summary"
     assert "own device only" in payload["text"]
-    assert shown(Questions(HERE, local=True).opened(request(kind="secret", local=True)))[0][0] == "secret.request"
+    assert shown(UiQuestions(HERE, local=True).opened(request(kind="secret", local=True)))[0][0] == "secret.request"
 
 
 def test_one_question_at_a_time() -> None:

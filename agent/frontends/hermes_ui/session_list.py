@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TypeVar
 
-from agent.client.stream import Returned, Stream, streaming
+from agent.client.stream import ConnectionBack, Stream, streaming
 from agent.errors import AgentError, NotRunning, SessionNotFound
 from agent.protocol.bounds import Many
 from agent.protocol.messages import ListSessions, SessionsChanged
@@ -18,7 +18,7 @@ SHOWN_MAX = 200
 """Rows that are told, the newest."""
 
 
-class Listing:
+class SessionList:
     """The rows of all sessions as the service tells them; while it is away, as it told them last."""
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +39,7 @@ class Listing:
                         self._rows.update({row.id: row for row in note.changed})
                         for gone in note.removed:
                             self._rows.pop(gone, None)
-                    elif isinstance(note, Returned):
+                    elif isinstance(note, ConnectionBack):
                         await self._watch(stream)
         except AgentError as exc:
             if self.ready.done():

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from agent.client.question import default_of
+from agent.client.request_text import default_of
 from agent.client.text import clean, fit
 from agent.errors import BadParams
 from agent.protocol.answers import DECLINE, checked
@@ -25,7 +25,7 @@ _decoder = msgspec.json.Decoder(
 _TRUTH = {"y": True, "yes": True, "true": True, "n": False, "no": False, "false": False}
 
 
-class Form:
+class FormInput:
     """The fields of a request of the kind `form`, asked one after the other."""
 
     def __init__(self, request: RequestOpen) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.client.text import clean, one_line, plain
-from agent.frontends.hermes_ui.frames import Frame, Json
+from agent.frontends.hermes_ui.outgoing import Json, UiEvent
 from agent.protocol.events import Diff, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
 
 SUMMARY_MAX = 160
@@ -16,14 +16,14 @@ class _Tool:
         self.diffs: tuple[Diff, ...] = ()
 
 
-class Work:
-    """The tools that run in a session, as frames."""
+class ActivityEvents:
+    """The tools that run in a session, as events of the UI."""
 
     def __init__(self) -> None:
         self._tools: dict[str, _Tool] = {}
 
-    def take(self, payload: ToolStart | ToolUpdate | ToolComplete | PlanUpdate, at: float) -> list[Frame]:
-        """The frames that a tool's or a plan's entry means; `at` in Unix seconds."""
+    def take(self, payload: ToolStart | ToolUpdate | ToolComplete | PlanUpdate, at: float) -> list[UiEvent]:
+        """The events that a tool's or a plan's entry means; `at` in Unix seconds."""
         match payload:
             case ToolStart():
                 return [self._started(payload, at)]
@@ -38,22 +38,24 @@ class Work:
         """Forget whatever ran: the turn has ended."""
         self._tools.clear()
 
-    def _started(self, start: ToolStart, at: float) -> Frame:
+    def _started(self, start: ToolStart, at: float) -> UiEvent:
         name = one_line(start.tool) or "tool"
         self._tools[start.tool_id] = _Tool(name, at)
         context = one_line(start.title)
-        return Frame("tool.start", {"tool_id": _id(start), "name": name, "context": "" if context == name else context})
+        return UiEvent(
+            "tool.start", {"tool_id": _id(start), "name": name, "context": "" if context == name else context}
+        )
 
-    def _updated(self, update: ToolUpdate) -> list[Frame]:
+    def _updated(self, update: ToolUpdate) -> list[UiEvent]:
         tool = self._tools.get(update.tool_id)
         if tool is None:
             return []
         tool.text = (tool.text + update.text)[-SUMMARY_MAX * 4 :]
         tool.diffs = update.diffs or tool.diffs
         preview = summary(tool.text) or one_line(update.title)
-        return [Frame("tool.progress", {"name": tool.name, "preview": preview})] if preview else []
+        return [UiEvent("tool.progress", {"name": tool.name, "preview": preview})] if preview else []
 
-    def _completed(self, done: ToolComplete, at: float) -> Frame:
+    def _completed(self, done: ToolComplete, at: float) -> UiEvent:
         tool = self._tools.pop(done.tool_id, None) or _Tool("tool", at)
         output = plain(done.output) or tool.text
         told: Json = {
@@ -68,7 +70,7 @@ class Work:
             told["error"] = "interrupted" if done.status == "interrupted" else summary(output) or "failed"
         if diffs := done.diffs or tool.diffs:
             told["inline_diff"] = "\n".join(_patch(diff) for diff in diffs)
-        return Frame("tool.complete", told)
+        return UiEvent("tool.complete", told)
 
 
 def summary(text: str) -> str:
@@ -77,13 +79,13 @@ def summary(text: str) -> str:
     return clean(lines[-1], SUMMARY_MAX).strip() if lines else ""
 
 
-def _plan(plan: PlanUpdate) -> list[Frame]:
+def _plan(plan: PlanUpdate) -> list[UiEvent]:
     # Hermes's own plans are made with a tool, whose frames carry the list.
     todos = [{"id": str(number), "content": one_line(entry.text), "status": entry.status}
              for number, entry in enumerate(plan.entries, 1)]  # fmt: skip
     told: Json = {"tool_id": f"plan-{plan.turn}", "name": "todo"}
     ended: Json = {**told, "args": {}, "duration_s": 0.0, "result": {}, "todos": todos}
-    return [Frame("tool.start", {**told, "context": "", "todos": todos}), Frame("tool.complete", ended)]
+    return [UiEvent("tool.start", {**told, "context": "", "todos": todos}), UiEvent("tool.complete", ended)]
 
 
 def _patch(diff: Diff) -> str:

@@ -6,14 +6,14 @@ Where a reply has several parts, Hermes ends all but the last with `message.inte
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from agent.client.reading import FENCE, ReplyText, name_of, session_over, shortfall, succeeded
 from agent.client.text import TerminalText, clean, plain
 from agent.client.view import LogEntry
-from agent.frontends.hermes_ui.frames import Frame, line
-from agent.frontends.hermes_ui.info import Info
-from agent.frontends.hermes_ui.work import Work
+from agent.frontends.hermes_ui.activity import ActivityEvents
+from agent.frontends.hermes_ui.outgoing import Json, UiEvent, line
+from agent.frontends.hermes_ui.session_info import UiSessionInfo
 from agent.protocol.events import (
     MessageComplete,
     MessageDelta,
@@ -34,16 +34,16 @@ INTERRUPTED = "*[interrupted]*"
 """What the UI itself writes below a reply that it interrupts."""
 
 
-class Events:
-    """Turns the entries of a session's log into frames; keeps what a turn that runs has said so far."""
+class EventMapping:
+    """Turns the entries of a session's log into events of the UI; keeps what a turn that runs has said so far."""
 
-    def __init__(self, info: Info, *, local: bool, verbatim: bool) -> None:
+    def __init__(self, info: UiSessionInfo, *, local: bool, verbatim: bool) -> None:
         """`verbatim`: replies are output of programs. `info` is kept up to date."""
         self.info = info
         self._local, self._verbatim = local, verbatim
         self._reply, self._thought = ReplyText(), ReplyText()
         self._filter = TerminalText(color=False)
-        self._work = Work()
+        self._work = ActivityEvents()
         self._turn: int | None = None  # the one that the UI shows as running
         self._text = ""  # of the part that streams: what the UI has of it
         self._committed = ""  # the beginning of that part, when it was made a message before its end
@@ -68,7 +68,7 @@ class Events:
 
     def take(  # noqa: PLR0911 - one case an event type
         self, entry: LogEntry, *, mine: Container[str] = ()
-    ) -> list[Frame]:
+    ) -> list[UiEvent]:
         """What one entry of the log means to the UI; `mine`: ids of prompts that the UI shows itself.
 
         Questions are not told here: the UI has room for one at a time (`questions`).
@@ -86,7 +86,7 @@ class Events:
                 return self._complete(payload)
             case ThoughtDelta():
                 shown = plain(self._thought.take(payload, merged=entry.merged))
-                return [*self._begun(payload.turn), *([Frame("reasoning.delta", {"text": shown})] if shown else [])]
+                return [*self._begun(payload.turn), *([UiEvent("reasoning.delta", {"text": shown})] if shown else [])]
             case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
                 return [*self._begun(payload.turn), *self._work.take(payload, unix_seconds(entry.event.at))]
             case TurnComplete():
@@ -96,19 +96,19 @@ class Events:
             case _:
                 return []  # a question, or of no meaning to the UI
 
-    def cut(self) -> list[Frame]:
+    def cut(self) -> list[UiEvent]:
         """End the UI's message here and go on with another: nothing else makes the UI put away a question."""
         if self._turn is None:
-            return [Frame("message.complete", {"text": "", "status": "complete", "usage": self.info.usage})]
+            return [UiEvent("message.complete", {"text": "", "status": "complete", "usage": self.info.usage})]
         text, self._part = self.streaming, None
         self._committed += self._text
         self._text = ""
-        done = Frame("message.complete", {"text": text, "status": "complete", "usage": self.info.usage})
-        return [done, Frame("message.start"), Frame("status.update", {"text": "running…"})]
+        done = UiEvent("message.complete", {"text": text, "status": "complete", "usage": self.info.usage})
+        return [done, UiEvent("message.start"), UiEvent("status.update", {"text": "running…"})]
 
     # --- prompts -----------------------------------------------------------------------------------------------------
 
-    def _said(self, message: UserMessage, mine: Container[str]) -> list[Frame]:
+    def _said(self, message: UserMessage, mine: Container[str]) -> list[UiEvent]:
         if message.prompt_id in mine:
             return []
         if not message.queued:
@@ -116,7 +116,7 @@ class Events:
         self._waiting[message.turn] = message
         return [said(message, "queued")]
 
-    def _begun(self, turn: int) -> list[Frame]:
+    def _begun(self, turn: int) -> list[UiEvent]:
         # A turn begins, or a part of one after another part.
         if turn in self._ended:
             return []  # a tool that ends late: the UI would wait for another end of the turn
@@ -128,19 +128,19 @@ class Events:
         asked = self._waiting.pop(turn, None)
         if asked is not None:
             frames.append(said(asked))
-        return [*frames, Frame("message.start")]
+        return [*frames, UiEvent("message.start")]
 
     # --- the reply ---------------------------------------------------------------------------------------------------
 
-    def _more(self, text: str) -> list[Frame]:
+    def _more(self, text: str) -> list[UiEvent]:
         shown = self._filter.feed(text)
         if not shown:
             return []
         opened = f"{FENCE}\n" if self._verbatim and not self._text else ""
         self._text += shown
-        return [Frame("message.delta", {"text": opened + shown})]
+        return [UiEvent("message.delta", {"text": opened + shown})]
 
-    def _complete(self, done: MessageComplete) -> list[Frame]:
+    def _complete(self, done: MessageComplete) -> list[UiEvent]:
         frames = self._begun(done.turn)
         frames += self._more(self._reply.take(done))
         self._filter.end()
@@ -158,11 +158,11 @@ class Events:
             return text
         return f"{FENCE}\n{text.rstrip()}\n{FENCE}" if whole else f"{FENCE}\n{text}"
 
-    def _interim(self) -> list[Frame]:
+    def _interim(self) -> list[UiEvent]:
         text, self._part = self._part, None
-        return [Frame("message.interim", {"text": text, "already_streamed": True})] if text else []
+        return [UiEvent("message.interim", {"text": text, "already_streamed": True})] if text else []
 
-    def _end(self, status: str) -> Frame:
+    def _end(self, status: str) -> UiEvent:
         text = self._part if self._part is not None else self._shown(self._text, whole=True)
         if self._verbatim and not text.strip() and status == "complete":
             text = SILENT  # the UI shows an empty reply as a stray mark
@@ -170,30 +170,75 @@ class Events:
             text = "\n\n".join(filter(None, (text, INTERRUPTED)))
         self._turn, self._part = None, None
         self._text, self._committed = "", ""
-        return Frame("message.complete", {"text": text, "status": status, "usage": self.info.usage})
+        return UiEvent("message.complete", {"text": text, "status": status, "usage": self.info.usage})
 
-    def _over(self, turn: TurnComplete) -> list[Frame]:
+    def _over(self, turn: TurnComplete) -> list[UiEvent]:
         frames = self._begun(turn.turn) if turn.turn != self._turn else []
         self._work.over()
         self._ended.add(turn.turn)
         info = self.info.over(turn, local=self._local)
         frames.append(self._end(turn.status))
         if turn.status == "error":
-            frames.append(Frame("error", {"message": clean(turn.error, 4096) or "the turn failed"}))
+            frames.append(UiEvent("error", {"message": clean(turn.error, 4096) or "the turn failed"}))
         elif turn.status == "complete" and not succeeded(turn):
             frames.append(line(shortfall(turn)))
         return [*frames, info]
 
     # --- the session -------------------------------------------------------------------------------------------------
 
-    def _news(self, news: SessionInfo) -> list[Frame]:
+    def _news(self, news: SessionInfo) -> list[UiEvent]:
         frames = self.info.told(news)
         if about := session_over(news) or clean(news.note, 4096):
             frames.append(line(f"-- {about}"))
         return frames
 
 
-def said(message: UserMessage, note: str = "") -> Frame:
-    """The frame that shows somebody's prompt, with the device it came from."""
+def said(message: UserMessage, note: str = "") -> UiEvent:
+    """The event that shows somebody's prompt, with the device it came from."""
     who = f"[{name_of(message.sender)}]" + (f" ({note})" if note else "")
-    return Frame("review.summary", {"text": f"{who} {plain(message.text)}"}, message)
+    return UiEvent("review.summary", {"text": f"{who} {plain(message.text)}"}, message)
+
+
+class MessageHistory:
+    """The messages of a log, as its entries mean them to the UI; `events` then knows what a running turn has said."""
+
+    def __init__(self, events: EventMapping, own: str) -> None:
+        """`own`: this device, whose prompts carry no name."""
+        self.events, self._own = events, own
+        self.messages: list[Json] = []
+
+    def read(self, log: Iterable[LogEntry]) -> None:
+        """Take the newest part of a log."""
+        for entry in log:
+            for frame in self.events.take(entry):
+                self._add(frame)
+
+    def inflight(self) -> Json | None:
+        """The turn that runs: its prompt, if nothing was said but the reply that streams; None if no turn runs."""
+        if not self.events.running:
+            return None
+        last = self.messages[-1] if self.messages else {}
+        user = str(self.messages.pop()["text"]) if last.get("role") == "user" else ""
+        return {"user": user, "assistant": self.events.streaming, "streaming": True}
+
+    def _add(self, frame: UiEvent) -> None:
+        payload = frame.payload or {}
+        if frame.prompt is not None:
+            if not frame.prompt.queued or frame.prompt not in self.events.queued:
+                self.messages.append({"role": "user", "text": self._prompt(frame.prompt)})
+            return
+        match frame.type:
+            case "message.interim" | "message.complete" if str(payload["text"]).strip():
+                self.messages.append({"role": "assistant", "text": payload["text"]})
+            case "review.summary":
+                self.messages.append({"role": "system", "text": payload["text"]})
+            case "error":
+                self.messages.append({"role": "system", "text": f"error: {payload['message']}"})
+            case "tool.start" if payload["name"] != "todo":
+                self.messages.append({"role": "tool", "name": payload["name"], "context": payload["context"]})
+            case _:
+                pass
+
+    def _prompt(self, message: UserMessage) -> str:
+        name = "" if message.sender.device == self._own else f"[{name_of(message.sender)}] "
+        return name + plain(message.text)

@@ -13,11 +13,11 @@ from agent import __version__
 from agent.client.text import clean
 from agent.errors import BadParams, MethodNotFound, SessionNotFound
 from agent.frontends.editors import incoming, outgoing
-from agent.frontends.editors.peer import Answer, Peer, converted
+from agent.frontends.editors.connection import EditorAnswer, EditorPeer, converted
 from agent.protocol.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from agent.frontends.editors.served import Served
+    from agent.frontends.editors.editor_session import EditorSession
 
 T = TypeVar("T")
 START_SECONDS = 90.0
@@ -30,7 +30,7 @@ CAPABILITIES: incoming.Json = {
 }
 
 
-class Serving:
+class EditorAgent:
     """Answers an editor. `session`: the only one that is served; without it, all, and new ones on `device`.
 
     `wait`: seconds for which a device that is out of reach is waited for.
@@ -39,7 +39,7 @@ class Serving:
     def __init__(
         self,
         path: Path,
-        peer: Peer,
+        peer: EditorPeer,
         *,
         session: str = "",
         device: str = "",
@@ -49,9 +49,9 @@ class Serving:
         self._path, self._peer, self._wait = path, peer, wait
         self._session, self._device, self._backend = session, device, backend
         self._forms = False  # whether the editor has forms
-        self._served: dict[str, tuple[Served, asyncio.Task[None]]] = {}
+        self._served: dict[str, tuple[EditorSession, asyncio.Task[None]]] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self._methods: dict[str, Callable[[Raw], Awaitable[Answer]]] = {
+        self._methods: dict[str, Callable[[Raw], Awaitable[EditorAnswer]]] = {
             "initialize": self._initialize,
             "authenticate": self._nothing,
             "session/new": self._new,
@@ -72,7 +72,7 @@ class Serving:
             for _, task in self._served.values():
                 task.cancel()
 
-    async def _handle(self, method: str, params: Raw) -> Answer:
+    async def _handle(self, method: str, params: Raw) -> EditorAnswer:
         handler = self._methods.get(method)
         if handler is None:
             raise MethodNotFound(f"no method {clean(method)!r}", hint="")
@@ -80,35 +80,35 @@ class Serving:
 
     async def _listen(self, method: str, params: Raw) -> None:
         if method == "session/cancel":
-            served = self._of(converted(params, incoming.OnSession).session_id)
+            served = self._of(converted(params, incoming.OnEditorSession).session_id)
             assert self._tasks is not None
             self._tasks.create_task(served.cancel(), name="acp.cancel")
 
     # --- the connection ----------------------------------------------------------------------------------------------
 
-    async def _initialize(self, params: Raw) -> Answer:
+    async def _initialize(self, params: Raw) -> EditorAnswer:
         told = converted(params, incoming.Initialize)
         can = told.client_capabilities
         self._forms = bool(can and can.elicitation and can.elicitation.form is not None)
-        return Answer({
+        return EditorAnswer({
             "protocolVersion": incoming.VERSION,
             "agentCapabilities": CAPABILITIES,
             "agentInfo": {"name": "lan-agent", "title": "lan-agent", "version": __version__},
             "authMethods": [],
         })  # fmt: skip
 
-    async def _nothing(self, params: Raw) -> Answer:  # noqa: ARG002 - one signature for every method
-        return Answer({})
+    async def _nothing(self, params: Raw) -> EditorAnswer:  # noqa: ARG002 - one signature for every method
+        return EditorAnswer({})
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 
-    async def _list(self, params: Raw) -> Answer:
-        asked = converted(params, incoming.ListSessions)
+    async def _list(self, params: Raw) -> EditorAnswer:
+        asked = converted(params, incoming.ListEditorSessions)
         from agent.frontends.editors.sessions import listed
 
-        return Answer(await listed(self._path, only=self._session, cwd=asked.cwd or ""))
+        return EditorAnswer(await listed(self._path, only=self._session, cwd=asked.cwd or ""))
 
-    async def _new(self, params: Raw) -> Answer:
+    async def _new(self, params: Raw) -> EditorAnswer:
         asked = converted(params, incoming.NewSession)
         from agent.frontends.editors.sessions import created
 
@@ -118,26 +118,26 @@ class Serving:
         served = await self._open(session, replay=True)
         if self._session:
             self._session = served.id  # it may be renamed
-        return Answer(self._state(served, served.id), served.told.set)
+        return EditorAnswer(self._state(served, served.id), served.told.set)
 
-    async def _load(self, params: Raw) -> Answer:
+    async def _load(self, params: Raw) -> EditorAnswer:
         served = await self._open_exactly(params, replay=True)
         served.told.set()
         await served.replayed
-        return Answer(self._state(served, ""))
+        return EditorAnswer(self._state(served, ""))
 
-    async def _resume(self, params: Raw) -> Answer:
+    async def _resume(self, params: Raw) -> EditorAnswer:
         served = await self._open_exactly(params, replay=False)
-        return Answer(self._state(served, ""), served.told.set)
+        return EditorAnswer(self._state(served, ""), served.told.set)
 
-    async def _close(self, params: Raw) -> Answer:
-        session = converted(params, incoming.OnSession).session_id
+    async def _close(self, params: Raw) -> EditorAnswer:
+        session = converted(params, incoming.OnEditorSession).session_id
         self._of(session).turns.leave()
         self._leave(session)
-        return Answer({})
+        return EditorAnswer({})
 
-    async def _open_exactly(self, params: Raw, *, replay: bool) -> Served:
-        session = converted(params, incoming.OnSession).session_id
+    async def _open_exactly(self, params: Raw, *, replay: bool) -> EditorSession:
+        session = converted(params, incoming.OnEditorSession).session_id
         if self._session:
             from agent.frontends.editors.sessions import resolved
 
@@ -150,12 +150,14 @@ class Serving:
             raise SessionNotFound(f"no session has the id {clean(session)!r}", hint=f"{served.id} is called so")
         return served
 
-    async def _open(self, session: str, *, replay: bool) -> Served:
-        from agent.frontends.editors.served import Served  # brings aiohttp, which `initialize` needs not wait for
+    async def _open(self, session: str, *, replay: bool) -> EditorSession:
+        from agent.frontends.editors.editor_session import (
+            EditorSession,  # brings aiohttp, which `initialize` needs not wait for
+        )
 
         before = self._leave(session)
         turns = before.turns if before else None
-        served = Served(self._peer, session, forms=self._forms, turns=turns, replay=replay, wait=self._wait)
+        served = EditorSession(self._peer, session, forms=self._forms, turns=turns, replay=replay, wait=self._wait)
         assert self._tasks is not None
         task = self._tasks.create_task(served.run(self._path), name="acp.session")
         try:
@@ -167,39 +169,39 @@ class Serving:
         self._served[served.id] = served, task
         return served
 
-    def _leave(self, session: str) -> Served | None:
+    def _leave(self, session: str) -> EditorSession | None:
         served, task = self._served.pop(session, (None, None))
         if task is not None:
             task.cancel()
         return served
 
-    def _of(self, session: str) -> Served:
+    def _of(self, session: str) -> EditorSession:
         found = self._served.get(session)
         if found is None:
             raise SessionNotFound(f"the session {clean(session)!r} is not open here", hint="load it first")
         return found[0]
 
     @staticmethod
-    def _state(served: Served, session: str) -> outgoing.SessionState:
+    def _state(served: EditorSession, session: str) -> outgoing.EditorSessionState:
         from agent.frontends.editors.options import state
 
         return state(session, served.options)
 
     # --- one session -------------------------------------------------------------------------------------------------
 
-    async def _prompt(self, params: Raw) -> Answer:
-        asked = converted(params, incoming.Prompt)
-        return Answer(outgoing.PromptResult(await self._of(asked.session_id).prompt(prompt_text(asked.prompt))))
+    async def _prompt(self, params: Raw) -> EditorAnswer:
+        asked = converted(params, incoming.EditorPrompt)
+        return EditorAnswer(outgoing.PromptResult(await self._of(asked.session_id).prompt(prompt_text(asked.prompt))))
 
-    async def _set_mode(self, params: Raw) -> Answer:
+    async def _set_mode(self, params: Raw) -> EditorAnswer:
         asked = converted(params, incoming.SetMode)
         await self._set_category(asked.session_id, "mode", asked.mode_id)
-        return Answer({})
+        return EditorAnswer({})
 
-    async def _set_model(self, params: Raw) -> Answer:
+    async def _set_model(self, params: Raw) -> EditorAnswer:
         asked = converted(params, incoming.SetModel)
         await self._set_category(asked.session_id, "model", asked.model_id)
-        return Answer({})
+        return EditorAnswer({})
 
     async def _set_category(self, session: str, category: str, value: str) -> None:
         from agent.frontends.editors.options import id_of_category
@@ -207,7 +209,7 @@ class Serving:
         served = self._of(session)
         await served.configure(id_of_category(served.options, category), value)
 
-    async def _set_config_option(self, params: Raw) -> Answer:
+    async def _set_config_option(self, params: Raw) -> EditorAnswer:
         asked = converted(params, incoming.SetConfigOption)
         if isinstance(asked.value, bool):
             raise BadParams("every option here is a choice", hint="")
@@ -215,7 +217,7 @@ class Serving:
 
         served = self._of(asked.session_id)
         await served.configure(asked.config_id, asked.value)
-        return Answer({"configOptions": shown(served.options)})
+        return EditorAnswer({"configOptions": shown(served.options)})
 
 
 def prompt_text(blocks: tuple[incoming.Block, ...]) -> str:

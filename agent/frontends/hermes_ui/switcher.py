@@ -11,33 +11,88 @@ from collections.abc import Awaitable, Callable
 
 from agent.client.text import clean
 from agent.errors import Forbidden, SessionNotFound
-from agent.frontends.hermes_ui.drafts import NEW, Draft, Drafts
-from agent.frontends.hermes_ui.frames import Json
-from agent.frontends.hermes_ui.info import Info, title_of
-from agent.frontends.hermes_ui.listing import Listing
-from agent.frontends.hermes_ui.viewing import Tell, Viewing
+from agent.frontends.hermes_ui.outgoing import Json
+from agent.frontends.hermes_ui.session_info import UiSessionInfo, title_of
+from agent.frontends.hermes_ui.session_list import SessionList
+from agent.frontends.hermes_ui.ui_session import Tell, UiSession
 from agent.protocol.events import Command
 from agent.protocol.messages import Created, CreateSession
 
 START_SECONDS = 90.0
 """A peer may have to be dialled, and an agent to be started, before a session answers."""
 
+NEW = "New session"
+
 Then = Callable[[], Awaitable[None]]
 
 
-class Showing:
+class UiDraft:
+    """What the UI has of a session that is none yet: a name, which stays whatever the session's id is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.title = ""
+        self.session = ""  # its id, once there is one
+
+    def row(self, info: UiSessionInfo) -> Json:
+        """The draft as a row of `session.active_list`."""
+        return {
+            "id": self.name,
+            "session_key": self.name,
+            "title": info.title,
+            "status": "idle",
+            "model": info.model,
+            "preview": "",
+            "message_count": 0,
+            "current": True,
+        }
+
+
+class UiDrafts:
+    """The drafts of one run of `agent hermes`."""
+
+    def __init__(self) -> None:
+        self._drafts: dict[str, UiDraft] = {}
+        self._made = 0
+
+    def new(self) -> UiDraft:
+        """Make one more draft, with a name of its own."""
+        self._made += 1
+        draft = UiDraft(f"new-{self._made}")
+        self._drafts[draft.name] = draft
+        return draft
+
+    def get(self, name: str) -> UiDraft | None:
+        """The draft of a name, whether there is a session of it or not."""
+        return self._drafts.get(name)
+
+    def open(self, name: str) -> UiDraft | None:
+        """The draft of a name, if there is no session of it yet."""
+        draft = self._drafts.get(name)
+        return draft if draft is not None and not draft.session else None
+
+    def drop(self, name: str) -> None:
+        """Forget a draft that the UI has left, or whose session it shows under its own id."""
+        self._drafts.pop(name, None)
+
+    def name_of(self, session: str) -> str:
+        """What the UI calls a session: by its draft, if it was one."""
+        return next((draft.name for draft in self._drafts.values() if draft.session == session), session)
+
+
+class SessionSwitcher:
     """The session that the UI shows, if any, and its drafts."""
 
     def __init__(
-        self, listing: Listing, tasks: asyncio.TaskGroup, tell: Tell, make: CreateSession, *, wait: float
+        self, listing: SessionList, tasks: asyncio.TaskGroup, tell: Tell, make: CreateSession, *, wait: float
     ) -> None:
         """`make`: how new sessions are made; `wait`: seconds for a device that is out of reach."""
         self._listing, self._tasks, self._tell, self._make, self._wait = listing, tasks, tell, make, wait
-        self._viewing: Viewing | None = None
+        self._viewing: UiSession | None = None
         self._following: asyncio.Task[None] | None = None
         self._before = ""  # what was shown before, as the UI names it
         self._switching = asyncio.Lock()
-        self.drafts = Drafts()
+        self.drafts = UiDrafts()
         self.current = ""  # what is shown, as the UI names it
 
     async def create(self) -> Json:
@@ -71,7 +126,7 @@ class Showing:
             self.leave()
             self._now("")
 
-    async def prompted(self, name: str) -> Viewing:
+    async def prompted(self, name: str) -> UiSession:
         """The session that a prompt is for; a draft becomes one now.
 
         Raises: SessionNotFound, and what making and attaching raise.
@@ -83,14 +138,14 @@ class Showing:
                     await self._made(draft)
         return self.of(name)
 
-    def of(self, name: str) -> Viewing:
+    def of(self, name: str) -> UiSession:
         """The session that is shown, if a name means it. Raises: SessionNotFound."""
         viewing = self._viewing
         if viewing is None or name not in {viewing.shown_as, viewing.id}:
             raise SessionNotFound(f"the session {clean(name)!r} is not shown here", hint="switch to it first")
         return viewing
 
-    def shown(self) -> Viewing:
+    def shown(self) -> UiSession:
         """The session that is shown, whichever it is. Raises: SessionNotFound."""
         if self._viewing is None:
             raise SessionNotFound("no session is shown", hint="")
@@ -106,13 +161,13 @@ class Showing:
             self._following.cancel()
         self._viewing = self._following = None
 
-    def info(self, draft: Draft) -> Info:
+    def info(self, draft: UiDraft) -> UiSessionInfo:
         """What is known of a session that is none yet."""
         on = clean(self._make.device)
         place = f"on {on}" if on else self._make.cwd
-        return Info(draft.name, model=self._make.backend or "?", place=place, title=draft.title or NEW, on=on)
+        return UiSessionInfo(draft.name, model=self._make.backend or "?", place=place, title=draft.title or NEW, on=on)
 
-    async def _made(self, draft: Draft) -> None:
+    async def _made(self, draft: UiDraft) -> None:
         asked = CreateSession(
             device=self._make.device, backend=self._make.backend, cwd=self._make.cwd, title=draft.title
         )
@@ -121,8 +176,8 @@ class Showing:
         viewing = await self._view(made.session_id, draft)
         await viewing.begin()
 
-    async def _view(self, session: str, draft: Draft | None) -> Viewing:
-        viewing = Viewing(self._tell, session, shown_as=draft.name if draft is not None else "", wait=self._wait)
+    async def _view(self, session: str, draft: UiDraft | None) -> UiSession:
+        viewing = UiSession(self._tell, session, shown_as=draft.name if draft is not None else "", wait=self._wait)
         following = self._tasks.create_task(viewing.run(self._listing.path), name="hermes.follow")
         try:
             await viewing.attached
@@ -140,7 +195,7 @@ class Showing:
         if name != self.current:
             self._before, self.current = self.current, name
 
-    def _empty(self, draft: Draft) -> Json:
+    def _empty(self, draft: UiDraft) -> Json:
         return {
             "session_id": draft.name,
             "session_key": draft.name,

@@ -39,15 +39,15 @@ class Typed(Struct, frozen=True):
     steer: bool = False
 
 
-class Changed(Struct, frozen=True):
+class LineChanged(Struct, frozen=True):
     """The line is another one now: draw it."""
 
 
-class Ended(Struct, frozen=True):
+class InputEnded(Struct, frozen=True):
     """Ctrl-D on an empty line, or the end of the input."""
 
 
-Action = Typed | Changed | Ended
+Action = Typed | LineChanged | InputEnded
 
 
 class LineEditor:
@@ -84,7 +84,7 @@ class LineEditor:
                 break
             self._sequence(found.group(), actions)
             at = found.end()
-        return [*actions, Changed()]
+        return [*actions, LineChanged()]
 
     def clear(self) -> bool:
         """Empty the line; whether anything was on it."""
@@ -105,7 +105,7 @@ class LineEditor:
         if key in "\r\n":
             actions.append(Typed(self._take()))
         elif key == "\x04" and not self.text:
-            actions.append(Ended())
+            actions.append(InputEnded())
         elif key == "\x04":
             self._edit("cut right")
         else:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.frontends.cli.lookalike import MIXED, SAME, mixed, skeleton, warnings
+from agent.frontends.cli.confusables import MIXED, SAME, mixed, skeleton, warnings
 
 
 def row(one: str, name: str, *, own: bool = False, paired: bool = False) -> dict[str, Any]:

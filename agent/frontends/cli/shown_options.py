@@ -8,7 +8,7 @@ from agent.client.text import clean
 from agent.protocol.events import Option, SessionInfo
 
 
-class Settled:
+class ShownOptions:
     """The options and the model of a session, as a person was told of them."""
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class Settled:
     def _changed(self, options: Iterable[Option]) -> list[str]:
         news = [option for option in options if self._options.get(option.id) != option.value]
         self._options.update({option.id: option.value for option in news})
-        return [f"{name_of(option)}: {value_of(option)}" for option in news]
+        return [f"{option_name(option)}: {option_value(option)}" for option in news]
 
 
-def name_of(option: Option) -> str:
+def option_name(option: Option) -> str:
     """The name of an option, as people call it."""
     return clean(option.name).strip().lower() or clean(option.id)
 
 
-def value_of(option: Option) -> str:
+def option_value(option: Option) -> str:
     """The value of an option, by the name of the choice."""
     return clean(next((choice.name for choice in option.choices if choice.id == option.value), "") or option.value)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from agent.frontends.hermes_ui.listener import HOST, Listener, listening
+from agent.frontends.hermes_ui.connection import HOST, LoopbackListener, listening
 
 
 async def echo(socket: web.WebSocketResponse) -> None:
@@ -19,7 +19,7 @@ async def echo(socket: web.WebSocketResponse) -> None:
 
 
 @asynccontextmanager
-async def open_port() -> AsyncIterator[tuple[Listener, aiohttp.ClientSession]]:
+async def open_port() -> AsyncIterator[tuple[LoopbackListener, aiohttp.ClientSession]]:
     async with listening(echo) as listener, aiohttp.ClientSession() as client:
         yield listener, client
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.client.text import clean, width
-from agent.frontends.cli.edit import Changed, LineEditor, Typed
+from agent.frontends.cli.line_editor import LineChanged, LineEditor, Typed
 from agent.frontends.cli.screen import window
 
 LEFT, RIGHT, UP, DOWN = "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[B"
@@ -55,7 +55,7 @@ def test_the_history_keeps_what_was_being_typed() -> None:
     editor.feed(f"{DOWN}\x0e{DOWN}".encode())
     assert (editor.text, editor.cursor) == ("dra", 3)
     editor.feed(b"\x10\x10!")
-    assert editor.feed(b"\r") == [Typed("one!"), Changed()]
+    assert editor.feed(b"\r") == [Typed("one!"), LineChanged()]
 
 
 def test_an_emptied_line_is_no_draft() -> None:
@@ -69,13 +69,13 @@ def test_an_emptied_line_is_no_draft() -> None:
 def test_several_pasted_lines_are_one_prompt_where_the_cursor_is() -> None:
     editor = typed("ad", LEFT, "\x1b[200~b\r\nc\x04\x1b[D\x7f\r\x1b[201~")
     assert editor.text == "ab\nc\nd"
-    assert editor.feed(b"\r") == [Typed("ab\nc\nd"), Changed()]
+    assert editor.feed(b"\r") == [Typed("ab\nc\nd"), LineChanged()]
 
 
 def test_alt_enter_sends_what_is_to_go_first() -> None:
     editor = LineEditor()
-    assert editor.feed(b"now\x1b\r") == [Typed("now", steer=True), Changed()]
-    assert editor.feed(b"\x1b[200~a\x1b\rb\x1b[201~\r") == [Typed("ab"), Changed()]
+    assert editor.feed(b"now\x1b\r") == [Typed("now", steer=True), LineChanged()]
+    assert editor.feed(b"\x1b[200~a\x1b\rb\x1b[201~\r") == [Typed("ab"), LineChanged()]
 
 
 def test_a_large_paste_is_taken_at_once() -> None:

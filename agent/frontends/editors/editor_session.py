@@ -25,13 +25,13 @@ from agent.client.view import (
     sentence,
 )
 from agent.errors import AgentError, NotRunning, PeerLost, TakenBack
+from agent.frontends.editors.connection import EditorPeer
 from agent.frontends.editors.options import changes, with_value
-from agent.frontends.editors.outgoing import SessionUpdate, StopReason, Title, Update
-from agent.frontends.editors.peer import Peer
+from agent.frontends.editors.outgoing import EditorTitle, SessionUpdate, StopReason, Update
 from agent.frontends.editors.questions import answer_from, how_to_answer
 from agent.frontends.editors.sessions import where
-from agent.frontends.editors.turns import Turns
-from agent.frontends.editors.updates import Updates, commands_of
+from agent.frontends.editors.turns import AwaitedTurns
+from agent.frontends.editors.updates import EditorUpdates, commands_of
 from agent.protocol.events import Option, RequestClosed, RequestOpen, SessionInfo
 from agent.protocol.messages import Configure, History, Interrupt, Page, Submitted
 from agent.protocol.snapshot import compact
@@ -42,16 +42,16 @@ REPLAYED_MAX = 20_000
 """Events of a log that are replayed at most, the newest; `agent log` has all."""
 
 
-class Served:
+class EditorSession:
     """A session that the editor has opened. `run` follows it until it is cancelled or the service is gone for good."""
 
     def __init__(
         self,
-        peer: Peer,
+        peer: EditorPeer,
         session: str,
         *,
         forms: bool,
-        turns: Turns | None = None,
+        turns: AwaitedTurns | None = None,
         replay: bool,
         wait: float = PATIENCE,
     ) -> None:
@@ -66,10 +66,10 @@ class Served:
         self._mark = Mark(session)
         self._view = SessionView()
         self._stream: Stream | None = None
-        self._updates = Updates("")
+        self._updates = EditorUpdates("")
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._failure: AgentError | None = None
-        self.turns = turns or Turns()
+        self.turns = turns or AwaitedTurns()
         self.options: tuple[Option, ...] = ()
         self.attached: asyncio.Future[None] = loop.create_future()
         self.replayed: asyncio.Future[None] = loop.create_future()
@@ -101,7 +101,7 @@ class Served:
         assert isinstance(first, Hydration)
         row = first.session
         assert row is not None
-        self._updates = Updates(stream.device, verbatim=row.backend in VERBATIM, where=where(row))
+        self._updates = EditorUpdates(stream.device, verbatim=row.backend in VERBATIM, where=where(row))
         self.options = first.options
         self.attached.set_result(None)
         await self.told.wait()
@@ -110,7 +110,7 @@ class Served:
         for entry in first.entries:
             await self._show(entry)
         if row.title:
-            await self._tell([Title(title=where(row) + one_line(row.title))])
+            await self._tell([EditorTitle(title=where(row) + one_line(row.title))])
         if first.commands:
             await self._tell([commands_of(first.commands)])
         self.replayed.set_result(None)

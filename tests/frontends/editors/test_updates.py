@@ -11,10 +11,9 @@ import pytest
 from agent.client.reading import FENCE
 from agent.client.view import SessionView
 from agent.frontends.editors.options import changes, shown, state
-from agent.frontends.editors.patch import sides
 from agent.frontends.editors.questions import form, how_to_answer, permission
-from agent.frontends.editors.turns import Turns
-from agent.frontends.editors.updates import TOOL_TEXT_MAX, Updates
+from agent.frontends.editors.turns import AwaitedTurns
+from agent.frontends.editors.updates import TOOL_TEXT_MAX, EditorUpdates, sides
 from agent.protocol.events import (
     TYPES,
     Choice,
@@ -57,13 +56,13 @@ def events(*payloads: Payload) -> list[Event]:
 
 def told(*payloads: Payload, verbatim: bool = False, skip: tuple[str, ...] = ()) -> list[Row]:
     """What an editor is told as it happens."""
-    updates, view = Updates(OWN.device, verbatim=verbatim), SessionView()
+    updates, view = EditorUpdates(OWN.device, verbatim=verbatim), SessionView()
     return [row for event in events(*payloads) for row in rows(updates.take(view.entry(event), skip=skip))]
 
 
 def replayed(*payloads: Payload, verbatim: bool = False) -> list[Row]:
     """What it is told of the past, shortened as a snapshot is."""
-    updates, view = Updates(OWN.device, verbatim=verbatim), SessionView()
+    updates, view = EditorUpdates(OWN.device, verbatim=verbatim), SessionView()
     entries = [view.entry(event, merged=True) for event in compact(events(*payloads))]
     return [row for entry in entries for row in rows(updates.take(entry))]
 
@@ -216,7 +215,7 @@ def test_an_event_of_the_past(kind: str) -> None:
 
 
 def test_a_type_of_a_later_version_means_nothing() -> None:
-    assert Updates("").take(SessionView().entry(Event(1, "hologram", msgspec.Raw(b"\x80"), ""))) == []
+    assert EditorUpdates("").take(SessionView().entry(Event(1, "hologram", msgspec.Raw(b"\x80"), ""))) == []
 
 
 TURN: tuple[Payload, ...] = (
@@ -241,7 +240,7 @@ TURN: tuple[Payload, ...] = (
 @pytest.mark.parametrize("cut", range(len(TURN) + 1))
 def test_a_snapshot_continued_live_reads_as_the_whole(cut: int) -> None:  # S4
     log = events(*TURN)
-    updates, view = Updates(OWN.device), SessionView()
+    updates, view = EditorUpdates(OWN.device), SessionView()
     entries = [view.entry(event, merged=True) for event in compact(log[:cut])]
     entries += [view.entry(event) for event in log[cut:]]
     found = [row for entry in entries for row in rows(updates.take(entry))]
@@ -257,7 +256,7 @@ def test_a_snapshot_continued_live_reads_as_the_whole(cut: int) -> None:  # S4
 @pytest.mark.parametrize("cut", range(len(TURN) + 1))
 def test_pages_of_a_log_read_as_the_whole(cut: int) -> None:
     log = events(*TURN)
-    updates, view = Updates(OWN.device), SessionView()
+    updates, view = EditorUpdates(OWN.device), SessionView()
     entries = [view.entry(event) for page in (log[:cut], log[cut:]) for event in compact(page)]
     found = [row for entry in entries for row in rows(updates.take(entry))]
     assert text_of(found) == "one twothree!"
@@ -408,12 +407,12 @@ def accepted(turn: int, status: Any) -> Submitted:
     return Submitted(turn=turn, status=status)
 
 
-def see(turns: Turns, *payloads: Payload) -> list[bool]:
+def see(turns: AwaitedTurns, *payloads: Payload) -> list[bool]:
     return [turns.see(payload) for payload in payloads]
 
 
 async def test_a_queued_prompt_that_is_cancelled_ends_now_and_is_stopped_when_it_begins() -> None:
-    turns = Turns()
+    turns = AwaitedTurns()
     waiting = turns.sent("p")
     assert not turns.accepted(waiting, accepted(2, "queued"))
     assert not turns.cancel()  # the running turn is somebody else's
@@ -424,7 +423,7 @@ async def test_a_queued_prompt_that_is_cancelled_ends_now_and_is_stopped_when_it
 
 
 async def test_a_running_prompt_that_is_cancelled_is_interrupted_and_ends_with_its_turn() -> None:
-    turns = Turns()
+    turns = AwaitedTurns()
     waiting = turns.sent("p")
     turns.accepted(waiting, accepted(1, "started"))
     assert turns.cancel()
@@ -434,14 +433,14 @@ async def test_a_running_prompt_that_is_cancelled_is_interrupted_and_ends_with_i
 
 
 async def test_a_cancel_that_comes_before_the_prompt_was_taken_is_not_lost() -> None:
-    turns = Turns()
+    turns = AwaitedTurns()
     waiting = turns.sent("p")
     assert not turns.cancel()
     assert turns.accepted(waiting, accepted(1, "started"))
 
 
 async def test_a_turn_that_is_over_before_its_prompt_was_acknowledged_counts() -> None:
-    turns = Turns()
+    turns = AwaitedTurns()
     waiting = turns.sent("p")
     assert not turns.cancel()
     mine = UserMessage(turn=7, prompt_id="p", text="x", sender=OWN)
@@ -451,11 +450,11 @@ async def test_a_turn_that_is_over_before_its_prompt_was_acknowledged_counts() -
 
 
 async def test_a_cancel_without_a_prompt_stops_what_runs() -> None:
-    assert Turns().cancel()
+    assert AwaitedTurns().cancel()
 
 
 async def test_ends_that_nobody_heard_are_not_waited_for() -> None:
-    turns = Turns()
+    turns = AwaitedTurns()
     known, unknown = turns.sent("p"), turns.sent("q")
     turns.accepted(known, accepted(1, "started"))
     turns.nothing_runs()

@@ -9,10 +9,9 @@ import pytest
 
 from agent.client.reading import FENCE
 from agent.client.view import SessionView
-from agent.frontends.hermes_ui.events import INTERRUPTED, SILENT, Events
-from agent.frontends.hermes_ui.frames import Frame
-from agent.frontends.hermes_ui.history import Past
-from agent.frontends.hermes_ui.info import info_of
+from agent.frontends.hermes_ui.event_mapping import INTERRUPTED, SILENT, EventMapping, MessageHistory
+from agent.frontends.hermes_ui.outgoing import UiEvent
+from agent.frontends.hermes_ui.session_info import info_of
 from agent.protocol.events import (
     TYPES,
     Choice,
@@ -51,12 +50,12 @@ class Told:
 
     def __init__(self, *, verbatim: bool = False, local: bool = True, mine: Iterable[str] = ()) -> None:
         row = session(cwd="/src") if local else session(THERE)
-        self.events = Events(info_of(row), local=local, verbatim=verbatim)
+        self.events = EventMapping(info_of(row), local=local, verbatim=verbatim)
         self.view = SessionView()
         self._mine, self._seq = set(mine), 0
 
     def __call__(self, *payloads: Payload, merged: bool = False) -> list[tuple[str, Any]]:
-        frames: list[Frame] = []
+        frames: list[UiEvent] = []
         for payload in payloads:
             self._seq += 1
             event = make_event(self._seq, payload, NOW + self._seq)
@@ -64,7 +63,7 @@ class Told:
         return shown(frames)
 
 
-def shown(frames: Iterable[Frame]) -> list[tuple[str, Any]]:
+def shown(frames: Iterable[UiEvent]) -> list[tuple[str, Any]]:
     told = []
     for frame in frames:
         assert_shape(frame.type, frame.payload)
@@ -291,8 +290,8 @@ def test_a_message_that_was_cut_goes_on_without_repeating_itself() -> None:
 # --- the past -----------------------------------------------------------------------------------------------------
 
 
-def past(*payloads: Payload, verbatim: bool = False) -> Past:
-    found = Past(Events(info_of(session()), local=True, verbatim=verbatim), OWN)
+def past(*payloads: Payload, verbatim: bool = False) -> MessageHistory:
+    found = MessageHistory(EventMapping(info_of(session()), local=True, verbatim=verbatim), OWN)
     log, view = compact(make_event(seq, payload, NOW) for seq, payload in enumerate(payloads, 1)), SessionView()
     found.read(view.entry(event, merged=True) for event in log)
     return found

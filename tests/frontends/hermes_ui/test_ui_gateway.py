@@ -16,10 +16,9 @@ import pytest
 
 from agent.config import control_socket_path
 from agent.errors import Forbidden, NotRunning, SessionNotFound
-from agent.frontends.hermes_ui.listener import listening
-from agent.frontends.hermes_ui.listing import Listing
-from agent.frontends.hermes_ui.serve import Serving
-from agent.frontends.hermes_ui.slash import OURS
+from agent.frontends.hermes_ui.connection import listening
+from agent.frontends.hermes_ui.session_list import SessionList
+from agent.frontends.hermes_ui.ui_gateway import OURS, UiGateway
 from agent.protocol.events import (
     Choice,
     Command,
@@ -93,10 +92,10 @@ class Ui:
 @asynccontextmanager
 async def connected(gateway: FakeGateway, *, first: str = "", **make: Any) -> AsyncIterator[Ui]:
     async with asyncio.TaskGroup() as tasks:
-        listing = Listing(gateway.path)
+        listing = SessionList(gateway.path)
         watching = tasks.create_task(listing.run(), name="test.list")
         await listing.ready
-        serving = Serving(listing, tasks, session=first, make=CreateSession(**make))
+        serving = UiGateway(listing, tasks, session=first, make=CreateSession(**make))
         async with listening(serving.serve) as listener, aiohttp.ClientSession() as client:
             async with client.ws_connect(listener.url) as socket:
                 ui = Ui(socket)

@@ -29,7 +29,7 @@ SCREEN_BACK = "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004
 
 
 class HermesMissing(AgentError):
-    """Hermes's terminal UI cannot be started here."""
+    """The terminal UI of Hermes is not on this device, or too old to be used."""
 
     kind = "hermes-missing"
 
@@ -91,7 +91,7 @@ def left_its_screen(status: int) -> bool:
     return (status < 0 or status > 128) and status not in PUT_AWAY
 
 
-class Terminal:
+class SavedTerminal:
     """The person's terminal, left in the state in which it was found."""
 
     def __enter__(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from agent.client.lines import INDENT, Line, diff_lines, output_lines, shown
+from agent.client.styled_lines import INDENT, Line, diff_lines, output_lines, shown
 from agent.client.text import clean
 from agent.protocol.events import Diff, PlanEntry, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
 
@@ -15,7 +15,7 @@ INPUT_MAX = 3
 """Lines shown of what a tool was given."""
 
 
-class Output:
+class ToolOutput:
     """The output of one tool: its first lines at once, its last ones at the end, what lies between counted."""
 
     def __init__(self) -> None:
@@ -64,11 +64,11 @@ class Output:
 class _Tool:
     def __init__(self, title: str) -> None:
         self.title = title
-        self.output = Output()
+        self.output = ToolOutput()
         self.diffs: set[Diff] = set()
 
 
-class Tools:
+class RunningTools:
     """The tools that run; each method gives the lines that a reader is to see next."""
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ def _changes(tool: _Tool, diffs: tuple[Diff, ...]) -> list[Line]:
     return told
 
 
-class Plan:
+class ShownPlan:
     """What the agent means to do, as a list that is ticked off."""
 
     def __init__(self) -> None:
@@ -155,17 +155,17 @@ def _ticked(entry: PlanEntry) -> Line:
 _BOXES: dict[str, Line] = {"pending": ("[ ]", ""), "in_progress": ("[>]", "yellow"), "completed": ("[x]", "green")}
 
 
-Activity = ToolStart | ToolUpdate | ToolComplete | PlanUpdate
+ActivityPayload = ToolStart | ToolUpdate | ToolComplete | PlanUpdate
 
 
-class Work:
+class ActivityLines:
     """What an agent does beside talking: the lines that are to be shown of each event."""
 
     def __init__(self) -> None:
-        self._tools, self._plan = Tools(), Plan()
+        self._tools, self._plan = RunningTools(), ShownPlan()
 
-    def lines(self, event: Activity, *, merged: bool = False) -> list[Line]:
-        """The lines for one event; `merged` as in `Tools.updated`."""
+    def lines(self, event: ActivityPayload, *, merged: bool = False) -> list[Line]:
+        """The lines for one event; `merged` as in `RunningTools.updated`."""
         match event:
             case ToolStart():
                 return self._tools.started(event)

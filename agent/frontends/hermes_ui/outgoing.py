@@ -9,7 +9,7 @@ from agent.protocol.events import UserMessage
 Json = dict[str, object]
 
 
-class Frame(NamedTuple):
+class UiEvent(NamedTuple):
     """An event of Hermes's protocol, without its session."""
 
     type: str
@@ -18,6 +18,6 @@ class Frame(NamedTuple):
     """Of a line that shows a prompt: that prompt. A transcript has it as a message instead."""
 
 
-def line(text: str) -> Frame:
-    """The frame of a line between the messages: of all events, the one that the UI prints as it is."""
-    return Frame("review.summary", {"text": text})
+def line(text: str) -> UiEvent:
+    """The event of a line between the messages: of all events, the one that the UI prints as it is."""
+    return UiEvent("review.summary", {"text": text})

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 from msgspec import Raw
 
 from agent.client.text import clean
-from agent.errors import AgentError, MethodNotFound
+from agent.errors import AgentError, BadParams, MethodNotFound
 from agent.frontends.hermes_ui import incoming
-from agent.frontends.hermes_ui.frames import Frame, Json
-from agent.frontends.hermes_ui.info import active, stored
-from agent.frontends.hermes_ui.listing import Listing
-from agent.frontends.hermes_ui.peer import Answer, Peer
-from agent.frontends.hermes_ui.showing import Showing
-from agent.frontends.hermes_ui.slash import catalog, completions, prompt_of
-from agent.frontends.hermes_ui.viewing import Viewing
+from agent.frontends.hermes_ui.connection import UiAnswer, UiPeer
+from agent.frontends.hermes_ui.outgoing import Json, UiEvent
+from agent.frontends.hermes_ui.session_info import active, stored
+from agent.frontends.hermes_ui.session_list import SessionList
+from agent.frontends.hermes_ui.switcher import SessionSwitcher
+from agent.frontends.hermes_ui.ui_session import UiSession
+from agent.protocol.events import Command
 from agent.protocol.jsonrpc import converted
 from agent.protocol.messages import CreateSession, Nothing, Rename
 from agent.protocol.waiting import PATIENCE
@@ -28,15 +28,15 @@ DISPLAY: Json = {"busy_input_mode": "queue", "show_reasoning": True, "streaming"
 SUBMIT_SECONDS = 10.0
 """After which the UI is told that its prompt is queued, while the service is waited for."""
 
-Method = Callable[[Raw], Awaitable[Answer]]
+Method = Callable[[Raw], Awaitable[UiAnswer]]
 
 
-class Serving:
+class UiGateway:
     """Answers the UI. One lives as long as the command; the UI may connect again."""
 
     def __init__(
         self,
-        listing: Listing,
+        listing: SessionList,
         tasks: asyncio.TaskGroup,
         *,
         session: str,
@@ -48,9 +48,9 @@ class Serving:
         `wait`: seconds for which a device that is out of reach is waited for.
         """
         self._listing, self._tasks, self._first = listing, tasks, session
-        self._peer: Peer | None = None
+        self._peer: UiPeer | None = None
         self._sending: set[asyncio.Task[str | AgentError]] = set()
-        self._showing = Showing(listing, tasks, self._tell, make, wait=wait)
+        self._showing = SessionSwitcher(listing, tasks, self._tell, make, wait=wait)
         self._methods: dict[str, Method] = {
             "setup.status": _fixed({"provider_configured": True}),
             "pet.cells": _fixed({"enabled": False}),
@@ -83,10 +83,10 @@ class Serving:
         }
 
     async def serve(self, socket: web.WebSocketResponse) -> None:
-        """Talk with the UI until it leaves."""
-        self._peer = peer = Peer(socket)
+        """Talk with the UI over a socket until the UI leaves."""
+        self._peer = peer = UiPeer(socket)
         try:
-            await peer.emit(Frame("gateway.ready", {"skin": SKIN}))
+            await peer.emit(UiEvent("gateway.ready", {"skin": SKIN}))
             await peer.run(self._handle)
         finally:
             self._peer = None
@@ -98,80 +98,80 @@ class Serving:
         for sending in self._sending:
             sending.cancel()
 
-    async def _handle(self, method: str, params: Raw) -> Answer:
+    async def _handle(self, method: str, params: Raw) -> UiAnswer:
         handler = self._methods.get(method)
         if handler is None:
             raise MethodNotFound(f"lan-agent does not serve {clean(method)}", hint="")
         return await handler(params)
 
-    async def _tell(self, frame: Frame, shown_as: str) -> None:
+    async def _tell(self, frame: UiEvent, shown_as: str) -> None:
         if self._peer is not None:
             await self._peer.emit(frame, shown_as)
 
-    async def _config(self, params: Raw) -> Answer:
+    async def _config(self, params: Raw) -> UiAnswer:
         # Never the person's own configuration: it holds keys, and is about agents that do not run here.
         if converted(params, incoming.GetConfig).key == "mtime":
-            return Answer({"mtime": 0})
-        return Answer({"config": {"display": {**DISPLAY, "tui_auto_resume_recent": bool(self._first)}}})
+            return UiAnswer({"mtime": 0})
+        return UiAnswer({"config": {"display": {**DISPLAY, "tui_auto_resume_recent": bool(self._first)}}})
 
     # --- lists, and which session is shown ---------------------------------------------------------------------------
 
-    async def _active_list(self, params: Raw) -> Answer:
+    async def _active_list(self, params: Raw) -> UiAnswer:
         drafts = self._showing.drafts
         current = converted(params, incoming.ActiveList).current_session_id or self._showing.current
         named = [(row, drafts.name_of(row.id)) for row in self._listing.rows()]
         rows = [active(row, name, current=name == current) for row, name in named]
         if (draft := drafts.open(current)) is not None:
             rows.insert(0, draft.row(self._showing.info(draft)))
-        return Answer({"sessions": rows})
+        return UiAnswer({"sessions": rows})
 
-    async def _list(self, params: Raw) -> Answer:  # noqa: ARG002 - one signature for every method
+    async def _list(self, params: Raw) -> UiAnswer:  # noqa: ARG002 - one signature for every method
         name_of = self._showing.drafts.name_of
-        return Answer({"sessions": [stored(row, name_of(row.id)) for row in self._listing.rows()]})
+        return UiAnswer({"sessions": [stored(row, name_of(row.id)) for row in self._listing.rows()]})
 
-    async def _create(self, params: Raw) -> Answer:  # noqa: ARG002 - one signature for every method
-        return Answer(await self._showing.create())
+    async def _create(self, params: Raw) -> UiAnswer:  # noqa: ARG002 - one signature for every method
+        return UiAnswer(await self._showing.create())
 
-    async def _show(self, params: Raw) -> Answer:
-        return Answer(*await self._showing.show(converted(params, incoming.OnSession).session_id))
+    async def _show(self, params: Raw) -> UiAnswer:
+        return UiAnswer(*await self._showing.show(converted(params, incoming.OnUiSession).session_id))
 
-    async def _close(self, params: Raw) -> Answer:
-        await self._showing.close(converted(params, incoming.OnSession).session_id)
-        return Answer({"closed": True})
+    async def _close(self, params: Raw) -> UiAnswer:
+        await self._showing.close(converted(params, incoming.OnUiSession).session_id)
+        return UiAnswer({"closed": True})
 
     # --- the session that is shown -----------------------------------------------------------------------------------
 
-    def _of(self, params: Raw) -> Viewing:
-        return self._showing.of(converted(params, incoming.OnSession).session_id)
+    def _of(self, params: Raw) -> UiSession:
+        return self._showing.of(converted(params, incoming.OnUiSession).session_id)
 
-    async def _history(self, params: Raw) -> Answer:
+    async def _history(self, params: Raw) -> UiAnswer:
         messages = await self._of(params).history()
-        return Answer({"count": len(messages), "messages": messages})
+        return UiAnswer({"count": len(messages), "messages": messages})
 
-    async def _title(self, params: Raw) -> Answer:
-        asked = converted(params, incoming.Title)
+    async def _title(self, params: Raw) -> UiAnswer:
+        asked = converted(params, incoming.UiTitle)
         draft = self._showing.drafts.open(asked.session_id)
         if draft is not None:
             draft.title = clean(asked.title or draft.title).strip()
-            return Answer({"title": draft.title, "session_key": draft.name, "pending": True})
+            return UiAnswer({"title": draft.title, "session_key": draft.name, "pending": True})
         viewing = self._showing.of(asked.session_id)
         if asked.title is None:
-            return Answer({"title": viewing.info.title, "session_key": viewing.id})
+            return UiAnswer({"title": viewing.info.title, "session_key": viewing.id})
         await self._listing.request("session.rename", Rename(session_id=viewing.id, title=asked.title), Nothing)
-        return Answer({"title": asked.title, "pending": False})
+        return UiAnswer({"title": asked.title, "pending": False})
 
-    async def _usage(self, params: Raw) -> Answer:
-        return Answer(self._of(params).info.usage)
+    async def _usage(self, params: Raw) -> UiAnswer:
+        return UiAnswer(self._of(params).info.usage)
 
-    async def _status(self, params: Raw) -> Answer:
+    async def _status(self, params: Raw) -> UiAnswer:
         viewing = self._of(params)
         info = viewing.info
         told = {"Session": viewing.id, "Title": info.title, "Where": info.place, "Backend": info.provider,
                 "Model": info.model, "Turn running": "yes" if info.running else "no"}  # fmt: skip
-        return Answer({"output": "\n".join(f"{name}: {value}" for name, value in told.items() if value)})
+        return UiAnswer({"output": "\n".join(f"{name}: {value}" for name, value in told.items() if value)})
 
-    async def _submit(self, params: Raw) -> Answer:
-        asked = converted(params, incoming.Prompt)
+    async def _submit(self, params: Raw) -> UiAnswer:
+        asked = converted(params, incoming.UiPrompt)
         viewing = await self._showing.prompted(asked.session_id)
         sending = self._tasks.create_task(_outcome(viewing.submit(asked.text)), name="hermes.submit")
         self._sending.add(sending)
@@ -179,40 +179,40 @@ class Serving:
         done, _ = await asyncio.wait({sending}, timeout=SUBMIT_SECONDS)
         if not done:
             viewing.gives_back(sending, asked.text)
-            return Answer({"status": "queued"})  # it goes when the device, or the service, is back
+            return UiAnswer({"status": "queued"})  # it goes when the device, or the service, is back
         told = sending.result()
         if isinstance(told, AgentError):
             raise told
-        return Answer({"status": told})
+        return UiAnswer({"status": told})
 
-    async def _complete(self, params: Raw) -> Answer:
-        return Answer(completions(converted(params, incoming.Complete).text, self._showing.commands()))
+    async def _complete(self, params: Raw) -> UiAnswer:
+        return UiAnswer(completions(converted(params, incoming.Complete).text, self._showing.commands()))
 
-    async def _slash(self, params: Raw) -> Answer:
+    async def _slash(self, params: Raw) -> UiAnswer:
         asked = converted(params, incoming.Slash)
         message = prompt_of(asked.command or f"{asked.name} {asked.arg}", self._showing.commands())
-        return Answer({"type": "send", "message": message})
+        return UiAnswer({"type": "send", "message": message})
 
-    async def _steer(self, params: Raw) -> Answer:
-        asked = converted(params, incoming.Prompt)
+    async def _steer(self, params: Raw) -> UiAnswer:
+        asked = converted(params, incoming.UiPrompt)
         await self._showing.of(asked.session_id).steer(asked.text)
-        return Answer({"status": "queued", "text": asked.text})
+        return UiAnswer({"status": "queued", "text": asked.text})
 
-    async def _interrupt(self, params: Raw) -> Answer:
+    async def _interrupt(self, params: Raw) -> UiAnswer:
         viewing = self._of(params)
         if not await viewing.take_back():
             await viewing.interrupt()
-        return Answer({"status": "interrupted"})
+        return UiAnswer({"status": "interrupted"})
 
-    async def _choose(self, params: Raw) -> Answer:
+    async def _choose(self, params: Raw) -> UiAnswer:
         viewing = self._showing.shown()
-        return Answer({"resolved": await viewing.choose(converted(params, incoming.Choose).choice)}, viewing.put_away)
+        return UiAnswer({"resolved": await viewing.choose(converted(params, incoming.Choose).choice)}, viewing.put_away)
 
-    async def _respond(self, params: Raw) -> Answer:
+    async def _respond(self, params: Raw) -> UiAnswer:
         asked = converted(params, incoming.Respond)
         viewing = self._showing.shown()
         status, frames = await viewing.respond(asked.request_id, asked.answer or asked.password or asked.value)
-        return Answer({"status": status}, lambda: viewing.put_away(frames))
+        return UiAnswer({"status": status}, lambda: viewing.put_away(frames))
 
 
 async def _outcome(sending: Awaitable[str]) -> str | AgentError:
@@ -224,7 +224,54 @@ async def _outcome(sending: Awaitable[str]) -> str | AgentError:
 
 
 def _fixed(result: Json) -> Method:
-    async def answer(params: Raw) -> Answer:  # noqa: ARG001 - one signature for every method
-        return Answer(result)
+    async def answer(params: Raw) -> UiAnswer:  # noqa: ARG001 - one signature for every method
+        return UiAnswer(result)
 
     return answer
+
+
+OURS = {
+    "help": "Commands and keys",
+    "sessions": "List and switch; with an id, switch",
+    "new": "Show a new session",
+    "title": "Show or set the title",
+    "status": "What is known of the session",
+    "usage": "How full the context is",
+    "steer": "Stop the turn and go first",
+    "queue": "What is typed waits for the turn",
+    "history": "Read the transcript",
+    "copy": "Copy a reply",
+    "details": "How much is shown of thoughts and tools",
+    "compact": "Show less space",
+    "quit": "Leave; sessions go on",
+}
+"""Commands that the UI has itself, with what they do here; it asks its gateway for their names."""
+
+
+def catalog() -> Json:
+    """Result of `commands.catalog`: the UI's own commands that work here."""
+    pairs = [[f"/{name}", about] for name, about in OURS.items()]
+    return {
+        "pairs": pairs,
+        "canon": {name: name for name, _ in pairs},
+        "categories": [{"name": "Sessions of all devices", "pairs": pairs}],
+        "sub": {},
+    }
+
+
+def completions(text: str, commands: Iterable[Command]) -> Json:
+    """Result of `complete.slash`: the commands that begin like the text, the agent's first."""
+    typed = text.removeprefix("/").lower()
+    known = [(command.name, command.description) for command in commands] + list(OURS.items())
+    items = [{"text": clean(name), "display": f"/{clean(name)}", "meta": clean(about)}
+             for name, about in known if name.lower().startswith(typed)]  # fmt: skip
+    return {"items": items, "replace_from": 1}
+
+
+def prompt_of(command: str, commands: Iterable[Command]) -> str:
+    """The prompt that a command of the agent's is. Raises: BadParams, if the agent has no such command."""
+    words = command.removeprefix("/").split(maxsplit=1)
+    name = words[0] if words else ""
+    if any(each.name == name for each in commands):
+        return " ".join(["/" + name, *words[1:]])
+    raise BadParams(f"there is no command /{clean(name)} here", hint="/help lists those that work")

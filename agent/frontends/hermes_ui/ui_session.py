@@ -17,11 +17,10 @@ from agent.client.stream import Stream, first_error, streaming
 from agent.client.text import clean
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
 from agent.errors import AgentError, NotRunning
-from agent.frontends.hermes_ui.events import Events, said
-from agent.frontends.hermes_ui.frames import Frame, Json, line
-from agent.frontends.hermes_ui.history import Past
-from agent.frontends.hermes_ui.info import Info, info_of, is_running, started_at, status_of
-from agent.frontends.hermes_ui.questions import Questions
+from agent.frontends.hermes_ui.event_mapping import EventMapping, MessageHistory, said
+from agent.frontends.hermes_ui.outgoing import Json, UiEvent, line
+from agent.frontends.hermes_ui.questions import UiQuestions
+from agent.frontends.hermes_ui.session_info import UiSessionInfo, info_of, is_running, started_at, status_of
 from agent.protocol.events import Answer, RequestClosed, RequestOpen
 from agent.protocol.messages import History, Interrupt, Page, Submitted
 from agent.protocol.model import SessionRow
@@ -32,11 +31,11 @@ CLIENT = "hermes"
 PAGE = 200
 """Events that `session.history` looks at, the newest."""
 
-Tell = Callable[[Frame, str], Awaitable[None]]
-"""Sends a frame about a session, named as the UI knows it."""
+Tell = Callable[[UiEvent, str], Awaitable[None]]
+"""Sends an event about a session, named as the UI knows it."""
 
 
-class Viewing:
+class UiSession:
     """A session that is shown. `run` follows it until it is cancelled or the session is gone."""
 
     def __init__(self, tell: Tell, session: str, *, shown_as: str = "", wait: float = PATIENCE) -> None:
@@ -47,9 +46,9 @@ class Viewing:
         self._mark = Mark(session)
         self._stream: Stream | None = None
         self._view = SessionView()
-        self._events: Events
-        self._make: Callable[[], Events]  # as it was before the first event of the log
-        self._questions = Questions(session, local=True)
+        self._events: EventMapping
+        self._make: Callable[[], EventMapping]  # as it was before the first event of the log
+        self._questions = UiQuestions(session, local=True)
         self._mine: set[str] = set()  # ids of prompts that the UI shows itself
         self._failure: AgentError | None = None
         self.snapshot: Json = {}  # as it was attached
@@ -67,7 +66,7 @@ class Viewing:
         return self._shown_as or self.id
 
     @property
-    def info(self) -> Info:
+    def info(self) -> UiSessionInfo:
         """What the UI knows of the session."""
         return self._events.info
 
@@ -102,10 +101,12 @@ class Viewing:
         await self._stay(stream, changes)
 
     def _hydrate(self, first: Hydration, row: SessionRow) -> None:
-        self._questions = Questions(self.id, local=row.local)
-        self._make = lambda: Events(info_of(row, first.options), local=row.local, verbatim=row.backend in VERBATIM)
+        self._questions = UiQuestions(self.id, local=row.local)
+        self._make = lambda: EventMapping(
+            info_of(row, first.options), local=row.local, verbatim=row.backend in VERBATIM
+        )
         self._events = self._make()
-        past = Past(self._events, self._view.own)
+        past = MessageHistory(self._events, self._view.own)
         if first.truncated:
             past.messages.append({"role": "system", "text": f"-- earlier: `agent log {self.id}` in a terminal"})
         past.read(first.entries)
@@ -166,13 +167,13 @@ class Viewing:
             await self._line(f"[{name_of(closed.by)}] answered: {answered(request, closed)}")
         await self._emit(frames)
 
-    async def _ask(self, change: tuple[bool, list[Frame]]) -> None:
+    async def _ask(self, change: tuple[bool, list[UiEvent]]) -> None:
         withdrawn, frames = change
         if withdrawn:
             await self._emit(self._events.cut())
         await self._emit(frames)
 
-    async def _emit(self, frames: Iterable[Frame]) -> None:
+    async def _emit(self, frames: Iterable[UiEvent]) -> None:
         for frame in frames:
             await self._tell(frame, self.shown_as)
 
@@ -198,7 +199,7 @@ class Viewing:
     async def history(self) -> list[Json]:
         """The newest messages of the session. Raises: what the service tells."""
         page = await self._connected().insist("session.history", History(session_id=self.id, limit=PAGE), Page)
-        past, view = Past(self._make(), self._view.own), SessionView()
+        past, view = MessageHistory(self._make(), self._view.own), SessionView()
         past.read(view.entry(event, merged=True) for event in page.events)
         return past.messages
 
@@ -257,14 +258,14 @@ class Viewing:
         request, answer = self._questions.chosen(word, stream.clock.monotonic())
         return int(await self._answer(stream, request, answer))
 
-    async def respond(self, request_id: str, text: str) -> tuple[Literal["ok", "expired"], list[Frame]]:
-        """Answer a question with text; the frames are for `put_away`. Raises: RequestNotFound, BadParams."""
+    async def respond(self, request_id: str, text: str) -> tuple[Literal["ok", "expired"], list[UiEvent]]:
+        """Answer a question with text; the events are for `put_away`. Raises: RequestNotFound, BadParams."""
         request, answer, frames = self._questions.given(request_id, text)
         if answer is None:
             return "ok", frames
         return ("ok" if await self._answer(self._connected(), request, answer) else "expired"), frames
 
-    async def put_away(self, frames: Iterable[Frame] = ()) -> None:
+    async def put_away(self, frames: Iterable[UiEvent] = ()) -> None:
         """Tell what comes next, once the UI has the reply to its answer."""
         await self._emit([*frames, *self._questions.put_away()])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.client.lines import Line, block, patch_lines, shown
+from agent.client.styled_lines import Line, block, patch_lines, shown
 from agent.client.text import clean, one_line
 from agent.protocol.events import Choice, Field, RequestOpen
 
@@ -19,14 +19,18 @@ _TYPES = {
 }
 
 
-def asked(request: RequestOpen) -> str:
+def asked_line(request: RequestOpen) -> str:
     """What a session asks, in one clean line."""
     return one_line(request.prompt) or "The session waits for input"
 
 
-def question(request: RequestOpen, *, fields: bool = True) -> list[Line]:
+def request_lines(request: RequestOpen, *, fields: bool = True) -> list[Line]:
     """A request in lines: its subject, what is asked, and the choices (or fields) with their numbers."""
-    told: list[Line] = [*_detail(request.detail), (f"? {asked(request)}", "yellow"), *_choices(request.choices, "  ")]
+    told: list[Line] = [
+        *_detail(request.detail),
+        (f"? {asked_line(request)}", "yellow"),
+        *_choices(request.choices, "  "),
+    ]
     if request.kind != "form":
         return told
     if fields:

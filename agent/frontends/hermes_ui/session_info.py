@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent import __version__
 from agent.client.text import clean, session_title
-from agent.frontends.hermes_ui.frames import Frame, Json
+from agent.frontends.hermes_ui.outgoing import Json, UiEvent
 from agent.protocol.events import Command, Option, SessionInfo, TurnComplete
 from agent.protocol.model import SessionRow, Status
 from agent.protocol.times import unix_seconds
@@ -17,7 +17,7 @@ STATUSES = {
 }
 
 
-class Info:
+class UiSessionInfo:
     """What the UI knows of one session as it is now."""
 
     def __init__(self, session: str, *, model: str, place: str, title: str, provider: str = "", on: str = "") -> None:
@@ -51,24 +51,24 @@ class Info:
             "version": __version__,
         }
 
-    def frame(self) -> Frame:
-        """The frame that tells the UI all that is known."""
-        return Frame("session.info", self.payload())
+    def frame(self) -> UiEvent:
+        """The event that tells the UI all that is known."""
+        return UiEvent("session.info", self.payload())
 
-    def told(self, news: SessionInfo) -> list[Frame]:
-        """Take news of the session; the frames that tell the UI what has changed."""
+    def told(self, news: SessionInfo) -> list[UiEvent]:
+        """Take news of the session; the events that tell the UI what has changed."""
         before = self.payload()
-        frames: list[Frame] = []
+        frames: list[UiEvent] = []
         if news.title is not None and titled(news.title, self._on) != self.title:
             self.title = titled(news.title, self._on)
-            frames.append(Frame("session.title", {"session_id": self.session, "title": self.title}))
+            frames.append(UiEvent("session.title", {"session_id": self.session, "title": self.title}))
         if news.commands is not None:
             self.commands = news.commands
         self.model = _line(news.model or "") or _model(news.options or ()) or self.model
         return [*frames, self.frame()] if self.payload() != before else []
 
-    def over(self, turn: TurnComplete, *, local: bool) -> Frame:
-        """Note that a turn has ended; the frame with which Hermes tells a session anew after each."""
+    def over(self, turn: TurnComplete, *, local: bool) -> UiEvent:
+        """Note that a turn has ended; the event with which Hermes tells a session anew after each."""
         self.running = False
         if local and turn.cwd:
             self.place = _line(turn.cwd)
@@ -78,9 +78,9 @@ class Info:
         return self.frame()
 
 
-def info_of(row: SessionRow, options: tuple[Option, ...] = (), commands: tuple[Command, ...] = ()) -> Info:
+def info_of(row: SessionRow, options: tuple[Option, ...] = (), commands: tuple[Command, ...] = ()) -> UiSessionInfo:
     """What the UI knows of an attached session; a directory of another device would look like one here."""
-    info = Info(
+    info = UiSessionInfo(
         row.id,
         model=_model(options) or model_of(row),
         place=_line(row.cwd) if row.local and row.cwd else f"on {device_of(row)}",

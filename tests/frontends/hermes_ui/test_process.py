@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from agent.frontends.cli.main import Exit
-from agent.frontends.hermes_ui.child import URL, HermesMissing, argv_of, run
+from agent.frontends.hermes_ui.process import URL, HermesMissing, argv_of, run
 from tests.frontends.conftest import Agent
 from tests.frontends.gateway import FakeGateway
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.client.form import Form
+from agent.client.form_input import FormInput
 from agent.config import control_socket_path
 from agent.errors import BadParams, Busy
 from agent.protocol.events import Choice, Field, RequestClosed, RequestOpen
@@ -35,8 +35,8 @@ def answering(gateway: AgentGateway) -> Iterator[Terminal]:
     shown.close()
 
 
-def form(*fields: Field) -> Form:
-    return Form(RequestOpen(turn=1, request_id="r", kind="form", fields=fields))
+def form(*fields: Field) -> FormInput:
+    return FormInput(RequestOpen(turn=1, request_id="r", kind="form", fields=fields))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct, UnsetType
 
 from agent.calls import PendingCall
 from agent.errors import AgentError, RemoteFault
-from agent.frontends.editors.incoming import CancelRequest, Envelope, RequestId
+from agent.frontends.editors.incoming import CancelRequest, EditorMessage, RequestId
 from agent.protocol import jsonrpc
 from agent.protocol.jsonrpc import (
     CANCELLED,
@@ -31,7 +31,7 @@ NOT_FOUND = -32002
 _CODES = {"session-not-found": NOT_FOUND, "device-not-found": NOT_FOUND, "ambiguous": -32602}
 """Kinds of errors whose own code means something else in this protocol."""
 
-_decoder = msgspec.json.Decoder(Envelope)
+_decoder = msgspec.json.Decoder(EditorMessage)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -39,7 +39,7 @@ class ClientRefused(RemoteFault):
     """The editor answered a question with an error."""
 
 
-class Lines(Protocol):
+class LineTransport(Protocol):
     """What carries the messages between us and the editor, one a line."""
 
     def lines(self) -> AsyncIterator[bytes]:
@@ -49,23 +49,23 @@ class Lines(Protocol):
         """Send one line, and wait until another may follow."""
 
 
-class Answer(Struct, frozen=True):
+class EditorAnswer(Struct, frozen=True):
     """The result of a request, and what to do once the editor has it."""
 
     result: object
     then: Callable[[], None] | None = None
 
 
-Handler = Callable[[str, Raw], Awaitable[Answer]]
+Handler = Callable[[str, Raw], Awaitable[EditorAnswer]]
 """Takes a request. Raises: AgentError."""
 Listener = Callable[[str, Raw], Awaitable[None]]
 """Takes a notification; the next message waits for it. Raises: AgentError, of which nobody is told."""
 
 
-class Peer:
+class EditorPeer:
     """The editor at the other end: answered, notified and asked in JSON-RPC."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: LineTransport) -> None:
         self._lines = lines
         self._end: End[bytes, Request[RequestId] | Notification] = End(_encode, decode)
         self._handling: dict[RequestId, tuple[asyncio.Task[None], Request[RequestId]]] = {}
@@ -155,7 +155,7 @@ def decode(line: bytes) -> Request[RequestId] | Notification | Response[ClientRe
     return Request(message.id, message.method, params)
 
 
-def _answer(message: Envelope) -> Response[ClientRefused]:
+def _answer(message: EditorMessage) -> Response[ClientRefused]:
     request_id = None if isinstance(message.id, UnsetType) else message.id
     if not isinstance(message.error, UnsetType):
         error = call_failed(message.error)
