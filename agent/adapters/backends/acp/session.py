@@ -13,10 +13,10 @@ from agent.adapters.backends.acp.handshake import Session
 from agent.adapters.backends.acp.options import Options
 from agent.adapters.backends.acp.schema import AUTH_REQUIRED, AgentResponse, Garbage, Other, Strange, Updated
 from agent.adapters.backends.acp.supervisor import Upkeep
-from agent.adapters.backends.acp.tasks import Tasks
 from agent.adapters.backends.acp.timeouts import Patience
 from agent.adapters.backends.acp.turn import Outcome, Turn, answered, outcome_of
 from agent.adapters.backends.acp.updates import Updates, joined
+from agent.adapters.backends.tasks import BackendTasks
 from agent.errors import AgentError, BackendFailed
 from agent.ports import Described, Emit, Finished, Said
 from agent.protocol.events import Answer
@@ -39,8 +39,9 @@ class AcpSession:
         self._turn: Turn | None = None
         self._known, self._remembers = Described(), False
         self._after_cancel = False  # whether the last turn was cancelled: some agents are out of step then
-        self._tasks = Tasks(emit, broken=self._broken, last=upkeep.end)
-        self._spawn, self._tell = self._tasks.spawn, self._tasks.tell
+        self._tasks = BackendTasks(emit, "acp", release=upkeep.end, failed=self._broken)
+        self._spawn = self._tasks.spawn
+        self._tell = self._tasks.emit
         self._asking = Asking(self._tell)
         upkeep.tell(started=self._started, opened=self._opened, waits=self._waits)
 
@@ -50,13 +51,12 @@ class AcpSession:
         `remembers`: there is something that a new agent would not know. A session that can only be loaded later is
         loaded for the first prompt. Raises: BackendFailed.
         """
-        await self._tasks.running()
         self._known, self._remembers = known, remembers
         await self._upkeep.ready(now=True)
 
     async def prompt(self, text: str) -> None:
         """Start a turn. Raises: BackendFailed, if the session is closed."""
-        if self._tasks.closed:
+        if self._tasks.over:
             raise BackendFailed("the session is closed", hint="start another one: `agent new`")
         assert self._turn is None, "one turn at a time"
         self._turn = Turn(text)
@@ -70,7 +70,7 @@ class AcpSession:
     async def interrupt(self) -> None:
         """Cancel the turn as the protocol has it; asked again, end the agent."""
         turn = self._turn
-        if turn is None or self._tasks.closed:
+        if turn is None or self._tasks.over:
             return
         turn.interrupts += 1
         turn.cancelled.set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections import deque
 
@@ -24,25 +23,22 @@ HISTORY = 400_000
 """Characters of the log that are compared with what the gateway has."""
 
 
-class Closed(Exception):
-    """No error: the session was closed while an event was being taken."""
-
-
 class Following:
     """`hub.Member`. One task does everything in order; what comes meanwhile waits in the inbox.
 
     `prompt`: waits until the gateway is free for it. One that another window drives is read from time to time.
     """
 
-    def __init__(self, hub: Hub, start: Start, take: Emit, veil: Veil) -> None:
-        self._hub, self._start, self._take = hub, start, take
+    def __init__(self, hub: Hub, start: Start, emit: Emit, veil: Veil) -> None:
+        """`emit` ends the task that calls it, once the session was closed."""
+        self._hub, self._start, self._emit = hub, start, emit
         self.inbox, self.wake = Inbox(), asyncio.Event()
         self.at = Attachment(hub, start, self.inbox, self)
         self.course = Course(self._emit, veil, Questions(veil, remote_secrets=hub.wanted.remote_secrets))
         self.taking = Taking(secrets.token_hex(4))
         self.prompt: str | None = None
         self.later: deque[BackendEvent] = deque()  # to be told by the task
-        self.closed = False
+        self.over = False  # whether it has ended at the gateway
         self._snapshot: Snapshot | None = None
         self._row: Row | None = None
         self._looked = self._back = self._lost = False
@@ -86,36 +82,29 @@ class Following:
             self.course.log = history.logged(await self._start.history(HISTORY))
         told, self._snapshot = await self.at.join(cwd, self.course.log)
         self.course.model = told.model
-        await self._take(told)
+        await self._emit(told)
 
     # --- the one task ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Follow it until it is over or closed."""
-        with contextlib.suppress(Closed):
-            if self._snapshot is not None:
-                await self._hydrate(self._snapshot)
-            elif (row := self._hub.rows.get(self.at.live)) is not None:
-                self.seen(row)  # one that another window drives is read at once: nobody should prompt it before
-            self.wake.set()
-            while not self.closed:
-                await self.wake.wait()
-                self.wake.clear()
-                try:
-                    await self._step()
-                except Over:
-                    self.closed = True
-                    await self._take(Exited(status="ended", reason="it was closed at the Hermes gateway"))
-                except Unreached:
-                    continue  # `back` or `lost` comes
-                except BackendFailed as exc:
-                    await self._fail(exc.in_full)
-
-    async def _emit(self, event: BackendEvent) -> None:
-        if not self.closed:
-            await self._take(event)
-        if self.closed:
-            raise Closed
+        """Follow it until it is over."""
+        if self._snapshot is not None:
+            await self._hydrate(self._snapshot)
+        elif (row := self._hub.rows.get(self.at.live)) is not None:
+            self.seen(row)  # one that another window drives is read at once: nobody should prompt it before
+        self.wake.set()
+        while not self.over:
+            await self.wake.wait()
+            self.wake.clear()
+            try:
+                await self._step()
+            except Over:
+                self.over = True
+                await self._emit(Exited(status="ended", reason="it was closed at the Hermes gateway"))
+            except Unreached:
+                continue  # `back` or `lost` comes
+            except BackendFailed as exc:
+                await self._fail(exc.in_full)
 
     async def _step(self) -> None:
         while self.inbox:

@@ -10,10 +10,10 @@ from agent.adapters.backends.hermes.follower import Following
 from agent.adapters.backends.hermes.hub import Hub
 from agent.adapters.backends.hermes.redact import Veil
 from agent.adapters.backends.hermes.wire import Refusal
+from agent.adapters.backends.tasks import BackendTasks
 from agent.errors import BackendFailed
 from agent.ports import Described, Emit, Start
 from agent.protocol.events import Answer
-from agent.tasks import owned
 
 CLOSE_MAX = 2.0
 """Seconds that the gateway may take to close a session."""
@@ -25,20 +25,20 @@ class HermesSession:
     def __init__(self, hub: Hub, start: Start, emit: Emit, veil: Veil) -> None:
         """The hub runs for it until it is closed."""
         self._hub = hub
-        self._following = Following(hub, start, emit, veil)
-        self._task: asyncio.Task[None] | None = None
-        self._left = False
+        self._tasks = BackendTasks(emit, "hermes", release=self._release)
+        self._following = Following(hub, start, self._tasks.emit, veil)
+        self._ends = False  # whether it ends with us
+        self._kept = False  # whether it is kept for whoever has it at a window
 
     async def begin(self, cwd: str) -> None:
         """Create, resume or join it. Raises: BackendFailed."""
         await self._following.join(cwd)
-        # The port has no `run`: the session owns its task, and `close` waits for it.
-        self._task = owned(self._following.run(), "backends.hermes.session")
+        self._tasks.spawn(self._following.run(), "session")
 
     async def prompt(self, text: str) -> None:
         """Start a turn, as soon as the gateway is free for it. Raises: BackendFailed, if it has ended."""
         following = self._following
-        if following.closed:
+        if self._over:
             raise BackendFailed("the session has ended", hint="start another one: `agent new`")
         if following.course.turn is not None:
             following.course.turn.muted = True  # somebody else's, and the log has this one running now
@@ -74,7 +74,7 @@ class HermesSession:
         """Stop the turn; a prompt that was not handed over yet never will be."""
         following = self._following
         turn = following.course.turn
-        if following.closed:
+        if self._over:
             return
         if following.prompt is not None:
             following.taking.stop()
@@ -91,39 +91,36 @@ class HermesSession:
 
     async def close(self) -> None:
         """End what was started or taken over from here; what somebody else uses is only listed no more. Idempotent."""
-        following = self._following
-        ends = following.at.mine and not following.at.driven and not following.closed
-        await self._leave()
-        if self._left:
-            return
-        if ends and self._hub.connected:
-            with contextlib.suppress(BackendFailed, TimeoutError):
-                async with asyncio.timeout(CLOSE_MAX):
-                    if following.course.turn is not None:  # a command of it that runs would go on
-                        await self._hub.call("session.interrupt", {"session_id": following.at.live})
-                    await self._hub.call("session.close", {"session_id": following.at.live})
-        elif following.at.live in self._hub.rows:
-            self._hub.hidden.add(following.at.live)
-        await self._go()
+        await self._leave(kept=False)
 
     async def let_go(self) -> None:
         """`ports.LetsGo`: as `close`, but the gateway keeps it."""
-        following = self._following
-        if following.at.taken and following.at.mine and not following.at.driven and not following.closed:
-            self._hub.keep(following.at.live)
-        await self._leave()
-        await self._go()
+        await self._leave(kept=True)
 
-    async def _leave(self) -> None:
-        self._following.closed = True
-        self._following.wake.set()
-        self._following.inbox.close()
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
-            await asyncio.wait([self._task])
+    @property
+    def _over(self) -> bool:
+        return self._tasks.over or self._following.over
 
-    async def _go(self) -> None:
-        if not self._left:
-            self._left = True
-            self._hub.drop(self._following.at.live, self._following)
-            await self._hub.leave()
+    async def _leave(self, *, kept: bool) -> None:
+        if not self._tasks.over:
+            at = self._following.at
+            self._ends = at.mine and not at.driven and not self._following.over
+            self._kept = kept
+            self._following.inbox.close()
+        await self._tasks.close()
+
+    async def _release(self) -> None:
+        at = self._following.at
+        if self._kept:
+            if self._ends and at.taken:
+                self._hub.keep(at.live)
+        elif self._ends and self._hub.connected:
+            with contextlib.suppress(BackendFailed, TimeoutError):
+                async with asyncio.timeout(CLOSE_MAX):
+                    if self._following.course.turn is not None:  # a command of it that runs would go on
+                        await self._hub.call("session.interrupt", {"session_id": at.live})
+                    await self._hub.call("session.close", {"session_id": at.live})
+        elif at.live in self._hub.rows:
+            self._hub.hidden.add(at.live)
+        self._hub.drop(at.live, self._following)
+        await self._hub.leave()

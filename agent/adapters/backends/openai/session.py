@@ -12,8 +12,9 @@ import aiohttp
 from agent.adapters.backends.openai.chunks import Chunk, fault_of
 from agent.adapters.backends.openai.client import NoUsage, Reply, Server, TooLong
 from agent.adapters.backends.openai.conversation import Conversation, Message
+from agent.adapters.backends.tasks import BackendTasks, SessionClosed
 from agent.errors import BackendFailed, BadParams
-from agent.ports import BackendEvent, Described, Emit, Finished, Said, Thought
+from agent.ports import Described, Emit, Finished, Said, Thought
 from agent.protocol.events import TEXT_MAX, Answer, Choice, Option, Usage
 from agent.tasks import owned
 
@@ -73,13 +74,16 @@ class ChatSession:
 
         `context`: tokens, 0: not known.
         """
-        self._server, self._take, self._conversation = server, emit, conversation
-        self._model, self._models, self._context = model, models, context
+        self._server = server
+        self._conversation = conversation
+        self._model = model
+        self._models = models
+        self._context = context
         self._usage = True  # whether to ask for it
         self._told = False  # that something was forgotten
-        self._closed = False
         self._turn: _Turn | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackendTasks(emit, "openai")
+        self._tell = self._tasks.emit
 
     async def begin(self) -> None:
         """Tell which model it is and which others there are."""
@@ -87,14 +91,11 @@ class ChatSession:
 
     async def prompt(self, text: str) -> None:
         """Ask the model. Raises: BackendFailed, if the session is closed."""
-        if self._closed:
+        if self._tasks.over:
             raise BackendFailed("the conversation is closed", hint="start another session: `agent new`")
         assert self._turn is None, "one turn at a time"
         self._turn = _Turn(text)
-        # The port has no `run`: the session owns the tasks of its turns, and `close` waits for them.
-        task = owned(self._run(self._turn), "backends.openai.turn")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._run(self._turn), "turn")
 
     async def answer(self, request_id: str, answer: Answer) -> None:
         """Nothing is ever asked."""
@@ -106,15 +107,9 @@ class ChatSession:
 
     async def close(self) -> None:
         """Leave, and forget everything."""
-        self._closed = True
         if self._turn is not None:
             self._turn.stop()  # also if it is this turn that closes it, from within `emit`
-        current = asyncio.current_task()
-        others = [task for task in self._tasks if task is not current]
-        for task in others:
-            task.cancel()
-        if others:
-            await asyncio.wait(others)
+        await self._tasks.close()
 
     async def choose(self, option: str, value: str) -> None:
         """Another model, from the next prompt on. Raises: BadParams."""
@@ -134,6 +129,8 @@ class ChatSession:
     async def _run(self, turn: _Turn) -> None:
         try:
             end = await self._talk(turn)
+        except SessionClosed:
+            raise
         except _Interrupted:
             end = Finished(status="interrupted")
         except (BackendFailed, aiohttp.ClientError, OSError) as exc:
@@ -229,14 +226,8 @@ class ChatSession:
             reading.cancel()
             turn.reading = None
 
-    # --- telling -----------------------------------------------------------------------------------------------------
-
     def _described(self) -> Described:
         names = [name for name in self._models if len(name) <= 128][:CHOICES_MAX]
         choices = tuple(Choice(id=name, name=name) for name in names)
         option = Option(id=MODEL, name="Model", value=self._model[:128], choices=choices, category=MODEL)
         return Described(model=self._model, options=(option,))
-
-    async def _tell(self, event: BackendEvent) -> None:
-        if not self._closed:
-            await self._take(event)

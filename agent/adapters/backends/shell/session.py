@@ -18,8 +18,9 @@ from agent.adapters.backends.shell.copies import outlast_copies
 from agent.adapters.backends.shell.launch import Running
 from agent.adapters.backends.shell.reports import Ended, Ready, Report, ReportReader, Started
 from agent.adapters.backends.shell.turn import LOOK_MAX, QUIET, Turn, typed
+from agent.adapters.backends.tasks import BackendTasks
 from agent.errors import BackendFailed
-from agent.ports import Asked, BackendEvent, Described, Emit, Finished, Said, Withdrew
+from agent.ports import Asked, Described, Emit, Finished, Said, Withdrew
 from agent.processes import children
 from agent.protocol.events import Answer, RequestKind, TurnStatus
 from agent.tasks import owned
@@ -28,10 +29,6 @@ CHUNK = 16_384
 """Bytes read, and so characters emitted, at a time."""
 DRAIN_MAX = 1_048_576
 """Bytes still read when a command is over: all of its own output, without waiting for jobs that print for ever."""
-
-
-class _Closed(Exception):
-    """No error: `close` was called while an event was being taken."""
 
 
 class ShellSession:
@@ -43,7 +40,6 @@ class ShellSession:
 
     def __init__(self, running: Running, emit: Emit) -> None:
         self._shell, self._terminal, self._process = running, running.terminal, running.process
-        self._emit = emit
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._commands, self._keyboard = Feeder(running.commands), Feeder(running.terminal.master)
@@ -55,14 +51,13 @@ class ShellSession:
         self._asked_count, self._prefix = 0, secrets.token_hex(4)
         self._background, self._directory = Background(), ""
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._closed = self._released = False
-        self._release_lock = asyncio.Lock()
         self._loop.add_reader(self._terminal.master, self._on_output)
         self._loop.add_reader(running.reports, self._on_report)
-        # The port has no `run`: the session owns its two tasks, and `close` waits for them.
         self._exit = owned(self._process.wait(), "backends.shell.exit")
         self._exit.add_done_callback(lambda _: self._wake.set())
-        self._task = owned(self._run(), "backends.shell.session")
+        self._tasks = BackendTasks(emit, "shell", release=self._release)
+        self._tell = self._tasks.emit
+        self._tasks.spawn(self._run(), "session")
 
     async def ready(self, seconds: float) -> bool:
         """Whether the driver answered within that time."""
@@ -74,11 +69,11 @@ class ShellSession:
         """Tell where it starts; after `ready`. The first turn says `note` first, not what start-up files printed."""
         self._background.take()
         self._background.add(note)
-        await self._emit(Described(cwd=self._directory))
+        await self._tell(Described(cwd=self._directory))
 
     async def prompt(self, text: str) -> None:
         """Run a command. Raises: BackendFailed, if the shell has ended."""
-        if self._closed or self._exit.done():
+        if self._tasks.over or self._exit.done():
             raise BackendFailed("the shell has ended", hint="start another session: `agent new`")
         assert self._turn is None, "one turn at a time"
         self._count += 1
@@ -110,7 +105,7 @@ class ShellSession:
 
     async def interrupt(self) -> None:
         """Stop the command: Ctrl-C first; asked again, SIGTERM, then SIGKILL for a program that does not listen."""
-        if self._turn is not None and not self._closed:
+        if self._turn is not None and not self._tasks.over:
             self._turn.interrupts += 1
             self._turn.signalled = 0
             self._press()
@@ -125,23 +120,17 @@ class ShellSession:
 
         Called from within `emit`, it returns at once and they end when that has returned.
         """
-        self._closed = True
-        if asyncio.current_task() is not self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            await self._release()
+        await self._tasks.close()
 
     # --- the one task ------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        with contextlib.suppress(_Closed):
-            try:
-                await self._serve()
-            finally:
-                await self._release()
-            if self._ready.done():
-                await self._tell(self._shell.last_word())
-            self._closed = True
+        try:
+            await self._serve()
+        finally:
+            await self._tasks.release()
+        if self._ready.done():
+            await self._tell(self._shell.last_word())
 
     async def _serve(self) -> None:
         while not self._exit.done():
@@ -152,12 +141,6 @@ class ShellSession:
         await self._take_output(DRAIN_MAX)
         await self._take_reports()
         await self._withdraw()
-
-    async def _tell(self, event: BackendEvent) -> None:
-        if not self._closed:
-            await self._emit(event)
-        if self._closed:
-            raise _Closed
 
     async def _sleep(self) -> None:
         turn = self._turn
@@ -270,8 +253,7 @@ class ShellSession:
             self._turn.press(self._terminal, self._keyboard, self._process.pid)
 
     def _await_output(self) -> None:
-        if not self._released:
-            self._loop.add_reader(self._terminal.master, self._on_output)
+        self._loop.add_reader(self._terminal.master, self._on_output)
 
     def _on_output(self) -> None:
         self._loop.remove_reader(self._terminal.master)
@@ -289,14 +271,10 @@ class ShellSession:
         self._wake.set()
 
     async def _release(self) -> None:
-        async with self._release_lock:
-            if self._released:
-                return
-            await end_session(self._process.pid, leader_reaped=self._process.returncode is not None)
-            await asyncio.wait([self._exit])
-            self._released = True
-            self._loop.remove_reader(self._terminal.master)
-            self._loop.remove_reader(self._shell.reports)
-            self._commands.forget()
-            self._keyboard.forget()
-            self._shell.release()
+        await end_session(self._process.pid, leader_reaped=self._process.returncode is not None)
+        await asyncio.wait([self._exit])
+        self._loop.remove_reader(self._terminal.master)
+        self._loop.remove_reader(self._shell.reports)
+        self._commands.forget()
+        self._keyboard.forget()
+        self._shell.release()

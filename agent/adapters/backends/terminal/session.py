@@ -9,11 +9,12 @@ import signal
 
 from agent.adapters.backends.pty.processes import end_session
 from agent.adapters.backends.pty.waiting import reads_terminal
+from agent.adapters.backends.tasks import BackendTasks
 from agent.adapters.backends.terminal.launch import Running
 from agent.adapters.backends.terminal.screen import Screen
 from agent.adapters.backends.terminal.turn import LINE_MAX, Turn, typed
 from agent.errors import BackendFailed, TooLarge
-from agent.ports import BackendEvent, Emit, Exited, Finished, Said
+from agent.ports import Emit, Exited, Finished, Said
 from agent.ports.terminal import Terminal
 from agent.protocol.events import Answer
 from agent.tasks import owned
@@ -30,25 +31,20 @@ BEGIN_MAX, BEGIN_LOOK = 1.0, 0.01
 """Seconds that a program gets to be ready for what is typed, and between looks at it meanwhile."""
 
 
-class _Closed(Exception):
-    """No error: `close` was called while an event was being taken."""
-
-
 class TerminalSession:
     """`ports.Backend`, `ports.RunsPrograms`, `ports.ShowsTerminal`."""
 
     def __init__(self, running: Running, emit: Emit) -> None:
-        self._process, self._terminal, self._emit = running.process, running.terminal, emit
+        self._process, self._terminal = running.process, running.terminal
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._turn: Turn | None = None
-        self._closed = self._released = False
-        self._release_lock = asyncio.Lock()
         self._screen = Screen(running.terminal, secrets.token_hex(8), self._heard)
-        # The port has no `run`: the session owns its two tasks, and `close` waits for them.
         self._exit = owned(self._process.wait(), "backends.terminal.exit")
         self._exit.add_done_callback(lambda _: self._wake.set())
-        self._task = owned(self._run(), "backends.terminal.session")
+        self._tasks = BackendTasks(emit, "terminal", release=self._release)
+        self._tell = self._tasks.emit
+        self._tasks.spawn(self._run(), "session")
 
     @property
     def terminal(self) -> Terminal:
@@ -69,7 +65,7 @@ class TerminalSession:
 
     async def prompt(self, text: str) -> None:
         """Type a text and Enter. Raises: BackendFailed, if the program has ended; TooLarge, for a line that is."""
-        if self._closed or self._exit.done():
+        if self._tasks.over or self._exit.done():
             raise BackendFailed("the program has ended", hint="start another session: `agent new`")
         assert self._turn is None, "one turn at a time"
         data = typed(text, pastes=self._screen.pastes)
@@ -84,7 +80,7 @@ class TerminalSession:
 
     async def interrupt(self) -> None:
         """Type what interrupts (Ctrl-C, as a rule), if a turn runs; the program may take it as it likes."""
-        if self._turn is not None and not self._closed:
+        if self._turn is not None and not self._tasks.over:
             self._turn.interrupted = True
             self._turn.stirred_at = self._loop.time()
             self._screen.keyboard.feed(self._terminal.interrupt_key())
@@ -92,25 +88,19 @@ class TerminalSession:
 
     async def close(self) -> None:
         """End every process of the terminal and wait for them. Idempotent; from within `emit` it returns at once."""
-        self._closed = True
-        if asyncio.current_task() is not self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            await self._release()
+        await self._tasks.close()
 
     # --- the one task ------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        with contextlib.suppress(_Closed):
-            try:
-                while not self._exit.done():
-                    await self._serve()
-            finally:
-                await self._release()
-            if self._turn is not None:
-                await self._say(self._turn, whole=True)
-            await self._tell(self._last_word())
-            self._closed = True
+        try:
+            while not self._exit.done():
+                await self._serve()
+        finally:
+            await self._tasks.release()
+        if self._turn is not None:
+            await self._say(self._turn, whole=True)
+        await self._tell(self._last_word())
 
     async def _serve(self) -> None:
         turn = self._turn
@@ -146,12 +136,6 @@ class TerminalSession:
             return quiet >= LONG_QUIET
         return turn.half_line and quiet >= HALF_LINE_QUIET
 
-    async def _tell(self, event: BackendEvent) -> None:
-        if not self._closed:
-            await self._emit(event)
-        if self._closed:
-            raise _Closed
-
     def _last_word(self) -> Exited:
         status = self._process.returncode
         assert status is not None
@@ -160,12 +144,8 @@ class TerminalSession:
         return Exited(status="ended", reason=f"exit status {status}", exit_status=status)
 
     async def _release(self) -> None:
-        async with self._release_lock:
-            if self._released:
-                return
-            await end_session(self._process.pid, leader_reaped=self._process.returncode is not None)
-            await asyncio.wait([self._exit])
-            self._released = True
-            status = self._process.returncode
-            self._screen.finish(status if status is not None and status >= 0 else None)
-            self._terminal.close()
+        await end_session(self._process.pid, leader_reaped=self._process.returncode is not None)
+        await asyncio.wait([self._exit])
+        status = self._process.returncode
+        self._screen.finish(status if status is not None and status >= 0 else None)
+        self._terminal.close()
