@@ -20,7 +20,7 @@ from aiohttp import web
 
 from agent import __version__, log
 from agent.adapters.backends import find_backends, limits
-from agent.adapters.backends.process_owner import session_of
+from agent.adapters.backends.process_owner import owning_session
 from agent.adapters.discovery import static
 from agent.adapters.discovery.mdns import MdnsDiscovery
 from agent.adapters.discovery.own import MachineAddresses
@@ -432,7 +432,7 @@ class Doors:
         return WebSocketChannel(ws, codec, clock=self._clock, device=device, pings=device is not None, cut=cut)
 
     async def _session_of(self, pid: int | None) -> SessionId | None:
-        return await session_of(pid, self._directory.programs(), self._directory.closed)
+        return await owning_session(pid, self._directory.programs(), self._directory.closed)
 
 
 def bind_lan_port(wanted: int, hosts: tuple[str, ...], state: StateFile) -> list[socket.socket]:

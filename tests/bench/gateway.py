@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from agent import daemon
-from agent.adapters.backends import Found, find_backends
+from agent.adapters.backends import InstalledBackends, find_backends
 from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.ports import BackendConfig, Emit, Finished, Installed, Said, Start
 from agent.protocol.events import Answer, Event
@@ -88,9 +88,9 @@ class NotingTranscripts(SqliteTranscripts):
             self._at.clear()
 
 
-def backends(configured: Mapping[str, BackendConfig]) -> Found:
+def backends(configured: Mapping[str, BackendConfig]) -> InstalledBackends:
     tick = Installed(name="tick", entry="tick", type=TickBackend())
-    return Found({**find_backends(configured).installed, "tick": tick})
+    return InstalledBackends({**find_backends(configured).installed, "tick": tick})
 
 
 def main(name: str, loop: str = "asyncio") -> int:

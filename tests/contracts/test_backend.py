@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from agent.adapters.backends.hermes import HermesBackend
-from agent.adapters.backends.openai.kinds import ConfiguredChat
+from agent.adapters.backends.openai.family import ConfiguredChat
 from agent.adapters.backends.shell import ShellBackend
 from agent.adapters.backends.terminal import TerminalBackend
 from agent.errors import BackendFailed
@@ -106,7 +106,7 @@ KINDS = {
     ),
     **{
         f"hermes-{generation}": Kind(
-            lambda url: HermesBackend(join(url), pace=QUICK),
+            lambda url: HermesBackend(join(url), timeouts=QUICK),
             say="",
             hold="@hold",
             many="@many",

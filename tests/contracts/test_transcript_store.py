@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.storage.memory import MemoryTranscripts
 from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.ports import SessionMeta, TranscriptStore
 from agent.protocol.events import Event, MessageComplete, MessageDelta, MessageStart, make_event
 from agent.protocol.model import SessionId
+from tests.fakes.transcripts import MemoryTranscripts
 
 NOW = 1_800_000_000.0
 ONE, TWO = SessionId("one"), SessionId("two")

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from agent.adapters.backends.hermes import HermesBackend
-from agent.adapters.backends.hermes.config import wanted
-from agent.adapters.backends.hermes.hub import Pace
+from agent.adapters.backends.hermes.config import gateway_config
+from agent.adapters.backends.hermes.hub import HubTimeouts
 from agent.ports import BackendConfig, BackendEvent, Exchange, Finished, LetsGo, Offer, Prompted, Said, Start
 from agent.protocol.model import SessionId
 from tests.agents import Recipe
@@ -129,7 +129,7 @@ async def attach_in_the_middle(models: ModelServer, recipe: Recipe, folder: Path
     async with gateway(recipe, token) as port:
         url = f"http://127.0.0.1:{port}"
         config = BackendConfig(kind="hermes", mode="join", url=url, token_file=str(token_file))
-        backend = HermesBackend(wanted("hermes", config), pace=Pace(poll=0.2, retry=0.05))
+        backend = HermesBackend(gateway_config("hermes", config), timeouts=HubTimeouts(poll=0.2, retry=0.05))
         async with Window.open(f"ws{url[4:]}/api/ws?token={token}") as window, asyncio.TaskGroup() as group:
             made = [await window.call("session.create", cols=100) for _ in range(SESSIONS)]
             holding = group.create_task(backend.watch(ignore), name="test.watch")

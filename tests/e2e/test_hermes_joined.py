@@ -263,7 +263,7 @@ def take(home: Household, session: str, text: str) -> None:
 
 def holders(home: Household) -> dict[int, str]:
     """The processes that hold sessions for their windows."""
-    return processes(home.desk, "hermes.keeping")
+    return processes(home.desk, "hermes.keepalive")
 
 
 def test_what_was_taken_is_brought_back_after_its_gateway_was_started_again(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.backends.process_owner import MARK
+from agent.adapters.backends.process_owner import SESSION_MARK
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import ROOT, Device, until
 
@@ -64,7 +64,7 @@ def test_a_hundred_sessions_killed_and_brought_back_leave_no_process(network: Ma
     (desk,) = network("desk")
     # This one does not end with its input, and `orphan` starts what outlives it, in a session of its own.
     command = [sys.executable, "-I", str(ODD), "--deaf", "--name", "codex-acp", "--state", f"{tmp_path}/"]
-    argv = ["sh", "-c", f'exec {shlex.join(command)}"${MARK}"']  # one file of state a session
+    argv = ["sh", "-c", f'exec {shlex.join(command)}"${SESSION_MARK}"']  # one file of state a session
     desk.configure(f"[backends.odd]\nargv = {json.dumps(argv)}\n")
     desk.up()
     assert running(desk) == set()

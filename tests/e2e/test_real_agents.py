@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.backends.process_owner import MARK
+from agent.adapters.backends.process_owner import SESSION_MARK
 from tests.agents import AGENTS, Recipe
 from tests.agents.fixtures import RealAgent
 from tests.e2e.conftest import MakeNetwork
@@ -110,7 +110,7 @@ def processes(session: str) -> dict[int, str]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                marked = f"{MARK}={session}".encode() in (folder / "environ").read_bytes().split(b"\0")
+                marked = f"{SESSION_MARK}={session}".encode() in (folder / "environ").read_bytes().split(b"\0")
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
             except OSError:
                 continue  # it has ended

@@ -9,7 +9,6 @@ from itertools import count
 
 from msgspec import Raw
 
-from agent.adapters.storage.memory import MemoryTranscripts
 from agent.errors import StoreFull
 from agent.ports import BackendType, Channel, Followed, TranscriptStore
 from agent.protocol.audit import Action
@@ -20,6 +19,7 @@ from agent.protocol.model import DeviceId, DeviceRef, Sender, SessionId, Session
 from agent.sessions.host import Sessions
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.echo import EchoBackend
+from tests.fakes.transcripts import MemoryTranscripts
 from tests.fakes.viewer import Viewer, connected
 
 OWN, PHONE = DeviceId("own"), DeviceId("phone")

@@ -13,7 +13,6 @@ from typing import Any
 from msgspec import structs
 
 from agent.adapters.net.link import WebSocketChannel
-from agent.adapters.storage.memory import MemoryTranscripts
 from agent.assembly import Assembly, Outside
 from agent.errors import PeerUnreachable, Refused
 from agent.gateway.backends import BackendMethods
@@ -34,6 +33,7 @@ from tests.fakes.audit import MemoryAudit
 from tests.fakes.clock import FakeClock, settle, turns
 from tests.fakes.echo import EchoBackend
 from tests.fakes.terminal import FakeTerminalBackend
+from tests.fakes.transcripts import MemoryTranscripts
 from tests.fakes.trust import MemoryHousehold, MemoryTrust, identity
 from tests.fakes.viewer import Viewer, connected
 from tests.fakes.websocket import MemoryWebSocket, channel, pair

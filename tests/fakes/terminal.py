@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from agent.adapters.backends.terminal.ring import Ring
+from agent.adapters.backends.terminal.screen import Ring
 from agent.errors import BackendFailed, Busy
 from agent.ports import Emit, Exited, Start
 from agent.protocol.events import Answer

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from agent.adapters.backends.terminal.ring import Ring
+from agent.adapters.backends.terminal.screen import Ring
 from agent.errors import BadParams, TooLarge
 from agent.protocol.codec import FRAME_OUT_MAX, json, msgpack
 from agent.protocol.model import SessionId

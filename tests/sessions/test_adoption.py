@@ -10,7 +10,6 @@ from typing import ClassVar
 
 import pytest
 
-from agent.adapters.storage.memory import MemoryTranscripts
 from agent.errors import BackendFailed, Forbidden
 from agent.ports import Asked, Described, Emit, Finished, Offer, Offered, Prompted, Said, Start
 from agent.protocol.events import Answer, RequestClosed, SessionInfo, TurnComplete, UserMessage, payload_of
@@ -18,6 +17,7 @@ from agent.protocol.messages import AnswerRequest, CreateSession
 from agent.protocol.model import Sender, SessionId
 from tests.fakes.clock import settle
 from tests.fakes.desk import ME, PHONE, Desk, running, submit, whole_log
+from tests.fakes.transcripts import MemoryTranscripts
 
 
 class WindowBackend:

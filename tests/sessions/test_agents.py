@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import pytest
 
-from agent.adapters.storage.memory import MemoryTranscripts
 from agent.errors import BadParams, SessionEnded
 from agent.ports import Asked, Described, Emit, Exchange, Finished, Said, Start, ToolStarted
 from agent.protocol.events import (
@@ -29,6 +28,7 @@ from agent.protocol.model import SessionId
 from agent.sessions.host import REST_AFTER
 from tests.fakes.clock import settle
 from tests.fakes.desk import ME, Desk, attach, running, submit, whole_log
+from tests.fakes.transcripts import MemoryTranscripts
 
 MODES = (Choice(id="ask", name="Ask first"), Choice(id="free", name="Do it"))
 

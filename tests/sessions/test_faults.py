@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.storage.memory import MemoryTranscripts
 from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.errors import (
     AgentError,
@@ -28,6 +27,7 @@ from agent.protocol.model import SessionId, Status
 from tests.fakes.clock import settle, turns
 from tests.fakes.desk import ME, Desk, FullDisk, attach, running, submit, whole_log
 from tests.fakes.echo import EchoBackend, EchoSession
+from tests.fakes.transcripts import MemoryTranscripts
 
 
 class SlowDisk(MemoryTranscripts):

@@ -7,7 +7,6 @@ from itertools import count
 import pytest
 
 from agent.adapters.net.link import QUEUE_MAX
-from agent.adapters.storage.memory import MemoryTranscripts
 from agent.errors import BackendFailed, RequestNotFound, SessionEnded, SessionNotFound, StoreFull, TooLarge
 from agent.protocol.codec import FRAME_OUT_MAX
 from agent.protocol.events import Event, MessageComplete, TurnComplete, UserMessage
@@ -25,6 +24,7 @@ from agent.protocol.model import Sender, Status
 from agent.sessions.creation import PROMPT_MAX
 from tests.fakes.clock import settle, turns
 from tests.fakes.desk import ME, PHONE, FullDisk, attach, running, submit, whole_log
+from tests.fakes.transcripts import MemoryTranscripts
 
 
 async def test_a_new_session_is_starting_then_idle() -> None:  # S10

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from agent.adapters.storage.memory import MemoryTranscripts
 from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.errors import AgentError, Busy, LogDamaged
 from agent.ports import SIZE_MAX, SessionMeta, TranscriptStore
@@ -23,6 +22,7 @@ from agent.sessions.attachments import ATTACHED_MAX, Attachments
 from agent.sessions.capacity import FROM_OTHER_MAX, SESSIONS_MAX
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.desk import ME, OWN, PHONE, Desk, attach, running, submit, whole_log
+from tests.fakes.transcripts import MemoryTranscripts
 from tests.fakes.websocket import channel, pair
 
 

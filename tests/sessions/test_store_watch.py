@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from agent.adapters.storage.memory import MemoryTranscripts
 from agent.errors import ServiceOver, StoreFull
 from agent.protocol.messages import CreateSession, SessionStalled
 from agent.sessions.store_watch import LOOK_EVERY, StoreWatch
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.desk import ME, attach, running
+from tests.fakes.transcripts import MemoryTranscripts
 
 
 class FailingStore(MemoryTranscripts):

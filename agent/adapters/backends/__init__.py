@@ -1,8 +1,12 @@
-"""What a session can be made of. Each backend is found by its entry point in `lan_agent.backends`.
+"""The kinds of session that this device can make, each found by its entry point in `lan_agent.backends`.
 
-An entry point makes one kind of session (`ports.BackendType`) or several (`ports.BackendFamily`). Two of one name are
-told apart like this, and whoever loses is told as a problem unless the owner's settings decided it: what the settings
-name comes first, then lan-agent's own, then the other packages' in the order of their entry points' names.
+An entry point makes one kind of session (`ports.BackendType`) or several (`ports.BackendFamily`). Where two have one
+name, the loser is told as a problem unless the owner's settings decided it: what the settings name comes first, then
+lan-agent's own, then the other packages' in the order of their entry points' names.
+
+`shell` and `terminal` run programs on a pseudo-terminal (`pty`), `acp` agents that speak the Agent Client Protocol,
+`openai` chats with a model, `hermes` the sessions of a Hermes gateway. What they share: `tasks` (of one session),
+`process_owner` (which session a process belongs to), `launching` (a directory, signals), `limits` (open files).
 """
 
 from __future__ import annotations
@@ -24,14 +28,14 @@ CORRECT = "correct config.toml and start the service again (docs/settings.md)"
 UPDATE = "update or uninstall the package that has it, then start the service again"
 
 
-class Found(Struct, frozen=True):
-    """Every kind of session of this device, by name; broken ones too. `problems`: what the owner should mend."""
+class InstalledBackends(Struct, frozen=True):
+    """Every kind of session of this device by its name, broken ones too, and `problems` that the owner should mend."""
 
     installed: dict[str, Installed]
     problems: tuple[str, ...] = ()
 
     def usable(self) -> dict[str, BackendType]:
-        """Those that are not broken."""
+        """The kinds of session that are not broken, by name."""
         return {name: each.type for name, each in self.installed.items() if each.type is not None}
 
     def troubles(self, default: str) -> tuple[str, ...]:
@@ -41,8 +45,10 @@ class Found(Struct, frozen=True):
         return (*self.problems, f"sessions.backend is {default!r}, which is not installed: see `agent backends`")
 
 
-def find_backends(configured: Mapping[str, BackendConfig], entries: Iterable[EntryPoint] | None = None) -> Found:
-    """Load what is installed and what the settings name; nothing is started or asked. Raises nothing.
+def find_backends(
+    configured: Mapping[str, BackendConfig], entries: Iterable[EntryPoint] | None = None
+) -> InstalledBackends:
+    """Load the backends that are installed and that the settings name; nothing is started or asked. Raises nothing.
 
     `entries`: other entry points than those of this environment.
     """
@@ -62,7 +68,7 @@ def find_backends(configured: Mapping[str, BackendConfig], entries: Iterable[Ent
             problem = _unmade(config.kind, ordered)
             installed[name] = Installed(name=name, entry=config.kind, problem=problem, hint=CORRECT)
             problems.append(f"[backends.{name}] in config.toml: {problem}")
-    return Found(installed, tuple(problems))
+    return InstalledBackends(installed, tuple(problems))
 
 
 class _Made(Struct, frozen=True):

@@ -20,7 +20,7 @@ class _Limits:
 
 
 def raise_own() -> None:
-    """Raise this process's soft limit to its hard one; where that is refused it stays."""
+    """Raise this process's soft limit of open files to its hard one; where that is refused it stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = min(hard, _MAC_MAX) if sys.platform == "darwin" and hard > 0 else hard
     if soft != highest:
@@ -30,7 +30,7 @@ def raise_own() -> None:
 
 
 def give_back(pid: int) -> None:
-    """Give a program that was just started the soft limit that there was; only Linux can."""
+    """Give a program that was just started the soft limit of open files that there was before; only Linux can."""
     if _Limits.soft is not None and sys.platform == "linux":
         with suppress(OSError, ValueError):  # it is gone, or has become somebody else
             _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)

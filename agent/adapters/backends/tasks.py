@@ -28,9 +28,10 @@ class BackendTasks:
         release: Callable[[], Coroutine[Any, Any, None]] | None = None,
         failed: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
-        """`name`: of the backend. `release`: ends the program and lets go of what it used; called once.
+        """Begin without any task.
 
-        `failed`: called when a task has failed, which is a bug; the others go on.
+        `name`: of the backend. `release`: ends the program and lets go of what it used; called once. `failed`: called
+        when a task has failed, which is a bug; the other tasks go on.
         """
         self._emit = emit
         self._name = f"backends.{name}"
@@ -48,7 +49,7 @@ class BackendTasks:
         return self._closed or self._releasing is not None
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a task. Raises: SessionClosed."""
+        """Start a task of this session. Raises: SessionClosed."""
         if self._closed:
             work.close()
             raise SessionClosed

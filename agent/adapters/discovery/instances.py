@@ -33,8 +33,8 @@ SILENT = 150.0
 """Seconds of silence after which an instance may lose its place to a new one."""
 
 
-class Resolved(Struct, frozen=True):
-    """All records of one instance."""
+class InstanceRecords(Struct, frozen=True):
+    """All records of one instance together: text, host, port and addresses."""
 
     text: bytes  # TXT rdata
     server: str  # host name of the SRV record, lower case
@@ -43,16 +43,16 @@ class Resolved(Struct, frozen=True):
 
 
 class Decode(Protocol):
-    """Turn TXT strings into a record; None if they are not of our kind. `presence.rules.txt.decode`."""
+    """Turns TXT strings into a record; None if they are not of our kind. `presence.rules.txt.decode`."""
 
     def __call__(self, strings: Sequence[bytes], *, port: int, hosts: tuple[str, ...]) -> PresenceRecord | None:
         """Never raises, whatever the bytes."""
 
 
 class Network(Protocol):
-    """What the table needs of the network."""
+    """The network, as far as the table of instances needs it."""
 
-    def cached(self, name: str) -> Resolved | None:
+    def cached(self, name: str) -> InstanceRecords | None:
         """What is known of an instance; None if a part is missing. Of several values that which was new last."""
 
     def addresses(self, server: str) -> tuple[str, ...]:
@@ -62,10 +62,10 @@ class Network(Protocol):
         """Ask the network for the missing parts, for a few seconds at most."""
 
     def reachable(self, addresses: Sequence[str]) -> tuple[str, ...]:
-        """Those addresses that are on a network of this machine, with zones."""
+        """The addresses that are on a network of this machine, with zones."""
 
     def elsewhere(self, addresses: Sequence[str]) -> tuple[str, ...]:
-        """Those that are on none, and could be another machine's all the same."""
+        """The addresses that are on none of our networks, and could be another machine's all the same."""
 
 
 class _Instance:
@@ -118,7 +118,11 @@ class Instances:
     def __init__(
         self, *, own: DeviceId, clock: Clock, decode: Decode, network: Network, tell: Callable[[Sighting], None]
     ) -> None:
-        self._own, self._clock, self._decode, self._network, self._tell = own, clock, decode, network, tell
+        self._own = own
+        self._clock = clock
+        self._decode = decode
+        self._network = network
+        self._tell = tell
         self._known: dict[str, _Instance] = {}
         self._touched: dict[str, None] = {}  # by the packet at hand
         self._later: dict[str, None] = {}
@@ -140,9 +144,9 @@ class Instances:
         return frozenset(known.service[0] for known in self._known.values() if known.service)
 
     def heard(self, name: str, *, text: bytes | None = None, service: tuple[str, int] | None = None) -> None:
-        """A record of that instance arrived: TXT rdata, server and port of an SRV record, or else a pointer to it.
+        """Take a record of that instance: TXT rdata, server and port of an SRV record, or else a pointer to it.
 
-        Told by the next `flush`.
+        What it brought is told by the next `flush`.
         """
         key = name.lower()
         now = self._clock.monotonic()
@@ -159,12 +163,12 @@ class Instances:
         self._touched[key] = None
 
     def moved(self, servers: Collection[str]) -> None:
-        """Addresses of those hosts came or went."""
+        """Note that addresses of those hosts came or went."""
         owners = (key for key, known in self._known.items() if known.service and known.service[0] in servers)
         self._touched.update(dict.fromkeys(owners))
 
     def gone(self, name: str) -> None:
-        """The instance was withdrawn."""
+        """Note that the instance was withdrawn."""
         instance = self._known.pop(name.lower(), None)
         if instance is None or instance.device is None:
             return
@@ -172,7 +176,7 @@ class Instances:
         self._tell(Goodbye(instance.device, instance.name, last))
 
     def echoed(self, heard: Heard | None = None) -> None:
-        """Somebody else speaks under our name or id."""
+        """Note that somebody else speaks under our name or id."""
         now = self._clock.monotonic()
         if now - self._echoed_at >= ECHO:
             self._echoed_at = now
@@ -243,11 +247,13 @@ class Instances:
             if hosts:
                 self.echoed(sighting)
         elif sighting != instance.sighting or (is_news and now - instance.told_at >= REPEAT):
-            instance.sighting, instance.device, instance.told_at = sighting, record.device, now
+            instance.sighting = sighting
+            instance.device = record.device
+            instance.told_at = now
             self._tell(sighting)
         return True
 
-    def _complete(self, instance: _Instance) -> Resolved | None:
+    def _complete(self, instance: _Instance) -> InstanceRecords | None:
         text, service = instance.text, instance.service
         if text is None or service is None:
             cached = self._network.cached(instance.name)
@@ -261,7 +267,9 @@ class Instances:
         elif instance.addresses[0] == service[0]:
             # A flood of phantoms fills the cache, whose shortest-lived records, addresses, then leave it at once.
             addresses = instance.addresses[1]
-        return Resolved(text=text, server=service[0], port=service[1], addresses=addresses) if addresses else None
+        return (
+            InstanceRecords(text=text, server=service[0], port=service[1], addresses=addresses) if addresses else None
+        )
 
     async def _resolve(self, key: str, name: str) -> None:
         instance = self._known.get(key)

@@ -1,13 +1,15 @@
-"""Which network interfaces are used, and which addresses can be reached through them."""
+"""Chooses the network interfaces to use, and tells which addresses can be reached through them."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
+import logging
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -16,9 +18,15 @@ from pathlib import Path
 import ifaddr
 from msgspec import Struct
 
+from agent.ports import Clock
 from agent.protocol.addresses import usable_host
 
-UP, LOOPBACK, POINT_TO_POINT, RUNNING = 0x1, 0x8, 0x10, 0x40
+log = logging.getLogger(__name__)
+
+UP = 0x1
+LOOPBACK = 0x8
+POINT_TO_POINT = 0x10
+RUNNING = 0x40
 MULTICAST = 0x8000 if sys.platform == "darwin" else 0x1000
 """Flags of an interface as `SIOCGIFFLAGS` gives them (netdevice(7); net/if.h on macOS)."""
 
@@ -36,6 +44,15 @@ _MAX_ADDRESSES = 4  # of one interface and family: announced ones cost room in e
 _MAX_HOSTS = 8  # of one peer that are worth dialling
 _MAX_ELSEWHERE = 4  # of one peer, on no network of this machine
 
+POLL = 2.0
+"""Seconds between two looks."""
+POLL_FIRST = 0.25
+"""Seconds between two looks while there is no interface at all."""
+DAMPING = 0.5
+"""Seconds after a change until it is believed."""
+MAX_DAMPING = 6
+"""Looks after which an interface that keeps flapping is taken as it is."""
+
 
 class Interface(Struct, frozen=True, order=True):
     """A network interface of this machine with its addresses."""
@@ -47,13 +64,16 @@ class Interface(Struct, frozen=True, order=True):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """What is announced: IPv4 and link-local IPv6 addresses, the latter with the zone."""
+        """The addresses to announce: IPv4 and link-local IPv6 ones, the latter with the zone."""
         plain = (address.partition("/")[0] for address in self.addresses)
         return tuple(f"{host}%{self.name}" if is_link_local(host) else host for host in plain if _is_announced(host))
 
 
+Interfaces = tuple[Interface, ...]
+
+
 class Adapter(Struct, frozen=True, kw_only=True):
-    """What the system says of one interface."""
+    """One network interface of this machine, as the system describes it."""
 
     name: str
     index: int
@@ -68,7 +88,7 @@ def scan(patterns: Sequence[str] = ()) -> tuple[Interface, ...]:
 
 
 def choose(adapters: Iterable[Adapter], patterns: Sequence[str] = ()) -> tuple[Interface, ...]:
-    """Those whose name matches a pattern; with no pattern, those that are a LAN.
+    """The adapters whose name matches a pattern; with no pattern, those that are a LAN.
 
     A LAN interface is up, multicasts, is neither loopback nor a tunnel nor a container's. Loopback must be named
     literally (`lo` names it on macOS, too): then 127.0.0.1 is used, and nothing else of it.
@@ -84,12 +104,12 @@ def choose(adapters: Iterable[Adapter], patterns: Sequence[str] = ()) -> tuple[I
 
 
 def reachable(addresses: Iterable[str], interfaces: Sequence[Interface]) -> tuple[str, ...]:
-    """Those addresses that are on the link of an interface, link-local IPv6 ones with its name as zone.
+    """The addresses that are on the link of an interface, link-local IPv6 ones with its name as zone.
 
-    A packet must not make this device dial anywhere else, and a socket hears what other programs of this machine
-    joined on interfaces that are not ours. The addresses of a network itself and of all its hosts are nobody's.
-    `addresses` may have a zone, as index or name; without one a link-local address is usable only if there is one
-    interface that it can be on. Anything that is no address is left out.
+    A packet must not make this device dial anywhere else, and a socket hears what other programs of this machine joined
+    on interfaces that are not ours. The addresses of a network itself and of all its hosts are nobody's. `addresses`
+    may have a zone, as index or name; without one a link-local address is usable only if there is one interface that it
+    can be on. Anything that is no address is left out.
     """
     hosts: dict[str, None] = {}
     for text in addresses:
@@ -111,10 +131,10 @@ def reachable(addresses: Iterable[str], interfaces: Sequence[Interface]) -> tupl
 
 
 def elsewhere(addresses: Iterable[str], interfaces: Sequence[Interface]) -> tuple[str, ...]:
-    """Those addresses that are on no link of an interface, and may be another machine's beyond a router.
+    """The addresses that are on no link of an interface, and may be another machine's beyond a router.
 
-    They arrive through a reflector, or from somebody who would have this device dial third parties. Nothing, if all
-    interfaces are the loopback one: then nothing leaves this machine.
+    Such addresses arrive through a reflector, or from somebody who would have this device dial third parties. None, if
+    all interfaces are the loopback one: then nothing leaves this machine.
     """
     if all(host.startswith("127.") for each in interfaces for host in each.hosts):
         return ()
@@ -170,7 +190,7 @@ def networks_of(addresses: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, 
 
 
 def all_adapters() -> list[Adapter]:
-    """What the system says of all interfaces. Raises: OSError."""
+    """All interfaces as the system describes them. Raises: OSError."""
     found = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for each in ifaddr.get_adapters():
@@ -192,3 +212,37 @@ def all_adapters() -> list[Adapter]:
                 )
             )
     return found
+
+
+class InterfaceWatch:
+    """Looks at the interfaces every few seconds, in a thread: the system may take its time over it."""
+
+    def __init__(self, scan: Callable[[], Interfaces], clock: Clock) -> None:
+        self._scan, self._clock = scan, clock
+
+    async def first(self, none: Callable[[], None]) -> Interfaces:
+        """Return the interfaces, as soon as there is one; `none` is called at each look that finds none."""
+        while not (seen := await self._look(())):
+            none()
+            await self._clock.sleep(POLL_FIRST)
+        return seen
+
+    async def next(self, known: Interfaces) -> Interfaces:
+        """Return the interfaces at the next look; if they are not the known ones, once two looks agree."""
+        await self._clock.sleep(POLL)
+        seen = await self._look(known)
+        if seen == known:
+            return known
+        for _ in range(MAX_DAMPING):
+            await self._clock.sleep(DAMPING)
+            before, seen = seen, await self._look(seen)
+            if seen == before:
+                break
+        return seen
+
+    async def _look(self, otherwise: Interfaces) -> Interfaces:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, self._scan)
+        except OSError as exc:
+            log.debug("cannot read the interfaces: %s", exc)
+            return otherwise

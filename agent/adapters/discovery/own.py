@@ -1,4 +1,4 @@
-"""This machine's own addresses: what is told to the household over links, beyond what is announced (L10)."""
+"""Addresses of this machine itself: what is told to the household over links, beyond what is announced (L10)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FLAGS = Path("/proc/net/if_inet6")
 
 
 class MachineAddresses:
-    """`ports.OwnAddresses` of this machine. `patterns` are the setting `interfaces`."""
+    """The addresses of this machine (`ports.OwnAddresses`). `patterns` are the setting `interfaces`."""
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self._patterns = tuple(patterns)
@@ -33,7 +33,7 @@ class MachineAddresses:
         self._read()
 
     async def look(self) -> None:
-        """Look again, in a thread: the system may take its time over it."""
+        """Look at the interfaces again, in a thread: the system may take its time over it."""
         await asyncio.get_running_loop().run_in_executor(None, self._read)
 
     def _read(self) -> None:
@@ -75,7 +75,7 @@ class MachineAddresses:
 
 
 def told(seen: Iterable[Adapter], patterns: Sequence[str], passing: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """What of these interfaces is told: LAN addresses, then those of VPNs, then private and global IPv6 ones.
+    """The addresses of these interfaces that are told: LAN ones, then those of VPNs, then private and global IPv6 ones.
 
     Link-local addresses mean nothing elsewhere, and `passing` IPv6 addresses are soon gone. `patterns` choose LAN
     interfaces as for announcements; a VPN is told whatever they are, unless they keep everything on this machine.

@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What strangers, and paired devices that misbehave, may hold of this process."""
+    """How much strangers, and paired devices that misbehave, may hold of this process."""
 
     waiting: int = 256  # sockets whose ClientHello is awaited
     handshakes: int = 16  # at once
@@ -147,7 +147,9 @@ class AcceptLoop:
 
         `known`: the addresses at which paired devices are known.
         """
-        self._sockets, self._context, self._protocol = tuple(sockets), context, protocol
+        self._sockets = tuple(sockets)
+        self._context = context
+        self._protocol = protocol
         self._clock, self._limits = clock, limits
         self._waiting = _Stage(limits.waiting)
         self._handshakes = _Stage(limits.handshakes)
@@ -155,7 +157,7 @@ class AcceptLoop:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Where it listens."""
+        """The addresses and ports where the loop listens."""
         return tuple(Endpoint(*sock.getsockname()[:2]) for sock in self._sockets)
 
     async def run(self) -> None:
@@ -166,7 +168,7 @@ class AcceptLoop:
                 spawn(group, keep(partial(self._accept, sock, group), "net.accept", self._clock), "net.accept")
 
     def close(self) -> None:
-        """Listen no more; after `run`."""
+        """Listen no more; to be called after `run` has ended."""
         for sock in self._sockets:
             sock.close()
 
@@ -263,7 +265,9 @@ class _Budgets:
     # How many handshakes whoever comes may begin.
 
     def __init__(self, limits: Limits, clock: Clock, known: Callable[[], Iterable[str]]) -> None:
-        self._limits, self._clock, self._ask = limits, clock, known
+        self._limits = limits
+        self._clock = clock
+        self._ask = known
         now = clock.monotonic()
         self._strangers, self._newcomers = Bucket(limits.of_strangers, now), Bucket(limits.of_newcomers, now)
         self._origins: dict[tuple[str, bool], _Origin] = {}  # least recently used first; known ones apart
@@ -306,7 +310,10 @@ def _without_zone(host: str) -> str:
 
 
 def origin_of(host: str) -> str:
-    """Who is counted together: an IPv4 address, or the /64 of an IPv6 one, of which a stranger has all addresses."""
+    """Whose connections are counted together: an IPv4 address, or the /64 of an IPv6 one.
+
+    Of a /64 a stranger has all addresses.
+    """
     with suppress(ValueError):
         address = ipaddress.ip_address(host)
         if address.version == 6:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -16,7 +18,6 @@ from aiohttp.tracing import Trace
 
 from agent.adapters.net.frames import FrameGuard
 from agent.adapters.net.link import WebSocketChannel
-from agent.adapters.net.reasons import reason
 from agent.errors import AgentError, NotPaired, PeerUnreachable, Refused
 from agent.ports import Clock
 from agent.protocol.codec import FRAME_OUT_MAX, MSGPACK, msgpack
@@ -30,6 +31,30 @@ ATTEMPT = 5.0
 ADDRESSES_MAX = 16
 STAGGER_NEAR, STAGGER_FAR = 0.05, 0.25
 """Seconds between the starts of two attempts to connect: on a network of ours, and elsewhere."""
+
+
+_REASONS = {
+    errno.ECONNREFUSED: "nothing listens there",
+    errno.ETIMEDOUT: "no answer in time",
+    errno.EHOSTUNREACH: "no device has that address",
+    errno.EHOSTDOWN: "no device has that address",
+    errno.ENETUNREACH: "no network leads there",
+    errno.ENETDOWN: "the network is down",
+    errno.EADDRNOTAVAIL: "that network is not there any more",
+    errno.ENODEV: "that network is not there any more",
+    errno.ENXIO: "that network is not there any more",
+    errno.EINVAL: "that is no address of a network here",
+    errno.EAFNOSUPPORT: "this machine has no addresses of that kind",
+    errno.EACCES: "this machine does not allow it",
+    errno.EPERM: "this machine does not allow it",
+    errno.ECONNRESET: "the connection broke",
+    errno.ECONNABORTED: "the connection broke",
+    errno.EPIPE: "the connection broke",
+    errno.EMFILE: "this machine has no room for more connections",
+    errno.ENFILE: "this machine has no room for more connections",
+    errno.ENOBUFS: "this machine has no room for more connections",
+    errno.ENOMEM: "this machine has no memory left",
+}
 
 
 def dial_schedule(endpoints: Sequence[Endpoint], on_link: Callable[[str], bool]) -> list[tuple[float, Endpoint]]:
@@ -114,7 +139,9 @@ class TlsDialer:
         clock: Clock,
         on_link: Callable[[str], bool] = lambda host: True,  # noqa: ARG005 - as on one LAN
     ) -> None:
-        self._context_for, self._probe_context, self._clock = context_for, probe_context, clock
+        self._context_for = context_for
+        self._probe_context = probe_context
+        self._clock = clock
         self._on_link = on_link
 
     async def dial(self, device: DeviceId, endpoints: Sequence[Endpoint]) -> tuple[WebSocketChannel, Endpoint]:
@@ -165,7 +192,7 @@ class TlsDialer:
         raise refused or PeerUnreachable(f"no answer at {tried}{_why(problems)}")
 
     async def identify(self, endpoint: Endpoint) -> bytes | None:
-        """The certificate (DER) that answers there, without telling who asks; None if nobody does."""
+        """The certificate (DER) that answers at an endpoint, without telling who asks; None if nobody does."""
         with suppress(OSError, TimeoutError, ssl.SSLError):
             async with asyncio.timeout(ATTEMPT):
                 _, writer = await asyncio.open_connection(
@@ -250,3 +277,16 @@ def _shut(sock: socket.socket | None) -> None:
 def _why(problems: Sequence[AgentError]) -> str:
     said = {str(problem) for problem in problems}
     return f" ({'; '.join(sorted(said))[:200]})" if said else ""
+
+
+def reason(error: BaseException) -> str:
+    """One clause, without a code or the name of a class, on why connecting failed."""
+    if isinstance(error, TimeoutError):
+        return _REASONS[errno.ETIMEDOUT]
+    if isinstance(error, socket.gaierror | UnicodeError | ValueError) and not isinstance(error, ssl.SSLError):
+        return "that is no address"
+    if isinstance(error, ssl.SSLError):
+        return "it does not speak as a gateway does"
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return _REASONS.get(error.errno) or os.strerror(error.errno).lower()
+    return "the connection broke"

@@ -1,4 +1,4 @@
-"""What aiohttp's WebSocket swallows without a word: fragments without end, and control frames by the million.
+"""Cuts links whose frames aiohttp's WebSocket swallows without a word: fragments without end, control frames.
 
 Neither ever becomes a message, so no limit on messages meets them: a million empty fragments cost the reader a second
 and the sender 6 MB (measured). Gateways send each message in one frame (DESIGN §3) and a ping every 5 s at most.
@@ -27,14 +27,14 @@ class FrameWatch:
     """Follows the bytes of one direction: the head of the HTTP upgrade, and then frame after frame."""
 
     def __init__(self, now: float) -> None:
-        """`now`: monotonic seconds, here and below."""
+        """Begin before the first byte; `now` is monotonic seconds, here and below."""
         self._control = Bucket(CONTROL, now)
         self._in_head = True
         self._kept = b""  # of a head's end or of a header that has not arrived whole
         self._left = 0  # bytes of the present frame's payload
 
     def feed(self, data: bytes, now: float) -> str:
-        """Look at what arrived. Returns why the connection must end; empty: it need not."""
+        """Look at bytes that arrived. Returns why the connection must end; empty: it need not."""
         at = 0
         if self._in_head:
             so_far = self._kept + data
@@ -87,19 +87,19 @@ class FrameGuard(Layer):
     """Stands in front of aiohttp on one link, and cuts it when its frames are none that a gateway sends."""
 
     def __init__(self, inner: asyncio.Protocol, clock: Clock, transport: asyncio.BaseTransport | None = None) -> None:
-        """`transport`: of a connection that `inner` has taken already."""
+        """Stand in front of `inner`, which has taken the connection of `transport` already."""
         super().__init__(inner)
         self._clock, self._transport = clock, transport
         self._watch = FrameWatch(clock.monotonic())
         self._cut = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is up."""
+        """Pass on that the connection is up (asyncio.Protocol)."""
         self._transport = transport
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have arrived: pass them on, or cut the connection."""
+        """Pass bytes on that have arrived, or cut the connection."""
         if self._cut:
             return  # what was on its way still comes
         if reason := self._watch.feed(data, self._clock.monotonic()):

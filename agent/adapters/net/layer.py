@@ -12,31 +12,31 @@ class Layer(asyncio.Protocol):
         self.inner = inner
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is up."""
+        """Pass on that the connection is up (asyncio.Protocol)."""
         if self.inner is not None:
             self.inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have arrived."""
+        """Pass on bytes that have arrived (asyncio.Protocol)."""
         if self.inner is not None:
             self.inner.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """The other side sends no more; whether the connection stays."""
+        """Pass on that the other side sends no more; tell whether the connection stays."""
         return self.inner.eof_received() if self.inner is not None else None
 
     def pause_writing(self) -> None:
-        """Too much waits to be sent."""
+        """Pass on that too much waits to be sent (asyncio.Protocol)."""
         if self.inner is not None:
             self.inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """It does not any more."""
+        """Pass on that not too much waits any more (asyncio.Protocol)."""
         if self.inner is not None:
             self.inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over; `inner` is let go."""
+        """Pass on that the connection is over; `inner` is let go."""
         inner, self.inner = self.inner, None
         if inner is not None:
             inner.connection_lost(exc)

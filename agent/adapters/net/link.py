@@ -111,7 +111,7 @@ class WebSocketChannel:
         self._to_send.set()
 
     def notify(self, method: str, params: object) -> None:
-        """Queue a notification."""
+        """Queue a notification for the other side."""
         self.send(self.codec.notification(method, params))
 
     async def request(self, method: str, params: object, *, seconds: float) -> Raw:

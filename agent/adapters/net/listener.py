@@ -1,4 +1,4 @@
-"""The LAN port: mutual TLS, then an exact look-up of the certificate, then somebody else's protocol (T2).
+"""Listens on the LAN port: mutual TLS, then an exact look-up of the certificate, then somebody else's protocol (T2).
 
 Gate one is the trust store of the TLS context. Gate two compares the fingerprint of the certificate that was shown with
 the devices trusted at that moment, before the protocol hears of the connection: contexts may be a moment old, and a
@@ -38,7 +38,7 @@ class Listener:
         *,
         known: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        """Trusts nobody yet. `known`: the addresses at which paired devices are known; floods keep none of them out.
+        """Begin with trust in nobody. `known`: the addresses of paired devices; floods keep none of them out.
 
         Raises: StateError, if the key's file cannot be used.
         """
@@ -52,7 +52,7 @@ class Listener:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Where it listens."""
+        """The addresses and ports where links are taken."""
         return self._loop.endpoints
 
     async def run(self, protocol: Callable[[], asyncio.Protocol]) -> None:
@@ -64,11 +64,11 @@ class Listener:
         await self._loop.run()
 
     def close(self) -> None:
-        """Listen no more; after `run`."""
+        """Listen no more; to be called after `run` has ended."""
         self._loop.close()
 
     def trust(self, certificates: Iterable[bytes]) -> None:
-        """From now on these devices (certificates in DER) and no others: connections of the others end at once.
+        """Trust these devices (certificates in DER) and no others: connections of the others end at once.
 
         No connect of a trusted device is lost meanwhile. Raises: StateError, and then nothing has changed.
         """
@@ -79,19 +79,19 @@ class Listener:
             self.cut(device)
 
     def cut(self, device: DeviceId) -> int:
-        """End all connections of a device without a word; how many there were."""
+        """End all connections of a device without a word, and return how many there were."""
         transports = self._open.pop(device, {})
         for transport in transports:
             transport.abort()
         return len(transports)
 
     def device_of(self, transport: asyncio.BaseTransport | None) -> DeviceId | None:
-        """Whose key authenticated this connection; None if that device is not trusted (any more)."""
+        """The device whose key authenticated this connection; None if it is not trusted (any more)."""
         certificate = peer_certificate(transport)
         return self._allowed.get(fingerprint(certificate)) if certificate else None
 
     def linked(self, transport: asyncio.BaseTransport | None) -> None:
-        """A link was asked for and granted: this connection may stay. Any other one is cut after `first_request`.
+        """Let a connection stay whose link was asked for and granted. Any other one is cut after `first_request`.
 
         aiohttp has no time limit of its own for a request that is dribbled, or never comes (measured).
         """
@@ -100,7 +100,7 @@ class Listener:
             timer.cancel()
 
     def connections(self, device: DeviceId) -> int:
-        """How many connections of a device are open."""
+        """Number of connections of a device that are open."""
         return len(self._open.get(device, ()))
 
     def _gate(self) -> asyncio.Protocol:

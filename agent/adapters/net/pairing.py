@@ -1,4 +1,4 @@
-"""How pairing messages travel: length and bytes over TLS 1.3, on a port that exists only while a window is open (T3).
+"""Carries pairing messages: length and bytes over TLS 1.3, on a port that exists only while a window is open (T3).
 
 Strangers reach this, so it is not HTTP and has no parser but msgpack's. The host shows its certificate, the joiner
 none. A frame is a big-endian u32 length, at most 4096, and one MessagePack value: a message, or a word at the end.
@@ -39,7 +39,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class TlsPairing:
-    """`ports.PairingTransport`."""
+    """Takes pairing messages from one device to another over TLS (`ports.PairingTransport`)."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class TlsPairing:
         hosts: Sequence[str] = ANY_ADDRESS,
         run_seconds: float = RUN_SECONDS,
     ) -> None:
-        """`hosts` are the addresses that a window listens on."""
+        """Listen for a window at the addresses `hosts`."""
         self._identity, self._clock = identity, clock
         self._hosts, self._run_seconds = tuple(hosts), run_seconds
 

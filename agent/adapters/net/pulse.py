@@ -1,4 +1,4 @@
-"""Whether the other side of a WebSocket is still there: pings, and silence that means lost (L3).
+"""Watches whether the other side of a WebSocket is still there: pings, and silence that means lost (L3).
 
 Pings are ours, not aiohttp's: what counts as silence changes while anything is attached.
 """
@@ -27,14 +27,16 @@ class Pulse:
     """Watches one connection until cancelled; `lost` is called once it is given up."""
 
     def __init__(self, ws: WebSocket, clock: Clock, lost: Callable[[], None]) -> None:
-        self._ws, self._clock, self._lost = ws, clock, lost
+        self._ws = ws
+        self._clock = clock
+        self._lost = lost
         self.attached = False  # whether to ping more often
         self._heard_at = clock.monotonic()
         self._doubted = asyncio.Event()
         self._answered = False  # since it was doubted
 
     def heard(self) -> None:
-        """Something arrived."""
+        """Note that something arrived from the other side."""
         self._heard_at = self._clock.monotonic()
         self._answered = True
 

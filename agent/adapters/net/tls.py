@@ -20,7 +20,7 @@ BUFFER = 65_536
 
 
 def server_context(identity: Identity, trusted: Iterable[bytes]) -> ssl.SSLContext:
-    """For the LAN port: takes clients with one of these certificates (DER), and no others. Raises: StateError."""
+    """The TLS context of the LAN port: takes clients with one of these certificates (DER). Raises: StateError."""
     context = _context(ssl.PROTOCOL_TLS_SERVER, identity)
     context.verify_mode = ssl.CERT_REQUIRED
     _trust(context, trusted)
@@ -28,7 +28,7 @@ def server_context(identity: Identity, trusted: Iterable[bytes]) -> ssl.SSLConte
 
 
 def client_context(identity: Identity, certificate: bytes) -> ssl.SSLContext:
-    """For a link: takes the one peer that has this certificate (DER), at whatever address. Raises: StateError."""
+    """The TLS context of a link: takes the one peer with this certificate (DER), at any address. Raises: StateError."""
     context = _context(ssl.PROTOCOL_TLS_CLIENT, identity)
     context.verify_mode = ssl.CERT_REQUIRED
     _trust(context, (certificate,))
@@ -36,14 +36,17 @@ def client_context(identity: Identity, certificate: bytes) -> ssl.SSLContext:
 
 
 def pairing_server_context(identity: Identity) -> ssl.SSLContext:
-    """For the pairing window: clients show no certificate, they prove their key in the messages. Raises: StateError."""
+    """The TLS context of a pairing window: clients prove their key in the messages. Raises: StateError.
+
+    Such clients show no certificate.
+    """
     return _context(ssl.PROTOCOL_TLS_SERVER, identity)
 
 
 def pairing_client_context() -> ssl.SSLContext:
-    """For pairing, and to see which certificate answers somewhere: takes any server and tells nothing of ourselves.
+    """The TLS context for pairing, and to see which certificate answers somewhere: takes any server.
 
-    What the server shows is worth nothing until SPAKE2 has bound it to the code.
+    Nothing of ourselves is told, and what the server shows is worth nothing until SPAKE2 has bound it to the code.
     """
     return _context(ssl.PROTOCOL_TLS_CLIENT, None)
 

@@ -1,4 +1,4 @@
-"""What members told of their addresses, in one file, `addresses.json`."""
+"""The addresses that members told of themselves, in one file, `addresses.json`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AddressFile:
-    """`ports.AddressStore`. Not synced to the disk, and begun anew if it is damaged: members tell it all again."""
+    """The addresses of members in a file (`ports.AddressStore`).
+
+    Not synced to the disk, and begun anew if it is damaged: members tell it all again.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is read yet. Raises: StateError."""
+        """Prepare the folder; nothing is read yet. Raises: StateError."""
         self._path = private_folder(folder) / ADDRESSES
 
     def load(self) -> list[Signed]:
-        """What was saved last. Raises: StateError, if others may have written it."""
+        """The addresses that were saved last. Raises: StateError, if others may have written them."""
         data = read_private(self._path)
         try:
             kept = msgspec.json.decode(data, type=_Kept) if data else None
@@ -39,5 +42,5 @@ class AddressFile:
         return list(kept.records) if kept is not None and kept.version == 1 else []
 
     def save(self, records: Sequence[Signed]) -> None:
-        """Keep these and no others. Raises: StateError, and then nothing has changed."""
+        """Keep these addresses and no others. Raises: StateError, and then nothing has changed."""
         write_private(self._path, msgspec.json.encode(_Kept(version=1, records=tuple(records))), durable=False)

@@ -25,16 +25,19 @@ _decode = msgspec.json.Decoder(AuditEntry).decode
 
 
 class AuditFile:
-    """`ports.AuditLog`. Not synced: a power cut may take the last entries. Work is done in a thread, one at a time."""
+    """The audit log in files (`ports.AuditLog`).
+
+    Not synced: a power cut may take the last entries. Work is done in a thread, one at a time.
+    """
 
     def __init__(self, folder: Path, *, size_max: int = SIZE_MAX, kept: int = KEPT) -> None:
-        """Raises: StateError, if the folder cannot be used."""
+        """Prepare the folder. Raises: StateError, if it cannot be used."""
         self._path = private_folder(folder) / NAME
         self._size_max, self._kept = size_max, kept
         self._lock = asyncio.Lock()
 
     async def append(self, entries: Sequence[AuditEntry]) -> None:
-        """Add entries, in order. Raises: StateError."""
+        """Add entries to the log, in order. Raises: StateError."""
         data = b"".join(_line(_readable(entry)) for entry in entries)
         async with self._lock:
             await asyncio.to_thread(self._append, data)

@@ -1,4 +1,4 @@
-"""Small private files that are replaced whole: what every file of the state folder is.
+"""Small private files that are replaced whole, as every file of the state folder is.
 
 A folder of ours is 0700 and a file 0600, owned by us and reached through no symbolic link. Source: FACTS-SECURITY §4.
 """
@@ -50,10 +50,10 @@ def _check_above(folder: Path) -> None:
 
 
 def read_private(path: Path, *, secret: bool = False) -> bytes | None:
-    """The content of a file; None if there is none.
+    """The content of a private file; None if there is none.
 
-    A file that others may write is refused, and a `secret` one that they may read too, as ssh does: its content must
-    be thought known. Raises: StateError.
+    A file that others may write is refused, and a `secret` one that they may read too, as ssh does: its content must be
+    thought known. Raises: StateError.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""What the file system of a folder can do, tried out: network homes and FUSE lack one thing or the other.
+"""Abilities of the file system of a folder, tried out: network homes and FUSE lack one thing or the other.
 
 SQLite takes record locks, and shares its index of the log among connections by a memory map. Where there are no locks
 it says "database is locked", where there are no such maps "disk I/O error", and neither names the cause.
@@ -21,14 +21,17 @@ _SIZE = 4096
 
 
 class Abilities(NamedTuple):
-    """What a file system can do."""
+    """What a file system can do, as far as SQLite needs it."""
 
     locks: bool = True  # record locks (fcntl)
     maps: bool = True  # memory maps that are shared
 
 
 def abilities(folder: Path) -> Abilities:
-    """Try it out with a file of that folder. One that cannot even be made there tells nothing: all is well then."""
+    """Try out what a file system can do with a file of that folder.
+
+    If such a file cannot even be made there, nothing is known: all is well then.
+    """
     path = folder / _PROBE
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -21,20 +21,20 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HouseholdFile:
-    """`ports.HouseholdStore`. Holds keys, so a file that others may read is refused."""
+    """The household in a file (`ports.HouseholdStore`). Holds keys, so a file that others may read is refused."""
 
     def __init__(self, folder: Path) -> None:
-        """Read it. Raises: StateError."""
+        """Read the file, if it is there. Raises: StateError."""
         self._path = private_folder(folder) / HOUSEHOLD
         data = read_private(self._path, secret=True)
         self._state = self._parse(data) if data is not None else None
 
     def load(self) -> HouseholdState | None:
-        """What was saved last; None, if this device is in no household."""
+        """The household that was saved last; None, if this device is in none."""
         return self._state
 
     def save(self, state: HouseholdState | None) -> None:
-        """Keep it, or forget it; durable when the call returns. Raises: StateError, and then nothing has changed."""
+        """Keep the household, or forget it; durable on return. Raises: StateError, and then nothing has changed."""
         if state is not None and (wrong := _wrong(state)):
             raise StateError(f"cannot keep a household: {wrong}", hint="nothing was changed")
         write_private(self._path, encoded(self._path, _Kept(version=1, household=state)))

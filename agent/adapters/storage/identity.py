@@ -1,4 +1,4 @@
-"""This device's key in `identity.pem`, and which machine it was made on.
+"""The key of this device in `identity.pem`, and which machine it was made on.
 
 The file notes the machine as keyed hashes, so that it does not tell which one it is. Whoever copies a home to another
 machine gets a key of that machine's own; what belongs to the other key is set aside, whole, and is taken back on the

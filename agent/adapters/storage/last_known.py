@@ -1,4 +1,4 @@
-"""What was known last of the sessions of other devices, in one file, `last-known.json` (R12)."""
+"""Sessions of other devices as they were known last, in one file, `last-known.json` (R12)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastKnownFile:
-    """`ports.LastKnownStore`. Not synced to the disk, and begun anew if it is damaged: links tell it all again."""
+    """The sessions that were known last in a file (`ports.LastKnownStore`).
+
+    Not synced to the disk, and begun anew if it is damaged: links tell it all again.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is read yet. Raises: StateError."""
+        """Prepare the folder; nothing is read yet. Raises: StateError."""
         self._path = private_folder(folder) / LAST_KNOWN
 
     def load(self) -> list[SessionRow]:
-        """What was saved last. Raises: StateError, if others may have written it."""
+        """The sessions that were saved last. Raises: StateError, if others may have written them."""
         data = read_private(self._path)
         try:
             kept = msgspec.json.decode(data, type=_Kept) if data else None
@@ -39,5 +42,5 @@ class LastKnownFile:
         return list(kept.sessions) if kept is not None and kept.version == 1 else []
 
     def save(self, rows: Sequence[SessionRow]) -> None:
-        """Keep these and no others. Raises: StateError, and then nothing has changed."""
+        """Keep these sessions and no others. Raises: StateError, and then nothing has changed."""
         write_private(self._path, msgspec.json.encode(_Kept(version=1, sessions=tuple(rows))), durable=False)

@@ -1,4 +1,4 @@
-"""One service a home: the runtime folder, its lock, and the path of the control socket (T7)."""
+"""Sees to it that there is one service a home: the runtime folder, its lock, and the control socket's path (T7)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TakeLock = Callable[[int, int], None]
 """flock(2)."""
 
 
-class Running(AgentError):
+class AlreadyRunning(AgentError):
     """A service runs in this home already."""
 
     hint = "`agent status` shows it; LAN_AGENT_HOME names another home for a second one"
@@ -32,7 +32,7 @@ class HomeLock:
     """The lock of a home, held by an open file: the kernel lets go of it when the service ends, however it ends."""
 
     def __init__(self, runtime: Path, *, flock: TakeLock = fcntl.flock) -> None:
-        """Take it. Raises: Running; StateError (the folder, or no folder here takes locks)."""
+        """Take the lock. Raises: AlreadyRunning; StateError (the folder, or no folder here takes locks)."""
         self._runtime, self._flock = runtime, flock
         self._path, self._lock = self._taken()
 
@@ -47,7 +47,7 @@ class HomeLock:
         return ""
 
     def keep(self) -> None:
-        """Take it anew if its file was deleted, as whatever cleans /tmp does.
+        """Take the lock anew if its file was deleted, as whatever cleans /tmp does.
 
         Raises: ServiceOver, if another service has the home now; StateError, if it cannot be taken.
         """
@@ -55,14 +55,16 @@ class HomeLock:
             return
         try:
             path, lock = self._taken()
-        except Running as exc:
+        except AlreadyRunning as exc:
             told = "another service has taken this home, after its lock was deleted"
             raise ServiceOver(told, hint="that one goes on; `agent status` shows it") from exc
-        before, self._path, self._lock = self._lock, path, lock
+        before = self._lock
+        self._path = path
+        self._lock = lock
         os.close(before)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Let go of the lock."""
         os.close(self._lock)
 
     def _taken(self) -> tuple[Path, int]:
@@ -79,7 +81,7 @@ class HomeLock:
                 pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
                 os.close(lock)
                 told = f"the service is running already{f' (process {pid})' if pid.isdigit() else ''}"
-                raise Running(told) from exc
+                raise AlreadyRunning(told) from exc
             except OSError as exc:
                 os.close(lock)
                 if exc.errno not in NO_LOCKS:

@@ -1,4 +1,4 @@
-"""Which machine this is, so that copied files are noticed (docs/decisions/0023-which-machine.md)."""
+"""Tells which machine this is, so that copied files are noticed (docs/decisions/0023-which-machine.md)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SIZE = 16
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """What tells a machine from others, as far as the system tells it."""
+    """The marks that tell a machine from others, as far as the system tells them."""
 
     id: str = ""  # of the installation; empty: not known, or another one at each boot
     hardware: frozenset[str] = frozenset()  # serial numbers, and permanent addresses of network cards
@@ -37,7 +37,7 @@ UNKNOWN = Machine()
 
 
 def this_machine(folder: Path) -> Machine:
-    """The one that this runs on, and where `folder` lies."""
+    """The machine that this runs on, and where `folder` lies."""
     return Machine(id=machine_id(), hardware=_hardware(), place=_place(folder))
 
 

@@ -1,4 +1,4 @@
-"""The transcript database as a file: made, checked and opened here. What is in it: docs/state.md."""
+"""The transcript database as a file: made, checked and opened here. docs/state.md tells what is in it."""
 
 from __future__ import annotations
 

@@ -6,9 +6,13 @@ Source: DESIGN §4 (S2, S3, S4). WAL lets readers run while the writer commits.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
+import socket
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import local
 from typing import TypeVar
@@ -16,8 +20,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw
 
+from agent.adapters.storage.files import read_private, write_private
 from agent.adapters.storage.filesystem import abilities
-from agent.adapters.storage.place import leave_place, take_place
 from agent.adapters.storage.schema import WHOLE, connect
 from agent.adapters.storage.writer import Write, Writer
 from agent.errors import StateError
@@ -43,7 +47,7 @@ T = TypeVar("T")
 
 
 class SqliteTranscripts:
-    """`ports.TranscriptStore` in a file. Used from one event loop.
+    """The transcripts in one file (`ports.TranscriptStore`). Used from one event loop.
 
     A write that was called takes effect even if its caller is cancelled. Reads of a session see every write that was
     called before them.
@@ -135,7 +139,7 @@ class SqliteTranscripts:
         return await self._read(fetch, *self._pending.values())
 
     async def last_seq(self, session: SessionId) -> int:
-        """Number of the newest event; 0 if there is none. Raises: StateError, if the file is damaged."""
+        """The number of the newest event; 0 if there is none. Raises: StateError, if the file is damaged."""
         newest = await self.read_before(session, None, 1)
         return newest[0].seq if newest else 0
 
@@ -238,3 +242,37 @@ def _meta(session: SessionId, row: bytes) -> SessionMeta:
         return _decode(row)
     except (ValueError, RecursionError, TypeError):
         return SessionMeta(id=session, epoch="", backend="", created_at=0.0, unreadable=True)
+
+
+def take_place(path: Path, machine: str) -> None:
+    """Note that this machine uses the file, and remove the lock that it has left behind.
+
+    Call while holding the home's lock. `machine` names it and no other one; empty: not known. Raises: StateError, if
+    another one may be using the file.
+    """
+    lock, owner = _lock(path), _owner(path)
+    mark = hashlib.sha256(b"lan-agent place\0" + (machine or socket.gethostname()).encode()).hexdigest()
+    if os.path.lexists(lock):
+        host, _, noted = (read_private(owner) or b"").decode("utf-8", "replace").strip().partition(" ")
+        if noted != mark:
+            raise StateError(
+                f"{path} is in use by another machine ({host or 'not known which'}), as {lock} says",
+                hint=f"end the service there; if none runs there any more: `rmdir {lock}`",
+            )
+        with suppress(OSError):
+            lock.rmdir()
+    write_private(owner, f"{socket.gethostname().replace(' ', '-')} {mark}\n".encode())
+
+
+def leave_place(path: Path) -> None:
+    """Take back what `take_place` has noted, after the file was closed."""
+    with suppress(OSError):
+        _owner(path).unlink()
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _owner(path: Path) -> Path:
+    return path.with_name(f"{path.name}.owner")

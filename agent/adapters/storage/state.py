@@ -1,8 +1,8 @@
 """What a device must remember beside transcripts: whom it trusts, and a few numbers.
 
-Files in the state folder: `trust.json`, `state.json`; `adapters.storage.identity` and `adapters.storage.household` have
-more. Each is read once and replaced whole. A damaged one stops the service with advice; it is never overwritten, since
-a new key would end every pairing.
+Files in the state folder: `trust.json`, `state.json`; `storage.identity` and `storage.household` have more. Each is
+read once and replaced whole. A damaged one stops the service with advice; it is never overwritten, since a new key
+would end every pairing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from agent.protocol.household import NO_LIMITS, Digest, Limits
 from agent.protocol.identity import BadCertificate, check_profile, device_id, fingerprint
 from agent.protocol.model import DeviceId, PairedDevice
 
-IDENTITY, TRUST, STATE, HOUSEHOLD = "identity.pem", "trust.json", "state.json", "household.json"
+IDENTITY = "identity.pem"
+TRUST = "trust.json"
+STATE = "state.json"
+HOUSEHOLD = "household.json"
 _log = logging.getLogger(__name__)
 
 DEVICES_MAX = 1024
@@ -45,7 +48,7 @@ class Trusted(Struct, frozen=True):
         remove: Iterable[DeviceId] = (),
         limits: Limits | None = None,
     ) -> Trusted:
-        """The same with other entries. Raises: StateError, if there would be too many of them."""
+        """Devices and limits with other entries. Raises: StateError, if there would be too many of them."""
         gone = set(remove)
         devices = {known: device for known, device in self.devices.items() if known not in gone}
         devices.update((device.id, device) for device in put)
@@ -79,7 +82,7 @@ class _Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrustFile:
-    """`ports.TrustStore` in one file, read when it is made. Raises: StateError."""
+    """The trusted devices in one file, read when the object is made (`ports.TrustStore`). Raises: StateError."""
 
     def __init__(self, folder: Path) -> None:
         self._path = private_folder(folder) / TRUST
@@ -87,26 +90,26 @@ class TrustFile:
         self._trusted = self._parse(data) if data is not None else Trusted()
 
     def devices(self) -> list[PairedDevice]:
-        """All of them, by id. `read_only` is true of whoever is limited."""
+        """All trusted devices, by id. `read_only` is true of whoever is limited."""
         return sorted(self._trusted.devices.values(), key=lambda device: device.id)
 
     def limits(self) -> Limits:
-        """Who may only watch (T12), paired at this moment or not."""
+        """The devices that may only watch (T12), paired at this moment or not."""
         return self._trusted.limits
 
     def put(self, device: PairedDevice) -> None:
-        """Add or replace. Raises: StateError, and then nothing has changed."""
+        """Add a device or replace it. Raises: StateError, and then nothing has changed."""
         self.change(put=(device,))
 
     def remove(self, device: DeviceId) -> None:
-        """Forget; an unknown id is no error. Raises: StateError, and then nothing has changed."""
+        """Forget a device; an unknown id is no error. Raises: StateError, and then nothing has changed."""
         if device in self._trusted.devices:
             self.change(remove=(device,))
 
     def change(
         self, put: Iterable[PairedDevice] = (), remove: Iterable[DeviceId] = (), limits: Limits | None = None
     ) -> None:
-        """Several changes in one write. Raises: StateError, and then nothing has changed."""
+        """Make several changes in one write. Raises: StateError, and then nothing has changed."""
         put = tuple(put)
         trusted = self._trusted.changed(put, remove, limits)
         for device in put:
@@ -147,7 +150,8 @@ class StateFile:
     """Numbers that outlive a restart, each under a key: `revision` of the last publication, `port` of the listener.
 
     Not synced to the disk, so that publishing stays cheap: after a power cut the newest numbers may be gone. Both are
-    safe to lose (R9: revisions follow the clock), so a full disk is no error. Read when it is made. Raises: StateError.
+    safe to lose (R9: revisions follow the clock), so a full disk is no error. Read when the object is made. Raises:
+    StateError.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -156,11 +160,11 @@ class StateFile:
         self._values = decoded(self._path, data, dict[str, int]) if data else {}
 
     def get(self, key: str) -> int:
-        """The number; 0 if none was ever put."""
+        """The number under a key; 0 if none was ever put."""
         return self._values.get(key, 0)
 
     def put(self, key: str, value: int) -> None:
-        """Remember it, at least until the end of this process."""
+        """Remember a number, at least until the end of this process."""
         if self._values.get(key) != value:
             self._values[key] = value
             try:

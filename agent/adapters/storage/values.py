@@ -1,4 +1,4 @@
-"""Values in state files: what is written is what the next start can read.
+"""Values in state files, checked so that what is written is what the next start can read.
 
 A value that the file's own type does not take is refused when it is written, while somebody can still be told, and not
 when the service starts.
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def encoded(path: Path, value: Any, kind: Any = None) -> bytes:
-    """JSON of a value of `kind` (None: its own type), for `path`. Raises: StateError, if `decoded` would."""
+    """The JSON of a value of `kind` (None: its own type), for `path`. Raises: StateError, if `decoded` would."""
     try:
         data = msgspec.json.format(msgspec.json.encode(value))
         msgspec.json.decode(data, type=kind or type(value))
@@ -28,7 +28,7 @@ def encoded(path: Path, value: Any, kind: Any = None) -> bytes:
 
 
 def decoded(path: Path, data: bytes, kind: type[T]) -> T:
-    """The value in `path`. Raises: StateError, if it is damaged."""
+    """The value in the content of `path`. Raises: StateError, if it is damaged."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (ValueError, RecursionError) as exc:

@@ -18,7 +18,6 @@ from typing import TypeVar
 
 from agent.adapters.storage.filesystem import Abilities
 from agent.adapters.storage.schema import VERSION, connect, open_database
-from agent.adapters.storage.sequence import check_sequence
 from agent.errors import StoreFull
 from agent.protocol.events import STREAMED, Event
 from agent.protocol.model import SessionId
@@ -45,7 +44,7 @@ class Write:
     error: Exception | None = None
 
     def answer(self) -> None:
-        """Tell the caller, on its loop. A caller that was cancelled meanwhile hears nothing."""
+        """Tell the caller how the write ended, on its loop. A caller that was cancelled meanwhile hears nothing."""
         if self.error is None:
             self.done.set_result(None)
         else:
@@ -60,11 +59,13 @@ class _Head:
 
 
 class Writer:
-    """Owns the writing connection. The queue is bounded by its callers: each waits for its write."""
+    """The thread that owns the writing connection. The queue is bounded by its callers: each waits for its write."""
 
     def __init__(self, path: Path, can: Abilities, refuses: Callable[[], str]) -> None:
         """Open the database. `refuses` tells why nothing may be written any more; empty: it may. Raises: StateError."""
-        self._path, self._can, self._refuses = path, can, refuses
+        self._path = path
+        self._can = can
+        self._refuses = refuses
         self._connection = open_database(path, can)
         self._using = Lock()  # held while the connection is used: where no other one can be, reads share it
         self._file = _identity(path)
@@ -85,7 +86,7 @@ class Writer:
             return fetch(self._connection)
 
     def refusal(self) -> StoreFull | None:
-        """Why nothing may be written, found without writing."""
+        """The reason why nothing may be written, found without writing; empty if there is none."""
         if _identity(self._path) != self._file:
             return StoreFull(
                 f"the transcripts in {self._path} were deleted or replaced while the service runs; nothing is stored",
@@ -232,3 +233,15 @@ def _identity(path: Path) -> tuple[int, int] | str:
     except OSError as exc:
         return exc.strerror or str(exc)
     return found.st_dev, found.st_ino
+
+
+def check_sequence(session: SessionId, last: int | None, events: Sequence[Event]) -> None:
+    """Refuse events that do not continue a log whose newest number is `last` (None: no such session was put).
+
+    Raises: ValueError. Such events are a bug of ours, never the doing of a user or a peer.
+    """
+    if last is None:
+        raise ValueError(f"append to session {session}, which was never put")
+    for expected, event in enumerate(events, last + 1):
+        if event.seq != expected:
+            raise ValueError(f"event {event.seq} of session {session} where {expected} was due")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.backends import GROUP, Found, find_backends
+from agent.adapters.backends import GROUP, InstalledBackends, find_backends
 from agent.ports import BackendConfig, BackendType, kind_of
 from tests.fakes.echo import EchoBackend
 
@@ -97,7 +97,7 @@ def config(kind: str, **more: Any) -> BackendConfig:
     return BackendConfig(kind=kind, **more)
 
 
-def about(found: Found, name: str) -> str:
+def about(found: InstalledBackends, name: str) -> str:
     kind = found.usable()[name]
     return f"{type(kind).__name__}: {kind.description}"
 

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.backends.pty.processes import members
+from agent.adapters.backends.pty.hangup import members
 from agent.adapters.backends.shell import ShellBackend
-from agent.adapters.backends.shell.background import MAX as BACKGROUND_MAX
-from agent.adapters.backends.shell.background import Background
-from agent.adapters.backends.shell.reports import Ended, Ready, ReportReader, Started
-from agent.adapters.backends.shell.session import ShellSession
+from agent.adapters.backends.shell.driver import CommandEnded, CommandStarted, ReportReader, ShellReady
+from agent.adapters.backends.shell.session import BACKGROUND_MAX, Background, ShellSession
 from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import Asked, Described, Exited, Finished, Said, Start, Withdrew
 from agent.protocol.model import SessionId
@@ -505,7 +503,7 @@ def test_the_background_keeps_the_newest_and_counts_the_rest() -> None:
 
 def test_reports_cut_anywhere_are_put_together_and_nonsense_is_skipped() -> None:
     data = "ready /a\0\nstart 3\0\nst\0\nend x\0\nend 3 130 /a b\n/ü\0\n".encode()
-    expected = [Ready("/a"), Started(3), Ended(3, 130, "/a b\n/ü")]
+    expected = [ShellReady("/a"), CommandStarted(3), CommandEnded(3, 130, "/a b\n/ü")]
     for cut in range(len(data)):
         reader = ReportReader()
         assert reader.feed(data[:cut]) + reader.feed(data[cut:]) == expected

@@ -16,14 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.backends.pty.processes import members
+from agent.adapters.backends.pty.hangup import members
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.terminal import TerminalBackend
-from agent.adapters.backends.terminal.plain import Plain
-from agent.adapters.backends.terminal.queries import Queries
-from agent.adapters.backends.terminal.screen import Screen
-from agent.adapters.backends.terminal.session import TerminalSession
-from agent.adapters.backends.terminal.turn import SAID_MAX, Turn, typed
+from agent.adapters.backends.terminal.plain_text import PlainText
+from agent.adapters.backends.terminal.screen import ProgramScreen, Queries
+from agent.adapters.backends.terminal.session import SAID_MAX, TerminalSession, TerminalTurn, typed
 from agent.errors import BackendFailed, TooLarge
 from agent.ports import Exited, Finished, RunsPrograms, Start
 from agent.ports.terminal import ShowsTerminal, Terminal
@@ -168,7 +166,7 @@ async def test_without_a_viewer_the_program_goes_on(begin: Begin) -> None:
 async def test_a_program_waits_no_longer_than_a_while_for_viewers_that_sleep() -> None:
     pseudo = PseudoTerminal(24, 80, plain=True)
     program = os.open(pseudo.name, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
-    screen = Screen(pseudo, "epoch", lambda _: None, stall=0.3)
+    screen = ProgramScreen(pseudo, "epoch", lambda _: None, stall=0.3)
     asleep = Watcher(screen, limit=1000)
 
     def wrote() -> int:
@@ -202,7 +200,7 @@ async def test_what_was_given_up_for_viewers_that_take_nothing_stays_so() -> Non
     # T11: the viewers' service says after each output how far they let it be read, and that is as far as before.
     pseudo = PseudoTerminal(24, 80, plain=True)
     program = os.open(pseudo.name, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
-    screen = Screen(pseudo, "epoch", lambda _: None, stall=0.05)
+    screen = ProgramScreen(pseudo, "epoch", lambda _: None, stall=0.05)
     screen.watch(lambda: screen.let(1000))
     written = 0
     async with asyncio.timeout(20):
@@ -219,7 +217,7 @@ async def test_what_was_given_up_for_viewers_that_take_nothing_stays_so() -> Non
 
 async def test_a_program_is_not_told_to_draw_anew_all_the_time() -> None:
     pseudo = PseudoTerminal(24, 80, plain=True)
-    screen = Screen(pseudo, "epoch", lambda _: None)
+    screen = ProgramScreen(pseudo, "epoch", lambda _: None)
     sizes: list[int] = []
     pseudo.resize = lambda rows, columns: sizes.append(rows)  # type: ignore[method-assign]  # what the program is told
     for _ in range(50):
@@ -361,7 +359,7 @@ def test_several_lines_are_pasted_if_the_program_takes_pastes() -> None:
 
 
 def test_the_echo_of_what_was_typed_is_no_reply() -> None:
-    turn = Turn("one\ntwo", 0.0)
+    turn = TerminalTurn("one\ntwo", 0.0)
     turn.heard(b"$ one\r\n$ two\r\nreply\r\n", 1.0)
     assert turn.take(whole=True) == "reply\n"
 
@@ -386,16 +384,16 @@ def test_the_echo_of_what_was_typed_is_no_reply() -> None:
     ],
 )
 def test_control_sequences_are_not_text(output: bytes, text: str) -> None:
-    whole = Plain()
+    whole = PlainText()
     assert whole.feed(output) + whole.rest() == text
-    cut = Plain()
+    cut = PlainText()
     assert "".join(cut.feed(output[at : at + 1]) for at in range(len(output))) + cut.rest() == text
 
 
 @pytest.mark.parametrize("unit", [b"\x1b]", b"\x1bP\x1b", b"\x1b[?", b"\x1b[500C", b"\x1b[9", b"\x1b]8;;x\x1b"])
 def test_no_output_costs_more_than_its_length(unit: bytes) -> None:
     """Attack: strings that never end, of which each took as long as the rest; steps to the right without end."""
-    plain, begun = Plain(), time.process_time()
+    plain, begun = PlainText(), time.process_time()
     for _ in range(4):
         text = plain.feed((unit * CHUNK)[:CHUNK])
         assert len(text) <= 2 * CHUNK
@@ -404,7 +402,7 @@ def test_no_output_costs_more_than_its_length(unit: bytes) -> None:
 
 
 def test_a_number_without_end_moves_the_cursor_by_one_screen() -> None:
-    plain = Plain()
+    plain = PlainText()
     assert plain.feed(b"\x1b[" + b"9" * 5000 + b"Cx\x1b[" + b"9" * 5000 + b"Dy\n") == " y" + " " * 498 + "x\n"
 
 

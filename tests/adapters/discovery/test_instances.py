@@ -15,8 +15,8 @@ from agent.adapters.discovery.instances import (
     MAX_INSTANCES,
     MAX_RESOLVING,
     SILENT,
+    InstanceRecords,
     Instances,
-    Resolved,
     join_text,
     split_text,
 )
@@ -43,13 +43,13 @@ class FakeNetwork:
     """A cache that is filled by hand; every host has one address."""
 
     def __init__(self) -> None:
-        self.cache: dict[str, Resolved] = {}
+        self.cache: dict[str, InstanceRecords] = {}
         self.asked: list[str] = []
         self.answer = asyncio.Event()
         self.off_link: set[str] = set()
         self.full = False  # so full that addresses, which live shortest, leave it at once
 
-    def cached(self, name: str) -> Resolved | None:
+    def cached(self, name: str) -> InstanceRecords | None:
         return self.cache.get(name)
 
     def addresses(self, server: str) -> tuple[str, ...]:
@@ -148,7 +148,9 @@ async def test_the_same_record_is_heard_again_but_not_over_the_other_address_fam
 
 async def test_a_text_that_comes_back_is_told_whatever_the_cache_says() -> None:
     async with table() as t:
-        t.network.cache["desk"] = Resolved(text=txt("desk", 2), server="host.local.", port=1, addresses=("10.0.0.1",))
+        t.network.cache["desk"] = InstanceRecords(
+            text=txt("desk", 2), server="host.local.", port=1, addresses=("10.0.0.1",)
+        )
         for revision in (1, 2, 1):
             t.packet("desk", revision=revision)
             await t.clock.advance(1.0)
@@ -179,7 +181,9 @@ async def test_an_incomplete_instance_is_asked_for_and_told_when_it_is_complete(
         await settle()
         assert t.network.asked == ["desk"]
         assert t.told == []
-        t.network.cache["desk"] = Resolved(text=txt("desk"), server="host.local.", port=9, addresses=("10.0.0.1",))
+        t.network.cache["desk"] = InstanceRecords(
+            text=txt("desk"), server="host.local.", port=9, addresses=("10.0.0.1",)
+        )
         t.network.answer.set()
         await settle()
         assert t.heard == [("desk", 1)]

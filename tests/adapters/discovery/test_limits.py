@@ -17,7 +17,7 @@ from zeroconf import (  # type: ignore[attr-defined]  # public, but its `__all__
 from zeroconf._history import QuestionHistory
 from zeroconf._services.registry import ServiceRegistry
 
-from agent.adapters.discovery.mdns.limits import PACKET_MAX, read_small, without_history
+from agent.adapters.discovery.mdns.discovery import PACKET_MAX, read_small, without_history
 from agent.adapters.discovery.mdns.names import TYPE
 from tests.e2e.packets import PTR, TYPE_NAME, A, name, record
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.adapters.discovery.interfaces import Interface
-from agent.adapters.discovery.problems import SocketTrouble
-from agent.adapters.discovery.watch import MAX_DAMPING, InterfaceWatch
+from agent.adapters.discovery.interfaces import MAX_DAMPING, Interface, InterfaceWatch
+from agent.adapters.discovery.mdns.discovery import SocketTrouble
 
 ETH0 = Interface("eth0", 2, True, ("192.168.1.5/24",))
 WLAN0 = Interface("wlan0", 3, True, ("192.168.1.6/24",))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.discovery.instances import Resolved, join_text
+from agent.adapters.discovery.instances import InstanceRecords, join_text
 from agent.adapters.discovery.mdns.windows import window_of
 from agent.protocol.model import NAME_MAX
 
 
-def resolved(text: bytes, port: int = 4242) -> Resolved:
-    return Resolved(text=text, server="x.local.", port=port, addresses=("10.0.0.1",))
+def resolved(text: bytes, port: int = 4242) -> InstanceRecords:
+    return InstanceRecords(text=text, server="x.local.", port=port, addresses=("10.0.0.1",))
 
 
 def test_a_window_is_read() -> None:

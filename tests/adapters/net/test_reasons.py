@@ -9,7 +9,7 @@ import ssl
 
 import pytest
 
-from agent.adapters.net.reasons import reason
+from agent.adapters.net.dial import reason
 
 ERRORS = [OSError(number, os.strerror(number)) for number in errno.errorcode]
 

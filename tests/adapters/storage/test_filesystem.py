@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.storage.lock import HomeLock, Running
+from agent.adapters.storage.lock import AlreadyRunning, HomeLock
 from agent.errors import ServiceOver, StateError
 
 PRELUDE = """
@@ -115,7 +115,7 @@ class LocksElsewhere:
 def test_a_folder_that_takes_no_locks_has_its_lock_elsewhere(tmp_path: Path) -> None:
     flock = LocksElsewhere(tmp_path)
     lock = HomeLock(tmp_path / "run", flock=flock)
-    with pytest.raises(Running):
+    with pytest.raises(AlreadyRunning):
         HomeLock(tmp_path / "run", flock=flock)
     other = HomeLock(tmp_path / "other", flock=flock)
     other.close()
@@ -145,7 +145,7 @@ def test_a_lock_that_was_deleted_is_taken_anew(tmp_path: Path) -> None:
     assert "is gone" in lock.lost()
     lock.keep()
     assert lock.lost() == ""
-    with pytest.raises(Running):
+    with pytest.raises(AlreadyRunning):
         HomeLock(tmp_path / "run")
     lock.close()
 

@@ -5,85 +5,85 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 
-from agent.adapters.backends.acp.agents import KNOWN, Known
+from agent.adapters.backends.acp.agents import KNOWN_AGENTS, KnownAgent
+from agent.adapters.backends.acp.last_opened import LastOpened
 from agent.adapters.backends.acp.orphans import Orphans
-from agent.adapters.backends.acp.recent import Recent
-from agent.adapters.backends.acp.timeouts import Patience
+from agent.adapters.backends.acp.timeouts import Timeouts
 from agent.errors import BackendFailed
 from agent.ports import Backend, BackendConfig, BackendType, Emit, Inspection, Start
 from agent.protocol.model import SessionId
 
 KIND = "acp"
 """The entry point, and `kind` in the settings."""
-_UNKNOWN = Known(description="an agent that speaks ACP", program="", argvs=(), install="", login="")
+_UNKNOWN = KnownAgent(description="an agent that speaks ACP", program="", argvs=(), install="", login="")
 
 
 class AcpFamily:
-    """`ports.BackendFamily`: the known agents, installed or not, and those that the settings name."""
+    """The known agents, installed or not, and those that the settings name (`ports.BackendFamily`)."""
 
     def members(self, configured: Mapping[str, BackendConfig]) -> Sequence[BackendType]:
-        """One for each; what the settings say goes before what is found."""
+        """One kind of session for each agent; what the settings say goes before what is found."""
         own = {name: config for name, config in configured.items() if config.kind == KIND}
         orphans = Orphans()
-        return [AcpAgent(name, own.get(name), orphans) for name in {**KNOWN, **own}]
+        return [AcpAgent(name, own.get(name), orphans) for name in {**KNOWN_AGENTS, **own}]
 
 
 class AcpAgent:
-    """`ports.BackendType`: one agent, a process for each of its sessions."""
+    """One agent as a kind of session (`ports.BackendType`), with a process for each of its sessions."""
 
     takes_command = False
     kind = KIND
 
     def __init__(
-        self, name: str, config: BackendConfig | None, orphans: Orphans, patience: Patience | None = None
+        self, name: str, config: BackendConfig | None, orphans: Orphans, timeouts: Timeouts | None = None
     ) -> None:
-        """`config`: from the settings; without `argv` in it, the known agent of that name is looked for."""
+        """`config` comes from the settings; without `argv` in it, the known agent of that name is looked for."""
         self._name, self._config = name, config or BackendConfig()
-        self._known = KNOWN.get(name, _UNKNOWN)
-        self._orphans, self._patience = orphans, patience or Patience()
-        self._recent = Recent()
+        self._known = KNOWN_AGENTS.get(name, _UNKNOWN)
+        self._orphans, self._timeouts = orphans, timeouts or Timeouts()
+        self._last_opened = LastOpened()
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """What people call the agent: `agent new --backend NAME`."""
         return self._name
 
     @property
     def description(self) -> str:
-        """What it is."""
+        """What the agent is, in a few words, for everybody in the household."""
         return self._config.description or self._known.description
 
     def missing(self) -> str:
-        """What must be installed first, as a sentence; empty if nothing."""
+        """What must be installed before the agent can be used, as a sentence; empty if nothing."""
         return "" if self._argv() else self._missing()
 
     async def inspect(self) -> Inspection:
-        """Where its program is, or how to get it. It is not started: that costs up to 400 MB."""
+        """Tell where the agent's program is, or how to get it. Nothing is started: that costs up to 400 MB."""
         if argv := self._argv():
             return Inspection(detail=" ".join(argv))
         return Inspection(missing=self._missing(), hint=self._hint())
 
     async def start(self, start: Start, emit: Emit) -> Backend:
-        """Start it and open its session; a restored one goes on with the last of `start.lineage`.
+        """Start the agent and open its session; a restored one goes on with the last of `start.lineage`.
 
         Raises: BackendFailed.
         """
         # What runs an agent is needed only while one runs: the idle service keeps to its memory.
-        from agent.adapters.backends.acp.agent_process import Program  # noqa: PLC0415
-        from agent.adapters.backends.acp.starting import start_session  # noqa: PLC0415
+        from agent.adapters.backends.acp.running_agent import AgentProgram  # noqa: PLC0415
+        from agent.adapters.backends.acp.session import start_session  # noqa: PLC0415
 
         argv = self._argv()
         if not argv:
             raise BackendFailed(self._missing(), hint=self._hint())
-        program = Program(name=self._name, argv=argv, env=self._config.env, login=self._known.login)
+        program = AgentProgram(name=self._name, argv=argv, env=self._config.env, login=self._known.login)
         return await start_session(
             program,
             start,
             emit,
             cwd=self._config.cwd,
             orphans=self._orphans,
-            recent=self._recent,
-            patience=self._patience,
+            last_opened=self._last_opened,
+            timeouts=self._timeouts,
         )
 
     async def clear_up(self, session: SessionId) -> None:

@@ -6,9 +6,8 @@ import asyncio
 import re
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
-from agent.adapters.backends.acp.lines import Lines, LongLine
 from agent.adapters.backends.acp.process import AgentProcess
 from agent.adapters.backends.acp.schema import TOO_LARGE, AgentResponse, Garbage, Other, decode
 from agent.calls import PendingCall
@@ -18,16 +17,25 @@ _encode = msgspec.json.Encoder().encode
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)')
 
 
+LINE_MAX = 4_194_304
+"""Bytes of one line that are kept: four times what a frame of ours may carry."""
+EDGE = 512
+"""Bytes of a longer line that are kept from its beginning and from its end."""
+
+
 class AgentGone(Exception):
-    """The agent ended before it answered."""
+    """The agent ended before it answered a call."""
 
 
 class Connection:
-    """One task calls `receive` until it returns nothing; the others call, and are answered meanwhile."""
+    """Speaks JSON-RPC 2.0 with one agent.
+
+    One task calls `receive` until it returns nothing; others call, and are answered meanwhile.
+    """
 
     def __init__(self, process: AgentProcess) -> None:
         self.process = process
-        self._lines = Lines()
+        self._lines = LineSplitter()
         self._end: End[bytes, Other] = End(_encode, decode)
         self._gone = False
         self._loop = asyncio.get_running_loop()
@@ -35,11 +43,11 @@ class Connection:
 
     @property
     def open(self) -> bool:
-        """Whether the agent is there."""
+        """Whether the agent can still be read from."""
         return not self._gone
 
     async def receive(self) -> list[Other | AgentResponse]:
-        """What the agent has sent since, waiting for something; empty at the end of all.
+        """What the agent has sent since the last call, waiting for something; empty at the end of all.
 
         Answers to `call` are handed to who waits for them and left out.
         """
@@ -55,13 +63,13 @@ class Connection:
                 return messages
 
     def send(self, method: str, params: object) -> int | str:
-        """Ask something whose answer comes by `receive`. Returns the id of the request."""
+        """Send a request whose answer comes by `receive`, and return its number."""
         request_id, line = self._end.request(method, params)
         self._write(line)
         return request_id
 
     async def call(self, method: str, params: object, seconds: float) -> Raw:
-        """Ask something and wait for the answer. Raises: CallFailed, AgentGone, TimeoutError."""
+        """Send a request and wait for its answer. Raises: CallFailed, AgentGone, TimeoutError."""
         if self._gone:
             raise AgentGone
         with PendingCall(self._end, method, params) as call:
@@ -69,11 +77,11 @@ class Connection:
             return await call.answer(seconds)
 
     def notify(self, method: str, params: object) -> None:
-        """Tell something."""
+        """Send a notification, which has no answer."""
         self._write(self._end.notification(method, params))
 
     def respond(self, request: Raw, result: object) -> None:
-        """Answer a request of the agent."""
+        """Answer a request of the agent with a result."""
         self._write(self._end.response(request, result))
 
     def refuse(self, request: Raw, code: int, message: str) -> None:
@@ -99,3 +107,60 @@ class Connection:
         number = int(found[1]) if not found[1].startswith(b'"') else 0
         answer = Response(number, error=CallFailed(f"the answer was {said}"))
         return Garbage(said) if self._end.settle(answer) else answer
+
+
+class LongLine(Struct, frozen=True):
+    """The place of a line that was left out because it was too long."""
+
+    size: int  # bytes
+    head: bytes
+    tail: bytes
+
+
+class LineSplitter:
+    """Cuts what was read into whole lines; holds at most one line in memory."""
+
+    def __init__(self, most: int = LINE_MAX) -> None:
+        self._most = most
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._head = self._tail = b""  # of a line that is too long
+
+    def feed(self, data: bytes) -> list[bytes | LongLine]:
+        """The lines that end in `data`, without their ends; empty ones are left out."""
+        pieces = data.split(b"\n")
+        found: list[bytes | LongLine] = []
+        for piece in pieces[:-1]:
+            self._add(piece)
+            if line := self._take():
+                found.append(line)
+        self._add(pieces[-1])
+        return found
+
+    def rest(self) -> bytes | LongLine:
+        """The bytes that came after the last line, at the end of all."""
+        return self._take()
+
+    def _add(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._size += len(piece)
+        if self._size <= self._most:
+            self._parts.append(piece)
+            return
+        if self._parts or not self._head:
+            self._head = b"".join([*self._parts, piece])[:EDGE]
+            self._parts = []
+        self._tail = (self._tail + piece[-EDGE:])[-EDGE:]
+
+    def _take(self) -> bytes | LongLine:
+        size, self._size = self._size, 0
+        if size > self._most:
+            line = LongLine(size, self._head, self._tail)
+            self._head = self._tail = b""
+            return line
+        if len(self._parts) == 1:
+            return self._parts.pop()
+        whole = b"".join(self._parts)
+        self._parts.clear()
+        return whole

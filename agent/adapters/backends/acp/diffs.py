@@ -17,7 +17,7 @@ CUT = "\\ more was changed than is shown here\n"
 
 
 def diff_of(path: str, old: str | None, new: str) -> Diff:
-    """The change as a patch without the two lines of file names. `old` None: the file is new.
+    """The change of a file as a patch without the two lines of file names. `old` None: the file is new.
 
     What is too large to compare is shown as replaced as a whole; a patch that is too long ends in `CUT`.
     """

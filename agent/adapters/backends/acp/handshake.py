@@ -12,10 +12,10 @@ from msgspec import Raw, Struct
 
 from agent import __version__
 from agent.adapters.backends.acp.connection import AgentGone, Connection
-from agent.adapters.backends.acp.options import SessionState
+from agent.adapters.backends.acp.options import OpenAnswer
 from agent.adapters.backends.acp.quirks import Quirks, quirks_of
 from agent.adapters.backends.acp.schema import ABSENT, AUTH_REQUIRED, BAD, PROTOCOL, given
-from agent.adapters.backends.acp.timeouts import Patience
+from agent.adapters.backends.acp.timeouts import Timeouts
 from agent.errors import BackendFailed
 from agent.protocol.bounds import Many, Whole, Words
 from agent.protocol.jsonrpc import CallFailed
@@ -69,19 +69,21 @@ class _Details(Struct):
     message: Words = ""
 
 
-class Session(Struct, frozen=True):
-    """An open session of an agent."""
+class OpenedSession(Struct, frozen=True):
+    """A session that an agent has opened, with what it told of it."""
 
-    state: SessionState
+    state: OpenAnswer
     forgotten: str = ""  # why an older one could not be had
 
 
-class Introduction:
-    """What an agent has told about itself. Calls it, with errors that a person can read."""
+class AgentClient:
+    """Calls an agent, with errors that a person can read, and keeps what the agent has told about itself."""
 
-    def __init__(self, name: str, connection: Connection, login: str, patience: Patience) -> None:
+    def __init__(self, name: str, connection: Connection, login: str, timeouts: Timeouts) -> None:
         self.connection = connection
-        self._name, self._login, self._patience = name, login, patience
+        self._name = name
+        self._login = login
+        self._timeouts = timeouts
         self._methods: list[_Method] = []
         self._load = ""  # the method that opens an older session
         self.quirks = Quirks()
@@ -89,12 +91,12 @@ class Introduction:
 
     @property
     def returns(self) -> bool:
-        """Whether it opens older sessions."""
+        """Whether the agent opens older sessions."""
         return bool(self._load)
 
     async def greet(self) -> None:
         """Say what this side can do, and hear what the agent can. Raises: BackendFailed."""
-        told = _read(await self.call("initialize", _HELLO, self._patience.start), _Initialized)
+        told = _read(await self.call("initialize", _HELLO, self._timeouts.start), _Initialized)
         if told.version != PROTOCOL:
             raise BackendFailed(
                 f"{self._name} speaks version {told.version} of the Agent Client Protocol, and not {PROTOCOL}",
@@ -111,35 +113,35 @@ class Introduction:
             self._methods = msgspec.json.decode(told.methods, type=Many[_Method])
         self.greeted = True
 
-    async def open(self, folder: Path, known: str) -> Session:
-        """Open the session that the agent `known` as that, or else a new one.
+    async def open(self, folder: Path, known: str) -> OpenedSession:
+        """Open the session that the agent knows as `known`, or else a new one.
 
-        It is ready for prompts on return: nothing of a replay is left. Raises: BackendFailed.
+        The session is ready for prompts on return: nothing of a replay is left. Raises: BackendFailed.
         """
         params = {"cwd": str(folder), "mcpServers": []}
         forgotten = ""
         if known and self._load:
             try:
-                answer = await self._ask(self._load, {**params, "sessionId": known}, self._patience.load)
+                answer = await self._ask(self._load, {**params, "sessionId": known}, self._timeouts.load)
             except CallFailed as exc:
                 if exc.code == AUTH_REQUIRED:
                     raise self._needs_login(exc) from exc
                 forgotten = fault_text(exc)
             else:
                 await self._quiet()
-                state = _read(answer, SessionState)
+                state = _read(answer, OpenAnswer)
                 state.session = known
-                return Session(state)
+                return OpenedSession(state)
         elif known:
             forgotten = "it cannot open older sessions"
-        answer = await self.call("session/new", params, self._patience.start)
-        state = _read(answer, SessionState)
+        answer = await self.call("session/new", params, self._timeouts.start)
+        state = _read(answer, OpenAnswer)
         if not state.session:
             raise BackendFailed(f"{self._name} opened no session", hint="see `agent backends`")
-        return Session(state, forgotten)
+        return OpenedSession(state, forgotten)
 
     async def call(self, method: str, params: object, seconds: float) -> Raw:
-        """Ask the agent something. Raises: BackendFailed."""
+        """Send the agent a request and wait for its answer. Raises: BackendFailed."""
         try:
             return await self._ask(method, params, seconds)
         except CallFailed as exc:
@@ -167,8 +169,8 @@ class Introduction:
         # Some agents send most of the replay after the answer (seen: gemini).
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        while (now := loop.time()) - begun < self._patience.quiet_max and self.connection.open:
-            left = max(begun, self.connection.heard_at) + self._patience.quiet - now
+        while (now := loop.time()) - begun < self._timeouts.quiet_max and self.connection.open:
+            left = max(begun, self.connection.heard_at) + self._timeouts.quiet - now
             if left <= 0:
                 return
             await asyncio.sleep(left)
@@ -181,7 +183,7 @@ class Introduction:
 
 
 def fault_text(error: CallFailed) -> str:
-    """What an agent's error says, in one line."""
+    """The error that an agent answered with, in one line."""
     parts = [error.message or f"error {error.code}"]
     if given(error.data):
         with contextlib.suppress(*BAD):

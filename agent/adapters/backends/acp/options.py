@@ -1,4 +1,4 @@
-"""What may be set in an agent's session: modes, models and other options, however the agent tells of them."""
+"""The options of an agent's session: modes, models and others, however the agent tells of them."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class _Config(Struct):
     options: Many[_Value] | None = None
 
 
-class SessionState(Struct):
-    """What `session/new`, `session/load` and `session/resume` answer."""
+class OpenAnswer(Struct):
+    """What an agent answers to `session/new`, `session/load` and `session/resume`."""
 
     session: Words = msgspec.field(default="", name="sessionId")
     modes: Raw = ABSENT
@@ -71,8 +71,8 @@ _configs = msgspec.json.Decoder(Many[_Config])
 _answers = msgspec.json.Decoder(_Configs)
 
 
-class Options:
-    """The options of one session; `described` has them all."""
+class SessionOptions:
+    """The options of one session; `described` tells all of them."""
 
     def __init__(self) -> None:
         self._config: dict[str, _Config] = {}
@@ -80,9 +80,11 @@ class Options:
         self._models = _Models()
         self.chosen: dict[str, str] = {}  # what people have set, to be set again in an agent that was restarted
 
-    def opened(self, state: SessionState) -> None:
+    def opened(self, state: OpenAnswer) -> None:
         """Take what an agent answers when it opens the session."""
-        self._config, self._modes, self._models = {}, _Modes(), _Models()
+        self._config = {}
+        self._modes = _Modes()
+        self._models = _Models()
         with contextlib.suppress(*BAD):
             self._modes = _modes.decode(state.modes) if given(state.modes) else _Modes()
         with contextlib.suppress(*BAD):
@@ -90,11 +92,11 @@ class Options:
         self._take(state.config)
 
     def config_changed(self, config: Raw) -> Described | None:
-        """All options, as the agent tells them now."""
+        """Take all options as the agent tells them now."""
         return self.described() if self._take(config) else None
 
     def mode_changed(self, mode: str) -> Described:
-        """The agent, or somebody through it, has changed the mode."""
+        """Note that the agent, or somebody through it, has changed the mode."""
         self._modes.current = mode
         for config in self._config.values():
             if config.category == MODE:
@@ -102,7 +104,7 @@ class Options:
         return self.described()
 
     def described(self) -> Described:
-        """All that may be set now, and the model."""
+        """Tell all that may be set now, and the model."""
         options = self.all()
         model = next((o for o in options if o.category == MODEL), None)
         named = {choice.id: choice.name for choice in model.choices} if model else {}
@@ -123,7 +125,7 @@ class Options:
         return tuple(options)
 
     def setting(self, session: str, option: str, value: str) -> tuple[str, dict[str, object]]:
-        """The request that sets an option: method and params. Raises: BadParams."""
+        """The request that sets an option: its method and params. Raises: BadParams."""
         found = next((each for each in self.all() if each.id == option), None)
         if found is None:
             there = ", ".join(each.id for each in self.all()) or "none"
@@ -142,7 +144,7 @@ class Options:
         return "session/set_model", {"sessionId": session, "modelId": value}
 
     def was_set(self, option: str, value: str, answer: Raw) -> Described:
-        """The agent has taken it; `answer` may tell all options."""
+        """Note that the agent has taken a value; its `answer` may tell all options."""
         told = False
         with contextlib.suppress(*BAD):
             told = self._take(_answers.decode(answer).config)
@@ -157,7 +159,7 @@ class Options:
         return self.described()
 
     def to_set_again(self) -> list[tuple[str, str]]:
-        """What people have set and a restarted agent has not."""
+        """The options that people have set and a restarted agent has not."""
         now = {option.id: option for option in self.all()}
         return [
             (option, value)

@@ -1,11 +1,11 @@
 """What an agent has started and left behind: found, ended and reaped (Linux).
 
 Agents run commands in sessions of their own, which outlive a cancel and the end of the agent's process group (seen:
-codex). A process belongs to the session if it carries its mark (`adapters.backends.process_owner`) or descended from
-its agent when that was ended. While agents run, this service takes orphans in (PR_SET_CHILD_SUBREAPER), so that in a
-container without an init nothing is left as a zombie. Orphans of other sessions come here, too: they are left alone,
-and reaped when they have ended by themselves. Children that asyncio has started are never waited for: not all that
-ended (`waitpid(-1)`), only processes that were seen here as orphans.
+codex). A process belongs to the session if it carries its mark (`process_owner`) or descended from its agent when that
+was ended. While agents run, this service takes orphans in (PR_SET_CHILD_SUBREAPER), so that in a container without an
+init nothing is left as a zombie. Orphans of other sessions come here, too: they are left alone, and reaped when they
+have ended by themselves. Children that asyncio has started are never waited for: not all that ended (`waitpid(-1)`),
+only processes that were seen here as orphans.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 
-from agent.adapters.backends.process_owner import MARK
+from agent.adapters.backends.process_owner import SESSION_MARK
 from agent.processes import Process, descendants_among, environment, process_table
 from agent.protocol.model import SessionId
 
@@ -30,7 +30,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 class Orphans:
-    """One for all agents of a service: it is a property of the process."""
+    """The orphans of all agents of a service; one object for all, as taking orphans in is a property of the process."""
 
     def __init__(self) -> None:
         self._agents: set[int] = set()
@@ -38,13 +38,13 @@ class Orphans:
         self._earlier: set[SessionId] | None = None  # sessions of which something ran when this service started
 
     def adopt(self, agent: int) -> None:
-        """Take in what that agent will leave behind."""
+        """Take in whatever that agent will leave behind."""
         if not self._agents:
             _be_subreaper(on=True)
         self._agents.add(agent)
 
     def descendants(self, agent: int) -> set[tuple[int, int]]:
-        """What has come of the agent and still hangs on it; to be asked before it is ended."""
+        """The processes that descend from the agent and still hang on it; asked before it is ended."""
         return {(row.pid, row.started) for row in descendants_among({agent}, _rows().values())}
 
     async def clear_up(self, session: SessionId) -> None:
@@ -104,11 +104,12 @@ def _left(agent: int, session: SessionId, known: set[tuple[int, int]]) -> list[P
 
 
 def _marked(row: Process, session: SessionId) -> bool:
-    return not row.zombie and session in environment(row.pid, MARK)
+    return not row.zombie and session in environment(row.pid, SESSION_MARK)
 
 
 def _marks() -> set[SessionId]:
-    return {SessionId(mark) for row in _rows().values() if not row.zombie for mark in environment(row.pid, MARK)}
+    alive = (row.pid for row in _rows().values() if not row.zombie)
+    return {SessionId(mark) for pid in alive for mark in environment(pid, SESSION_MARK)}
 
 
 def _rows() -> dict[int, Process]:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from agent.adapters.backends.acp.timeouts import Patience
+from agent.adapters.backends.acp.timeouts import Timeouts
 from agent.adapters.backends.limits import give_back
-from agent.adapters.backends.process_owner import MARK
+from agent.adapters.backends.process_owner import SESSION_MARK
 from agent.errors import BackendFailed
 from agent.protocol.model import SessionId
 from agent.protocol.names import clean
@@ -28,11 +28,11 @@ LAST_LINES, LAST_CHARACTERS = 3, 400
 
 
 class AgentProcess(asyncio.SubprocessProtocol):
-    """A running agent, leader of a process session of its own. One task reads."""
+    """The pipes of a running agent, which leads a process session of its own. One task reads."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, timeouts: Timeouts) -> None:
         self._loop = asyncio.get_running_loop()
-        self._patience = patience
+        self._timeouts = timeouts
         self._transport: asyncio.SubprocessTransport | None = None
         self._read: list[bytes] = []
         self._ahead = self._taken = 0  # bytes not yet read by us, and in all
@@ -45,11 +45,11 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
     @property
     def status(self) -> int | None:
-        """Its exit status, negative for a signal; None while it runs."""
+        """Exit status of the agent, negative for a signal; None while it runs."""
         return self._transport.get_returncode() if self._transport is not None else None
 
     async def read(self) -> bytes:
-        """What it has written since, waiting for something; empty at the end."""
+        """Return what the agent has written since the last call, waiting for something; empty at the end."""
         while not self._read:
             if self._eof:
                 return b""
@@ -63,40 +63,40 @@ class AgentProcess(asyncio.SubprocessProtocol):
         return data
 
     def write(self, line: bytes) -> None:
-        """Hand it a line; what it does not read waits here. Nothing, once it has ended."""
+        """Hand the agent a line; what it does not read waits here. Nothing happens once it has ended."""
         assert self._transport is not None
         pipe = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(0))
         if pipe is not None and not pipe.is_closing():
             pipe.write(line)
 
     def last_words(self) -> str:
-        """The end of its stderr, in one line; empty if it said nothing."""
+        """The end of the agent's stderr, in one line; empty if it said nothing."""
         lines = b"".join(self._stderr).decode(errors="replace").splitlines()
         said = [text for line in lines if (text := clean(line, LAST_CHARACTERS).strip())]
         return " / ".join(said[-LAST_LINES:])[-LAST_CHARACTERS:]
 
     async def stop(self, *, heeds_eof: bool) -> None:
-        """End it and its process group: by the end of its input, then SIGTERM, then SIGKILL. Idempotent.
+        """End the agent and its process group: by the end of its input, then SIGTERM, then SIGKILL. Idempotent.
 
-        `heeds_eof`: whether it ends when its input does; else it is not waited for before SIGTERM.
+        `heeds_eof`: whether the agent ends when its input does; else it is not waited for before SIGTERM.
         """
         transport = self._transport
         if transport is None:
             return
         if (pipe := transport.get_pipe_transport(0)) is not None:
             pipe.close()
-        if not (heeds_eof and await self._ends_within(self._patience.eof)):
+        if not (heeds_eof and await self._ends_within(self._timeouts.eof)):
             self._signal(signal.SIGTERM)
-            await self._ends_within(self._patience.term)
+            await self._ends_within(self._timeouts.term)
         self._signal(signal.SIGKILL)  # the rest of its group too
-        await self._ends_within(self._patience.term)
+        await self._ends_within(self._timeouts.term)
         self._eof = True
         self._wake.set()
         transport.close()
 
     async def ended(self) -> str:
-        """Why there is nothing more to read from it, once it is known whether it ended."""
-        await self._ends_within(self._patience.status)
+        """Why there is nothing more to read from the agent, once it is known whether it ended."""
+        await self._ends_within(self._timeouts.status)
         return self._how()
 
     def _how(self) -> str:
@@ -129,12 +129,12 @@ class AgentProcess(asyncio.SubprocessProtocol):
     # --- asyncio.SubprocessProtocol ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It was started."""
+        """Note that the agent was started (asyncio.SubprocessProtocol)."""
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self.pid = self._transport.get_pid()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """It has written."""
+        """Take what the agent has written to a pipe (asyncio.SubprocessProtocol)."""
         if fd == 2:
             self._complained(data)
             return
@@ -146,14 +146,14 @@ class AgentProcess(asyncio.SubprocessProtocol):
         self._wake.set()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        """It has closed a pipe."""
+        """Note that the agent has closed a pipe (asyncio.SubprocessProtocol)."""
         if fd == 1:
             self._ended()
 
     def process_exited(self) -> None:
-        """It has ended. A program of its own may hold on to the pipe for long."""
+        """Note that the agent has ended. A program of its own may hold on to the pipe for long."""
         self._exited.set()
-        self._loop.call_later(self._patience.silence, self._until_silent, self._taken, 0)
+        self._loop.call_later(self._timeouts.silence, self._until_silent, self._taken, 0)
 
     def _until_silent(self, taken: int, looks: int) -> None:
         """End when nothing came since; while nobody takes what came, there may be more."""
@@ -162,7 +162,7 @@ class AgentProcess(asyncio.SubprocessProtocol):
         if self._eof or not (waits or (self._taken != taken and looks < LOOKS_MAX)):
             self._ended()
             return
-        self._loop.call_later(self._patience.silence, self._until_silent, self._taken, looks + (not waits))
+        self._loop.call_later(self._timeouts.silence, self._until_silent, self._taken, looks + (not waits))
 
     def _ended(self) -> None:
         self._eof = True
@@ -177,15 +177,15 @@ class AgentProcess(asyncio.SubprocessProtocol):
 
 
 async def launch(
-    argv: Sequence[str], environ: Mapping[str, str], folder: Path, session: SessionId, patience: Patience
+    argv: Sequence[str], environ: Mapping[str, str], folder: Path, session: SessionId, timeouts: Timeouts
 ) -> AgentProcess:
-    """Start an agent there for a session. Raises: BackendFailed, naming the program."""
+    """Start an agent in that folder for a session. Raises: BackendFailed, naming the program."""
     try:
         _, process = await asyncio.get_running_loop().subprocess_exec(
-            lambda: AgentProcess(patience),
+            lambda: AgentProcess(timeouts),
             *argv,
             cwd=folder,
-            env={**environ, MARK: session},
+            env={**environ, SESSION_MARK: session},
             start_new_session=True,
         )
     except OSError as exc:

@@ -1,21 +1,25 @@
-"""What an agent asks a person: permissions and forms. Each is shown alone: it need not belong to any tool call."""
+"""Questions of an agent on their way to people, and answers on their way back.
+
+Permissions and forms are each shown alone: a question need not belong to any tool call.
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
-from agent.adapters.backends.acp.schema import ABSENT, BAD
+from agent.adapters.backends.acp.connection import Connection
+from agent.adapters.backends.acp.schema import ABSENT, BAD, METHOD_NOT_FOUND
 from agent.adapters.backends.acp.tools import ID_MAX, shown_of, text_of_input
-from agent.ports import Asked
+from agent.ports import Asked, BackendEvent, Withdrew
 from agent.protocol.answers import DECLINE
 from agent.protocol.bounds import Amount, Many, Table, Whole, Words
 from agent.protocol.events import Answer, Choice, Field
-from agent.protocol.jsonrpc import Request
+from agent.protocol.jsonrpc import CANCELLED, Notification, Request
 
 PERMISSION, ELICITATION = "session/request_permission", "elicitation/create"
 ELICITATION_DONE = "elicitation/complete"
@@ -26,6 +30,10 @@ DETAIL_MAX = 65_536
 ACCEPT = "accept"
 TAKEN_BACK = {PERMISSION: {"outcome": {"outcome": "cancelled"}}, ELICITATION: {"action": "cancel"}}
 """The answer that takes a question back."""
+
+
+_METHODS = {PERMISSION, ELICITATION}
+_CANCEL = "$/cancel_request"
 
 
 class _Choice(Struct):
@@ -97,8 +105,8 @@ _dones = msgspec.json.Decoder(_Done)
 _cancels = msgspec.json.Decoder(_Cancelled)
 
 
-class Question(Struct):
-    """One that is open."""
+class AgentQuestion(Struct):
+    """A question of the agent that is open."""
 
     request: Request[Raw]
     asked: Asked
@@ -108,14 +116,14 @@ class Question(Struct):
     elicitation: str = ""  # id of one that ends elsewhere
 
 
-class Questions:
+class AgentQuestions:
     """The open questions of one session. Their ids are never used again, also not after a restart."""
 
     def __init__(self) -> None:
         self._prefix, self._count = secrets.token_hex(4), 0
-        self.open: dict[str, Question] = {}
+        self.open: dict[str, AgentQuestion] = {}
 
-    def ask(self, request: Request[Raw]) -> Question | None:
+    def ask(self, request: Request[Raw]) -> AgentQuestion | None:
         """Open the question that a request is; None if nobody could answer it, or too many are open."""
         if len(self.open) >= OPEN_MAX:
             return None
@@ -129,12 +137,12 @@ class Questions:
             self.open[name] = question
         return question
 
-    def answered(self, request_id: str, answer: Answer) -> tuple[Question, object] | None:
+    def answered(self, request_id: str, answer: Answer) -> tuple[AgentQuestion, object] | None:
         """Close a question and tell what to send the agent; None if it is no longer open."""
         question = self.open.pop(request_id, None)
         return None if question is None else (question, _answer(question, answer))
 
-    def taken_back(self, params: Raw) -> Question | None:
+    def taken_back(self, params: Raw) -> AgentQuestion | None:
         """Close the question that the agent cancels (`$/cancel_request`)."""
         try:
             number = bytes(_cancels.decode(params).request)
@@ -142,7 +150,7 @@ class Questions:
             return None
         return self._close(lambda each: bytes(each.request.id) == number)
 
-    def done_elsewhere(self, params: Raw) -> Question | None:
+    def done_elsewhere(self, params: Raw) -> AgentQuestion | None:
         """Close the question that was answered in a browser (`elicitation/complete`)."""
         try:
             done = _dones.decode(params).id
@@ -150,25 +158,25 @@ class Questions:
             return None
         return self._close(lambda each: bool(done) and each.elicitation == done)
 
-    def withdraw(self) -> list[Question]:
-        """Close all."""
+    def withdraw(self) -> list[AgentQuestion]:
+        """Close all open questions of the session, and return them."""
         left = list(self.open.values())
         self.open.clear()
         return left
 
-    def _close(self, which: Callable[[Question], bool]) -> Question | None:
+    def _close(self, which: Callable[[AgentQuestion], bool]) -> AgentQuestion | None:
         for name, question in self.open.items():
             if which(question):
                 return self.open.pop(name)
         return None
 
 
-def refuses(question: Question, answer: Answer) -> bool:
-    """Whether that answer says no."""
+def refuses(question: AgentQuestion, answer: Answer) -> bool:
+    """Whether that answer to the question says no."""
     return answer == DECLINE or (isinstance(answer, str) and answer in question.refusals)
 
 
-def _permission(name: str, request: Request[Raw]) -> Question | None:
+def _permission(name: str, request: Request[Raw]) -> AgentQuestion | None:
     permission = _permissions.decode(request.params)
     tool = permission.tool
     options: dict[str, str] = {}
@@ -188,20 +196,22 @@ def _permission(name: str, request: Request[Raw]) -> Question | None:
     title = tool.title or tool.kind or "The agent asks for permission"
     detail = "\n".join(dict.fromkeys(text for text in about if text and text != title))[:DETAIL_MAX]
     asked = Asked(request_id=name, kind="choices", prompt=title, choices=tuple(choices), detail=detail)
-    return Question(request, asked, options, frozenset(refusals))
+    return AgentQuestion(request, asked, options, frozenset(refusals))
 
 
-def _elicitation(name: str, request: Request[Raw]) -> Question | None:
+def _elicitation(name: str, request: Request[Raw]) -> AgentQuestion | None:
     told = _elicitations.decode(request.params)
     if told.mode == "url":
         choices = (Choice(id=ACCEPT, name="I have opened it", kind="allow_once"),
                    Choice(id=DECLINE, name="No", kind="reject_once"))  # fmt: skip
         asked = Asked(request_id=name, kind="choices", prompt=told.message, choices=choices, detail=told.url)
-        return Question(request, asked, refusals=frozenset({DECLINE}), elicitation=told.id)
+        return AgentQuestion(request, asked, refusals=frozenset({DECLINE}), elicitation=told.id)
     required = set(told.schema.required or ())
     fields = tuple(_field(key, each, required=key in required) for key, each in told.schema.properties.items())
     defaults = {field.name: field.default for field in fields if field.default is not None}
-    return Question(request, Asked(request_id=name, kind="form", prompt=told.message, fields=fields), defaults=defaults)
+    return AgentQuestion(
+        request, Asked(request_id=name, kind="form", prompt=told.message, fields=fields), defaults=defaults
+    )
 
 
 def _field(name: str, told: _Property, *, required: bool) -> Field:
@@ -223,10 +233,71 @@ def _choices(enum: list[str] | None, consts: list[_Const] | None, names: list[st
     return tuple(Choice(id=value, name=title) for value, title in zip(enum or (), titles, strict=True))
 
 
-def _answer(question: Question, answer: Answer) -> object:
+def _answer(question: AgentQuestion, answer: Answer) -> object:
     if question.request.method == PERMISSION:
         option = question.options.get(answer) if isinstance(answer, str) else None
         return TAKEN_BACK[PERMISSION] if option is None else {"outcome": {"outcome": "selected", "optionId": option}}
     if isinstance(answer, Mapping):
         return {"action": ACCEPT, "content": {**question.defaults, **answer}}
     return {"action": ACCEPT if answer == ACCEPT else DECLINE}
+
+
+class QuestionDelivery:
+    """The open questions of one session, each with the agent that waits for its answer."""
+
+    def __init__(self, tell: Callable[[BackendEvent], Awaitable[None]]) -> None:
+        self._tell = tell
+        self._questions = AgentQuestions()
+        self._waiting: dict[str, Connection] = {}
+
+    @property
+    def open(self) -> bool:
+        """Whether an answer of a person is waited for."""
+        return bool(self._questions.open)
+
+    async def request(self, connection: Connection, request: Request[Raw], *, stopping: bool) -> None:
+        """Take a request of an agent. `stopping`: the turn was cancelled, so nobody is asked any more."""
+        if request.method not in _METHODS:
+            connection.refuse(request.id, METHOD_NOT_FOUND, f"{request.method} is not offered")
+            return
+        question = None if stopping else self._questions.ask(request)
+        if question is None:
+            connection.respond(request.id, TAKEN_BACK[request.method])
+            return
+        self._waiting[question.asked.request_id] = connection
+        await self._tell(question.asked)
+
+    async def notice(self, notice: Notification) -> bool:
+        """Take a notification that may close a question, and tell whether it was one of those."""
+        if notice.method == _CANCEL:
+            if question := self._questions.taken_back(notice.params):
+                self._of(question).refuse(question.request.id, CANCELLED, "cancelled")
+                await self._tell(Withdrew(question.asked.request_id))
+            return True
+        if notice.method == ELICITATION_DONE:
+            if question := self._questions.done_elsewhere(notice.params):
+                self._of(question).respond(question.request.id, {"action": ACCEPT})
+                await self._tell(Withdrew(question.asked.request_id))
+            return True
+        return False
+
+    def answer(self, request_id: str, answer: Answer) -> bool:
+        """Hand an answer to the agent that waits for it, and tell whether it was a refusal."""
+        found = self._questions.answered(request_id, answer)
+        if found is None:
+            return False
+        question, result = found
+        self._of(question).respond(question.request.id, result)
+        return refuses(question, answer)
+
+    async def take_back(self) -> bool:
+        """Answer all open questions with `cancelled`, and tell whether there were any."""
+        questions = self._questions.withdraw()
+        for question in questions:
+            self._of(question).respond(question.request.id, TAKEN_BACK[question.request.method])
+        for question in questions:
+            await self._tell(Withdrew(question.asked.request_id))
+        return bool(questions)
+
+    def _of(self, question: AgentQuestion) -> Connection:
+        return self._waiting.pop(question.asked.request_id)

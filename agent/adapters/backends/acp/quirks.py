@@ -1,4 +1,4 @@
-"""What agents do otherwise than others, by the name and version they give themselves: one table.
+"""What single agents do differently from others, by the name and version they give themselves: one table.
 
 What every agent is protected from is no quirk and has no row: one prompt at a time; open questions are answered
 `cancelled` before `session/cancel`; an error after our cancel is an interrupt, after which the agent is started anew;
@@ -17,7 +17,7 @@ Version = tuple[int, ...]
 
 
 class Quirks(Struct, frozen=True, kw_only=True):
-    """How one agent is to be treated. The defaults are for those that are sound."""
+    """How one agent is to be treated. The defaults are for agents that are sound."""
 
     recycle: Literal["never", "in-tools", "always"] = "never"
     """When it is started anew after an interrupt: never, if a tool ran or a question was open, always."""
@@ -29,8 +29,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """What its reply to a prompt begins with if it has lost step and will not work on it."""
 
 
-class Row(Struct, frozen=True, kw_only=True):
-    """Agents of these names, before that version (all, if it is empty)."""
+class QuirkRow(Struct, frozen=True, kw_only=True):
+    """The quirks of agents with these names, before that version (of all versions, if it is empty)."""
 
     names: tuple[str, ...]
     before: Version = ()
@@ -39,26 +39,26 @@ class Row(Struct, frozen=True, kw_only=True):
     """What was seen, in which version."""
 
 
-TABLE: tuple[Row, ...] = (
-    Row(
+TABLE: tuple[QuirkRow, ...] = (
+    QuirkRow(
         names=("@zed-industries/claude-agent-acp", "@zed-industries/claude-code-acp"),
         quirks=Quirks(recycle="always", heeds_eof=False),
         seen="0.23.1: after a cancel every prompt returns at once and empty, its text comes with the next one;"
         " does not end with its input",
     ),
-    Row(
+    QuirkRow(
         names=("codex-acp",),
         before=(1,),
         quirks=Quirks(heeds_eof=False),
         seen="0.16.0: does not end with its input",
     ),
-    Row(
+    QuirkRow(
         names=("hermes-agent",),
         quirks=Quirks(recycle="in-tools", postpones="Queued for the next turn"),
         seen="0.19.0: a cancel while it asks or uses a tool is answered by an error,"
         " then every prompt is queued for ever",
     ),
-    Row(
+    QuirkRow(
         names=("gemini-cli",),
         quirks=Quirks(files_by_minute=True),
         seen="0.61.0: names session files by the minute in which they were opened. A load in that minute fails"
@@ -68,7 +68,7 @@ TABLE: tuple[Row, ...] = (
 
 
 def quirks_of(name: str, version: str) -> Quirks:
-    """The quirks of an agent by its `agentInfo`."""
+    """The quirks of an agent, by its `agentInfo`."""
     parsed = parse(version)
     for row in TABLE:
         if name in row.names and (not row.before or parsed < row.before):

@@ -27,7 +27,7 @@ ABSENT = Raw(b"")
 
 
 def given(raw: Raw) -> bool:
-    """Whether a field is there, and not null."""
+    """Whether a field of a message is there, and not null."""
     return bytes(raw) not in {b"", b"null"}
 
 
@@ -46,25 +46,25 @@ class _Update(Struct, tag_field="sessionUpdate"):
     pass
 
 
-class MessageChunk(_Update, tag="agent_message_chunk"):
-    """More of the reply."""
+class AgentMessage(_Update, tag="agent_message_chunk"):
+    """Update: more of the agent's reply."""
 
     content: Block
     message_id: Words | None = msgspec.field(default=None, name="messageId")
 
 
-class ThoughtChunk(_Update, tag="agent_thought_chunk"):
-    """More of what the agent thinks aloud."""
+class AgentThought(_Update, tag="agent_thought_chunk"):
+    """Update: more of what the agent thinks aloud."""
 
     content: Block
 
 
-class UserChunk(_Update, tag="user_message_chunk"):
-    """A prompt of ours, replayed."""
+class ReplayedPrompt(_Update, tag="user_message_chunk"):
+    """Update: a prompt of ours that the agent replays."""
 
 
-class ToolCall(_Update, tag="tool_call"):
-    """A tool is used; `tool_call_update` has the same fields, those that have changed."""
+class AgentToolCall(_Update, tag="tool_call"):
+    """Update: a tool is used; `tool_call_update` has the same fields, those that have changed."""
 
     id: Words = msgspec.field(name="toolCallId")
     title: Words | None = None
@@ -76,64 +76,64 @@ class ToolCall(_Update, tag="tool_call"):
     meta: Raw = msgspec.field(default=ABSENT, name="_meta")
 
 
-class ToolCallUpdate(ToolCall, tag="tool_call_update"):
-    """A tool goes on, ends, or is heard of for the first time."""
+class AgentToolUpdate(AgentToolCall, tag="tool_call_update"):
+    """Update: a tool goes on, ends, or is heard of for the first time."""
 
 
 class PlanStep(Struct):
-    """One entry of a plan."""
+    """One entry of the agent's plan."""
 
     content: Words = ""
     priority: Words | None = None
     status: Words | None = None
 
 
-class Plan(_Update, tag="plan"):
-    """The whole plan."""
+class AgentPlan(_Update, tag="plan"):
+    """Update: the agent's whole plan."""
 
     entries: Many[PlanStep]
 
 
 class CommandInfo(Struct):
-    """A command that the agent knows."""
+    """A slash command that the agent knows."""
 
     name: Words
     description: Words | None = None
 
 
 class Commands(_Update, tag="available_commands_update"):
-    """All commands."""
+    """Update: all slash commands that the agent knows."""
 
     commands: Many[CommandInfo] = msgspec.field(name="availableCommands")
 
 
 class ModeChanged(_Update, tag="current_mode_update"):
-    """The mode is another."""
+    """Update: the session's mode is another."""
 
     mode: Words = msgspec.field(name="currentModeId")
 
 
 class ConfigChanged(_Update, tag="config_option_update"):
-    """All options of the session."""
+    """Update: all options of the session."""
 
     options: Raw = msgspec.field(name="configOptions")
 
 
-class Info(_Update, tag="session_info_update"):
-    """What the session is called."""
+class SessionInfoChanged(_Update, tag="session_info_update"):
+    """Update: what the session is called."""
 
     title: Words | None = None
 
 
 class Cost(Struct):
-    """Of the session so far."""
+    """What the session has cost so far."""
 
     amount: Amount | None = None
     currency: Words | None = None
 
 
 class UsageChanged(_Update, tag="usage_update"):
-    """Tokens in the context."""
+    """Update: how many tokens the context holds."""
 
     used: Amount | None = None
     size: Amount | None = None
@@ -141,22 +141,22 @@ class UsageChanged(_Update, tag="usage_update"):
 
 
 Update = (
-    MessageChunk
-    | ThoughtChunk
-    | UserChunk
-    | ToolCall
-    | ToolCallUpdate
-    | Plan
+    AgentMessage
+    | AgentThought
+    | ReplayedPrompt
+    | AgentToolCall
+    | AgentToolUpdate
+    | AgentPlan
     | Commands
     | ModeChanged
     | ConfigChanged
-    | Info
+    | SessionInfoChanged
     | UsageChanged
 )
 
 
 class Updated(Struct):
-    """`session/update`, understood."""
+    """A notification `session/update` that was understood."""
 
     session: Words = msgspec.field(name="sessionId")
     update: Update
@@ -176,7 +176,7 @@ class Strange(Struct):
 
 
 class Garbage(Struct):
-    """A line that is no message."""
+    """A line of the agent that is no message."""
 
     text: Words
 
@@ -211,7 +211,7 @@ BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode(line: bytes) -> Other | AgentResponse:
-    """One line of an agent, whatever it holds."""
+    """Decode one line of an agent, whatever it holds."""
     try:
         return _update.decode(line).params
     except BAD:

@@ -6,101 +6,106 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from agent.adapters.backends.acp.agent_process import Life, Program, begin
-from agent.adapters.backends.acp.handshake import Session
+from agent.adapters.backends.acp.handshake import OpenedSession
+from agent.adapters.backends.acp.last_opened import LastOpened
 from agent.adapters.backends.acp.orphans import Orphans
-from agent.adapters.backends.acp.recent import Recent
-from agent.adapters.backends.acp.timeouts import Patience
+from agent.adapters.backends.acp.running_agent import AgentProgram, RunningAgent, start_agent
+from agent.adapters.backends.acp.timeouts import Timeouts
 from agent.protocol.model import SessionId
 
 
-class Upkeep:
-    """At most one agent at a time: the next one is started when nothing is left of the last."""
+class AgentSupervisor:
+    """Runs at most one agent at a time: the next one is started when nothing is left of the last."""
 
     def __init__(
         self,
-        program: Program,
+        program: AgentProgram,
         folder: Path,
         owner: SessionId,
         *,
         known: str,
         orphans: Orphans,
-        recent: Recent,
-        patience: Patience,
+        last_opened: LastOpened,
+        timeouts: Timeouts,
     ) -> None:
-        """`known`: the agent's id of the session, if it is to go on with one."""
-        self._program, self._folder, self._owner, self._patience = program, folder, owner, patience
-        self._orphans, self._recent = orphans, recent
+        """`known` is the agent's id of the session, if it is to go on with one."""
+        self._program = program
+        self._folder = folder
+        self._owner = owner
+        self._timeouts = timeouts
+        self._orphans, self._last_opened = orphans, last_opened
         self._known = known
         self._beginning = asyncio.Lock()
-        self._lives: set[Life] = set()  # also those that are being ended
-        self.life: Life | None = None
+        self._agents: set[RunningAgent] = set()  # also those that are being ended
+        self.agent: RunningAgent | None = None
 
     @property
     def returns(self) -> bool:
         """Whether an agent that is ended comes back with all it knows."""
-        return self.life is not None and self.life.agent.returns
+        return self.agent is not None and self.agent.client.returns
 
     def processes(self) -> tuple[int, ...]:
-        """The agent's process id, if it runs."""
-        return tuple(life.process.pid for life in self._lives if life.process.status is None)
+        """The process ids of the agents that run: of one, unless another is just being ended."""
+        return tuple(agent.process.pid for agent in self._agents if agent.process.status is None)
 
     def tell(
         self,
         *,
-        started: Callable[[Life], None],
-        opened: Callable[[Life, Session], Awaitable[None]],
+        started: Callable[[RunningAgent], None],
+        opened: Callable[[RunningAgent, OpenedSession], Awaitable[None]],
         waits: Callable[[], Awaitable[None]],
     ) -> None:
-        """Who is told of a new agent, to read from it; of an open session; and of a wait for one that may be long."""
-        self._started, self._opened, self._waits = started, opened, waits
+        """Say who is told of a new agent, to read from it; of an open session; and of a wait that may be long."""
+        self._started = started
+        self._opened = opened
+        self._waits = waits
 
-    async def ready(self, *, now: bool = False) -> Life:
-        """The agent with its session open; starts it and opens that first if need be.
+    async def ready(self, *, now: bool = False) -> RunningAgent:
+        """Return the agent with its session open; start it and open that first if need be.
 
-        With `now` a session that may only be opened later is not waited for: it is not open on return.
-        Raises: BackendFailed.
+        With `now` a session that may only be opened later is not waited for: it is not open on return. Raises:
+        BackendFailed.
         """
         async with self._beginning:
-            if self.life is None or not self.life.there:
+            if self.agent is None or not self.agent.there:
                 await self.end()
-                self.life = await begin(self._program, self._folder, self._owner, self._orphans, self._patience)
-                self._lives.add(self.life)
-                self._started(self.life)
-            life = self.life
+                self.agent = await start_agent(self._program, self._folder, self._owner, self._orphans, self._timeouts)
+                self._agents.add(self.agent)
+                self._started(self.agent)
+            agent = self.agent
             try:
-                if not life.agent.greeted:
-                    await life.agent.greet()
-                if not life.session:
-                    early = self._early(life)
+                if not agent.client.greeted:
+                    await agent.client.greet()
+                if not agent.session:
+                    early = self._early(agent)
                     if early and now:
-                        return life
+                        return agent
                     if early:
                         await self._waits()
                         await asyncio.sleep(early)
-                    session = await life.agent.open(self._folder, self._known)
-                    self._known = life.session = session.state.session
-                    self._recent.opened(self._known, asyncio.get_running_loop().time())
-                    await self._opened(life, session)
+                    session = await agent.client.open(self._folder, self._known)
+                    self._known = agent.session = session.state.session
+                    self._last_opened.opened(self._known, asyncio.get_running_loop().time())
+                    await self._opened(agent, session)
             except BaseException:
                 await self.end()
                 raise
-            return life
+            return agent
 
     def retire(self) -> None:
-        """The next `ready` starts another agent, once `end` has ended this one."""
-        if self.life is not None:
-            self.life.leaving = True
+        """Have the next `ready` start another agent, once `end` has ended this one."""
+        if self.agent is not None:
+            self.agent.leaving = True
 
     async def end(self) -> None:
         """End the agent and whatever is left of earlier ones, and wait for that."""
-        for life in list(self._lives):
-            await life.end()
-            self._lives.discard(life)
+        for agent in list(self._agents):
+            await agent.end()
+            self._agents.discard(agent)
 
-    def _early(self, life: Life) -> float:
+    def _early(self, agent: RunningAgent) -> float:
         """Seconds until the session may be opened."""
-        if not self._known or not life.agent.quirks.files_by_minute:
+        if not self._known or not agent.client.quirks.files_by_minute:
             return 0.0
-        age = self._recent.age(self._known, asyncio.get_running_loop().time())
-        return max(0.0, self._patience.minute - age)
+        age = self._last_opened.age(self._known, asyncio.get_running_loop().time())
+        return max(0.0, self._timeouts.minute - age)

@@ -1,12 +1,12 @@
-"""How long an agent is waited for."""
+"""How long an agent is waited for, and for what."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
 
-class Patience(Struct, frozen=True, kw_only=True):
-    """Seconds. Tests take shorter ones."""
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """Seconds that an agent is waited for. Tests take shorter ones."""
 
     start: float = 60.0  # until `initialize` and `session/new` are answered: some start an interpreter and a database
     load: float = 60.0  # until `session/load` is

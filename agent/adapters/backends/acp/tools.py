@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.adapters.backends.acp.diffs import diff_of
-from agent.adapters.backends.acp.schema import ABSENT, BAD, Block, ToolCall, given
+from agent.adapters.backends.acp.schema import ABSENT, BAD, AgentToolCall, Block, given
 from agent.ports import BackendEvent, ToolFinished, ToolProgressed, ToolStarted
 from agent.protocol.bounds import Many, Words
 from agent.protocol.events import TEXT_MAX, Diff, TurnStatus
@@ -73,19 +73,19 @@ class _Tool(Struct):
     over: bool = False
 
 
-class Tools:
-    """The tools of one agent."""
+class ToolTracker:
+    """The tools that one agent uses, by their ids."""
 
     def __init__(self) -> None:
         self._tools: dict[str, _Tool] = {}
 
     @property
     def running(self) -> bool:
-        """Whether one has begun and not ended."""
+        """Whether a tool has begun and not ended."""
         return any(not tool.over for tool in self._tools.values())
 
-    def take(self, call: ToolCall, *, anew: bool) -> list[BackendEvent]:
-        """What an update means. `anew`: it is a `tool_call`, whose id may have been used before."""
+    def take(self, call: AgentToolCall, *, anew: bool) -> list[BackendEvent]:
+        """The events that an update means. `anew`: it is a `tool_call`, whose id may have been used before."""
         tool_id = short_id(call.id)
         tool = self._tools.get(tool_id)
         events: list[BackendEvent] = []
@@ -102,7 +102,7 @@ class Tools:
         return events
 
     def end(self, status: TurnStatus) -> list[BackendEvent]:
-        """The turn was stopped, and so were its tools."""
+        """The events that end all running tools, as the turn was stopped."""
         events: list[BackendEvent] = []
         for tool_id, tool in self._tools.items():
             if not tool.over:
@@ -111,7 +111,7 @@ class Tools:
                 events.append(ToolFinished(tool_id=tool_id, status=status, output=output, diffs=tool.diffs))
         return events
 
-    def _begin(self, tool_id: str, call: ToolCall, events: list[BackendEvent]) -> _Tool:
+    def _begin(self, tool_id: str, call: AgentToolCall, events: list[BackendEvent]) -> _Tool:
         self._tools.pop(tool_id, None)
         if len(self._tools) >= TOOLS_MAX:
             over = next((known for known, each in self._tools.items() if each.over), None)
@@ -121,7 +121,7 @@ class Tools:
         events.append(ToolStarted(tool_id=tool_id, title=tool.title, tool=call.kind or "", input=given_input))
         return tool
 
-    def _progress(self, tool_id: str, tool: _Tool, call: ToolCall) -> list[BackendEvent]:
+    def _progress(self, tool_id: str, tool: _Tool, call: AgentToolCall) -> list[BackendEvent]:
         title = "" if call.title is None or call.title == tool.title else call.title
         tool.title = title or tool.title
         more = ""
@@ -141,12 +141,12 @@ class Tools:
 
 
 def short_id(text: str) -> str:
-    """An id that fits; a long one by its hash, so that two stay two."""
+    """An id of bounded length; a long one is told by its hash, so that two stay two."""
     return text if len(text) <= ID_MAX else hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def shown_of(content: Sequence[Raw]) -> Shown:
-    """What the `content` of a tool call shows. What does not fit is left out."""
+    """The output and diffs that the `content` of a tool call shows. What does not fit is left out."""
     texts: list[str] = []
     diffs: list[Diff] = []
     for raw in content:
@@ -162,7 +162,7 @@ def shown_of(content: Sequence[Raw]) -> Shown:
 
 
 def text_of(block: Block) -> str:
-    """A content block as text; what is none is named."""
+    """A content block as text; what is no text is named."""
     if block.type in {"text", ""}:
         return block.text
     if block.type == "resource_link":
@@ -182,7 +182,7 @@ def streamed_of(meta: Raw) -> str:
 
 
 def text_of_output(raw: Raw) -> str:
-    """`rawOutput` as text."""
+    """The `rawOutput` of a tool call as text."""
     if not given(raw):
         return ""
     try:
@@ -196,7 +196,10 @@ def text_of_output(raw: Raw) -> str:
 
 
 def text_of_input(raw: Raw = ABSENT, *, beside: Sequence[Diff] = ()) -> str:
-    """`rawInput` as text: the command, if it is one. Else JSON, unless it stands `beside` diffs: they say it better."""
+    """The `rawInput` of a tool call as text: the command, if it is one.
+
+    Else JSON, unless it stands `beside` diffs: they say it better.
+    """
     if not given(raw) or bytes(raw) == b"{}":
         return ""
     try:

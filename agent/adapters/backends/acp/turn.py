@@ -22,7 +22,7 @@ _STOPS = {
 }
 
 
-class Turn:
+class AgentTurn:
     """A prompt that was accepted; `number` is that of the request, once it was sent."""
 
     def __init__(self, text: str) -> None:
@@ -38,7 +38,7 @@ class Turn:
         self.problem = ""  # why it could not be sent
 
     async def stopped(self) -> None:
-        """Wait until it is cancelled."""
+        """Wait until the turn is cancelled."""
         await self.cancelled.wait()
 
 
@@ -50,7 +50,7 @@ class Outcome(Struct, frozen=True):
     recycle: bool = False
 
 
-class Answered(Struct):
+class PromptAnswer(Struct):
     """What an agent answers to a prompt."""
 
     reason: Words = msgspec.field(default="end_turn", name="stopReason")
@@ -58,19 +58,19 @@ class Answered(Struct):
     meta: Raw = msgspec.field(default=ABSENT, name="_meta")
 
 
-def answered(reply: AgentResponse) -> Answered:
-    """The answer to a prompt; one that does not fit counts as an ordinary end."""
+def prompt_answer(reply: AgentResponse) -> PromptAnswer:
+    """Decode the answer to a prompt; one that does not fit counts as an ordinary end."""
     with contextlib.suppress(*BAD):
         if given(reply.result):
-            return msgspec.json.decode(reply.result, type=Answered)
-    return Answered()
+            return msgspec.json.decode(reply.result, type=PromptAnswer)
+    return PromptAnswer()
 
 
-def outcome_of(turn: Turn, reply: AgentResponse, quirks: Quirks, *, silent: bool, after_cancel: bool) -> Outcome:
-    """What the answer to a prompt means.
+def outcome_of(turn: AgentTurn, reply: AgentResponse, quirks: Quirks, *, silent: bool, after_cancel: bool) -> Outcome:
+    """How a turn ended, by the answer to its prompt.
 
-    `silent`: the turn had no content. `after_cancel`: the turn before was cancelled. Once a cancel of ours is under
-    way the turn was interrupted, whatever the answer says.
+    `silent`: the turn had no content. `after_cancel`: the turn before was cancelled. Once a cancel of ours is under way
+    the turn was interrupted, whatever the answer says.
     """
     if turn.cancelled.is_set():
         recycle = quirks.recycle == "always" or (quirks.recycle == "in-tools" and turn.in_tools)
@@ -79,7 +79,7 @@ def outcome_of(turn: Turn, reply: AgentResponse, quirks: Quirks, *, silent: bool
         return Outcome("error", fault_text(reply.error))
     if quirks.postpones and turn.beginning.startswith(quirks.postpones):
         return Outcome("error", LOST_STEP, recycle=True)
-    reason = answered(reply).reason
+    reason = prompt_answer(reply).reason
     if reason == "cancelled":
         return Outcome("interrupted", "" if turn.refused else "the agent stopped by itself")
     if silent and after_cancel:

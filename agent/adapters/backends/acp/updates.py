@@ -1,4 +1,4 @@
-"""What an agent tells, as events of a session. The one place where updates of ACP get a meaning.
+"""Updates of an agent, as events of a session. The one place where updates of ACP get a meaning.
 
 Source: docs/design/acp.md, "What updates become".
 """
@@ -10,25 +10,25 @@ from typing import Literal, cast
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from agent.adapters.backends.acp.options import Options
+from agent.adapters.backends.acp.options import SessionOptions
 from agent.adapters.backends.acp.schema import (
     BAD,
+    AgentMessage,
+    AgentPlan,
+    AgentThought,
+    AgentToolCall,
+    AgentToolUpdate,
     Commands,
     ConfigChanged,
-    Info,
-    MessageChunk,
     ModeChanged,
-    Plan,
+    ReplayedPrompt,
+    SessionInfoChanged,
     Strange,
-    ThoughtChunk,
-    ToolCall,
-    ToolCallUpdate,
     Update,
     UsageChanged,
-    UserChunk,
     given,
 )
-from agent.adapters.backends.acp.tools import Tools, text_of
+from agent.adapters.backends.acp.tools import ToolTracker, text_of
 from agent.ports import BackendEvent, Described, Planned, Said, Thought, Unknown
 from agent.protocol.bounds import Amount
 from agent.protocol.events import Command, PlanEntry, TurnStatus, Usage
@@ -63,11 +63,11 @@ _tokens = msgspec.json.Decoder(_Tokens)
 _quotas = msgspec.json.Decoder(_QuotaMeta)
 
 
-class Updates:
+class UpdateMapper:
     """Collects the events of one agent's updates; neighbouring pieces of text are joined."""
 
-    def __init__(self, options: Options) -> None:
-        self.tools = Tools()
+    def __init__(self, options: SessionOptions) -> None:
+        self.tools = ToolTracker()
         self.options = options
         self.content = 0  # updates that said or did something, so far
         self.usage: Usage | None = None
@@ -78,15 +78,15 @@ class Updates:
         self._message: str | None = None  # id of the message that is being said
 
     def take(self, update: Update) -> None:
-        """Take one update; `events` has what it means."""
+        """Take one update; `events` then has what it means."""
         match update:
-            case MessageChunk():
+            case AgentMessage():
                 self._said(update)
-            case ThoughtChunk():
+            case AgentThought():
                 self._add(Thought, text_of(update.content))
-            case ToolCall():  # and ToolCallUpdate, which is one
-                self._do(*self.tools.take(update, anew=not isinstance(update, ToolCallUpdate)))
-            case Plan():
+            case AgentToolCall():  # and ToolCallUpdate, which is one
+                self._do(*self.tools.take(update, anew=not isinstance(update, AgentToolUpdate)))
+            case AgentPlan():
                 self._do(Planned(tuple(PlanEntry(text=s.content, status=_step(s.status), priority=s.priority or "")
                                        for s in update.entries)))  # fmt: skip
             case Commands():
@@ -94,17 +94,17 @@ class Updates:
                 self._note(Described(commands=known))
             case UsageChanged():
                 self._used(update)
-            case Info(title=str() as title):
+            case SessionInfoChanged(title=str() as title):
                 self._note(Described(title=title))
             case ModeChanged():
                 self._note(self.options.mode_changed(update.mode))
             case ConfigChanged():
                 self._note(self.options.config_changed(update.options))
-            case Info() | UserChunk():
+            case SessionInfoChanged() | ReplayedPrompt():
                 pass
 
     def take_strange(self, strange: Strange) -> None:
-        """Take what has no name here."""
+        """Take a message of the agent that has no name here."""
         self._strange += 1
         if self._strange > UNKNOWN_COUNT:
             return
@@ -113,17 +113,17 @@ class Updates:
 
     def replayed(self, update: Update) -> None:
         """Take an update that may tell again what is in the log: only what is no content counts."""
-        if isinstance(update, Commands | UsageChanged | Info | ModeChanged | ConfigChanged):
+        if isinstance(update, Commands | UsageChanged | SessionInfoChanged | ModeChanged | ConfigChanged):
             self.take(update)
 
     def events(self) -> list[BackendEvent]:
-        """What was meant since."""
+        """The events that updates have meant since the last call."""
         self._flush()
         events, self._events = self._events, []
         return events
 
     def end_turn(self, status: TurnStatus) -> None:
-        """The turn is over. What was interrupted or failed ends its tools; others may go on."""
+        """End the turn: if it was interrupted or failed its tools end too; else they may go on."""
         if status != "complete":
             self._flush()
             self._events += self.tools.end(status)
@@ -145,7 +145,7 @@ class Updates:
         if total > 0:
             self.usage = Usage(used=int(total))
 
-    def _said(self, chunk: MessageChunk) -> None:
+    def _said(self, chunk: AgentMessage) -> None:
         text = text_of(chunk.content)
         if not text:
             return
@@ -193,7 +193,7 @@ class Updates:
 
 
 def joined(one: Described, other: Described) -> Described:
-    """Both, what the other tells instead of what the first does."""
+    """Two descriptions as one, with what the `other` tells instead of what the first does."""
     told = {name: value for name in one.__struct_fields__ if (value := getattr(other, name))}
     return structs.replace(one, **told)
 

@@ -1,4 +1,4 @@
-"""What the settings say about a gateway, checked."""
+"""The settings of a gateway, checked (`[backends.NAME]` with `kind = "hermes"`)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TOKEN = "HERMES_DASHBOARD_SESSION_TOKEN"  # noqa: S105 - the name of a variable
 """The variable by which whoever launches a gateway chooses its token."""
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
-    """A gateway to start, or to join."""
+class GatewayConfig(Struct, frozen=True, kw_only=True):
+    """How a gateway is to be started, or joined."""
 
     name: str  # of the backend
     join: bool = False
@@ -32,7 +32,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     remote_secrets: bool = False
 
     def token(self) -> str:
-        """What `token_file` holds; empty without one. Raises: BackendFailed."""
+        """The token that `token_file` holds; empty without one. Raises: BackendFailed."""
         if not self.token_file:
             return ""
         try:
@@ -50,8 +50,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
         return token
 
 
-def wanted(name: str, config: BackendConfig) -> Wanted:
-    """What is to be done. Raises: BackendFailed, if the settings make no sense or would give a token away."""
+def gateway_config(name: str, config: BackendConfig) -> GatewayConfig:
+    """Check the settings of a gateway. Raises: BackendFailed, if they make no sense or would give a token away."""
     wrong = [field for field in ("model", "key_env", "key_file") if getattr(config, field)]
     if wrong:
         raise BackendFailed(f'{wrong[0]} is nothing for kind "hermes"', hint="docs/settings.md has its fields")
@@ -64,7 +64,7 @@ def wanted(name: str, config: BackendConfig) -> Wanted:
         raise BackendFailed("argv and env are for a gateway of our own", hint='set mode = "own", or leave them out')
     if TOKEN in config.env:
         raise BackendFailed("a token does not belong into env", hint="our own gateway is given one by itself")
-    return Wanted(
+    return GatewayConfig(
         name=name,
         join=join,
         program=config.argv or ("hermes",),

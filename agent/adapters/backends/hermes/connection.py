@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.adapters.backends.hermes import wire
-from agent.adapters.backends.hermes.wire import Event, Question, Ready, Refusal, Unreached
+from agent.adapters.backends.hermes.wire import GatewayEvent, GatewayQuestion, GatewayReady, Refusal, Unreached
 from agent.calls import PendingCall
 from agent.protocol.bounds import Whole, Words
 from agent.protocol.jsonrpc import CallFailed, End
@@ -30,31 +30,33 @@ PAGE_MAX = 1 << 20
 """Bytes of a page."""
 _TOKEN = re.compile(rb'__HERMES_SESSION_TOKEN__\s*=\s*"([\x21-\x7e]{1,512}?)"')
 
-Heard = Callable[[Event | Question], Awaitable[None]]
+Heard = Callable[[GatewayEvent | GatewayQuestion], Awaitable[None]]
 """Takes what comes; the next frame is read when it returns."""
 
 
-class Status(Struct, frozen=True):
-    """`GET /api/status`, which every gateway tells anybody on this machine."""
+class GatewayStatus(Struct, frozen=True):
+    """The answer to `GET /api/status`, which every gateway gives anybody on this machine."""
 
     version: Words
     active_sessions: Whole
     auth_required: bool = False
 
 
-class Upstream:
-    """An open socket. `newer`: it speaks the later of the two generations. `epoch`: of its event numbers."""
+class GatewayConnection:
+    """An open connection. `newer`: the gateway speaks the later generation. `epoch`: of its event numbers."""
 
-    def __init__(self, http: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse, ready: Ready) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse, ready: GatewayReady
+    ) -> None:
         self._http = http
         self._socket = socket
         self.epoch = ready.replay_epoch
         self.newer = ready.replay_epoch is not None
-        self._end: End[str, Event | Question | None] = End(wire.encode, wire.decode, prefix="a")
+        self._end: End[str, GatewayEvent | GatewayQuestion | None] = End(wire.encode, wire.decode, prefix="a")
         self._over = False
 
     async def call(self, method: str, params: dict[str, Any], *, seconds: float) -> Raw:
-        """Ask and wait. Raises: Refusal, Unreached."""
+        """Send a request and wait for its result. Raises: Refusal, Unreached."""
         with PendingCall(self._end, method, params) as call:
             try:
                 await self.send(call.frame)
@@ -65,7 +67,7 @@ class Upstream:
                 raise Refusal(method, exc) from None
 
     async def send(self, message: str) -> None:
-        """Send one frame. Raises: Unreached."""
+        """Send one frame. Raises: Unreached, if the connection is gone."""
         try:
             if self._over:
                 raise ConnectionResetError
@@ -78,14 +80,14 @@ class Upstream:
         try:
             while (message := await self._socket.receive()).type is aiohttp.WSMsgType.TEXT:
                 item = self._end.receive(message.data)
-                if isinstance(item, Event | Question):
+                if isinstance(item, GatewayEvent | GatewayQuestion):
                     await heard(item)
         finally:
             self._over = True
             self._end.fail(_lost)
 
     async def close(self) -> None:
-        """Hang up. Idempotent."""
+        """Hang up on the gateway. Idempotent."""
         self._over = True
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
             async with asyncio.timeout(1.0):
@@ -97,8 +99,8 @@ def _lost() -> Unreached:
     return Unreached("the connection to the Hermes gateway is lost", hint="it is tried again")
 
 
-async def connect(base: str, token: str) -> Upstream:
-    """Open the socket of the gateway at `base` (http://127.0.0.1:PORT). Raises: Unreached."""
+async def connect(base: str, token: str) -> GatewayConnection:
+    """Open the connection to the gateway at `base` (http://127.0.0.1:PORT). Raises: Unreached."""
     http = _session()
     try:
         address = f"ws{base.removeprefix('http')}/api/ws"
@@ -118,20 +120,20 @@ async def connect(base: str, token: str) -> Upstream:
     except BaseException:
         await http.close()
         raise
-    return Upstream(http, socket, ready)
+    return GatewayConnection(http, socket, ready)
 
 
-async def status_of(base: str, seconds: float) -> Status | None:
-    """What the gateway there tells of itself; None if none answers like one."""
+async def status_of(base: str, seconds: float) -> GatewayStatus | None:
+    """The status that the gateway at `base` tells; None if none answers like one."""
     page = await _page(f"{base}/api/status", seconds)
     try:
-        return msgspec.json.decode(page, type=Status) if page else None
+        return msgspec.json.decode(page, type=GatewayStatus) if page else None
     except (ValueError, RecursionError):
         return None
 
 
 async def token_of(base: str, seconds: float) -> str:
-    """The token that its page gives to every local browser; empty if it gives none."""
+    """The token that the gateway's page gives to every local browser; empty if it gives none."""
     found = _TOKEN.search(await _page(f"{base}/", seconds) or b"")
     return found[1].decode() if found else ""
 
@@ -139,11 +141,11 @@ async def token_of(base: str, seconds: float) -> str:
 _CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
 
 
-async def _ready(socket: aiohttp.ClientWebSocketResponse) -> Ready:
+async def _ready(socket: aiohttp.ClientWebSocketResponse) -> GatewayReady:
     while True:
         item = wire.decode(await socket.receive_str())
-        if isinstance(item, Event) and item.type == "gateway.ready":
-            return msgspec.json.decode(item.payload, type=Ready)
+        if isinstance(item, GatewayEvent) and item.type == "gateway.ready":
+            return msgspec.json.decode(item.payload, type=GatewayReady)
 
 
 async def _page(address: str, seconds: float) -> bytes | None:

@@ -1,4 +1,4 @@
-"""One live session of a gateway, followed: what happens in it, in order, and prompts for it."""
+"""A follower of one live session of a gateway: what happens in it, in order, and prompts for it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ from collections import deque
 from agent.adapters.backends.hermes import history, wire
 from agent.adapters.backends.hermes.attachment import Attachment
 from agent.adapters.backends.hermes.hub import Hub
-from agent.adapters.backends.hermes.inbox import Inbox
-from agent.adapters.backends.hermes.listing import Listing, Over
-from agent.adapters.backends.hermes.questions import Questions
-from agent.adapters.backends.hermes.redact import Veil
-from agent.adapters.backends.hermes.takeover import LEFT, Taking
-from agent.adapters.backends.hermes.turns import Course
-from agent.adapters.backends.hermes.wire import Event, Missed, Question, Refusal, Row, Snapshot, Unreached
+from agent.adapters.backends.hermes.inbox import EventInbox
+from agent.adapters.backends.hermes.listing import RowTracker, SessionGone
+from agent.adapters.backends.hermes.questions import HermesQuestions
+from agent.adapters.backends.hermes.redact import Redactor
+from agent.adapters.backends.hermes.takeover import LEFT, Takeover
+from agent.adapters.backends.hermes.turns import TurnTracker
+from agent.adapters.backends.hermes.wire import (
+    GatewayEvent,
+    GatewayQuestion,
+    LiveSession,
+    MissedEvents,
+    Refusal,
+    SessionSnapshot,
+    Unreached,
+)
 from agent.errors import BackendFailed
 from agent.ports import BackendEvent, Emit, Exited, Finished, Start
 
@@ -23,31 +31,36 @@ HISTORY = 400_000
 """Characters of the log that are compared with what the gateway has."""
 
 
-class Following:
-    """`hub.Member`. One task does everything in order; what comes meanwhile waits in the inbox.
+class SessionFollower:
+    """Follows one session for the hub (`HubMember`), with one task that does everything in order.
 
-    `prompt`: waits until the gateway is free for it. One that another window drives is read from time to time.
+    What comes meanwhile waits in the inbox. `prompt`: waits until the gateway is free for it. One that another window
+    drives is read from time to time.
     """
 
-    def __init__(self, hub: Hub, start: Start, emit: Emit, veil: Veil) -> None:
+    def __init__(self, hub: Hub, start: Start, emit: Emit, redactor: Redactor) -> None:
         """`emit` ends the task that calls it, once the session was closed."""
-        self._hub, self._start, self._emit = hub, start, emit
-        self.inbox, self.wake = Inbox(), asyncio.Event()
+        self._hub = hub
+        self._start = start
+        self._emit = emit
+        self.inbox, self.wake = EventInbox(), asyncio.Event()
         self.at = Attachment(hub, start, self.inbox, self)
-        self.course = Course(self._emit, veil, Questions(veil, remote_secrets=hub.wanted.remote_secrets))
-        self.taking = Taking(secrets.token_hex(4))
+        self.tracker = TurnTracker(
+            self._emit, redactor, HermesQuestions(redactor, remote_secrets=hub.config.remote_secrets)
+        )
+        self.takeover = Takeover(secrets.token_hex(4))
         self.prompt: str | None = None
         self.later: deque[BackendEvent] = deque()  # to be told by the task
         self.over = False  # whether it has ended at the gateway
-        self._snapshot: Snapshot | None = None
-        self._row: Row | None = None
+        self._snapshot: SessionSnapshot | None = None
+        self._row: LiveSession | None = None
         self._looked = self._back = self._lost = False
         self._seq, self._epoch = 0, hub.epoch
-        self._listing = Listing(
+        self._listing = RowTracker(
             hub,
             self.at,
-            self.course,
-            self.taking,
+            self.tracker,
+            self.takeover,
             emit=self._emit,
             hydrate=self._hydrate,
             caught_up=self._caught_up,
@@ -56,38 +69,38 @@ class Following:
 
     # --- hub.Member --------------------------------------------------------------------------------------------------
 
-    async def heard(self, item: Event | Question) -> None:
-        """Take what happened; wait while too much waits here."""
+    async def heard(self, item: GatewayEvent | GatewayQuestion) -> None:
+        """Take what happened in the session; wait while too much waits here."""
         await self.inbox.put(item)
         self.wake.set()
 
-    def seen(self, row: Row | None) -> None:
-        """The gateway lists it like this now."""
+    def seen(self, row: LiveSession | None) -> None:
+        """Note how the gateway lists the session now."""
         self._row, self._looked = row, True
         self.wake.set()
 
     def back(self) -> None:
-        """The connection is a new one."""
+        """Note that the connection to the gateway is a new one."""
         self._back, self._lost = True, False
         self.wake.set()
 
     def lost(self) -> None:
-        """There was no connection for too long."""
+        """Note that there was no connection to the gateway for too long."""
         self._lost = True
         self.wake.set()
 
     async def join(self, cwd: str) -> None:
-        """Create, resume or join it, and tell its ids. Raises: BackendFailed."""
+        """Create, resume or join the session, and tell its ids. Raises: BackendFailed."""
         if self._start.found or self._start.restored:
-            self.course.log = history.logged(await self._start.history(HISTORY))
-        told, self._snapshot = await self.at.join(cwd, self.course.log)
-        self.course.model = told.model
+            self.tracker.log = history.logged(await self._start.history(HISTORY))
+        told, self._snapshot = await self.at.join(cwd, self.tracker.log)
+        self.tracker.model = told.model
         await self._emit(told)
 
     # --- the one task ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Follow it until it is over."""
+        """Follow the session of the gateway until it is over."""
         if self._snapshot is not None:
             await self._hydrate(self._snapshot)
         elif (row := self._hub.rows.get(self.at.live)) is not None:
@@ -98,7 +111,7 @@ class Following:
             self.wake.clear()
             try:
                 await self._step()
-            except Over:
+            except SessionGone:
                 self.over = True
                 await self._emit(Exited(status="ended", reason="it was closed at the Hermes gateway"))
             except Unreached:
@@ -124,24 +137,24 @@ class Following:
         if self.prompt is not None:
             await self._hand_over(self.prompt)
 
-    async def _one(self, item: Event | Question) -> None:
-        course = self.course
-        if isinstance(item, Question):
-            asked = course.questions.question(item)
+    async def _one(self, item: GatewayEvent | GatewayQuestion) -> None:
+        tracker = self.tracker
+        if isinstance(item, GatewayQuestion):
+            asked = tracker.questions.question(item)
             if asked is None:
                 await self._hub.respond(wire.no_handler(item.id))
-            await course.tell(asked or [])
+            await tracker.tell(asked or [])
             return
         if item.seq is not None:
             if item.seq <= self._seq:
                 return  # told twice: when it happened, and when it was asked for
             self._seq = item.seq
-        prompt = course.begun(item)
-        if prompt is not None and course.turn is None:
-            await course.begin(prompt or await self._asked_there(), muted=self.prompt is not None)
-        told = course.questions.event(item)
-        told = course.questions.ended(item) if told is None else told
-        await (course.tell(told) if told is not None else course.happened(item))
+        prompt = tracker.begun(item)
+        if prompt is not None and tracker.turn is None:
+            await tracker.begin(prompt or await self._asked_there(), muted=self.prompt is not None)
+        told = tracker.questions.event(item)
+        told = tracker.questions.ended(item) if told is None else told
+        await (tracker.tell(told) if told is not None else tracker.happened(item))
 
     async def _asked_there(self) -> str:
         # Older gateways do not tell what was asked.
@@ -153,28 +166,28 @@ class Following:
 
     async def _fail(self, why: str) -> None:
         self._doubtful = False
-        if self.course.turn is not None:
-            await self.course.finish("error", why)
+        if self.tracker.turn is not None:
+            await self.tracker.finish("error", why)
         elif self.prompt is not None:
             self.prompt = None
-            await self.course.tell(self.taking.over())
+            await self.tracker.tell(self.takeover.over())
             await self._emit(Finished(status="error", error=why))
 
     # --- prompts -----------------------------------------------------------------------------------------------------
 
     async def _hand_over(self, text: str) -> None:
-        course, taking = self.course, self.taking
-        left = self.at.driven and taking.decided is False
-        if taking.stopped or left:
-            error = "" if taking.stopped else LEFT
+        tracker, takeover = self.tracker, self.takeover
+        left = self.at.driven and takeover.decided is False
+        if takeover.stopped or left:
+            error = "" if takeover.stopped else LEFT
             self.prompt = None
-            await course.tell(taking.over())
+            await tracker.tell(takeover.over())
             await self._emit(Finished(status="interrupted", error=error))
             return
-        if course.turn is not None:
+        if tracker.turn is not None:
             return  # until it is over
-        if self.at.driven and taking.decided is None:
-            await course.tell(taking.ask())
+        if self.at.driven and takeover.decided is None:
+            await tracker.tell(takeover.ask())
             return
         try:
             await self._hub.reached()
@@ -183,15 +196,15 @@ class Following:
             return
         if self.at.driven:
             await self._take_over()
-        if course.free:
+        if tracker.free:
             self.prompt = None
-            await course.begin(text, ours=True)
+            await tracker.begin(text, ours=True)
             await self._submit(text)
 
     async def _take_over(self) -> None:
         snapshot = await self.at.take_over()
-        await self.course.tell([*self.taking.over(), *self.taking.elsewhere(waits=False)])
-        await self._emit(self.taking.taken())
+        await self.tracker.tell([*self.takeover.over(), *self.takeover.elsewhere(waits=False)])
+        await self._emit(self.takeover.taken())
         await self._emit(self.at.ids())
         await self._hydrate(snapshot)
 
@@ -200,7 +213,7 @@ class Following:
         try:
             await self.at.call("prompt.submit", {"session_id": self.at.live, "text": text})
         except Refusal as exc:
-            self._doubtful, self.course.settled = False, True
+            self._doubtful, self.tracker.settled = False, True
             if exc.error.code != wire.UNKNOWN_SESSION:
                 raise
             await self.at.resume()
@@ -218,7 +231,7 @@ class Following:
         except Refusal:
             if self.at.found and self._hub.own is None:
                 return  # it is gone: it is closed when the list is told
-            await self.course.tell(self.course.questions.clear())
+            await self.tracker.tell(self.tracker.questions.clear())
             snapshot = await self.at.resume()
             self._seq = 0
             await self._emit(self.at.ids())
@@ -230,7 +243,7 @@ class Following:
     async def _missed(self) -> bool:
         # Newer gateways number events and keep the newest of them.
         asked = {"session_id": self.at.live, "last_seen": self._seq}
-        missed = wire.read(await self.at.call("session.events.since", asked), Missed)
+        missed = wire.read(await self.at.call("session.events.since", asked), MissedEvents)
         known, self._epoch = self._epoch == missed.epoch, missed.epoch
         if not known or missed.truncated:
             self._seq = missed.latest_seq
@@ -240,27 +253,27 @@ class Following:
         await self._opened(missed.open_requests)
         return True
 
-    async def _opened(self, opened: list[wire.Opened]) -> None:
+    async def _opened(self, opened: list[wire.OpenQuestion]) -> None:
         for each in opened:
-            await self._one(Question(each.id, each.method, self.at.live, each.params))
+            await self._one(GatewayQuestion(each.id, each.method, self.at.live, each.params))
 
-    async def _hydrate(self, snapshot: Snapshot) -> None:
+    async def _hydrate(self, snapshot: SessionSnapshot) -> None:
         turns, running = history.turns_of(snapshot.messages), None
         if (inflight := snapshot.inflight) is not None:
-            running = history.Turn(inflight.user or "", (inflight.assistant,) if inflight.assistant else ())
+            running = history.PastTurn(inflight.user or "", (inflight.assistant,) if inflight.assistant else ())
             if turns and turns[-1].prompt == running.prompt and not turns[-1].parts:
                 turns.pop()
         await self._caught_up(turns, running, snapshot.running)
         await self._opened(snapshot.open_requests)
 
-    async def _caught_up(self, turns: list[history.Turn], running: history.Turn | None, working: bool) -> None:
-        course, turn = self.course, self.course.turn
-        known = await course.catch_up(turns, running, muted=self.prompt is not None, reading=self.at.driven)
+    async def _caught_up(self, turns: list[history.PastTurn], running: history.PastTurn | None, working: bool) -> None:
+        tracker, turn = self.tracker, self.tracker.turn
+        known = await tracker.catch_up(turns, running, muted=self.prompt is not None, reading=self.at.driven)
         if running is None:
-            course.settled = not working
+            tracker.settled = not working
         if not known and turn is not None:
             if self._doubtful and not turn.interrupting:
-                course.turn, self.prompt = None, turn.text  # it never arrived
+                tracker.turn, self.prompt = None, turn.text  # it never arrived
             else:
-                await course.finish("error", "Hermes was stopped before it had answered")
+                await tracker.finish("error", "Hermes was stopped before it had answered")
         self._doubtful = False

@@ -1,4 +1,4 @@
-"""A conversation as the gateway keeps it, and what of it the session's log does not have yet. Pure.
+"""The history of a conversation as the gateway keeps it, and what of it the session's log does not have. Pure.
 
 The log has texts as they were streamed, the gateway as they were stored: with other white space, the parts of one reply
 apart. So they are compared without white space, and only what is missing is said.
@@ -10,25 +10,25 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from agent.adapters.backends.hermes.wire import Message
+from agent.adapters.backends.hermes.wire import HistoryEntry
 from agent.ports import Exchange
 
 GOES_ON = "(the turn before goes on)"
 """The prompt of a turn that holds what was missed of the one before it, as after a restart of this service."""
 
 
-class Tool(Struct, frozen=True):
+class PastTool(Struct, frozen=True):
     """A tool that was used: its result is not kept by the gateway."""
 
     name: str
     context: str
 
 
-class Turn(Struct, frozen=True):
-    """One prompt and what followed."""
+class PastTurn(Struct, frozen=True):
+    """A turn of the past: one prompt and what followed."""
 
     prompt: str
-    parts: tuple[str | Tool, ...] = ()
+    parts: tuple[str | PastTool, ...] = ()
 
     @property
     def reply(self) -> str:
@@ -37,35 +37,35 @@ class Turn(Struct, frozen=True):
 
 
 class Unseen(Struct, frozen=True):
-    """What the log does not have: the rest of its last reply, then whole turns.
+    """The part of a history that the log does not have: the rest of its last reply, then whole turns.
 
     `last`: the log's last turn as the gateway has it; None, if both have nothing in common.
     """
 
     rest: str = ""
-    turns: tuple[Turn, ...] = ()
-    last: Turn | None = None
+    turns: tuple[PastTurn, ...] = ()
+    last: PastTurn | None = None
 
 
-def turns_of(messages: Iterable[Message]) -> list[Turn]:
+def turns_of(messages: Iterable[HistoryEntry]) -> list[PastTurn]:
     """The turns of a conversation, oldest first; what stands before the first prompt is left out."""
-    turns: list[Turn] = []
+    turns: list[PastTurn] = []
     for message in messages:
         text = message.text or ""
         if message.role == "user":
-            turns.append(Turn(text))
+            turns.append(PastTurn(text))
         elif not turns:
             continue
         elif message.role == "assistant" and text.strip():
-            turns[-1] = Turn(turns[-1].prompt, (*turns[-1].parts, text))
+            turns[-1] = PastTurn(turns[-1].prompt, (*turns[-1].parts, text))
         elif message.role == "tool":
-            tool = Tool(message.name or "tool", message.context or "")
-            turns[-1] = Turn(turns[-1].prompt, (*turns[-1].parts, tool))
+            tool = PastTool(message.name or "tool", message.context or "")
+            turns[-1] = PastTurn(turns[-1].prompt, (*turns[-1].parts, tool))
     return turns
 
 
 def logged(exchanges: Iterable[Exchange]) -> list[Exchange]:
-    """The log's turns, those that went on joined with what they went on from."""
+    """The turns of the log, those that went on joined with what they went on from."""
     joined: list[Exchange] = []
     for each in exchanges:
         if each.prompt == GOES_ON and joined:
@@ -75,7 +75,7 @@ def logged(exchanges: Iterable[Exchange]) -> list[Exchange]:
     return joined
 
 
-def goes_beyond(turns: Sequence[Turn], log: Iterable[Exchange]) -> bool:
+def goes_beyond(turns: Sequence[PastTurn], log: Iterable[Exchange]) -> bool:
     """Whether the newest turn was prompted elsewhere: the log knows no such prompt.
 
     Older ones do not count: one that was prompted elsewhere while a prompt of ours waited is left out of the log.
@@ -83,8 +83,8 @@ def goes_beyond(turns: Sequence[Turn], log: Iterable[Exchange]) -> bool:
     return bool(turns) and _bare(turns[-1].prompt) not in {_bare(each.prompt) for each in log}
 
 
-def unseen(log: Sequence[Exchange], turns: Sequence[Turn]) -> Unseen:
-    """What of the conversation the log does not have.
+def unseen(log: Sequence[Exchange], turns: Sequence[PastTurn]) -> Unseen:
+    """The part of the conversation that the log does not have.
 
     The place where both agree longest counts, the newest such. If there is none (the conversation was condensed),
     nothing is taken for new: better a gap than everything twice.
@@ -102,7 +102,7 @@ def unseen(log: Sequence[Exchange], turns: Sequence[Turn]) -> Unseen:
 
 
 def missing(said: str, whole: str) -> str:
-    """What `whole` has after `said`, white space apart; nothing if it does not begin with it."""
+    """The rest of `whole` after `said`, white space apart; nothing if it does not begin with that."""
     at = 0
     for letter in said:
         if letter.isspace():
@@ -118,7 +118,7 @@ def missing(said: str, whole: str) -> str:
     return rest.lstrip() if said and said[-1].isspace() else rest
 
 
-def _agree(log: Sequence[Exchange], turns: Sequence[Turn]) -> int:
+def _agree(log: Sequence[Exchange], turns: Sequence[PastTurn]) -> int:
     # How many turns both have in common up to their ends. The last one of the log may have been cut short.
     count = 0
     for known, turn in zip(reversed(log), reversed(turns), strict=False):

@@ -1,4 +1,4 @@
-"""The one connection to a gateway, held: all sessions share it, nobody's coming and going is noticed over there.
+"""The one connection to a gateway that all sessions share: nobody's coming and going is noticed over there.
 
 Stock gateways send a session's events to one connection only, and end a session whose connection is gone. So there is
 one, opened again when it breaks; what comes is handed to the session it belongs to, in order.
@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from msgspec import Raw, Struct
 
 from agent.adapters.backends.hermes import wire
-from agent.adapters.backends.hermes.config import Wanted
-from agent.adapters.backends.hermes.process import OwnGateway
-from agent.adapters.backends.hermes.wire import Event, Question, Refusal, Row, Unreached
+from agent.adapters.backends.hermes.config import GatewayConfig
+from agent.adapters.backends.hermes.process import GatewayProcess
+from agent.adapters.backends.hermes.wire import GatewayEvent, GatewayQuestion, LiveSession, Refusal, Unreached
 from agent.errors import BackendFailed
 from agent.ports import Offer, Offered
 from agent.tasks import child, owned
@@ -28,8 +28,8 @@ UNCLAIMED_MAX = 512
 """Events kept of sessions that nobody has claimed yet: those between a `session.create` and its answer."""
 
 
-class Pace(Struct, frozen=True, kw_only=True):
-    """Seconds. Tests take shorter ones."""
+class HubTimeouts(Struct, frozen=True, kw_only=True):
+    """How long the hub waits for what, in seconds. Tests take shorter times."""
 
     poll: float = 1.0  # between two looks at the list of live sessions
     answer: float = 15.0  # for that list: a gateway that is stuck keeps its connection open and says nothing
@@ -41,38 +41,40 @@ class Pace(Struct, frozen=True, kw_only=True):
     again: float = 5.0  # after which sessions are offered once more: joining one may have failed
 
 
-class Member(Protocol):
+class HubMember(Protocol):
     """A session of ours, as the hub sees it."""
 
-    async def heard(self, item: Event | Question) -> None:
-        """Take what happened in it; wait while there is too much."""
+    async def heard(self, item: GatewayEvent | GatewayQuestion) -> None:
+        """Take what happened in the session; wait while there is too much."""
 
-    def seen(self, row: Row | None) -> None:
-        """How the gateway lists it now; None: no more."""
+    def seen(self, row: LiveSession | None) -> None:
+        """Note how the gateway lists the session now; None: no more."""
 
     def back(self) -> None:
-        """There is a new connection: what happened meanwhile is not known."""
+        """Note that there is a new connection: what happened meanwhile is not known."""
 
     def lost(self) -> None:
-        """There was none for `Pace.give_up`."""
+        """Note that there was no connection for `HubTimeouts.give_up`."""
 
 
 class Hub:
-    """Runs from the first `enter` to the last `leave`."""
+    """The connection to one gateway, held from the first `enter` to the last `leave`."""
 
-    def __init__(self, wanted: Wanted, pace: Pace | None = None) -> None:
-        self.wanted, self.pace = wanted, pace or Pace()
-        self.own = None if wanted.join else OwnGateway(wanted)
-        self.rows: dict[str, Row] = {}
+    def __init__(self, config: GatewayConfig, timeouts: HubTimeouts | None = None) -> None:
+        self.config, self.timeouts = config, timeouts or HubTimeouts()
+        self.own = None if config.join else GatewayProcess(config)
+        self.rows: dict[str, LiveSession] = {}
         self.version = self.base = ""
         self.trouble: BackendFailed | None = None  # why there is no connection
         self.hidden: set[str] = set()  # live sessions that a person here wants to see no more
         self.started: set[str] = set()  # live sessions that nobody needs to find: they were started from here
-        self._members: dict[str, Member] = {}
+        self._members: dict[str, HubMember] = {}
         self._keys: dict[str, str] = {}  # live id -> the durable id by which it was offered first
-        self._upstream: Any = None  # connection.Upstream: its module is imported when it is needed
-        self._unclaimed: deque[Event | Question] = deque(maxlen=UNCLAIMED_MAX)
-        self._needed, self._up, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._connection: Any = None  # connection.GatewayConnection: that module is imported when it is needed
+        self._unclaimed: deque[GatewayEvent | GatewayQuestion] = deque(maxlen=UNCLAIMED_MAX)
+        self._needed = asyncio.Event()
+        self._up = asyncio.Event()
+        self._news = asyncio.Event()
         self._first = ""  # the session for which a gateway of our own is started
         self._users = 0
         self._entering = asyncio.Lock()
@@ -83,7 +85,7 @@ class Hub:
     # --- life --------------------------------------------------------------------------------------------------------
 
     async def enter(self) -> None:
-        """Run for one more user."""
+        """Run for one more user of the gateway."""
         async with self._entering:
             self._users += 1
             if self._task is None:
@@ -104,25 +106,27 @@ class Hub:
                     await self.own.stop()
 
     def keep(self, live: str) -> None:
-        """That session was taken from a window, which may be open still: it is to live on when the last user leaves."""
+        """Have that session live on when the last user leaves: it was taken from a window, which may be open still."""
         self._left.add(live)
 
     async def _have_kept(self) -> None:
         left, self._left = self._left, set()
         if left and self.connected and self.shared:
-            from agent.adapters.backends.hermes import supervisor  # noqa: PLC0415 - needed at the end only
+            from agent.adapters.backends.hermes import keepalive  # noqa: PLC0415 - needed at the end only
 
-            await supervisor.start(supervisor.Kept(base=self.base, token=self._token, sessions=tuple(sorted(left))))
+            await keepalive.start(
+                keepalive.SessionsToKeep(base=self.base, token=self._token, sessions=tuple(sorted(left)))
+            )
 
     def need(self, session: str) -> None:
-        """A session needs the gateway: one of our own is started only then."""
+        """Note that a session needs the gateway: one of our own is started only then."""
         self._first = self._first or session
         self._needed.set()
 
     @property
     def newer(self) -> bool:
         """Whether the gateway speaks the later generation: any number of connections may watch a session."""
-        return bool(self._upstream is not None and self._upstream.newer)
+        return bool(self._connection is not None and self._connection.newer)
 
     @property
     def shared(self) -> bool:
@@ -131,18 +135,18 @@ class Hub:
 
     @property
     def epoch(self) -> str | int | None:
-        """Of the numbers of events, newer gateways only."""
-        return self._upstream.epoch if self._upstream is not None else None
+        """The epoch of the numbers of events; None with gateways of the older generation."""
+        return self._connection.epoch if self._connection is not None else None
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection now."""
+        """Whether there is a connection to the gateway now."""
         return self._up.is_set()
 
     async def reached(self) -> None:
-        """Wait for a connection. Raises: BackendFailed, which says why there is none."""
+        """Wait for a connection to the gateway. Raises: BackendFailed, which says why there is none."""
         try:
-            async with asyncio.timeout(60.0 if self.own is not None and not self.own.port else self.pace.reach):
+            async with asyncio.timeout(60.0 if self.own is not None and not self.own.port else self.timeouts.reach):
                 await self._up.wait()
         except TimeoutError:
             raise self.trouble or Unreached("the Hermes gateway does not answer") from None
@@ -150,20 +154,20 @@ class Hub:
     # --- requests ----------------------------------------------------------------------------------------------------
 
     async def call(self, method: str, params: dict[str, Any]) -> Raw:
-        """Ask the gateway. Raises: Refusal, Unreached, BackendFailed."""
+        """Send the gateway a request and wait for its result. Raises: Refusal, Unreached, BackendFailed."""
         await self.reached()
-        found: Raw = await self._upstream.call(method, params, seconds=self.pace.call)
+        found: Raw = await self._connection.call(method, params, seconds=self.timeouts.call)
         return found
 
     async def respond(self, message: str) -> None:
         """Answer a question of the gateway's. Raises: Unreached, if that connection is gone."""
         if not self.connected:
             raise Unreached("the connection to the Hermes gateway is lost")
-        await self._upstream.send(message)
+        await self._connection.send(message)
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 
-    def row_of(self, keys: tuple[str, ...]) -> Row | None:
+    def row_of(self, keys: tuple[str, ...]) -> LiveSession | None:
         """The live session that has one of these ids, newest first."""
         for key in reversed(keys):
             for row in self.rows.values():
@@ -171,7 +175,7 @@ class Hub:
                     return row
         return None
 
-    async def adopt(self, live: str, member: Member) -> None:
+    async def adopt(self, live: str, member: HubMember) -> None:
         """Hand over what happens in that live session, and what has happened since it was asked for."""
         self._members[live] = member
         kept = list(self._unclaimed)
@@ -182,20 +186,20 @@ class Hub:
             else:
                 self._unclaimed.append(item)
 
-    def drop(self, live: str, member: Member) -> None:
-        """Hand over nothing more."""
+    def drop(self, live: str, member: HubMember) -> None:
+        """Hand nothing more of that live session to the member."""
         if self._members.get(live) is member:
             del self._members[live]
 
     async def watch(self, offered: Offered) -> None:
-        """`ports.FindsSessions`: what runs, until cancelled."""
+        """Tell which sessions live at the gateway, until cancelled (`ports.FindsSessions`)."""
         await self.enter()
         try:
             if self.own is None:
                 self._needed.set()
             while True:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self.pace.again):
+                    async with asyncio.timeout(self.timeouts.again):
                         await self._news.wait()
                 self._news.clear()
                 if self.connected:
@@ -219,29 +223,31 @@ class Hub:
         while True:
             await self._needed.wait()
             try:
-                upstream = await self._connect()
+                connection = await self._connect()
             except BackendFailed as exc:
                 if self.trouble is None or str(self.trouble) != str(exc):
-                    log.info("no Hermes gateway", extra={"backend": self.wanted.name, "error": str(exc)})
+                    log.info("no Hermes gateway", extra={"backend": self.config.name, "error": str(exc)})
                 self.trouble = exc
                 gone = gone or clock()
-                if clock() - gone > self.pace.give_up:
+                if clock() - gone > self.timeouts.give_up:
                     for member in set(self._members.values()):
                         member.lost()
-                await asyncio.sleep(min(self.pace.retry_max, self.pace.retry * 2.0 ** min(attempt, 10)))
+                await asyncio.sleep(min(self.timeouts.retry_max, self.timeouts.retry * 2.0 ** min(attempt, 10)))
                 attempt += 1
                 continue
-            attempt, gone, self.trouble = 0, 0.0, None
+            attempt = 0
+            gone = 0.0
+            self.trouble = None
             try:
-                await self._serve(upstream)
+                await self._serve(connection)
             except (BackendFailed, ExceptionGroup) as exc:
-                log.info("a Hermes gateway is gone", extra={"backend": self.wanted.name, "error": str(exc)})
+                log.info("a Hermes gateway is gone", extra={"backend": self.config.name, "error": str(exc)})
             finally:
                 self._up.clear()
-                self._upstream = None
+                self._connection = None
                 self._unclaimed.clear()
-                await upstream.close()
-            await asyncio.sleep(self.pace.retry)
+                await connection.close()
+            await asyncio.sleep(self.timeouts.retry)
 
     async def _connect(self) -> Any:
         from agent.adapters.backends.hermes import connection, locate  # noqa: PLC0415 - aiohttp, which the command line lacks
@@ -249,38 +255,40 @@ class Hub:
         if self.own is not None:
             self.base, token = await self.own.place(self._first)
         else:
-            gateway, token = await locate.to_join(self.wanted)
+            gateway, token = await locate.gateway_to_join(self.config)
             self.base = gateway.base
-        status = await connection.status_of(self.base, self.pace.reach)
+        status = await connection.status_of(self.base, self.timeouts.reach)
         self.version = status.version if status is not None else ""
         self._token = token
         return await connection.connect(self.base, token)
 
-    async def _serve(self, upstream: Any) -> None:
+    async def _serve(self, connection: Any) -> None:
         async with asyncio.TaskGroup() as group:
-            reading = child(group, upstream.run(self._heard), "backends.hermes.read")
-            if upstream.newer:
+            reading = child(group, connection.run(self._heard), "backends.hermes.read")
+            if connection.newer:
                 with contextlib.suppress(Refusal):  # without this every question is refused at once
-                    await upstream.call("client.capabilities", {"server_requests": True}, seconds=self.pace.answer)
-            await self._look(upstream)
-            self._upstream = upstream
+                    await connection.call(
+                        "client.capabilities", {"server_requests": True}, seconds=self.timeouts.answer
+                    )
+            await self._look(connection)
+            self._connection = connection
             self._up.set()
             for member in set(self._members.values()):
                 member.back()
-            polling = child(group, self._poll(upstream), "backends.hermes.poll")
+            polling = child(group, self._poll(connection), "backends.hermes.poll")
             reading.add_done_callback(lambda _: polling.cancel())
 
-    async def _poll(self, upstream: Any) -> None:
+    async def _poll(self, connection: Any) -> None:
         try:
             while True:
-                await asyncio.sleep(self.pace.poll)
-                await self._look(upstream)
+                await asyncio.sleep(self.timeouts.poll)
+                await self._look(connection)
         finally:
-            await upstream.close()  # ends the reading
+            await connection.close()  # ends the reading
 
-    async def _look(self, upstream: Any) -> None:
+    async def _look(self, connection: Any) -> None:
         asked = dict(self._members)
-        result = await upstream.call("session.active_list", {}, seconds=self.pace.answer)
+        result = await connection.call("session.active_list", {}, seconds=self.timeouts.answer)
         before = {(row.id, row.title) for row in self.rows.values()}
         self.rows = {row.id: row for row in wire.rows(result)}
         for known in (self._keys, self.hidden, self.started):
@@ -294,11 +302,11 @@ class Hub:
         if before != {(row.id, row.title) for row in self.rows.values()} or not self._up.is_set():
             self._news.set()
 
-    async def _heard(self, item: Event | Question) -> None:
+    async def _heard(self, item: GatewayEvent | GatewayQuestion) -> None:
         member = self._members.get(item.session)
         if member is not None:
             await member.heard(item)
         elif item.session:
             self._unclaimed.append(item)
-        elif isinstance(item, Question):
+        elif isinstance(item, GatewayQuestion):
             await self.respond(wire.no_handler(item.id))

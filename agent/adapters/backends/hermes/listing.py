@@ -6,37 +6,42 @@ from collections.abc import Awaitable, Callable
 
 from agent.adapters.backends.hermes import history
 from agent.adapters.backends.hermes.attachment import Attachment
-from agent.adapters.backends.hermes.history import Turn
+from agent.adapters.backends.hermes.history import PastTurn
 from agent.adapters.backends.hermes.hub import Hub
-from agent.adapters.backends.hermes.takeover import BACK_NOTE, Taking
-from agent.adapters.backends.hermes.turns import Course
-from agent.adapters.backends.hermes.wire import Row, Snapshot
+from agent.adapters.backends.hermes.takeover import BACK_NOTE, Takeover
+from agent.adapters.backends.hermes.turns import TurnTracker
+from agent.adapters.backends.hermes.wire import LiveSession, SessionSnapshot
 from agent.ports import Described, Emit
 
 SURE = 2
 """Looks at the list that must agree: what happens in between may not have been told yet."""
 
 
-class Over(Exception):
-    """The session was closed over there."""
+class SessionGone(Exception):
+    """The session was closed at the gateway."""
 
 
-class Listing:
-    """One session's row, compared with what is known. One that another window drives is read when its row changes."""
+class RowTracker:
+    """Compares one session's row with what is known; one that another window drives is read when its row changes."""
 
     def __init__(
         self,
         hub: Hub,
         at: Attachment,
-        course: Course,
-        taking: Taking,
+        tracker: TurnTracker,
+        takeover: Takeover,
         *,
         emit: Emit,
-        hydrate: Callable[[Snapshot], Awaitable[None]],
-        caught_up: Callable[[list[Turn], Turn | None, bool], Awaitable[None]],
+        hydrate: Callable[[SessionSnapshot], Awaitable[None]],
+        caught_up: Callable[[list[PastTurn], PastTurn | None, bool], Awaitable[None]],
     ) -> None:
-        self._hub, self._at, self._course, self._taking = hub, at, course, taking
-        self._emit, self._hydrate, self._caught_up = emit, hydrate, caught_up
+        self._hub = hub
+        self._at = at
+        self._tracker = tracker
+        self._takeover = takeover
+        self._emit = emit
+        self._hydrate = hydrate
+        self._caught_up = caught_up
         self._unlisted = self._strange = 0
         self._title: str | None = None
         self._read: tuple[int, str] | None = None  # how it was listed when its conversation was read last
@@ -44,11 +49,13 @@ class Listing:
         self._count = -1  # messages that it had when they were compared last
 
     def anew(self) -> None:
-        """The connection is a new one: what was seen before does not count."""
-        self._read, self._strange, self._unlisted = None, 0, 0
+        """Forget how the session was listed before: the connection is a new one."""
+        self._read = None
+        self._strange = 0
+        self._unlisted = 0
 
-    async def look(self, row: Row | None) -> None:
-        """Take how it is listed now; None: not at all. Raises: BackendFailed; `Over`, if that is its end."""
+    async def look(self, row: LiveSession | None) -> None:
+        """Take how the session is listed now; None: not at all. Raises: BackendFailed, SessionGone."""
         if row is None:
             self._not_listed()
             return
@@ -62,29 +69,29 @@ class Listing:
         if self._at.driven:
             await self._read_there(row)
             return
-        course, idle = self._course, row.status == "idle"
-        if (turn := course.turn) is not None:
+        tracker, idle = self._tracker, row.status == "idle"
+        if (turn := tracker.turn) is not None:
             turn.idle = turn.idle + 1 if idle else 0
             if turn.idle >= SURE:  # it ended and nobody told us, or told another window
                 turns = await self._at.turns()
                 await self._caught_up(turns, None, False)
         elif idle:
-            course.settled, self._strange = True, 0
+            tracker.settled, self._strange = True, 0
             await self._compare(row)
         elif row.status != "starting":
             self._strange += 1
-            if self._strange >= (SURE if course.settled else 2 * SURE):
+            if self._strange >= (SURE if tracker.settled else 2 * SURE):
                 await self._elsewhere(row)
 
-    async def _compare(self, row: Row) -> None:
+    async def _compare(self, row: LiveSession) -> None:
         # A turn that was over before it was noticed: another window has prompted it, and has its events since.
         if self._count == row.message_count or self._hub.own is not None or self._hub.newer:
             return
         self._count = row.message_count
-        if history.goes_beyond(await self._at.turns(), self._course.log):
+        if history.goes_beyond(await self._at.turns(), self._tracker.log):
             await self._elsewhere(row)
 
-    async def _elsewhere(self, row: Row) -> None:
+    async def _elsewhere(self, row: LiveSession) -> None:
         # It works, and nothing is heard of it: another window has prompted it.
         self._strange = 0
         if self._hub.own is not None or self._hub.newer:
@@ -103,11 +110,11 @@ class Listing:
             self._at.driven, self._at.live = False, ""
             return
         if self._at.live:
-            raise Over
+            raise SessionGone
 
-    async def _read_there(self, row: Row) -> None:
+    async def _read_there(self, row: LiveSession) -> None:
         idle, sign = row.status in {"idle", "starting"}, (row.message_count, row.status)
-        await self._course.tell(self._taking.elsewhere(waits=row.status == "waiting"))
+        await self._tracker.tell(self._takeover.elsewhere(waits=row.status == "waiting"))
         if idle and sign == self._read:
             return
         turns, running = await self._at.turns(), None

@@ -1,6 +1,7 @@
-"""Which gateways run on this machine: asked at their ports, which process tables and Hermes's own ledger tell.
+"""Locates the gateways of this machine, by process tables, Hermes's own ledger and answers at their ports.
 
-Command lines of the same user are read, never another process's environment. Only what answers as a gateway counts.
+Command lines of the same user are read, never another process's environment. Only what answers as a gateway counts, and
+only if no other user may sit there (T6).
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from agent.adapters.backends.hermes.config import Wanted
+from agent.adapters.backends.hermes.config import GatewayConfig
 from agent.adapters.backends.hermes.connection import status_of, token_of
-from agent.adapters.backends.hermes.listeners import is_ours
 from agent.errors import BackendFailed
-from agent.processes import PROC, command_line, listening_of, of_this_user
+from agent.processes import PROC, command_line, listening, listening_of, of_this_user
 from agent.protocol.bounds import Many, Whole, Words
 
 PORT = 9119
@@ -27,7 +28,7 @@ LOOK = 0.8
 LEDGER = "spawn-ledger.json"
 
 
-class Gateway(Struct, frozen=True, kw_only=True):
+class LocatedGateway(Struct, frozen=True, kw_only=True):
     """A gateway that answered. `process`: its id, if that is known; 0: not."""
 
     base: Words
@@ -37,12 +38,12 @@ class Gateway(Struct, frozen=True, kw_only=True):
 
     @property
     def port(self) -> str:
-        """As it is told to people."""
+        """The gateway's port, as it is told to people."""
         return self.base.rpartition(":")[2]
 
 
 class Candidate(Struct, frozen=True):
-    """Where one might be."""
+    """A place where a gateway might be."""
 
     base: Words
     process: Whole = 0
@@ -57,35 +58,39 @@ class _Spawned(Struct, frozen=True):
     isolated: bool = False
 
 
-async def look(wanted: Wanted | None = None, *, seconds: float = LOOK, proc: Path = PROC) -> list[Gateway]:
-    """Those that answer now, the likeliest first; of other users none. Raises nothing."""
-    if wanted is not None and wanted.base:
-        places = [Candidate(wanted.base)]
+async def find_gateways(
+    config: GatewayConfig | None = None, *, seconds: float = LOOK, proc: Path = PROC
+) -> list[LocatedGateway]:
+    """The gateways that answer now, the likeliest first; those of other users are left out. Raises nothing."""
+    if config is not None and config.base:
+        places = [Candidate(config.base)]
     else:
         places = await asyncio.to_thread(candidates)
     answers = await asyncio.gather(*(status_of(place.base, seconds) for place in places))
     return [
-        Gateway(base=place.base, version=status.version, auth_required=status.auth_required, process=place.process)
+        LocatedGateway(
+            base=place.base, version=status.version, auth_required=status.auth_required, process=place.process
+        )
         for place, status in zip(places, answers, strict=True)
         if status is not None and is_ours(place.base, proc)
     ]
 
 
-async def to_join(wanted: Wanted, *, proc: Path = PROC) -> tuple[Gateway, str]:
+async def gateway_to_join(config: GatewayConfig, *, proc: Path = PROC) -> tuple[LocatedGateway, str]:
     """The gateway to join, and its token. Raises: BackendFailed, which says what is missing."""
-    found = await look(wanted, proc=proc)
+    found = await find_gateways(config, proc=proc)
     if not found:
-        if wanted.base and not is_ours(wanted.base, proc) and await status_of(wanted.base, LOOK) is not None:
+        if config.base and not is_ours(config.base, proc) and await status_of(config.base, LOOK) is not None:
             told = "what answers there as a Hermes gateway is run by another user"
             raise BackendFailed(told, hint="only a gateway of your own is joined: it would get your token and prompts")
-        if wanted.base:
-            told = f"no Hermes gateway answers at port {wanted.base.rpartition(':')[2]} of that device"
+        if config.base:
+            told = f"no Hermes gateway answers at port {config.base.rpartition(':')[2]} of that device"
             raise BackendFailed(
-                told, hint=f"start it there, or correct url in [backends.{wanted.name}] (docs/hermes.md)"
+                told, hint=f"start it there, or correct url in [backends.{config.name}] (docs/hermes.md)"
             )
         hint = "start one with `hermes dashboard` there (docs/hermes.md)"
         raise BackendFailed("no Hermes gateway runs on that device", hint=hint)
-    token = wanted.token()
+    token = config.token()
     for gateway in found:
         if token or (told := await token_of(gateway.base, LOOK)):
             return gateway, token or told
@@ -121,7 +126,7 @@ def _processes(proc: Path) -> Iterator[tuple[int, int]]:
 
 
 def port_of(words: list[str]) -> int | None:
-    """The port in the command line of a gateway; 0 if that was left to the system; None if it is none."""
+    """The port in the command line of a gateway; 0 if that was left to the system; None if it is no gateway's."""
     verbs = [at for at, word in enumerate(words) if word in {"serve", "dashboard"}]
     if not verbs or not any(
         Path(word).name in {"hermes", "hermes_cli", "hermes_cli.main"} for word in words[: verbs[0]]
@@ -147,3 +152,31 @@ def _ledger(home: Path) -> list[_Spawned]:
     except (OSError, ValueError, RecursionError):
         return []
     return [row for row in rows if row.purpose in {"serve", "dashboard", "gateway"} and not row.isolated]
+
+
+def is_ours(base: str, proc: Path = PROC) -> bool:
+    """Whether nobody but this user, or root, answers at `base` (http://127.0.0.1:PORT).
+
+    To be asked after something has answered there and before it is told anything: another user may sit where a gateway
+    is looked for (T6). Where no table tells (macOS), it is taken on trust.
+    """
+    parts = urlsplit(base)
+    sockets = listening(proc / "net")
+    if sockets is None:
+        return True
+    reached = _reached(parts.hostname or "")
+    port = parts.port or 80
+    owners = {each.user for each in sockets if each.port == port and each.address in reached}
+    return bool(owners) and owners <= {os.geteuid(), 0}
+
+
+def _reached(host: str) -> set[str]:
+    # Local addresses of sockets that a connection to there may reach.
+    found = {"0.0.0.0", "::"}  # noqa: S104 - compared, not listened at
+    if host != "::1":
+        found |= {"127.0.0.1", "::ffff:127.0.0.1"}
+    if ":" in host or host == "localhost":
+        found.add("::1")
+    if host.startswith("127."):
+        found.add(host)
+    return found

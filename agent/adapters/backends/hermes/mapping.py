@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from agent.adapters.backends.hermes.redact import Veil
+from agent.adapters.backends.hermes.redact import Redactor
 from agent.ports import BackendEvent, Described, Planned, Said, Thought, ToolFinished, ToolStarted
 from agent.protocol.bounds import Many, Table, Whole, Words
 from agent.protocol.events import PlanEntry, TurnStatus, Usage
@@ -26,21 +26,21 @@ V = TypeVar("V")
 _NOTHING = Raw(b"null")
 
 
-class Text(Struct, frozen=True):
+class TextPayload(Struct, frozen=True):
     """Payload of deltas and interim texts."""
 
     text: Words | None = ""
     already_streamed: bool = False
 
 
-class Begun(Struct, frozen=True):
-    """Payload of `message.start`; `input` is told by newer gateways only."""
+class BegunPayload(Struct, frozen=True):
+    """Payload of the event `message.start`; `input` is told by newer gateways only."""
 
     input: Raw = _NOTHING
 
     @property
     def prompt(self) -> str:
-        """What was asked, if it was told."""
+        """What was asked, if the gateway told it."""
         return _word(_fields(self.input).get("text", self.input))
 
 
@@ -49,8 +49,8 @@ class _Used(Struct, frozen=True):
     context_max: Whole | None = 0
 
 
-class Done(Struct, frozen=True):
-    """Payload of `message.complete`."""
+class DonePayload(Struct, frozen=True):
+    """Payload of the event `message.complete`."""
 
     text: Words | None = ""
     status: Words = "complete"
@@ -58,27 +58,27 @@ class Done(Struct, frozen=True):
 
     @property
     def turn_status(self) -> TurnStatus:
-        """The status in this project's words."""
+        """The status of the turn in this project's words."""
         statuses: dict[str, TurnStatus] = {"complete": "complete", "interrupted": "interrupted"}
         return statuses.get(self.status, "error")
 
     @property
     def used(self) -> Usage | None:
-        """Tokens, if they were told."""
+        """Tokens of the turn, if they were told."""
         if self.usage is None or not self.usage.context_max:
             return None
         return Usage(used=self.usage.context_used or 0, size=self.usage.context_max)
 
 
-class Info(Struct, frozen=True):
-    """The part of `session.info` that is anybody's business."""
+class InfoPayload(Struct, frozen=True):
+    """Payload of the event `session.info`, as far as it is anybody's business."""
 
     running: bool | None = None
     model: Words | None = None
 
 
-class Failed(Struct, frozen=True):
-    """Payload of `error`."""
+class FailedPayload(Struct, frozen=True):
+    """Payload of the event `error`."""
 
     message: Words | None = ""
 
@@ -102,7 +102,7 @@ class _Todo(Struct, frozen=True):
 
 
 def payload(raw: Raw, kind: type[T]) -> T:
-    """What an event carries; all defaults, if it is something else."""
+    """Decode what an event carries; all defaults, if it is something else."""
     try:
         return msgspec.json.decode(raw, type=kind, strict=False)
     except (ValueError, RecursionError):
@@ -110,15 +110,15 @@ def payload(raw: Raw, kind: type[T]) -> T:
 
 
 def pieces(text: str | None, kind: type[Said | Thought] = Said) -> list[BackendEvent]:
-    """A text, in pieces as small as they must be."""
+    """A text, in pieces as small as events must be."""
     text = text or ""
     return [kind(text[start : start + CHUNK]) for start in range(0, len(text), CHUNK)]
 
 
-def shown(event_type: str, raw: Raw, veil: Veil) -> list[BackendEvent]:
-    """What an event shows."""
+def shown(event_type: str, raw: Raw, redactor: Redactor) -> list[BackendEvent]:
+    """The events by which an event of the gateway is shown."""
     reader = _READERS.get(event_type)
-    return reader(raw, veil) if reader else []
+    return reader(raw, redactor) if reader else []
 
 
 def command_of(raw: Raw) -> str:
@@ -127,41 +127,41 @@ def command_of(raw: Raw) -> str:
 
 
 def tool_id(raw: Raw) -> str:
-    """Which tool it is about."""
+    """The id of the tool that an event is about."""
     return payload(raw, _Tool).tool_id
 
 
-def _delta(raw: Raw, veil: Veil) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all
-    return pieces(payload(raw, Text).text)
+def _delta(raw: Raw, redactor: Redactor) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all
+    return pieces(payload(raw, TextPayload).text)
 
 
-def _interim(raw: Raw, veil: Veil) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all
-    beside = payload(raw, Text)
+def _interim(raw: Raw, redactor: Redactor) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all
+    beside = payload(raw, TextPayload)
     return [] if beside.already_streamed else pieces(beside.text)
 
 
-def _reasoning(raw: Raw, veil: Veil) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all
-    return pieces(payload(raw, Text).text, Thought)
+def _reasoning(raw: Raw, redactor: Redactor) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all
+    return pieces(payload(raw, TextPayload).text, Thought)
 
 
-def _tool_start(raw: Raw, veil: Veil) -> list[BackendEvent]:
+def _tool_start(raw: Raw, redactor: Redactor) -> list[BackendEvent]:
     tool = payload(raw, _Tool)
     if not tool.tool_id:
         return []
     name = tool.name or "tool"
-    return [ToolStarted(tool_id=tool.tool_id, title=veil.over(tool.context or name), tool=name)]
+    return [ToolStarted(tool_id=tool.tool_id, title=redactor.redacted(tool.context or name), tool=name)]
 
 
-def _tool_complete(raw: Raw, veil: Veil) -> list[BackendEvent]:
+def _tool_complete(raw: Raw, redactor: Redactor) -> list[BackendEvent]:
     tool = payload(raw, _Tool)
     events: list[BackendEvent] = []
     if tool.tool_id:
         status, output = _outcome(tool.result)
-        text = veil.over(output)[:OUTPUT_MAX]
+        text = redactor.redacted(output)[:OUTPUT_MAX]
         events.append(ToolFinished(tool_id=tool.tool_id, status=status, output=text))
     todos = _read(tool.todos, Many[Raw])
     if todos is not None:
-        events.append(Planned(tuple(entry for each in todos[:128] if (entry := _entry(each, veil)))))
+        events.append(Planned(tuple(entry for each in todos[:128] if (entry := _entry(each, redactor)))))
     return events
 
 
@@ -178,7 +178,7 @@ def _outcome(result: Raw) -> tuple[TurnStatus, str]:
     return "complete", answer or msgspec.json.format(bytes(result), indent=-1).decode(errors="replace")
 
 
-def _entry(todo: Raw, veil: Veil) -> PlanEntry | None:
+def _entry(todo: Raw, redactor: Redactor) -> PlanEntry | None:
     told = _read(todo, _Todo)
     if told is None or not told.content:
         return None
@@ -187,7 +187,7 @@ def _entry(todo: Raw, veil: Veil) -> PlanEntry | None:
         status = "in_progress"
     elif told.status in {"completed", "cancelled"}:
         status = "completed"
-    return PlanEntry(text=veil.over(told.content)[:4096], status=status)
+    return PlanEntry(text=redactor.redacted(told.content)[:4096], status=status)
 
 
 def _read(raw: Raw | None, kind: type[V]) -> V | None:
@@ -206,17 +206,17 @@ def _word(raw: Raw | None) -> str:
     return _read(raw, Words) or ""
 
 
-def _info(raw: Raw, veil: Veil) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all
-    model = payload(raw, Info).model
+def _info(raw: Raw, redactor: Redactor) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all
+    model = payload(raw, InfoPayload).model
     return [Described(model=model)] if model else []
 
 
-def _title(raw: Raw, veil: Veil) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all
+def _title(raw: Raw, redactor: Redactor) -> list[BackendEvent]:  # noqa: ARG001 - one signature for all
     title = payload(raw, _Titled).title
     return [Described(title=title)] if title else []
 
 
-_READERS: dict[str, Callable[[Raw, Veil], list[BackendEvent]]] = {
+_READERS: dict[str, Callable[[Raw, Redactor], list[BackendEvent]]] = {
     "message.delta": _delta,
     "message.interim": _interim,
     "reasoning.delta": _reasoning,

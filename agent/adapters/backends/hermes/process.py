@@ -1,4 +1,9 @@
-"""A gateway of our own: `hermes serve` on a free port of 127.0.0.1, with a token of ours, ended with this service."""
+"""A gateway of our own: `hermes serve` on a free port of 127.0.0.1, with a token of ours, ended with this service.
+
+Commands of its tools run in sessions of their own, which outlive it when the service is killed (Linux), and the session
+they were for may be closed by then. So all that a gateway starts carries the service that started it: what belongs to
+one that is no more is ended (`end_leftovers`), that of other services is not.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +15,14 @@ import secrets
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 
-from agent.adapters.backends.hermes import orphans
-from agent.adapters.backends.hermes.config import TOKEN, Wanted
+from agent.adapters.backends.hermes.config import TOKEN, GatewayConfig
+from agent.adapters.backends.launching import working_folder
 from agent.adapters.backends.limits import give_back
-from agent.adapters.backends.process_owner import MARK
-from agent.adapters.backends.pty.starting import folder_of
+from agent.adapters.backends.process_owner import SESSION_MARK
 from agent.errors import BackendFailed
-from agent.processes import Process, descendants, find_process
+from agent.processes import Process, descendants, environment, find_process, of_this_user
 from agent.tasks import owned
 
 READY = re.compile(rb"HERMES_(?:BACKEND|DASHBOARD)_READY port=(\d+)")
@@ -37,11 +42,15 @@ _TETHER = (
 )
 
 
-class OwnGateway:
-    """At most one process. `place` starts it again if it has ended."""
+SERVICE = "LAN_AGENT_HERMES_SERVICE"
+"""Environment variable: process id of the service and when that was started, in clock ticks since boot."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+
+class GatewayProcess:
+    """The process of a gateway of our own, at most one; `place` starts it again if it has ended."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._config = config
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._token = ""
@@ -49,44 +58,44 @@ class OwnGateway:
 
     @property
     def running(self) -> int | None:
-        """Its process id; None while it does not run."""
+        """The gateway's process id; None while it does not run."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
     @property
     def port(self) -> int:
-        """Where it listens; 0 while it does not run."""
+        """The port where the gateway listens; 0 while it does not run."""
         return self._port if self.running else 0
 
     def missing(self) -> str:
-        """What must be installed, as a sentence; empty if nothing."""
-        program = self._wanted.program[0]
+        """What must be installed before a gateway can be started, as a sentence; empty if nothing."""
+        program = self._config.program[0]
         return "" if shutil.which(program) else f"{program} is not on the PATH of the service"
 
     async def place(self, session: str) -> tuple[str, str]:
-        """Address and token, of one that is started if need be, for that session first. Raises: BackendFailed."""
+        """Address and token of the gateway, which is started for that session if need be. Raises: BackendFailed."""
         if not self.port:
             await self.stop()
             await self._launch(session)
         return f"http://127.0.0.1:{self._port}", self._token
 
     async def _launch(self, session: str) -> None:
-        wanted = self._wanted
+        config = self._config
         self._token = secrets.token_urlsafe(32)
-        argv = (*wanted.program, "serve", "--host", "127.0.0.1", "--port", "0")
+        argv = (*config.program, "serve", "--host", "127.0.0.1", "--port", "0")
         environ = {
             **os.environ,
-            **wanted.env,
+            **config.env,
             TOKEN: self._token,
             "HERMES_TUI_WS_ORPHAN_REAP_GRACE_S": str(GRACE),
             "PYTHONUNBUFFERED": "1",
-            MARK: session,
-            orphans.SERVICE: orphans.this_service(),
+            SESSION_MARK: session,
+            SERVICE: this_service(),
         }
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid()), *argv),
-                cwd=folder_of(wanted.cwd),
+                cwd=working_folder(config.cwd),
                 env=environ,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -114,8 +123,10 @@ class OwnGateway:
             raise BackendFailed("Hermes ended before it was ready", hint=HINT)
 
     async def stop(self) -> None:
-        """End it and all that it started. Idempotent."""
-        process, self._process, self._port = self._process, None, 0
+        """End the gateway and all that it started. Idempotent."""
+        process = self._process
+        self._process = None
+        self._port = 0
         if process is not None:
             started = await asyncio.to_thread(descendants, process.pid)
             if process.returncode is None:
@@ -158,3 +169,28 @@ def _end(started: list[Process]) -> None:
 
 
 HINT = "run `hermes serve --port 0` on that device to see why"
+
+
+def this_service() -> str:
+    """The value of `SERVICE` for what this service starts; empty where there is no process table."""
+    return _service(os.getpid())
+
+
+def end_leftovers() -> None:
+    """End what services that are no more have left of their gateways. Raises nothing."""
+    for pid, service in _marked():
+        if _service(int(service.partition("-")[0])) != service:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _service(pid: int) -> str:
+    row = find_process(pid)
+    return "" if row is None else f"{pid}-{row.started}"
+
+
+def _marked() -> Iterator[tuple[int, str]]:
+    for pid in of_this_user():
+        service = next(iter(environment(pid, SERVICE)), "")
+        if service.partition("-")[0].isdecimal():
+            yield pid, service

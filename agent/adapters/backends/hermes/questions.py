@@ -1,4 +1,4 @@
-"""What a Hermes session asks people: as events or as requests of the gateway's own. Pure.
+"""The questions that a Hermes session asks people: as events or as requests of the gateway's own. Pure.
 
 Older gateways take an approval without saying which: the oldest open one gets it. So one at a time is asked, and
 exactly one answer is handed over for each; a second one would be for a command that nobody has seen.
@@ -13,8 +13,8 @@ from typing import Any, Literal
 from msgspec import Raw, Struct
 
 from agent.adapters.backends.hermes.mapping import payload
-from agent.adapters.backends.hermes.redact import Veil
-from agent.adapters.backends.hermes.wire import Event, Question
+from agent.adapters.backends.hermes.redact import Redactor
+from agent.adapters.backends.hermes.wire import GatewayEvent, GatewayQuestion
 from agent.ports import Asked, BackendEvent, Withdrew
 from agent.protocol.bounds import Many, Words
 from agent.protocol.events import Answer, Choice, Field
@@ -46,8 +46,8 @@ class _Asked(Struct, frozen=True):
     prompt: Words | None = ""
 
 
-class Pending(Struct, frozen=True, kw_only=True):
-    """One open question. `number`: of the gateway's own request, empty if it came as an event."""
+class PendingQuestion(Struct, frozen=True, kw_only=True):
+    """A question that is open. `number`: of the gateway's own request, empty if it came as an event."""
 
     asked: Asked
     what: What
@@ -77,28 +77,28 @@ class Pending(Struct, frozen=True, kw_only=True):
         return answer
 
 
-class Questions:
-    """The open ones of one session, oldest first."""
+class HermesQuestions:
+    """The open questions of one session, oldest first."""
 
-    def __init__(self, veil: Veil, *, remote_secrets: bool) -> None:
-        """`remote_secrets`: whether other devices may answer for passwords."""
-        self._veil, self._remote_secrets = veil, remote_secrets
+    def __init__(self, redactor: Redactor, *, remote_secrets: bool) -> None:
+        """`remote_secrets` says whether other devices may answer for passwords."""
+        self._redactor, self._remote_secrets = redactor, remote_secrets
         self._prefix, self._count = secrets.token_hex(4), 0
-        self._open: list[Pending] = []
+        self._open: list[PendingQuestion] = []
         self._shown: set[str] = set()  # ids that people were asked
 
     def __bool__(self) -> bool:
         return bool(self._open)
 
-    def event(self, event: Event) -> list[BackendEvent] | None:
-        """What a question that came as an event gives; None, if it is none."""
+    def event(self, event: GatewayEvent) -> list[BackendEvent] | None:
+        """The events that a question gives which came as an event; None, if that is no question."""
         what = _EVENTS.get(event.type)
         if what is None:
             return None
         return self._add(what, event.payload, "")
 
-    def question(self, question: Question) -> list[BackendEvent] | None:
-        """The same of a request of the gateway's own; None, if it is not for people."""
+    def question(self, question: GatewayQuestion) -> list[BackendEvent] | None:
+        """The events that a request of the gateway's own gives; None, if it is not for people."""
         what = _METHODS.get(question.method)
         if what is None:
             return None
@@ -106,8 +106,8 @@ class Questions:
             return []  # told again when one attaches
         return self._add(what, question.params, question.id)
 
-    def ended(self, event: Event) -> list[BackendEvent] | None:
-        """What it gives that the gateway waits no more for an answer; None, if the event is about something else."""
+    def ended(self, event: GatewayEvent) -> list[BackendEvent] | None:
+        """The events by which the gateway waits no more for an answer; None, if this one is about something else."""
         if event.type == "request.cancel":
             number = payload(event.payload, _Cancelled).id
             return self._remove(lambda each: each.number == number)
@@ -117,17 +117,17 @@ class Questions:
         return None
 
     def tool_over(self, command: str, *, last: bool) -> list[BackendEvent]:
-        """A tool has ended: nobody waits for its approval. `last`: no other one runs."""
+        """Note that a tool has ended: nobody waits for its approval. `last`: no other one runs."""
         return self._remove(
             lambda each: each.what == "approval" and not each.number and (last or each.command == command)
         )
 
     def clear(self) -> list[BackendEvent]:
-        """The turn is over: nobody waits for any answer."""
+        """Withdraw everything: the turn is over, and nobody waits for any answer."""
         return self._remove(lambda _: True)
 
-    def take(self, request_id: str) -> Pending | None:
-        """Whoever was asked that has answered; None, if it is no longer open. `more` must follow."""
+    def take(self, request_id: str) -> PendingQuestion | None:
+        """Take the question that was answered; None, if it is no longer open. `more` must follow."""
         for each in self._open:
             if each.asked.request_id == request_id and request_id in self._shown:
                 self._open.remove(each)
@@ -152,24 +152,28 @@ class Questions:
         self._open.append(self._made(what, payload(raw, _Asked), number, f"{what}-{self._prefix}-{self._count}"))
         return self.more()
 
-    def _remove(self, gone: Callable[[Pending], bool]) -> list[BackendEvent]:
+    def _remove(self, gone: Callable[[PendingQuestion], bool]) -> list[BackendEvent]:
         removed = [each for each in self._open if gone(each)]
         self._open = [each for each in self._open if not gone(each)]
         ids = [each.asked.request_id for each in removed if each.asked.request_id in self._shown]
         self._shown.difference_update(ids)
         return [*(Withdrew(each) for each in ids), *(self.more() if removed else ())]
 
-    def _made(self, what: What, told: _Asked, number: str, request_id: str) -> Pending:
-        over = self._veil.over
-        command, words, parts = told.command or "", dict[str, str](), False
+    def _made(self, what: What, told: _Asked, number: str, request_id: str) -> PendingQuestion:
+        redacted = self._redactor.redacted
+        command = told.command or ""
+        words = dict[str, str]()
+        parts = False
         if what == "approval":
             choices = tuple(
                 Choice(id=each, name=_CHOICES[each][0], kind=_CHOICES[each][1])
                 for each in told.choices or ("once", "deny")
                 if each in _CHOICES
             )
-            prompt = f"Run this? {over(told.description or '')}".strip()
-            asked = Asked(request_id=request_id, kind="choices", prompt=prompt, choices=choices, detail=over(command))
+            prompt = f"Run this? {redacted(told.description or '')}".strip()
+            asked = Asked(
+                request_id=request_id, kind="choices", prompt=prompt, choices=choices, detail=redacted(command)
+            )
         elif what == "clarify" and (told.questions or told.multi_select):
             parts = bool(told.questions)
             fields = tuple(map(_field, told.questions or [_Part("answer", told.question, told.choices, True)]))
@@ -181,10 +185,10 @@ class Questions:
         elif what == "clarify":
             asked = Asked(request_id=request_id, kind="line", prompt=told.question or "")
         else:
-            prompt = over(told.prompt or "") if what == "secret" else "Password for sudo: "
+            prompt = redacted(told.prompt or "") if what == "secret" else "Password for sudo: "
             local = not self._remote_secrets
-            asked = Asked(request_id=request_id, kind="secret", prompt=prompt, detail=over(command), local=local)
-        return Pending(
+            asked = Asked(request_id=request_id, kind="secret", prompt=prompt, detail=redacted(command), local=local)
+        return PendingQuestion(
             asked=asked,
             what=what,
             request_id=told.request_id,

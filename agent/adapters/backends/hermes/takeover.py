@@ -1,4 +1,4 @@
-"""Before a session is taken from the window where somebody uses it, whoever prompts it is asked. Pure."""
+"""Before a session is taken over from the window where somebody uses it, whoever prompts it is asked. Pure."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ BACK_NOTE = "it was prompted at its own window of Hermes again, which has it now
 ASKS_THERE = "It waits for an answer at its own window of Hermes; only there it can be given."
 
 
-class Taking:
-    """What people were asked that Hermes knows nothing of."""
+class Takeover:
+    """The questions about taking a session over, of which Hermes knows nothing."""
 
     def __init__(self, prefix: str) -> None:
-        """`prefix`: makes ids that nobody else has."""
+        """`prefix` makes ids that nobody else has."""
         self._prefix, self._count = prefix, 0
         self._asked = self._elsewhere = ""
         self.decided: bool | None = None  # whether it is to be taken; None: not known
         self.stopped = False  # what it was to be taken for is not wanted any more
 
     def ask(self) -> list[BackendEvent]:
-        """The question, unless it is open."""
+        """Ask whether to take the session over, unless that is asked already."""
         if self._asked:
             return []
         self._asked = self._id()
@@ -38,7 +38,7 @@ class Taking:
         return [Asked(request_id=self._asked, kind="choices", prompt=OPEN_ELSEWHERE, choices=choices)]
 
     def elsewhere(self, *, waits: bool) -> list[BackendEvent]:
-        """What tells that the session needs input, though not from here (S10); `waits`: whether it does."""
+        """Tell that the session needs input, though not from here (S10); `waits`: whether it does."""
         if waits and not self._elsewhere:
             self._elsewhere = self._id()
             choices = (Choice(id="seen", name="OK"),)
@@ -49,23 +49,26 @@ class Taking:
         return []
 
     def answered(self, request_id: str, answer: Answer) -> bool:
-        """Take an answer. Whether it was one to these questions."""
+        """Take an answer, and tell whether it was one to these questions."""
         if request_id == self._asked and request_id:
             self._asked, self.decided = "", answer == TAKE
             return True
         return bool(request_id) and request_id == self._elsewhere
 
     def stop(self) -> None:
-        """The prompt is not wanted any more."""
+        """Note that the prompt is not wanted any more."""
         self.stopped = True
 
     def over(self) -> list[BackendEvent]:
-        """The prompt was handed over, or never will be: begin anew."""
-        asked, self._asked, self.decided, self.stopped = self._asked, "", None, False
+        """Begin anew: the prompt was handed over, or never will be."""
+        asked = self._asked
+        self._asked = ""
+        self.decided = None
+        self.stopped = False
         return [Withdrew(asked)] if asked else []
 
     def taken(self) -> Described:
-        """Said to those who watch here, and to the owner over there."""
+        """What is said to those who watch here, and to the owner over there."""
         return Described(note=TAKEN_NOTE, notice=TAKEN_NOTICE)
 
     def _id(self) -> str:

@@ -1,4 +1,4 @@
-"""The course of one Hermes session: its turns as they run, and what of its past the log does not have."""
+"""The turns of one Hermes session as they run, and what of its past the log does not have."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import secrets
 from dataclasses import dataclass, field
 
 from agent.adapters.backends.hermes import history, mapping
-from agent.adapters.backends.hermes.history import GOES_ON, Tool, Turn
-from agent.adapters.backends.hermes.mapping import Begun, Done, Failed, Info, Text, payload
-from agent.adapters.backends.hermes.questions import Questions
-from agent.adapters.backends.hermes.redact import Veil
-from agent.adapters.backends.hermes.wire import Event
+from agent.adapters.backends.hermes.history import GOES_ON, PastTool, PastTurn
+from agent.adapters.backends.hermes.mapping import (
+    BegunPayload,
+    DonePayload,
+    FailedPayload,
+    InfoPayload,
+    TextPayload,
+    payload,
+)
+from agent.adapters.backends.hermes.questions import HermesQuestions
+from agent.adapters.backends.hermes.redact import Redactor
+from agent.adapters.backends.hermes.wire import GatewayEvent
 from agent.ports import (
     BackendEvent,
     Described,
@@ -33,7 +40,7 @@ LOG_MAX = 200
 
 
 @dataclass
-class Running:
+class HermesTurn:
     """The turn that runs. `ours`: it was prompted through us. `muted`: the log has another one running, which waits."""
 
     text: str
@@ -48,12 +55,14 @@ class Running:
     tools: set[str] = field(default_factory=set)
 
 
-class Course:
-    """Tells everything that happens in the order in which it happened, each thing once."""
+class TurnTracker:
+    """Tells everything that happens in a session in the order in which it happened, each thing once."""
 
-    def __init__(self, emit: Emit, veil: Veil, questions: Questions) -> None:
-        self._emit, self._veil, self.questions = emit, veil, questions
-        self.turn: Running | None = None
+    def __init__(self, emit: Emit, redactor: Redactor, questions: HermesQuestions) -> None:
+        self._emit = emit
+        self._redactor = redactor
+        self.questions = questions
+        self.turn: HermesTurn | None = None
         self.settled = True  # whether the gateway takes the next prompt without stopping something
         self.log: list[Exchange] = []
         self.model: str | None = None  # as it was told last
@@ -61,33 +70,33 @@ class Course:
 
     @property
     def free(self) -> bool:
-        """Whether a prompt may be handed over now."""
+        """Whether a prompt may be handed to the gateway now."""
         return self.turn is None and self.settled
 
     # --- events ------------------------------------------------------------------------------------------------------
 
-    async def begin(self, text: str, *, ours: bool = False, muted: bool = False) -> Running:
-        """A turn begins."""
-        self.turn = turn = Running(text, ours=ours, muted=muted)
+    async def begin(self, text: str, *, ours: bool = False, muted: bool = False) -> HermesTurn:
+        """Begin a turn, and tell that unless it is ours."""
+        self.turn = turn = HermesTurn(text, ours=ours, muted=muted)
         self.settled = False
         if not ours:
             await self._emit(Prompted(text=text, by=BY))
         return turn
 
-    async def happened(self, event: Event) -> None:
+    async def happened(self, event: GatewayEvent) -> None:
         """Take an event of a turn, or about the session; the turn it belongs to was begun."""
         turn = self.turn
         if turn is not None:
             turn.idle = 0
         match event.type:
             case "message.complete":
-                await self._complete(payload(event.payload, Done))
+                await self._complete(payload(event.payload, DonePayload))
                 return
             case "error" if turn is not None:
-                turn.error = self._line(payload(event.payload, Failed).message)
+                turn.error = self._line(payload(event.payload, FailedPayload).message)
                 return
             case "session.info":
-                await self._informed(payload(event.payload, Info))
+                await self._informed(payload(event.payload, InfoPayload))
             case "tool.start" if turn is not None:
                 turn.tools.add(mapping.tool_id(event.payload))
                 turn.part = len(turn.said)
@@ -95,10 +104,10 @@ class Course:
                 turn.tools.discard(mapping.tool_id(event.payload))
                 over = self.questions.tool_over(mapping.command_of(event.payload), last=not turn.tools)
                 await self.tell(over)
-        await self.tell(mapping.shown(event.type, event.payload, self._veil))
+        await self.tell(mapping.shown(event.type, event.payload, self._redactor))
 
     async def tell(self, events: list[BackendEvent]) -> None:
-        """Pass on what is shown."""
+        """Pass on those of the events that the log is to have."""
         for event in events:
             if isinstance(event, Described) and event.model is not None:
                 if event.model == self.model:
@@ -112,7 +121,7 @@ class Course:
             await self._emit(event)
 
     async def finish(self, status: TurnStatus, error: str = "", usage: Usage | None = None) -> None:
-        """The turn is over."""
+        """End the turn that runs, and tell how."""
         turn = self.turn
         if turn is None:
             return
@@ -124,7 +133,7 @@ class Course:
         if not turn.muted:
             await self._emit(Finished(status=status, error=error, usage=usage))
 
-    async def _complete(self, done: Done) -> None:
+    async def _complete(self, done: DonePayload) -> None:
         turn, text = self.turn, done.text or ""
         if turn is None:
             return
@@ -137,7 +146,7 @@ class Course:
             await self.tell(mapping.pieces(history.missing(part, text) or history.missing(said, text)))
         await self.finish(status, error, done.used)
 
-    async def _informed(self, info: Info) -> None:
+    async def _informed(self, info: InfoPayload) -> None:
         if info.running is not False:
             return
         self.settled = self.turn is None
@@ -145,18 +154,18 @@ class Course:
             await self.finish("error", self.turn.error)
             self.settled = True
 
-    def begun(self, event: Event) -> str | None:
+    def begun(self, event: GatewayEvent) -> str | None:
         """What was asked, as an event that begins a turn tells it (newer gateways); None, if it begins none."""
         if event.type == "message.start":
-            return payload(event.payload, Begun).prompt
-        if event.type == "message.delta" and payload(event.payload, Text).text:
+            return payload(event.payload, BegunPayload).prompt
+        if event.type == "message.delta" and payload(event.payload, TextPayload).text:
             return ""
         return None
 
     # --- the past ----------------------------------------------------------------------------------------------------
 
     async def catch_up(
-        self, turns: list[Turn], running: Turn | None, *, muted: bool = False, reading: bool = False
+        self, turns: list[PastTurn], running: PastTurn | None, *, muted: bool = False, reading: bool = False
     ) -> bool:
         """Tell what has happened meanwhile, the turn that runs included.
 
@@ -199,27 +208,27 @@ class Course:
             await self.begin(GOES_ON, muted=muted)
             await self.tell(mapping.pieces(found.rest))
         elif found.rest:
-            await self._import(Turn(GOES_ON, (found.rest,)))
+            await self._import(PastTurn(GOES_ON, (found.rest,)))
 
-    async def _import_all(self, turns: tuple[Turn, ...]) -> None:
+    async def _import_all(self, turns: tuple[PastTurn, ...]) -> None:
         if len(turns) > PAST_MAX:
             await self._emit(Described(note=f"{len(turns) - PAST_MAX} earlier turns are not shown"))
         for each in turns[-PAST_MAX:]:
             await self._import(each)
 
-    async def _import(self, turn: Turn) -> None:
+    async def _import(self, turn: PastTurn) -> None:
         await self._emit(Prompted(text=turn.prompt, by=BY, past=True))
         await self._parts(turn.parts)
         await self._emit(Finished(status="complete"))
         self._keep(Exchange(turn.prompt, turn.reply))
 
-    async def _parts(self, parts: tuple[str | Tool, ...]) -> None:
-        before: str | Tool = ""
+    async def _parts(self, parts: tuple[str | PastTool, ...]) -> None:
+        before: str | PastTool = ""
         for part in parts:
-            if isinstance(part, Tool):
+            if isinstance(part, PastTool):
                 self._count += 1
                 tool_id = f"past-{self._token}-{self._count}"
-                title = self._veil.over(part.context or part.name)
+                title = self._redactor.redacted(part.context or part.name)
                 await self.tell([ToolStarted(tool_id=tool_id, title=title, tool=part.name)])
                 await self.tell([ToolFinished(tool_id=tool_id, status="complete")])
             else:
@@ -231,7 +240,7 @@ class Course:
         self.log = history.logged([*self.log, exchange])[-LOG_MAX:]
 
     def _line(self, text: str | None) -> str:
-        return self._veil.over(" ".join((text or "").split()))[:1000]
+        return self._redactor.redacted(" ".join((text or "").split()))[:1000]
 
 
 def _bare(text: str) -> str:

@@ -1,7 +1,7 @@
-"""What is said to a Hermes gateway and heard from it: JSON-RPC 2.0, one JSON object a text frame.
+"""The frames between us and a Hermes gateway: JSON-RPC 2.0, one JSON object a text frame.
 
-Only the fields that are used are described: what a frame holds beside them (configuration, keys, prompts of the
-system, tool lists) is never decoded, so that it cannot leave. Source: docs/design/hermes.md.
+Only the fields that are used are described: what a frame holds beside them (configuration, keys, prompts of the system,
+tool lists) is never decoded, so that it cannot leave. Source: docs/design/hermes.md.
 """
 
 from __future__ import annotations
@@ -36,15 +36,19 @@ ALLOWED = frozenset(
 )
 """Every method that is ever called. The same socket takes `shell.exec` and `config.get`: nothing is passed through."""
 
-UNKNOWN_SESSION, UNKNOWN_STORED, NOT_ASKED = 4001, 4007, 4009
-"""Error codes: no such live session, no such stored one, no such open question."""
+UNKNOWN_SESSION = 4001
+"""Error code: there is no such live session."""
+UNKNOWN_STORED = 4007
+"""Error code: there is no such stored session."""
+NOT_ASKED = 4009
+"""Error code: there is no such open question."""
 NO_METHOD = -32601
 
 T = TypeVar("T")
 
 
 class Refusal(BackendFailed):
-    """The gateway refused a request. `error` is why; its own words are not passed on, they may hold paths."""
+    """The gateway refused a request. `fault` is why; its own words are not passed on, as they may hold paths."""
 
     def __init__(self, method: str, error: CallFailed) -> None:
         super().__init__(f"the Hermes gateway refused {method} ({error.code})", hint="see the gateway's own log")
@@ -55,8 +59,8 @@ class Unreached(BackendFailed):
     """No answer of the Hermes gateway."""
 
 
-class Frame(Struct, frozen=True):
-    """Anything that a gateway sends."""
+class GatewayFrame(Struct, frozen=True):
+    """Any message that a gateway sends."""
 
     id: Words | Whole | None = None
     method: Words = ""
@@ -72,8 +76,8 @@ class _Params(Struct, frozen=True):
     seq: Whole | None = None
 
 
-class Event(Struct, frozen=True):
-    """Something happened in a live session; in none, if `session` is empty. `seq`: its number, newer gateways only."""
+class GatewayEvent(Struct, frozen=True):
+    """An event of a live session; of none, if `session` is empty. `seq`: its number, newer gateways only."""
 
     type: Words
     session: Words = ""
@@ -81,7 +85,7 @@ class Event(Struct, frozen=True):
     seq: Whole | None = None
 
 
-class Question(Struct, frozen=True):
+class GatewayQuestion(Struct, frozen=True):
     """A question as a request of the gateway's own (newer gateways): its answer is a response with that id."""
 
     id: Words
@@ -90,7 +94,7 @@ class Question(Struct, frozen=True):
     params: Raw = Raw(b"{}")
 
 
-class Row(Struct, frozen=True):
+class LiveSession(Struct, frozen=True):
     """One live session of `session.active_list`."""
 
     id: Words
@@ -103,10 +107,10 @@ class Row(Struct, frozen=True):
 
 
 class _Rows(Struct, frozen=True):
-    sessions: Many[Row] = []
+    sessions: Many[LiveSession] = []
 
 
-class Message(Struct, frozen=True):
+class HistoryEntry(Struct, frozen=True):
     """One entry of a conversation as the gateway tells it; a tool has a name and a context instead of a text."""
 
     role: Words = ""
@@ -115,14 +119,14 @@ class Message(Struct, frozen=True):
     context: Words | None = ""
 
 
-class Inflight(Struct, frozen=True):
+class RunningTurn(Struct, frozen=True):
     """The turn that runs: what was asked and what has been answered so far."""
 
     user: Words | None = ""
     assistant: Words | None = ""
 
 
-class Opened(Struct, frozen=True):
+class OpenQuestion(Struct, frozen=True):
     """A question that is open when one attaches (newer gateways)."""
 
     id: Words
@@ -134,53 +138,53 @@ class _Model(Struct, frozen=True):
     model: Words | None = ""
 
 
-class Snapshot(Struct, frozen=True):
+class SessionSnapshot(Struct, frozen=True):
     """How a session stands: the answer to create, activate, resume and history."""
 
     session_id: Words = ""
     session_key: Words = ""
     stored_session_id: Words = ""
-    messages: Many[Message] = []
+    messages: Many[HistoryEntry] = []
     running: bool = False
     status: Words = ""
-    inflight: Inflight | None = None
-    open_requests: Many[Opened] = []
+    inflight: RunningTurn | None = None
+    open_requests: Many[OpenQuestion] = []
     info: _Model | None = None  # the one word of it that is anybody's business
 
     @property
     def stored(self) -> str:
-        """The durable id."""
+        """The durable id of the session."""
         return self.session_key or self.stored_session_id
 
 
-class Missed(Struct, frozen=True):
+class MissedEvents(Struct, frozen=True):
     """The answer to `session.events.since` (newer gateways)."""
 
     events: Many[_Params] = []
     truncated: bool = False
     epoch: Words | Whole | None = None
     latest_seq: Whole = 0
-    open_requests: Many[Opened] = []
+    open_requests: Many[OpenQuestion] = []
 
 
-class Resolved(Struct, frozen=True):
+class ApprovalResolved(Struct, frozen=True):
     """The answer to `approval.respond`: how many questions it answered. Others do not tell."""
 
     resolved: Whole = 1
 
 
-class Ready(Struct, frozen=True):
-    """`gateway.ready`. Only a newer gateway has an epoch; that is how the two are told apart."""
+class GatewayReady(Struct, frozen=True):
+    """The event `gateway.ready`. Only a newer gateway has an epoch; that is how the two are told apart."""
 
     replay_epoch: Words | Whole | None = None
 
 
-_frames = msgspec.json.Decoder(Frame)
+_frames = msgspec.json.Decoder(GatewayFrame)
 _params = msgspec.json.Decoder(_Params)
 
 
-def decode(data: str) -> Event | Question | Response[CallFailed] | None:
-    """One frame; None for what is none of these. Raises nothing."""
+def decode(data: str) -> GatewayEvent | GatewayQuestion | Response[CallFailed] | None:
+    """Decode one frame; None for what is no event, question or answer. Raises nothing."""
     try:
         frame = _frames.decode(data)
         if not frame.method:
@@ -190,11 +194,11 @@ def decode(data: str) -> Event | Question | Response[CallFailed] | None:
         return None
     session = params.session_id or ""
     if frame.method == "event":
-        return Event(params.type, session, params.payload, params.seq)
-    return None if frame.id is None else Question(str(frame.id), frame.method, session, frame.params)
+        return GatewayEvent(params.type, session, params.payload, params.seq)
+    return None if frame.id is None else GatewayQuestion(str(frame.id), frame.method, session, frame.params)
 
 
-def _answer(frame: Frame) -> Response[CallFailed]:
+def _answer(frame: GatewayFrame) -> Response[CallFailed]:
     if bytes(frame.error) == b"null":
         return Response(str(frame.id), frame.result)
     return Response(str(frame.id), error=call_failed(frame.error))
@@ -208,28 +212,28 @@ def encode(message: Outgoing) -> str:
 
 
 def response(number: str, result: dict[str, Any]) -> str:
-    """The answer to a question."""
+    """Encode the answer to a question of the gateway's."""
     return encode(jsonrpc.response(number, result))
 
 
 def no_handler(number: str) -> str:
-    """To a question that is not for people: the gateway then stops waiting."""
+    """Encode a refusal of a question that is not for people: the gateway then stops waiting."""
     return encode(jsonrpc.failure(number, {"code": NO_METHOD, "message": "method not found"}))
 
 
-def rows(result: Raw) -> list[Row]:
-    """The live sessions. Raises: BackendFailed."""
+def rows(result: Raw) -> list[LiveSession]:
+    """Decode the live sessions of `session.active_list`. Raises: BackendFailed."""
     return read(result, _Rows).sessions
 
 
 def read(result: Raw, kind: type[T]) -> T:
-    """A result as that type. Raises: BackendFailed."""
+    """Decode a result as that type. Raises: BackendFailed."""
     try:
         return msgspec.json.decode(result, type=kind)
     except (ValueError, RecursionError) as exc:
         raise BackendFailed("the Hermes gateway said what nobody here understands", hint="see its version") from exc
 
 
-def events(missed: Missed, session: str) -> list[Event]:
+def events(missed: MissedEvents, session: str) -> list[GatewayEvent]:
     """The events that were missed, as they would have come."""
-    return [Event(each.type, each.session_id or session, each.payload, each.seq) for each in missed.events]
+    return [GatewayEvent(each.type, each.session_id or session, each.payload, each.seq) for each in missed.events]

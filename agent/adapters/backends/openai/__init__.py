@@ -1,11 +1,12 @@
 """Backend `openai`: a chat with a model, over the completions that OpenAI has and most servers of models speak.
 
-`kinds` makes the kinds of session; `servers` and `look` find servers on this machine; `place` knows where a configured
-one is; `client` and `chunks` speak to it; `conversation` and `session` are one chat (docs/design/backends.md).
+`family` makes the kinds of session; `servers` and `detect` find servers on this machine; `endpoint` knows where a
+configured one is; `client` and `chunks` speak to it; `conversation` and `session` are one chat
+(docs/design/backends.md).
 """
 
 from __future__ import annotations
 
-from agent.adapters.backends.openai.kinds import OpenAIFamily
+from agent.adapters.backends.openai.family import OpenAIFamily
 
 __all__ = ["OpenAIFamily"]

@@ -1,4 +1,4 @@
-"""Where a server is and how its key is found. The key itself is read when it is sent, and kept nowhere (T7)."""
+"""The endpoint of a server, and how its key is found. The key is read when it is sent, and kept nowhere (T7)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FIELDS = {"kind", "url", "model", "key_env", "key_file", "description"}
 """What the settings may say of a server."""
 
 
-class Place(Struct, frozen=True, kw_only=True):
-    """A server. `url` ends before `/chat/completions`."""
+class ServerAddress(Struct, frozen=True, kw_only=True):
+    """Where a server is. `url` ends before `/chat/completions`."""
 
     name: str  # of the backend: what people are told, who need not know its address
     url: str
@@ -58,8 +58,8 @@ class Place(Struct, frozen=True, kw_only=True):
             raise BackendFailed(told, hint="see key_file in docs/settings.md") from None
 
 
-def place_of(name: str, config: BackendConfig) -> Place:
-    """What the settings say. Raises: BackendFailed, if that makes no sense, or would give the key away."""
+def server_address(name: str, config: BackendConfig) -> ServerAddress:
+    """Check the settings of a server. Raises: BackendFailed, if they make no sense, or would give the key away."""
     unset = BackendConfig()
     names = [name for name in config.__struct_fields__ if name not in FIELDS]
     wrong = [name for name in names if getattr(config, name) != getattr(unset, name)]
@@ -74,7 +74,7 @@ def place_of(name: str, config: BackendConfig) -> Place:
         raise BackendFailed("url holds more than an address", hint="a key belongs into key_env or key_file")
     if (config.key_env or config.key_file) and parts.scheme == "http" and not is_loopback(parts):
         raise BackendFailed("its key would cross the network in the clear", hint="use https, or no key")
-    return Place(name=name, url=base_of(parts), key_env=config.key_env, key_file=config.key_file)
+    return ServerAddress(name=name, url=base_of(parts), key_env=config.key_env, key_file=config.key_file)
 
 
 def parsed(url: str) -> SplitResult | None:
@@ -94,7 +94,7 @@ def base_of(parts: SplitResult) -> str:
 
 
 def is_loopback(parts: SplitResult) -> bool:
-    """Whether it is on this machine for sure."""
+    """Whether the server is on this machine for sure."""
     host = parts.hostname or ""
     if host == "localhost":
         return True

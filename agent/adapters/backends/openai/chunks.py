@@ -1,4 +1,4 @@
-"""A streamed chat completion: from bytes to what was said. Pure; tolerant of what servers make of the format.
+"""Decodes a streamed chat completion, from bytes to what was said. Pure; tolerant of what servers make of the format.
 
 Source: the chat completions of OpenAI; what Ollama, LM Studio, llama.cpp and vLLM do otherwise is in
 docs/design/backends.md and in the tests.
@@ -17,13 +17,13 @@ LINE_MAX = 1_048_576
 
 
 class Part(Struct, frozen=True):
-    """A piece of a content that comes as a list."""
+    """One piece of a content that comes as a list."""
 
     text: Words | None = None
 
 
 class Delta(Struct, frozen=True):
-    """More of the reply. Thoughts have two names, and a refusal is a reply too."""
+    """One more piece of the reply. Thoughts have two names, and a refusal is a reply too."""
 
     content: Words | Many[Part] | None = None
     reasoning_content: Words | None = None
@@ -32,18 +32,18 @@ class Delta(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """What is said in it."""
+        """The text that is said in the piece."""
         if isinstance(self.content, list):
             return "".join(part.text or "" for part in self.content)
         return self.content or self.refusal or ""
 
     @property
     def thought(self) -> str:
-        """What is thought in it."""
+        """The text that is thought in the piece."""
         return self.reasoning_content or self.reasoning or ""
 
 
-class Choice(Struct, frozen=True):
+class ReplyChoice(Struct, frozen=True):
     """One of the replies; only one was asked for. `message` is a whole one, of a server that does not stream."""
 
     delta: Delta | None = None
@@ -52,12 +52,12 @@ class Choice(Struct, frozen=True):
 
 
 class TokenUsage(Struct, frozen=True):
-    """Tokens of the whole exchange."""
+    """The number of tokens of the whole exchange."""
 
     total_tokens: Whole | None = None
 
 
-class Fault(Struct, frozen=True):
+class ServerFault(Struct, frozen=True):
     """What went wrong, in the server's words."""
 
     message: Words | None = None
@@ -66,17 +66,17 @@ class Fault(Struct, frozen=True):
 
 
 class Detail(Struct, frozen=True):
-    """A part of an error of FastAPI."""
+    """One part of an error of FastAPI."""
 
     msg: Words | None = None
 
 
 class Chunk(Struct, frozen=True):
-    """One message of the stream; all of it may be missing."""
+    """One message of the stream; any field may be missing."""
 
-    choices: Many[Choice] | None = None
+    choices: Many[ReplyChoice] | None = None
     usage: TokenUsage | None = None
-    error: Fault | Words | None = None
+    error: ServerFault | Words | None = None
     object: Words | None = None
     message: Words | None = None  # of an error that is the whole object
     detail: Words | Many[Detail] | None = None  # of an error of FastAPI
@@ -86,27 +86,27 @@ _decoder = msgspec.json.Decoder(Chunk)
 
 
 def decode(data: bytes) -> Chunk:
-    """One message. Raises: BackendFailed, if it is none."""
+    """Decode one message of the stream. Raises: BackendFailed, if it is none."""
     try:
         return _decoder.decode(data)
     except (ValueError, RecursionError) as exc:  # UnicodeDecodeError and msgspec's errors are ValueErrors
         raise BackendFailed("the server sent something that is no chat completion") from exc
 
 
-def fault_of(chunk: Chunk) -> Fault | None:
+def fault_of(chunk: Chunk) -> ServerFault | None:
     """The error that a message tells, in whichever form."""
     if isinstance(chunk.error, str):
-        return Fault(message=chunk.error)
+        return ServerFault(message=chunk.error)
     if chunk.error is not None:
         return chunk.error
     if isinstance(chunk.detail, list):
-        return Fault(message="; ".join(each.msg or "" for each in chunk.detail))
+        return ServerFault(message="; ".join(each.msg or "" for each in chunk.detail))
     if chunk.object == "error" or chunk.detail:
-        return Fault(message=chunk.message or chunk.detail)
+        return ServerFault(message=chunk.message or chunk.detail)
     return None
 
 
-class Lines:
+class EventLines:
     """Server-sent events, one message a line: none of these servers sends a message in several.
 
     A line that begins with a brace is taken too: an error that a server wrote into the stream as it was.
@@ -117,14 +117,14 @@ class Lines:
         self.done = False  # whether the server has said that this is all
 
     def feed(self, data: bytes) -> list[Chunk]:
-        """The messages that are complete now. Raises: BackendFailed."""
+        """The messages that are complete with these bytes. Raises: BackendFailed."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LINE_MAX:
             raise BackendFailed(f"the server sent a line of more than {LINE_MAX:,} bytes")
         return [chunk for line in lines if (chunk := self._read(line)) is not None]
 
     def end(self) -> list[Chunk]:
-        """What the last line holds, if the server did not end it. Raises: BackendFailed."""
+        """The message in the last line, if the server did not end that. Raises: BackendFailed."""
         rest, self._rest = self._rest, b""
         chunk = self._read(rest)
         return [chunk] if chunk else []
@@ -136,7 +136,7 @@ class Lines:
             value = line
         elif name == b"error":  # llama.cpp, before 2025
             fault = decode(value.strip())
-            return fault if fault_of(fault) else Chunk(error=Fault(message=fault.message))
+            return fault if fault_of(fault) else Chunk(error=ServerFault(message=fault.message))
         elif name != b"data":
             return None  # a comment that keeps the connection up, or the name of an event
         value = value.strip()

@@ -1,4 +1,4 @@
-"""The HTTP side: lists of models, and one streamed completion. Imported when a server is asked, not before.
+"""Speaks HTTP to a server: lists of models, and one streamed completion. Imported when a server is asked, not before.
 
 No proxy, cookie or redirect has a part in it: a key goes to the host that the settings name and nowhere else.
 """
@@ -15,9 +15,9 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from agent.adapters.backends.openai.address import Place
-from agent.adapters.backends.openai.chunks import Chunk, Fault, Lines, decode, fault_of
-from agent.adapters.backends.openai.servers import Seen, listed
+from agent.adapters.backends.openai.address import ServerAddress
+from agent.adapters.backends.openai.chunks import Chunk, EventLines, ServerFault, decode, fault_of
+from agent.adapters.backends.openai.servers import SeenServer, ServerSpot, listed
 from agent.errors import BackendFailed
 
 CONNECT = 5.0
@@ -29,8 +29,12 @@ PAGE_MAX = 1_048_576
 _OVERFLOW = re.compile(r"(?i)context.{0,12}(length|size|window)|exceeds? the.{0,20}context|n_ctx|too many tokens")
 
 
+PROBE_MAX = 262_144
+"""Bytes of an answer to a probe."""
+
+
 async def page_of(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """A whole answer. Raises: BackendFailed, if it is longer than that."""
+    """Read a whole answer. Raises: BackendFailed, if it is longer than that."""
     page = b""
     async for data in response.content.iter_any():
         page += data
@@ -40,22 +44,24 @@ async def page_of(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 class TooLong(BackendFailed):
-    """More than the model takes."""
+    """What was sent is more than the model takes."""
 
 
 class NoUsage(BackendFailed):
     """The server does not know `stream_options`."""
 
 
-class Reply:
-    """A completion as it comes. `close` it."""
+class StreamedReply:
+    """A completion as it is streamed; whoever has one must `close` it."""
 
     def __init__(self, opened: AsyncExitStack, response: aiohttp.ClientResponse) -> None:
-        self._opened, self._response, self._lines = opened, response, Lines()
+        self._opened = opened
+        self._response = response
+        self._lines = EventLines()
         self.done = False  # whether the server has said that this is all
 
     async def more(self) -> list[Chunk]:
-        """What has come meanwhile; nothing: the connection has ended. Raises: BackendFailed, aiohttp's errors."""
+        """The messages that have come meanwhile; none: it has ended. Raises: BackendFailed, aiohttp's errors."""
         if self._response.content_type == "application/json":  # it does not stream at all
             self.done = True
             whole = await page_of(self._response, PAGE_MAX)
@@ -79,18 +85,20 @@ class Reply:
         await self._opened.aclose()
 
 
-class Server:
-    """One server. Its errors name the backend, not the address: they are told to other devices."""
+class ServerClient:
+    """A client of one server. Its errors name the backend, not the address: they are told to other devices."""
 
-    def __init__(self, place: Place, environ: Mapping[str, str], *, silence: float = SILENCE) -> None:
-        """`environ`: where its key may be. `silence`: seconds without a byte, after which it is given up."""
-        self.place, self._environ, self._silence = place, environ, silence
+    def __init__(self, address: ServerAddress, environ: Mapping[str, str], *, silence: float = SILENCE) -> None:
+        """`environ` is where the key may be. `silence`: seconds without a byte, after which a server is given up."""
+        self.address = address
+        self._environ = environ
+        self._silence = silence
 
-    async def models(self, seconds: float) -> Seen | None:
-        """What `GET /models` tells; None if that is no list. Raises: BackendFailed; TimeoutError, after `seconds`."""
+    async def models(self, seconds: float) -> SeenServer | None:
+        """The answer to `GET /models`; None if that is no list. Raises: BackendFailed, TimeoutError."""
         async with asyncio.timeout(seconds), self._session() as session:
             try:
-                async with session.get(f"{self.place.url}/models", allow_redirects=False) as response:
+                async with session.get(f"{self.address.url}/models", allow_redirects=False) as response:
                     page = await page_of(response, PAGE_MAX)
                     if response.status in {401, 403}:
                         raise self._refusal(response.status, page)
@@ -100,18 +108,18 @@ class Server:
                     raise
                 raise self.broken(exc) from exc
 
-    async def chat(self, body: dict[str, Any]) -> Reply:
+    async def chat(self, body: dict[str, Any]) -> StreamedReply:
         """Ask for a completion. Raises: BackendFailed (TooLong, NoUsage), aiohttp's errors, OSError."""
         async with AsyncExitStack() as opened:
             session = await opened.enter_async_context(self._session())
-            response = await session.post(f"{self.place.url}/chat/completions", json=body, allow_redirects=False)
+            response = await session.post(f"{self.address.url}/chat/completions", json=body, allow_redirects=False)
             if response.status != 200:
                 raise self._refusal(response.status, await page_of(response, PAGE_MAX))
-            return Reply(opened.pop_all(), response)
+            return StreamedReply(opened.pop_all(), response)
 
     def _session(self) -> aiohttp.ClientSession:
         headers = {"Accept-Encoding": "identity"}
-        if key := self.place.key(self._environ):
+        if key := self.address.key(self._environ):
             headers["Authorization"] = f"Bearer {key}"
         return aiohttp.ClientSession(
             headers=headers,
@@ -123,8 +131,8 @@ class Server:
     # --- what went wrong ---------------------------------------------------------------------------------------------
 
     def broken(self, error: BaseException) -> BackendFailed:
-        """The words for a connection that failed."""
-        name = self.place.name
+        """The error to tell for a connection that failed."""
+        name = self.address.name
         if isinstance(error, BackendFailed):
             return error
         if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -139,21 +147,21 @@ class Server:
             return BackendFailed(f"{name} said nothing for {waited}", hint="see whether it is stuck, or too slow")
         return BackendFailed(f"{name}: the connection broke", hint="send it again; see that server's log")
 
-    def fault(self, fault: Fault) -> BackendFailed:
-        """The words for an error that the server told: its own, in one line, without the key."""
+    def fault(self, fault: ServerFault) -> BackendFailed:
+        """The error to tell for one that the server told: in its own words, in one line, without the key."""
         said = " ".join((fault.message or "").split())[:300]
         if key := self._known_key():
             said = said.replace(key, "…")
         if _OVERFLOW.search(f"{fault.code} {fault.type} {said}"):
-            return TooLong(f"{self.place.name}: more than the model takes: {said}", hint="start another session")
-        return BackendFailed(f"{self.place.name}: {said or 'an error without a word'}", hint="see that server's log")
+            return TooLong(f"{self.address.name}: more than the model takes: {said}", hint="start another session")
+        return BackendFailed(f"{self.address.name}: {said or 'an error without a word'}", hint="see that server's log")
 
     def _refusal(self, status: int, page: bytes) -> BackendFailed:
-        name = self.place.name
+        name = self.address.name
         try:
-            fault = fault_of(decode(page)) or Fault()
+            fault = fault_of(decode(page)) or ServerFault()
         except BackendFailed:
-            fault = Fault()
+            fault = ServerFault()
         if status in {401, 403}:
             hint = "set key_env or key_file of that backend (docs/settings.md)"
             return BackendFailed(f"{name} refuses the key, or wants one", hint=hint)
@@ -169,9 +177,30 @@ class Server:
 
     def _known_key(self) -> str:
         try:
-            return self.place.key(self._environ)
+            return self.address.key(self._environ)
         except BackendFailed:
             return ""
 
 
 HERE = "`agent backends` on that device shows where it should be"
+
+
+async def probe(spot: ServerSpot, seconds: float) -> SeenServer | None:
+    """The server, if it is there and answers exactly as itself within that time.
+
+    No key and no cookie is sent. Raises nothing.
+    """
+    pages: dict[str, bytes] = {}
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+        ):
+            for path in spot.known.paths:
+                async with session.get(f"{spot.root}{path}", allow_redirects=False) as response:
+                    pages[path] = await page_of(response, PROBE_MAX)
+                    if response.status != 200:
+                        return None
+    except (aiohttp.ClientError, OSError, ValueError, BackendFailed):  # a TimeoutError is an OSError
+        return None
+    return spot.known.read(pages)

@@ -22,15 +22,18 @@ def budget_of(tokens: int) -> int:
 
 
 class Conversation:
-    """Bounded: what does not fit any more is forgotten, oldest first. The log has all of it."""
+    """A bounded conversation: what does not fit any more is forgotten, oldest first. The log has all of it."""
 
     def __init__(self, characters: int, past: Iterable[Exchange] = ()) -> None:
-        """`past`: oldest first."""
+        """Begin with the exchanges of the `past`, oldest first."""
         self.characters = characters
         self._past: deque[Exchange] = deque(each for each in past if each.prompt.strip() and each.reply.strip())
 
     def messages(self, prompt: str) -> tuple[list[Message], int]:
-        """What to send, and how many of the oldest exchanges were forgotten for it. The prompt is sent in any case."""
+        """The messages to send, and how many of the oldest exchanges were forgotten for them.
+
+        The prompt is sent in any case.
+        """
         left = self.characters - len(prompt)
         size = sum(map(_size, self._past))
         forgotten = 0
@@ -43,12 +46,12 @@ class Conversation:
         return [*told, {"role": "user", "content": prompt}], forgotten
 
     def add(self, prompt: str, reply: str) -> None:
-        """A turn is over. One without a reply is left out: roles must take turns."""
+        """Add a turn that is over. One without a reply is left out: roles must take turns."""
         if prompt.strip() and reply.strip():
             self._past.append(Exchange(prompt, reply))
 
     def halve(self, prompt: str) -> bool:
-        """It was too much for the model: send half of it next. False if there is nothing left to leave out."""
+        """Send half as much next, as it was too much for the model. False if there is nothing left to leave out."""
         if not self._past:
             return False
         self.characters = len(prompt) + sum(map(_size, self._past)) // 2

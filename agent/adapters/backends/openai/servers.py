@@ -20,7 +20,7 @@ NO_TALKERS = ("embed", "rerank", "whisper", "tts", "clip")
 """In names of models that do not chat."""
 
 
-class Seen(Struct, frozen=True):
+class SeenServer(Struct, frozen=True):
     """A server that answered as itself. `context`: tokens that its model takes, 0: not told."""
 
     models: tuple[str, ...]
@@ -29,7 +29,7 @@ class Seen(Struct, frozen=True):
 
 
 def name_of(model: str) -> str:
-    """What a model is called where other devices see it: llama.cpp has the path of a file as its id."""
+    """The name of a model where other devices see it: llama.cpp has the path of a file as its id."""
     return model.rpartition("/")[2] or model if model.startswith(("/", "~", ".")) else model
 
 
@@ -37,14 +37,14 @@ Pages = Mapping[str, bytes]
 """Answers of a server, by path."""
 
 
-class Known(Struct, frozen=True, kw_only=True):
-    """A program that serves models."""
+class KnownServer(Struct, frozen=True, kw_only=True):
+    """A program that is known to serve models."""
 
     name: Words  # of the backend
     title: Words
     port: Whole
     paths: tuple[str, ...]  # asked for in this order, until one does not answer
-    read: Callable[[Pages], Seen | None]
+    read: Callable[[Pages], SeenServer | None]
     hint: Words
 
 
@@ -98,8 +98,8 @@ def _as(kind: type[T], data: bytes) -> T | None:
         return None
 
 
-def listed(data: bytes, *, owner: str = "", not_owner: str = "") -> Seen | None:
-    """What `GET /v1/models` tells; None if it has another shape, or is of another `owner`."""
+def listed(data: bytes, *, owner: str = "", not_owner: str = "") -> SeenServer | None:
+    """The answer to `GET /v1/models`; None if it has another shape, or is of another `owner`."""
     found = _as(_Models, data)
     if found is None:
         return None
@@ -108,58 +108,59 @@ def listed(data: bytes, *, owner: str = "", not_owner: str = "") -> Seen | None:
         return None
     talkers = [model for model in found.data if not any(word in model.id.lower() for word in NO_TALKERS)]
     models = talkers or found.data
-    return Seen(tuple(model.id for model in models), context=max((m.max_model_len or 0 for m in models), default=0))
+    context = max((model.max_model_len or 0 for model in models), default=0)
+    return SeenServer(tuple(model.id for model in models), context=context)
 
 
-def _ollama(pages: Pages) -> Seen | None:
+def _ollama(pages: Pages) -> SeenServer | None:
     version, tags = _as(_Version, pages["/api/version"]), _as(_Tags, pages["/api/tags"])
     if version is None or tags is None:
         return None
     names = [tag.name for tag in tags.models]
     talkers = [name for name in names if not any(word in name.lower() for word in NO_TALKERS)]
-    return Seen(tuple(talkers or names), version.version)
+    return SeenServer(tuple(talkers or names), version.version)
 
 
-def _llama_cpp(pages: Pages) -> Seen | None:
+def _llama_cpp(pages: Pages) -> SeenServer | None:
     props, seen = _as(_Props, pages["/props"]), listed(pages["/v1/models"])
     if props is None or seen is None:
         return None
     return msgspec.structs.replace(seen, context=props.default_generation_settings.n_ctx)
 
 
-def _kobold(pages: Pages) -> Seen | None:
+def _kobold(pages: Pages) -> SeenServer | None:
     about, seen = _as(_Kobold, pages["/api/extra/version"]), listed(pages["/v1/models"])
     return msgspec.structs.replace(seen, version=about.version) if about and seen else None
 
 
 MODELS = "/v1/models"
 KNOWN = (
-    Known(
+    KnownServer(
         name="ollama", title="Ollama", port=11434, paths=("/api/version", "/api/tags"), read=_ollama,
         hint="install it from ollama.com, start `ollama serve` and get a model with `ollama pull`",
     ),
-    Known(
+    KnownServer(
         name="lm-studio", title="LM Studio", port=1234, paths=(MODELS,), read=lambda pages: listed(pages[MODELS]),
         hint="install it from lmstudio.ai and start its server with `lms server start`",
     ),
-    Known(
+    KnownServer(
         name="llama.cpp", title="llama.cpp", port=8080, paths=("/props", MODELS), read=_llama_cpp,
         hint="install llama.cpp and start `llama-server -m MODEL.gguf`",
     ),
-    Known(
+    KnownServer(
         name="vllm", title="vLLM", port=8000, paths=(MODELS,), read=lambda pages: listed(pages[MODELS], owner="vllm"),
         hint="install vLLM and start `vllm serve MODEL`",
     ),
-    Known(
+    KnownServer(
         name="jan", title="Jan", port=1337, paths=(MODELS,), read=lambda pages: listed(pages[MODELS]),
         hint="install it from jan.ai and start its local API server",
     ),
-    Known(
+    KnownServer(
         name="localai", title="LocalAI", port=8080, paths=(MODELS,),
         read=lambda pages: listed(pages[MODELS], not_owner="llamacpp"),
         hint="install it from localai.io and start it",
     ),
-    Known(
+    KnownServer(
         name="koboldcpp", title="KoboldCpp", port=5001, paths=("/api/extra/version", MODELS), read=_kobold,
         hint="install KoboldCpp and start it with a model",
     ),
@@ -167,27 +168,27 @@ KNOWN = (
 """Each is a backend of its own name."""
 
 
-class Spot(Struct, frozen=True):
+class ServerSpot(Struct, frozen=True):
     """A place on this machine where a server may be. `root`: before its paths; `base`: before `/chat/completions`."""
 
-    known: Known
+    known: KnownServer
     root: Words
     base: Words
 
 
-def spots(environ: Mapping[str, str]) -> list[Spot]:
-    """Where to look: each at its port, unless the environment says where it is on this machine."""
-    found = [Spot(each, f"http://127.0.0.1:{each.port}", f"http://127.0.0.1:{each.port}/v1") for each in KNOWN]
+def spots(environ: Mapping[str, str]) -> list[ServerSpot]:
+    """Where servers may be: each at its port, unless the environment says where it is on this machine."""
+    found = [ServerSpot(each, f"http://127.0.0.1:{each.port}", f"http://127.0.0.1:{each.port}/v1") for each in KNOWN]
     if root := _ollama_root(environ.get("OLLAMA_HOST", "")):
-        found[0] = Spot(KNOWN[0], root, f"{root}/v1")
+        found[0] = ServerSpot(KNOWN[0], root, f"{root}/v1")
     parts = parsed(environ.get("OPENAI_BASE_URL", ""))
     if parts is not None and is_loopback(parts) and not (parts.username or parts.query):
         base = base_of(parts)
-        told = Known(
+        told = KnownServer(
             name="openai", title="what OPENAI_BASE_URL names", port=parts.port or 80, paths=("/models",),
             read=lambda pages: listed(pages["/models"]), hint="start the server there",
         )  # fmt: skip
-        found.append(Spot(told, base, base))
+        found.append(ServerSpot(told, base, base))
     return found
 
 

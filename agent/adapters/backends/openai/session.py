@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from agent.adapters.backends.openai.chunks import Chunk, fault_of
-from agent.adapters.backends.openai.client import NoUsage, Reply, Server, TooLong
+from agent.adapters.backends.openai.client import NoUsage, ServerClient, StreamedReply, TooLong
 from agent.adapters.backends.openai.conversation import Conversation, Message
 from agent.adapters.backends.tasks import BackendTasks, SessionClosed
 from agent.errors import BackendFailed, BadParams
@@ -37,10 +37,12 @@ class _Turn:
     """One prompt and what has come of it."""
 
     def __init__(self, prompt: str) -> None:
-        self.prompt, self.said, self.tokens = prompt, "", 0
+        self.prompt = prompt
+        self.said = ""
+        self.tokens = 0
         self.finish = ""  # why the model stopped
         self.stopped = False
-        self.reply: Reply | None = None
+        self.reply: StreamedReply | None = None
         self.reading: asyncio.Task[Any] | None = None
 
     def check(self) -> None:
@@ -58,11 +60,14 @@ class _Turn:
 
 
 class ChatSession:
-    """`ports.Backend`. What was said is kept here, bounded; after a rest or a restart it comes from the log."""
+    """A conversation with a model (`ports.Backend`).
+
+    What was said is kept here, bounded; after a rest or a restart it comes from the log.
+    """
 
     def __init__(
         self,
-        server: Server,
+        server: ServerClient,
         emit: Emit,
         conversation: Conversation,
         *,
@@ -70,7 +75,7 @@ class ChatSession:
         models: Mapping[str, str],
         context: int,
     ) -> None:
-        """`models`: those that may be chosen, their ids by name; `model`: one of the names.
+        """`models` are those that may be chosen, their ids by name; `model` is one of the names.
 
         `context`: tokens, 0: not known.
         """
@@ -86,7 +91,7 @@ class ChatSession:
         self._tell = self._tasks.emit
 
     async def begin(self) -> None:
-        """Tell which model it is and which others there are."""
+        """Tell which model is used and which others there are."""
         await self._tell(self._described())
 
     async def prompt(self, text: str) -> None:
@@ -98,7 +103,7 @@ class ChatSession:
         self._tasks.spawn(self._run(self._turn), "turn")
 
     async def answer(self, request_id: str, answer: Answer) -> None:
-        """Nothing is ever asked."""
+        """Do nothing: a model never asks anything."""
 
     async def interrupt(self) -> None:
         """Close the connection, which makes the server stop."""
@@ -106,13 +111,13 @@ class ChatSession:
             self._turn.stop()
 
     async def close(self) -> None:
-        """Leave, and forget everything."""
+        """End the turn that runs, and let go of the connection. Idempotent."""
         if self._turn is not None:
             self._turn.stop()  # also if it is this turn that closes it, from within `emit`
         await self._tasks.close()
 
     async def choose(self, option: str, value: str) -> None:
-        """Another model, from the next prompt on. Raises: BadParams."""
+        """Use another model, from the next prompt on (`ports.HasOptions`). Raises: BadParams."""
         if option != MODEL:
             raise BadParams(f"there is no option {option!r}", hint=f"there is: {MODEL}")
         if value not in self._models:
@@ -121,7 +126,7 @@ class ChatSession:
         await self._tell(self._described())
 
     def may_rest(self) -> bool:
-        """Whenever no turn runs: the log has all that was said."""
+        """Whether no turn runs: the log has all that was said (`ports.Rests`)."""
         return self._turn is None
 
     # --- a turn ------------------------------------------------------------------------------------------------------
@@ -138,7 +143,7 @@ class ChatSession:
             error = f"{told}: {told.hint}" if told.hint else str(told)
             end = Finished(status="error", error=error.replace(self._models[self._model], self._model))
         except Exception as exc:
-            log.exception("a turn failed", extra={"backend": self._server.place.name})
+            log.exception("a turn failed", extra={"backend": self._server.address.name})
             end = Finished(status="error", error=f"{exc!r}")
         if end.status != "error":
             # What failed is left out of what is sent next; what was interrupted has been read by somebody.
@@ -177,7 +182,7 @@ class ChatSession:
             turn.reply = None
             await reply.close()
         if not reply.done and not turn.finish:
-            raise BackendFailed(f"{self._server.place.name} broke off in the middle", hint="send it again")
+            raise BackendFailed(f"{self._server.address.name} broke off in the middle", hint="send it again")
         if turn.finish == "length":
             await self._tell(Described(note="the reply was cut: the model has reached its limit"))
         usage = Usage(used=turn.tokens, size=self._context) if turn.tokens else None

@@ -20,7 +20,7 @@ class PseudoTerminal:
     """
 
     def __init__(self, rows: int, columns: int, *, plain: bool) -> None:
-        r"""Open one of that size; `plain`: lines end in "\n", as text does. Raises: OSError, if there is none left."""
+        r"""Open a terminal of that size; `plain`: lines end in "\n", as text does. Raises: OSError, if none is left."""
         self.master, self._slave = pty.openpty()
         os.set_blocking(self.master, False)
         self.name = os.ttyname(self._slave)
@@ -33,7 +33,7 @@ class PseudoTerminal:
             fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
 
     def read(self, size: int) -> tuple[bytes, bool]:
-        """Up to `size` bytes of output, and whether that was all there is now."""
+        """Read up to `size` bytes of output, and tell whether that was all there is now."""
         parts: list[bytes] = []
         while size > 0:
             try:
@@ -46,11 +46,11 @@ class PseudoTerminal:
         return b"".join(parts), False
 
     def resize(self, rows: int, columns: int) -> None:
-        """Give it another size; programs in the foreground hear of it (SIGWINCH)."""
+        """Give the terminal another size; programs in the foreground hear of it (SIGWINCH)."""
         termios.tcsetwinsize(self._slave, (rows, columns))
 
     def interrupt_key(self) -> bytes:
-        """What a person types to interrupt: Ctrl-C unless the user chose otherwise."""
+        """The key that a person types to interrupt: Ctrl-C unless the user chose otherwise."""
         key = termios.tcgetattr(self._slave)[6][termios.VINTR]
         return key if isinstance(key, bytes) and key != b"\0" else b"\x03"
 
@@ -59,21 +59,21 @@ class PseudoTerminal:
         return bool(termios.tcgetattr(self._slave)[3] & termios.ISIG) and self.interrupt_key() in typed
 
     def mode(self) -> Mode:
-        """How the foreground program wants its input."""
+        """How the program in the foreground wants its input."""
         flags = termios.tcgetattr(self._slave)[3]
         if not flags & termios.ICANON:
             return "raw"
         return "lines" if flags & termios.ECHO else "no-echo"
 
     def foreground(self) -> int:
-        """Process group that owns the keyboard; 0 if there is none."""
+        """The process group that owns the keyboard; 0 if there is none."""
         try:
             return os.tcgetpgrp(self.master)
         except OSError:
             return 0
 
     def unread(self) -> int:
-        """Bytes that were typed and that no program has read yet; while lines are read, those of whole lines."""
+        """Number of bytes that were typed and not read yet; while lines are read, those of whole lines."""
         count = array.array("i", [0])
         with contextlib.suppress(OSError):
             fcntl.ioctl(self._slave, termios.FIONREAD, count)
@@ -85,6 +85,6 @@ class PseudoTerminal:
             termios.tcflush(self._slave, termios.TCIFLUSH)
 
     def close(self) -> None:
-        """Let go of both ends. Once."""
+        """Close both ends of the terminal. Once."""
         os.close(self.master)
         os.close(self._slave)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from agent.adapters.backends.pty.starting import folder_of
-from agent.adapters.backends.shell.launch import find_bash, launch
+from agent.adapters.backends.launching import working_folder
+from agent.adapters.backends.shell.driver import find_bash, launch
 from agent.adapters.backends.shell.session import ShellSession
 from agent.errors import BackendFailed
 from agent.ports import Backend, Emit, Start
@@ -16,14 +16,14 @@ START_SECONDS = 10.0
 
 
 class ShellBackend:
-    """`ports.BackendType`: bash on a terminal, with the user's own rights."""
+    """The kind of session that is a bash on a terminal, with the user's own rights (`ports.BackendType`)."""
 
     name: ClassVar[str] = "shell"
     description: ClassVar[str] = "commands in a bash that stays"
     takes_command: ClassVar[bool] = False
 
     def missing(self) -> str:
-        """What must be installed first, as a sentence; empty if nothing."""
+        """What must be installed before a shell can be started, as a sentence; empty if nothing."""
         return "" if find_bash() else "bash is not installed"
 
     async def start(self, start: Start, emit: Emit) -> Backend:
@@ -34,7 +34,7 @@ class ShellBackend:
         """
         moved = ""
         try:
-            folder = folder_of(start.cwd)
+            folder = working_folder(start.cwd)
         except BackendFailed as exc:
             if not start.restored:
                 raise

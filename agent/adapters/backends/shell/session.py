@@ -10,14 +10,19 @@ import secrets
 from collections import deque
 from typing import Any
 
-from agent.adapters.backends.pty.feeder import Feeder
-from agent.adapters.backends.pty.processes import end_session
-from agent.adapters.backends.pty.waiting import awaited
-from agent.adapters.backends.shell.background import Background
-from agent.adapters.backends.shell.copies import outlast_copies
-from agent.adapters.backends.shell.launch import Running
-from agent.adapters.backends.shell.reports import Ended, Ready, Report, ReportReader, Started
-from agent.adapters.backends.shell.turn import LOOK_MAX, QUIET, Turn, typed
+from agent.adapters.backends.pty.awaited_input import awaited_input
+from agent.adapters.backends.pty.hangup import end_session
+from agent.adapters.backends.pty.writer import NonBlockingWriter
+from agent.adapters.backends.shell.driver import (
+    CommandEnded,
+    CommandStarted,
+    Report,
+    ReportReader,
+    RunningShell,
+    ShellReady,
+)
+from agent.adapters.backends.shell.subshells import outlast_busy_copies
+from agent.adapters.backends.shell.turn import LOOK_MAX, QUIET, ShellTurn, typed
 from agent.adapters.backends.tasks import BackendTasks
 from agent.errors import BackendFailed
 from agent.ports import Asked, Described, Emit, Finished, Said, Withdrew
@@ -31,21 +36,27 @@ DRAIN_MAX = 1_048_576
 """Bytes still read when a command is over: all of its own output, without waiting for jobs that print for ever."""
 
 
+BACKGROUND_MAX = 65_536
+"""Characters that are kept: the newest."""
+
+
 class ShellSession:
-    """`ports.Backend`: a bash on a terminal (docs/design/backends.md).
+    """A session with a bash on a terminal (`ports.Backend`, docs/design/backends.md).
 
     One task does everything in order; `interrupt` and `answer` act at once. What the terminal gives is read only as
     fast as `emit` takes it, so that a program that prints too much waits at its next write.
     """
 
-    def __init__(self, running: Running, emit: Emit) -> None:
-        self._shell, self._terminal, self._process = running, running.terminal, running.process
+    def __init__(self, running: RunningShell, emit: Emit) -> None:
+        self._shell = running
+        self._terminal = running.terminal
+        self._process = running.process
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._commands, self._keyboard = Feeder(running.commands), Feeder(running.terminal.master)
+        self._commands, self._keyboard = NonBlockingWriter(running.commands), NonBlockingWriter(running.terminal.master)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._reader, self._reports = ReportReader(), deque[Report]()
-        self._turn: Turn | None = None
+        self._turn: ShellTurn | None = None
         self._refused = ""  # why the turn was not begun at all
         self._count = 0
         self._asked_count, self._prefix = 0, secrets.token_hex(4)
@@ -60,25 +71,25 @@ class ShellSession:
         self._tasks.spawn(self._run(), "session")
 
     async def ready(self, seconds: float) -> bool:
-        """Whether the driver answered within that time."""
+        """Whether the driver in bash answered within that time."""
         either: list[asyncio.Future[Any]] = [self._ready, self._exit]
         await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return self._ready.done()
 
     async def begin(self, note: str) -> None:
-        """Tell where it starts; after `ready`. The first turn says `note` first, not what start-up files printed."""
+        """Tell where bash starts; after `ready`. The first turn says `note` first, not what start-up files printed."""
         self._background.take()
         self._background.add(note)
         await self._tell(Described(cwd=self._directory))
 
     async def prompt(self, text: str) -> None:
-        """Run a command. Raises: BackendFailed, if the shell has ended."""
+        """Run a command in the shell. Raises: BackendFailed, if that has ended."""
         if self._tasks.over or self._exit.done():
             raise BackendFailed("the shell has ended", hint="start another session: `agent new`")
         assert self._turn is None, "one turn at a time"
         self._count += 1
         frame = f"{self._shell.token} {self._count} {text}\0".encode(errors="replace")
-        self._turn = Turn(self._count, frame, children(self._process.pid), self._loop.time())
+        self._turn = ShellTurn(self._count, frame, children(self._process.pid), self._loop.time())
         if "\0" in text:
             self._refused = "a command cannot hold NUL characters"
             self._wake.set()
@@ -112,7 +123,7 @@ class ShellSession:
             self._wake.set()
 
     def processes(self) -> tuple[int, ...]:
-        """`ports.RunsPrograms`: bash, which leads the session of the terminal."""
+        """The process id of bash, which leads the session of the terminal (`ports.RunsPrograms`)."""
         return () if self._exit.done() else (self._process.pid,)
 
     async def close(self) -> None:
@@ -176,13 +187,15 @@ class ShellSession:
 
     async def _take_reports(self) -> None:
         if self._refused:
-            self._turn, error, self._refused = None, self._refused, ""
+            self._turn = None
+            error = self._refused
+            self._refused = ""
             await self._tell(Finished(status="error", error=error, cwd=self._directory))
         while self._reports:
             report, turn = self._reports.popleft(), self._turn
-            if turn is None or isinstance(report, Ready) or report.number != turn.number:
+            if turn is None or isinstance(report, ShellReady) or report.number != turn.number:
                 await self._at_the_top(report)
-            elif isinstance(report, Started):
+            elif isinstance(report, CommandStarted):
                 turn.started = True
                 self._press()
             else:
@@ -192,15 +205,15 @@ class ShellSession:
         """Bash reports outside of a turn: it is ready, or an interrupt that came late threw it there once more."""
         await self._take_output(DRAIN_MAX)
         self._background.forget_blank_line()  # bash began a new line before it reported
-        if isinstance(report, Ready) and not self._ready.done():
+        if isinstance(report, ShellReady) and not self._ready.done():
             self._directory = report.directory
             self._ready.set_result(None)
         elif self._turn is not None and not self._turn.started:  # it may have torn the command
             self._commands.feed(self._turn.frame)
 
-    async def _finish(self, turn: Turn, report: Ended) -> None:
+    async def _finish(self, turn: ShellTurn, report: CommandEnded) -> None:
         if turn.interrupts:
-            await outlast_copies(self._process.pid, turn.jobs)
+            await outlast_busy_copies(self._process.pid, turn.jobs)
         await self._take_output(DRAIN_MAX)
         rest = self._decoder.decode(b"", final=True)
         if rest:
@@ -227,14 +240,14 @@ class ShellSession:
         quiet = self._loop.time() - turn.said_at
         if turn.asked is None and quiet < turn.look_after:
             return
-        kind = awaited(self._terminal, self._process.pid, quiet=quiet, half_line=bool(turn.line))
+        kind = awaited_input(self._terminal, self._process.pid, quiet=quiet, half_line=bool(turn.line))
         turn.look_after = min(turn.look_after * 1.5, LOOK_MAX)
         if turn.asked is not None and turn.asked.kind != kind:
             await self._withdraw()
         if kind is not None and turn.asked is None:
             await self._ask(turn, kind)
 
-    async def _ask(self, turn: Turn, kind: RequestKind) -> None:
+    async def _ask(self, turn: ShellTurn, kind: RequestKind) -> None:
         self._asked_count += 1
         asked = Asked(request_id=f"{self._prefix}-{self._asked_count}", kind=kind, prompt=turn.line)
         turn.asked = asked
@@ -278,3 +291,29 @@ class ShellSession:
         self._commands.forget()
         self._keyboard.forget()
         self._shell.release()
+
+
+class Background:
+    """A bounded piece of text; the oldest of it leaves first and is counted."""
+
+    def __init__(self) -> None:
+        self._text, self._left_out = "", 0
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def add(self, text: str) -> None:
+        """Add text, in place of the oldest if there is too much."""
+        everything = self._text + text
+        self._text = everything[-BACKGROUND_MAX:]
+        self._left_out += len(everything) - len(self._text)
+
+    def forget_blank_line(self) -> None:
+        """Drop an empty line at the start of the text."""
+        self._text = self._text.removeprefix("\n")
+
+    def take(self) -> str:
+        """Return all of the text; then there is none."""
+        text = f"[{self._left_out:,} characters left out]\n{self._text}" if self._left_out else self._text
+        self._text, self._left_out = "", 0
+        return text

@@ -7,9 +7,9 @@ import os
 import signal
 from dataclasses import dataclass
 
-from agent.adapters.backends.pty.feeder import Feeder
 from agent.adapters.backends.pty.terminal import PseudoTerminal
-from agent.adapters.backends.shell.copies import forked, forming
+from agent.adapters.backends.pty.writer import NonBlockingWriter
+from agent.adapters.backends.shell.subshells import is_copy, is_forming
 from agent.errors import BadParams, TooLarge
 from agent.ports import Asked
 from agent.processes import children
@@ -30,7 +30,7 @@ _LADDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
 @dataclass(slots=True)
-class Turn:
+class ShellTurn:
     """What is known of the command that runs."""
 
     number: int
@@ -48,7 +48,7 @@ class Turn:
     line: str = ""  # output since the last line feed, its end
 
     def said(self, text: str, now: float) -> None:
-        """Note output."""
+        """Note the last output of the command."""
         self.line = (self.line + text).rpartition("\n")[2][-512:]
         self.stirred(now)
 
@@ -56,7 +56,7 @@ class Turn:
         """Note that the program has something to do."""
         self.said_at, self.look_after = now, QUIET
 
-    def press(self, terminal: PseudoTerminal, keyboard: Feeder, shell: int) -> None:
+    def press(self, terminal: PseudoTerminal, keyboard: NonBlockingWriter, shell: int) -> None:
         """Signal the foreground group if it has not heard the interrupt: also each one that comes after it.
 
         Asked once it is Ctrl-C, then SIGTERM, then SIGKILL; the shell itself only ever hears Ctrl-C.
@@ -72,12 +72,12 @@ class Turn:
         if group == shell and self.signalled not in {0, shell} and not self.spared:
             self.spared = True  # it says 130 by itself; what it hears after that, it answers with an empty line
             return
-        if group != shell and self.waited < REPEAT and forming(shell, group):
+        if group != shell and self.waited < REPEAT and is_forming(shell, group):
             self.waited += 1
             return
         self.waited = 0
         # A fork of the shell that is about to become the program drops signals: such a group is asked again.
-        self.signalled = 0 if group != shell and forked(group, shell) else group
+        self.signalled = 0 if group != shell and is_copy(group, shell) else group
         step = 0 if group == shell else min(self.interrupts, len(_LADDER)) - 1
         try:
             os.killpg(group, _LADDER[step])

@@ -12,7 +12,7 @@ RESTARTED = "the program ended when the service was restarted"
 
 
 class TerminalBackend:
-    """`ports.BackendType`: a program with the user's own rights, attached to like tmux."""
+    """The kind of session that is any program on a terminal, attached to like tmux (`ports.BackendType`)."""
 
     name: ClassVar[str] = "terminal"
     description: ClassVar[str] = "any program on a terminal: `agent attach --raw`"
@@ -20,7 +20,7 @@ class TerminalBackend:
     ends_with_service: ClassVar[str] = RESTARTED
 
     def missing(self) -> str:
-        """What must be installed first, as a sentence; empty if nothing."""
+        """What must be installed before a program can be started, as a sentence; empty if nothing."""
         return "" if Path("/bin/sh").exists() else "/bin/sh is not there"
 
     async def start(self, start: Start, emit: Emit) -> Backend:
@@ -33,11 +33,11 @@ class TerminalBackend:
             await emit(Exited(status="ended", reason=RESTARTED))
             raise BackendFailed(RESTARTED, hint="start it anew: `agent new --backend terminal`")
         # Who has no such session need not have all of this in memory.
-        from agent.adapters.backends.pty.starting import folder_of  # noqa: PLC0415 - as said
+        from agent.adapters.backends.launching import working_folder  # noqa: PLC0415 - as said
         from agent.adapters.backends.terminal.launch import command_of, launch  # noqa: PLC0415 - as said
         from agent.adapters.backends.terminal.session import TerminalSession  # noqa: PLC0415 - as said
 
-        folder = folder_of(start.cwd)
+        folder = working_folder(start.cwd)
         session = TerminalSession(await launch(start.session, folder, command_of(start.command, folder)), emit)
         try:
             await session.ready()

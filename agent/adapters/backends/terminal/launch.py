@@ -1,4 +1,4 @@
-"""Starting a program on a terminal of its own."""
+"""Starts a program on a terminal of its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.adapters.backends.launching import heed_keyboard
 from agent.adapters.backends.limits import give_back
-from agent.adapters.backends.process_owner import MARK
-from agent.adapters.backends.pty.starting import heed_keyboard
+from agent.adapters.backends.process_owner import SESSION_MARK
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.errors import BackendFailed
 from agent.protocol.model import SessionId
@@ -26,8 +26,8 @@ _TOLD_WRONG = ("COLUMNS", "LINES", "TMUX", "TMUX_PANE", "STY", "WINDOWID", "TERM
 
 
 @dataclass(slots=True)
-class Running:
-    """A program that was started."""
+class RunningProgram:
+    """A program that was started, and its terminal."""
 
     process: asyncio.subprocess.Process
     terminal: PseudoTerminal
@@ -52,10 +52,10 @@ def _login_shell() -> str:
     return shell if shell and shutil.which(shell) else "/bin/sh"
 
 
-async def launch(session: SessionId, folder: Path, command: Sequence[str]) -> Running:
-    """Start it there for a session. Raises: BackendFailed."""
+async def launch(session: SessionId, folder: Path, command: Sequence[str]) -> RunningProgram:
+    """Start a program in that folder for a session. Raises: BackendFailed."""
     kept = {name: value for name, value in os.environ.items() if name not in _TOLD_WRONG}
-    environment = kept | {"TERM": "xterm-256color", "COLORTERM": "truecolor", MARK: session}
+    environment = kept | {"TERM": "xterm-256color", "COLORTERM": "truecolor", SESSION_MARK: session}
     heed_keyboard()
     try:
         with contextlib.ExitStack() as undo:
@@ -70,4 +70,4 @@ async def launch(session: SessionId, folder: Path, command: Sequence[str]) -> Ru
     except OSError as exc:
         raise BackendFailed(f"{command[0]} could not be started: {exc}") from exc
     give_back(process.pid)
-    return Running(process, terminal)
+    return RunningProgram(process, terminal)

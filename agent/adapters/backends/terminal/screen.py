@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
-from agent.adapters.backends.pty.feeder import Feeder
 from agent.adapters.backends.pty.terminal import PseudoTerminal
-from agent.adapters.backends.terminal.queries import Queries
-from agent.adapters.backends.terminal.ring import Ring
+from agent.adapters.backends.pty.writer import NonBlockingWriter
 from agent.errors import Busy
 from agent.protocol.terminal import CHUNK, COLS, RING, ROWS, Size
 from agent.protocol.terminal_modes import Modes
@@ -31,8 +30,12 @@ DRAIN_MAX = 1_048_576
 """Bytes still read when the program has ended."""
 
 
-class Screen:
-    """`ports.Terminal`. `heard` is given all output as it is read."""
+_QUERY = re.compile(rb"\x1b\[(?:(?P<place>\??6n)|(?P<well>5n)|(?P<primary>0?c)|(?P<secondary>>0?c)|(?P<tertiary>=0?c))")
+_TAIL_MAX = 16
+
+
+class ProgramScreen:
+    """A program's terminal as viewers see it (`ports.Terminal`). `heard` is given all output as it is read."""
 
     def __init__(
         self, terminal: PseudoTerminal, epoch: str, heard: Callable[[bytes], None], *, stall: float = STALL
@@ -40,10 +43,14 @@ class Screen:
         self.epoch, self.size = epoch, Size(ROWS, COLS)
         self.over = False
         self.exit_status: int | None = None
-        self.keyboard = Feeder(terminal.master)
-        self._terminal, self._heard, self._stall = terminal, heard, stall
+        self.keyboard = NonBlockingWriter(terminal.master)
+        self._terminal = terminal
+        self._heard = heard
+        self._stall = stall
         self._loop = asyncio.get_running_loop()
-        self._ring, self._before, self._now = Ring(RING), Modes(), Modes()
+        self._ring = Ring(RING)
+        self._before = Modes()
+        self._now = Modes()
         self._queries, self._answers = Queries(), True
         self._changed: Callable[[], None] | None = None
         self._asked: int | None = 0  # how far viewers let it be read
@@ -61,12 +68,12 @@ class Screen:
 
     @property
     def begin(self) -> int:
-        """The oldest byte that is kept."""
+        """Offset of the oldest byte that is kept."""
         return self._ring.begin
 
     @property
     def end(self) -> int:
-        """One past the newest byte."""
+        """Offset after the newest byte."""
         return self._ring.end
 
     @property
@@ -75,15 +82,15 @@ class Screen:
         return self._now.pastes
 
     def modes(self) -> bytes:
-        """What was switched on before `begin`."""
+        """The modes that were switched on before `begin`."""
         return self._before.restore()
 
     def read(self, offset: int, size: int) -> bytes:
-        """Output from `offset` on. Raises: LookupError."""
+        """Output of the program from `offset` on. Raises: LookupError."""
         return self._ring.read(offset, size)
 
     def watch(self, changed: Callable[[], None] | None) -> None:
-        """Call `changed` after new output; None: nobody watches, and it is read as it comes."""
+        """Call `changed` after new output; None: nobody watches, and output is read as it comes."""
         self._changed = changed
         self._read_on()
 
@@ -95,11 +102,11 @@ class Screen:
         self._read_on()
 
     def answered(self, *, by_viewers: bool) -> None:
-        """Whether somebody else answers the program's questions."""
+        """Note whether somebody else answers the program's questions."""
         self._answers = not by_viewers
 
     async def write(self, data: bytes) -> None:
-        """Type bytes. Raises: Busy, if the program has not read those before for a while."""
+        """Type bytes for the program. Raises: Busy, if it has not read those before for a while."""
         if self.keyboard.left and not self._closed and self._terminal.interrupts(data):
             self.keyboard.forget()  # what interrupts is heard by a program that does not read, too
             self._terminal.forget_input()
@@ -112,7 +119,7 @@ class Screen:
             self.keyboard.feed(data)
 
     def resize(self, size: Size) -> None:
-        """Give it another size."""
+        """Give the terminal another size."""
         self.size = size
         if not self._closed:
             self._terminal.resize(*size)
@@ -216,7 +223,7 @@ class Screen:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def finish(self, exit_status: int | None) -> None:
-        """Every process is gone: take what is left of their output, and nothing more. Idempotent."""
+        """Take what is left of the output of processes that are gone, and nothing more. Idempotent."""
         if self._closed:
             return
         data, _ = self._terminal.read(DRAIN_MAX)
@@ -232,3 +239,59 @@ class Screen:
         self.keyboard.forget()
         self.over, self.exit_status = True, exit_status
         self._tell()
+
+
+class Queries:
+    """Answers the questions in a stream of output as a terminal would."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def answers(self, data: bytes) -> bytes:
+        """The bytes that a terminal would type in answer to this output."""
+        data = self._tail + data
+        done, answers = 0, []
+        for found in _QUERY.finditer(data):
+            done = found.end()
+            answers.append(_answer(found))
+        last = data.rfind(b"\x1b", max(done, len(data) - _TAIL_MAX))
+        self._tail = data[last:] if last >= 0 else b""
+        return b"".join(answers)
+
+
+def _answer(found: re.Match[bytes]) -> bytes:
+    if found["place"]:
+        return b"\x1b[?1;1R" if found["place"].startswith(b"?") else b"\x1b[1;1R"
+    if found["well"]:
+        return b"\x1b[0n"
+    if found["primary"] is not None:
+        return b"\x1b[?62;22c"
+    return b"\x1b[>1;10;0c" if found["secondary"] else b"\x1bP!|00000000\x1b\\"
+
+
+class Ring:
+    """Keeps up to `room` bytes, numbered from `begin`, the oldest one that is kept, up to but not including `end`."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._kept = bytearray()
+        self.begin = self.end = 0
+
+    def append(self, data: bytes) -> bytes:
+        """Add bytes; those that made room for them, oldest first."""
+        self._kept += data
+        self.end += len(data)
+        over = len(self._kept) - self._room
+        if over <= 0:
+            return b""
+        dropped = bytes(self._kept[:over])
+        del self._kept[:over]
+        self.begin += over
+        return dropped
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from number `offset` on; empty at the end. Raises: LookupError, if they are not kept."""
+        if not self.begin <= offset <= self.end:
+            raise LookupError(f"byte {offset} is not kept, only {self.begin} to {self.end}")
+        start = offset - self.begin
+        return bytes(self._kept[start : start + size])

@@ -7,12 +7,12 @@ import contextlib
 import secrets
 import signal
 
-from agent.adapters.backends.pty.processes import end_session
-from agent.adapters.backends.pty.waiting import reads_terminal
+from agent.adapters.backends.pty.awaited_input import reads_terminal
+from agent.adapters.backends.pty.hangup import end_session
 from agent.adapters.backends.tasks import BackendTasks
-from agent.adapters.backends.terminal.launch import Running
-from agent.adapters.backends.terminal.screen import Screen
-from agent.adapters.backends.terminal.turn import LINE_MAX, Turn, typed
+from agent.adapters.backends.terminal.launch import RunningProgram
+from agent.adapters.backends.terminal.plain_text import PlainText
+from agent.adapters.backends.terminal.screen import ProgramScreen
 from agent.errors import BackendFailed, TooLarge
 from agent.ports import Emit, Exited, Finished, Said
 from agent.ports.terminal import Terminal
@@ -31,15 +31,24 @@ BEGIN_MAX, BEGIN_LOOK = 1.0, 0.01
 """Seconds that a program gets to be ready for what is typed, and between looks at it meanwhile."""
 
 
-class TerminalSession:
-    """`ports.Backend`, `ports.RunsPrograms`, `ports.ShowsTerminal`."""
+SAID_MAX = 65_536
+"""Characters of one reply; of the rest only the count is told. The terminal itself shows everything."""
+PIECE = 16_384
+"""Characters emitted at a time."""
+LINE_MAX = 4000
+"""Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
+_PASTE_BEGINS, _PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
 
-    def __init__(self, running: Running, emit: Emit) -> None:
+
+class TerminalSession:
+    """A session with any program on a terminal (`ports.Backend`, `ports.RunsPrograms`, `ports.ShowsTerminal`)."""
+
+    def __init__(self, running: RunningProgram, emit: Emit) -> None:
         self._process, self._terminal = running.process, running.terminal
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._turn: Turn | None = None
-        self._screen = Screen(running.terminal, secrets.token_hex(8), self._heard)
+        self._turn: TerminalTurn | None = None
+        self._screen = ProgramScreen(running.terminal, secrets.token_hex(8), self._heard)
         self._exit = owned(self._process.wait(), "backends.terminal.exit")
         self._exit.add_done_callback(lambda _: self._wake.set())
         self._tasks = BackendTasks(emit, "terminal", release=self._release)
@@ -48,11 +57,11 @@ class TerminalSession:
 
     @property
     def terminal(self) -> Terminal:
-        """`ports.ShowsTerminal`."""
+        """The program's terminal as viewers see it (`ports.ShowsTerminal`)."""
         return self._screen
 
     def processes(self) -> tuple[int, ...]:
-        """`ports.RunsPrograms`: the program, which leads the session of the terminal."""
+        """The process id of the program, which leads the session of the terminal (`ports.RunsPrograms`)."""
         return () if self._exit.done() else (self._process.pid,)
 
     async def ready(self) -> None:
@@ -71,12 +80,12 @@ class TerminalSession:
         data = typed(text, pastes=self._screen.pastes)
         if self._terminal.mode() != "raw" and max(map(len, data.split(b"\r"))) > LINE_MAX:
             raise TooLarge(f"a terminal takes lines of up to {LINE_MAX:,} bytes")
-        self._turn = Turn(text, self._loop.time())
+        self._turn = TerminalTurn(text, self._loop.time())
         self._screen.keyboard.feed(data)
         self._wake.set()
 
     async def answer(self, request_id: str, answer: Answer) -> None:
-        """Nothing is asked: what a program wants is on its screen."""
+        """Do nothing: what a program asks is on its screen."""
 
     async def interrupt(self) -> None:
         """Type what interrupts (Ctrl-C, as a rule), if a turn runs; the program may take it as it likes."""
@@ -121,11 +130,11 @@ class TerminalSession:
             self._turn.heard(data, self._loop.time())
             self._wake.set()
 
-    async def _say(self, turn: Turn, *, whole: bool) -> None:
+    async def _say(self, turn: TerminalTurn, *, whole: bool) -> None:
         while text := turn.take(whole=whole):
             await self._tell(Said(text))
 
-    def _waits(self, turn: Turn) -> bool:
+    def _waits(self, turn: TerminalTurn) -> bool:
         quiet = self._loop.time() - turn.stirred_at
         if quiet < QUIET or self._screen.keyboard.left or self._terminal.unread():
             return False
@@ -149,3 +158,60 @@ class TerminalSession:
         status = self._process.returncode
         self._screen.finish(status if status is not None and status >= 0 else None)
         self._terminal.close()
+
+
+def typed(text: str, *, pastes: bool) -> bytes:
+    """A text and Enter, as they are typed; several lines are pasted, if the program `pastes`."""
+    lines = text.encode(errors="replace").replace(b"\r\n", b"\n").replace(b"\n", b"\r")
+    if pastes and b"\r" in lines:
+        lines = _PASTE_BEGINS + lines.replace(_PASTE_ENDS, b"") + _PASTE_ENDS
+    return lines + b"\r"
+
+
+class TerminalTurn:
+    """One prompt, and the program's reply to that."""
+
+    def __init__(self, text: str, now: float) -> None:
+        """Begin with nothing said; `now` is loop time."""
+        self.interrupted = False
+        self.stirred_at = now  # loop time of the last output, or of what was typed
+        self._plain = PlainText()
+        self._echo = text.strip()
+        self._text = ""  # to be said
+        self._said = self._left_out = 0  # characters; of what is not looked at, bytes
+        self.half_line = False  # whether the last line that was written has not ended
+
+    def heard(self, data: bytes, now: float) -> None:
+        """Take output of the program."""
+        self.stirred_at = now
+        if self._said >= SAID_MAX:
+            self._left_out += len(data)
+            self.half_line = not data.endswith(b"\n")
+        else:
+            self._add(self._plain.feed(data))
+            self.half_line = self._plain.half_line
+
+    def take(self, *, whole: bool) -> str:
+        """The next piece of the reply; `whole`: the last line, too, ended or not. Empty: nothing more now."""
+        if whole:
+            self._add(self._plain.rest())
+        piece, self._text = self._text[:PIECE], self._text[PIECE:]
+        if not piece and whole and self._left_out:
+            piece, self._left_out = f"\n[{self._left_out:,} characters more: `agent attach --raw` shows them]\n", 0
+        return piece
+
+    def _add(self, text: str) -> None:
+        if self._echo and text:
+            # What was typed comes back first, from the terminal or from the program itself, after its prompt perhaps.
+            echoed = self._echo.split("\n")[0]
+            line, _, rest = text.partition("\n")
+            if line.rstrip().endswith(echoed):
+                text = rest
+                self._echo = "\n".join(self._echo.split("\n")[1:])
+                self._add(text)
+                return
+            self._echo = ""
+        room = max(0, SAID_MAX - self._said)
+        self._said += len(text[:room])
+        self._left_out += len(text[room:])
+        self._text += text[:room]

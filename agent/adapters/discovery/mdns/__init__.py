@@ -2,8 +2,8 @@
 
 python-zeroconf does the packets. Ours is what it leaves out: following interfaces, the text that was heard last,
 limits, and questions by multicast only (an answer by unicast goes to the oldest process that shares port 5353).
-`discovery` runs it, `network` hears and looks up, `cache` and `limits` bound what strangers send, `names` are names of
-the DNS, and `windows` announces pairing.
+`discovery` runs it, `network` hears and looks up, `cache` bounds what strangers send, `names` are names of the DNS, and
+`windows` announces pairing.
 """
 
 from agent.adapters.discovery.mdns.discovery import MdnsDiscovery

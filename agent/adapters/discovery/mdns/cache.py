@@ -1,7 +1,7 @@
-"""What stays in zeroconf: what this program asks it for, in a form that it can send again, and no more than fits.
+"""Bounds zeroconf's cache: what this program asks it for, in a form that it can send again, and no more than fits.
 
-zeroconf keeps whatever arrives for as long as it claims to be valid, and repeats pointers and servers to the network
-as known answers. One name that is no UTF-8 is longer when it is sent than when it came, and every question that would
+zeroconf keeps whatever arrives for as long as it claims to be valid, and repeats pointers and servers to the network as
+known answers. One name that is no UTF-8 is longer when it is sent than when it came, and every question that would
 repeat it fails from then on (zeroconf 0.154, measured); thousands of texts of 8 KiB stay for years.
 """
 
@@ -33,14 +33,14 @@ UNSWEPT = 1024
 """Records that are kept until all of the cache is looked through: some that came before are of no use any more."""
 
 
-class Wanted(Protocol):
-    """What the cache is kept for."""
+class CacheNeeds(Protocol):
+    """Tells what the cache is kept for."""
 
     def knows(self, name: str) -> bool:
         """Whether the instance of that name has a place in the table."""
 
     def servers(self) -> Collection[str]:
-        """The hosts of those instances, lower case."""
+        """The hosts of the instances in the table, lower case."""
 
     def seeks_windows(self) -> bool:
         """Whether pairing windows are looked for at this moment."""
@@ -49,11 +49,11 @@ class Wanted(Protocol):
 class CacheKeeper:
     """Takes out of zeroconf's cache what nobody will ask for.
 
-    So it holds a pointer and `PER_NAME` addresses for each instance in the table, `WINDOWS_MAX` windows while they are
-    looked for, and `UNSWEPT` records more.
+    So the cache holds a pointer and `PER_NAME` addresses for each instance in the table, `WINDOWS_MAX` windows while
+    they are looked for, and `UNSWEPT` records more.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: CacheNeeds) -> None:
         self._wanted = wanted
         self._unswept = 0
 
@@ -70,7 +70,7 @@ class CacheKeeper:
                 zeroconf.cache.async_remove_records(addresses[:-PER_NAME])
 
     def packet(self, zeroconf: Zeroconf, arrived: Sequence[DNSRecord]) -> None:
-        """Look at what a packet brought."""
+        """Look at what a packet brought into the cache."""
         cached = zeroconf.cache.cache
         heard: dict[str, Collection[DNSRecord]] = {}
         for name in {record.key for record in arrived}:

@@ -10,22 +10,24 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import cast
 
-from zeroconf import (  # type: ignore[attr-defined]  # the records are public, but its `__all__` forgets them
+from zeroconf import (  # type: ignore[attr-defined]  # the records are public, but its `__all__` forgets them  # type: ignore[attr-defined]  # its `__all__` forgets the records
+    DNSQuestion,
+    DNSRecord,
     DNSService,
     DNSText,
     Error,
     IPVersion,
+    Zeroconf,
 )
+from zeroconf._handlers.query_handler import QueryHandler
+from zeroconf._history import QuestionHistory
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
 
 from agent.adapters.discovery.instances import Instances, join_text
-from agent.adapters.discovery.interfaces import Interface, scan
-from agent.adapters.discovery.mdns.limits import read_small, without_history
+from agent.adapters.discovery.interfaces import Interface, InterfaceWatch, scan
 from agent.adapters.discovery.mdns.names import TYPE
 from agent.adapters.discovery.mdns.network import QM, Ear, Lookup, service_info
 from agent.adapters.discovery.mdns.windows import Windows, set_addresses
-from agent.adapters.discovery.problems import SocketTrouble
-from agent.adapters.discovery.watch import InterfaceWatch
 from agent.ports import Clock, PairingWindow, Renamed, Sighting
 from agent.presence.rules.txt import SIZE_MAX, decode
 from agent.protocol.model import DeviceId
@@ -42,11 +44,25 @@ _OURS = 10.0  # seconds in which a record of ours may come back after it was rep
 log = logging.getLogger(__name__)
 
 
-class MdnsDiscovery:
-    """`ports.Discovery` by multicast on the interfaces whose names match `interfaces` (none given: every LAN).
+PACKET_MAX = 8966
+"""Bytes; zeroconf looks at none that is longer."""
 
-    `instance` is the DNS-SD instance name; a number is added if another host has it. `problem` is told in a
-    sentence why others may not find this device, and "" when that is over.
+
+_SENTENCES = {
+    errno.EADDRINUSE: "another program keeps UDP port 5353 for itself"
+    " (avahi: set disallow-other-stacks=no in avahi-daemon.conf)",
+    errno.EHOSTUNREACH: "the system refuses multicast: no route to host"
+    " (macOS: allow it in System Settings, Privacy & Security, Local Network)",
+    errno.EPERM: "a firewall on this device blocks multicast to UDP port 5353",
+    errno.EACCES: "a firewall on this device blocks multicast to UDP port 5353",
+}
+
+
+class MdnsDiscovery:
+    """Announces this device and hears others by multicast on interfaces whose names match (`ports.Discovery`).
+
+    `interfaces`: patterns for the names; none: every LAN. `instance` is the DNS-SD instance name; a number is added if
+    another host has it. `problem` is told in a sentence why others may not find this device, and "" when that is over.
     """
 
     def __init__(
@@ -71,7 +87,9 @@ class MdnsDiscovery:
         self._registered = False
         self._leaving: asyncio.Task[None] | None = None  # an earlier run's goodbye
         self._copies: asyncio.Future[None] | None = None  # of the announcement that is going out
-        self._changed, self._asked, self._opened = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._changed = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._opened = asyncio.Event()
         self._published = asyncio.Event()  # whether there is anything to announce
 
     async def run(self, heard: Callable[[Sighting], None]) -> None:
@@ -112,11 +130,11 @@ class MdnsDiscovery:
         return self._info.name
 
     def announce_again(self) -> None:
-        """Send the same record once more."""
+        """Send the record that was announced last once more."""
         self._changed.set()
 
     def poke(self) -> None:
-        """Ask the network who is there."""
+        """Ask the network which devices are on it."""
         self._asked.set()
 
     def hosts(self) -> tuple[str, ...]:
@@ -132,7 +150,7 @@ class MdnsDiscovery:
         await self._windows.open(self._zeroconf, slot, name, port)
 
     async def close_window(self) -> None:
-        """Withdraw it."""
+        """Withdraw the pairing listener that is announced."""
         await self._windows.close(self._zeroconf)
 
     async def find_windows(self, slot: str, seconds: float) -> list[PairingWindow]:
@@ -253,7 +271,9 @@ class MdnsDiscovery:
             self.poke()
 
     async def _close(self) -> None:
-        closing, self._zeroconf, self._registered = self._zeroconf, None, False
+        closing = self._zeroconf
+        self._zeroconf = None
+        self._registered = False
         self._opened.clear()
         if closing is None:
             return
@@ -273,3 +293,68 @@ class MdnsDiscovery:
 
 def _ignore(**_: object) -> None:
     """Take a browser's event: a browser is there to ask."""
+
+
+class NoHistory(QuestionHistory):
+    """A history of questions that remembers none.
+
+    The history is there to leave a question out that somebody else has just asked. In zeroconf it keeps 10,000
+    questions of anybody for up to 10 s, each with 256 records that its sender knows: hundreds of MiB; and who asks all
+    that we would ask keeps us from asking.
+    """
+
+    def add_question_at_time(self, question: DNSQuestion, now: float, known_answers: set[DNSRecord]) -> None:
+        """Forget a question that was heard."""
+
+
+def without_history(zeroconf: Zeroconf) -> None:
+    """Let zeroconf remember no questions. To be called before its sockets are served, so without waiting in between."""
+    zeroconf.question_history = NoHistory()
+    zeroconf.query_handler = QueryHandler(zeroconf)  # it holds the history that was there when it was made
+
+
+def read_small(zeroconf: Zeroconf) -> None:
+    """Give each packet a small buffer. To be called whenever there are other sockets.
+
+    asyncio reads a datagram into 256 KiB and gives back what is not needed. What a packet leaves behind then lies
+    between holes of that size, and malloc takes new memory for the next one: 15 MiB in a minute of 300 packets a second
+    of which 4 MiB were in use (glibc, measured).
+    """
+    for reader in zeroconf.engine.readers:
+        reader.transport.max_size = PACKET_MAX + 1  # type: ignore[attr-defined]  # of asyncio's transports, on all systems
+
+
+class SocketTrouble(logging.Filter):
+    """Reports each problem once; as a filter of zeroconf's logger it sees (and swallows) failures to send.
+
+    `report` gets a sentence, or "" when the problem is over. An interface that just went away is none: the watch on
+    interfaces sees to it.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        super().__init__()
+        self._report, self._reported = report, ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take failures of a socket; let the rest be logged."""
+        failure = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if not isinstance(failure, OSError):
+            return True
+        self.note(failure)
+        return False
+
+    def note(self, failure: OSError) -> None:
+        """Note that a socket failed to send."""
+        self.say(_SENTENCES.get(failure.errno or 0, ""))
+
+    def say(self, sentence: str) -> None:
+        """Report a problem, unless it was reported last."""
+        if sentence and sentence != self._reported:
+            self._reported = sentence
+            self._report(sentence)
+
+    def over(self) -> None:
+        """Report that sending works again, if a problem was reported."""
+        if self._reported:
+            self._reported = ""
+            self._report("")

@@ -1,4 +1,4 @@
-"""Names of the DNS as they arrive from anybody."""
+"""Names of the DNS as they arrive from anybody, and what may be done with them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ LABEL_MAX, NAME_MAX = 63, 253
 
 
 def is_instance(name: str, service: str = TYPE) -> bool:
-    """Whether that is the name of an instance of the service, not the service itself."""
+    """Whether a name is that of an instance of the service, not of the service itself."""
     return len(name) > len(service) + 1 and name.lower().endswith(f".{service}")
 
 
 def is_sendable(name: str) -> bool:
-    """Whether that name fits into a packet. One whose bytes were no UTF-8 has grown while it was read."""
+    """Whether a name fits into a packet. One whose bytes were no UTF-8 has grown while it was read."""
     labels = name.rstrip(".").split(".")
     sizes = [len(label.encode("utf-8", "surrogatepass")) for label in labels]
     return max(sizes) <= LABEL_MAX and sum(sizes) + len(sizes) - 1 <= NAME_MAX

@@ -1,4 +1,4 @@
-"""What zeroconf hears and knows, in the terms of `agent.adapters.discovery.instances`."""
+"""Puts what zeroconf hears and knows into the terms of `adapters.discovery.instances`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zeroconf import (  # type: ignore[attr-defined]  # public, but its `__all__
 )
 from zeroconf.asyncio import AsyncServiceInfo
 
-from agent.adapters.discovery.instances import Instances, Resolved
+from agent.adapters.discovery.instances import InstanceRecords, Instances
 from agent.adapters.discovery.interfaces import Interface, elsewhere, reachable
 from agent.adapters.discovery.mdns.cache import PER_NAME, TEXT_MAX, CacheKeeper
 from agent.adapters.discovery.mdns.names import TYPE, is_instance, is_sendable
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class Lookup:
-    """`instances.Network` for one service type: answers from zeroconf's cache, and questions to fill it."""
+    """The network of one service type: answers from zeroconf's cache, questions to fill it (`instances.Network`)."""
 
     def __init__(
         self,
@@ -52,16 +52,19 @@ class Lookup:
         *,
         resolving: int = RESOLVING,
     ) -> None:
-        """`resolving`: milliseconds for which an instance is asked for."""
-        self._zeroconf, self._service, self._interfaces, self._resolving = zeroconf, service, interfaces, resolving
+        """`resolving` is for how many milliseconds an instance is asked for."""
+        self._zeroconf = zeroconf
+        self._service = service
+        self._interfaces = interfaces
+        self._resolving = resolving
 
-    def cached(self, name: str) -> Resolved | None:
+    def cached(self, name: str) -> InstanceRecords | None:
         """What is known of an instance; None if a part is missing or the name cannot be one."""
         info = self._info(name)
         if info is None or not info.load_from_cache(self._zeroconf):
             return None
         addresses = tuple(info.parsed_scoped_addresses())
-        return Resolved(text=info.text, server=info.server_key or "", port=info.port or 0, addresses=addresses)
+        return InstanceRecords(text=info.text, server=info.server_key or "", port=info.port or 0, addresses=addresses)
 
     def addresses(self, server: str) -> tuple[str, ...]:
         """The known addresses of a host, IPv6 ones with the index of the interface they came by as zone."""
@@ -72,7 +75,7 @@ class Lookup:
         return tuple(host.parsed_scoped_addresses()[:PER_NAME]) if host.load_from_cache(self._zeroconf) else ()
 
     async def ask(self, name: str) -> None:
-        """Ask for the missing parts. Does nothing for a name that cannot be asked for."""
+        """Ask for the missing parts of an instance. Does nothing for a name that cannot be asked for."""
         info = self._info(name)
         if info is None:
             return
@@ -82,11 +85,11 @@ class Lookup:
             log.debug("cannot be resolved", extra={"instance": name, "reason": repr(exc)})
 
     def reachable(self, addresses: Sequence[str]) -> tuple[str, ...]:
-        """Those addresses that are on a network of this machine, with zones."""
+        """The addresses that are on a network of this machine, with zones."""
         return _reachable(tuple(addresses), tuple(self._interfaces()))
 
     def elsewhere(self, addresses: Sequence[str]) -> tuple[str, ...]:
-        """Those that are on none, and could be another machine's all the same."""
+        """The addresses that are on none of our networks, and could be another machine's all the same."""
         return _elsewhere(tuple(addresses), tuple(self._interfaces()))
 
     def _info(self, name: str) -> AsyncServiceInfo | None:
@@ -149,7 +152,7 @@ class Ear(RecordUpdateListener):
                 self._take(update, now)
 
     def async_update_records_complete(self) -> None:
-        """Tell it, now that the cache has all of the packet."""
+        """Tell what the packet brought, now that the cache has all of it."""
         with compartment("discovery.cache"):
             if self._zeroconf is not None:
                 self._cache.crop(self._zeroconf, self._arrived)
@@ -204,5 +207,5 @@ class Ear(RecordUpdateListener):
 
 
 def service_info(service: str, instance: str, port: int, server: str, text: bytes) -> ServiceInfo:
-    """What is announced under that instance name; `text` is TXT rdata."""
+    """The service to announce under that instance name; `text` is TXT rdata."""
     return ServiceInfo(service, f"{instance}.{service}", port, properties=text, server=server)

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from zeroconf import ServiceInfo, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
 
-from agent.adapters.discovery.instances import Resolved, join_text, split_text
+from agent.adapters.discovery.instances import InstanceRecords, join_text, split_text
 from agent.adapters.discovery.interfaces import Interface
 from agent.adapters.discovery.mdns.names import PAIR_TYPE
 from agent.adapters.discovery.mdns.network import QM, Lookup, service_info
@@ -27,7 +27,7 @@ _MAX_NAMES = 64  # that wait to be looked at
 
 
 class Windows:
-    """Our own window, and a search for those of others."""
+    """A window of our own, and a search for those of others."""
 
     def __init__(self, server: str, interfaces: Callable[[], Sequence[Interface]]) -> None:
         self._server, self._interfaces = server, interfaces
@@ -52,7 +52,7 @@ class Windows:
             await opened.async_register_service(self._own, cooperating_responders=True)
 
     async def close(self, opened: AsyncZeroconf | None) -> None:
-        """Withdraw our window, if there is one."""
+        """Withdraw our own window, if there is one."""
         window, self._own = self._own, None
         if window and opened and opened.zeroconf.registry.async_get_info_name(window.key):
             await (await opened.async_unregister_service(window))
@@ -103,7 +103,7 @@ class Windows:
         return window_of(resolved, lookup.reachable(resolved.addresses)) if resolved else None
 
 
-def window_of(resolved: Resolved, hosts: Sequence[str]) -> PairingWindow | None:
+def window_of(resolved: InstanceRecords, hosts: Sequence[str]) -> PairingWindow | None:
     """Read the records of a window; None if they are not of version 1 or nothing can be dialled."""
     fields = {key.lower(): value for key, _, value in (s.partition(b"=") for s in reversed(split_text(resolved.text)))}
     if fields.get(b"v") != b"1" or not hosts or not resolved.port:

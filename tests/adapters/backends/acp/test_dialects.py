@@ -17,9 +17,9 @@ import pytest
 from msgspec.structs import replace
 
 from agent.adapters.backends.acp import AcpAgent
-from agent.adapters.backends.acp.quirks import TABLE, Row
+from agent.adapters.backends.acp.quirks import TABLE, QuirkRow
 from agent.adapters.backends.acp.session import AcpSession
-from agent.adapters.backends.acp.timeouts import Patience
+from agent.adapters.backends.acp.timeouts import Timeouts
 from agent.adapters.backends.acp.turn import LOST_STEP
 from agent.ports import Asked, BackendConfig, BackendEvent, Described, Finished, ToolFinished, ToolStarted, Withdrew
 from tests.adapters.backends.acp.agents import HERE, ORPHANS, QUICK
@@ -34,10 +34,10 @@ ALL = ("codex", "gemini", "opencode", "hermes")
 def play(tmp_path: Path) -> Play:
     """An agent that plays a recording; each of its processes goes on with the next life."""
 
-    def agent(recording: str, patience: Patience = QUICK, folder: Path = HERE / "recordings", *how: str) -> AcpAgent:
+    def agent(recording: str, timeouts: Timeouts = QUICK, folder: Path = HERE / "recordings", *how: str) -> AcpAgent:
         files = (folder / f"{recording}.jsonl", tmp_path / "life")
         argv = (sys.executable, "-I", str(HERE / "replay.py"), *map(str, files), *how)
-        return AcpAgent(recording, BackendConfig(argv=argv, cwd=str(tmp_path)), ORPHANS, patience)
+        return AcpAgent(recording, BackendConfig(argv=argv, cwd=str(tmp_path)), ORPHANS, timeouts)
 
     return agent
 
@@ -103,7 +103,7 @@ async def test_a_conversation_with(agent: str, play: Play, begin: Begin, listene
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.names[0])
-def test_each_quirk_is_of_an_agent_that_was_recorded_in_that_version(row: Row) -> None:
+def test_each_quirk_is_of_an_agent_that_was_recorded_in_that_version(row: QuirkRow) -> None:
     version = row.seen.partition(":")[0]
     recorded = "".join(each.read_text() for each in (HERE / "recordings").iterdir())
     told = re.findall(r'"agentInfo": ({[^}]*})', recorded)
@@ -177,8 +177,8 @@ async def test_gemini_is_not_made_to_load_a_session_in_the_minute_of_its_start(
     await run(session, listener, "model: say 2")
     await session.close()
     again = await begin(agent, lineage=lineage, restored=True)
-    assert again._upkeep.life
-    assert not again._upkeep.life.session  # it was not asked to
+    assert again._supervisor.agent
+    assert not again._supervisor.agent.session  # it was not asked to
     while not listener.silent():
         await listener.next()
     events = await run(again, listener, "model: say 1")

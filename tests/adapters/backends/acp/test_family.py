@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.backends.acp import AcpAgent, AcpFamily
-from agent.adapters.backends.acp.agents import KNOWN
+from agent.adapters.backends.acp.agents import KNOWN_AGENTS
 from agent.adapters.backends.acp.quirks import TABLE, Quirks, parse, quirks_of
 from agent.errors import BackendFailed
 from agent.ports import BackendConfig, BackendFamily, BackendType, Inspection, Inspects, Start
@@ -34,13 +34,13 @@ def test_six_agents_are_always_offered() -> None:
 
 
 async def test_one_that_is_missing_says_how_to_get_it() -> None:
-    for name, agent in members({name: BackendConfig(env={"PATH": "/nowhere"}) for name in KNOWN}).items():
+    for name, agent in members({name: BackendConfig(env={"PATH": "/nowhere"}) for name in KNOWN_AGENTS}).items():
         found = await agent.inspect()
-        assert found.missing == agent.missing() == f"{KNOWN[name].program} is not installed"
-        assert found.hint == KNOWN[name].install
+        assert found.missing == agent.missing() == f"{KNOWN_AGENTS[name].program} is not installed"
+        assert found.hint == KNOWN_AGENTS[name].install
         with pytest.raises(BackendFailed, match="is not installed") as raised:
             await agent.start(Start(session=SessionId(SESSION)), Listener().emit)
-        assert raised.value.hint == KNOWN[name].install
+        assert raised.value.hint == KNOWN_AGENTS[name].install
 
 
 async def test_one_on_path_is_found_with_its_arguments(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ async def test_an_agent_that_never_answers_is_given_up(begin: Begin) -> None:
 
 async def test_a_slow_reader_loses_nothing_of_an_agent_that_has_ended() -> None:
     listener = Listener(room=1)
-    session = await odd(patience=replace(QUICK, silence=0.001)).start(Start(session=SessionId(SESSION)), listener.emit)
+    session = await odd(timeouts=replace(QUICK, silence=0.001)).start(Start(session=SessionId(SESSION)), listener.emit)
     await described(listener)
     await session.prompt("pour 100")
     events: list[BackendEvent] = []

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.adapters.backends.acp.connection import LineSplitter, LongLine
 from agent.adapters.backends.acp.diffs import CUT, PATCH_MAX, diff_of
-from agent.adapters.backends.acp.lines import Lines, LongLine
-from agent.adapters.backends.acp.options import Options
+from agent.adapters.backends.acp.options import SessionOptions
 from agent.adapters.backends.acp.schema import Strange, Updated, decode
-from agent.adapters.backends.acp.updates import Updates
+from agent.adapters.backends.acp.updates import UpdateMapper
 from agent.ports import BackendEvent, Described, Planned, Said, Thought, ToolFinished, ToolProgressed, ToolStarted
 from agent.protocol.events import Command, Diff, PlanEntry, Usage
 
@@ -23,7 +23,7 @@ from agent.protocol.events import Command, Diff, PlanEntry, Usage
 @given(st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\n", b"")), max_size=20), st.integers(1, 30))
 def test_lines_come_out_as_they_went_in_however_they_are_cut(lines: list[bytes], cut: int) -> None:
     data = b"".join(line + b"\n" for line in lines)
-    splitter = Lines(most=10)
+    splitter = LineSplitter(most=10)
     found = [each for i in range(0, len(data), cut) for each in splitter.feed(data[i : i + cut])]
     assert [each.size if isinstance(each, LongLine) else each for each in found] == [
         len(line) if len(line) > 10 else line for line in lines if line
@@ -32,7 +32,7 @@ def test_lines_come_out_as_they_went_in_however_they_are_cut(lines: list[bytes],
 
 
 def test_of_a_line_that_is_too_long_its_ends_are_kept() -> None:
-    splitter = Lines(most=1000)
+    splitter = LineSplitter(most=1000)
     line = b"A" * 600 + b"B" * 5000 + b"C" * 600
     found = [each for i in range(0, len(line), 100) for each in splitter.feed(line[i : i + 100])]
     assert found == []
@@ -95,13 +95,13 @@ def test_what_is_too_large_is_shown_as_replaced_and_cut() -> None:
 
 
 def told(*updates: dict[str, Any]) -> list[BackendEvent]:
-    collected = Updates(Options())
+    collected = UpdateMapper(SessionOptions())
     for update in updates:
         take(collected, update)
     return collected.events()
 
 
-def take(collected: Updates, update: dict[str, Any]) -> None:
+def take(collected: UpdateMapper, update: dict[str, Any]) -> None:
     frame = {"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s", "update": update}}
     message = decode(json.dumps(frame).encode())
     if isinstance(message, Strange):
@@ -212,7 +212,7 @@ def test_changes_of_files_are_patches() -> None:
 
 
 def test_tools_that_run_when_the_turn_is_interrupted_are_interrupted() -> None:
-    collected = Updates(Options())
+    collected = UpdateMapper(SessionOptions())
     for update in (call(title="sleep"), more(content=[content("zz")])):
         take(collected, update)
     collected.events()
@@ -225,7 +225,7 @@ def test_tools_that_run_when_the_turn_is_interrupted_are_interrupted() -> None:
 
 
 def test_what_an_agent_can_pile_up_is_bounded() -> None:
-    collected = Updates(Options())
+    collected = UpdateMapper(SessionOptions())
     for number in range(1000):
         take(collected, {"sessionUpdate": "hologram", "number": number})
     assert len(collected.events()) == 256
@@ -252,14 +252,14 @@ def test_plans_commands_titles_and_usage() -> None:
         Described(commands=(Command(name="compact", description="Shorten"), Command(name="init"))),
         Described(title="Cheese"),
     ]
-    collected = Updates(Options())
+    collected = UpdateMapper(SessionOptions())
     take(collected, {"sessionUpdate": "usage_update", "used": 7, "size": 100})
     take(collected, {"sessionUpdate": "usage_update", "used": None, "cost": {"amount": 0.5, "currency": "USD"}})
     assert collected.usage == Usage(used=7, size=100, cost=0.5, currency="USD")
 
 
 def test_a_replay_is_dropped_but_not_what_is_so_now() -> None:
-    collected = Updates(Options())
+    collected = UpdateMapper(SessionOptions())
     for update in (chunk("old"), call(title="old"), {"sessionUpdate": "current_mode_update", "currentModeId": "x"}):
         frame = {"method": "session/update", "params": {"sessionId": "s", "update": update}}
         message = decode(json.dumps(frame).encode())

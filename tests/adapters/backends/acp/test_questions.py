@@ -7,7 +7,7 @@ import json
 import pytest
 from msgspec import Raw
 
-from agent.adapters.backends.acp.questions import Questions
+from agent.adapters.backends.acp.questions import AgentQuestions
 from agent.ports import Finished, ToolFinished, ToolStarted, Withdrew
 from agent.protocol.events import Choice, Field
 from agent.protocol.jsonrpc import Request
@@ -129,7 +129,7 @@ def test_what_a_permission_is_about_is_shown_without_any_tool_call() -> None:
         "rawInput": {"command": ["bash", "-lc", "sed"]},
         "content": [note, diff],
     }
-    question = Questions().ask(
+    question = AgentQuestions().ask(
         permission(toolCall=call, options=[{"optionId": "y", "name": "Yes", "kind": "allow_once"}])
     )
     assert question
@@ -137,14 +137,14 @@ def test_what_a_permission_is_about_is_shown_without_any_tool_call() -> None:
     assert question.asked.detail == "sed\nMay I?\na.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
 
     call |= {"rawInput": {"changes": {"a.txt": {"content": "one\n2\n"}}}}  # of codex: the diff says it better
-    question = Questions().ask(permission(toolCall=call, options=[{"optionId": "y"}]))
+    question = AgentQuestions().ask(permission(toolCall=call, options=[{"optionId": "y"}]))
     assert question
     assert question.asked.detail == "May I?\na.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
 
 
 def test_options_whose_ids_are_too_long_or_the_same_can_be_told_apart() -> None:
     options = [{"optionId": "x" * 200, "name": "A"}, {"optionId": "b", "name": "B"}, {"optionId": "b", "name": "C"}]
-    questions = Questions()
+    questions = AgentQuestions()
     question = questions.ask(permission(toolCall={}, options=options))
     assert question
     assert [choice.id for choice in question.asked.choices] == ["option-1", "b", "option-3"]
@@ -154,7 +154,7 @@ def test_options_whose_ids_are_too_long_or_the_same_can_be_told_apart() -> None:
 
 
 def test_an_agent_that_asks_without_end_is_not_heard() -> None:
-    questions = Questions()
+    questions = AgentQuestions()
     asked = [questions.ask(permission(options=[{"optionId": "y"}])) for _ in range(100)]
     assert len([each for each in asked if each is not None]) == len(questions.open) == 32
 
@@ -163,4 +163,4 @@ def test_an_agent_that_asks_without_end_is_not_heard() -> None:
     "params", [{"options": []}, {"options": "all"}, {}, {"options": [{"name": "no id"}]}, {"options": [7]}]
 )
 def test_a_permission_that_nobody_could_answer_is_not_asked(params: dict[str, object]) -> None:
-    assert Questions().ask(permission(**params)) is None
+    assert AgentQuestions().ask(permission(**params)) is None

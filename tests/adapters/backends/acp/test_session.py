@@ -98,7 +98,7 @@ async def test_a_second_interrupt_ends_an_agent_that_does_not_listen(
 
 async def test_a_turn_that_never_ends_after_a_cancel_is_ended(begin: Begin, listener: Listener, tmp_path: Path) -> None:
     hasty = replace(QUICK, cancel=0.1)
-    session = await begin(odd("--state", str(tmp_path / "state"), patience=hasty))
+    session = await begin(odd("--state", str(tmp_path / "state"), timeouts=hasty))
     await run(session, listener, "say x")
     await session.prompt("ignore")
     await listener.until_said("la la la")

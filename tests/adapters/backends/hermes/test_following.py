@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from agent.adapters.backends.hermes import HermesBackend, supervisor
+from agent.adapters.backends.hermes import HermesBackend, keepalive
 from agent.adapters.backends.hermes.history import GOES_ON
-from agent.adapters.backends.hermes.supervisor import Kept, Owned
-from agent.adapters.backends.hermes.wire import Row
+from agent.adapters.backends.hermes.keepalive import KeptSessions, SessionsToKeep
+from agent.adapters.backends.hermes.wire import LiveSession
 from agent.errors import BackendFailed
 from agent.ports import (
     Asked,
@@ -73,7 +73,7 @@ class Bench:
 @asynccontextmanager
 async def bench(*, newer: bool = False, remote_secrets: bool = False) -> AsyncIterator[Bench]:
     async with ScriptedGateway(newer=newer).running() as gateway:
-        found = Bench(gateway, HermesBackend(join(gateway.url, remote_secrets=remote_secrets), pace=QUICK))
+        found = Bench(gateway, HermesBackend(join(gateway.url, remote_secrets=remote_secrets), timeouts=QUICK))
         async with asyncio.TaskGroup() as group:
             task = group.create_task(found.backend.watch(found.offered), name="test.watch")
             try:
@@ -314,8 +314,8 @@ async def test_one_that_was_taken_and_runs_no_more_is_resumed_by_the_next_prompt
 async def test_one_that_was_taken_is_held_when_this_service_stops_until_its_window_has_it() -> None:
     async with ScriptedGateway().running() as gateway:
         live = gateway.open()
-        kept = Kept(base=gateway.url, token=TOKEN, sessions=(live.live, "gone"), look=0.05)
-        await supervisor.start(kept)
+        kept = SessionsToKeep(base=gateway.url, token=TOKEN, sessions=(live.live, "gone"), look=0.05)
+        await keepalive.start(kept)
         assert len(live.slot) == 1  # somebody has its events: stock Hermes ends it no more
         (holder,) = live.slot
         await gateway.until(lambda: len(gateway.called("session.active_list")) > 4)
@@ -326,10 +326,10 @@ async def test_one_that_was_taken_is_held_when_this_service_stops_until_its_wind
 
 def test_events_that_came_behind_a_list_count_for_the_next_one() -> None:
     # The list and what follows it may be read at once, and then the list is looked at last.
-    def row(last_active: float) -> dict[str, Row]:
-        return {"live": Row(id="live", last_active=last_active)}
+    def row(last_active: float) -> dict[str, LiveSession]:
+        return {"live": LiveSession(id="live", last_active=last_active)}
 
-    owned = Owned(row(1.0))
+    owned = KeptSessions(row(1.0))
     owned.heard("live")
     owned.look(row(1.0))
     owned.look(row(2.0))
@@ -344,7 +344,7 @@ async def test_a_turn_that_runs_on_while_it_is_held_is_no_sign_of_a_window() -> 
     async with ScriptedGateway().running() as gateway:
         live = gateway.open()
         await gateway.prompted_there(live, "@wait one two three four")
-        await supervisor.start(Kept(base=gateway.url, token=TOKEN, sessions=(live.live,), look=0.05))
+        await keepalive.start(SessionsToKeep(base=gateway.url, token=TOKEN, sessions=(live.live,), look=0.05))
         (holder,) = live.slot
         live.go.set()
         await gateway.until(lambda: live.status == "idle")
@@ -367,7 +367,7 @@ async def test_under_systemd_it_is_held_outside_of_the_unit_if_that_can_be(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     async with ScriptedGateway().running() as gateway:
         live = gateway.open()
-        await supervisor.start(Kept(base=gateway.url, token=TOKEN, sessions=(live.live,), look=0.05))
+        await keepalive.start(SessionsToKeep(base=gateway.url, token=TOKEN, sessions=(live.live,), look=0.05))
         assert len(live.slot) == 1
         asked = (tmp_path / "asked").read_text()
         assert asked.startswith("--user --scope")
@@ -443,7 +443,7 @@ async def test_a_gateway_that_was_restarted_has_its_sessions_brought_back(newer:
 async def test_a_gateway_that_is_gone_is_told_with_what_to_do() -> None:
     listener, gateway = Listener(), ScriptedGateway()
     async with gateway.running():
-        backend = HermesBackend(join(gateway.url), pace=replace(QUICK, reach=0.2))
+        backend = HermesBackend(join(gateway.url), timeouts=replace(QUICK, reach=0.2))
         session = await backend.start(Start(session=SessionId("n")), listener.emit)
         await session.prompt("@hold")
         await gateway.until(lambda: bool(gateway.only().inflight))

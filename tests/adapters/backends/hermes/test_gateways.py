@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.backends.hermes import HermesBackend, HermesFamily
-from agent.adapters.backends.hermes.config import wanted
-from agent.adapters.backends.hermes.locate import candidates, look, port_of, to_join
+from agent.adapters.backends.hermes.config import gateway_config
+from agent.adapters.backends.hermes.locate import candidates, find_gateways, gateway_to_join, port_of
 from agent.errors import BackendFailed
 from agent.ports import BackendConfig, Inspects, Start
 from agent.protocol.model import SessionId
@@ -48,18 +48,18 @@ def test_candidates_are_processes_the_ledger_and_the_usual_port_never_environmen
 
 async def test_a_gateway_gives_its_token_by_its_page_or_the_owner_by_a_file(tmp_path: Path) -> None:
     async with ScriptedGateway().running() as gateway:
-        assert [each.version for each in await look(join(gateway.url))] == ["0.19.0"]
-        assert (await to_join(join(gateway.url)))[1] == TOKEN
+        assert [each.version for each in await find_gateways(join(gateway.url))] == ["0.19.0"]
+        assert (await gateway_to_join(join(gateway.url)))[1] == TOKEN
     async with ScriptedGateway(page=False).running() as gateway:
         with pytest.raises(BackendFailed, match="does not tell its token"):
-            await to_join(join(gateway.url))
+            await gateway_to_join(join(gateway.url))
         file = tmp_path / "token"
         file.write_text(TOKEN)
         file.chmod(0o644)
         with pytest.raises(BackendFailed, match="not safe"):  # T7
-            await to_join(join(gateway.url, token_file=str(file)))
+            await gateway_to_join(join(gateway.url, token_file=str(file)))
         file.chmod(0o600)
-        assert (await to_join(join(gateway.url, token_file=str(file))))[1] == TOKEN
+        assert (await gateway_to_join(join(gateway.url, token_file=str(file))))[1] == TOKEN
 
 
 async def test_a_wrong_token_is_told_and_not_shown(tmp_path: Path) -> None:  # T7
@@ -67,7 +67,7 @@ async def test_a_wrong_token_is_told_and_not_shown(tmp_path: Path) -> None:  # T
     file.write_text("wrong-and-secret")
     file.chmod(0o600)
     async with ScriptedGateway().running() as gateway:
-        backend = HermesBackend(join(gateway.url, token_file=str(file)), pace=QUICK)
+        backend = HermesBackend(join(gateway.url, token_file=str(file)), timeouts=QUICK)
         with pytest.raises(BackendFailed, match="does not accept our token") as caught:
             await backend.start(Start(session=SessionId("one")), Listener().emit)
     assert "wrong-and-secret" not in str(caught.value) + caught.value.hint
@@ -87,7 +87,7 @@ async def test_a_wrong_token_is_told_and_not_shown(tmp_path: Path) -> None:  # T
 )
 def test_settings_that_make_no_sense_are_refused(config: BackendConfig) -> None:
     with pytest.raises(BackendFailed):
-        wanted("hermes", config)
+        gateway_config("hermes", config)
 
 
 async def test_without_settings_one_member_says_how_to_enable_it() -> None:

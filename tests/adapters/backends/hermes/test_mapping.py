@@ -10,11 +10,11 @@ import pytest
 from msgspec import Raw
 
 from agent.adapters.backends.hermes import mapping
-from agent.adapters.backends.hermes.history import GOES_ON, Tool, Turn, logged, missing, turns_of, unseen
-from agent.adapters.backends.hermes.questions import Questions
-from agent.adapters.backends.hermes.redact import Veil
-from agent.adapters.backends.hermes.turns import Course
-from agent.adapters.backends.hermes.wire import Event, Message
+from agent.adapters.backends.hermes.history import GOES_ON, PastTool, PastTurn, logged, missing, turns_of, unseen
+from agent.adapters.backends.hermes.questions import HermesQuestions
+from agent.adapters.backends.hermes.redact import Redactor
+from agent.adapters.backends.hermes.turns import TurnTracker
+from agent.adapters.backends.hermes.wire import GatewayEvent, HistoryEntry
 from agent.ports import (
     Asked,
     BackendEvent,
@@ -32,20 +32,20 @@ from agent.ports import (
 RECORDED = [
     json.loads(line) for line in (Path(__file__).parent / "recordings/turns.jsonl").read_text("utf-8").splitlines()
 ]
-VEIL = Veil(Path("/home/me"))
+REDACTOR = Redactor(Path("/home/me"))
 
 
-def event(row: dict[str, object]) -> Event:
-    return Event(str(row["type"]), "live", Raw(msgspec.json.encode(row.get("payload", {}))))
+def event(row: dict[str, object]) -> GatewayEvent:
+    return GatewayEvent(str(row["type"]), "live", Raw(msgspec.json.encode(row.get("payload", {}))))
 
 
-def first(kind: str) -> Event:
+def first(kind: str) -> GatewayEvent:
     return next(event(row) for row in RECORDED if row["type"] == kind)
 
 
 def shown(kind: str) -> list[BackendEvent]:
     told = first(kind)
-    return mapping.shown(told.type, told.payload, VEIL)
+    return mapping.shown(told.type, told.payload, REDACTOR)
 
 
 def test_what_is_said_and_thought() -> None:
@@ -68,7 +68,7 @@ def test_a_list_of_tasks_is_a_plan() -> None:
     plans = [
         told
         for row in RECORDED
-        for told in mapping.shown(str(row["type"]), event(row).payload, VEIL)
+        for told in mapping.shown(str(row["type"]), event(row).payload, REDACTOR)
         if isinstance(told, Planned)
     ]
     assert [(entry.text, entry.status) for entry in plans[0].entries] == [
@@ -96,7 +96,7 @@ def test_what_has_no_name_here_is_not_passed_on(kind: str) -> None:
     ],
 )
 def test_questions(kind: str, asks: str, choices: list[str]) -> None:
-    questions = Questions(VEIL, remote_secrets=False)
+    questions = HermesQuestions(REDACTOR, remote_secrets=False)
     (asked,) = questions.event(first(kind)) or []
     assert isinstance(asked, Asked)
     assert asked.kind == asks
@@ -110,13 +110,13 @@ async def test_whole_turns_as_they_were_recorded() -> None:
     async def emit(event: BackendEvent) -> None:
         told.append(event)
 
-    course = Course(emit, VEIL, Questions(VEIL, remote_secrets=False))
+    tracker = TurnTracker(emit, REDACTOR, HermesQuestions(REDACTOR, remote_secrets=False))
     for row in RECORDED:
         happened = event(row)
-        if course.begun(happened) is not None and course.turn is None:
-            await course.begin("asked", ours=True)
-        asked = course.questions.event(happened)
-        await (course.tell(asked) if asked is not None else course.happened(happened))
+        if tracker.begun(happened) is not None and tracker.turn is None:
+            await tracker.begin("asked", ours=True)
+        asked = tracker.questions.event(happened)
+        await (tracker.tell(asked) if asked is not None else tracker.happened(happened))
     ends = [each for each in told if isinstance(each, Finished)]
     assert [end.status for end in ends] == ["complete"] * 4 + ["interrupted", "error"]
     assert ends[-1].error == "HTTP 400: refused, as the prompt asked"
@@ -126,8 +126,8 @@ async def test_whole_turns_as_they_were_recorded() -> None:
     assert "You are Hermes" not in repr(told)
 
 
-def test_paths_of_the_home_are_veiled_and_only_those() -> None:
-    assert VEIL.over("ls /home/me/x /home/me /home/mellow /home/me.old") == "ls ~/x ~ /home/mellow /home/me.old"
+def test_paths_of_the_home_are_redacted_and_only_those() -> None:
+    assert REDACTOR.redacted("ls /home/me/x /home/me /home/mellow /home/me.old") == "ls ~/x ~ /home/mellow /home/me.old"
 
 
 # --- the past ---------------------------------------------------------------------------------------------------------
@@ -135,12 +135,12 @@ def test_paths_of_the_home_are_veiled_and_only_those() -> None:
 
 def test_turns_of_a_conversation() -> None:
     messages = [
-        Message(role="system", text="be brief"),
-        Message(role="user", text="one"),
-        Message(role="tool", name="terminal", context="Running ls"),
-        Message(role="assistant", text="done"),
+        HistoryEntry(role="system", text="be brief"),
+        HistoryEntry(role="user", text="one"),
+        HistoryEntry(role="tool", name="terminal", context="Running ls"),
+        HistoryEntry(role="assistant", text="done"),
     ]
-    assert turns_of(messages) == [Turn("one", (Tool("terminal", "Running ls"), "done"))]
+    assert turns_of(messages) == [PastTurn("one", (PastTool("terminal", "Running ls"), "done"))]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_only_what_is_missing_is_said(said: str, whole: str, rest: str) -> None:
 
 
 def test_the_newest_place_where_both_agree_longest_counts() -> None:
-    turns = [Turn("go on", ("a",)), Turn("go on", ("b",)), Turn("go on", ("c",))]
+    turns = [PastTurn("go on", ("a",)), PastTurn("go on", ("b",)), PastTurn("go on", ("c",))]
     assert unseen([], turns).turns == tuple(turns)
     assert unseen([Exchange("go on", "a"), Exchange("go on", "b")], turns).turns == (turns[2],)
     assert unseen([Exchange("go on", "c")], turns).turns == ()

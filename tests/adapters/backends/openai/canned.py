@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from agent.adapters.backends.openai.address import Place
-from agent.adapters.backends.openai.client import Server
+from agent.adapters.backends.openai.address import ServerAddress
+from agent.adapters.backends.openai.client import ServerClient
 
 SSE = "text/event-stream"
 JSON = "application/json"
@@ -61,9 +61,9 @@ class CannedServer:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
-    def server(self, environ: Mapping[str, str] | None = None, **place: str) -> Server:
+    def server(self, environ: Mapping[str, str] | None = None, **address: str) -> ServerClient:
         """As a backend named `one` reaches it."""
-        return Server(Place(name="one", url=f"{self.url}/v1", **place), environ or {})
+        return ServerClient(ServerAddress(name="one", url=f"{self.url}/v1", **address), environ or {})
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.paths.append(request.path)

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.backends.openai.chunks import LINE_MAX, Chunk, Lines, decode, fault_of
+from agent.adapters.backends.openai.chunks import LINE_MAX, Chunk, EventLines, decode, fault_of
 from agent.errors import BackendFailed
 
 DIALECTS = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "dialects").glob("*.sse"))}
 """As each server writes "Hello ů" with 12 tokens in all; `bare` leaves out what may be left out."""
 
 
-def read(stream: bytes, size: int) -> tuple[list[Chunk], Lines]:
-    lines = Lines()
+def read(stream: bytes, size: int) -> tuple[list[Chunk], EventLines]:
+    lines = EventLines()
     chunks = [chunk for at in range(0, len(stream), size) for chunk in lines.feed(stream[at : at + size])]
     return chunks + lines.end(), lines
 
@@ -85,7 +85,7 @@ def test_deep_nesting_is_no_crash() -> None:
 
 
 def test_a_line_has_an_end() -> None:
-    lines = Lines()
+    lines = EventLines()
     with pytest.raises(BackendFailed, match="a line of more than"):
         lines.feed(b"data: " + b"x" * LINE_MAX)
 

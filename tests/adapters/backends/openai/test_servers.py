@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from agent.adapters.backends.openai.kinds import LOOK_EVERY, FoundChat, OpenAIFamily
-from agent.adapters.backends.openai.probe import PAGE_MAX, look
-from agent.adapters.backends.openai.servers import KNOWN, Known, Seen, Spot, listed, spots
+from agent.adapters.backends.openai.client import PROBE_MAX, probe
+from agent.adapters.backends.openai.family import PROBE_EVERY, FoundChat, OpenAIFamily
+from agent.adapters.backends.openai.servers import KNOWN, KnownServer, SeenServer, ServerSpot, listed, spots
 from agent.errors import BackendFailed
 from agent.ports import BackendConfig, Start
 from agent.protocol.model import SessionId
@@ -26,12 +26,12 @@ PATIENCE = 20.0
 """Seconds: a loaded machine must not fail a test."""
 
 
-async def seen_at(spot: Spot) -> Seen | None:
-    return await look(spot, PATIENCE)
+async def seen_at(spot: ServerSpot) -> SeenServer | None:
+    return await probe(spot, PATIENCE)
 
 
-def at(url: str, known: Known) -> Spot:
-    return Spot(known, url, f"{url}/v1")
+def at(url: str, known: KnownServer) -> ServerSpot:
+    return ServerSpot(known, url, f"{url}/v1")
 
 
 @pytest.mark.parametrize("shape", ["ollama", "lm-studio", "llama.cpp", "vllm"])
@@ -88,7 +88,7 @@ def test_a_list_may_be_empty() -> None:
     [
         Canned(b'{"version":"1"}', 404, JSON),
         Canned(b"", 302, headers={"Location": "/v1/models"}),
-        Canned(b'{"version":"' + b"x" * PAGE_MAX + b'"}', kind=JSON),
+        Canned(b'{"version":"' + b"x" * PROBE_MAX + b'"}', kind=JSON),
         Canned(b"{", kind=JSON, cut=True),
     ],
     ids=["missing", "elsewhere", "endless", "cut"],
@@ -130,7 +130,7 @@ async def test_a_port_is_asked_once_a_minute_for_lists() -> None:
         for _ in range(3):
             inspection = await found.inspect()
         assert len(server.requests) == 2  # its two pages, once
-        watch.now += LOOK_EVERY
+        watch.now += PROBE_EVERY
         await found.inspect()
         assert len(server.requests) == 4
     assert inspection.missing == ""

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.backends.openai.address import Place
-from agent.adapters.backends.openai.client import Server
+from agent.adapters.backends.openai.address import ServerAddress
+from agent.adapters.backends.openai.client import ServerClient, probe
 from agent.adapters.backends.openai.conversation import Conversation
-from agent.adapters.backends.openai.kinds import ConfiguredChat
-from agent.adapters.backends.openai.probe import look
-from agent.adapters.backends.openai.servers import KNOWN, Spot
+from agent.adapters.backends.openai.family import ConfiguredChat
+from agent.adapters.backends.openai.servers import KNOWN, ServerSpot
 from agent.adapters.backends.openai.session import PIECE, ChatSession
 from agent.errors import BackendFailed, BadParams
 from agent.ports import (
@@ -42,7 +41,7 @@ OK = Canned(told(message("fine"), message("", "stop"), "[DONE]"))
 
 
 def chat(
-    server: Server, listener: Listener, *, characters: int = 10_000, past: tuple[Exchange, ...] = ()
+    server: ServerClient, listener: Listener, *, characters: int = 10_000, past: tuple[Exchange, ...] = ()
 ) -> ChatSession:
     return ChatSession(
         server, listener.emit, Conversation(characters, past), model="m", models={"m": "m", "n": "n"}, context=4096
@@ -304,10 +303,10 @@ async def test_a_server_that_stays_silent_is_told() -> None:
     async with await asyncio.start_server(never, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         listener = Listener()
-        session = chat(Server(Place(name="one", url=url), {}, silence=0.05), listener)
+        session = chat(ServerClient(ServerAddress(name="one", url=url), {}, silence=0.05), listener)
         assert "one said nothing for 0.05 s" in finished(await run(session, listener, "a")).error
-        spot = Spot(KNOWN[0], url.removesuffix("/v1"), url)
-        assert await look(spot, 0.05) is None
+        spot = ServerSpot(KNOWN[0], url.removesuffix("/v1"), url)
+        assert await probe(spot, 0.05) is None
         await session.close()
         for writer in silent:
             writer.close()
@@ -446,9 +445,9 @@ async def test_closing_from_within_emit_is_no_deadlock_and_the_server_is_told() 
             heard.append(event)
             await sessions[0].close()
 
-        place = Place(name="one", url=f"{server.url}/v1")
+        address = ServerAddress(name="one", url=f"{server.url}/v1")
         sessions.append(
-            ChatSession(Server(place, {}), emit, Conversation(1000), model="m", models={"m": "m"}, context=0)
+            ChatSession(ServerClient(address, {}), emit, Conversation(1000), model="m", models={"m": "m"}, context=0)
         )
         await sessions[0].prompt("model: say 1\nmodel: wait for ever")
         async with asyncio.timeout(20):
@@ -460,8 +459,8 @@ async def test_closing_from_within_emit_is_no_deadlock_and_the_server_is_told() 
 async def test_an_interrupt_acts_while_the_store_is_behind() -> None:
     async with ModelServer(models=("m",)) as server:
         listener = Listener(room=1)
-        place = Place(name="one", url=f"{server.url}/v1")
-        session = chat(Server(place, {}), listener)
+        address = ServerAddress(name="one", url=f"{server.url}/v1")
+        session = chat(ServerClient(address, {}), listener)
         await session.prompt("model: say 3\nmodel: wait a\nmodel: say 3\nmodel: wait for ever")
         await server.until(lambda seen: bool(seen.turns and seen.turns[0].said))
         while listener.silent():

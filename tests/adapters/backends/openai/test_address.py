@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.backends.openai.address import Place, place_of
+from agent.adapters.backends.openai.address import ServerAddress, server_address
 from agent.errors import BackendFailed
 from agent.ports import BackendConfig
 
 KEY = "sk-0123456789abcdef"
 
 
-def place(**fields: Any) -> Place:
-    return place_of("one", BackendConfig(kind="openai", **fields))
+def address(**fields: Any) -> ServerAddress:
+    return server_address("one", BackendConfig(kind="openai", **fields))
 
 
 @pytest.mark.parametrize(
@@ -29,51 +29,51 @@ def place(**fields: Any) -> Place:
     ],
 )
 def test_an_address_is_taken_as_people_write_it(url: str, base: str) -> None:
-    assert place(url=url).url == base
+    assert address(url=url).url == base
 
 
 @pytest.mark.parametrize("url", ["", "llm.example.net", "ftp://x/", "http://", "http://x:99999/", "http://[::1/"])
 def test_what_is_no_address_is_told(url: str) -> None:
     with pytest.raises(BackendFailed, match="not an address"):
-        place(url=url)
+        address(url=url)
 
 
 @pytest.mark.parametrize("url", [f"https://me:{KEY}@x/v1", f"https://x/v1?key={KEY}", f"https://x/v1#{KEY}"])
 def test_a_key_in_the_address_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(BackendFailed, match="more than an address") as told:
-        place(url=url)
+        address(url=url)
     assert KEY not in str(told.value) + told.value.hint
 
 
 def test_fields_of_other_kinds_are_refused() -> None:
     for field, value in (("argv", ("x",)), ("env", {"KEY": KEY}), ("cwd", "/")):
         with pytest.raises(BackendFailed, match=f'^{field} is nothing for kind "openai"') as told:
-            place(url="https://x", **{field: value})
+            address(url="https://x", **{field: value})
         assert KEY not in str(told.value)
     with pytest.raises(BackendFailed, match="both set"):
-        place(url="https://x", key_env="A", key_file="b")
+        address(url="https://x", key_env="A", key_file="b")
 
 
 def test_a_key_does_not_cross_the_network_in_the_clear() -> None:
     with pytest.raises(BackendFailed, match="in the clear"):
-        place(url="http://192.168.7.2:8000", key_env="KEY")
+        address(url="http://192.168.7.2:8000", key_env="KEY")
     with pytest.raises(BackendFailed, match="in the clear"):
-        place(url="http://localhost.example.net", key_env="KEY")
-    assert place(url="http://192.168.7.2:8000").key({"KEY": KEY}) == ""
+        address(url="http://localhost.example.net", key_env="KEY")
+    assert address(url="http://192.168.7.2:8000").key({"KEY": KEY}) == ""
     for url in ("https://192.168.7.2", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"):
-        assert place(url=url, key_env="KEY").key({"KEY": f" {KEY}\n"}) == KEY
+        assert address(url=url, key_env="KEY").key({"KEY": f" {KEY}\n"}) == KEY
 
 
 def test_a_variable_that_is_not_set_is_named() -> None:
     for environ in ({}, {"MY_KEY": " "}):
         with pytest.raises(BackendFailed, match=r"the variable MY_KEY .* is not set"):
-            place(url="https://x", key_env="MY_KEY").key(environ)
+            address(url="https://x", key_env="MY_KEY").key(environ)
 
 
 def test_a_key_file_is_read_when_nobody_else_may(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
-    found = place(url="https://x", key_file=str(file))
+    found = address(url="https://x", key_file=str(file))
     for mode in (0o644, 0o640, 0o604, 0o660):
         file.chmod(mode)
         with pytest.raises(BackendFailed, match="not safe") as told:
@@ -90,11 +90,11 @@ def test_what_is_no_key_is_not_sent(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     file.chmod(0o600)
     with pytest.raises(BackendFailed, match="what should be its key is none"):
-        place(url="https://x", key_file=str(file)).key({})
+        address(url="https://x", key_file=str(file)).key({})
 
 
 def test_a_key_file_that_is_missing_or_a_folder_is_told_without_its_path(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(BackendFailed, match=r"key_file cannot be read|not safe") as told:
-            place(url="https://x", key_file=str(path)).key({})
+            address(url="https://x", key_file=str(path)).key({})
         assert str(tmp_path) not in str(told.value) + told.value.hint

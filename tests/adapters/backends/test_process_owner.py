@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.adapters.backends.process_owner import MARK, session_of
+from agent.adapters.backends.process_owner import SESSION_MARK, owning_session
 from agent.protocol.model import SessionId
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -51,7 +51,9 @@ class Programs:
 
     def start(self, source: str, *, new: bool = True, mark: str = "") -> tuple[int, int]:
         """Process ids of the program and of the one that it started."""
-        environ = {name: value for name, value in os.environ.items() if name != MARK} | ({MARK: mark} if mark else {})
+        environ = {name: value for name, value in os.environ.items() if name != SESSION_MARK}
+        if mark:
+            environ[SESSION_MARK] = mark
         program = subprocess.Popen(
             [sys.executable, "-c", source], env=environ, start_new_session=new,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -81,55 +83,55 @@ async def test_a_program_of_a_session_and_what_it_starts_are_inside(programs: Pr
     program, child = programs.start(PARENT.format(new=False))
     _, elsewhere = programs.start(PARENT.format(new=False))
     running = {OTHER: (), ONE: (program,)}
-    assert await session_of(program, running) == ONE
-    assert await session_of(child, running) == ONE
-    assert await session_of(elsewhere, running) is None
-    assert await session_of(os.getpid(), running) is None
+    assert await owning_session(program, running) == ONE
+    assert await owning_session(child, running) == ONE
+    assert await owning_session(elsewhere, running) is None
+    assert await owning_session(os.getpid(), running) is None
 
 
 async def test_a_terminal_session_of_its_own_does_not_help(programs: Programs) -> None:
     program, child = programs.start(PARENT.format(new=True))
     assert os.getsid(child) != os.getsid(program)
-    assert await session_of(child, {ONE: (program,)}) == ONE
+    assert await owning_session(child, {ONE: (program,)}) == ONE
 
 
 async def test_sharing_the_terminal_session_is_enough(programs: Programs) -> None:
     # What a shell has put in the background lives on when the shell has no more to do with it.
     program, child = programs.start(PARENT.format(new=False))
-    assert await session_of(program, {ONE: (child,)}) == ONE
+    assert await owning_session(program, {ONE: (child,)}) == ONE
 
 
 async def test_programs_in_the_services_own_terminal_session_do_not_make_all_in_it_theirs(programs: Programs) -> None:
     program, _ = programs.start(PARENT.format(new=False), new=False)
     _, beside = programs.start(PARENT.format(new=False), new=False)
     assert os.getsid(program) == os.getsid(0)
-    assert await session_of(beside, {ONE: (program,)}) is None
+    assert await owning_session(beside, {ONE: (program,)}) is None
 
 
 async def test_whatever_cut_itself_loose_is_known_by_its_mark(programs: Programs) -> None:
     _, loose = programs.start(LOOSE.format(environ="os.environ"), mark=ONE)
     running = {ONE: (), OTHER: ()}
-    assert await session_of(loose, running) == ONE
-    assert await session_of(loose, {OTHER: ()}) is None  # a session of another home
+    assert await owning_session(loose, running) == ONE
+    assert await owning_session(loose, {OTHER: ()}) is None  # a session of another home
 
 
 async def test_what_outlived_its_closed_session_is_inside(programs: Programs) -> None:
     # T9: a session that an agent closes itself must not set its program free.
     _, loose = programs.start(LOOSE.format(environ="os.environ"), mark=ONE)
-    assert await session_of(loose, {}, {ONE}) == ONE
-    assert await session_of(loose, {OTHER: ()}, {ONE}) == ONE
-    assert await session_of(os.getpid(), {}, {ONE}) is None
+    assert await owning_session(loose, {}, {ONE}) == ONE
+    assert await owning_session(loose, {OTHER: ()}, {ONE}) == ONE
+    assert await owning_session(os.getpid(), {}, {ONE}) is None
 
 
 async def test_clearing_the_mark_as_well_is_not_noticed(programs: Programs) -> None:
     # The limit that docs/security.md names: such a program has the owner's user id, and only a sandbox holds it.
     _, loose = programs.start(LOOSE.format(environ='{"PATH": os.environ["PATH"]}'), mark=ONE)
-    assert await session_of(loose, {ONE: ()}) is None
+    assert await owning_session(loose, {ONE: ()}) is None
 
 
 async def test_a_caller_that_cannot_be_known_counts_as_inside() -> None:
-    assert await session_of(2**22 + 1, {ONE: ()}) == ONE  # above the largest process id: it is gone
-    assert await session_of(None, {ONE: ()}) == ONE
-    assert await session_of(None, {}) is None  # no session, nothing inside one
-    assert await session_of(2**22 + 1, {}, {ONE}) == ONE
-    assert await session_of(None, {}, {ONE}) is None  # it is never known here: the owner must get in
+    assert await owning_session(2**22 + 1, {ONE: ()}) == ONE  # above the largest process id: it is gone
+    assert await owning_session(None, {ONE: ()}) == ONE
+    assert await owning_session(None, {}) is None  # no session, nothing inside one
+    assert await owning_session(2**22 + 1, {}, {ONE}) == ONE
+    assert await owning_session(None, {}, {ONE}) is None  # it is never known here: the owner must get in

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from agent.adapters.storage.sequence import check_sequence
+from agent.adapters.storage.writer import check_sequence
 from agent.errors import StoreFull
 from agent.ports import SIZE_MAX, SessionMeta
 from agent.protocol.events import STREAMED, Event

@@ -1,4 +1,4 @@
-"""Copies of the shell: what bash forks is bash until it becomes a program, and takes signals as bash does."""
+"""Subshells: what bash forks is bash until it becomes a program, and takes signals as bash does."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ COPIES_MAX = 0.5
 """Seconds to wait for copies of the shell to become a program, to end, or to have nothing to do."""
 
 
-def forked(pid: int, shell: int) -> bool:
-    """Whether a process still is a copy of the shell: a subshell, or a program before its exec. Linux only."""
+def is_copy(pid: int, shell: int) -> bool:
+    """Whether a process is a copy of the shell still: a subshell, or a program before its exec. Linux only."""
     line = command_line(shell)
     return bool(line) and command_line(pid) == line
 
 
-async def outlast_copies(shell: int, jobs: set[int]) -> None:
+async def outlast_busy_copies(shell: int, jobs: set[int]) -> None:
     """Wait for children that are busy copies of the shell, other than its `jobs`. Linux only.
 
     An interrupt may hit one right after its fork. It then answers as the shell itself does, with an empty line, later
@@ -31,11 +31,11 @@ async def outlast_copies(shell: int, jobs: set[int]) -> None:
         await asyncio.sleep(0.002)
 
 
-def forming(shell: int, group: int) -> bool:
+def is_forming(shell: int, group: int) -> bool:
     """Whether the shell still starts the job that has this group. Linux only: elsewhere it is never known.
 
-    A copy of the shell that still handles SIGINT as the shell does ends with status 130 instead of by the signal, and
-    a program that is started after the signal never gets it: then the shell goes on with the next command (seen).
+    A copy of the shell that still handles SIGINT as the shell does ends with status 130 instead of by the signal, and a
+    program that is started after the signal never gets it: then the shell goes on with the next command (seen).
     """
     row = find_process(shell)
     if row is None:
@@ -45,9 +45,9 @@ def forming(shell: int, group: int) -> bool:
 
 def _deaf_copy(pid: int, shell: int, group: int) -> bool:
     row = find_process(pid)
-    return row is not None and row.group == group and forked(pid, shell) and catches(pid, signal.SIGINT)
+    return row is not None and row.group == group and is_copy(pid, shell) and catches(pid, signal.SIGINT)
 
 
 def _busy_copy(pid: int, shell: int) -> bool:
     row = find_process(pid)
-    return row is not None and row.running and forked(pid, shell)
+    return row is not None and row.running and is_copy(pid, shell)

@@ -1,4 +1,4 @@
-"""One life of an agent: its process, and the session in it. A session of ours may outlive several."""
+"""A running agent: its process and the session in it. One session of ours may outlive several agents."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from msgspec import Struct
 
 from agent.adapters.backends.acp.connection import Connection
-from agent.adapters.backends.acp.handshake import Introduction
+from agent.adapters.backends.acp.handshake import AgentClient
 from agent.adapters.backends.acp.orphans import Orphans
 from agent.adapters.backends.acp.process import AgentProcess, launch
-from agent.adapters.backends.acp.timeouts import Patience
+from agent.adapters.backends.acp.timeouts import Timeouts
 from agent.protocol.model import SessionId
 
 
-class Program(Struct, frozen=True, kw_only=True):
-    """How an agent is started."""
+class AgentProgram(Struct, frozen=True, kw_only=True):
+    """How an agent is started: its command line, environment and way to log in."""
 
     name: str
     argv: tuple[str, ...]
@@ -26,12 +26,12 @@ class Program(Struct, frozen=True, kw_only=True):
     login: str = ""  # how a person logs in, outside of a session
 
 
-class Life:
+class RunningAgent:
     """A running agent. `session` is its own id of the session, once that is open."""
 
-    def __init__(self, process: AgentProcess, agent: Introduction, owner: SessionId, orphans: Orphans) -> None:
-        self.process, self.agent = process, agent
-        self.connection = agent.connection
+    def __init__(self, process: AgentProcess, client: AgentClient, owner: SessionId, orphans: Orphans) -> None:
+        self.process, self.client = process, client
+        self.connection = client.connection
         self.session = ""
         self.leaving = False  # whether it is being ended by us
         self.noted = False  # whether somebody was told that it writes what is no message
@@ -41,23 +41,25 @@ class Life:
 
     @property
     def there(self) -> bool:
-        """Whether it can be talked to."""
+        """Whether the agent can be talked to."""
         return self.connection.open and not self.leaving
 
     async def end(self) -> None:
-        """End it and all that it has started, and wait for that. Idempotent."""
+        """End the agent and all that it has started, and wait for that. Idempotent."""
         self.leaving = True
         async with self._ending:
             if not self.over:
                 known = await asyncio.to_thread(self._orphans.descendants, self.process.pid)
-                await self.process.stop(heeds_eof=self.agent.quirks.heeds_eof)
+                await self.process.stop(heeds_eof=self.client.quirks.heeds_eof)
                 await self._orphans.end(self.process.pid, self._owner, known)
                 self.over = True
 
 
-async def begin(program: Program, folder: Path, owner: SessionId, orphans: Orphans, patience: Patience) -> Life:
+async def start_agent(
+    program: AgentProgram, folder: Path, owner: SessionId, orphans: Orphans, timeouts: Timeouts
+) -> RunningAgent:
     """Start an agent for the session `owner`; it was not greeted yet. Raises: BackendFailed."""
-    process = await launch(program.argv, {**os.environ, **program.env}, folder, owner, patience)
+    process = await launch(program.argv, {**os.environ, **program.env}, folder, owner, timeouts)
     orphans.adopt(process.pid)
-    agent = Introduction(program.name, Connection(process), program.login, patience)
-    return Life(process, agent, owner, orphans)
+    client = AgentClient(program.name, Connection(process), program.login, timeouts)
+    return RunningAgent(process, client, owner, orphans)

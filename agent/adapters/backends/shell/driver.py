@@ -1,4 +1,4 @@
-"""Starting bash on a terminal, with the two pipes that its driver speaks over."""
+"""Starts bash on a terminal, with the two pipes that its driver speaks over."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from agent.adapters.backends.launching import heed_keyboard
 from agent.adapters.backends.limits import give_back
-from agent.adapters.backends.process_owner import MARK
-from agent.adapters.backends.pty.starting import heed_keyboard
+from agent.adapters.backends.process_owner import SESSION_MARK
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.errors import BackendFailed
 from agent.ports import Exited
@@ -39,7 +40,7 @@ _HIGH = 64  # the child's copies start here, out of the way of 8 and 9
 
 
 @dataclass(slots=True)
-class Running:
+class RunningShell:
     """A bash that was started; its driver may not be ready yet."""
 
     process: asyncio.subprocess.Process
@@ -49,7 +50,7 @@ class Running:
     token: str
 
     def last_word(self) -> Exited:
-        """How bash ended; once it has."""
+        """How bash ended; to be asked once it has."""
         status = self.process.returncode
         assert status is not None
         if status < 0:
@@ -57,7 +58,7 @@ class Running:
         return Exited(status="ended", reason=f"exit status {status}", exit_status=status)
 
     def release(self) -> None:
-        """Close the descriptors. Once."""
+        """Close the terminal and the pipes. Once."""
         self.terminal.close()
         os.close(self.commands)
         os.close(self.reports)
@@ -68,14 +69,14 @@ def find_bash() -> str:
     return shutil.which("bash") or ""
 
 
-async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> Running:
-    """Start bash there for a session, `with_rc` reading ~/.bashrc. Raises: BackendFailed."""
+async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> RunningShell:
+    """Start bash in that folder for a session, `with_rc` reading ~/.bashrc. Raises: BackendFailed."""
     bash = find_bash()
     if not bash:
         raise BackendFailed("bash is not installed", hint="install bash on that device")
     token = secrets.token_hex(8)
     driver = {"LAN_AGENT_SHELL_TOKEN": token, "LAN_AGENT_SHELL_RC": "1" if with_rc else ""}
-    environment = os.environ | _PLAIN | driver | {MARK: session}
+    environment = os.environ | _PLAIN | driver | {SESSION_MARK: session}
     heed_keyboard()
     try:
         with contextlib.ExitStack() as undo:
@@ -98,7 +99,7 @@ async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> Running:
     os.close(driver_out)
     os.set_blocking(commands, False)
     os.set_blocking(reports, False)
-    return Running(process, terminal, commands, reports, token)
+    return RunningShell(process, terminal, commands, reports, token)
 
 
 def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
@@ -113,3 +114,53 @@ def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
         for end in low:
             os.close(end)
     return high[0], high[1]
+
+
+class ShellReady(NamedTuple):
+    """Bash runs nothing and has taken nothing: at the start, and after a command got lost on its way."""
+
+    directory: str
+
+
+class CommandStarted(NamedTuple):
+    """Bash has taken the command; an interrupt may be sent from now on."""
+
+    number: int
+
+
+class CommandEnded(NamedTuple):
+    """Bash has run the command to its end."""
+
+    number: int
+    status: int
+    directory: str
+
+
+Report = ShellReady | CommandStarted | CommandEnded
+
+
+class ReportReader:
+    """Cuts a stream of bytes into reports."""
+
+    def __init__(self) -> None:
+        self._left = b""
+
+    def feed(self, data: bytes) -> list[Report]:
+        """The reports that are complete with these bytes. What is none is skipped: a report cut by an interrupt."""
+        *whole, self._left = (self._left + data).split(b"\0\n")
+        reports = (_parse(text.decode(errors="replace")) for text in whole)
+        return [report for report in reports if report is not None]
+
+
+def _parse(text: str) -> Report | None:
+    text = text.removeprefix("\n").removeprefix("-ne ")  # `echo` after `set -o posix; shopt -s xpg_echo`
+    kind, _, rest = text.partition(" ")
+    fields = rest.split(" ", 2)
+    try:
+        if kind == "start":
+            return CommandStarted(int(fields[0]))
+        if kind == "end":
+            return CommandEnded(int(fields[0]), int(fields[1]), fields[2])
+    except (ValueError, IndexError):
+        return None
+    return ShellReady(rest) if kind == "ready" else None

@@ -10,21 +10,21 @@ KEPT = 1024
 """Sessions that are remembered: enough for all that were opened within a minute."""
 
 
-class Recent:
-    """One for each kind of agent and service. Times are those of the event loop's clock."""
+class LastOpened:
+    """When sessions of one kind of agent were opened, by the event loop's clock; one for each kind."""
 
     def __init__(self) -> None:
         self._opened: dict[str, float] = {}
 
     def opened(self, session: str, now: float) -> None:
-        """A session was opened."""
+        """Note that a session was opened now."""
         self._opened.pop(session, None)
         self._opened[session] = now
         if len(self._opened) > KEPT:
             del self._opened[next(iter(self._opened))]
 
     def age(self, session: str, now: float) -> float:
-        """Seconds since it was opened, at least: of one that an earlier service opened, those that this one runs."""
+        """Seconds since a session was opened, at least: if an earlier service opened it, those that this one runs."""
         if (opened := self._opened.get(session)) is not None:
             return now - opened
         if len(self._opened) >= KEPT:

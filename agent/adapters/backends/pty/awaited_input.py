@@ -1,4 +1,4 @@
-"""Whether the program in a terminal waits for a person to type.
+"""Detects whether the program in a terminal waits for a person to type.
 
 There is no call that says so. Found by measurement to be right for `read`, `input()`, getpass, ssh-keygen, vim, less
 and top, and silent for pipes, `sleep` and busy programs: a terminal whose echo was turned off waits for a secret, one
@@ -18,8 +18,8 @@ LONG_QUIET = 1.5
 """Seconds without output after half a line, where the process table says nothing."""
 
 
-def awaited(terminal: PseudoTerminal, shell: int, *, quiet: float, half_line: bool) -> RequestKind | None:
-    """What the foreground program waits for; None if it does not.
+def awaited_input(terminal: PseudoTerminal, shell: int, *, quiet: float, half_line: bool) -> RequestKind | None:
+    """The kind of input that the foreground program waits for; None if it does not wait for any.
 
     `quiet`: seconds since the last output. `half_line`: whether that did not end in a line feed.
     """

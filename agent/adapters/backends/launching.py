@@ -1,4 +1,4 @@
-"""What every program on a terminal needs before it starts: a directory, and signals that it hears."""
+"""Needs of every program that is started for a session: a directory, and signals that it hears."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from agent.errors import BackendFailed
 
 
-def folder_of(cwd: str) -> Path:
-    """The directory to start in; relative to the user's home, which is also the default.
+def working_folder(cwd: str) -> Path:
+    """The directory to start a program in; relative to the user's home, which is also the default.
 
     Raises: BackendFailed, naming it, if it cannot be entered.
     """

@@ -1,4 +1,4 @@
-"""What a program wrote on a terminal, as plain text: for the reply to a prompt."""
+"""Output of a program on a terminal as plain text: for the reply to a prompt."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _COLUMNS_MAX = 500
 """Columns that the cursor is moved at once."""
 
 
-class Plain:
-    """Turns bytes into text, line by line: a line is known once it has ended, for it may be written over until then."""
+class PlainText:
+    """Turns output into text, line by line: a line is known once it has ended, as it may be written over until then."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -34,7 +34,7 @@ class Plain:
         return bool(self._line)
 
     def feed(self, data: bytes) -> str:
-        """Take output; the lines that are complete with it."""
+        """Take output, and return the lines that are complete with it."""
         text = self._begun + self._decoder.decode(data)
         begun = _BEGUN.search(text, max(0, len(text) - _STRING_MAX))
         text, self._begun = (text[: begun.start()], begun[0]) if begun else (text, "")
@@ -48,8 +48,10 @@ class Plain:
         return "".join(done)
 
     def rest(self) -> str:
-        """The line that has not ended; it is over now."""
-        text, self._line, self._at = "".join(self._line), [], 0
+        """Return the line that has not ended; it is over now."""
+        text = "".join(self._line)
+        self._line = []
+        self._at = 0
         return text
 
     def _move(self, found: re.Match[str], done: list[str]) -> None:

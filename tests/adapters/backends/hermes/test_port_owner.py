@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from agent.adapters.backends.hermes.config import Wanted
-from agent.adapters.backends.hermes.listeners import is_ours
-from agent.adapters.backends.hermes.locate import look, to_join
+from agent.adapters.backends.hermes.config import GatewayConfig
+from agent.adapters.backends.hermes.locate import find_gateways, gateway_to_join, is_ours
 from agent.errors import BackendFailed
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -89,13 +88,13 @@ async def test_a_gateway_of_another_user_gets_no_token_and_no_session(
     token = tmp_path / "token"
     token.write_text("hush")
     token.chmod(0o600)
-    wanted = Wanted(name="hermes", join=True, base=base, token_file=str(token))
+    config = GatewayConfig(name="hermes", join=True, base=base, token_file=str(token))
     theirs = table(tmp_path, (f"0100007F:{port:04X}", "0A", OTHER))
     with pytest.raises(BackendFailed, match="run by another user"):
-        await to_join(wanted, proc=theirs)
-    assert await look(wanted, proc=theirs) == []
+        await gateway_to_join(config, proc=theirs)
+    assert await find_gateways(config, proc=theirs) == []
     assert set(asked) == {"/api/status"}
 
     ours = table(tmp_path, (f"0100007F:{port:04X}", "0A", os.geteuid()))
-    found, given = await to_join(wanted, proc=ours)
+    found, given = await gateway_to_join(config, proc=ours)
     assert (found.base, given) == (base, "hush")

@@ -16,7 +16,7 @@ PATIENCE = 5.0
 
 
 async def members(session: int) -> list[int]:
-    """Process ids of a session: jobs in groups of their own too."""
+    """Process ids of a terminal session; jobs in groups of their own belong to it, too."""
     rows = await asyncio.to_thread(process_table)
     return [row.pid for row in rows.values() if row.session == session and not row.zombie]
 

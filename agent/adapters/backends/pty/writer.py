@@ -1,4 +1,4 @@
-"""Bytes on their way into a pipe or terminal that may be full."""
+"""Writes bytes into a pipe or terminal that may be full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import os
 
 
-class Feeder:
+class NonBlockingWriter:
     """Writes to a non-blocking descriptor as fast as it takes. Bounded by its callers: one command, one answer."""
 
     def __init__(self, descriptor: int) -> None:
@@ -17,16 +17,16 @@ class Feeder:
 
     @property
     def left(self) -> int:
-        """Bytes that were not taken yet."""
+        """Number of bytes that were not taken yet."""
         return len(self._left)
 
     def feed(self, data: bytes) -> None:
-        """Write it behind what is left."""
+        """Write bytes, behind what was not taken yet."""
         self._left += data
         self._write()
 
     def forget(self) -> None:
-        """Drop what was not taken yet."""
+        """Drop the bytes that were not taken yet."""
         self._left.clear()
         self._loop.remove_writer(self._descriptor)
 

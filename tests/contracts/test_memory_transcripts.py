@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from agent.adapters.storage.memory import MemoryTranscripts
 from agent.errors import StoreFull
 from agent.ports import SessionMeta
 from agent.protocol.events import MessageDelta, make_event
 from agent.protocol.model import SessionId
+from tests.fakes.transcripts import MemoryTranscripts
 
 
 async def test_without_room_nothing_is_half_written_and_room_mends_it() -> None:  # S2
