@@ -94,7 +94,7 @@ def descendants(pid: int) -> list[Process]:
 
 
 def descendants_among(pids: set[int], rows: Iterable[Process]) -> list[Process]:
-    """Those of the rows that descend from these processes, which are not among them."""
+    """The rows that descend from these processes; the processes are not among them."""
     children: dict[int, list[Process]] = {}
     for row in rows:
         children.setdefault(row.parent, []).append(row)

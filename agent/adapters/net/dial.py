@@ -32,7 +32,6 @@ ADDRESSES_MAX = 16
 STAGGER_NEAR, STAGGER_FAR = 0.05, 0.25
 """Seconds between the starts of two attempts to connect: on a network of ours, and elsewhere."""
 
-
 _REASONS = {
     errno.ECONNREFUSED: "nothing listens there",
     errno.ETIMEDOUT: "no answer in time",

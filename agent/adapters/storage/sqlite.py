@@ -245,7 +245,11 @@ def _meta(session: SessionId, row: bytes) -> SessionMeta:
 
 
 def take_place(path: Path, machine: str) -> None:
-    """Note that this machine uses the file, and remove the lock that it has left behind.
+    """Note that this machine uses the file, and remove the lock that it has left behind: for systems without locks.
+
+    `transcripts.db.lock` is SQLite's folder for a lock (its VFS `unix-dotfile`); it stays behind when a service is
+    killed. `transcripts.db.owner` says which machine that was. The home's own lock sees to it that there is one service
+    on this machine, so what this machine has left behind may go.
 
     Call while holding the home's lock. `machine` names it and no other one; empty: not known. Raises: StateError, if
     another one may be using the file.

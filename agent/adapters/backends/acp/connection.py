@@ -16,7 +16,6 @@ from agent.protocol.jsonrpc import CallFailed, End, Response
 _encode = msgspec.json.Encoder().encode
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)')
 
-
 LINE_MAX = 4_194_304
 """Bytes of one line that are kept: four times what a frame of ours may carry."""
 EDGE = 512

@@ -31,7 +31,6 @@ ACCEPT = "accept"
 TAKEN_BACK = {PERMISSION: {"outcome": {"outcome": "cancelled"}}, ELICITATION: {"action": "cancel"}}
 """The answer that takes a question back."""
 
-
 _METHODS = {PERMISSION, ELICITATION}
 _CANCEL = "$/cancel_request"
 

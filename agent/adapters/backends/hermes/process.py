@@ -32,6 +32,9 @@ TERM_MAX = 2.5
 """Seconds for it to end after SIGTERM: less than a backend may take for all of its end."""
 GRACE = 600
 """Seconds that it keeps a session which nobody holds: a connection that broke comes back long before."""
+SERVICE = "LAN_AGENT_HERMES_SERVICE"
+"""Environment variable: process id of the service and when that was started, in clock ticks since boot."""
+HINT = "run `hermes serve --port 0` on that device to see why"
 # Linux ends the gateway when this service dies, however (PR_SET_PDEATHSIG); it may have died before that was asked.
 _TETHER = (
     "import ctypes,os,sys\n"
@@ -40,10 +43,6 @@ _TETHER = (
     "if os.getppid() != int(sys.argv[1]): sys.exit(1)\n"
     "os.execvp(sys.argv[2], sys.argv[2:])\n"
 )
-
-
-SERVICE = "LAN_AGENT_HERMES_SERVICE"
-"""Environment variable: process id of the service and when that was started, in clock ticks since boot."""
 
 
 class GatewayProcess:
@@ -166,9 +165,6 @@ def _end(started: list[Process]) -> None:
         if now is not None and now.started == before.started:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(now.pid, signal.SIGKILL)
-
-
-HINT = "run `hermes serve --port 0` on that device to see why"
 
 
 def this_service() -> str:

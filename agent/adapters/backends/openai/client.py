@@ -28,7 +28,6 @@ PAGE_MAX = 1_048_576
 """Bytes of an answer that is not streamed."""
 _OVERFLOW = re.compile(r"(?i)context.{0,12}(length|size|window)|exceeds? the.{0,20}context|n_ctx|too many tokens")
 
-
 PROBE_MAX = 262_144
 """Bytes of an answer to a probe."""
 

@@ -1,4 +1,4 @@
-"""Starts bash on a terminal, with the two pipes that its driver speaks over."""
+"""Bash and its driver (driver.rc): how they are started on a terminal, and what the driver reports over its pipe."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ Report = ShellReady | CommandStarted | CommandEnded
 
 
 class ReportReader:
-    """Cuts a stream of bytes into reports."""
+    """Cuts a stream of bytes into reports (driver.rc has their format)."""
 
     def __init__(self) -> None:
         self._left = b""

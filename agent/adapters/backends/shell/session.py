@@ -35,9 +35,8 @@ CHUNK = 16_384
 DRAIN_MAX = 1_048_576
 """Bytes still read when a command is over: all of its own output, without waiting for jobs that print for ever."""
 
-
 BACKGROUND_MAX = 65_536
-"""Characters that are kept: the newest."""
+"""Characters of what jobs have printed that are kept: the newest."""
 
 
 class ShellSession:
@@ -294,7 +293,10 @@ class ShellSession:
 
 
 class Background:
-    """A bounded piece of text; the oldest of it leaves first and is counted."""
+    """What jobs print while no command runs: nobody's reply, so it waits for the next one.
+
+    A bounded piece of text; the oldest of it leaves first and is counted.
+    """
 
     def __init__(self) -> None:
         self._text, self._left_out = "", 0

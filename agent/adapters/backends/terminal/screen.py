@@ -29,7 +29,6 @@ STALL = 10.0
 DRAIN_MAX = 1_048_576
 """Bytes still read when the program has ended."""
 
-
 _QUERY = re.compile(rb"\x1b\[(?:(?P<place>\??6n)|(?P<well>5n)|(?P<primary>0?c)|(?P<secondary>>0?c)|(?P<tertiary>=0?c))")
 _TAIL_MAX = 16
 
@@ -242,7 +241,10 @@ class ProgramScreen:
 
 
 class Queries:
-    """Answers the questions in a stream of output as a terminal would."""
+    """Answers the questions in a stream of output as a terminal would: many programs wait for answers.
+
+    Source: ECMA-48 (DSR, DA), "XTerm Control Sequences". We answer as a VT220 with the cursor at home.
+    """
 
     def __init__(self) -> None:
         self._tail = b""

@@ -30,7 +30,6 @@ LOOK = 0.1
 BEGIN_MAX, BEGIN_LOOK = 1.0, 0.01
 """Seconds that a program gets to be ready for what is typed, and between looks at it meanwhile."""
 
-
 SAID_MAX = 65_536
 """Characters of one reply; of the rest only the count is told. The terminal itself shows everything."""
 PIECE = 16_384

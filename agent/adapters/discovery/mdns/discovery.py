@@ -43,10 +43,8 @@ _OURS = 10.0  # seconds in which a record of ours may come back after it was rep
 
 log = logging.getLogger(__name__)
 
-
 PACKET_MAX = 8966
-"""Bytes; zeroconf looks at none that is longer."""
-
+"""Bytes of a packet; zeroconf looks at none that is longer."""
 
 _SENTENCES = {
     errno.EADDRINUSE: "another program keeps UDP port 5353 for itself"
