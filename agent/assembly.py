@@ -171,7 +171,7 @@ class Assembly:
             peers=self.peers,
             store=outside.addresses,
             clock=clock,
-            told=self.presence.told,
+            told=self.presence.advertised,
         )
         trusted.changes.subscribe(self.addresses.trust_changed)
         self.peers.link_changed.subscribe(self.addresses.link_changed)

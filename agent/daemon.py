@@ -206,7 +206,7 @@ class Service:
             resolve=static.resolve,
             delay=static.resolve_delay,
             dialer=dialer,
-            heard=parts.presence,
+            results=parts.presence,
             kept=parts.peers.keeps,
             clock=clock,
         )

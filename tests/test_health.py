@@ -44,7 +44,7 @@ class Told:
     async def hear(self, number: int) -> None:
         device = DeviceId("".join(LETTERS[number // 32**place % 32] for place in range(16)))
         record = PresenceRecord(device=device, revision=1, name="n", port=7000, hosts=("10.0.0.7",))
-        self.subscribers.tell(self.registry.heard(record, "mdns", self.clock.time()))
+        self.subscribers.publish(self.registry.heard(record, "mdns", self.clock.time()))
         await settle()
 
 

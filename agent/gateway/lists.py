@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from agent.ports import Channel, Followed
 from agent.presence.rules.registry import Registry, Scope
-from agent.presence.rules.session_rows import row_size
+from agent.presence.rules.sanitising import row_size
 from agent.presence.service import Presence
 from agent.protocol.messages import ListSessions, Nothing, PeersChanged, SessionsChanged
 from agent.protocol.model import SessionId, SessionRow

@@ -1,6 +1,6 @@
 """Publishes this device's record: what changed, when it may, under a revision that never returns (DESIGN §8).
 
-Every record is signed. Sessions are sealed for the household; while there is none they are not told at all.
+Every record is signed. Sessions are sealed for the household; while there is none they are not announced at all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from agent.ports import Clock, Discovery, Heard, SealKeys
 from agent.presence.rules.pacing import Pacer, Urgency, next_revision
 from agent.presence.rules.registry import Registry
 from agent.presence.rules.seal import NONCE_SIZE, SIGNATURE_ROOM, seal, sign, verify
-from agent.presence.rules.txt import SIZE_MAX, as_told, encode, make_record, open_entries
+from agent.presence.rules.txt import SIZE_MAX, announced_status, encode, make_record, open_entries
 from agent.protocol.identity import Identity
 from agent.protocol.model import PresenceRecord, SessionRow, Status
 from agent.tasks import Alarm
@@ -25,7 +25,7 @@ ECHO_APART = 5.0
 
 
 class Announcer:
-    """Keeps what the network is told in step with what the registry says of this device, until cancelled."""
+    """Publishes this device's record, and again whenever the registry's view of it changes. `run` until cancelled."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Announcer:
     ) -> None:
         """`identity` signs what is announced, `keys` seal it; `entropy` gives that many random bytes.
 
-        `keys` None: sessions are told to everybody (`presence.mode = "open"`).
+        `keys` None: sessions are announced to everybody (`presence.mode = "open"`).
         """
         self._discovery = discovery
         self._registry = registry
@@ -52,7 +52,7 @@ class Announcer:
         self._revision = previous_revision
         self._save_revision = save_revision
         self.twin_heard: Observers[[tuple[str, ...]]] = Observers()
-        """Told the addresses of another device that has this one's key."""
+        """Observers of another device that has this one's key; they get its addresses."""
         self._pacer = Pacer()
         self._alarm = Alarm(clock)
         self._published: tuple[PresenceRecord, object] | None = None  # without its revision, and how it was written
@@ -61,14 +61,14 @@ class Announcer:
         self._again = False  # whether the same content goes out under a new revision
 
     def changed(self, urgency: Urgency) -> None:
-        """What the registry says of this device has changed."""
+        """Publish when the pace allows: the registry's view of this device has changed."""
         self._pacer.changed(urgency, self._clock.monotonic())
         self._alarm.ring()
 
     def echoed(self, heard: Heard | None = None) -> None:
-        """Somebody else published under our name: publish anew, or their version stays (FACTS-MDNS §8).
+        """Publish anew: somebody else published under our name, whose version would stay (FACTS-MDNS §8).
 
-        `heard` is what, if it is a whole record of this device.
+        `heard` is their record, if it is a whole one of this device.
         """
         if heard is not None and self._is_twin(heard):
             self.twin_heard.tell(heard.record.hosts)
@@ -84,13 +84,13 @@ class Announcer:
         )
 
     def renamed(self) -> None:
-        """The instance has another name: what was signed for the former one is signed anew before this returns."""
+        """Sign and publish anew, before this returns: the instance has another name, which signatures cover."""
         if self._published is not None:
             self._again = True
             self._publish()
 
     async def run(self) -> None:
-        """Publish at once, then whenever something changed and it may be told."""
+        """Publish at once, then whenever something changed and the pace allows."""
         self.changed("state")
         while True:
             now = self._clock.monotonic()
@@ -142,9 +142,9 @@ class Announcer:
 
 
 def urgency(before: SessionRow | None, after: SessionRow | None) -> Urgency | None:
-    """How urgent the change of a session's row is for the network; None if a record does not show it."""
-    was = as_told(before.status) if before is not None and _is_announced(before) else None
-    now = as_told(after.status) if after is not None and _is_announced(after) else None
+    """How urgent a session row's change is for the network; None if no record shows it."""
+    was = announced_status(before.status) if before is not None and _is_announced(before) else None
+    now = announced_status(after.status) if after is not None and _is_announced(after) else None
     if was is not now:
         return "needs-input" if now is Status.NEEDS_INPUT else "state"
     if before is None or after is None or now is None:

@@ -1,4 +1,4 @@
-"""Keeps what links told of other devices' sessions over a restart: a device that is away stays known (R12)."""
+"""Keeps the sessions of other devices over a restart, as links sent them: a device that is away stays known (R12)."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from agent.errors import StateError
 from agent.ports import Clock, LastKnownStore
 from agent.presence.rules.lookup import newest_first
 from agent.presence.rules.registry import Registry
-from agent.presence.rules.session_rows import row_size
+from agent.presence.rules.sanitising import row_size
 from agent.protocol.model import DeviceId, DeviceRef, SessionRow
 
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = 10.0
-"""Seconds between two looks whether anything must be saved: after a crash the last of it is missing."""
+"""Seconds between two looks whether anything must be saved: a crash loses what changed since."""
 ROWS_MAX, ROWS_MIN = 1000, 32
-"""Sessions that are kept over all devices, and of each: an equal share for each, the newest of it."""
+"""Most sessions that are kept in all, and least of one device: each has an equal share, its newest sessions."""
 SIZE_MAX = 3 << 20
-"""Bytes of all that is kept, shared alike: with every character escaped it still fits a file."""
+"""Bytes of all kept sessions, shared alike: with every character escaped they still fit a file."""
 
 
 class Recall(Protocol):
-    """Who puts back what was known (`presence.service`)."""
+    """Takes back the sessions that were known before a restart (`presence.service`)."""
 
     def recall(self, device: DeviceId, rows: Sequence[SessionRow]) -> None:
-        """What a paired device's link had told before this service was started."""
+        """Take the session rows that a paired device's link had sent before this service was started."""
 
 
 class LastKnown:
-    """Puts back what was known at the last end, then saves what is known now."""
+    """Restores the sessions of other devices at the start, then saves them as they change."""
 
     def __init__(self, registry: Registry, presence: Recall, store: LastKnownStore, clock: Clock) -> None:
         self._registry = registry
@@ -44,7 +44,7 @@ class LastKnown:
         self._saved: list[SessionRow] = []
 
     def recall(self) -> None:
-        """Put back what was saved of devices that are still paired. Call it once they are known to the registry."""
+        """Restore the saved sessions of paired devices. Call it once the registry knows the devices."""
         try:
             self._saved = self._store.load()
         except StateError as exc:
@@ -55,7 +55,7 @@ class LastKnown:
             self._presence.recall(device, [row for row in self._saved if row.device.id == device])
 
     async def run(self) -> None:
-        """Save until cancelled, and then a last time."""
+        """Save changed sessions until cancelled, and then a last time."""
         try:
             while True:
                 await self._clock.sleep(SAVE_EVERY)
@@ -64,8 +64,8 @@ class LastKnown:
             self._save()
 
     def _save(self) -> None:
-        told = {device: rows for device, rows in self._registry.remembered().items() if rows}
-        kept = newest_first(row for device, rows in told.items() for row in _share(device, rows, len(told)))
+        remembered = {device: rows for device, rows in self._registry.remembered().items() if rows}
+        kept = newest_first(row for device, rows in remembered.items() for row in _share(device, rows, len(remembered)))
         if kept != self._saved:
             with suppress(StateError):  # a full disk: it is only a memory
                 self._store.save(kept)
@@ -73,10 +73,10 @@ class LastKnown:
 
 
 def _share(device: DeviceId, rows: Iterable[SessionRow], devices: int) -> Iterator[SessionRow]:
-    # However much one device tells, what is known of the others is kept: it is theirs after a restart, too (R13).
+    # However many rows one device sends, those of the others are kept: they own their ids after a restart, too (R13).
     room = SIZE_MAX // devices
     for row in newest_first(rows)[: max(ROWS_MIN, ROWS_MAX // devices)]:
-        # Under the device that told it, whatever the row says.
+        # Under the device that sent the row, whatever the row says.
         kept = msgspec.structs.replace(row, device=DeviceRef(device, row.device.name), participants=(), queued=0)
         room -= row_size(kept)
         if room < 0:

@@ -1,6 +1,6 @@
-"""Asking by address: peers from the settings that multicast does not reach, and devices that have fallen silent (R10).
+"""Probing addresses: of peers from the settings that multicast does not reach, and of silent devices (R10).
 
-The answer is a certificate, got without telling who asks; it names the device, and nothing else is believed.
+A probe fetches a certificate without telling who asks; the certificate names the device, and nothing else counts.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from agent.tasks import Alarm, keep, spawn
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0
-"""Seconds between looks for devices that should be asked."""
+"""Seconds between looks for devices that should be probed."""
 AGAIN = 60.0
-"""Seconds after which a static peer that answered is asked again; half of what makes it stale."""
+"""Seconds after which a static peer that answered is probed again: half of what makes it stale."""
 AT_ONCE = 8
-"""Devices asked at a time."""
+"""Devices that are probed at a time."""
 
 Resolve = Callable[[str, int], Awaitable[list[Endpoint]]]
 
 
-class Heard(Protocol):
-    """Who is told what was found: the presence service."""
+class ProbeResults(Protocol):
+    """Takes what probes find: the presence service."""
 
     def heard_static(self, record: PresenceRecord) -> None:
-        """A device answered at an address from the settings."""
+        """Take the record of a device that answered at an address from the settings."""
 
     def answered(self, device: DeviceId) -> None:
-        """A silent device answered."""
+        """Record that a silent device answered its probe."""
 
     def dial_failed(self, device: DeviceId, reason: str) -> None:
-        """It did not."""
+        """Record that the device did not answer at any address."""
 
     def to_probe(self) -> list[DeviceId]:
-        """Devices of which a probe would tell something."""
+        """Devices of which a probe would tell whether they are there."""
 
     def endpoints(self, device: DeviceId) -> list[Endpoint]:
-        """Where a device can be reached, best first."""
+        """Endpoints at which to probe a device, best first."""
 
 
 class Prober:
-    """Asks, until cancelled."""
+    """Probes static peers and silent devices. `run` until cancelled."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Prober:
         resolve: Resolve,
         delay: Callable[[int], float],
         dialer: Dialer,
-        heard: Heard,
+        results: ProbeResults,
         kept: Callable[[DeviceId], bool],
         clock: Clock,
     ) -> None:
@@ -67,17 +67,17 @@ class Prober:
         self._resolve = resolve
         self._delay = delay
         self._dialer = dialer
-        self._heard = heard
+        self._results = results
         self._kept = kept
         self._clock = clock
         self._look = Alarm(clock)
 
     def look(self) -> None:
-        """Ask at once whoever should be asked."""
+        """Probe at once every device that should be probed."""
         self._look.ring()
 
     async def run(self) -> None:
-        """Ask static peers and silent devices until cancelled."""
+        """Probe static peers and silent devices until cancelled."""
         async with asyncio.TaskGroup() as group:
             for host, port in self._static:
                 spawn(
@@ -102,21 +102,21 @@ class Prober:
         if device != self._own:
             # Revision 0: an address says nothing of sessions, and never overrules what the device itself announces.
             record = PresenceRecord(device=device, revision=0, name="", port=endpoint.port, hosts=(endpoint.host,))
-            self._heard.heard_static(record)
+            self._results.heard_static(record)
         return True
 
     async def _silent(self) -> None:
         while True:
             await self._look.wait(LOOK_EVERY)
-            silent = [device for device in self._heard.to_probe() if not self._kept(device)][:AT_ONCE]
+            silent = [device for device in self._results.to_probe() if not self._kept(device)][:AT_ONCE]
             async with asyncio.TaskGroup() as group:
                 for device in silent:
-                    spawn(group, self._ask(device), f"probe.ask-{device}")
+                    spawn(group, self._probe(device), f"probe.device-{device}")
 
-    async def _ask(self, device: DeviceId) -> None:
-        for endpoint in self._heard.endpoints(device)[:4]:
+    async def _probe(self, device: DeviceId) -> None:
+        for endpoint in self._results.endpoints(device)[:4]:
             certificate = await self._dialer.identify(endpoint)
             if certificate is not None and device_id(certificate) == device:
-                self._heard.answered(device)
+                self._results.answered(device)
                 return
-        self._heard.dial_failed(device, "does not answer")
+        self._results.dial_failed(device, "does not answer")

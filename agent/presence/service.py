@@ -1,7 +1,7 @@
-"""Who is on the network and what runs there: feeds the registry, tells its subscribers, announces this device.
+"""The presence service: feeds the registry, publishes its changes to subscribers, announces this device.
 
 Facts come from discovery (sightings), from links and probes (`link_up`, `answered`, …) and from the sessions hosted
-here (`local_sessions`); every change that follows is told once to whoever has subscribed (R11).
+here (`local_sessions`); every change that follows is published once to all subscribers (R11).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from agent.presence.announcer import Announcer, urgency
 from agent.presence.rules.changes import Changes
 from agent.presence.rules.registry import Registry
 from agent.presence.subscriptions import Subscribers, Subscription
-from agent.presence.verifier import Believed, Believer, Hinted
+from agent.presence.verifier import Accepted, RecordVerifier, Unsigned
 from agent.protocol.model import DeviceId, Endpoint, PairedDevice, PresenceRecord, SessionId, SessionRow
 from agent.tasks import Alarm, compartment, keep, spawn
 
 LOOK_EVERY = 5.0
-"""Seconds between looks at what nobody tells us: our addresses, and whether the machine has slept."""
+"""Seconds between looks at what no event reports: our addresses, and whether the machine has slept."""
 LOOK_SOON = 0.25  # while this device has no address yet, as at the start
 EVERY, SPREAD = 50.0, 20.0
 """Seconds between re-announcements, and between pokes: 60 ± 10."""
@@ -36,7 +36,7 @@ SLEPT = 10.0
 
 
 class Presence:
-    """The service around the registry. `run` until cancelled; all other methods return at once."""
+    """The service around the registry. `run` it until cancelled; all other methods return at once."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Presence:
         """Told each paired device of which a record came."""
         self.doubted: Observers[[DeviceId]] = Observers()
         """Told each paired device that somebody said goodbye for, and that should be asked at once."""
-        self._believer = Believer(keys)
+        self._verifier = RecordVerifier(keys)
         self._hinted: dict[DeviceId, float] = {}  # when a record without a signature was last followed
         self._fed: dict[DeviceId, float] = {}  # known devices, and when they were last fed to the registry
         self._waiting: dict[DeviceId, list[Sighting]] = {}
@@ -91,25 +91,25 @@ class Presence:
                 part(lambda: self._announcing_again(discovery), "presence.announce-again")
 
     def subscribe(self) -> Subscription:
-        """Every change from now on. Read the registry's rows in the same step, before anything is awaited."""
+        """Follow every change from now on. Read the registry's rows in the same step, before anything is awaited."""
         return self._subscribers.subscribe()
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
     def own_changed(self, *, name: str | None = None, port: int | None = None) -> None:
-        """This device has another name, or its listener another port."""
+        """Take another name of this device, or another port of its listener."""
         if (name or self._name, port or self._port) != (self._name, self._port):
             self._name, self._port = name or self._name, port or self._port
             if self._announcer is not None:
                 self._announcer.changed("state")
         hosts = self._discovery.hosts() if self._discovery is not None else ()
-        self._tell(self._registry.own_changed(name=self._name, port=self._port, hosts=hosts, now=self._clock.time()))
+        self._publish(self._registry.own_changed(name=self._name, port=self._port, hosts=hosts, now=self._clock.time()))
 
     def local_sessions(self, rows: Iterable[SessionRow], removed: Iterable[SessionId]) -> None:
-        """Sessions hosted here are new, changed or gone."""
+        """Take new, changed and removed sessions that are hosted here."""
         upserts, gone = list(rows), list(removed)
         before = {session: self._registry.session(session) for session in [*gone, *(row.id for row in upserts)]}
-        self._tell(self._registry.local_sessions(upserts, gone, self._clock.time()))
+        self._publish(self._registry.local_sessions(upserts, gone, self._clock.time()))
         for session, was in before.items():
             now = self._registry.session(session)
             how = urgency(was if was and was.local else None, now if now and now.local else None)
@@ -117,55 +117,55 @@ class Presence:
                 self._announcer.changed(how)
 
     def paired(self, devices: Iterable[PairedDevice]) -> None:
-        """All the devices that are trusted now. What a new one has signed counts from now on, and is asked for."""
+        """Take all the devices that are trusted now. A new one's signed record counts from now on, and is asked for."""
         trusted, now = list(devices), self._clock.time()
-        new = self._believer.trust(trusted)
+        new = self._verifier.trust(trusted)
         self._hinted = {device.id: self._hinted[device.id] for device in trusted if device.id in self._hinted}
-        self._tell(self._registry.paired(trusted, now))
+        self._publish(self._registry.paired(trusted, now))
         for heard in new.values():
             self._poke.ring()
             if heard is not None:
                 self._judge(heard, now)
 
     def recall(self, device: DeviceId, rows: Iterable[SessionRow]) -> None:
-        """What a paired device's link had told before this service was started (R12)."""
-        self._tell(self._registry.recall(device, rows, self._clock.time()))
+        """Take the session rows that a paired device's link had sent before this service was started (R12)."""
+        self._publish(self._registry.recall(device, rows, self._clock.time()))
 
     def keys_changed(self) -> None:
-        """The household has another key: seal with it, and read again what could not be read."""
+        """Seal with the household's newest key, and unseal again what could not be read."""
         if self._announcer is not None:
             self._announcer.changed("state")
-        for record in self._believer.again():
-            self._tell(self._registry.heard(record, "mdns", self._clock.time()))
+        for record in self._verifier.reread():
+            self._publish(self._registry.heard(record, "mdns", self._clock.time()))
 
     def heard_static(self, record: PresenceRecord) -> None:
-        """A device answered at an address from the settings."""
-        self._tell(self._registry.heard(record, "static", self._clock.time()))
+        """Take the record of a device that answered at an address from the settings."""
+        self._publish(self._registry.heard(record, "static", self._clock.time()))
         self._tell_heard(record.device)
 
-    def told(self, device: DeviceId, places: Sequence[Endpoint]) -> None:
-        """A paired device says where it can be dialled, perhaps through another one (L10)."""
-        self._tell(self._registry.told(device, places, self._clock.time()))
+    def advertised(self, device: DeviceId, endpoints: Sequence[Endpoint]) -> None:
+        """Take the endpoints that a paired device signed, perhaps passed on by another one (L10)."""
+        self._publish(self._registry.advertised(device, endpoints, self._clock.time()))
 
     def answered(self, device: DeviceId) -> None:
-        """A device that was asked accepted the connection."""
-        self._tell(self._registry.answered(device, self._clock.time()))
+        """Record that a device accepted a connection."""
+        self._publish(self._registry.answered(device, self._clock.time()))
 
     def refused(self, device: DeviceId) -> None:
-        """It is there, and does not accept this device."""
-        self._tell(self._registry.answered(device, self._clock.time(), refused=True))
+        """Record that a device is there and does not accept this one (R14)."""
+        self._publish(self._registry.answered(device, self._clock.time(), refused=True))
 
     def dial_failed(self, device: DeviceId, reason: str) -> None:
-        """It did not."""
-        self._tell(self._registry.dial_failed(device, reason, self._clock.time()))
+        """Record that a device did not answer at any address."""
+        self._publish(self._registry.dial_failed(device, reason, self._clock.time()))
 
     def link_up(self, device: DeviceId, *, name: str, version: str, endpoint: Endpoint | None) -> None:
-        """A link carries; `endpoint` is where it can be dialled again, if known."""
+        """Record that a link to a device is open; `endpoint` is where it can be dialled again, if known."""
         now = self._clock.time()
-        self._tell(self._registry.link_up(device, name=name, version=version, endpoint=endpoint, now=now))
+        self._publish(self._registry.link_up(device, name=name, version=version, endpoint=endpoint, now=now))
 
     def takes_sessions(self, device: DeviceId) -> bool:
-        """Whether what the device tells of its sessions counts for anything: a guest's does not."""
+        """Whether sessions of the device are listed: not those of a stranger or a guest."""
         return self._registry.takes_sessions(device)
 
     def link_sessions(
@@ -176,19 +176,19 @@ class Presence:
         *,
         whole: bool = False,
     ) -> None:
-        """A device told its sessions over a link: all of them (`whole`), or changes."""
-        self._tell(self._registry.link_sessions(device, rows, removed, self._clock.time(), whole=whole))
+        """Take the session rows that a device sent over its link: all of them (`whole`), or changes."""
+        self._publish(self._registry.link_sessions(device, rows, removed, self._clock.time(), whole=whole))
 
     def goodbye(self, device: DeviceId) -> None:
-        """A device said over its link that it leaves."""
-        self._tell(self._registry.goodbye(device, self._clock.time()))
+        """Record that a device said over its link that it leaves."""
+        self._publish(self._registry.goodbye(device, self._clock.time()))
 
     def link_lost(self, device: DeviceId, reason: str) -> None:
-        """A link carries no more."""
-        self._tell(self._registry.link_lost(device, reason, self._clock.time()))
+        """Record that the link to a device is lost."""
+        self._publish(self._registry.link_lost(device, reason, self._clock.time()))
 
     def endpoints(self, device: DeviceId) -> list[Endpoint]:
-        """Where to dial a device, best first."""
+        """Endpoints at which to dial a device, best first."""
         return self._registry.endpoints(device)
 
     def to_probe(self) -> list[DeviceId]:
@@ -222,8 +222,8 @@ class Presence:
         now = self._clock.time()
         if isinstance(sighting, Heard):
             self._judge(sighting, now)
-        elif isinstance(sighting, Goodbye) and self._registry.knows(device) and self._believer.has_left(sighting):
-            self._tell(self._registry.goodbye(device, now))
+        elif isinstance(sighting, Goodbye) and self._registry.knows(device) and self._verifier.has_left(sighting):
+            self._publish(self._registry.goodbye(device, now))
             self._poke.ring()  # anybody can say goodbye for another, who is not asked but by us
             if device in self._registry.to_probe(now):
                 self.doubted.tell(device)
@@ -231,13 +231,13 @@ class Presence:
             self._fed[device] = self._clock.monotonic()
 
     def _judge(self, heard: Heard, now: float) -> None:
-        verdict = self._believer.judge(heard, now)
+        verdict = self._verifier.judge(heard, now)
         device = heard.record.device
-        if isinstance(verdict, Believed):
-            self._tell(self._registry.heard(verdict.record, "mdns", now))
+        if isinstance(verdict, Accepted):
+            self._publish(self._registry.heard(verdict.record, "mdns", now))
             self._tell_heard(device)
-        elif isinstance(verdict, Hinted):
-            self._tell(self._registry.hinted(verdict.record, now))
+        elif isinstance(verdict, Unsigned):
+            self._publish(self._registry.hinted(verdict.record, now))
             if now - self._hinted.get(device, -HINTS_APART) >= HINTS_APART:
                 self._hinted[device] = now
                 self._tell_heard(device)
@@ -272,7 +272,7 @@ class Presence:
             now = self._clock.time()
             pause = LOOK_EVERY if self._has_address() else LOOK_SOON
             await self._clock.sleep(pause if deadline is None else min(pause, max(0.01, deadline - now)))
-            self._tell(self._registry.expire(self._clock.time()))
+            self._publish(self._registry.expire(self._clock.time()))
             self.own_changed()
             recently = self._clock.monotonic() - COALESCE
             self._fed = {device: at for device, at in self._fed.items() if at > recently}
@@ -291,5 +291,5 @@ class Presence:
         if self._registry.trusts(device):
             self.heard.tell(device)
 
-    def _tell(self, changes: Changes) -> None:
-        self._subscribers.tell(changes)
+    def _publish(self, changes: Changes) -> None:
+        self._subscribers.publish(changes)

@@ -8,33 +8,33 @@ from types import TracebackType
 from typing import Self
 
 from agent.errors import Busy
-from agent.presence.rules.changes import Changes, Draft
+from agent.presence.rules.changes import Changes, PendingChanges
 
 PENDING_MAX = 50_000
 """Rows that wait for one subscriber. Of a row only the newest waits, so only ids that come and go can add up."""
 
 
 class Subscription:
-    """A stream of changes since it was made. Overflow: it ends with `Busy`, and the reader starts anew from the rows.
+    """A stream of registry changes, merged while its reader is busy. On overflow it ends with `Busy`: read anew.
 
-    Use it as a context manager, so that it is given up when its reader goes.
+    Use a subscription as a context manager, so that it ends when its reader goes.
     """
 
     def __init__(self, leave: Callable[[Subscription], None]) -> None:
         self._leave = leave
-        self._draft = Draft()
+        self._pending = PendingChanges()
         self._ready = asyncio.Event()
         self._open = True
 
     def put(self, changes: Changes) -> None:
-        """Add what has changed. Never waits."""
-        self._draft.add(changes)
+        """Add changes for the reader. Never waits."""
+        self._pending.add(changes)
         self._ready.set()
-        if len(self._draft) > PENDING_MAX:
+        if len(self._pending) > PENDING_MAX:
             self.close()
 
     def close(self) -> None:
-        """End the stream. Idempotent."""
+        """End the stream for its reader. A second call does nothing."""
         if self._open:
             self._open = False
             self._leave(self)
@@ -53,16 +53,16 @@ class Subscription:
 
     async def __anext__(self) -> Changes:
         await self._ready.wait()
-        if len(self._draft) > PENDING_MAX:
+        if len(self._pending) > PENDING_MAX:
             raise Busy("the reader fell too far behind the changes")
         if not self._open:
             raise StopAsyncIteration
         self._ready.clear()
-        return self._draft.take()
+        return self._pending.take()
 
 
 class Subscribers:
-    """Everybody who follows."""
+    """All subscriptions to the changes of the registry."""
 
     def __init__(self) -> None:
         self._all: set[Subscription] = set()
@@ -71,13 +71,13 @@ class Subscribers:
         return len(self._all)
 
     def subscribe(self) -> Subscription:
-        """Follow from now on: read the rows in the same step, before anything is awaited."""
+        """Follow all changes from now on. Read the rows in the same step, before anything is awaited."""
         subscription = Subscription(self._all.discard)
         self._all.add(subscription)
         return subscription
 
-    def tell(self, changes: Changes) -> None:
-        """Pass changes on to all."""
+    def publish(self, changes: Changes) -> None:
+        """Pass changes on to all subscriptions."""
         if changes:
             for subscription in list(self._all):
                 subscription.put(changes)

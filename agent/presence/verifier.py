@@ -1,8 +1,8 @@
-"""What a record of the network is worth: of a stranger its name, of a paired device what it has signed (T5).
+"""Whether a presence record is to be believed: of a stranger its name, of a paired device what it has signed (T5).
 
-Anybody can send any record. So one of a paired device counts only if the key that was pinned has signed it, as it is
-and where it was heard; sessions are read only from such a record. Everything else about a paired device leaves the
-view as it was. Source: FACTS-SECURITY §6.
+Anybody can send any record. So one of a paired device counts only if the pinned key has signed exactly these strings
+for the instance and port at which they were heard; sessions are read only from such a record. Any other record of a
+paired device changes nothing. Source: FACTS-SECURITY §6.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from agent.protocol.identity import BadCertificate, public_key
 from agent.protocol.model import DeviceId, PairedDevice, PresenceRecord
 
 STRANGERS_MAX = 64
-"""Strangers whose last signed record is kept: it counts from the moment they are paired."""
+"""Strangers whose last signed record is kept: that record counts from the moment they are paired."""
 
 log = logging.getLogger(__name__)
 
 
-class Believed(Struct, frozen=True):
-    """A record that may be shown. Of a stranger it has no sessions."""
+class Accepted(Struct, frozen=True):
+    """The verdict that a record may be shown. That of a stranger has no sessions."""
 
     record: PresenceRecord
 
 
-class Hinted(Struct, frozen=True):
-    """An unsigned record of a paired device (version 0.1): where it may be dialled, and nothing else."""
+class Unsigned(Struct, frozen=True):
+    """The verdict on an unsigned record of a paired device (version 0.1): only its addresses may be tried."""
 
     record: PresenceRecord
 
 
-class Refused(Struct, frozen=True):
-    """Nothing that counts: the view stays as it was."""
+class Rejected(Struct, frozen=True):
+    """The verdict that a record does not count: the registry stays as it was."""
 
     reason: str
 
 
-Verdict = Believed | Hinted | Refused
+Verdict = Accepted | Unsigned | Rejected
 
 
 class _Pinned:
@@ -54,61 +54,62 @@ class _Pinned:
 
     def __init__(self, key: PublicKey | None) -> None:
         self.key = key
-        self.revision = -1  # believed last
+        self.revision = -1  # accepted last
         self.heard_at = 0.0  # Unix seconds
-        self.heard: Heard | None = None  # believed last
+        self.heard: Heard | None = None  # accepted last
 
 
-class Believer:
-    """Judges records one by one."""
+class RecordVerifier:
+    """Verifies records one by one, against the pinned keys and what was accepted before."""
 
     def __init__(self, keys: SealKeys) -> None:
         self._keys = keys
         self._pinned: dict[DeviceId, _Pinned] = {}
         self._strangers: dict[DeviceId, Heard] = {}  # least recent first
-        self.refused: Counter[DeviceId] = Counter()
-        """Records of each paired device that were not believed since the start."""
+        self.rejected: Counter[DeviceId] = Counter()
+        """Records of each paired device that were rejected since the start."""
 
     def trust(self, devices: Iterable[PairedDevice]) -> dict[DeviceId, Heard | None]:
-        """All the devices that are trusted now. Returns those that were not before, and what they last announced."""
+        """Take all the devices that are trusted now. Returns the new ones, each with its last signed record, if any."""
         trusted = {device.id: device for device in devices}
         for device in self._pinned.keys() - trusted.keys():
             del self._pinned[device]
-            self.refused.pop(device, None)
+            self.rejected.pop(device, None)
         new = {device: self._strangers.pop(device, None) for device in trusted if device not in self._pinned}
         for device in new:
             self._pinned[device] = _Pinned(_key_of(trusted[device]))
         return new
 
     def judge(self, heard: Heard, now: float) -> Verdict:
-        """What a record is worth that was heard just now (Unix seconds)."""
+        """The verdict on a record that was heard at `now` (Unix seconds)."""
         pinned = self._pinned.get(heard.record.device)
         if pinned is None:
             self._remember(heard)
-            return self._here(heard) or Believed(replace(heard.record, sessions=()))
+            return self._unless_local(heard) or Accepted(replace(heard.record, sessions=()))
         if not is_signed(heard.strings):
-            return self._here(heard) or Hinted(heard.record)
-        if reason := self._doubt(heard, pinned, now):
-            return self._refuse(heard.record.device, reason)
+            return self._unless_local(heard) or Unsigned(heard.record)
+        reason = self._fault(heard, pinned, now)
+        if reason:
+            return self._reject(heard.record.device, reason)
         pinned.revision = heard.record.revision
         pinned.heard_at = now
         pinned.heard = heard
-        return Believed(self._read(heard))
+        return Accepted(self._read(heard))
 
     def has_left(self, goodbye: Goodbye) -> bool:
-        """Whether a goodbye is of the instance that is believed: others that name the device do not matter."""
+        """Whether a goodbye is that of the verified instance: others that name the device do not matter."""
         pinned = self._pinned.get(goodbye.device)
         if pinned is None or pinned.heard is None or not goodbye.instance:
             return goodbye.last
         return goodbye.instance.lower() == pinned.heard.instance.lower()
 
-    def again(self) -> list[PresenceRecord]:
-        """What was believed last of each device, read once more: after another key has become known."""
+    def reread(self) -> list[PresenceRecord]:
+        """The last accepted record of each paired device, unsealed anew: another key has become known."""
         return [self._read(pinned.heard) for pinned in self._pinned.values() if pinned.heard is not None]
 
-    def _here(self, heard: Heard) -> Refused | None:
+    def _unless_local(self, heard: Heard) -> Rejected | None:
         # A stranger's packet must not make this device dial, or list, anything but its own networks.
-        return None if heard.record.hosts else Refused("not on a network of this machine")
+        return None if heard.record.hosts else Rejected("not on a network of this machine")
 
     def _remember(self, heard: Heard) -> None:
         if is_signed(heard.strings) and sum(map(len, heard.strings)) <= SIGNED_MAX:
@@ -117,9 +118,9 @@ class Believer:
             if len(self._strangers) > STRANGERS_MAX:
                 del self._strangers[next(iter(self._strangers))]
 
-    def _doubt(self, heard: Heard, pinned: _Pinned, now: float) -> str:
+    def _fault(self, heard: Heard, pinned: _Pinned, now: float) -> str:
         record = heard.record
-        # A device whose clock was set back comes in again, once its former records are surely no longer repeated.
+        # A device whose clock was set back is accepted again once its former records are surely no longer repeated.
         if record.revision < pinned.revision and now - pinned.heard_at < STALE_AFTER:
             return "older than what is known"
         before = pinned.heard
@@ -140,14 +141,14 @@ class Believer:
             return record
         sealed = unseal(heard.strings, keys=self._keys.known(), device=record.device, revision=record.revision)
         sessions = record.sessions if sealed is None else sealed
-        untold = record.working + record.needs_input + record.idle - len(sessions)
-        return replace(record, sessions=sessions, more=max(record.more, untold, 0))
+        unnamed = record.working + record.needs_input + record.idle - len(sessions)
+        return replace(record, sessions=sessions, more=max(record.more, unnamed, 0))
 
-    def _refuse(self, device: DeviceId, reason: str) -> Refused:
-        self.refused[device] += 1
-        if self.refused[device] == 1:
+    def _reject(self, device: DeviceId, reason: str) -> Rejected:
+        self.rejected[device] += 1
+        if self.rejected[device] == 1:
             log.info("a record was not believed", extra={"device": device, "reason": reason})
-        return Refused(reason)
+        return Rejected(reason)
 
 
 def _key_of(device: PairedDevice) -> PublicKey | None:

@@ -106,7 +106,7 @@ class AccessControl:
         except NotPaired:
             return []  # it is being put out
         return [
-            msgspec.structs.replace(row, share=access.as_told(row.share))
+            msgspec.structs.replace(row, share=access.announced_status(row.share))
             for row in rows
             if access.sees(row.id, row.share)
         ]

@@ -102,5 +102,5 @@ async def residents(**hosts: str) -> AsyncIterator[tuple[Net, list[Resident]]]:
 def meet(one: Resident, other: Resident) -> None:
     """Each learns an address of the other, as from a packet."""
     for here, there in ((one, other), (other, one)):
-        here.presence.told(there.id, (Endpoint(there.own.now[0], PORT),))
+        here.presence.advertised(there.id, (Endpoint(there.own.now[0], PORT),))
         here.peers.heard(there.id)

@@ -111,7 +111,7 @@ async def test_a_place_that_becomes_known_need_not_wait_for_the_others_to_fail()
         desk.waits = 60.0
         pair(pi, desk)
         for host in ("10.9.0.1", PI):  # one of a network that was left, then the true one
-            desk.presence.told(pi.id, (Endpoint(host, PORT),))
+            desk.presence.advertised(pi.id, (Endpoint(host, PORT),))
             desk.peers.heard(pi.id)
             await net.clock.advance(1.0)
         assert desk.linked_to(pi)
@@ -123,7 +123,7 @@ async def test_who_tells_other_places_again_and_again_keeps_no_dial_from_coming_
         desk.waits = 5.0
         dials, ended = len(desk.tried), 0
         for number in range(100):
-            desk.presence.told(pi.id, (Endpoint(f"10.9.0.{number}", PORT),))
+            desk.presence.advertised(pi.id, (Endpoint(f"10.9.0.{number}", PORT),))
             desk.peers.heard(pi.id)
             row = desk.registry.device(pi.id)
             ended += row is not None and "no answer" in row.reason

@@ -98,7 +98,7 @@ async def test_t11_what_a_guest_tells_of_sessions_is_not_even_read(monkeypatch: 
         await net.clock.advance(5.0)
         assert desk.registry.sessions() == []
         read: list[object] = []
-        monkeypatch.setattr("agent.presence.rules.known_device.usable", lambda row, now: read.append((row, now)))
+        monkeypatch.setattr("agent.presence.rules.remote_device.sanitised", lambda row, now: read.append((row, now)))
         await claim(guest, desk, *(row_of(guest, f"guest{number:011}", "x" * 100) for number in range(500)))
         link = await guest.peers.link(desk.id)
         link.channel.notify("session.changed", {"changed": "nonsense"})

@@ -98,7 +98,7 @@ async def test_a_row_is_kept_under_the_device_that_told_it() -> None:
         row = laptop.registry.session(session)
         assert row is not None
         known = laptop.registry._known[desk.id]
-        known._told[session] = structs.replace(row, device=DeviceRef(pi.id, "pi"))
+        known._link_rows[session] = structs.replace(row, device=DeviceRef(pi.id, "pi"))
         saving = keeping(net, laptop, store)
         await net.clock.advance(SAVE_EVERY)
         saving.cancel()

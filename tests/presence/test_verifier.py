@@ -206,7 +206,7 @@ async def test_forged_records_never_change_a_paired_row(
                 await clock.advance(0.2)
                 assert pair.view() == before
         assert [each.message for each in caplog.records] == ["a record was not believed"]  # once for each device
-        assert pair.one.presence._believer.refused[DEN] == 36
+        assert pair.one.presence._verifier.rejected[DEN] == 36
 
 
 async def test_an_unsigned_record_of_a_paired_device_is_an_address_to_try_and_no_more(
@@ -359,14 +359,14 @@ async def test_a_device_that_must_take_another_name_signs_for_that_at_once(clock
         pair.their_member.name = "machine 2-2"
         pair.their_member.announce_again()
         await clock.advance(1.0)
-        assert pair.one.presence._believer.refused[DEN] == 1
+        assert pair.one.presence._verifier.rejected[DEN] == 1
         published = len(pair.their_member.published)
         pair.their_member.receive(Renamed())
         assert len(pair.their_member.published) == published + 1  # before anything is awaited
         pair.two.host(Status.NEEDS_INPUT, "still believed")
         await clock.advance(2.0)
         assert pair.titles() == ["still believed"]
-        assert pair.one.presence._believer.refused[DEN] == 1
+        assert pair.one.presence._verifier.rejected[DEN] == 1
 
 
 async def test_sessions_that_did_not_fit_or_cannot_be_read_are_known_to_be_missing(

@@ -1,4 +1,4 @@
-"""What a step changed in the view of the network, and how two such steps become one (R11)."""
+"""What one step changed in the registry's view, and how several steps become one (R11)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Changes(Struct, frozen=True, kw_only=True):
 NOTHING = Changes()
 
 
-class Draft:
-    """Collects changes; of one row only the last is kept, so its size is bounded by the number of rows."""
+class PendingChanges:
+    """Changes that are collected until `take`. Of one row only the last is kept: the number of rows bounds the size."""
 
     def __init__(self) -> None:
         self._devices: dict[DeviceId, DeviceRow | None] = {}
@@ -39,19 +39,19 @@ class Draft:
         return len(self._devices) + len(self._sessions) + len(self._contests)
 
     def device(self, device: DeviceId, row: DeviceRow | None) -> None:
-        """The device's row is now `row`; None: it is no longer listed."""
+        """Record the new row of a device; None: the device is no longer listed."""
         self._devices[device] = row
 
     def session(self, session: SessionId, row: SessionRow | None) -> None:
-        """The session's row is now `row`; None: it is no longer listed."""
+        """Record the new row of a session; None: the session is no longer listed."""
         self._sessions[session] = row
 
     def contest(self, contest: Contest) -> None:
-        """A device claims a session of another one, and nothing follows from that."""
+        """Record that a device claims a session of another one, which changes no row."""
         self._contests.append(contest)
 
     def add(self, changes: Changes) -> None:
-        """Take changes that came after all that was collected so far."""
+        """Add changes that came after all that was collected so far."""
         self._devices.update({row.id: row for row in changes.devices})
         self._devices.update(dict.fromkeys(changes.devices_gone))
         self._sessions.update({row.id: row for row in changes.sessions})
@@ -59,7 +59,7 @@ class Draft:
         self._contests += changes.contests
 
     def take(self) -> Changes:
-        """What was collected; the draft is empty afterwards."""
+        """Return the collected changes and be empty afterwards."""
         if not len(self):
             return NOTHING
         contests, self._contests = tuple(self._contests), []

@@ -1,4 +1,4 @@
-"""Whose session an id is: that of the device that said so first (R13). Pure.
+"""Which device owns a session id: the one that claimed it first (R13).
 
 Ids are random, so two devices that claim one are no chance: one of them lies. Whoever was first keeps it for as long as
 it is paired, whatever times the other names, and also while it is away or has closed the session: an id is never used
@@ -20,7 +20,7 @@ KEPT_MAX = 4096
 
 
 class Contest(Struct, frozen=True):
-    """A device claims a session of another one."""
+    """A claim of one device to a session that is another's."""
 
     session: str  # its id, or the beginning of one
     owner: DeviceId
@@ -28,7 +28,7 @@ class Contest(Struct, frozen=True):
 
 
 class Claims:
-    """The owners of all ids ever heard of. An announcement carries only the beginning of an id: it claims all such."""
+    """The owners of all session ids ever heard of. An announced beginning of an id claims every id that begins so."""
 
     def __init__(self) -> None:
         self.version = 0  # grows whenever an id may be claimed that was another's
@@ -38,45 +38,45 @@ class Claims:
         self._of: dict[DeviceId, dict[str, None]] = {}  # oldest first
         self._contests: dict[tuple[DeviceId, DeviceId], Contest] = {}  # by rival and owner: the first one
 
-    def take(self, device: DeviceId, session: str, *, whole: bool) -> Contest | None:
-        """Claim an id for a device, `whole` or its beginning. Returns what stands against it: it is another's."""
+    def claim(self, device: DeviceId, session: str, *, whole: bool) -> Contest | None:
+        """Claim an id, `whole` or its beginning, for a device. Returns the contest, if the id is another device's."""
         owner = self._owner_of_whole(session) if whole else self._owner_of_beginning(session, device)
         if owner is not None and owner != device:
             return Contest(session, owner, device)
         self._file(session, device, self._wholes if whole else self._beginnings)
         return None
 
-    def own(self, device: DeviceId, session: SessionId) -> None:
-        """That session runs here: nobody knows better, and whoever claimed it before did not know."""
+    def claim_hosted(self, device: DeviceId, session: SessionId) -> None:
+        """Claim the id of a session that is hosted here, whoever claimed it before: nobody knows better."""
         for cut in _cuts(session):
             if self._beginnings.get(cut, device) != device:
                 self._free(self._beginnings[cut], [cut])
         self._file(session, device, self._wholes)
 
     def is_news(self, contest: Contest) -> bool:
-        """Whether nothing was said yet of that rival and that owner. Once."""
+        """Whether this is the first contest between that rival and that owner; asking records it."""
         pair = contest.rival, contest.owner
         if pair in self._contests:
             return False
         self._contests[pair] = contest
         return True
 
-    def told_all(self, device: DeviceId) -> None:
-        """Its whole ids are known now: what it claimed by their beginnings is free again."""
+    def release_beginnings(self, device: DeviceId) -> None:
+        """Free the ids that the device claimed by their beginnings: all of its whole ids are known now."""
         for each in [each for each in self._of.get(device, ()) if self._beginnings.get(each) == device]:
             del self._beginnings[each]
             if self._wholes.get(each) != device:
                 self._free(device, [each])
 
     def trim(self, device: DeviceId, listed: Container[SessionId], most: int = KEPT_MAX) -> None:
-        """Forget its oldest ids beyond `most`, and none that it has listed."""
+        """Forget the oldest ids of a device beyond `most`, and none that is listed."""
         kept = self._of.get(device, {})
         if len(kept) > 2 * most:
             old = [each for each in kept if SessionId(each) not in listed]
             self._free(device, old[:-most])
 
     def forget(self, device: DeviceId) -> None:
-        """It is not trusted any more: what was its may be another's."""
+        """Free all ids of a device that is trusted no longer."""
         self._free(device, list(self._of.pop(device, {})))
         self._contests = {pair: contest for pair, contest in self._contests.items() if device not in pair}
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
-from agent.presence.rules.changes import Draft
+from agent.presence.rules.changes import PendingChanges
 from agent.presence.rules.selectors import PREFIX_MIN
 from agent.protocol.model import DeviceId, DeviceRow, SessionId, SessionRow
 from agent.protocol.names import short_id
@@ -35,22 +35,22 @@ class SessionIndex:
         self._buckets: dict[str, set[SessionId]] = {}
         self._titles: dict[str, set[SessionId]] = {}
 
-    def put(self, row: SessionRow, draft: Draft) -> None:
+    def put(self, row: SessionRow, pending: PendingChanges) -> None:
         """List a session, or list it otherwise."""
         if row.id in self.rows:
             _take_out(self._titles, self.rows[row.id].title, row.id)
         _file(self._buckets, row.id[:BUCKET], row.id)
         _file(self._titles, row.title, row.id)
         self.rows[row.id] = row
-        draft.session(row.id, row)
+        pending.session(row.id, row)
 
-    def drop(self, device: DeviceId, session: SessionId, draft: Draft) -> None:
+    def drop(self, device: DeviceId, session: SessionId, pending: PendingChanges) -> None:
         """Take a device's row of a session away, unless the row is another's already."""
         if self.rows[session].device.id != device:
             return
         _take_out(self._buckets, session[:BUCKET], session)
         _take_out(self._titles, self.rows.pop(session).title, session)
-        draft.session(session, None)
+        pending.session(session, None)
 
     def starting_with(self, prefix: str) -> list[SessionRow]:
         """Rows whose id begins with `prefix`, which has `PREFIX_MIN` characters or more; by id."""

@@ -1,4 +1,4 @@
-"""When a change may be published over multicast (DESIGN §8, "Publishing"). Pure; times are monotonic seconds."""
+"""When a change may be published over multicast (DESIGN §8, "Publishing"). Times are monotonic seconds."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ TITLE_WAIT = 30.0
 
 
 def next_revision(previous: int, now_ms: int) -> int:
-    """The revision of the next publication: grows by every one, and across restarts by the clock (R9).
+    """The revision of the next publication: grows with each one, and across restarts by the clock (R9).
 
-    A previous one that no reader takes, as a damaged file may have it, does not count.
+    A previous revision that no reader accepts, as a damaged file may hold it, does not count.
     """
     return max(previous + 1, now_ms) if 0 <= previous < REVISION_MAX else now_ms
 
 
 class Pacer:
-    """Tells when what has changed is to be published: the first at once, then by a bucket."""
+    """When a change is to be published: the first one at once, later ones by a token bucket."""
 
     def __init__(self) -> None:
         self._tokens = float(BURST)
@@ -35,7 +35,7 @@ class Pacer:
         self._since = 0.0  # of a wait for a title alone
 
     def changed(self, urgency: Urgency, now: float) -> None:
-        """Something that is published has changed."""
+        """Record that something that is published has changed."""
         rank = {"title": 0, "state": 1, "needs-input": 2}
         if self._wanted is None:
             self._since = now
@@ -43,18 +43,18 @@ class Pacer:
             self._wanted = urgency
 
     def due(self) -> float | None:
-        """When to publish; None: nothing has changed. May lie in the past."""
+        """When to publish (monotonic seconds, perhaps in the past); None: nothing has changed."""
         if self._wanted is None:
             return None
         earliest = self._last + APART
-        if self._wanted == "needs-input":  # a person is waited for: borrows, and later changes pay
+        if self._wanted == "needs-input":  # a person is waited for: this borrows a token, and later changes pay
             return max(earliest, self._since)
         refilled = self._filled_at + (1.0 - self._tokens) * REFILL if self._tokens < 1.0 else earliest
         waited = self._since + TITLE_WAIT if self._wanted == "title" else self._since
         return max(earliest, refilled, waited)
 
     def take(self, now: float) -> bool:
-        """Whether to publish now; if so it counts as done, with everything that has changed."""
+        """Whether to publish now. If so, everything that has changed counts as published."""
         due = self.due()
         if due is None or now < due:
             return False

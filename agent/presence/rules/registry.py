@@ -1,7 +1,7 @@
-"""This device's merged view of every device and session (DESIGN §5, R1-R11). Pure: the time is an argument.
+"""This device's merged view of every device and session (DESIGN §5, R1-R11).
 
 After each fact, publish the `Changes` that it returns and re-arm one timer for `next_deadline`. All times are Unix
-seconds. What is known of one device is in `known_device`, what its silence means in `presence_state`, and how a session
+seconds. What is known of one device is in `remote_device`, what its silence means in `liveness`, and how a session
 is found in `lookup`; here they are put together.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from agent.presence.rules.changes import Changes, Draft
+from agent.presence.rules.changes import Changes, PendingChanges
 from agent.presence.rules.claims import Claims
-from agent.presence.rules.known_device import Hidden, KnownDevice
 from agent.presence.rules.liveness import Liveness
+from agent.presence.rules.local_device import LocalDevice
 from agent.presence.rules.lookup import SessionIndex, Where, find_device, find_session, newest_first
-from agent.presence.rules.own_device import OwnDevice
+from agent.presence.rules.remote_device import Hidden, RemoteDevice
 from agent.protocol.model import (
     DeviceId,
     DeviceRow,
@@ -30,7 +30,7 @@ from agent.protocol.names import short_id
 
 __all__ = ["Changes", "Registry", "Where"]
 
-Tell = Callable[[Liveness], None]
+Fact = Callable[[Liveness], None]
 Scope = Literal["all", "local", "remote"]
 
 
@@ -51,100 +51,100 @@ class Registry:
         self._unpaired_max = unpaired_max
         self._devices_max = devices_max
         self._new_per_second = new_per_second
-        self._known: dict[DeviceId, KnownDevice] = {}
+        self._known: dict[DeviceId, RemoteDevice] = {}
         self._index, self._claims = SessionIndex(), Claims()
-        self._mine = OwnDevice(own, name, version)
-        self.own_row = self._mine.describe()
+        self._local = LocalDevice(own, name, version)
+        self.own_row = self._local.describe()
         self._admitted, self._admitted_at = 0.0, 0.0  # strangers lately: a bucket that leaks `new_per_second`
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
     def own_changed(self, *, name: str, port: int, hosts: tuple[str, ...], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
-        """This device has another name or is reached elsewhere."""
-        draft = Draft()
-        for row in self._mine.move(name, port, hosts):
-            self._index.put(row, draft)
-        self._refresh_own(draft)
-        return draft.take()
+        """Take another name or address of this device."""
+        pending = PendingChanges()
+        for row in self._local.move(name, port, hosts):
+            self._index.put(row, pending)
+        self._refresh_own(pending)
+        return pending.take()
 
     def local_sessions(self, rows: Iterable[SessionRow], removed: Iterable[SessionId], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
-        """Sessions hosted here are new, changed or gone. They own the view: no remote row of the same shows (R2)."""
-        draft, view = Draft(), self._view
-        for row in self._mine.put(rows):
-            self._claims.own(self.own, row.id)
-            self._index.put(row, draft)
-        for session in self._mine.remove(removed):
-            self._index.drop(self.own, session, draft)
-        self._claims.trim(self.own, self._mine.sessions)
-        self._look_again(view, draft)
-        self._refresh_own(draft)
-        return draft.take()
+        """Take new, changed and removed sessions that are hosted here. No remote row of the same shows (R2)."""
+        pending, view = PendingChanges(), self._view
+        for row in self._local.put(rows):
+            self._claims.claim_hosted(self.own, row.id)
+            self._index.put(row, pending)
+        for session in self._local.remove(removed):
+            self._index.drop(self.own, session, pending)
+        self._claims.trim(self.own, self._local.sessions)
+        self._refresh_if_changed(view, pending)
+        self._refresh_own(pending)
+        return pending.take()
 
     def own_past(self, sessions: Iterable[SessionId]) -> None:
-        """Sessions that were closed here: their ids are nobody else's, either (R13)."""
+        """Claim the ids of sessions that were closed here: no other device may use them, either (R13)."""
         for session in sessions:
-            self._claims.own(self.own, session)
-        self._claims.trim(self.own, self._mine.sessions)
+            self._claims.claim_hosted(self.own, session)
+        self._claims.trim(self.own, self._local.sessions)
 
     def heard(self, record: PresenceRecord, source: Source, now: float) -> Changes:
-        """A presence record arrived (of a paired device: signed). It never changes a name, a key or trust (T5)."""
-        draft = Draft()
+        """Take a presence record (of a paired device: signed). A record never changes a name, a key or trust (T5)."""
+        pending = PendingChanges()
         if record.device == self.own:
-            return draft.take()
-        known = self._known.get(record.device) or self._admit(record.device, now, draft)
+            return pending.take()
+        known = self._known.get(record.device) or self._admit(record.device, now, pending)
         if known is not None and known.hear(record, source, now):
-            self._refresh(known, draft)
-        return draft.take()
+            self._refresh(known, pending)
+        return pending.take()
 
     def hinted(self, record: PresenceRecord, now: float) -> Changes:  # noqa: ARG002 - facts all take the time
-        """A record of a paired device that it has not signed: one more address to try, and nothing else."""
-        draft = Draft()
+        """Take an unsigned record of a paired device: one more address to try, and nothing else."""
+        pending = PendingChanges()
         if (known := self._known.get(record.device)) and known.paired is not None:
             known.hint(record)
-            self._refresh(known, draft)  # with somewhere to dial its sessions may be attached to
-        return draft.take()
+            self._refresh(known, pending)  # with somewhere to dial its sessions may be attached to
+        return pending.take()
 
-    def told(self, device: DeviceId, places: Sequence[Endpoint], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
-        """A paired device says where it can be dialled, perhaps through another one: addresses to try (L10)."""
-        draft = Draft()
+    def advertised(self, device: DeviceId, endpoints: Sequence[Endpoint], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
+        """Take the endpoints that a paired device signed, perhaps passed on by another: addresses to try (L10)."""
+        pending = PendingChanges()
         if (known := self._known.get(device)) and known.paired is not None:
-            known.told(places)
-            self._refresh(known, draft)
-        return draft.take()
+            known.advertised(endpoints)
+            self._refresh(known, pending)
+        return pending.take()
 
     def goodbye(self, device: DeviceId, now: float) -> Changes:
-        """Its record was withdrawn, or somebody says so (R10).
+        """Take a goodbye of a device, or of somebody in its name (R10).
 
-        Not believed while a link is up. A paired device that can be asked is asked first: see `to_probe`.
+        It does not count while a link is up. A paired device that can be asked is asked first: see `to_probe`.
         """
         known = self._known.get(device)
         sure = known is None or known.paired is None or not known.endpoints()
         return self._live(device, lambda live: live.goodbye(now, sure=sure))
 
     def paired(self, devices: Iterable[PairedDevice], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
-        """All the devices that are trusted now. One that is no longer among them becomes a stranger."""
-        draft, view = Draft(), self._view
+        """Take all the devices that are trusted now. One that is no longer among them becomes a stranger."""
+        pending, view = PendingChanges(), self._view
         trusted = {device.id: device for device in devices if device.id != self.own}
         for device, paired in trusted.items():
             if device not in self._known:
-                self._known[device] = KnownDevice(device, Liveness.unheard(paired.seen_at))
+                self._known[device] = RemoteDevice(device, Liveness.unheard(paired.seen_at))
             self._known[device].pair(paired)
-            self._refresh(self._known[device], draft)
+            self._refresh(self._known[device], pending)
         for known in [each for each in self._known.values() if each.paired and each.id not in trusted]:
             known.pair(None)
             self._claims.forget(known.id)
-            self._refresh(known, draft)
-        self._look_again(view, draft)
-        return draft.take()
+            self._refresh(known, pending)
+        self._refresh_if_changed(view, pending)
+        return pending.take()
 
     def link_up(self, device: DeviceId, *, name: str, version: str, endpoint: Endpoint | None, now: float) -> Changes:
-        """An authenticated link is open. `endpoint` is where it can be dialled again, if known."""
-        draft = Draft()
+        """Record that a link to a device is open; `endpoint` is where it can be dialled again, if known."""
+        pending = PendingChanges()
         if device != self.own:
-            known = self._known.setdefault(device, KnownDevice(device, Liveness()))
+            known = self._known.setdefault(device, RemoteDevice(device, Liveness()))
             known.link_up(name, version, endpoint, now)
-            self._refresh(known, draft)
-        return draft.take()
+            self._refresh(known, pending)
+        return pending.take()
 
     def link_sessions(
         self,
@@ -155,61 +155,61 @@ class Registry:
         *,
         whole: bool = False,
     ) -> Changes:
-        """What a device says of its sessions over a link; `whole`: these are all of them."""
-        draft, view = Draft(), self._view
+        """Take the session rows that a device sent over its link; `whole`: these are all of them."""
+        pending, view = PendingChanges(), self._view
         known = self._known.get(device)
         if known is not None and known.has_sessions:
-            known.tell(rows, removed, now, whole=whole)
-            self._refresh(known, draft)
+            known.link_sessions(rows, removed, now, whole=whole)
+            self._refresh(known, pending)
             if whole:
-                self._claims.told_all(device)
-                self._look_again(view, draft)
-        return draft.take()
+                self._claims.release_beginnings(device)
+                self._refresh_if_changed(view, pending)
+        return pending.take()
 
     def recall(self, device: DeviceId, rows: Iterable[SessionRow], now: float) -> Changes:
-        """What a paired device's link had told before this service was started (R12)."""
-        draft = Draft()
+        """Take the session rows that a paired device's link had sent before this service was started (R12)."""
+        pending = PendingChanges()
         if (known := self._known.get(device)) and known.paired is not None:
             known.recall(rows, now)
-            self._refresh(known, draft)
-        return draft.take()
+            self._refresh(known, pending)
+        return pending.take()
 
     def link_lost(self, device: DeviceId, reason: str, now: float) -> Changes:
-        """The link ended: the device is doubted until it is reached again or is not."""
-        draft = Draft()
+        """Record the end of a link: the device is stale until it is reached again, or is not."""
+        pending = PendingChanges()
         if known := self._known.get(device):
             known.link_lost(reason, now)
-            self._refresh(known, draft)
-        return draft.take()
+            self._refresh(known, pending)
+        return pending.take()
 
     def dial_failed(self, device: DeviceId, reason: str, now: float) -> Changes:
-        """It was dialled or probed in vain; twice in a row and it is offline."""
+        """Record that a device was dialled or probed in vain; twice in a row makes it offline."""
         return self._live(device, lambda live: live.dial_failed(reason, now))
 
     def answered(self, device: DeviceId, now: float, *, refused: bool = False) -> Changes:
-        """It accepted a connection (a probe, or one that it then refused to use)."""
+        """Record that a device accepted a connection; `refused`: and then would not talk to this device."""
         return self._live(device, lambda live: live.refused(now) if refused else live.answered(now))
 
     def expire(self, now: float) -> Changes:
-        """Let time pass: silence makes stale, a day of it makes a stranger forgotten."""
-        draft = Draft()
+        """Let time pass: a silent device becomes stale, a stranger that is silent for a day is forgotten."""
+        pending = PendingChanges()
         for known in list(self._known.values()):
             before = known.live.state
             if not known.live.expire(now) and known.paired is None:
-                self._forget(known, draft)
+                self._forget(known, pending)
             elif known.live.state != before:
-                self._refresh(known, draft)
-        return draft.take()
+                self._refresh(known, pending)
+        return pending.take()
 
     def next_deadline(self) -> float | None:
-        """When `expire` has something to do; None: never as things stand."""
+        """When (Unix seconds) `expire` has something to do next; None: never as things stand."""
         deadlines = (known.live.deadline(forgettable=known.paired is None) for known in self._known.values())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # --- views -------------------------------------------------------------------------------------------------------
 
     def devices(self) -> list[DeviceRow]:
-        """This device first, then trusted ones, then strangers, each by name."""
+        """Rows of all devices: this one first, then trusted ones, then strangers, each by name."""
         others = (known.dated() for known in self._known.values())
         return [
             self.own_row,
@@ -217,22 +217,22 @@ class Registry:
         ]
 
     def sessions(self, scope: Scope = "all", *, away: bool = False) -> list[SessionRow]:
-        """Newest first, ties by id (R4); `away`: also those of devices that are out of reach (R12)."""
+        """Session rows, newest first, ties by id (R4); `away`: also of devices that are out of reach (R12)."""
         if scope == "local":
-            return newest_first(self._mine.sessions.values())
+            return newest_first(self._local.sessions.values())
         rows = (row for row in self._index.rows.values() if self.shows(row, away=away))
         return newest_first(rows if scope == "all" else (row for row in rows if not row.local))
 
     def shows(self, row: SessionRow, *, away: bool) -> bool:
-        """Whether that row is listed; `away`: also if its device is out of reach (R12), but not if it refuses (R14)."""
+        """Whether a row is listed; `away`: also if its device is out of reach (R12), but not if it refuses (R14)."""
         return not row.away or (away and not self._known[row.device.id].live.refuses)
 
     def remembered(self) -> dict[DeviceId, list[SessionRow]]:
-        """What links have told of each paired device's sessions, for `recall` at the next start (R12)."""
+        """Session rows that links have sent, by paired device, for `recall` at the next start (R12)."""
         return {known.id: known.remembered() for known in self._known.values() if known.paired is not None}
 
     def device(self, device: DeviceId) -> DeviceRow | None:
-        """One device's row."""
+        """The listed row of one device, if it is listed."""
         if device == self.own:
             return self.own_row
         known = self._known.get(device)
@@ -253,12 +253,12 @@ class Registry:
         return known is not None and known.paired is not None
 
     def takes_sessions(self, device: DeviceId) -> bool:
-        """Whether what that other device says of its sessions counts."""
+        """Whether sessions of that other device are listed: not those of a stranger or a guest."""
         known = self._known.get(device)
         return known is not None and known.has_sessions
 
     def session(self, session: SessionId) -> SessionRow | None:
-        """One session's row, by its id as listed."""
+        """The row of a session, by its id as it is listed."""
         return self._index.rows.get(session)
 
     def find_device(self, selector: str) -> DeviceId:
@@ -276,70 +276,70 @@ class Registry:
         )
 
     def endpoints(self, device: DeviceId) -> list[Endpoint]:
-        """Where to dial it, best first: where it last worked, then heard, remembered, configured, told."""
+        """Endpoints at which to dial a device, best first; none of a device that is not known."""
         return known.endpoints() if (known := self._known.get(device)) else []
 
     def announced(self, device: DeviceId) -> tuple[str, ...]:
-        """The addresses that it announced last, as far as that was believed."""
+        """The addresses that a device announced last, as far as its record was accepted."""
         return known.record.hosts if (known := self._known.get(device)) and known.record else ()
 
     def to_probe(self, now: float) -> list[DeviceId]:
-        """Devices of which a connection attempt would tell whether they are there, least known first."""
+        """Devices of which a connection attempt would tell whether they are there."""
         return [each.id for each in self._known.values() if each.live.wants_probe(now) and each.endpoints()]
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
-    def _live(self, device: DeviceId, tell: Tell) -> Changes:
-        draft = Draft()
+    def _live(self, device: DeviceId, fact: Fact) -> Changes:
+        pending = PendingChanges()
         if known := self._known.get(device):
-            tell(known.live)
-            self._refresh(known, draft)
-        return draft.take()
+            fact(known.live)
+            self._refresh(known, pending)
+        return pending.take()
 
-    def _refresh(self, known: KnownDevice, draft: Draft) -> None:
+    def _refresh(self, known: RemoteDevice, pending: PendingChanges) -> None:
         if known.paired is None and known.record is None and not known.live.linked:
-            self._forget(known, draft)
+            self._forget(known, pending)
             return
         row = known.describe()
         if row != known.row:
             known.row = row
-            draft.device(known.id, known.dated())
-        before, known.rows = known.rows, known.compose(self._hides(known, draft), self._view)
+            pending.device(known.id, known.dated())
+        before, known.rows = known.rows, known.compose(self._hides(known, pending), self._view)
         self._claims.trim(known.id, known.rows)
         for session, now_listed in known.rows.items():
             was = before.get(session) if before else None
             if was is not now_listed and was != now_listed:
-                self._index.put(now_listed, draft)
+                self._index.put(now_listed, pending)
         for session in before.keys() - known.rows.keys():
-            self._index.drop(known.id, session, draft)
+            self._index.drop(known.id, session, pending)
 
     @property
     def _view(self) -> tuple[int, int]:
         # Changes whenever a row may be hidden that was not, or the other way round.
-        return self._mine.keys_version, self._claims.version
+        return self._local.keys_version, self._claims.version
 
-    def _look_again(self, before: tuple[int, int], draft: Draft) -> None:
+    def _refresh_if_changed(self, before: tuple[int, int], pending: PendingChanges) -> None:
         if before != self._view:
             for known in list(self._known.values()):
-                self._refresh(known, draft)
+                self._refresh(known, pending)
 
-    def _hides(self, known: KnownDevice, draft: Draft) -> Hidden:
+    def _hides(self, known: RemoteDevice, pending: PendingChanges) -> Hidden:
         def hides(session: str, lineage: tuple[str, ...], whole: bool) -> bool:
-            contest = self._claims.take(known.id, session, whole=whole)
+            contest = self._claims.claim(known.id, session, whole=whole)
             if contest is not None and self._claims.is_news(contest):
-                draft.contest(contest)
-            return contest is not None or self._mine.is_mine(session, lineage)
+                pending.contest(contest)
+            return contest is not None or self._local.is_mine(session, lineage)
 
         return hides
 
-    def _forget(self, known: KnownDevice, draft: Draft) -> None:
+    def _forget(self, known: RemoteDevice, pending: PendingChanges) -> None:
         for session in known.rows:
-            self._index.drop(known.id, session, draft)
+            self._index.drop(known.id, session, pending)
         del self._known[known.id]
         if known.row:
-            draft.device(known.id, None)
+            pending.device(known.id, None)
 
-    def _admit(self, device: DeviceId, now: float, draft: Draft) -> KnownDevice | None:
+    def _admit(self, device: DeviceId, now: float, pending: PendingChanges) -> RemoteDevice | None:
         # Phantoms cost their sender nothing: a bounded number a second gets in, and they push out each other only.
         leaked = max(0.0, now - self._admitted_at) * self._new_per_second
         self._admitted, self._admitted_at = max(0.0, self._admitted - leaked), now
@@ -352,18 +352,18 @@ class Registry:
         while len(strangers) >= max(1, room):
             oldest = min(strangers, key=lambda known: (known.live.state != "offline", known.live.heard_at or 0.0))
             strangers.remove(oldest)
-            self._forget(oldest, draft)
-        known = self._known[device] = KnownDevice(device, Liveness())
+            self._forget(oldest, pending)
+        known = self._known[device] = RemoteDevice(device, Liveness())
         return known
 
-    def _refresh_own(self, draft: Draft) -> None:
-        row = self._mine.describe()
+    def _refresh_own(self, pending: PendingChanges) -> None:
+        row = self._local.describe()
         if row != self.own_row:
             self.own_row = row
-            draft.device(self.own, row)
+            pending.device(self.own, row)
 
     def _is_whole(self, row: SessionRow) -> bool:
-        return row.local or self._known[row.device.id].is_told(row.id)
+        return row.local or self._known[row.device.id].knows_whole_id(row.id)
 
     def _is_incomplete(self, device: DeviceId) -> bool:
         known = self._known.get(device)

@@ -67,9 +67,9 @@ _decoder = msgspec.msgpack.Decoder(Annotated[tuple[_Entry, ...], Meta(max_length
 def seal(
     claims: Sequence[SessionClaim], *, key: bytes, epoch: int, device: DeviceId, revision: int, nonce: bytes
 ) -> list[bytes]:
-    """The claims, in their order, as the strings `e0=…`, `e1=…`; none for none.
+    """Seal claims, in their order, into the strings `e0=…`, `e1=…`; no strings for no claims.
 
-    `key` is the household's of that epoch (32 bytes); `nonce` is 12 random bytes, never used twice.
+    `key` is the household's key of that epoch (32 bytes); `nonce` is 12 random bytes, never used twice.
     """
     if not claims:
         return []
@@ -85,9 +85,9 @@ def seal(
 def unseal(
     strings: Iterable[bytes], *, keys: Mapping[int, bytes], device: DeviceId, revision: int
 ) -> tuple[SessionClaim, ...] | None:
-    """The claims that were sealed into a record, with any of the keys (by epoch); None if there are none to be had.
+    """Read the claims that were sealed into a record with any of the keys (by epoch); None if none can be read.
 
-    Claims that make no sense are left out, titles are cleaned.
+    Malformed claims are left out, titles are cleaned.
     """
     data = _joined(strings)
     if data is None:
@@ -108,7 +108,7 @@ def unseal(
 
 
 def sign(strings: Sequence[bytes], *, instance: str, port: int, key: Ed25519PrivateKey) -> bytes:
-    """The string `sig=…` over all others, for a record that is announced under that instance name and port."""
+    """The string `sig=…` that signs all others, for a record that is announced under that instance name and port."""
     return _SIG + key.sign(_signed(strings, instance, port))
 
 
@@ -142,7 +142,7 @@ def _signed(strings: Iterable[bytes], instance: str, port: int) -> bytes:
 def _unpadded(plain: bytes) -> bytes:
     size = int.from_bytes(plain[:2])
     if not 0 < size <= len(plain) - 2:
-        raise ValueError("its length is none")
+        raise ValueError("the length does not fit the plaintext")
     return plain[2 : 2 + size]
 
 

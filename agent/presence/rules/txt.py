@@ -51,8 +51,8 @@ Entries = Callable[[Sequence[SessionClaim]], list[bytes]]
 """Sessions, first things first, as the strings that carry them."""
 
 
-def as_told(status: Status) -> Status:
-    """What the network hears of a status: one that starts, or whose log is being read, is as good as idle."""
+def announced_status(status: Status) -> Status:
+    """The status that is announced for a session: one that starts, or whose log is being read, counts as idle."""
     return Status.IDLE if status is Status.STARTING else status
 
 
@@ -65,7 +65,7 @@ def make_record(
     hosts: tuple[str, ...] = (),
     sessions: Iterable[SessionRow] = (),
 ) -> PresenceRecord:
-    """What this device says of itself; sessions that have ended are left out."""
+    """The presence record of this device; sessions that have ended are left out."""
     live = {row.id: row for row in sessions if row.status.live}
     statuses = [row.status for row in live.values()]
     working, needs_input = statuses.count(Status.WORKING), statuses.count(Status.NEEDS_INPUT)
@@ -80,7 +80,10 @@ def make_record(
         idle=len(live) - working - needs_input,
         sessions=tuple(
             SessionClaim(
-                id=short, status=as_told(row.status), updated_at=int(unix_seconds(row.updated_at)), title=row.title
+                id=short,
+                status=announced_status(row.status),
+                updated_at=int(unix_seconds(row.updated_at)),
+                title=row.title,
             )
             for short, row in zip(_prefixes(live), (live[session] for session in sorted(live)), strict=True)
         ),
@@ -98,12 +101,12 @@ def _prefixes(ids: Iterable[str]) -> list[str]:
 
 
 def open_entries(claims: Sequence[SessionClaim]) -> list[bytes]:
-    """One readable string for each session: `s0=…`."""
+    """One readable string `s0=…` for each session claim."""
     return [_entry(number, claim) for number, claim in enumerate(claims)]
 
 
 def encode(record: PresenceRecord, entries: Entries = open_entries, *, room: int = SIZE_MAX) -> list[bytes]:
-    """The strings in their order, at most `room` bytes with their length bytes.
+    """Write a record as TXT strings in their order, at most `room` bytes with their length bytes.
 
     `entries` writes the sessions: in the open, or sealed. Sessions that need input come first, then those at work,
     then the newest. What does not fit is counted in `more`.
@@ -134,7 +137,7 @@ def _entry(number: int, claim: SessionClaim) -> bytes:
 
 
 def decode(strings: Iterable[bytes], *, port: int, hosts: Iterable[str] = ()) -> PresenceRecord | None:
-    """The record that these strings are, heard of a service at `port` on `hosts`; None if it is not one of ours.
+    """Read the record of a service heard at `port` on `hosts` from TXT strings; None if it is not one of ours.
 
     Never raises, whatever the strings. A record of another `txtvers` gives its device without sessions.
     """
@@ -201,7 +204,7 @@ def _number(text: str) -> int:
 
 
 def base36(number: int) -> str:
-    """A number from 0 in digits and lower-case letters."""
+    """Write a number, 0 or more, in base 36: digits and lower-case letters."""
     digits = ""
     while True:
         number, digit = divmod(number, 36)

@@ -47,7 +47,7 @@ class Access(Struct, frozen=True, kw_only=True):
             return True
         return self.role != "host" and share != "private" and self.only_session in ("", session)
 
-    def as_told(self, share: Share) -> Share:
+    def announced_status(self, share: Share) -> Share:
         """How a session that it sees is shared with this very device."""
         return "read-only" if self.read_only else share
 

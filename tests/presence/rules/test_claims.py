@@ -209,7 +209,7 @@ def test_r13_no_two_devices_ever_hold_what_may_be_one_id(claimed: list[tuple[Dev
     claims = Claims()
     held: list[tuple[DeviceId, str, bool]] = []
     for device, session, whole in claimed:
-        contest = claims.take(device, session, whole=whole)
+        contest = claims.claim(device, session, whole=whole)
         against = [one for one in held if one[0] != device and may_be_one(one[1:], (session, whole))]
         if contest is not None:
             assert contest.owner in {one[0] for one in against}
@@ -230,14 +230,14 @@ def may_be_one(one: tuple[str, bool], other: tuple[str, bool]) -> bool:
 
 def test_t11_what_one_device_claims_is_bounded_and_crowds_out_its_own_only() -> None:
     claims = Claims()
-    claims.take(DEN, WHOLE, whole=True)
+    claims.claim(DEN, WHOLE, whole=True)
     for number in range(1000):
-        claims.take(BOX, f"box{number:013}", whole=True)
+        claims.claim(BOX, f"box{number:013}", whole=True)
         claims.trim(BOX, [SessionId("box0000000000000")], most=10)
     assert len(claims._of[BOX]) <= 21
     assert len(claims._filed) <= 21 + 1
-    assert claims.take(BOX, WHOLE, whole=True) == Contest(WHOLE, DEN, BOX)
-    assert claims.take(DEN, "box0000000000000", whole=True)
+    assert claims.claim(BOX, WHOLE, whole=True) == Contest(WHOLE, DEN, BOX)
+    assert claims.claim(DEN, "box0000000000000", whole=True)
     claims.forget(BOX)
-    assert claims.take(DEN, "box0000000000000", whole=True) is None
+    assert claims.claim(DEN, "box0000000000000", whole=True) is None
     assert len(claims._filed) == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.presence.rules.endpoints import ENDPOINTS_MAX, Places
+from agent.presence.rules.endpoints import ENDPOINTS_MAX, Endpoints
 from agent.protocol.model import DeviceId, Endpoint, PresenceRecord
 
 
@@ -10,37 +10,37 @@ def at(*hosts: str) -> tuple[Endpoint, ...]:
     return tuple(Endpoint(host, 7471) for host in hosts)
 
 
-def test_what_was_told_comes_after_all_that_is_surer() -> None:  # L10
-    places = Places()
-    places.told = at("10.9.0.1", "10.9.0.2")
-    places.heard = at("10.0.0.2")
-    places.remembered = at("10.0.0.3")
-    places.reach(Endpoint("10.0.0.4", 7471), 1.0)
+def test_what_was_advertised_comes_after_all_that_is_surer() -> None:  # L10
+    endpoints = Endpoints()
+    endpoints.advertised = at("10.9.0.1", "10.9.0.2")
+    endpoints.heard = at("10.0.0.2")
+    endpoints.remembered = at("10.0.0.3")
+    endpoints.reach(Endpoint("10.0.0.4", 7471), 1.0)
     hint = PresenceRecord(device=DeviceId("a" * 16), revision=1, name="", port=7471, hosts=("10.0.0.9",))
-    places.hint(hint)
-    assert places.to_dial() == [*at("10.0.0.4", "10.0.0.2", "10.0.0.3", "10.9.0.1", "10.9.0.2", "10.0.0.9")]
+    endpoints.hint(hint)
+    assert endpoints.to_dial() == [*at("10.0.0.4", "10.0.0.2", "10.0.0.3", "10.9.0.1", "10.9.0.2", "10.0.0.9")]
 
 
-def test_neither_what_was_told_nor_what_was_reached_takes_all_the_room() -> None:  # L10
-    places = Places()
+def test_neither_what_was_advertised_nor_what_was_reached_takes_all_the_room() -> None:  # L10
+    endpoints = Endpoints()
     for number in range(40):
-        places.reach(Endpoint(f"10.0.1.{number}", 7471), float(number))
-    places.told = at(*(f"10.9.0.{number}" for number in range(40)))
-    tried = places.to_dial()
+        endpoints.reach(Endpoint(f"10.0.1.{number}", 7471), float(number))
+    endpoints.advertised = at(*(f"10.9.0.{number}" for number in range(40)))
+    tried = endpoints.to_dial()
     assert len(tried) == ENDPOINTS_MAX
     assert tried[0] == Endpoint("10.0.1.39", 7471)
-    assert sum(place.host.startswith("10.9.") for place in tried) == ENDPOINTS_MAX // 2
-    assert places.to_dial()[:8] == list(at(*(f"10.0.1.{number}" for number in range(39, 31, -1))))
+    assert sum(endpoint.host.startswith("10.9.") for endpoint in tried) == ENDPOINTS_MAX // 2
+    assert endpoints.to_dial()[:8] == list(at(*(f"10.0.1.{number}" for number in range(39, 31, -1))))
 
 
-def test_a_device_that_is_put_out_leaves_no_place_that_it_told() -> None:  # T4
-    places = Places()
-    places.told = at("10.9.0.1")
-    places.forget_reached()
-    assert places.to_dial() == []
+def test_a_device_that_is_put_out_leaves_no_advertised_endpoint() -> None:  # T4
+    endpoints = Endpoints()
+    endpoints.advertised = at("10.9.0.1")
+    endpoints.distrust()
+    assert endpoints.to_dial() == []
 
 
-def test_what_was_told_is_listed_of_a_device_that_was_never_reached() -> None:  # L10
-    places = Places()
-    places.told = at("10.9.0.1")
-    assert places.to_show(None, trusted=True) == [*at("10.9.0.1")]
+def test_what_was_advertised_is_listed_of_a_device_that_was_never_reached() -> None:  # L10
+    endpoints = Endpoints()
+    endpoints.advertised = at("10.9.0.1")
+    assert endpoints.to_show(None, trusted=True) == [*at("10.9.0.1")]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.presence.rules.registry import Registry
-from agent.presence.rules.txt import SIZE_MAX, as_told, base36, decode, encode, make_record
+from agent.presence.rules.txt import SIZE_MAX, announced_status, base36, decode, encode, make_record
 from agent.protocol.model import (
     REVISION_MAX,
     DeviceId,
@@ -284,6 +284,6 @@ def test_t11_a_revision_that_nobody_reaches_is_none() -> None:
 
 
 def test_a_session_that_starts_is_announced_as_idle_so_that_a_restart_does_not_flap() -> None:
-    assert {status: as_told(status) for status in Status if as_told(status) is not status} == {
+    assert {status: announced_status(status) for status in Status if announced_status(status) is not status} == {
         Status.STARTING: Status.IDLE
     }

@@ -1,4 +1,4 @@
-"""All that is known of one other device, and the rows that follow from it (R1, R3, R7, R9, T5)."""
+"""All that is known of one other device, and the rows to list for it (R1, R3, R7, R9, T5)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.presence.rules.endpoints import ENDPOINTS_MAX, Places, places_of
+from agent.presence.rules.endpoints import ENDPOINTS_MAX, AnnouncingHosts, Endpoints, endpoints_of
 from agent.presence.rules.liveness import Liveness
-from agent.presence.rules.rivals import Rivals
-from agent.presence.rules.session_rows import row_size, usable
+from agent.presence.rules.sanitising import row_size, sanitised
 from agent.protocol.model import (
     NAME_MAX,
     TITLE_MAX,
@@ -37,12 +36,12 @@ AHEAD_MAX = 3_600_000
 SESSIONS_MAX = 1000
 """Sessions of one device that are listed."""
 SIZE_MAX = 786_432
-"""Bytes (`hearsay.row_size`) of the sessions of one device that are listed: a thousand of common size."""
+"""Bytes (`sanitising.row_size`) of the sessions of one device that are listed: a thousand of common size."""
 
 stamp = lru_cache(maxsize=4096)(rfc3339)
 Hidden = Callable[[str, tuple[str, ...], bool], bool]
-"""Whether a session with that id and lineage is one of ours (R2) or another device's (R13); the last one tells whether
-that id is all of it, not the beginning which a TXT record carries."""
+"""Whether a session with that id and lineage is hosted here (R2) or is another device's (R13). The last argument tells
+whether the id is a whole one, not the beginning of one as a TXT record carries it."""
 
 
 class _Seen(NamedTuple):
@@ -53,8 +52,8 @@ class _Seen(NamedTuple):
     away: bool
 
 
-class KnownDevice:
-    """One device other than this one. Setters take facts; `compose` and `describe` give what is to be listed."""
+class RemoteDevice:
+    """A device other than this one. Setters take facts; `compose` and `describe` give the rows to be listed."""
 
     def __init__(self, device: DeviceId, live: Liveness) -> None:
         self.id, self.live = device, live
@@ -64,14 +63,15 @@ class KnownDevice:
         self.row: DeviceRow | None = None  # as listed, without `heard_at`
         self._source: Source = "static"
         self._record_at = self._revised_at = 0.0
-        self._record_is_news = True  # newer than what the last link told
-        self._told: dict[SessionId, SessionRow] = {}  # by a link
-        self._told_all = False  # over the present link
-        self._told_size = 0  # bytes
-        self._left_out = 0  # rows for which there was no room, since all were told
+        self._record_is_news = True  # newer than the sessions that the last link sent
+        self._link_rows: dict[SessionId, SessionRow] = {}  # sessions as a link sent them
+        self._link_complete = False  # whether the present link has sent all of them
+        self._link_size = 0  # bytes of `_link_rows`
+        self._left_out = 0  # rows for which there was no room, since all were sent
         self._link_name = self._version = ""
         self._link_endpoint: Endpoint | None = None
-        self._places, self._rivals = Places(), Rivals()
+        self._endpoints = Endpoints()
+        self._announcing_hosts = AnnouncingHosts()
         self._made: dict[str, tuple[SessionClaim | SessionRow, SessionRow | None]] = {}
         self._made_for: object = None
 
@@ -81,9 +81,9 @@ class KnownDevice:
         """Take a presence record (of a paired device: signed). False if it is older than what is known (R9)."""
         sure = self.paired is None  # a stranger cannot be asked better
         if sure and source == "mdns" and record.hosts:
-            self._rivals.heard(record.hosts, now)
+            self._announcing_hosts.heard(record.hosts, now)
         if source == "static":
-            self._places.fix(record)
+            self._endpoints.configure(record)
             if self.record is not None and record.revision <= self.record.revision:
                 self.live.heard(now, news=False)
                 return True
@@ -102,20 +102,20 @@ class KnownDevice:
             self._source = source
         if held is None or record.sessions != held.sessions or news:
             self._revised_at = now
-        if news and not (self.live.linked and self._told_all):  # a link tells the same, and sooner
+        if news and not (self.live.linked and self._link_complete):  # a link says the same, and sooner
             self._record_is_news = True
         self.record, self._record_at = record, now
-        self._places.heard = tuple(places_of(record)) if self._source == "mdns" else ()
+        self._endpoints.heard = tuple(endpoints_of(record)) if self._source == "mdns" else ()
         self.live.heard(now, news=news, sure=sure)
         return True
 
     def hint(self, record: PresenceRecord) -> None:
-        """Take where it may be dialled from a record that anybody can have sent."""
-        self._places.hint(record)
+        """Take endpoints from an unsigned record, which anybody can have sent."""
+        self._endpoints.hint(record)
 
-    def told(self, places: Sequence[Endpoint]) -> None:
-        """Take where it says that it can be dialled (L10)."""
-        self._places.told = places
+    def advertised(self, endpoints: Sequence[Endpoint]) -> None:
+        """Take the endpoints at which the device says that it can be dialled (L10)."""
+        self._endpoints.advertised = endpoints
 
     def _supersedes(self, record: PresenceRecord, held: PresenceRecord, now: float) -> bool:
         if record.revision == held.revision:
@@ -128,74 +128,80 @@ class KnownDevice:
         return greater or now - self._record_at >= LOCKED_OUT_FOR
 
     def link_up(self, name: str, version: str, endpoint: Endpoint | None, now: float) -> None:
-        """An authenticated link is open."""
+        """Record that an authenticated link to the device is open."""
         self._link_name, self._version = clean(name, NAME_MAX), clean(version, 64)
-        self._link_endpoint, self._told_all = endpoint, False
+        self._link_endpoint = endpoint
+        self._link_complete = False
         if endpoint:
-            self._places.reach(endpoint, now)
+            self._endpoints.reach(endpoint, now)
         self.live.link_up(now)
 
-    def tell(self, rows: Iterable[SessionRow], removed: Iterable[SessionId], now: float, *, whole: bool) -> None:
-        """Take what the device says of its sessions over a link: it knows best (R3)."""
-        told = {} if whole else dict(self._told)
+    def link_sessions(
+        self, rows: Iterable[SessionRow], removed: Iterable[SessionId], now: float, *, whole: bool
+    ) -> None:
+        """Take the session rows that the device sent over its link, which knows best (R3); `whole`: all of them."""
+        known = {} if whole else dict(self._link_rows)
         if whole:
-            self._told_size = self._left_out = 0
+            self._link_size = self._left_out = 0
         for row in rows:
-            if (taken := usable(row, now)) is None:
+            taken = sanitised(row, now)
+            if taken is None:
                 continue
-            before = told.get(row.id)
-            size = self._told_size + row_size(taken) - (row_size(before) if before else 0)
-            if (before is None and len(told) == SESSIONS_MAX) or size > SIZE_MAX:
+            before = known.get(row.id)
+            size = self._link_size + row_size(taken) - (row_size(before) if before else 0)
+            if (before is None and len(known) == SESSIONS_MAX) or size > SIZE_MAX:
                 self._left_out += 1
                 continue
-            told[taken.id], self._told_size = taken, size
+            known[taken.id] = taken
+            self._link_size = size
         for session in removed:
-            if gone := told.pop(session, None):
-                self._told_size -= row_size(gone)
+            gone = known.pop(session, None)
+            if gone is not None:
+                self._link_size -= row_size(gone)
         if self.live.linked:
             self.live.heard_at = now
-        self._told = told
-        self._told_all = True
+        self._link_rows = known
+        self._link_complete = True
         self._record_is_news = False
 
     def recall(self, rows: Iterable[SessionRow], now: float) -> None:
-        """Take what was known of its sessions before this service started; nothing, if a link has told since."""
-        if not self.live.linked and not self._told:
+        """Take the sessions that were known before this service started, unless a link has sent some since."""
+        if not self.live.linked and not self._link_rows:
             news = self.record is not None and self._record_is_news
-            self.tell(rows, (), now, whole=True)
+            self.link_sessions(rows, (), now, whole=True)
             self._record_is_news = news  # what it announced meanwhile is newer
 
     def remembered(self) -> list[SessionRow]:
-        """The sessions of which a link has told, as `recall` takes them."""
-        return [row for row in self._told.values() if row.status.live and row.id in self.rows]
+        """Live sessions that a link has sent and that are listed, in the form that `recall` takes."""
+        return [row for row in self._link_rows.values() if row.status.live and row.id in self.rows]
 
     def link_lost(self, reason: str, now: float) -> None:
-        """The link ended; what it told stands until a newer record is heard."""
+        """Record the end of the link; the sessions that it sent stand until a newer record is heard."""
         self.live.link_lost(reason, now)
         self._link_endpoint = None
 
     def pair(self, paired: PairedDevice | None) -> None:
-        """It is trusted; None: no longer, and what it told as a trusted device goes."""
+        """Trust the device as `paired` says. None: trust it no longer, and forget what it sent as a trusted one."""
         if paired is not None and self.paired is None and self.record is not None:
-            # Anybody can have said that: what it has signed replaces it, whatever the revision. It is dialled there.
+            # A stranger's record can be anybody's: a signed one replaces it, whatever its revision. Its addresses stay.
             none = {"working": 0, "needs_input": 0, "idle": 0, "more": 0}
             self.record = msgspec.structs.replace(self.record, revision=0, sessions=(), **none)
         self.paired = paired
-        self._places.remembered = paired.endpoints[:ENDPOINTS_MAX] if paired is not None else ()
+        self._endpoints.remembered = paired.endpoints[:ENDPOINTS_MAX] if paired is not None else ()
         if paired is None:
-            self._told = {}
-            self._told_all = False
+            self._link_rows = {}
+            self._link_complete = False
             self._record_is_news = True
             self._told_size = self._left_out = 0
             self._link_name = self._version = ""
-            self._places.forget_reached()
+            self._endpoints.distrust()
             self._made.clear()
 
     # --- what follows ------------------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
-        """What it is called; of a paired device never what a packet says (T5)."""
+        """Display name of the device; for a paired device never one that a packet says (T5)."""
         if self.paired is not None or self._link_name:
             name = self._link_name or (self.paired.name if self.paired else "")
         else:
@@ -203,42 +209,42 @@ class KnownDevice:
         return display_name(name, None if name else next(iter(self.endpoints()), None), self.id)
 
     def endpoints(self) -> list[Endpoint]:
-        """Where it can be dialled: where it last worked, then heard, remembered, configured, told, hinted at."""
-        return self._places.to_dial()
+        """Endpoints at which the device can be dialled, best first (`Endpoints.to_dial`)."""
+        return self._endpoints.to_dial()
 
     def complete(self) -> bool:
-        """Whether all its sessions are listed, and none was left out for want of room."""
-        if self._told_in_force():
+        """Whether all sessions of the device are listed, and none was left out for want of room."""
+        if self._link_in_force():
             return self._left_out == 0
         return self.record is None or self.record.more == 0
 
     @property
     def has_sessions(self) -> bool:
-        """Whether what it says of its sessions counts: it is trusted, and no guest, which is let in and no more."""
+        """Whether sessions of the device are listed: it is trusted, and no guest, which is only let in."""
         return self.paired is not None and self.paired.role != "guest"
 
-    def is_told(self, session: str) -> bool:
-        """Whether that id is a whole one, not the beginning that a TXT record carries."""
-        return session in self._told
+    def knows_whole_id(self, session: str) -> bool:
+        """Whether `session` is a whole id that a link has sent, not the beginning that a TXT record carries."""
+        return session in self._link_rows
 
     def describe(self) -> DeviceRow:
-        """Its row, without `heard_at`: that alone is no news."""
-        statuses = [row.status for row in self._told.values() if row.status.live]
+        """The row of the device, without `heard_at`: a change of that alone is no news."""
+        statuses = [row.status for row in self._link_rows.values() if row.status.live]
         counts = (len(statuses), statuses.count(Status.WORKING), statuses.count(Status.NEEDS_INPUT))
         state, record = self.live.state, self.record
         if state == "offline" or self.live.refuses:
             counts = (0, 0, 0)
-        elif not self._told_in_force() and record:
+        elif not self._link_in_force() and record:
             counts = (record.working + record.needs_input + record.idle, record.working, record.needs_input)
-        places = self._places.to_show(self._link_endpoint, trusted=self.paired is not None)
-        port = places[0].port if places else 0
+        endpoints = self._endpoints.to_show(self._link_endpoint, trusted=self.paired is not None)
+        port = endpoints[0].port if endpoints else 0
         return DeviceRow(
             id=self.id,
             name=self.name,
             self=False,
             state=state,
             paired=self.paired is not None,
-            addresses=tuple(dict.fromkeys(place.host for place in places if place.port == port)),
+            addresses=tuple(dict.fromkeys(each.host for each in endpoints if each.port == port)),
             port=port,
             sessions=counts[0],
             working=counts[1],
@@ -253,23 +259,24 @@ class KnownDevice:
 
     def _contest(self) -> str:
         # Of a paired device only what it has signed counts.
-        return "several hosts announce it" if self._rivals.contested and self.paired is None else ""
+        contested = self._announcing_hosts.contested and self.paired is None
+        return "several hosts announce it" if contested else ""
 
     def dated(self) -> DeviceRow:
-        """The listed row with `heard_at` as of now."""
+        """The listed row of the device, with `heard_at` as it is now."""
         heard_at = self.live.heard_at
         row = self.row or self.describe()
         return msgspec.structs.replace(row, heard_at=None if heard_at is None else rfc3339(heard_at))
 
     def compose(self, hidden: Hidden, view: object) -> dict[SessionId, SessionRow]:
-        """Its sessions to be listed. `view` changes whenever what `hidden` answers may change.
+        """Session rows to list for the device. `view` changes whenever an answer of `hidden` may change.
 
-        Rows are made anew only where something changed: the rest are the very same objects.
+        Rows are made anew only where something changed: all others are the very same objects as before.
         """
         if not self.has_sessions:
             self._made.clear()
             return {}
-        # R12, R14: what was known of one that is out of reach, or refuses this device, stays known and is not shown.
+        # R12, R14: sessions of a device that is out of reach, or refuses this one, stay known and are not shown.
         away = self.live.state == "offline" or self.live.refuses
         seen = _Seen(
             device=DeviceRef(self.id, self.name),
@@ -288,7 +295,7 @@ class KnownDevice:
                 row = self._make(source, seen)
                 unseen = (
                     self._is_beyond(row.id)
-                    or hidden(row.id, row.lineage, row.id in self._told)
+                    or hidden(row.id, row.lineage, row.id in self._link_rows)
                     or (away and not row.status.live)
                 )
                 made[source.id] = (source, None if unseen else row)
@@ -301,13 +308,13 @@ class KnownDevice:
         return bool(only) and not only.startswith(session)
 
     def _sources(self) -> Iterator[SessionClaim | SessionRow]:
-        if self._told_in_force() or self.record is None:
-            yield from self._told.values()
+        if self._link_in_force() or self.record is None:
+            yield from self._link_rows.values()
             return
         yield from self.record.sessions
-        if self.record.more and self._told:
+        if self.record.more and self._link_rows:
             claimed = tuple(claim.id for claim in self.record.sessions)
-            yield from (row for row in self._told.values() if not row.id.startswith(claimed))
+            yield from (row for row in self._link_rows.values() if not row.id.startswith(claimed))
 
     def _make(self, source: SessionClaim | SessionRow, seen: _Seen) -> SessionRow:
         if isinstance(source, SessionRow):
@@ -315,8 +322,8 @@ class KnownDevice:
         claimed = source.updated_at if source.updated_at <= self._revised_at else int(self._revised_at)
         updated_at = stamp(claimed)
         title = clean(source.title, TITLE_MAX)
-        for row in self._told.values():
-            if row.id.startswith(source.id):  # a link has told more of it
+        for row in self._link_rows.values():
+            if row.id.startswith(source.id):  # a link has sent more of this session
                 if row.updated_at > stamp(claimed + 0.999):
                     return self._make(row, seen)
                 cut = title.endswith("…") and row.title.startswith(title[:-1].rstrip())
@@ -340,8 +347,8 @@ class KnownDevice:
             **seen._asdict(),
         )
 
-    def _told_in_force(self) -> bool:
-        return (self.live.linked and self._told_all) or not self._record_is_news
+    def _link_in_force(self) -> bool:
+        return (self.live.linked and self._link_complete) or not self._record_is_news
 
 
 def _content(record: PresenceRecord) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""A session as another device tells it, cleaned and bounded before it is used or shown (T10), and what it weighs."""
+"""Session rows that another device sent: cleaned and bounded before they are used or shown (T10), and their size."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _ID = re.compile(r"[a-z2-7]{16}")
 """The ids that this program makes. Of any other form one could be a word that somebody types for a title (R13)."""
 LINEAGE_MAX = 16
 FIXED = 376
-"""Bytes of the names and short values of a row."""
+"""Bytes of the field names and short values of a row."""
 LINEAGE_ID_MAX = 128
 """Bytes of an id in a lineage; a longer one is left out, for it would be no id if it were cut."""
 
 
-def usable(row: SessionRow, now: float) -> SessionRow | None:
-    """A row as a peer told it, cleaned and bounded (T10); None if its id or times have not their form."""
+def sanitised(row: SessionRow, now: float) -> SessionRow | None:
+    """The row that a peer sent, cleaned and bounded (T10); None if its id or a time is malformed."""
     if not _ID.fullmatch(row.id):
         return None
     try:
@@ -42,7 +42,7 @@ def usable(row: SessionRow, now: float) -> SessionRow | None:
 
 
 def row_size(row: SessionRow) -> int:
-    """Bytes that a row has in a message, about: as JSON at most twice as many, if all of its text must be escaped."""
+    """About how many bytes a row takes in a message; as JSON at most twice as many, if all text must be escaped."""
     texts = [row.title, row.backend, row.model, row.cwd, row.device.name, *row.lineage]
     texts += [each.device for each in row.participants]
     return FIXED + len(texts) * 4 + len(row.participants) * 24 + sum(len(each.encode()) for each in texts)

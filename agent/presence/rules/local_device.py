@@ -1,4 +1,4 @@
-"""This device as its own registry knows it: its row, and its sessions, which own the view (R2)."""
+"""This device in its own registry: its row, and its sessions, which hide remote rows of the same id (R2)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from agent.protocol.model import DeviceId, DeviceRef, DeviceRow, SessionId, Sess
 from agent.protocol.names import UNTITLED
 
 
-class OwnDevice:
-    """The facts about this device."""
+class LocalDevice:
+    """What the registry knows of this device: name, address, and the sessions hosted here."""
 
     def __init__(self, device: DeviceId, name: str, version: str) -> None:
         self.id = device
@@ -24,13 +24,13 @@ class OwnDevice:
         self._continued: frozenset[str] = frozenset()
 
     def move(self, name: str, port: int, hosts: tuple[str, ...]) -> list[SessionRow]:
-        """Another name or place. Returns the session rows that differ by it."""
+        """Take another name or address of this device. Returns the session rows that differ by it."""
         renamed, self._name = name != self._name, name
         self._port, self._hosts = port, hosts
         return self.put(list(self.sessions.values())) if renamed else []
 
     def put(self, rows: Iterable[SessionRow]) -> list[SessionRow]:
-        """Sessions that are new or changed. Returns the rows that are to be listed otherwise than before."""
+        """Take new or changed sessions. Returns the rows that are to be listed differently from before."""
         mine, changed = DeviceRef(self.id, self._name), []
         for row in rows:
             listed = msgspec.structs.replace(row, title=row.title or UNTITLED, device=mine, local=True, stale=False)
@@ -41,20 +41,20 @@ class OwnDevice:
         return changed
 
     def remove(self, sessions: Iterable[SessionId]) -> list[SessionId]:
-        """Sessions that are no more. Returns those that were listed."""
+        """Take sessions off the list. Returns the ids of those that were listed."""
         gone = [session for session in sessions if self.sessions.pop(session, None)]
         self._rekey()
         return gone
 
     def is_mine(self, session: str, lineage: tuple[str, ...]) -> bool:
-        """Whether a session with that id, or first part of one, or with that lineage is one of these (R2)."""
+        """Whether a session with that id (or its beginning), or with that lineage, is hosted by this device (R2)."""
         at = bisect_left(self._keys, session)
         if at < len(self._keys) and self._keys[at].startswith(session):
             return True
         return bool(lineage) and not self._continued.isdisjoint(lineage)
 
     def describe(self) -> DeviceRow:
-        """Its row."""
+        """The row of this device as it is listed."""
         statuses = [row.status for row in self.sessions.values() if row.status.live]
         return DeviceRow(
             id=self.id,
