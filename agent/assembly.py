@@ -179,7 +179,7 @@ class Assembly:
 
     def protected(self, device: DeviceId) -> bool:
         """Whether somebody here watches a session on that device, or somebody there one of ours (L4)."""
-        rows = self.sessions.directory.rows
+        rows = self.sessions.index.rows
         return self.proxy.protected(device) or self.sessions.attachments.protects(device, rows)
 
     def _trust_changed(self, _: Sequence[PairedDevice]) -> None:

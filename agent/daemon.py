@@ -58,7 +58,7 @@ from agent.protocol import names
 from agent.protocol.codec import PROTOCOL, Codec
 from agent.protocol.messages import Ready
 from agent.protocol.model import DeviceId, Sender, SessionId
-from agent.sessions.catalog import Backends
+from agent.sessions.catalog import BackendCatalog
 from agent.sessions.store_watch import StoreWatch
 from agent.settings import Home, Settings, home, load
 from agent.tasks import Failures, child, keep, record
@@ -238,7 +238,7 @@ class Service:
         )
 
         # What answers.
-        kinds = Backends(tuple(backends.installed.values()), default=settings.sessions.backend, clock=clock)
+        kinds = BackendCatalog(tuple(backends.installed.values()), default=settings.sessions.backend, clock=clock)
         methods = Methods(
             own=own.device,
             name_of=parts.registry.name_of,
@@ -319,7 +319,7 @@ class Service:
                 self._assembly.household.settle()
                 running["sessions"] = self._begin(group, "sessions", ready=self._restored)
                 await self._restored.wait()
-                self._assembly.registry.own_past(self._assembly.sessions.directory.closed)
+                self._assembly.registry.own_past(self._assembly.sessions.index.closed)
                 self._trusted.changed()
                 self._last_known.recall()
                 running |= {name: self._begin(group, name) for name in self.parts if name not in running}
@@ -376,7 +376,7 @@ class Doors:
         self, where: Home, clock: Clock, *, own: Ready, parts: Assembly, methods: Methods, listener: Listener
     ) -> None:
         self._clock = clock
-        self._directory = parts.sessions.directory
+        self._index = parts.sessions.index
         self._listener = listener
         self._runtime = where.runtime
         self._path = where.control_socket
@@ -432,7 +432,7 @@ class Doors:
         return WebSocketChannel(ws, codec, clock=self._clock, device=device, pings=device is not None, cut=cut)
 
     async def _session_of(self, pid: int | None) -> SessionId | None:
-        return await owning_session(pid, self._directory.programs(), self._directory.closed)
+        return await owning_session(pid, self._index.programs(), self._index.closed)
 
 
 def bind_lan_port(wanted: int, hosts: tuple[str, ...], state: StateFile) -> list[socket.socket]:

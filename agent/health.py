@@ -109,7 +109,7 @@ class Health:
             paired=len(self._trust.devices()),
             online=sum(row.paired and row.state == "online" for row in self._registry.devices()[1:]),
             links=len(self._peers.linked()),
-            sessions=len(self._sessions.directory.rows()),
+            sessions=len(self._sessions.index.rows()),
             presence=self._mode,
             home=self._home,
             notices=self._problems.notices,

@@ -8,13 +8,13 @@ from agent.ports import Channel
 from agent.presence.rules.registry import Registry
 from agent.protocol.backends import ListBackends, for_others
 from agent.protocol.model import DeviceId
-from agent.sessions.catalog import Backends
+from agent.sessions.catalog import BackendCatalog
 
 
 class BackendMethods:
     """Answers it. Other devices learn less (`protocol.backends.for_others`), and never of a third one (L7)."""
 
-    def __init__(self, own: DeviceId, registry: Registry, peers: Peers, backends: Backends) -> None:
+    def __init__(self, own: DeviceId, registry: Registry, peers: Peers, backends: BackendCatalog) -> None:
         self._own = own
         self._registry = registry
         self._peers = peers

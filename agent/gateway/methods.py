@@ -244,7 +244,7 @@ class Methods:
     async def _participants(self, channel: Channel, asked: OnSession) -> object:
         if (answer := await self._router.forward(channel, "session.participants", asked)) is not None:
             return answer
-        return self._sessions.get(self._router.here(channel, asked.session_id)).journal.viewers.participants()
+        return self._sessions.get(self._router.here(channel, asked.session_id)).log.viewers.participants()
 
     async def _submit(self, channel: Channel, asked: Submit) -> object:
         if (answer := await self._router.forward(channel, "prompt.submit", asked)) is not None:
@@ -273,7 +273,7 @@ class Methods:
 
     def _hosted(self, selector: str) -> bool:
         try:
-            self._sessions.directory.find(selector)
+            self._sessions.index.find(selector)
         except SessionNotFound:
             return False
         except Ambiguous:

@@ -24,7 +24,7 @@ from agent.protocol.terminal import (
     typed_bytes,
 )
 from agent.sessions.host import Sessions
-from agent.terminals.hosted import Terminals
+from agent.terminals.hosted import HostedTerminals
 from agent.trust.access import AccessControl
 
 
@@ -43,7 +43,7 @@ class TerminalMethods:
         self._own = own
         self._access = access
         self._relays = proxy.terminals
-        self._sessions, self._terminals = sessions, Terminals(sessions)
+        self._sessions, self._terminals = sessions, HostedTerminals(sessions)
         self._router = router
 
     def table(self) -> Mapping[str, Callable[[Channel, Any], Awaitable[object]]]:
@@ -86,7 +86,7 @@ class TerminalMethods:
         asked = msgspec.structs.replace(asked, session_id=session)
 
         def may_type() -> bool:
-            share = self._sessions.directory.find(session).share
+            share = self._sessions.index.find(session).share
             if channel.device is not None and not self._access.of(channel.device).sees(session, share):
                 raise SessionNotFound(f"no session {session!r} on that device")
             return self._access.may(channel.device, "terminal.input", share)
@@ -122,4 +122,4 @@ class TerminalMethods:
         return Nothing()
 
     def _session(self, channel: Channel, selector: str) -> SessionId:
-        return self._sessions.directory.find(self._router.here(channel, selector)).id
+        return self._sessions.index.find(self._router.here(channel, selector)).id

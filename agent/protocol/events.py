@@ -238,7 +238,7 @@ class SessionInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cwd: Short | None = None
     model: Short | None = None
     note: Short = ""  # one line for the reader: "the service was restarted"
-    epoch: Id = ""  # another life of the log begins with this event (`sessions.rules.lives`)
+    epoch: Id = ""  # another life of the log begins with this event (`sessions.rules.epochs`)
     options: Options | None = None  # all of them
     commands: Commands | None = None  # all of them
 

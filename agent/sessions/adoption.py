@@ -1,4 +1,4 @@
-"""Sessions that run already and were found by a backend: they come and go by themselves."""
+"""Adoption of sessions that run already: backends offer what they find, and the host lists it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from agent.errors import AgentError
 from agent.ports import BackendType, Clock, FindsSessions, Offer, SessionMeta, TranscriptStore, kind_of
 from agent.protocol.model import TITLE_MAX, SessionId
 from agent.protocol.names import clean
-from agent.sessions.rules.bounds import ID, whole
-from agent.sessions.session import Hosted
+from agent.sessions.rules.bounds import ID, bounded_text
+from agent.sessions.session import HostedSession
 from agent.tasks import keep, spawn
 
 log = logging.getLogger(__name__)
 
 FOUND_MAX = 128
-"""Sessions that one backend may have found at a time; of more, the first ones offered."""
+"""Sessions that are adopted of one backend at a time; of more, the first ones offered."""
 
 
-class Found:
-    """Keeps the sessions of backends that find some in step with what they offer. Those started from here stay."""
+class Adoption:
+    """Lists the sessions that backends offer, and closes them once they are offered no more. `run` until cancelled."""
 
     def __init__(
         self,
         *,
         backends: Mapping[str, BackendType],
-        hosted: Mapping[SessionId, Hosted],
+        hosted: Mapping[SessionId, HostedSession],
         closed: MutableMapping[SessionId, SessionMeta],
         store: TranscriptStore,
         clock: Clock,
         new_id: Callable[[], str],
-        host: Callable[[SessionMeta], Awaitable[Hosted]],
-        close: Callable[[Hosted, str], Awaitable[None]],
+        host: Callable[[SessionMeta], Awaitable[HostedSession]],
+        close: Callable[[HostedSession, str], Awaitable[None]],
     ) -> None:
         """`host` lists a session that is in the store."""
         self._backends = backends
@@ -48,7 +48,7 @@ class Found:
         self._host, self._close = host, close
 
     async def run(self) -> None:
-        """Ask every backend that finds sessions, until cancelled."""
+        """Watch the offers of every backend that finds sessions, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for name, backend in self._backends.items():
                 if isinstance(backend, FindsSessions):
@@ -65,22 +65,23 @@ class Found:
         await backend.watch(offered)
 
     async def _offered(self, name: str, offers: Sequence[Offer]) -> None:
-        keys = {whole(offer.key, ID): offer for offer in offers[:FOUND_MAX]}
-        here = [hosted for hosted in self._hosted.values() if hosted.journal.meta.backend == name]
-        known = {key: hosted for hosted in here for key in hosted.journal.meta.lineage}
+        keys = {bounded_text(offer.key, ID): offer for offer in offers[:FOUND_MAX]}
+        here = [hosted for hosted in self._hosted.values() if hosted.log.meta.backend == name]
+        known = {key: hosted for hosted in here for key in hosted.log.meta.lineage}
         for hosted in here:
-            meta = hosted.journal.meta
+            meta = hosted.log.meta
             if meta.found and not any(key in keys for key in meta.lineage):
                 await self._attempt(self._close(hosted, "it ended where it ran"), meta.id)
         for key, offer in keys.items():
-            if (there := known.get(key)) is None:
+            there = known.get(key)
+            if there is None:
                 meta = self._meta(name, key, offer)
                 await self._attempt(self._begin(meta), meta.id)
-            else:  # one that was started from here, too: it ran on while this service was restarted
-                await self._attempt(there.join(), there.journal.meta.id)
+            else:  # also a session that was created here: it ran on while this service was restarted
+                await self._attempt(there.join(), there.log.meta.id)
 
     def _meta(self, name: str, key: str, offer: Offer) -> SessionMeta:
-        # One that was closed and runs again goes on in the same log.
+        # A closed session that runs again goes on in the same log.
         for meta in self._closed.values():
             if meta.backend == name and meta.found and key in meta.lineage:
                 return msgspec.structs.replace(meta, closed=False)
@@ -89,8 +90,8 @@ class Found:
             epoch=self._new_id(),
             backend=name,
             created_at=self._clock.time(),
-            title=clean(whole(offer.title), TITLE_MAX),
-            cwd=whole(offer.cwd, 4096),
+            title=clean(bounded_text(offer.title), TITLE_MAX),
+            cwd=bounded_text(offer.cwd, 4096),
             lineage=(key,),
             found=True,
             kind=kind_of(self._backends[name]),
@@ -103,7 +104,7 @@ class Found:
         await hosted.join()
 
     async def _attempt(self, work: Awaitable[None], session: SessionId) -> None:
-        # One that fails must not keep the others away; it is offered again.
+        # An offer that fails must not keep the others away; it comes again.
         try:
             await work
         except AgentError as exc:

@@ -1,4 +1,4 @@
-"""What sessions can be made of on this device, as it stands now."""
+"""The catalog of backends: what sessions can be made of on this device, as it stands now."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from agent.tasks import child
 log = logging.getLogger(__name__)
 
 LOOK = 1.0
-"""Seconds that a look at one of them may take."""
+"""Seconds that an inspection of one backend may take."""
 KEPT = 5.0
-"""Seconds for which what was seen is told again."""
+"""Seconds for which a result of inspecting all backends is reused."""
 TEXT = 1000
 """Characters of each text in a row."""
 
 
-class Backends:
-    """Looks at all of them at once, when asked."""
+class BackendCatalog:
+    """Inspects all installed backends, at the same time, when their rows are asked for."""
 
     def __init__(self, installed: Sequence[Installed], *, default: str, clock: Clock, look: float = LOOK) -> None:
-        """`default`: the name of the one that is taken when nobody says. `look`: seconds for each."""
+        """`default`: the name of the backend of a session that names none. `look`: seconds for each inspection."""
         self._installed = installed
         self._default = default
         self._clock = clock
@@ -35,7 +35,7 @@ class Backends:
         self._looking = asyncio.Lock()  # whoever asks meanwhile gets the same answer
 
     async def rows(self) -> tuple[BackendRow, ...]:
-        """One for each: ready ones first, then by name. Seconds old at most."""
+        """A row for each installed backend: ready ones first, then by name. At most `KEPT` seconds old."""
         async with self._looking:
             now = self._clock.monotonic()
             if self._seen_at is None or now - self._seen_at >= KEPT:

@@ -27,17 +27,15 @@ from agent.protocol.messages import (
 )
 from agent.protocol.model import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow, Share
 from agent.protocol.names import clean
-from agent.sessions.adoption import Found
-from agent.sessions.attachments import Attachments
-from agent.sessions.capacity import Capacity
-from agent.sessions.creation import PROMPT_MAX, check_command, choose_backend, new_meta, told_of
-from agent.sessions.directory import Directory
-from agent.sessions.log import Journal
+from agent.sessions.adoption import Adoption
+from agent.sessions.creation import PROMPT_MAX, check_command, choose_backend, new_meta
+from agent.sessions.index import Capacity, HostedIndex
+from agent.sessions.log import SessionLog, StoredRows
 from agent.sessions.pages import read_page
-from agent.sessions.restoring import Restoring
-from agent.sessions.rows import Filing
-from agent.sessions.session import Hosted
-from agent.tasks import failures, keep, spawn, to_the_end
+from agent.sessions.rules.answers import answer_result
+from agent.sessions.session import HostedSession
+from agent.sessions.viewers import Attachments
+from agent.tasks import child, failures, keep, spawn, to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +45,7 @@ NOT_SHARED = "the session is not shared any more"
 
 
 class Sessions:
-    """Every session of this device."""
+    """All sessions that are hosted here: `run` them until cancelled; requests come in as method calls."""
 
     def __init__(
         self,
@@ -65,7 +63,7 @@ class Sessions:
     ) -> None:
         """`trusts`: whether another device's prompts may still run (`trust_changed` follows). `notice` tells the owner.
 
-        `problem`: something is wrong, and what; empty once it is not.
+        `problem` takes a subject and what is wrong with it; an empty text once nothing is.
         """
         self._own = own
         self._store = store
@@ -77,18 +75,18 @@ class Sessions:
         self._trusts = trusts
         self._problem = problem
         self.changed: Observers[[Iterable[SessionRow], Iterable[SessionId]]] = Observers()
-        """Told each row that lists would show differently, and the sessions that are listed no more."""
+        """Observers of changed session rows, and of the ids of sessions that are no longer listed."""
         self.noted: Observers[[Action, DeviceId, SessionId, int]] = Observers()
-        """Told what a device did to a session, and how many characters its text had."""
-        self.directory = Directory(own.name)
-        self._hosted = self.directory.hosted
-        self._closed = self.directory.closed
-        self._restoring = Restoring(self._host)
-        self._capacity = Capacity(own, self.directory)
+        """Observers of what devices do to sessions: action, device, session, characters of the text."""
+        self.index = HostedIndex(own.name)
+        self._hosted = self.index.hosted
+        self._closed = self.index.closed
+        self._log_reader = LogReader(self._host)
+        self._capacity = Capacity(own, self.index)
         self._stalled = ""
-        self._filing = Filing(store, self._hosted, notice)
+        self._stored_rows = StoredRows(store, self._hosted.__contains__, notice)
         self.attachments = Attachments(own.id, self.noted.tell)
-        self._found = Found(
+        self._adoption = Adoption(
             backends=backends,
             hosted=self._hosted,
             closed=self._closed,
@@ -108,9 +106,9 @@ class Sessions:
             self._drop_all()
             self._group = group
             await self._list()
-            spawn(group, keep(self._restoring.run, "sessions.restore", self._clock), "sessions.restore")
+            spawn(group, keep(self._log_reader.run, "sessions.restore", self._clock), "sessions.restore")
             ready()
-            spawn(group, keep(self._found.run, "sessions.found", self._clock), "sessions.found")
+            spawn(group, keep(self._adoption.run, "sessions.found", self._clock), "sessions.found")
             while True:
                 await self._clock.sleep(REST_AFTER / 4)
                 for hosted in list(self._hosted.values()):
@@ -127,11 +125,11 @@ class Sessions:
                 live.append(meta)
         for meta in sorted(live, key=lambda meta: active.get(meta.id, meta.created_at), reverse=True):
             hosted = self._hosted[meta.id] = self._make(meta)
-            hosted.journal.session.updated_at = active.get(meta.id, meta.created_at)
-            self._restoring.add(hosted)
-        self.changed.tell(self.directory.rows(), ())
+            hosted.log.state.updated_at = active.get(meta.id, meta.created_at)
+            self._log_reader.add(hosted)
+        self.changed.tell(self.index.rows(), ())
 
-    async def _restore(self, meta: SessionMeta) -> Hosted:
+    async def _restore(self, meta: SessionMeta) -> HostedSession:
         hosted = self._make(meta)
         await hosted.restore()
         self._host(hosted)
@@ -144,10 +142,10 @@ class Sessions:
                 channel.close("the sessions of this device are being restored")
             self._unlist(session)
         self._closed.clear()
-        self._restoring.forget()
+        self._log_reader.forget()
 
-    def _make(self, meta: SessionMeta) -> Hosted:
-        journal = Journal(
+    def _make(self, meta: SessionMeta) -> HostedSession:
+        session_log = SessionLog(
             meta,
             own=self._own,
             store=self._store,
@@ -157,7 +155,7 @@ class Sessions:
             new_epoch=self._new_id,
         )
         backend = self._backends.get(meta.backend)
-        return Hosted(journal, backend, self._running, self._may_prompt, self._filing.described)
+        return HostedSession(session_log, backend, self._running, self._may_prompt, self._stored_rows.described)
 
     @property
     def _running(self) -> asyncio.TaskGroup:
@@ -167,19 +165,20 @@ class Sessions:
     def _row_changed(self, row: SessionRow) -> None:
         self.changed.tell((row,), ())
         hosted = self._hosted.get(row.id)
-        if hosted is not None and row.title != hosted.journal.meta.title:
-            spawn(self._running, self._filing.titled(hosted), f"sessions.title-{row.id}")
+        if hosted is not None and row.title != hosted.log.meta.title:
+            spawn(self._running, self._stored_rows.titled(hosted.log), f"sessions.title-{row.id}")
 
-    def _host(self, hosted: Hosted) -> None:
-        self._hosted[session := hosted.journal.meta.id] = hosted
-        if hosted.journal.damage:
-            self._problem(f"log of {session}", hosted.journal.damage)
+    def _host(self, hosted: HostedSession) -> None:
+        session = hosted.log.meta.id
+        self._hosted[session] = hosted
+        if hosted.log.damage:
+            self._problem(f"log of {session}", hosted.log.damage)
         spawn(self._running, self._run(hosted), f"sessions.run-{session}")
-        hosted.journal.notice()
+        hosted.log.publish_row()
 
-    async def _run(self, hosted: Hosted) -> None:
+    async def _run(self, hosted: HostedSession) -> None:
         # A bug of ours must not take the other sessions along, nor leave one that takes prompts and does nothing.
-        session = hosted.journal.meta.id
+        session = hosted.log.meta.id
         try:
             await hosted.run()
         except* Exception as exc:  # noqa: BLE001 - recorded
@@ -194,88 +193,97 @@ class Sessions:
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    async def create(self, asked: CreateSession, by: Sender) -> SessionId:
-        """Start a session. Raises: BackendFailed, BadParams, Busy, TooLarge, StoreFull; nothing is left then (L6)."""
-        name = asked.backend or self._default
+    async def create(self, request: CreateSession, by: Sender) -> SessionId:
+        """Start a session and return its id. If it fails nothing is left of it (L6).
+
+        Raises: BackendFailed, BadParams, Busy, TooLarge, StoreFull.
+        """
+        name = request.backend or self._default
         backend = choose_backend(name, self._backends, self._own.name)
-        command = check_command(asked)
-        asked = msgspec.structs.replace(asked, backend=name, command=asked.command if backend.takes_command else ())
-        meta = new_meta(asked, backend, SessionId(self._new_id()), self._new_id(), by.device, now=self._clock.time())
+        command = check_command(request)
+        kept = request.command if backend.takes_command else ()
+        request = msgspec.structs.replace(request, backend=name, command=kept)
+        meta = new_meta(request, backend, SessionId(self._new_id()), self._new_id(), by.device, now=self._clock.time())
         hosted = self._make(meta)
         try:
-            with self._capacity.place(by.device):
+            with self._capacity.reserve(by.device):
                 await to_the_end(self._running, self._store.put(meta), f"sessions.put-{meta.id}")
                 self._host(hosted)
             await hosted.start()
             if command and not backend.takes_command:
                 await hosted.submit(f"{meta.id}-command", command, by)
         except BaseException:
-            # Also when the one who asked has left before the answer: nobody knows the id (L6).
+            # Also when the requester has left before the answer: nobody knows the id (L6).
             spawn(self._running, self._discard(hosted), f"sessions.discard-{meta.id}")
             raise
         self.noted.tell("created", by.device, meta.id, len(command))
         return meta.id
 
-    async def _discard(self, hosted: Hosted) -> None:
-        # Neither listed nor stored: of what nobody got there is nothing to read later.
-        session = hosted.journal.meta.id
+    async def _discard(self, hosted: HostedSession) -> None:
+        # Neither listed nor stored: there is nothing to read later in a session that nobody got.
+        session = hosted.log.meta.id
         if session in self._hosted:
             await _tried(hosted.close("nobody waited for it"), "an orphan could not be closed", session)
         hosted.end()
         self._unlist(session)
         await _tried(self._store.remove(session), "an orphan could not be removed", session)
 
-    async def submit(self, asked: Submit, sender: Sender) -> Submitted:
-        """Accept a prompt. Raises: SessionNotFound, SessionEnded, Busy, TooLarge, StoreFull."""
-        if len(asked.text) > PROMPT_MAX:
-            raise TooLarge(f"a prompt of {len(asked.text):,} characters; {PROMPT_MAX:,} are allowed")
-        hosted = await self.ready(asked.session_id)
-        verdict = await hosted.submit(asked.prompt_id, asked.text, sender, steer=asked.steer)
+    async def submit(self, request: Submit, sender: Sender) -> Submitted:
+        """Accept a prompt and say its turn. Raises: SessionNotFound, SessionEnded, Busy, TooLarge, StoreFull."""
+        if len(request.text) > PROMPT_MAX:
+            raise TooLarge(f"a prompt of {len(request.text):,} characters; {PROMPT_MAX:,} are allowed")
+        hosted = await self.ready(request.session_id)
+        verdict = await hosted.submit(request.prompt_id, request.text, sender, steer=request.steer)
         if verdict.status != "duplicate":
-            self.noted.tell("prompted", sender.device, hosted.journal.meta.id, len(asked.text))
+            self.noted.tell("prompted", sender.device, hosted.log.meta.id, len(request.text))
         return Submitted(
-            turn=verdict.turn, status=verdict.status, position=verdict.position, session_id=hosted.journal.meta.id
+            turn=verdict.turn, status=verdict.status, position=verdict.position, session_id=hosted.log.meta.id
         )
 
-    async def answer(self, asked: AnswerRequest, by: Sender) -> Answered:
+    async def answer(self, request: AnswerRequest, by: Sender) -> Answered:
         """Answer a request (S9). Raises: SessionNotFound, RequestNotFound, Ambiguous, BadParams, StoreFull."""
-        hosted = await self.ready(asked.session_id)
-        closed, first = await hosted.answer(asked.request_id, asked.answer, by)
-        if first:  # of a secret nothing is kept, its length neither
+        hosted = await self.ready(request.session_id)
+        closed, first = await hosted.answer(request.request_id, request.answer, by)
+        if first:  # of a secret nothing is kept, not even its length
             length = len(closed.answer) if isinstance(closed.answer, str) else 0
-            self.noted.tell("answered", by.device, hosted.journal.meta.id, length)
-        return told_of(asked, by, closed, first=first)
+            self.noted.tell("answered", by.device, hosted.log.meta.id, length)
+        return answer_result(request, by, closed, first=first)
 
-    async def attach(self, channel: Channel, device: DeviceId, asked: Attach) -> Attached:
+    async def attach(self, channel: Channel, device: DeviceId, request: Attach) -> Attached:
         """Attach a channel; `catch_up` must follow once this is sent. Raises: SessionNotFound, SessionEnded."""
-        hosted = await self.ready(asked.session_id)
-        self.attachments.join(channel, device, hosted.journal.meta.id)
-        attached = hosted.journal.attach(channel, device, asked.after, asked.epoch, asked.viewers)
+        hosted = await self.ready(request.session_id)
+        self.attachments.join(channel, device, hosted.log.meta.id)
+        attached = hosted.log.attach(channel, device, request.after, request.epoch, request.viewers)
         return msgspec.structs.replace(attached, stalled=self._stalled)
 
     async def catch_up(self, channel: Channel, session: SessionId) -> None:
-        """Send an attached channel what it has missed, then everything as it comes."""
-        if hosted := self._hosted.get(session):
-            await hosted.journal.catch_up(channel)
+        """Send an attached channel the events that it has missed, then everything as it comes."""
+        hosted = self._hosted.get(session)
+        if hosted:
+            await hosted.log.catch_up(channel)
 
     def detach(self, channel: Channel, selector: str, remaining: int = 0) -> None:
-        """Let a channel go. Raises: SessionNotFound, SessionEnded."""
+        """Detach a channel from a session, or set how many clients behind it remain.
+
+        Raises: SessionNotFound, SessionEnded.
+        """
         hosted = self.get(selector)
-        hosted.journal.detach(channel, remaining)
+        hosted.log.detach(channel, remaining)
         if not remaining:
-            self.attachments.leave(channel, hosted.journal.meta.id)
+            self.attachments.leave(channel, hosted.log.meta.id)
 
     def drop(self, channel: Channel) -> None:
-        """A channel is gone: it watches nothing any more."""
+        """Detach a channel that is gone from every session."""
         for session in self.attachments.drop(channel):
-            if hosted := self._hosted.get(session):
-                hosted.journal.detach(channel)
+            hosted = self._hosted.get(session)
+            if hosted:
+                hosted.log.detach(channel)
 
     def stalled(self, reason: str) -> None:
-        """Nothing can be stored any more, and why; empty: it can again. Those who watch are told: they see nothing."""
+        """Tell viewers why nothing can be stored, so that no event comes; empty: it can be stored again."""
         self._stalled = reason
         for session, hosted in self._hosted.items():
-            hosted.journal.viewers.tell("session.stalled", SessionStalled(session_id=session, reason=reason))
+            hosted.log.viewers.notify("session.stalled", SessionStalled(session_id=session, reason=reason))
 
     def _may_prompt(self, device: DeviceId) -> bool:
         return device == self._own.id or self._trusts(device)
@@ -283,63 +291,58 @@ class Sessions:
     def trust_changed(self) -> None:
         """Drop waiting prompts of devices that are trusted no longer (T4)."""
         for session, hosted in self._hosted.items():
-            spawn(self._running, self._drop_prompts(hosted), f"sessions.drop-{session}")
-
-    async def _drop_prompts(self, hosted: Hosted) -> None:
-        try:
-            await hosted.trust_changed()
-        except AgentError as exc:
-            log.warning("prompts were not dropped", extra={"session": hosted.journal.meta.id, "error": str(exc)})
+            work = _tried(hosted.trust_changed(), "prompts were not dropped", session)
+            spawn(self._running, work, f"sessions.drop-{session}")
 
     async def rename(self, selector: str, title: str, by: Sender) -> None:
         """Give a session another title. Raises: SessionNotFound, SessionEnded, StoreFull."""
         hosted = await self.ready(selector)
         await hosted.rename(clean(title, TITLE_MAX))
-        self.noted.tell("renamed", by.device, hosted.journal.meta.id, 0)
+        self.noted.tell("renamed", by.device, hosted.log.meta.id, 0)
 
     async def configure(self, selector: str, option: str, value: str, by: Sender) -> None:
         """Set an option of a session. Raises: SessionNotFound, SessionEnded, BadParams, BackendFailed."""
         hosted = await self.ready(selector)
         await hosted.configure(option, value)
-        self.noted.tell("configured", by.device, hosted.journal.meta.id, 0)
+        self.noted.tell("configured", by.device, hosted.log.meta.id, 0)
 
     def interrupt(self, selector: str, by: Sender, turn: int = 0) -> None:
         """Stop the running turn (only `turn`, if it is given). Raises: SessionNotFound, SessionEnded."""
         hosted = self.get(selector)
         hosted.interrupt(turn)
-        self.noted.tell("interrupted", by.device, hosted.journal.meta.id, 0)
+        self.noted.tell("interrupted", by.device, hosted.log.meta.id, 0)
 
     async def share(self, selector: str, share: Share, by: Sender) -> None:
         """Let other devices use a session, watch it, or not know of it; in force once it is stored.
 
-        Other devices that watch one that becomes private are told `session.lost`: there is none for them.
+        Other devices that watch a session which becomes private get `session.lost`: it no longer exists for them.
         Raises: SessionNotFound, SessionEnded, StoreFull.
         """
         hosted = self.get(selector)
-        await to_the_end(self._running, self._filing.share(hosted, share), "sessions.share")
-        self.noted.tell("shared", by.device, hosted.journal.meta.id, 0)
+        await to_the_end(self._running, self._stored_rows.share(hosted.log, share), "sessions.share")
+        self.noted.tell("shared", by.device, hosted.log.meta.id, 0)
         if share == "private":
             self._let_go_of_others(hosted)
 
-    def _let_go_of_others(self, hosted: Hosted) -> None:
-        # Terminals look at rights themselves (`Terminals.rights_changed`).
-        session = hosted.journal.meta.id
+    def _let_go_of_others(self, hosted: HostedSession) -> None:
+        # Terminals look at rights themselves (`HostedTerminals.rights_changed`).
+        session = hosted.log.meta.id
         for channel in self.attachments.of(session):
             if channel.device is not None:
-                hosted.journal.detach(channel)
+                hosted.log.detach(channel)
                 self.attachments.leave(channel, session)
-                told = SessionLost(session_id=session, reason=NOT_SHARED, kind=SessionNotFound.kind)
-                channel.notify("session.lost", told)
+                lost = SessionLost(session_id=session, reason=NOT_SHARED, kind=SessionNotFound.kind)
+                channel.notify("session.lost", lost)
 
     async def close(self, selector: str, by: Sender) -> None:
         """End a session; its log stays. Raises: SessionNotFound, SessionEnded, StoreFull."""
         hosted = await self.ready(selector)
         await to_the_end(self._running, self._close(hosted, f"closed by {by.name}"), "sessions.close")
-        self.noted.tell("closed", by.device, hosted.journal.meta.id, 0)
+        self.noted.tell("closed", by.device, hosted.log.meta.id, 0)
 
-    async def _close(self, hosted: Hosted, reason: str) -> None:
+    async def _close(self, hosted: HostedSession, reason: str) -> None:
         await hosted.close(reason)
-        meta = await self._filing.close(hosted)
+        meta = await self._stored_rows.close(hosted.log)
         self._closed[meta.id] = meta
         hosted.end()
         self._unlist(meta.id)
@@ -350,30 +353,86 @@ class Sessions:
             self.attachments.forget(session)
             self.changed.tell((), (session,))
 
-    async def history(self, asked: History) -> Page:
+    async def history(self, request: History) -> Page:
         """A page of a log, of a closed session too. Raises: SessionNotFound."""
-        meta = self.directory.find(asked.session_id)
-        if hosted := self._hosted.get(meta.id):
-            await self._restoring.wait(hosted)
-            return await hosted.journal.history(asked)
-        return await read_page(self._store, meta, asked, await self._store.last_seq(meta.id), meta.epoch)
+        meta = self.index.find(request.session_id)
+        hosted = self._hosted.get(meta.id)
+        if hosted:
+            await self._log_reader.wait(hosted)
+            return await hosted.log.history(request)
+        return await read_page(self._store, meta, request, await self._store.last_seq(meta.id), meta.epoch)
 
-    def get(self, selector: str) -> Hosted:
+    def get(self, selector: str) -> HostedSession:
         """By id, unique prefix or exact title. Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous."""
-        return self.directory.get(selector)
+        return self.index.get(selector)
 
-    async def ready(self, selector: str) -> Hosted:
+    async def ready(self, selector: str) -> HostedSession:
         """As `get`, once its log is read. Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous."""
         hosted = self.get(selector)
-        await self._restoring.wait(hosted)
+        await self._log_reader.wait(hosted)
         return hosted
 
 
 async def _tried(work: Coroutine[None, None, None], failure: str, session: SessionId) -> None:
-    # Nobody waits for it: if it raises, the log says which failure that is.
+    # Nobody waits for the work: if it raises, the log says which failure that is.
     try:
         await work
     except AgentError as exc:
         log.warning(failure, extra={"session": session, "error": str(exc)})
     except Exception as exc:  # noqa: BLE001 - recorded
         failures().note(failure, exc)
+
+
+READ_AT_ONCE = 2
+"""Logs that are read side by side: as many as the store reads."""
+
+
+class LogReader:
+    """Reads logs back after a restart, in the order of `add`, while the service answers; `wait` has one read next."""
+
+    def __init__(self, restored: Callable[[HostedSession], None]) -> None:
+        """`restored` takes each session whose log is read."""
+        self._restored = restored
+        self._waiting: dict[SessionId, HostedSession] = {}
+        self._wanted: list[SessionId] = []
+
+    def add(self, hosted: HostedSession) -> None:
+        """Have the log of a session read, after those that were added before."""
+        hosted.log.unread = True
+        self._waiting[hosted.log.meta.id] = hosted
+
+    def forget(self) -> None:
+        """Give up all sessions whose logs are not read yet; whoever waits for one gets an error."""
+        for hosted in self._waiting.values():
+            hosted.give_up("the sessions of this device are being restored")
+        self._waiting.clear()
+        self._wanted.clear()
+
+    async def run(self) -> None:
+        """Read the logs of all sessions that were added."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(READ_AT_ONCE):
+                child(group, self._work(), f"sessions.restore-{number}")
+
+    async def wait(self, hosted: HostedSession) -> None:
+        """Return once the log of a session is read, as the next one."""
+        if not hosted.read.is_set():
+            self._wanted.append(hosted.log.meta.id)
+            await hosted.read.wait()
+
+    async def _work(self) -> None:
+        while self._waiting:
+            hosted = self._next()
+            try:
+                await hosted.restore()
+            except Exception as exc:  # noqa: BLE001 - recorded; the others are read all the same, and this one is listed
+                failures().note(f"sessions.restore-{hosted.log.meta.id}", exc)
+                hosted.give_up("the service has a bug; its log says more")
+            self._restored(hosted)
+
+    def _next(self) -> HostedSession:
+        while self._wanted:
+            hosted = self._waiting.pop(self._wanted.pop(0), None)
+            if hosted is not None:
+                return hosted
+        return self._waiting.pop(next(iter(self._waiting)))

@@ -1,14 +1,19 @@
-"""The log of one hosted session: stored, then applied, published and offered to whoever attaches (S2, S4, S5)."""
+"""The log of one hosted session: stored, then applied, published and offered to whoever attaches (S2, S4, S5).
+
+Beside it `StoredRows`: the rows of sessions in the store, replaced one after the other.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
-from agent.errors import BadFrame, LogDamaged, StateError, StoreFull
-from agent.ports import Channel, Clock, Exchange, LogCut, SessionMeta, TranscriptStore
+from agent.errors import AgentError, BadFrame, LogDamaged, SessionEnded, StateError, StoreFull
+from agent.ports import Channel, Clock, Described, Exchange, LogCut, SessionMeta, TranscriptStore
 from agent.protocol.events import (
     DAMAGED,
     STREAMED,
@@ -23,11 +28,13 @@ from agent.protocol.events import (
     payload_of,
 )
 from agent.protocol.messages import Attached, History, Page, Snapshot
-from agent.protocol.model import DeviceId, DeviceRef, ParticipantRef, SessionRow, Status
+from agent.protocol.model import DeviceId, DeviceRef, ParticipantRef, SessionId, SessionRow, Share, Status
+from agent.protocol.names import clean
 from agent.protocol.snapshot import Tail
 from agent.protocol.times import rfc3339
 from agent.sessions.pages import read_page
-from agent.sessions.rules.state import Session
+from agent.sessions.rules.bounds import ID, bounded_text
+from agent.sessions.rules.state import SessionMachine
 from agent.sessions.viewers import Viewers
 
 log = logging.getLogger(__name__)
@@ -35,24 +42,24 @@ log = logging.getLogger(__name__)
 CATCH_UP = 100
 """Events read at once for a viewer that resumes."""
 CATCH_UP_SIZE = 1_048_576
-"""Bytes of payload of those, at most."""
+"""Bytes of payload that are read at once for a viewer that resumes."""
 RESTORED = 500
 """Events of which the snapshot is made after a restart."""
 RESTORED_SIZE = 2_097_152
-"""Bytes of payload of those, at most."""
+"""Bytes of payload of those events, at most."""
 SLICE = 500
 """Events that are read back in one go; then the rest of the service has its turn."""
 RETRY_STORE = 1.0
-"""Seconds between attempts to store output on a full disk. The program waits; nothing is lost."""
+"""Seconds between attempts to store output on a full disk. The backend waits; nothing is lost."""
 
 
-def again(refusal: StoreFull) -> StoreFull:
-    """The same refusal, to be raised once more."""
+def copy_of(refusal: StoreFull) -> StoreFull:
+    """A copy of an earlier refusal, to be raised for another request."""
     return StoreFull(str(refusal), hint=refusal.hint)
 
 
-class Journal:
-    """State, store, snapshot and viewers of one session. The caller serialises what writes."""
+class SessionLog:
+    """State, stored events, snapshot and viewers of one session. The caller serialises all writes."""
 
     def __init__(
         self,
@@ -66,54 +73,58 @@ class Journal:
         new_epoch: Callable[[], str],
     ) -> None:
         self.meta = meta
-        self.session = Session(meta.id, epoch=meta.epoch, title=meta.title, cwd=meta.cwd)
-        self.session.updated_at = meta.created_at
-        self.session.named = bool(meta.title) and not meta.found
+        self.state = SessionMachine(meta.id, epoch=meta.epoch, title=meta.title, cwd=meta.cwd)
+        self.state.updated_at = meta.created_at
+        self.state.named = bool(meta.title) and not meta.found
         self.viewers = Viewers(meta.id, name_of)
-        self.refusal: StoreFull | None = None  # why what the program said waits to be stored
+        self.refusal: StoreFull | None = None  # why output of the backend waits to be stored
         self.unread = False  # whether its log is still to be read, after a restart
-        self.damage = ""  # what of its log cannot be read: nothing is added to it then
+        self.damage = ""  # what part of the log cannot be read: nothing is added to it then
         self.own = own
         self._store = store
         self._clock = clock
         self._changed = changed
-        self._new_epoch, self._life = new_epoch, meta.epoch  # the epoch under which events are added
+        self._new_epoch = new_epoch
+        self._epoch = meta.epoch  # under which events are added
         self._tail = Tail()
         self._published = 0  # number of the last event that was shown
-        self._asked: dict[str, RequestOpen] = {}  # open requests as shown
+        self._requests: dict[str, RequestOpen] = {}  # open requests as shown
         self._row: SessionRow | None = None
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
     async def write(self, payloads: Sequence[Payload]) -> None:
-        """Store, then apply and publish (S2). Raises: StoreFull, and then nothing has happened."""
+        """Store entries, then apply and publish them (S2). Raises: StoreFull, LogDamaged; nothing has happened then."""
         if self.refusal is not None:
-            raise again(self.refusal)
+            raise copy_of(self.refusal)
         if payloads:
             if self.damage:
                 raise LogDamaged(self.damage)
             events = self._numbered(payloads)
             await self._store.append(self.meta.id, events)
             for event in events:
-                self.session.apply(event)
+                self.state.apply(event)
             self._publish(events)
 
     def apply(self, payloads: Sequence[Payload]) -> list[Event]:
-        """Move the state before anything is stored; `write_applied` must follow with what this gave."""
+        """Apply entries to the state before they are stored; `write_applied` must follow with the events returned."""
         if self.damage or not payloads:
             return []
         events = self._numbered(payloads)
         for event in events:
-            self.session.apply(event)
+            self.state.apply(event)
         return events
 
     def _numbered(self, payloads: Sequence[Payload]) -> list[Event]:
-        if self.session.lives.epoch != self._life:  # the first ones since the log was read back (S15)
-            payloads = (SessionInfo(epoch=self._life), *payloads)
-        return self.session.number(payloads, self._clock.time())
+        if self.state.epochs.current != self._epoch:  # the first entries since the log was read back (S15)
+            payloads = (SessionInfo(epoch=self._epoch), *payloads)
+        return self.state.number(payloads, self._clock.time())
 
     async def write_applied(self, events: Sequence[Event]) -> None:
-        """Store, then publish; on a full disk try until there is room: output of a program has nobody to be refused."""
+        """Store applied events, then publish them; on a full disk try until there is room.
+
+        Output of a backend has no requester who could be refused.
+        """
         while events:
             try:
                 await self._store.append(self.meta.id, events)
@@ -130,60 +141,60 @@ class Journal:
     async def restore(self) -> None:
         """Rebuild state and snapshot from the store, as after a restart of the service.
 
-        Of a damaged log it takes what can be read, and `damage` tells what is wrong.
+        Of a damaged log the readable part is taken, and `damage` says what is wrong.
         """
-        self._life = self._new_epoch()
+        self._epoch = self._new_epoch()
         if self.meta.unreadable:
-            self._is_damaged("its row")
+            self._note_damage("its row")
         try:
             await self._read_state()
         except StateError as exc:
-            self._is_damaged(str(exc))
+            self._note_damage(str(exc))
         try:
             await self._read_tail()
         except StateError as exc:
-            self._is_damaged(str(exc))
+            self._note_damage(str(exc))
         self.unread = False
 
     async def _read_state(self) -> None:
-        session, began = self.session, 0
+        state, began = self.state, 0
         for count, event in enumerate(await self._outline(), 1):
-            self._restored(event)
+            self._apply_stored(event)
             if event.type == "message.start":
                 began = event.seq
             if count % SLICE == 0:
                 await self._clock.sleep(0.0)  # the service goes on meanwhile
-        self._published = session.seq  # all that there is for certain, should the rest fail
+        self._published = state.seq  # all that there is for certain, should the rest fail
         last = await self._store.last_seq(self.meta.id)
-        if session.reply.open or session.unasked.open:
+        if state.reply.open or state.unprompted.open:
             for event in await self._store.read(self.meta.id, began, last - began):
                 if event.type == "message.delta":
-                    self._restored(event)  # of a reply that was cut short, whatever was logged between them
-        session.seq = self._published = last
+                    self._apply_stored(event)  # of a reply that was cut short, whatever was logged between them
+        state.seq = self._published = last
 
     async def _outline(self) -> Sequence[Event]:
         try:
             return await self._store.outline(self.meta.id)
         except LogCut as exc:
-            self._is_damaged(str(exc))
+            self._note_damage(str(exc))
             return exc.events
 
-    def _restored(self, event: Event) -> None:
+    def _apply_stored(self, event: Event) -> None:
         try:
-            self.session.apply(event)
+            self.state.apply(event)
         except (BadFrame, ValueError) as exc:
-            self._is_damaged(f"event {event.seq}: {exc}")
+            self._note_damage(f"event {event.seq}: {exc}")
 
     async def _read_tail(self) -> None:
         newest = await self._store.read_before(self.meta.id, self._published + 1, RESTORED, RESTORED_SIZE)
         whole = list(mended(newest, newest[0].seq - 1 if newest else 0))
         if whole != newest:
-            self._is_damaged(DAMAGED)
+            self._note_damage(DAMAGED)
         for event in whole:
             self._show(event)
         self._tail.truncated |= bool(newest) and newest[0].seq > 1
 
-    def _is_damaged(self, what: str) -> None:
+    def _note_damage(self, what: str) -> None:
         if not self.damage:
             self.damage = f"the log of session {self.meta.id} is damaged ({what})"
             log.warning("a log is damaged", extra={"session": self.meta.id, "error": what})
@@ -194,41 +205,41 @@ class Journal:
         self._published = events[-1].seq
         self.viewers.publish(events)
         if any(event.type not in STREAMED for event in events):  # a stream changes nothing that a list shows
-            self.notice()
+            self.publish_row()
 
     def _show(self, event: Event) -> None:
         self._tail.apply(event)
         match payload_of(event) if event.type.startswith("request.") else None:
-            case RequestOpen() as asked:
-                self._asked[asked.request_id] = asked
+            case RequestOpen() as request:
+                self._requests[request.request_id] = request
             case RequestClosed() as closed:
-                self._asked.pop(closed.request_id, None)
+                self._requests.pop(closed.request_id, None)
             case _:
                 pass
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def attach(self, channel: Channel, device: DeviceId, after: int | None, epoch: str, count: int) -> Attached:
-        """Attach a channel. Send it this answer, then `catch_up`: what follows comes once, in order (S4)."""
-        lives = self.session.lives
-        resumes = after is not None and after <= self._published and lives.include(epoch, after)
+        """Attach a channel. Send it the result, then `catch_up`: every later event comes once, in order (S4)."""
+        epochs = self.state.epochs
+        resumes = after is not None and after <= self._published and epochs.includes(epoch, after)
         cursor = after if resumes and after is not None else self._published
         self.viewers.join(channel, device, cursor, count)
-        self.notice()
+        self.publish_row()
         return Attached(
             session_id=self.meta.id,
-            epoch=lives.epoch,
+            epoch=epochs.current,
             seq=self._published,
             snapshot=None if resumes else self._snapshot(),
             resumed=resumes,
             participants=self.viewers.participants(),
-            requests=tuple(self._asked.values()),
-            options=self.session.options,
-            commands=self.session.commands,
+            requests=tuple(self._requests.values()),
+            options=self.state.options,
+            commands=self.state.commands,
         )
 
     async def catch_up(self, channel: Channel) -> None:
-        """Send a freshly attached channel what it has missed, then make it live. What is stored is what was shown."""
+        """Send a freshly attached channel the events that it has missed, then make it live."""
         viewer = self.viewers.of(channel)
         while viewer is not None and viewer in self.viewers:
             if viewer.cursor >= self._published:
@@ -242,29 +253,29 @@ class Journal:
                 self.viewers.catch_up(viewer, event)
 
     def detach(self, channel: Channel, remaining: int = 0) -> None:
-        """Let a channel go; the session runs on (S6)."""
+        """Detach a channel; the session runs on (S6)."""
         if self.viewers.leave(channel, remaining):
-            self.notice()
+            self.publish_row()
 
-    async def history(self, asked: History) -> Page:
-        """A page of the log, newest last. Raises: StateError, if it cannot be read."""
-        return await read_page(self._store, self.meta, asked, self._published, self.session.lives.epoch)
+    async def history(self, request: History) -> Page:
+        """A page of the log, newest event last. Raises: StateError, if the log cannot be read."""
+        return await read_page(self._store, self.meta, request, self._published, self.state.epochs.current)
 
     async def exchanges(self, characters: int) -> list[Exchange]:
         """The newest whole turns that fit so many characters, oldest first (`ports.History`)."""
-        asked: dict[int, str] = {}
+        prompts: dict[int, str] = {}
         replies: dict[int, list[str]] = {}
         for event in await self._store.outline(self.meta.id):
             match payload_of(event) if event.type in {"message.user", "message.complete"} else None:
-                case UserMessage() as said:
-                    asked[said.turn] = said.text
-                case MessageComplete() as reply if reply.turn in asked:
+                case UserMessage() as message:
+                    prompts[message.turn] = message.text
+                case MessageComplete() as reply if reply.turn in prompts:
                     replies.setdefault(reply.turn, []).append(reply.text)
                 case _:
                     pass
         newest: list[Exchange] = []
         for turn in reversed(replies):
-            exchange = Exchange(asked[turn], "".join(replies[turn]))
+            exchange = Exchange(prompts[turn], "".join(replies[turn]))
             characters -= len(exchange.prompt) + len(exchange.reply)
             if characters < 0:
                 break
@@ -272,36 +283,104 @@ class Journal:
         return newest[::-1]
 
     def closed_meta(self) -> SessionMeta:
-        """The session's row for the store, once it is closed."""
-        return msgspec.structs.replace(self.meta, closed=True, title=self.session.title, cwd=self.session.cwd)
+        """The row to store for this session once it is closed."""
+        return msgspec.structs.replace(self.meta, closed=True, title=self.state.title, cwd=self.state.cwd)
 
-    def notice(self) -> None:
-        """Tell the change of the row, if it has changed."""
+    def publish_row(self) -> None:
+        """Report the session's row to `changed`, if it differs from the last one reported."""
         row = self.row()
         if row != self._row:
             self._row = row
             self._changed(row)
 
     def row(self) -> SessionRow:
-        """The session as lists show it."""
-        session = self.session
+        """The session's row as lists show it."""
+        state = self.state
         return SessionRow(
             id=self.meta.id,
-            title=session.title,
-            status=Status.STARTING if self.unread else Status.FAILED if self.damage else session.status,
+            title=state.title,
+            status=Status.STARTING if self.unread else Status.FAILED if self.damage else state.status,
             device=self.own,
             local=True,
             attachable=True,
             backend=self.meta.backend,
-            model=session.model,
+            model=state.model,
             created_at=rfc3339(self.meta.created_at),
-            updated_at=rfc3339(session.updated_at),
+            updated_at=rfc3339(state.updated_at),
             participants=tuple(ParticipantRef(p.device, p.count) for p in self.viewers.participants()),
-            queued=session.queued,
-            cwd=session.cwd,
+            queued=state.queued,
+            cwd=state.cwd,
             lineage=self.meta.lineage,
             share=self.meta.share,
         )
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(session=self.row(), events=tuple(self._tail), truncated=self._tail.truncated)
+
+
+LINEAGE_MAX = 16
+"""Ids of a backend's own that are kept for one session."""
+NOTICE_MAX = 500
+"""Characters of a notice of a backend to the owner."""
+
+
+class StoredRows:
+    """Changes rows of live sessions in the store, one at a time; each change is in force once it is stored."""
+
+    def __init__(
+        self, store: TranscriptStore, live: Callable[[SessionId], bool], notice: Callable[[str], None]
+    ) -> None:
+        """`live` says whether a session is live: the row of a closed one stays as it is. `notice` informs the owner."""
+        self._store = store
+        self._live = live
+        self._notice = notice
+        self._lock = asyncio.Lock()
+
+    async def share(self, session_log: SessionLog, share: Share) -> None:
+        """Store what other devices may do with a session. Raises: SessionEnded, StoreFull."""
+        async with self._lock:
+            await self._put(session_log, msgspec.structs.replace(session_log.meta, share=share))
+        session_log.publish_row()
+
+    async def described(self, session_log: SessionLog, event: Described) -> None:
+        """Take from a backend's description what is not logged: a notice to the owner, ids of its own."""
+        if event.notice:
+            self._notice(f"{clean(bounded_text(event.notice, NOTICE_MAX), NOTICE_MAX)}: {session_log.meta.id}")
+        if event.lineage or event.ours:
+            await self._lineage(session_log, event)
+
+    async def _lineage(self, session_log: SessionLog, event: Described) -> None:
+        # The backend's own ids (S11): without them the session is not found again after a restart.
+        new = tuple(bounded_text(each, ID) for each in event.lineage)
+        async with self._lock:
+            meta = session_log.meta
+            known = (*(each for each in meta.lineage if each not in new), *new)[-LINEAGE_MAX:]
+            row = msgspec.structs.replace(meta, lineage=known, found=meta.found and not event.ours)
+            if row == meta:
+                return
+            try:
+                await self._put(session_log, row)
+            except AgentError as exc:
+                log.warning("a session's lineage is not kept", extra={"session": meta.id, "error": str(exc)})
+        session_log.publish_row()
+
+    async def titled(self, session_log: SessionLog) -> None:
+        """Store a session's title in its row, too: after a restart the row is listed before the log is read."""
+        async with self._lock:
+            meta, title = session_log.meta, session_log.state.title
+            if meta.title != title:
+                with suppress(AgentError):  # the log has it
+                    await self._put(session_log, msgspec.structs.replace(meta, title=title))
+
+    async def close(self, session_log: SessionLog) -> SessionMeta:
+        """Store the last row of a session and return it. Raises: StoreFull."""
+        async with self._lock:
+            meta = session_log.closed_meta()
+            await self._store.put(meta)
+            return meta
+
+    async def _put(self, session_log: SessionLog, meta: SessionMeta) -> None:
+        if not self._live(meta.id):
+            raise SessionEnded
+        await self._store.put(meta)
+        session_log.meta = meta

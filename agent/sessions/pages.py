@@ -13,15 +13,15 @@ PAGE_MAX = 524_288
 """Bytes of payload in one page: half of the largest frame."""
 
 
-async def read_page(store: TranscriptStore, meta: SessionMeta, asked: History, last: int, epoch: str) -> Page:
-    """A page of a log of which events up to `last` may be shown, newest last. Raises: StateError."""
-    before, after = _within(asked.before, last + 1), _within(asked.after, last)
+async def read_page(store: TranscriptStore, meta: SessionMeta, request: History, last: int, epoch: str) -> Page:
+    """A page of a log, newest event last, of which events up to `last` may be shown. Raises: StateError."""
+    before, after = _within(request.before, last + 1), _within(request.after, last)
     if after is not None:
-        found = await store.read(meta.id, after, asked.limit, PAGE_MAX)
+        found = await store.read(meta.id, after, request.limit, PAGE_MAX)
         events: Sequence[Event] = list(mended(found, after))
         more = bool(events) and events[-1].seq < last
     else:
-        found = await store.read_before(meta.id, last + 1 if before is None else before, asked.limit, PAGE_MAX)
+        found = await store.read_before(meta.id, last + 1 if before is None else before, request.limit, PAGE_MAX)
         events = list(mended(found, found[0].seq - 1 if found else 0))
         more = bool(events) and events[0].seq > 1
         events = compact(events)

@@ -1,4 +1,4 @@
-"""Whether this device can still store what its sessions say, and whether its home is still its own."""
+"""Watches whether events of sessions can be stored, and whether the home folder is still this service's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOOK_EVERY = 5.0
 
 
 class StoreWatch:
-    """Tells when nothing can be stored, and when that is over: as a condition, and to those who watch sessions."""
+    """Reports when nothing can be stored, and when that is over. `run` until cancelled."""
 
     def __init__(
         self,
@@ -30,15 +30,15 @@ class StoreWatch:
         self._clock = clock
         self._hold = hold
         self._tell = tell
-        self._told = ""
+        self._reported = ""
 
     async def run(self) -> None:
-        """Look until cancelled. Raises: ServiceOver."""
+        """Look every few seconds until cancelled. Raises: ServiceOver."""
         while True:
             await self._hold()
             trouble = await self._look()
-            if trouble != self._told:
-                self._told = trouble
+            if trouble != self._reported:
+                self._reported = trouble
                 self._tell(trouble)
             await self._clock.sleep(LOOK_EVERY)
 

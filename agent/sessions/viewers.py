@@ -1,4 +1,7 @@
-"""Who watches a session: attachments of channels, each with its place in the log (S4, S5, S8)."""
+"""Who watches a session: attached channels, each with its place in the log (S4, S5, S8).
+
+Beside it `Attachments`: which channels watch which of all the sessions here, counted for each device.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
+from agent.errors import Busy
 from agent.ports import Channel
+from agent.protocol.audit import Action
 from agent.protocol.events import Event
 from agent.protocol.messages import EventOf, ParticipantsChanged
-from agent.protocol.model import DeviceId, Participant, SessionId
+from agent.protocol.model import DeviceId, Participant, SessionId, SessionRow
 
 
 class Viewer:
@@ -18,13 +23,13 @@ class Viewer:
     def __init__(self, channel: Channel, device: DeviceId, cursor: int, count: int) -> None:
         self.channel = channel
         self.device = device
-        self.count = count
+        self.count = count  # clients behind the channel
         self.cursor = cursor  # number of the last event sent
         self.live = False
 
 
 class Viewers:
-    """The attachments of one session."""
+    """The channels attached to one session, and what they are sent."""
 
     def __init__(self, session: SessionId, name_of: Callable[[DeviceId], str]) -> None:
         self._session = session
@@ -32,20 +37,20 @@ class Viewers:
         self._viewers: dict[Channel, Viewer] = {}
 
     def __contains__(self, viewer: object) -> bool:
-        """Whether this very attachment still stands."""
+        """Whether this very viewer is still attached."""
         return isinstance(viewer, Viewer) and self._viewers.get(viewer.channel) is viewer
 
     def __len__(self) -> int:
         return len(self._viewers)
 
     def of(self, channel: Channel) -> Viewer | None:
-        """The attachment of a channel."""
+        """The viewer of a channel, if it is attached."""
         return self._viewers.get(channel)
 
     def join(self, channel: Channel, device: DeviceId, cursor: int, count: int) -> Viewer:
-        """Attach, or attach anew: a channel has one attachment a session.
+        """Attach a channel, or attach it anew: it has one viewer for each session.
 
-        Clients behind a proxy share it: one that is being caught up keeps its place in the log when another joins.
+        Clients behind a proxy share that viewer: while it is being caught up its place stays when another one joins.
         """
         before = self.participants()
         earlier = self._viewers.get(channel)
@@ -56,7 +61,7 @@ class Viewers:
         return viewer
 
     def leave(self, channel: Channel, remaining: int = 0) -> bool:
-        """Detach, or with `remaining` change the count of clients behind the channel. False if it was not attached."""
+        """Detach a channel, or set the `remaining` clients behind it. False if the channel was not attached."""
         viewer = self._viewers.get(channel)
         if viewer is None:
             return False
@@ -76,7 +81,7 @@ class Viewers:
         return tuple(Participant(device=d, name=self._name_of(d), count=n) for d, n in sorted(counts.items()))
 
     def publish(self, events: Iterable[Event]) -> None:
-        """Send events to everyone who is live; encoded once for each codec, however many watch (S5)."""
+        """Send events to every live viewer; encoded once for each codec, however many watch (S5)."""
         live = [viewer for viewer in self._viewers.values() if viewer.live]
         if not live:
             return
@@ -92,12 +97,12 @@ class Viewers:
                     viewer.channel.send(frame)
 
     def catch_up(self, viewer: Viewer, event: Event) -> None:
-        """Send an older event to one viewer."""
+        """Send one viewer an event that it has missed."""
         viewer.channel.notify("event", event_of(self._session, event))
         viewer.cursor = event.seq
 
-    def tell(self, method: str, params: Struct) -> None:
-        """Tell everyone."""
+    def notify(self, method: str, params: Struct) -> None:
+        """Send a notification to every attached channel."""
         for channel in self._viewers:
             channel.notify(method, params)
 
@@ -111,5 +116,95 @@ class Viewers:
 
 
 def event_of(session: SessionId, event: Event) -> EventOf:
-    """The notification that carries an event."""
+    """The params of the `event` notification that carries an event."""
     return EventOf(session_id=session, seq=event.seq, type=event.type, payload=event.payload, at=event.at)
+
+
+ATTACHED_MAX = 512
+"""Sessions that one other device has attached here, over all its connections."""
+Noted = Callable[[Action, DeviceId, SessionId, int], None]
+"""Takes what a device did to a session, and how many characters its text had."""
+
+
+class Attachments:
+    """The channels that watch the log or the terminal of any session here."""
+
+    def __init__(self, own: DeviceId, noted: Noted) -> None:
+        self._own, self._noted = own, noted
+        self._attached: dict[Channel, set[SessionId]] = {}
+        self._terminals: dict[Channel, set[SessionId]] = {}
+        self._watched: dict[Channel, set[SessionId]] = {}  # once attached over a channel that is still open
+
+    def join(self, channel: Channel, device: DeviceId, session: SessionId, *, terminal: bool = False) -> None:
+        """Record that a channel watches a session's log, or its terminal. A second call changes nothing.
+
+        Raises: Busy, if its device watches `ATTACHED_MAX` sessions.
+        """
+        table = self._terminals if terminal else self._attached
+        more = channel.device is not None and session not in table.get(channel, ())
+        if more and self.count(device) >= ATTACHED_MAX:
+            raise Busy(f"{ATTACHED_MAX} sessions are attached over there", hint="leave some: Ctrl-D leaves one")
+        if session not in self._attached.get(channel, ()) and session not in self._terminals.get(channel, ()):
+            self._noted("attached", device, session, 0)
+        for table in (self._terminals if terminal else self._attached, self._watched):
+            table.setdefault(channel, set()).add(session)
+        channel.busy(attached=True)
+
+    def leave(self, channel: Channel, session: SessionId, *, terminal: bool = False) -> None:
+        """Record that a channel no longer watches a session's log, or its terminal."""
+        table, other = (self._terminals, self._attached) if terminal else (self._attached, self._terminals)
+        sessions = table.get(channel, set())
+        if session in sessions:
+            sessions.discard(session)
+            if session not in other.get(channel, ()):
+                self._noted("detached", channel.device or self._own, session, 0)
+        if not sessions:
+            table.pop(channel, None)
+        if not sessions and not other.get(channel):
+            channel.busy(attached=False)
+
+    def drop(self, channel: Channel) -> set[SessionId]:
+        """Forget a channel that is gone. Returns the sessions whose log it watched."""
+        self._watched.pop(channel, None)
+        sessions = self._attached.pop(channel, set())
+        for session in sorted(sessions | self._terminals.pop(channel, set())):
+            self._noted("detached", channel.device or self._own, session, 0)
+        return sessions
+
+    def typed(self, channel: Channel, session: SessionId) -> None:
+        """Note that somebody types on a terminal over this channel, for the first time since it was attached."""
+        self._noted("typed", channel.device or self._own, session, 0)
+
+    def of(self, session: SessionId) -> list[Channel]:
+        """The channels that watch a session's log or terminal."""
+        tables = (self._attached, self._terminals)
+        return list({channel: None for table in tables for channel, sessions in table.items() if session in sessions})
+
+    def forget(self, session: SessionId) -> None:
+        """Forget a session that is closed: no channel watches it any more."""
+        for channel in self.of(session):
+            self.leave(channel, session)
+            self.leave(channel, session, terminal=True)
+        for watched in self._watched.values():
+            watched.discard(session)
+
+    def count(self, device: DeviceId) -> int:
+        """How many sessions a device has attached here, over all its channels that are open."""
+        tables = (self._attached, self._terminals)
+        return sum(
+            len(each)
+            for table in tables
+            for channel, each in table.items()
+            if channel.device == device and channel.open
+        )
+
+    def protects(self, device: DeviceId, row_of: Callable[[Iterable[SessionId]], Iterable[SessionRow]]) -> bool:
+        """Whether a device has a session attached, or had one over its open link that still works (L4)."""
+        for channel, sessions in self._watched.items():
+            if channel.device == device and (
+                channel in self._attached
+                or channel in self._terminals
+                or any(row.status in {"working", "needs-input"} for row in row_of(sessions))
+            ):
+                return True
+        return False

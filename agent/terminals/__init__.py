@@ -1,7 +1,7 @@
 """Terminals: the screens of programs in sessions hosted here, watched and typed on by several viewers at once.
 
 Nouns: a `Terminal` (`agent.ports.terminal`) is a stream of bytes with a size, a viewer has its place in that stream and
-says what it took, and `Terminals` are all that somebody watches.
+says what it took, and `HostedTerminals` are all that somebody watches.
 
 Service: `hosted` sends every viewer what it lacks, lets the program go as fast as the fastest viewer that may type, and
 gives it the smallest size of all.

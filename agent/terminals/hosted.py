@@ -1,9 +1,9 @@
 """The terminals of sessions hosted here: who watches which, how far each viewer is, whose size counts.
 
-Nothing here waits. Output, what a viewer has taken, and attachments each move things on: every viewer is sent what it
-lacks as long as no more than a window of it is on the way. The program is read as fast as the fastest viewer takes it
-that may type; who may only watch holds nothing back. One that is so slow that its place is no longer kept is told, once
-it listens, and starts anew with a replay.
+Output, acknowledgements and attachments each move things on: every viewer is sent the output that it lacks, as long as
+no more than a window of it is on the way. The program is read as fast as the fastest viewer takes it that may type;
+viewers that may only watch hold nothing back. A viewer so slow that its place is no longer kept gets a gap once it
+listens, and starts anew with a replay.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from agent.protocol.terminal import (
 )
 from agent.protocol.terminal_queries import without_replies
 from agent.sessions.host import Sessions
-from agent.sessions.session import Hosted
+from agent.sessions.session import HostedSession
 
 SEARCH = 4096
-"""Bytes in which a replay that begins in the middle looks for a place to begin at."""
+"""Bytes in which a replay that begins in the middle looks for a line or escape sequence to begin with."""
 
 
 class _Viewer:
@@ -47,13 +47,14 @@ class _Viewer:
         self.may_type = may_type
         self.steers = False
         self.sent = self.taken = at
-        self.size: Size | None = None  # None: it does not count
-        self.behind = self.told = False  # its place is no longer kept; and it knows
+        self.size: Size | None = None  # of its window; None: it does not count
+        self.behind = False  # whether its place is no longer kept
+        self.gap_sent = False  # whether it was sent the gap that makes it attach anew
         self.typed = False
 
 
-class _Shown:
-    """One terminal that somebody watches."""
+class _WatchedTerminal:
+    """One terminal that somebody watches, and its viewers."""
 
     def __init__(self, session: SessionId, terminal: Terminal, window: Callable[[Channel], int]) -> None:
         self.session, self.terminal = session, terminal
@@ -64,7 +65,7 @@ class _Shown:
     # --- output ------------------------------------------------------------------------------------------------------
 
     def send_all(self) -> list[Channel]:
-        """Send everybody what they lack; those that have everything there ever will be."""
+        """Send every viewer what it lacks. Returns the channels that have all output of a program that ended."""
         for viewer in self.viewers.values():
             self.send(viewer)
         self._frames.clear()  # encoded once for all of them, and not kept
@@ -80,7 +81,7 @@ class _Shown:
         return [channel for channel, viewer in self.viewers.items() if viewer.sent == end and not viewer.behind]
 
     def send(self, viewer: _Viewer) -> None:
-        """Send one viewer what it lacks, as far as it takes it."""
+        """Send one viewer the output that it lacks, as far as its window allows."""
         window, terminal = self._window(viewer.channel), self.terminal
         while not viewer.behind and viewer.sent < terminal.end and viewer.sent - viewer.taken < window:
             if viewer.sent < terminal.begin:
@@ -89,11 +90,11 @@ class _Shown:
             size = min(CHUNK, terminal.end - viewer.sent)
             viewer.channel.send(self._frame(viewer.sent, size, viewer.channel))
             viewer.sent += size
-        if viewer.behind and not viewer.told and viewer.sent - viewer.taken < TAKEN_EVERY:
-            # It listens again: bytes that are not the next ones make it attach anew.
+        if viewer.behind and not viewer.gap_sent and viewer.sent - viewer.taken < TAKEN_EVERY:
+            # The viewer listens again: an offset that is not the next one makes it attach anew.
             gap = TerminalOutput(session_id=self.session, offset=terminal.end, data=b"")
             viewer.channel.notify("terminal.output", gap)
-            viewer.told = True
+            viewer.gap_sent = True
 
     def _frame(self, offset: int, size: int, channel: Channel) -> bytes:
         key = (offset, size, channel.codec.subprotocol)
@@ -105,10 +106,10 @@ class _Shown:
 
     # --- who watches -------------------------------------------------------------------------------------------------
 
-    def replay(self, asked: TerminalAttach) -> TerminalAttached:
-        """What a viewer gets first: from where it was, if that is still there; else all that is kept."""
+    def replay(self, request: TerminalAttach) -> TerminalAttached:
+        """The result of an attachment: output from where the viewer was, if that is still kept; else all that is."""
         terminal = self.terminal
-        after = asked.after if asked.epoch == terminal.epoch else None
+        after = request.after if request.epoch == terminal.epoch else None
         resumed = after is not None and terminal.begin <= after <= terminal.end
         offset = after if resumed and after is not None else terminal.begin
         data = terminal.read(offset, RING)
@@ -127,7 +128,7 @@ class _Shown:
         )
 
     def settle(self) -> bool:
-        """Somebody came, went or has another size; whether the program's size has changed."""
+        """Recompute the size after a viewer came, went or was resized. Returns whether the program's size changed."""
         viewers = self.viewers.values()
         self.terminal.answered(by_viewers=any(viewer.steers for viewer in viewers))
         sizes = [viewer.size for viewer in viewers if viewer.size is not None]
@@ -138,50 +139,50 @@ class _Shown:
             return False
         self.terminal.resize(size)
         for viewer in viewers:
-            told = TerminalResized(session_id=self.session, rows=size.rows, cols=size.cols)
-            viewer.channel.notify("terminal.resized", told)
+            resized = TerminalResized(session_id=self.session, rows=size.rows, cols=size.cols)
+            viewer.channel.notify("terminal.resized", resized)
         return True
 
-    def answers(self, viewer: _Viewer) -> bool:
-        """Whether it is that viewer's terminal that answers the program's questions: the first one that may type."""
+    def answers_queries(self, viewer: _Viewer) -> bool:
+        """Whether that viewer's terminal answers the program's queries: the first one that may type does."""
         return next((each for each in self.viewers.values() if each.steers), None) is viewer
 
 
-class Terminals:
-    """Every terminal here that somebody watches."""
+class HostedTerminals:
+    """All terminals of sessions hosted here that somebody watches."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._shown: dict[SessionId, _Shown] = {}
+        self._shown: dict[SessionId, _WatchedTerminal] = {}
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
     async def attach(
-        self, channel: Channel, device: DeviceId, asked: TerminalAttach, *, steers: Callable[[], bool]
+        self, channel: Channel, device: DeviceId, request: TerminalAttach, *, steers: Callable[[], bool]
     ) -> object:
-        """Show a channel a terminal; what follows the answer comes by itself.
+        """Attach a channel to a terminal; output after the result comes by itself.
 
-        `steers`: whether it may type here; raises if it may not even look. It is asked once nothing is waited for any
-        more: how long that takes is up to the viewer.
+        `steers`: whether the channel may type here; it raises if the channel may not even watch. It is called after the
+        last wait, whose length is up to the viewer.
 
-        Raises: SessionNotFound, SessionEnded, BadParams (it has none), Busy.
+        Raises: SessionNotFound, SessionEnded, BadParams (the session has no terminal), Busy.
         """
         await channel.drained()  # a replay is large
-        session = self._sessions.directory.find(asked.session_id).id
+        session = self._sessions.index.find(request.session_id).id
         shown = self._shown.get(session) or await self._show(await self._sessions.ready(session))
         if channel not in shown.viewers and self._count(channel) >= ATTACHED_MAX:
             raise Busy(f"{ATTACHED_MAX} terminals are shown over this connection", hint="leave some")
         may_type = steers()
         self._sessions.attachments.join(channel, device, session, terminal=True)
-        answer = shown.replay(asked)
+        answer = shown.replay(request)
         viewer = shown.viewers.get(channel)
         if viewer is None:
             viewer = shown.viewers[channel] = _Viewer(channel, shown.terminal.end, steers)
         elif viewer.behind:
-            viewer.behind = viewer.told = False
+            viewer.behind = viewer.gap_sent = False
             viewer.sent = viewer.taken = shown.terminal.end
         viewer.may_type, viewer.steers = steers, may_type
-        viewer.size = _size(asked.rows, asked.cols) if may_type else None
+        viewer.size = _size(request.rows, request.cols) if may_type else None
         shown.terminal.watch(lambda: self._changed(shown))
         resized = shown.settle()
         if not resized and not answer.resumed:
@@ -190,58 +191,59 @@ class Terminals:
         size = shown.terminal.size
         return msgspec.structs.replace(answer, rows=size.rows, cols=size.cols)
 
-    async def _show(self, hosted: Hosted) -> _Shown:
-        if not hosted.journal.session.status.live:
+    async def _show(self, hosted: HostedSession) -> _WatchedTerminal:
+        if not hosted.log.state.status.live:
             raise SessionEnded
-        program = hosted.program.shown or await hosted.program.start()
+        program = hosted.runner.shown or await hosted.runner.start()
         if not isinstance(program, ShowsTerminal):
-            backend = hosted.journal.meta.backend
+            backend = hosted.log.meta.backend
             raise BadParams(f"that session ({backend}) has no terminal to show", hint="`agent attach` without --raw")
-        session = hosted.journal.meta.id
-        return self._shown.setdefault(session, _Shown(session, program.terminal, self._window))
+        session = hosted.log.meta.id
+        return self._shown.setdefault(session, _WatchedTerminal(session, program.terminal, self._window))
 
     async def type(self, channel: Channel, session: str, data: bytes) -> None:
-        """Type on a terminal that the channel watches. Raises: BadParams (it does not), Busy."""
+        """Type on a terminal that the channel watches. Raises: BadParams (not attached), Busy."""
         shown, viewer = self._viewer(channel, session)
         if not viewer.typed:
             viewer.typed = True
             self._sessions.attachments.typed(channel, shown.session)
-        if not shown.answers(viewer):
+        if not shown.answers_queries(viewer):
             data = without_replies(data)
         await shown.terminal.write(data)
 
-    def resize(self, channel: Channel, asked: TerminalResize) -> None:
-        """A viewer's window has another size. Raises: BadParams."""
-        shown, viewer = self._viewer(channel, asked.session_id)
-        viewer.steers, viewer.size = True, _size(asked.rows, asked.cols)
-        if not shown.settle() and asked.repaint:
+    def resize(self, channel: Channel, request: TerminalResize) -> None:
+        """Take another size of a viewer's window. Raises: BadParams (not attached)."""
+        shown, viewer = self._viewer(channel, request.session_id)
+        viewer.steers, viewer.size = True, _size(request.rows, request.cols)
+        if not shown.settle() and request.repaint:
             shown.terminal.repaint()
 
     def detach(self, channel: Channel, session: str) -> None:
-        """Let a channel go; it may have gone already."""
-        if (shown := self._shown.get(SessionId(session))) is not None:
+        """Detach a channel from a terminal, if it is attached."""
+        shown = self._shown.get(SessionId(session))
+        if shown is not None:
             self._leave(shown, channel)
 
-    def taken(self, channel: Channel, told: TerminalTaken) -> None:
-        """A viewer has what it was sent up to there. What it says of itself cannot harm others."""
-        shown = self._shown.get(told.session_id)
+    def taken(self, channel: Channel, notification: TerminalTaken) -> None:
+        """Take a viewer's acknowledgement of output up to an offset. A false one harms nobody else."""
+        shown = self._shown.get(notification.session_id)
         viewer = shown.viewers.get(channel) if shown is not None else None
-        if shown is not None and viewer is not None and told.offset > viewer.taken:
-            viewer.taken = min(told.offset, viewer.sent)
+        if shown is not None and viewer is not None and notification.offset > viewer.taken:
+            viewer.taken = min(notification.offset, viewer.sent)
             self._changed(shown)
 
     def drop(self, channel: Channel) -> None:
-        """A channel is gone."""
+        """Detach a channel that is gone from every terminal."""
         for shown in [shown for shown in self._shown.values() if channel in shown.viewers]:
             self._leave(shown, channel)
 
     def rights_changed(self) -> None:
-        """Somebody may do more or less than before: who may not type any more has no say in size and pace."""
+        """Ask for every viewer's rights anew: one that may not type any more has no say in size and pace."""
         for shown in list(self._shown.values()):
             for channel, viewer in list(shown.viewers.items()):
                 try:
                     viewer.steers = viewer.may_type()
-                except AgentError as exc:  # it may not even look
+                except AgentError as exc:  # it may not even watch
                     self._leave(shown, channel)
                     channel.notify("session.lost", SessionLost(session_id=shown.session, reason=str(exc)))
                     continue
@@ -252,17 +254,17 @@ class Terminals:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _changed(self, shown: _Shown) -> None:
+    def _changed(self, shown: _WatchedTerminal) -> None:
         for channel in shown.send_all():
             if channel not in shown.viewers:
-                continue  # it left while others were told
+                continue  # it left while others were notified
             closed = TerminalClosed(
                 session_id=shown.session, offset=shown.terminal.end, exit_status=shown.terminal.exit_status
             )
             channel.notify("terminal.closed", closed)
             self._leave(shown, channel)
 
-    def _leave(self, shown: _Shown, channel: Channel) -> None:
+    def _leave(self, shown: _WatchedTerminal, channel: Channel) -> None:
         if shown.viewers.pop(channel, None) is None:
             return
         self._sessions.attachments.leave(channel, shown.session, terminal=True)
@@ -274,7 +276,7 @@ class Terminals:
             shown.terminal.answered(by_viewers=False)
             shown.terminal.watch(None)
 
-    def _viewer(self, channel: Channel, session: str) -> tuple[_Shown, _Viewer]:
+    def _viewer(self, channel: Channel, session: str) -> tuple[_WatchedTerminal, _Viewer]:
         shown = self._shown.get(SessionId(session))
         viewer = shown.viewers.get(channel) if shown is not None else None
         if shown is None or viewer is None:

@@ -74,7 +74,7 @@ class AccessControl:
     def _meant(self, asked: Any) -> str:
         # Which session it was about, with the owner's eyes: for the log only.
         try:
-            return self._sessions.directory.find(asked.session_id).id
+            return self._sessions.index.find(asked.session_id).id
         except (AttributeError, SessionNotFound, Ambiguous):
             return ""
 
@@ -83,7 +83,7 @@ class AccessControl:
         access, sessions = self.of(device), self._sessions
         share: Share = "all"
         if (selector := getattr(asked, "session_id", None)) is not None and access.role != "host":
-            meta = sessions.directory.find(selector, access.sees)
+            meta = sessions.index.find(selector, access.sees)
             asked, share = msgspec.structs.replace(asked, session_id=meta.id), meta.share
         if (refusal := access.refusal(method, share, self._clock.time())) is not None:
             raise refusal

@@ -25,7 +25,7 @@ from agent.ports import AddressStore, Installed, OwnAddresses, TranscriptStore
 from agent.protocol.identity import Identity
 from agent.protocol.messages import Ready, StatusReport
 from agent.protocol.model import DeviceId, Endpoint, PairedDevice, Sender
-from agent.sessions.catalog import Backends
+from agent.sessions.catalog import BackendCatalog
 from agent.settings import LinkSettings, SessionSettings, Settings
 from agent.trust.devices import TrustedDevices
 from tests.fakes.address_book import MemoryAddresses, SetAddresses
@@ -164,7 +164,7 @@ class Device(Assembly):
             problems=Problems(log.info),
         )
         self.kinds = [Installed(name="echo", entry="echo", type=self.echo)]
-        looks = Backends(self.kinds, default="echo", clock=net.clock)
+        looks = BackendCatalog(self.kinds, default="echo", clock=net.clock)
         self.methods = Methods(
             own=self.id,
             name_of=self.registry.name_of,

@@ -191,13 +191,13 @@ async def test_who_leaves_before_a_session_is_made_leaves_none(door: Door) -> No
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         asking = group.create_task(door.call("session.create"))
         await door.device.echo.starting.wait()
-        assert len(door.device.sessions.directory.rows()) == 1
+        assert len(door.device.sessions.index.rows()) == 1
         asking.cancel()
         with changes:
             async for change in changes:
                 if change.sessions_gone:
                     break
-    assert door.device.sessions.directory.rows() == []
+    assert door.device.sessions.index.rows() == []
 
 
 @pytest.mark.parametrize(("asked", "given"), [((MSGPACK, JSON), MSGPACK), ((JSON,), JSON), ((), None), (("x",), None)])

@@ -146,7 +146,7 @@ async def test_a_link_that_is_closed_as_idle_is_not_asked_any_more() -> None:  #
             laptop.peers._prune(laptop.protected)
             await viewer.ask("session.create", CreateSession(device="desk"))
             await settle()
-            assert len(desk.sessions.directory.rows()) == 2
+            assert len(desk.sessions.index.rows()) == 2
 
 
 async def test_a_peer_that_says_its_peer_is_lost_is_not_asked_for_ever() -> None:
@@ -285,8 +285,8 @@ async def test_no_device_speaks_for_the_session_of_another() -> None:  # S7, L7
         session = await create(desk)
         async with laptop.client() as viewer:
             await attach(viewer, session)
-            journal = desk.sessions.get(session).journal
-            fake = make_event(journal.session.seq + 1, MessageDelta(turn=1, text="rm -rf"), 0.0)
+            session_log = desk.sessions.get(session).log
+            fake = make_event(session_log.state.seq + 1, MessageDelta(turn=1, text="rm -rf"), 0.0)
             evil.tell("event", EventOf(session_id=session, seq=fake.seq, type=fake.type, payload=fake.payload, at=""))
             evil.tell("session.participants", {"session_id": session, "participants": []})
             await settle()

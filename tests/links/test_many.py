@@ -25,7 +25,7 @@ async def created(device: Device, count: int) -> list[SessionId]:
     async with device.client() as viewer:
         asked = [viewer.channel.request("session.create", CreateSession(), seconds=60.0) for _ in range(count)]
         await asyncio.gather(*asked)
-    return [row.id for row in device.sessions.directory.rows()]
+    return [row.id for row in device.sessions.index.rows()]
 
 
 async def every(viewers: list[tuple[Viewer, SessionId]], count: int) -> None:
@@ -55,7 +55,7 @@ async def test_a_client_that_watches_three_hundred_sessions_goes_on_with_all_of_
             for device, ids in sessions.items():
                 for session in ids:
                     hosted = device.sessions.get(session)
-                    assert [(p.device, p.count) for p in hosted.journal.viewers.participants()] == [(laptop.id, 1)]
+                    assert [(p.device, p.count) for p in hosted.log.viewers.participants()] == [(laptop.id, 1)]
                     await hosted.submit(session, "hello", Sender(device=device.id, name=device.name))
             await every([(viewer, session) for ids in sessions.values() for session in ids], 1)
             assert viewer.lost == []
@@ -72,10 +72,10 @@ async def test_three_hundred_viewers_of_one_session_all_go_on_and_are_counted() 
         await net.clock.advance(1.0)
         viewers = [await stack.enter_async_context(laptop.client()) for _ in range(300)]
         await asyncio.gather(*(attach(viewer, session) for viewer in viewers))
-        journal = desk.sessions.get(session).journal
-        assert [(p.device, p.count) for p in journal.viewers.participants()] == [(laptop.id, 300)]
+        session_log = desk.sessions.get(session).log
+        assert [(p.device, p.count) for p in session_log.viewers.participants()] == [(laptop.id, 300)]
         await lose_and_return(net, laptop, desk)
-        assert [(p.device, p.count) for p in journal.viewers.participants()] == [(laptop.id, 300)]
+        assert [(p.device, p.count) for p in session_log.viewers.participants()] == [(laptop.id, 300)]
         await submit(viewers[0], session, "hello")
         await every([(viewer, session) for viewer in viewers], 1)
         assert all(viewer.lost == [] and viewer.socket.close_code is None for viewer in viewers)
@@ -96,8 +96,8 @@ async def test_viewers_that_leave_at_once_are_counted_with_few_requests() -> Non
         ]
         await asyncio.gather(*gone)
         await settle()
-        journal = desk.sessions.get(session).journal
-        assert [(p.device, p.count) for p in journal.viewers.participants()] == [(laptop.id, 1)]
+        session_log = desk.sessions.get(session).log
+        assert [(p.device, p.count) for p in session_log.viewers.participants()] == [(laptop.id, 1)]
         assert asked - _requests_left(desk, laptop) < 20
 
 

@@ -101,14 +101,14 @@ async def test_many_clients_share_one_upstream_attachment_and_are_counted() -> N
             await submit(first, session, "@slow 4")
             await attach(second, session)
             await settle()
-            journal = desk.sessions.get(session).journal
-            assert len(journal.viewers) == 1
-            assert [(p.device, p.count) for p in journal.viewers.participants()] == [(laptop.id, 2)]
+            session_log = desk.sessions.get(session).log
+            assert len(session_log.viewers) == 1
+            assert [(p.device, p.count) for p in session_log.viewers.participants()] == [(laptop.id, 2)]
             await second.channel.request("session.detach", Detach(session_id=session), seconds=5.0)
             await settle()
-            assert [(p.device, p.count) for p in journal.viewers.participants()] == [(laptop.id, 1)]
+            assert [(p.device, p.count) for p in session_log.viewers.participants()] == [(laptop.id, 1)]
         await settle()
-        assert len(journal.viewers) == 0
+        assert len(session_log.viewers) == 0
 
 
 async def test_a_link_lost_in_the_middle_of_a_reply_loses_nothing() -> None:  # S4, L5
@@ -226,7 +226,7 @@ async def test_creating_on_a_peer_and_leaving_early_closes_the_orphan() -> None:
         await net.clock.advance(5.0)
         assert len(desk.echo.sessions) == 1
         assert desk.echo.sessions[0].closed
-        assert desk.sessions.directory.rows() == []
+        assert desk.sessions.index.rows() == []
 
 
 async def test_questions_are_answered_from_another_device() -> None:  # S9
@@ -269,7 +269,7 @@ async def test_an_unpaired_device_loses_its_link_at_once_and_is_told_why() -> No
             await net.clock.advance(1.0)
             assert not desk.peers.linked()
             assert not laptop.peers.linked()
-            assert len(desk.sessions.get(session).journal.viewers) == 0
+            assert len(desk.sessions.get(session).log.viewers) == 0
             assert laptop.registry.sessions() == []  # R14: gone at once, though it is there
             found = laptop.registry.device(desk.id)
             assert found is not None

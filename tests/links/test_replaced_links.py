@@ -82,7 +82,7 @@ async def test_who_attached_over_a_link_that_was_replaced_hears_everything(how: 
             await viewer.until("turn.complete")
             assert viewer.seqs() == list(range(attached.seq + 1, viewer.seqs()[-1] + 1))
             await settle()
-            assert [(p.device, p.count) for p in desk.sessions.get(session).journal.viewers.participants()] == [
+            assert [(p.device, p.count) for p in desk.sessions.get(session).log.viewers.participants()] == [
                 (laptop.id, 1)
             ]
 
@@ -185,7 +185,7 @@ async def test_a_session_whose_row_moves_on_while_nothing_comes_is_attached_agai
             await settle()
             for channel in desk.sessions.attachments.of(SessionId(session)):
                 if channel.device is not None:
-                    desk.sessions.get(session).journal.detach(channel)  # whatever went wrong
+                    desk.sessions.get(session).log.detach(channel)  # whatever went wrong
             await net.clock.advance(30.0)
             await submit(local, session, "hello")
             await local.until("turn.complete")

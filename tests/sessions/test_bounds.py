@@ -38,7 +38,7 @@ from agent.protocol.model import SessionId
 from agent.protocol.names import CUT, MARKS_MAX
 from agent.sessions.rules.effects import Decision
 from agent.sessions.rules.mapping import payloads_of
-from agent.sessions.rules.state import Session
+from agent.sessions.rules.state import SessionMachine
 from tests.fakes.clock import settle
 from tests.fakes.gateways import network
 from tests.links.test_hostile_links import Evil, a_row
@@ -187,7 +187,7 @@ events: st.SearchStrategy[BackendEvent] = st.one_of(
 @given(events)
 def test_whatever_a_program_says_fits_its_type_and_a_frame(event: BackendEvent) -> None:
     # Titles of ACP and Hermes, options, usage of 1e300, names of tools and commands: one door for all.
-    session = Session(SessionId("abcdefghijklmnop"))
+    session = SessionMachine(SessionId("abcdefghijklmnop"))
     session.running = session.turns = 1
     decision: Decision = payloads_of(session, event)
     for number, payload in enumerate(decision.payloads, 1):
@@ -197,7 +197,7 @@ def test_whatever_a_program_says_fits_its_type_and_a_frame(event: BackendEvent) 
 
 
 def test_usage_beyond_all_measure_is_a_number_that_fits() -> None:
-    session = Session(SessionId("abcdefghijklmnop"))
+    session = SessionMachine(SessionId("abcdefghijklmnop"))
     session.running = session.turns = 1
     told = Usage(used=10**300, size=-5, cost=float("inf"), currency="x" * 1000)
     (done,) = [

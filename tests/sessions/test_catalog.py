@@ -14,7 +14,7 @@ from agent.ports import Inspection, Installed
 from agent.protocol.backends import BackendRow, ListBackends
 from agent.protocol.codec import typed
 from agent.protocol.messages import CreateSession
-from agent.sessions.catalog import KEPT, Backends
+from agent.sessions.catalog import KEPT, BackendCatalog
 from tests.fakes.clock import FakeClock
 from tests.fakes.echo import EchoBackend
 from tests.fakes.gateways import Device, network
@@ -51,7 +51,7 @@ def kind(name: str, made: EchoBackend | None, **more: str) -> Installed:
 
 
 async def rows(*kinds: Installed, look: float = 1.0) -> dict[str, BackendRow]:
-    found = await Backends(kinds, default="b", clock=FakeClock(), look=look).rows()
+    found = await BackendCatalog(kinds, default="b", clock=FakeClock(), look=look).rows()
     return {row.name: row for row in found}
 
 
@@ -101,7 +101,7 @@ async def test_one_that_raises_is_not_ready_and_harms_no_other() -> None:
 
 async def test_what_was_seen_is_told_again_for_some_seconds() -> None:
     clock, looked = FakeClock(), answers()
-    backends = Backends([kind("a", looked)], default="a", clock=clock)
+    backends = BackendCatalog([kind("a", looked)], default="a", clock=clock)
     await asyncio.gather(backends.rows(), backends.rows())
     assert looked.looks == 1
     await clock.advance(KEPT - 0.1)

@@ -447,7 +447,7 @@ async def test_answers_of_long_ago_are_forgotten() -> None:
             await backend.emit(Asked(request_id=str(number), kind="line"))
             await settle()
             await desk.sessions.answer(AnswerRequest(session_id=session, answer="x"), ME)
-        assert len(desk.sessions.get(session)._session._requests._closed) <= 256
+        assert len(desk.sessions.get(session)._state._requests._closed) <= 256
         with pytest.raises(RequestNotFound):
             await desk.sessions.answer(AnswerRequest(session_id=session, answer="x", request_id="0"), ME)
 
@@ -463,7 +463,7 @@ async def test_sessions_that_come_and_go_leave_nothing_behind() -> None:
                 await attach(viewer, session)
             await desk.sessions.close(session, ME)
         sessions = desk.sessions
-        assert (desk.rows, sessions.directory.hosted, sessions.attachments._attached) == ({}, {}, {})
+        assert (desk.rows, sessions.index.hosted, sessions.attachments._attached) == ({}, {}, {})
         assert not any(sessions.attachments._watched.values())
         assert not any(backend.released.is_set() or not backend.closed for backend in desk.echo.sessions)
 
@@ -487,7 +487,7 @@ async def test_a_client_that_attaches_anew_while_it_is_caught_up_starts_from_its
             await settle()
             queued = [event.seq for event in viewer.events[before:]]
             assert queued == list(range(1, len(queued) + 1))  # what was on its way already, and nothing after it
-            last = desk.sessions.get(session).journal.session.seq
+            last = desk.sessions.get(session).log.state.seq
             assert len(queued) < last
             await submit(desk, session, "and now?")
             await settle()

@@ -18,8 +18,8 @@ from agent.ports import SIZE_MAX, SessionMeta, TranscriptStore
 from agent.protocol.events import DAMAGED, Event, MessageDelta, SessionInfo, make_event, mended, payload_of
 from agent.protocol.messages import Attached, CreateSession, History
 from agent.protocol.model import DeviceId, Sender, SessionId, Status
-from agent.sessions.attachments import ATTACHED_MAX, Attachments
-from agent.sessions.capacity import FROM_OTHER_MAX, SESSIONS_MAX
+from agent.sessions.index import FROM_OTHER_MAX, SESSIONS_MAX
+from agent.sessions.viewers import ATTACHED_MAX, Attachments
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.desk import ME, OWN, PHONE, Desk, attach, running, submit, whole_log
 from tests.fakes.transcripts import MemoryTranscripts
@@ -148,7 +148,7 @@ async def test_a_burst_makes_no_more_sessions_than_there_are_places(by: str, mos
         asked = (desk.sessions.create(CreateSession(), who) for _ in range(most + 2))
         told = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(each) for each in told if isinstance(each, AgentError)] == [Busy, Busy]
-        assert len(desk.sessions.directory.hosted) == most
+        assert len(desk.sessions.index.hosted) == most
 
 
 # --- pages -----------------------------------------------------------------------------------------------------------

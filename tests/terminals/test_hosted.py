@@ -357,11 +357,11 @@ async def test_a_terminal_protects_its_link_until_it_is_left() -> None:
         session = await create(desk)
         async with eye(pi, session) as one:
             assert pi.proxy.protected(desk.id)
-            assert desk.sessions.attachments.protects(pi.id, desk.sessions.directory.rows)
+            assert desk.sessions.attachments.protects(pi.id, desk.sessions.index.rows)
             await one.viewer.channel.request("terminal.detach", TerminalDetach(session_id=session), seconds=9.0)
             await settle()
             assert not pi.proxy.protected(desk.id)
-            assert not desk.sessions.attachments.protects(pi.id, desk.sessions.directory.rows)
+            assert not desk.sessions.attachments.protects(pi.id, desk.sessions.index.rows)
             assert not screen(desk).watched
 
 

@@ -27,7 +27,7 @@ from agent.protocol.messages import (
 )
 from agent.protocol.model import DeviceId, Endpoint, SessionRow, Share
 from agent.protocol.names import short_id
-from agent.sessions.capacity import FROM_OTHER_MAX
+from agent.sessions.index import FROM_OTHER_MAX
 from agent.trust.audit import WAITING_MAX
 from tests.fakes.clock import settle
 from tests.fakes.gateways import Device, network
@@ -83,7 +83,7 @@ async def test_a_private_session_is_not_there_for_others() -> None:
         async with desk.client() as viewer:
             await viewer.ask("session.create", CreateSession(title="diary", share="private"))
         await settle()
-        row = desk.sessions.directory.rows()[0]
+        row = desk.sessions.index.rows()[0]
         assert row.share == "private"
         assert laptop.registry.sessions("remote") == []
         counts = laptop.registry.device(desk.id)
@@ -132,7 +132,7 @@ async def test_a_session_that_becomes_private_leaves_the_others_lists_and_screen
             assert not viewer.gone.is_set()
             assert local.lost == []
             assert laptop.registry.session(session) is None
-            assert [p.device for p in desk.sessions.get(session).journal.viewers.participants()] == [desk.id]
+            assert [p.device for p in desk.sessions.get(session).log.viewers.participants()] == [desk.id]
             await submit(local, session, "now alone")
             await local.until("turn.complete")
         async with laptop.client() as again:
@@ -165,7 +165,7 @@ async def test_only_its_own_device_decides_who_shares_a_session() -> None:
             assert isinstance(await fails(viewer, "session.share", asked), Forbidden)
             private = CreateSession(device="desk", share="private")
             assert isinstance(await fails(viewer, "session.create", private), Forbidden)
-        assert [row.share for row in desk.sessions.directory.rows()] == ["all"]
+        assert [row.share for row in desk.sessions.index.rows()] == ["all"]
 
 
 # --- read-only -------------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ async def test_a_guest_is_out_when_its_time_is_over_and_not_before() -> None:
             assert laptop.id in desk.peers.linked()
             await net.clock.advance(1.0)
             assert desk.peers.linked() == []
-            assert [p.device for p in desk.sessions.get(session).journal.viewers.participants()] == []
+            assert [p.device for p in desk.sessions.get(session).log.viewers.participants()] == []
             assert laptop.id not in desk.paired
             with pytest.raises(NotPaired):
                 desk.access.of(laptop.id)
@@ -303,7 +303,7 @@ async def test_connects_and_sessions_are_limited() -> None:
         for _ in range(18):  # 3 every 9 s
             await net.clock.advance(9.0)
             told = [await kind(laptop, desk, "session.create", CreateSession()) for _ in range(3)]
-        assert desk.sessions.directory.created_by(laptop.id) == FROM_OTHER_MAX
+        assert desk.sessions.index.created_by(laptop.id) == FROM_OTHER_MAX
         await net.clock.advance(60.0)
         assert await kind(laptop, desk, "session.create", CreateSession()) == "busy"
         async with desk.client() as local:

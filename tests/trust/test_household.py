@@ -376,7 +376,7 @@ async def test_leaving_is_heard_and_ends_trust_on_both_sides() -> None:
         assert lab.household.id == b""
         assert lab.kept.state is None
         assert lab.paired == {}
-        assert [row.title for row in lab.sessions.directory.rows()] == ["kept"]
+        assert [row.title for row in lab.sessions.index.rows()] == ["kept"]
         assert in_one_household(den, pad)
         assert den.household.current() != key
         assert share_a_key(den, pad)

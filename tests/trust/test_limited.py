@@ -203,7 +203,7 @@ def standing(den: Member) -> object:
     """All that a device could gain by changing it."""
     roster = den.household._roster
     assert roster is not None
-    sessions = [(row.id, row.title, row.status, row.share) for row in den.sessions.directory.rows()]
+    sessions = [(row.id, row.title, row.status, row.share) for row in den.sessions.index.rows()]
     entries = [(each.id, each.role, each.read_only) for each in den.trusted.devices()]
     prompts = [session.prompts for session in den.echo.sessions]
     told = bytes(32) in den.household.known().values()

@@ -1,4 +1,4 @@
-"""How much of what a program says one event of the log may hold: it must fit its types, and one frame."""
+"""Bounds of what a backend sends: one event of the log must fit its types, and one frame."""
 
 from __future__ import annotations
 
@@ -17,64 +17,64 @@ SHORT = 4096
 ID = 128
 """Characters of an id."""
 DETAIL = 65_536
-"""Characters of what a question is about."""
+"""Characters of the detail of a question."""
 EVENT = 200_000
 """Characters of one event: 800 KB if each takes four bytes, which fits a frame."""
 T = TypeVar("T")
 
 
-def whole(text: str, limit: int = sys.maxsize) -> str:
-    """At most `limit` characters, none of them half a surrogate pair, which no store and no frame takes."""
+def bounded_text(text: str, limit: int = sys.maxsize) -> str:
+    """The first `limit` characters of a text, with lone surrogates replaced, which no store and no frame takes."""
     text = text[:limit]
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-class Room:
-    """What is left of one event's characters. Each method takes what it returns from it."""
+class CharacterBudget:
+    """The character budget of one event. Each method cuts its argument to what is left, and spends that."""
 
     def __init__(self) -> None:
         self._left = EVENT
 
     def text(self, text: str, limit: int) -> str:
-        """The beginning of `text`."""
-        kept = whole(text, min(limit, self._left))
+        """The beginning of `text`, at most `limit` characters."""
+        kept = bounded_text(text, min(limit, self._left))
         self._left -= len(kept)
         return kept
 
     def choices(self, choices: Sequence[Choice], most: int) -> tuple[Choice, ...]:
-        """Ways to answer."""
+        """Choices of a question, at most `most`, each text cut to its limit."""
         return self._many(
             choices[:most],
             lambda c: Choice(id=self.text(c.id, ID), name=self.text(c.name, SHORT), kind=self.text(c.kind, ID)),
         )
 
     def fields(self, fields: Sequence[Field]) -> tuple[Field, ...]:
-        """Fields of a form."""
+        """Fields of a form, each text cut to its limit."""
         return self._many(fields[:64], self._field)
 
     def options(self, options: Sequence[Option]) -> tuple[Option, ...]:
-        """What may be set."""
+        """Options of a session, each text cut to its limit."""
         return self._many(options[:32], self._option)
 
     def commands(self, commands: Sequence[Command]) -> tuple[Command, ...]:
-        """What the agent knows."""
+        """Commands of an agent, each text cleaned and cut to its limit."""
         return self._many(
             commands[:256],
             lambda c: Command(name=self._cleaned(c.name, ID), description=self._cleaned(c.description, SHORT)),
         )
 
     def plan(self, entries: Sequence[PlanEntry]) -> tuple[PlanEntry, ...]:
-        """Steps of a plan."""
+        """Entries of a plan, each text cut to its limit."""
         return self._many(
             entries[:128], lambda e: replace(e, text=self.text(e.text, SHORT), priority=self.text(e.priority, ID))
         )
 
     def diffs(self, diffs: Sequence[Diff]) -> tuple[Diff, ...]:
-        """Changes of files."""
+        """Diffs of files, each path and patch cut to its limit."""
         return self._many(diffs[:32], lambda d: Diff(path=self.text(d.path, SHORT), patch=self.text(d.patch, DETAIL)))
 
     def usage(self, usage: Usage | None) -> Usage | None:
-        """What a model has used, in numbers that a frame and a store take."""
+        """The usage of a model, with numbers that a frame and a store can hold."""
         if usage is None:
             return None
         return Usage(
@@ -107,7 +107,7 @@ class Room:
         )
 
     def _cleaned(self, text: str, limit: int) -> str:
-        return self.text(clean(whole(text, limit), limit), limit)
+        return self.text(clean(bounded_text(text, limit), limit), limit)
 
     def _many(self, items: Iterable[T], make: Callable[[T], T]) -> tuple[T, ...]:
         kept: list[T] = []

@@ -1,4 +1,4 @@
-"""What a session's state machine wants logged and done. The service carries it out, in order."""
+"""The decisions of a session's state machine: entries to log, then effects that the service carries out in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.protocol.events import Answer, Payload
 
 
 class StartTurn(Struct, frozen=True):
-    """Hand the prompt to the backend, starting that first if it does not run."""
+    """Hand a prompt to the backend, which is started first if it does not run."""
 
     turn: int
     text: str
@@ -24,27 +24,27 @@ class HandAnswer(Struct, frozen=True):
 
 
 class InterruptTurn(Struct, frozen=True):
-    """Ask the backend to stop that turn, if it still runs."""
+    """Ask the backend to stop a turn, if it still runs that one."""
 
     turn: int
 
 
 class StopBackend(Struct, frozen=True):
-    """End the backend for good."""
+    """Close the backend of the session for good."""
 
 
 Effect = StartTurn | HandAnswer | InterruptTurn | StopBackend
 
 
 class Decision(Struct, frozen=True):
-    """What is to be logged, then done."""
+    """Entries that are to be logged, then effects that are to be carried out."""
 
     payloads: tuple[Payload, ...] = ()
     effects: tuple[Effect, ...] = ()
 
 
 class Verdict(Struct, frozen=True):
-    """What became of a prompt."""
+    """What became of a prompt: its turn, whether it runs or waits, and how many are before it."""
 
     turn: int
     status: Literal["started", "queued", "duplicate"]

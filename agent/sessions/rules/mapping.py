@@ -1,4 +1,4 @@
-"""What a backend says, as entries of the session's log."""
+"""Backend events as entries of the session's log."""
 
 from __future__ import annotations
 
@@ -34,61 +34,62 @@ from agent.protocol.events import (
 )
 from agent.protocol.model import TITLE_MAX
 from agent.protocol.names import clean
-from agent.sessions.rules.bounds import DETAIL, ID, SHORT, Room, whole
+from agent.sessions.rules.bounds import DETAIL, ID, SHORT, CharacterBudget, bounded_text
 from agent.sessions.rules.effects import Decision
-from agent.sessions.rules.reply import Reply
-from agent.sessions.rules.state import Session
+from agent.sessions.rules.reply import ReplyBuffer
+from agent.sessions.rules.state import SessionMachine
 
 CHUNK = 16_384
 """Characters of one logged delta: small enough to flow, large enough that a flood costs little."""
 
 
-def payloads_of(session: Session, event: BackendEvent) -> Decision:  # noqa: PLR0911 - one return a kind of event
-    """What is logged of one backend event, in the session's present state. Text is bounded here."""
-    turn, room = session.running or session.turns, Room()
+def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # noqa: PLR0911 - one return a kind of event
+    """The entries to log for one backend event in the session's present state. Text is bounded here."""
+    turn = session.running or session.turns
+    budget = CharacterBudget()
     if not session.status.live:
-        return Decision()  # a program that has ended says nothing more
+        return Decision()  # nothing is logged of a backend that has ended
     match event:
         case Said():
-            return _reply(session, whole(event.text))
+            return _reply(session, bounded_text(event.text))
         case Finished():
-            cwd, error = room.text(event.cwd, SHORT), room.text(event.error, SHORT)
+            cwd, error = budget.text(event.cwd, SHORT), budget.text(event.error, SHORT)
             return session.finished(
-                event.status, exit_status=event.exit_status, cwd=cwd, error=error, usage=room.usage(event.usage)
+                event.status, exit_status=event.exit_status, cwd=cwd, error=error, usage=budget.usage(event.usage)
             )
         case Exited():
-            reason = room.text(event.reason, SHORT)
+            reason = budget.text(event.reason, SHORT)
             turn_status: TurnStatus = "complete" if event.status == "ended" else "error"
             return session.ended(event.status, reason, turn_status, exit_status=event.exit_status)
-        case Asked() if (request_id := room.text(event.request_id, ID)) not in session.requests:
-            asked = RequestOpen(
+        case Asked() if (request_id := budget.text(event.request_id, ID)) not in session.requests:
+            request = RequestOpen(
                 turn=turn,
                 request_id=request_id,
                 kind=event.kind,
-                prompt=room.text(event.prompt, SHORT),
-                choices=room.choices(event.choices, 64),
-                detail=room.text(event.detail, DETAIL),
-                fields=room.fields(event.fields),
+                prompt=budget.text(event.prompt, SHORT),
+                choices=budget.choices(event.choices, 64),
+                detail=budget.text(event.detail, DETAIL),
+                fields=budget.fields(event.fields),
                 local=event.local,
             )
-            return Decision((asked,))
-        case Withdrew() if (request_id := room.text(event.request_id, ID)) in session.requests:
+            return Decision((request,))
+        case Withdrew() if (request_id := budget.text(event.request_id, ID)) in session.requests:
             return Decision((RequestClosed(turn=turn, request_id=request_id, status="expired"),))
         case Described():
             info = SessionInfo(
-                title=None if event.title is None or session.named else clean(whole(event.title), TITLE_MAX),
-                cwd=None if event.cwd is None else room.text(event.cwd, SHORT),
-                model=None if event.model is None else clean(whole(event.model), SHORT),
-                note=room.text(event.note, SHORT),
-                options=None if event.options is None else room.options(event.options),
-                commands=None if event.commands is None else room.commands(event.commands),
+                title=None if event.title is None or session.named else clean(bounded_text(event.title), TITLE_MAX),
+                cwd=None if event.cwd is None else budget.text(event.cwd, SHORT),
+                model=None if event.model is None else clean(bounded_text(event.model), SHORT),
+                note=budget.text(event.note, SHORT),
+                options=None if event.options is None else budget.options(event.options),
+                commands=None if event.commands is None else budget.commands(event.commands),
             )
             return Decision() if _known(session, info) else Decision((info,))
         case Thought() | ToolStarted() | ToolProgressed() | ToolFinished() | Planned():
-            return Decision((*session.end_part(), _aside(event, session.running or 0, room)))
+            return Decision((*session.end_part(), _aside(event, session.running or 0, budget)))
         case Unknown():
             return Decision(
-                (Other(turn=turn, kind=room.text(event.kind, SHORT), data=room.text(event.data, TEXT_MAX)),)
+                (Other(turn=turn, kind=budget.text(event.kind, SHORT), data=budget.text(event.data, TEXT_MAX)),)
             )
         case _:
             return Decision()
@@ -97,49 +98,52 @@ def payloads_of(session: Session, event: BackendEvent) -> Decision:  # noqa: PLR
 _DESCRIBED = ("title", "cwd", "model", "options", "commands")
 
 
-def _known(session: Session, info: SessionInfo) -> bool:
-    # Agents repeat themselves: what changes nothing is not logged.
-    told = {name: value for name in _DESCRIBED if (value := getattr(info, name)) is not None}
-    return not info.note and all(getattr(session, name) == value for name, value in told.items())
+def _known(session: SessionMachine, info: SessionInfo) -> bool:
+    # Agents repeat themselves: a description that changes nothing is not logged.
+    described = {name: value for name in _DESCRIBED if (value := getattr(info, name)) is not None}
+    return not info.note and all(getattr(session, name) == value for name, value in described.items())
 
 
-def _reply(session: Session, text: str) -> Decision:
-    begin, saying = session.new_part(), session.saying
-    text = (Reply() if begin and session.running is None else saying).take(text)
+def _reply(session: SessionMachine, text: str) -> Decision:
+    begin = session.new_part()
+    reply = session.current_reply
+    text = (ReplyBuffer() if begin and session.running is None else reply).take(text)
     if not text:
         return Decision(begin)
-    part = saying.part + bool(begin)
+    part = reply.part + bool(begin)
     pieces = (text[i : i + CHUNK] for i in range(0, len(text), CHUNK))
     return Decision((*begin, *(MessageDelta(turn=session.running or 0, part=part, text=piece) for piece in pieces)))
 
 
-def _aside(event: Thought | ToolStarted | ToolProgressed | ToolFinished | Planned, turn: int, room: Room) -> Payload:
+def _aside(
+    event: Thought | ToolStarted | ToolProgressed | ToolFinished | Planned, turn: int, budget: CharacterBudget
+) -> Payload:
     match event:
         case Thought():
-            return ThoughtDelta(turn=turn, text=room.text(event.text, TEXT_MAX))
+            return ThoughtDelta(turn=turn, text=budget.text(event.text, TEXT_MAX))
         case ToolStarted():
             return ToolStart(
                 turn=turn,
-                tool_id=room.text(event.tool_id, ID),
-                title=room.text(event.title, SHORT),
-                tool=room.text(event.tool, SHORT),
-                input=room.text(event.input, TEXT_MAX),
+                tool_id=budget.text(event.tool_id, ID),
+                title=budget.text(event.title, SHORT),
+                tool=budget.text(event.tool, SHORT),
+                input=budget.text(event.input, TEXT_MAX),
             )
         case ToolProgressed():
             return ToolUpdate(
                 turn=turn,
-                tool_id=room.text(event.tool_id, ID),
-                text=room.text(event.text, TEXT_MAX),
-                title=room.text(event.title, SHORT),
-                diffs=room.diffs(event.diffs),
+                tool_id=budget.text(event.tool_id, ID),
+                text=budget.text(event.text, TEXT_MAX),
+                title=budget.text(event.title, SHORT),
+                diffs=budget.diffs(event.diffs),
             )
         case ToolFinished():
             return ToolComplete(
                 turn=turn,
-                tool_id=room.text(event.tool_id, ID),
+                tool_id=budget.text(event.tool_id, ID),
                 status=event.status,
-                output=room.text(event.output, TEXT_MAX),
-                diffs=room.diffs(event.diffs),
+                output=budget.text(event.output, TEXT_MAX),
+                diffs=budget.diffs(event.diffs),
             )
         case Planned():
-            return PlanUpdate(turn=turn, entries=room.plan(event.entries))
+            return PlanUpdate(turn=turn, entries=budget.plan(event.entries))

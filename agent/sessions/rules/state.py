@@ -1,8 +1,8 @@
-"""One hosted session as a state machine over its log (S1, S3, S9, S10). Pure: it decides, the service carries out.
+"""One hosted session as a state machine over its log (S1, S3, S9, S10): the machine decides, the service carries out.
 
-State is what the events say: `apply` takes one event, live or read back from the store, and nothing else changes the
-state. A method that decides returns what is to be logged and done; the service stores the events, applies and
-publishes them (S2), then carries out the effects in order. If storing fails nothing has happened.
+State follows from the events alone: `apply` takes one event, live or read back from the store, and nothing else
+changes the state. A method that decides returns what is to be logged and done; the service stores the events, applies
+and publishes them (S2), then carries out the effects in order. If storing fails nothing has happened.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from agent.errors import Busy, SessionEnded
+from agent.errors import Ambiguous, Busy, RequestNotFound, SessionEnded
 from agent.protocol.answers import checked
 from agent.protocol.events import (
     Answer,
@@ -35,41 +35,41 @@ from agent.protocol.events import (
 from agent.protocol.model import DeviceId, Sender, SessionId, Status
 from agent.protocol.times import unix_seconds
 from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
-from agent.sessions.rules.lives import Lives
-from agent.sessions.rules.reply import Reply
-from agent.sessions.rules.requests import Requests
+from agent.sessions.rules.epochs import Epochs
+from agent.sessions.rules.reply import ReplyBuffer
 
 QUEUE_MAX = 64
 """Prompts that may wait in one session."""
 
 
-class Session:
-    """The state of one session's log."""
+class SessionMachine:
+    """The state of one session, as its log gives it, and what follows from requests and backend events."""
 
     def __init__(self, session_id: SessionId, *, epoch: str = "", title: str = "", cwd: str = "") -> None:
-        """`epoch`: of the log's first life."""
-        self.lives = Lives(epoch)
+        """`epoch` is the first one of the log."""
+        self.epochs = Epochs(epoch)
         self.id = session_id
         self.title = title
         self.cwd = cwd
         self.model = ""
-        self.seq = self.turns = 0  # turns: accepted so far
+        self.seq = 0  # number of the last event
+        self.turns = 0  # accepted so far
         self.named = False  # whether a person gave the title
         self.updated_at = 0.0  # Unix seconds of the last event that a list would show
         self.running: int | None = None
         self.options: tuple[Option, ...] = ()
         self.commands: tuple[Command, ...] = ()
-        self.reply = Reply()
-        self.unasked = Reply()  # what is said between two turns: turn 0
+        self.reply = ReplyBuffer()
+        self.unprompted = ReplyBuffer()  # text of the backend between two turns: turn 0
         self._lifecycle = Status.IDLE  # starting, idle, ended or failed
         self._queue: deque[UserMessage] = deque()
         self._prompts: dict[str, int] = {}  # prompt_id -> turn
-        self._requests = Requests()
+        self._requests = SessionRequests()
         self.requests = self._requests.open  # by id, oldest first
 
     @property
     def status(self) -> Status:
-        """S10: an open request means needs-input, whatever the backend says."""
+        """The session's status; an open request means needs-input, whatever the backend says (S10)."""
         if self._lifecycle is not Status.IDLE:
             return self._lifecycle
         if self.requests:
@@ -78,7 +78,7 @@ class Session:
 
     @property
     def queued(self) -> int:
-        """Prompts that wait for their turn."""
+        """How many prompts wait for their turn."""
         return len(self._queue)
 
     # --- decisions ---------------------------------------------------------------------------------------------------
@@ -86,11 +86,12 @@ class Session:
     def prompt(self, prompt_id: str, text: str, sender: Sender, *, steer: bool = False) -> tuple[Decision, Verdict]:
         """Accept a prompt: start it, or queue it behind the others (S1); the same id again changes nothing (S3).
 
-        `steer`: before the others, and the running turn is stopped for it. Raises: SessionEnded, Busy (the queue is
-        full).
+        With `steer` it goes before the others, and the running turn is stopped for it.
+        Raises: SessionEnded, Busy (the queue is full).
         """
-        if (turn := self._prompts.get(prompt_id)) is not None:
-            return Decision(), Verdict(turn, "duplicate", self._position(turn))
+        known = self._prompts.get(prompt_id)
+        if known is not None:
+            return Decision(), Verdict(known, "duplicate", self._position(known))
         if not self.status.live:
             raise SessionEnded
         if len(self._queue) >= QUEUE_MAX:
@@ -98,44 +99,44 @@ class Session:
         turn = self.turns + 1
         waits = self.running is not None or bool(self._queue) or self._lifecycle is Status.STARTING
         steers = waits and steer
-        said = UserMessage(turn=turn, prompt_id=prompt_id, text=text, sender=sender, queued=waits, steer=steers)
+        message = UserMessage(turn=turn, prompt_id=prompt_id, text=text, sender=sender, queued=waits, steer=steers)
         if waits:
             before = (self.running is not None) + (0 if steers else len(self._queue))
-            return Decision((said,), self.interrupt().effects if steers else ()), Verdict(turn, "queued", before)
-        payloads = (*self._end_unasked(), said, MessageStart(turn=turn))
+            return Decision((message,), self.interrupt().effects if steers else ()), Verdict(turn, "queued", before)
+        payloads = (*self._end_unprompted(), message, MessageStart(turn=turn))
         return Decision(payloads, (StartTurn(turn, text),)), Verdict(turn, "started")
 
-    def prompted(self, text: str, sender: Sender) -> Decision:
-        """Somebody has prompted the program by other means: that turn runs already. In a turn it is only noted."""
+    def prompted_elsewhere(self, text: str, sender: Sender) -> Decision:
+        """Log a prompt that the program got by other means: its turn runs already. During a turn it is only noted."""
         if not self.status.live:
             return Decision()
         if self.running is not None or self._lifecycle is Status.STARTING:
             return Decision((SessionInfo(note=f"[{sender.name} {sender.client}] {text}"[:4096]),))
         turn = self.turns + 1
-        said = UserMessage(turn=turn, prompt_id=f"{self.id}-{turn}", text=text, sender=sender)
-        return Decision((*self._end_unasked(), said, MessageStart(turn=turn)))
+        message = UserMessage(turn=turn, prompt_id=f"{self.id}-{turn}", text=text, sender=sender)
+        return Decision((*self._end_unprompted(), message, MessageStart(turn=turn)))
 
     def answer(self, request_id: str, answer: Answer, by: Sender) -> tuple[Decision, RequestClosed]:
-        """Answer a request once (S9). The second value is how it was closed, now or before.
+        """Answer a request once (S9). The second value is how the request was closed, now or before.
 
         Raises: RequestNotFound, Ambiguous (no id given and several open), BadParams (not one of the choices).
         """
-        asked = self._requests.find(request_id)
-        if isinstance(asked, RequestClosed):
-            return Decision(), asked
-        answer = checked(asked, answer)
-        shown = "" if asked.kind == "secret" else answer
-        closed = RequestClosed(turn=asked.turn, request_id=asked.request_id, status="answered", answer=shown, by=by)
-        return Decision((closed,), (HandAnswer(asked.request_id, answer),)), closed
+        request = self._requests.find(request_id)
+        if isinstance(request, RequestClosed):
+            return Decision(), request
+        answer = checked(request, answer)
+        shown = "" if request.kind == "secret" else answer
+        closed = RequestClosed(turn=request.turn, request_id=request.request_id, status="answered", answer=shown, by=by)
+        return Decision((closed,), (HandAnswer(request.request_id, answer),)), closed
 
     def interrupt(self, turn: int = 0) -> Decision:
-        """Stop the running turn; nothing without one, or if `turn` names another: that one is over, or still waits."""
+        """Stop the running turn; nothing without one, or if `turn` names another one, which is over or still waits."""
         if self.running is None or turn not in {0, self.running}:
             return Decision()
         return Decision((), (InterruptTurn(self.running),))
 
     def ready(self) -> Decision:
-        """The backend takes prompts."""
+        """Take that the backend accepts prompts: the first one that waits starts."""
         if self._lifecycle is not Status.STARTING:
             return Decision()
         return self._then_next((SessionInfo(status="idle"),))
@@ -149,8 +150,9 @@ class Session:
         error: str = "",
         usage: Usage | None = None,
     ) -> Decision:
-        """The backend ended its turn; the next prompt starts."""
-        if (turn := self.running) is None:
+        """Take the end of the backend's turn: the next prompt starts."""
+        turn = self.running
+        if turn is None:
             return Decision()
         done = TurnComplete(turn=turn, status=status, exit_status=exit_status, cwd=cwd, error=error, usage=usage)
         return self._then_next((*self._requests.expired(), *self._end_part(status), done))
@@ -163,10 +165,10 @@ class Session:
         *,
         exit_status: int | None = None,
     ) -> Decision:
-        """The session is over. What ran is closed as `turn_status`, what waited is told that it never will run."""
+        """End the session: the running turn is closed as `turn_status`, waiting prompts are closed as never run."""
         if not self.status.live:
             return Decision()
-        payloads: list[Payload] = [*self._requests.expired(), *self._end_unasked()]
+        payloads: list[Payload] = [*self._requests.expired(), *self._end_unprompted()]
         if self.running is not None:
             payloads += self._end_part(turn_status)
             done = TurnComplete(turn=self.running, status=turn_status, exit_status=exit_status, error=reason)
@@ -178,7 +180,7 @@ class Session:
         return Decision(tuple(payloads), (StopBackend(),))
 
     def recovered(self, reason: str) -> Decision:
-        """After a restart of the service: what ran is closed as interrupted, what waited runs (S3)."""
+        """Go on after a restart of the service: the running turn is closed as interrupted, waiting prompts run (S3)."""
         if not self.status.live:
             return Decision()
         payloads: list[Payload] = [*self._requests.expired()]
@@ -189,33 +191,34 @@ class Session:
         return self._then_next(tuple(payloads))
 
     def reopened(self, note: str) -> Decision:
-        """A session that had ended goes on."""
+        """Let a session that had ended go on."""
         return Decision() if self.status.live else Decision((SessionInfo(status="idle", note=note),))
 
-    def put_out(self, trusts: Callable[[DeviceId], bool], reason: str) -> Decision:
-        """Drop waiting prompts of devices that are trusted no longer, and say why (T4). What runs goes on."""
+    def drop_untrusted(self, trusts: Callable[[DeviceId], bool], reason: str) -> Decision:
+        """Drop waiting prompts of devices that are trusted no longer, and log why (T4). A running turn goes on."""
         out = (each for each in self._queue if not trusts(each.sender.device))
         return Decision(tuple(TurnComplete(turn=p.turn, status="error", error=reason) for p in out))
 
     @property
-    def saying(self) -> Reply:
-        """Where text goes that the backend says now: into the turn's reply, or beside all turns."""
-        return self.unasked if self.running is None else self.reply
+    def current_reply(self) -> ReplyBuffer:
+        """The reply that text of the backend belongs to now: that of the running turn, or the unprompted one."""
+        return self.unprompted if self.running is None else self.reply
 
     def new_part(self) -> tuple[Payload, ...]:
-        """Begin another part of what is being said if none is open, as after a tool."""
-        return () if self.saying.open else (MessageStart(turn=self.running or 0, part=self.saying.part + 1),)
+        """Begin another part of the current reply if none is open, as after a tool."""
+        reply = self.current_reply
+        return () if reply.open else (MessageStart(turn=self.running or 0, part=reply.part + 1),)
 
     def end_part(self) -> tuple[Payload, ...]:
-        """End the open part of the reply, as before a tool. An empty one stays open."""
+        """End the open part of the reply, as before a tool. An empty part stays open."""
         if self.running is None:
-            return self._end_unasked()
+            return self._end_unprompted()
         return self._end_part("complete") if self.reply.text else ()
 
     # --- the log -----------------------------------------------------------------------------------------------------
 
     def number(self, payloads: Sequence[Payload], now: float) -> list[Event]:
-        """Make the next events of the log; nothing changes yet. `now` in Unix seconds."""
+        """Make the next events of the log from entries; nothing changes yet. `now` in Unix seconds."""
         return [make_event(self.seq + i, payload, now) for i, payload in enumerate(payloads, 1)]
 
     def apply(self, event: Event) -> None:
@@ -224,14 +227,14 @@ class Session:
         payload = payload_of(event)
         match payload:
             case MessageDelta():
-                (self.reply if payload.turn else self.unasked).add(payload.text)
+                (self.reply if payload.turn else self.unprompted).add(payload.text)
                 return
             case UserMessage():
                 self._accepted(payload)
             case MessageStart():
                 self._began(payload)
             case MessageComplete():
-                (self.reply if payload.turn else self.unasked).end()
+                (self.reply if payload.turn else self.unprompted).end()
             case RequestOpen() | RequestClosed():
                 self._requests.apply(payload)
             case TurnComplete():
@@ -242,18 +245,18 @@ class Session:
                 return
         self.updated_at = unix_seconds(event.at)
 
-    def _accepted(self, said: UserMessage) -> None:
-        self.turns = said.turn
-        self._prompts[said.prompt_id] = said.turn
-        if said.steer:
-            self._queue.appendleft(said)
+    def _accepted(self, message: UserMessage) -> None:
+        self.turns = message.turn
+        self._prompts[message.prompt_id] = message.turn
+        if message.steer:
+            self._queue.appendleft(message)
         else:
-            self._queue.append(said)
+            self._queue.append(message)
 
     def _began(self, start: MessageStart) -> None:
         if not start.turn:
-            self.unasked = Reply()
-            self.unasked.begin(start.part)
+            self.unprompted = ReplyBuffer()
+            self.unprompted.begin(start.part)
             return
         self.running = start.turn
         self.reply.begin(start.part)
@@ -265,13 +268,14 @@ class Session:
         self._queue = deque(waiting for waiting in self._queue if waiting.turn != done.turn)
         if self.running == done.turn:
             self.running = None
-            self.reply = Reply()
+            self.reply = ReplyBuffer()
 
     def _informed(self, info: SessionInfo) -> None:
         if info.status:
             self._lifecycle = Status(info.status)
         if info.title is not None:
-            self.title, self.named = info.title, info.named
+            self.title = info.title
+            self.named = info.named
         if info.cwd is not None:
             self.cwd = info.cwd
         if info.model is not None:
@@ -281,21 +285,21 @@ class Session:
         if info.commands is not None:
             self.commands = info.commands
         if info.epoch:
-            self.lives.begin(info.epoch, self.seq)
+            self.epochs.begin(info.epoch, self.seq)
 
     def _then_next(self, payloads: tuple[Payload, ...]) -> Decision:
         if not self._queue:
             return Decision(payloads)
         waiting = self._queue[0]
-        started = (*payloads, *self._end_unasked(), MessageStart(turn=waiting.turn))
+        started = (*payloads, *self._end_unprompted(), MessageStart(turn=waiting.turn))
         return Decision(started, (StartTurn(waiting.turn, waiting.text),))
 
-    def _end_unasked(self) -> tuple[Payload, ...]:
-        said = self.unasked
-        if not said.open:
+    def _end_unprompted(self) -> tuple[Payload, ...]:
+        reply = self.unprompted
+        if not reply.open:
             return ()
-        whole = said.text + said.rest()
-        return (MessageComplete(turn=0, part=said.part, text=whole, status="complete"),)
+        whole = reply.text + reply.rest()
+        return (MessageComplete(turn=0, part=reply.part, text=whole, status="complete"),)
 
     def _end_part(self, status: TurnStatus) -> tuple[Payload, ...]:
         turn, reply = self.running, self.reply
@@ -308,3 +312,46 @@ class Session:
     def _position(self, turn: int) -> int:
         ahead = [waiting.turn for waiting in self._queue]
         return ahead.index(turn) + (self.running is not None) if turn in ahead else 0
+
+
+CLOSED_MAX = 256
+"""Closed requests that are remembered, so that a later answer gets the first one."""
+
+
+class SessionRequests:
+    """The requests of one session: which are open, and how those before were closed (S9)."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, RequestOpen] = {}
+        self._closed: dict[str, RequestClosed] = {}
+
+    def find(self, request_id: str) -> RequestOpen | RequestClosed:
+        """The request with that id, open or closed; for an empty id, the only open one.
+
+        Raises: RequestNotFound, Ambiguous.
+        """
+        if not request_id:
+            if len(self.open) > 1:
+                raise Ambiguous(f"several questions are open: {', '.join(self.open)}", hint="name the REQUEST")
+            if not self.open:
+                raise RequestNotFound("the session asks nothing at the moment")
+            return next(iter(self.open.values()))
+        found = self._closed.get(request_id) or self.open.get(request_id)
+        if found is None:
+            raise RequestNotFound(f"the session has no question {request_id}")
+        return found
+
+    def apply(self, entry: RequestOpen | RequestClosed) -> None:
+        """Take an entry of the log that opens or closes a request."""
+        if isinstance(entry, RequestOpen):
+            self.open[entry.request_id] = entry
+            self._closed.pop(entry.request_id, None)  # a program that was restarted counts from 1 again
+            return
+        self.open.pop(entry.request_id, None)
+        self._closed[entry.request_id] = entry
+        if len(self._closed) > CLOSED_MAX:
+            del self._closed[next(iter(self._closed))]
+
+    def expired(self) -> tuple[RequestClosed, ...]:
+        """Entries that close all open requests, whose answers nobody needs any more."""
+        return tuple(RequestClosed(turn=r.turn, request_id=r.request_id, status="expired") for r in self.open.values())

@@ -47,7 +47,7 @@ from agent.protocol.snapshot import Tail, compact
 from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend
 from agent.sessions.rules.mapping import payloads_of
 from agent.sessions.rules.reply import HEAD_MAX, TAIL_MAX
-from agent.sessions.rules.state import QUEUE_MAX, Session
+from agent.sessions.rules.state import QUEUE_MAX, SessionMachine
 
 ME = Sender(device=DeviceId("laptop"), name="laptop")
 OTHER = Sender(device=DeviceId("phone"), name="phone")
@@ -58,7 +58,7 @@ class Log:
     """A session with its log in a list, as the store would have it."""
 
     def __init__(self) -> None:
-        self.session = Session(SessionId("s" * 16))
+        self.session = SessionMachine(SessionId("s" * 16))
         self.events: list[Event] = []
         self.effects: list[object] = []
 
@@ -80,8 +80,8 @@ class Log:
     def types(self) -> list[str]:
         return [event.type for event in self.events]
 
-    def replayed(self) -> Session:
-        session = Session(self.session.id)
+    def replayed(self) -> SessionMachine:
+        session = SessionMachine(self.session.id)
         for event in self.events:
             session.apply(event)
         return session

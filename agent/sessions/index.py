@@ -1,0 +1,104 @@
+"""The index of this device's sessions, live and closed: how one is found, and how many there may be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from agent.errors import Busy, SessionEnded
+from agent.ports import SessionMeta
+from agent.presence.rules.selectors import select
+from agent.protocol.model import DeviceId, DeviceRef, SessionId, SessionRow, Share
+from agent.sessions.session import HostedSession
+
+Sees = Callable[[SessionId, Share], bool]
+"""Whether a session, shared like that, is there for whoever asks."""
+
+
+def sees_all(session: SessionId, share: Share) -> bool:  # noqa: ARG001 - the type above
+    """Whether the owner sees a session: always."""
+    return True
+
+
+class HostedIndex:
+    """The sessions of this device by id: live ones (`hosted`), and `closed` ones, of which only the log is left."""
+
+    def __init__(self, device: str) -> None:
+        """`device` is the name of this one, for errors."""
+        self.hosted: dict[SessionId, HostedSession] = {}
+        self.closed: dict[SessionId, SessionMeta] = {}
+        self._device = device
+
+    def rows(self, among: Iterable[SessionId] | None = None) -> list[SessionRow]:
+        """Rows of all listed sessions, or of those `among` these."""
+        wanted = self.hosted if among is None else among
+        return [hosted.log.row() for session in wanted if (hosted := self.hosted.get(session))]
+
+    def get(self, selector: str) -> HostedSession:
+        """The live session with that id, unique prefix or exact title.
+
+        Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous.
+        """
+        hosted = self.hosted.get(SessionId(selector)) or self.hosted.get(self.find(selector).id)
+        if hosted is None:
+            raise SessionEnded
+        return hosted
+
+    def find(self, selector: str, sees: Sees = sees_all) -> SessionMeta:
+        """The stored row of a session, live or closed. A session that one does not see is in no error, either.
+
+        Raises: SessionNotFound, Ambiguous.
+        """
+        metas = {session: hosted.log.meta for session, hosted in self.hosted.items()}
+        live = {
+            session: self.hosted[session].log.state.title
+            for session, meta in metas.items()
+            if sees(session, meta.share)
+        }
+        closed = [session for session, meta in self.closed.items() if sees(session, meta.share)]
+        found = select(selector, live, closed, self._device)
+        return metas.get(found) or self.closed[found]
+
+    def created_by(self, device: DeviceId) -> int:
+        """How many live sessions a device has created here."""
+        return sum(hosted.log.meta.creator == device for hosted in self.hosted.values())
+
+    def programs(self) -> dict[SessionId, tuple[int, ...]]:
+        """Ids of the processes of each live session, as far as its backend tells."""
+        return {session: hosted.runner.processes() for session, hosted in self.hosted.items()}
+
+
+SESSIONS_MAX = 256
+"""Live sessions on one device."""
+FROM_OTHER_MAX = 64
+"""Live sessions that one other device has started here."""
+
+
+class Capacity:
+    """How many sessions this device, and each other device, may run here."""
+
+    def __init__(self, own: DeviceRef, index: HostedIndex) -> None:
+        self._own = own
+        self._index = index
+        self._reserved: Counter[DeviceId] = Counter()  # creators of sessions that are not listed yet
+
+    @contextmanager
+    def reserve(self, creator: DeviceId) -> Iterator[None]:
+        """Reserve room for one session until it is listed or was not created, so that a burst finds no gap.
+
+        Raises: Busy, if there are too many sessions in all, or of the creator.
+        """
+        reserved = self._reserved
+        if len(self._index.hosted) + reserved.total() >= SESSIONS_MAX:
+            raise Busy(f"{SESSIONS_MAX} sessions are open on {self._own.name}", hint="`agent close` some")
+        started = self._index.created_by(creator) + reserved[creator]
+        if creator != self._own.id and started >= FROM_OTHER_MAX:
+            raise Busy(f"{FROM_OTHER_MAX} sessions of this device are open there", hint="`agent close` some")
+        reserved[creator] += 1
+        try:
+            yield
+        finally:
+            reserved[creator] -= 1
+            if not reserved[creator]:
+                del reserved[creator]
