@@ -35,6 +35,7 @@ ALL_DOMAINS = {*RULES, *SERVICES}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "protocol": {"errors"},
+    "core": {"protocol"},  # a name that backends of others have
     "ports": BASE,
     "tasks": PURE,
     "observers": set(),

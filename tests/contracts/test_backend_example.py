@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agent.ports import BackendType, Finished, Said, Start
 from agent.protocol.model import SessionId
 from tests.fakes.listener import Listener, run
@@ -20,9 +22,17 @@ def block(language: str) -> str:
     return found[1]
 
 
-async def test_the_documented_example_can_be_pasted() -> None:
+NOW = "from agent.ports import Answer, "
+BEFORE = "from agent.core.transcript import Answer\nfrom agent.ports import "
+"""As the page had it up to version 0.1: packages that were written then go on."""
+
+
+@pytest.mark.parametrize("imports", [NOW, BEFORE], ids=["now", "as before"])
+async def test_the_documented_example_can_be_pasted(imports: str) -> None:
+    example = block("python")
+    assert NOW in example
     module: dict[str, Any] = {"__name__": "count_backend"}
-    exec(compile(block("python"), "count_backend.py", "exec"), module)
+    exec(compile(example.replace(NOW, imports), "count_backend.py", "exec"), module)
     made: BackendType = module["CountBackend"]()
     listener = Listener()
     backend = await made.start(Start(session=SessionId("one")), listener.emit)

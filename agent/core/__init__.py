@@ -1,0 +1,1 @@
+"""Where backends of other packages found the types of events in version 0.1: kept for those that were written then."""
