@@ -43,7 +43,7 @@ class LogEntry(Struct, frozen=True):
 
 
 class Hydration(Struct, frozen=True):
-    """The viewer is attached, for the first time or again: what stands, and the entries that it had not seen before."""
+    """The client is attached, for the first time or again: what stands, and the entries not seen before."""
 
     session: SessionRow | None  # None: the log was resumed, and its entries follow one by one
     entries: tuple[LogEntry, ...]
@@ -55,74 +55,74 @@ class Hydration(Struct, frozen=True):
     anew: bool = False  # the log is another one: what was shown before counts no more (S15)
 
     @property
-    def notice(self) -> Resumed | LogReplaced | None:
-        """What a person is told of it; nothing, the first time."""
+    def news(self) -> Resumed | LogReplaced | None:
+        """What a person is told of being attached again; None, the first time."""
         if self.anew:
             return LogReplaced()
         return Resumed() if self.again else None
 
 
-class ViewNotice(Struct, frozen=True, tag_field="what"):
+class SessionNews(Struct, frozen=True, tag_field="what"):
     """Base of what a person is told beside what the session says; `sentence` has the words."""
 
 
-class ViewerJoined(ViewNotice, frozen=True, tag="viewer-joined"):
-    """A device has begun to watch the session, beside this client (S8)."""
+class ParticipantJoined(SessionNews, frozen=True, tag="participant-joined"):
+    """A device has attached to the session, with its first client (S8)."""
 
     device: DeviceId
     name: str
 
 
-class ViewerLeft(ViewNotice, frozen=True, tag="viewer-left"):
-    """A device no longer watches the session (S8)."""
+class ParticipantLeft(SessionNews, frozen=True, tag="participant-left"):
+    """A device is attached to the session no more, with none of its clients (S8)."""
 
     device: DeviceId
     name: str
 
 
-class LinkLost(ViewNotice, frozen=True, tag="link-lost"):
+class LinkLost(SessionNews, frozen=True, tag="link-lost"):
     """The link to the session's device broke; it is dialled again (L5)."""
 
     name: str  # of the device
 
 
-class LinkBack(ViewNotice, frozen=True, tag="link-back"):
+class LinkBack(SessionNews, frozen=True, tag="link-back"):
     """The link to the session's device carries again (L5)."""
 
     name: str  # of the device
 
 
-class PeerStopped(ViewNotice, frozen=True, tag="peer-stopped"):
+class PeerStopped(SessionNews, frozen=True, tag="peer-stopped"):
     """The session's device has stopped. Nothing is promised of it: its turn was cut."""
 
     name: str  # of the device
 
 
-class StorageStalled(ViewNotice, frozen=True, tag="storage-stalled"):
+class StorageStalled(SessionNews, frozen=True, tag="storage-stalled"):
     """The session's device cannot store what the session says, so that it is not shown (S2)."""
 
     reason: str
 
 
-class StorageBack(ViewNotice, frozen=True, tag="storage-back"):
+class StorageBack(SessionNews, frozen=True, tag="storage-back"):
     """The session's device stores what the session says again."""
 
 
-class ServiceAway(ViewNotice, frozen=True, tag="service-away"):
+class ServiceAway(SessionNews, frozen=True, tag="service-away"):
     """The connection to the service on this device broke; it is looked for."""
 
 
-class Resumed(ViewNotice, frozen=True, tag="resumed"):
-    """The viewer is attached again, and has every entry once (S4)."""
+class Resumed(SessionNews, frozen=True, tag="resumed"):
+    """The client is attached again, and has every entry once (S4)."""
 
 
-class LogReplaced(ViewNotice, frozen=True, tag="log-replaced"):
-    """The viewer is attached again, to another log than before (S15)."""
+class LogReplaced(SessionNews, frozen=True, tag="log-replaced"):
+    """The client is attached again, to another log than before (S15)."""
 
 
-Notice = (
-    ViewerJoined
-    | ViewerLeft
+News = (
+    ParticipantJoined
+    | ParticipantLeft
     | LinkLost
     | LinkBack
     | PeerStopped
@@ -132,18 +132,18 @@ Notice = (
     | Resumed
     | LogReplaced
 )
-Change = LogEntry | Hydration | Notice
+Change = LogEntry | Hydration | News
 """What happens in a followed session, one at a time and in order."""
 WARNINGS = (LinkLost, PeerStopped, StorageStalled, ServiceAway, LogReplaced)
-"""Notices of something that is not as it should be."""
+"""News of something that is not as it should be."""
 
 
-def sentence(notice: Notice) -> str:  # noqa: PLR0911 - one case a notice
+def sentence(news: News) -> str:  # noqa: PLR0911 - one case each
     """What a person is told, as one clean line without a mark before it."""
-    match notice:
-        case ViewerJoined(name=name):
+    match news:
+        case ParticipantJoined(name=name):
             return f"{clean(name)} joined"
-        case ViewerLeft(name=name):
+        case ParticipantLeft(name=name):
             return f"{clean(name)} left"
         case LinkLost(name=name):
             return f"link to {clean(name)} lost; nothing is lost, retrying"
@@ -161,21 +161,21 @@ def sentence(notice: Notice) -> str:  # noqa: PLR0911 - one case a notice
             return "back; nothing of what was shown is lost"
         case LogReplaced():
             return BEGAN_ANEW
-    assert_never(notice)
+    assert_never(news)
 
 
 def also_here(others: Iterable[Participant]) -> str:
     """Who else watches, as one clean line, with the number of clients where a device has several; "" if nobody does."""
-    named = [f"{viewer_name(one)} ({one.count})" if one.count > 1 else viewer_name(one) for one in others]
+    named = [f"{participant_name(one)} ({one.count})" if one.count > 1 else participant_name(one) for one in others]
     return f"also here: {', '.join(named)}" if named else ""
 
 
-def viewer_name(participant: Participant) -> str:
+def participant_name(participant: Participant) -> str:
     """The name of a participant's device, cleaned; its id, if it has none."""
     return clean(participant.name) or clean(participant.device)
 
 
-def notice_of(note: Note, session: str) -> Notice | None:
+def news_of(note: Note, session: str) -> News | None:
     """What a note of the service's tells whoever watches the session about its link, its device or the service."""
     match note:
         case PeerLink() if session in note.sessions or not note.sessions:
@@ -194,7 +194,7 @@ class SessionView:
     """What stands in one followed session: who else watches it, what it asks, and which turns are over."""
 
     def __init__(self, own: str = "") -> None:
-        """`own`: this device, whose viewers count for one client less."""
+        """`own`: this device, whose clients are counted without this one."""
         self.own = own  # the id of this device
         self.session = ""  # its id, once attached
         self.others: dict[str, Participant] = {}  # who else watches, by device
@@ -225,8 +225,8 @@ class SessionView:
             case ParticipantsChanged() if note.session_id == self.session:
                 return self._meet(note.participants)
             case _:
-                notice = notice_of(note, self.session)
-                return [] if notice is None else [notice]
+                news = news_of(note, self.session)
+                return [] if news is None else [news]
 
     def entry(self, event: Event, *, merged: bool = False) -> LogEntry:
         """Take one entry of the log; also used to read a log from the beginning. Raises: BadFrame."""
@@ -249,11 +249,11 @@ class SessionView:
         return LogEntry(event, payload, merged, closes)
 
     def submitted(self, told: Submitted) -> None:
-        """A prompt was accepted: its turn is to come."""
+        """Note that a prompt was accepted: its turn is to come."""
         self.last_turn = max(self.last_turn, told.turn)
 
     def answered(self, request_id: str) -> None:
-        """An answer of this viewer's was taken: the request is no longer open, whenever its entry arrives."""
+        """Note that an answer of this client's was taken: the request is open no more, whenever the log says so."""
         self.requests.pop(request_id, None)
         self._shown.pop(request_id, None)
 
@@ -288,8 +288,8 @@ class SessionView:
         before, self.others = self.others, self._others(participants)
         came = [one for device, one in self.others.items() if device not in before]
         gone = [one for device, one in before.items() if device not in self.others]
-        joined: list[Change] = [ViewerJoined(one.device, viewer_name(one)) for one in came]
-        return joined + [ViewerLeft(one.device, viewer_name(one)) for one in gone]
+        joined: list[Change] = [ParticipantJoined(one.device, participant_name(one)) for one in came]
+        return joined + [ParticipantLeft(one.device, participant_name(one)) for one in gone]
 
     def _others(self, participants: Iterable[Participant]) -> dict[str, Participant]:
         # Everybody but this client.

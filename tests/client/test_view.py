@@ -20,15 +20,15 @@ from agent.client.view import (
     LinkLost,
     LogEntry,
     LogReplaced,
-    Notice,
+    News,
+    ParticipantJoined,
+    ParticipantLeft,
     PeerStopped,
     Resumed,
     ServiceAway,
     SessionView,
     StorageBack,
     StorageStalled,
-    ViewerJoined,
-    ViewerLeft,
     also_here,
     sentence,
 )
@@ -52,9 +52,9 @@ from tests.frontends.gateway import DESK, HERE, OWN, THERE, session
 DESKS = Sender(device=DESK, name="desk")
 ALLOW = RequestOpen(turn=1, request_id="r", kind="choices", prompt="Go?", choices=(Choice(id="y", name="Yes"),))
 CLOSED = RequestClosed(turn=1, request_id="r", status="answered", answer="y", by=DESKS)
-NOTICES = (
-    ViewerJoined(DESK, "desk"),
-    ViewerLeft(DESK, "desk"),
+NEWS = (
+    ParticipantJoined(DESK, "desk"),
+    ParticipantLeft(DESK, "desk"),
     LinkLost("desk"),
     LinkBack("desk"),
     PeerStopped("desk"),
@@ -112,7 +112,7 @@ def test_attaching_brings_what_was_said_what_is_asked_and_who_is_there() -> None
     assert isinstance(change, Hydration)
     assert [(entry.payload, entry.merged) for entry in change.entries] == [(MessageStart(turn=0), True)]
     assert change.opened == (ALLOW,)  # no entry shows it
-    assert change.notice is None
+    assert change.news is None
     assert change.session is not None
     assert (view.session, list(view.requests)) == (HERE, ["r"])
     assert also_here(view.others.values()) == "also here: laptop, desk"  # another client of this device, too (S8)
@@ -130,7 +130,7 @@ def test_a_log_that_is_resumed_tells_by_its_entries_what_was_asked_and_answered_
     back = Attached(session_id=HERE, epoch="e1", seq=3, resumed=True, requests=(other,))
     (change,) = view.take(hydrated(back, again=True))
     assert isinstance(change, Hydration)
-    assert (change.opened, change.notice) == ((), Resumed())
+    assert (change.opened, change.news) == ((), Resumed())
     assert list(view.requests) == ["s"]
     assert closing(view, log(CLOSED, first=2)[0]) == ALLOW
 
@@ -140,7 +140,7 @@ def test_another_log_begins_with_nothing_of_the_one_before() -> None:  # S15
     assert view.running
     (change,) = view.take(hydrated(attached(), again=True, anew=True))
     assert isinstance(change, Hydration)
-    assert change.notice == LogReplaced()
+    assert change.news == LogReplaced()
     assert (view.requests, view.last_turn, view.running) == ({}, 0, False)
 
 
@@ -209,18 +209,20 @@ def test_the_end_of_a_session_is_said_with_its_reason() -> None:
     assert session_over(SessionInfo(status="idle", note="back")) == ""
 
 
-# --- notices ---------------------------------------------------------------------------------------------------------
+# --- news ------------------------------------------------------------------------------------------------------------
 
 
 def test_who_comes_and_goes_is_told_once_by_device() -> None:  # S8
     view = watched(attached(participants=viewers(laptop=1)))
     assert view.take(ParticipantsChanged(session_id=HERE, participants=viewers(laptop=1, desk=1))) == [
-        ViewerJoined(DESK, "desk")
+        ParticipantJoined(DESK, "desk")
     ]
     assert view.take(ParticipantsChanged(session_id=HERE, participants=viewers(laptop=1, desk=2))) == []
     assert also_here(view.others.values()) == "also here: desk (2)"
     assert view.take(ParticipantsChanged(session_id=THERE, participants=())) == []
-    assert view.take(ParticipantsChanged(session_id=HERE, participants=viewers(laptop=1))) == [ViewerLeft(DESK, "desk")]
+    assert view.take(ParticipantsChanged(session_id=HERE, participants=viewers(laptop=1))) == [
+        ParticipantLeft(DESK, "desk")
+    ]
     assert also_here(view.others.values()) == ""
 
 
@@ -241,31 +243,31 @@ def test_a_store_that_is_full_and_has_room_again_is_told() -> None:  # S2
     assert view.take(SessionStalled(session_id=THERE)) == []
 
 
-def test_every_notice_has_one_clean_sentence() -> None:  # T10
-    assert {type(notice) for notice in NOTICES} == set(get_args(Notice))
-    said = [sentence(notice) for notice in NOTICES]
-    assert sentence(ViewerJoined(DESK, "de\x1bsk")) == "de\N{REPLACEMENT CHARACTER}sk joined"
-    assert len(set(said)) == len(NOTICES)
+def test_all_news_have_one_clean_sentence_each() -> None:  # T10
+    assert {type(news) for news in NEWS} == set(get_args(News))
+    said = [sentence(news) for news in NEWS]
+    assert sentence(ParticipantJoined(DESK, "de\x1bsk")) == "de\N{REPLACEMENT CHARACTER}sk joined"
+    assert len(set(said)) == len(NEWS)
     assert all(line.isprintable() and not line.endswith(".") for line in said)
-    assert set(WARNINGS) < set(get_args(Notice))
+    assert set(WARNINGS) < set(get_args(News))
 
 
-@pytest.mark.parametrize("notice", NOTICES)
-def test_a_notice_goes_through_json(notice: Notice) -> None:
-    text = msgspec.json.encode(notice)
-    assert msgspec.json.decode(text, type=Notice) == notice
+@pytest.mark.parametrize("news", NEWS)
+def test_news_go_through_json(news: News) -> None:
+    text = msgspec.json.encode(news)
+    assert msgspec.json.decode(text, type=News) == news
     assert msgspec.json.decode(text)["what"]
 
 
-def test_the_page_about_notices_says_what_the_code_says() -> None:
+def test_the_page_about_news_says_what_the_code_says() -> None:
     page = (Path(__file__).parents[2] / "docs" / "design" / "client.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([a-z-]+)` \|.*\| (.+) \|$", page, re.MULTILINE))
-    said = {type(notice).__struct_config__.tag: sentence(notice) for notice in NOTICES}
+    said = {type(news).__struct_config__.tag: sentence(news) for news in NEWS}
     assert {what: rows.get(str(what)) for what in said} == said
 
 
-def test_a_change_is_an_entry_a_hydration_or_a_notice() -> None:
-    assert set(get_args(Change)) == {LogEntry, Hydration, *get_args(Notice)}
+def test_a_change_is_an_entry_a_hydration_or_news() -> None:
+    assert set(get_args(Change)) == {LogEntry, Hydration, *get_args(News)}
 
 
 def test_text_that_streams_is_marked_as_what_is_new_and_a_snapshots_as_all_of_it() -> None:

@@ -63,6 +63,7 @@ class _Follow:
 
     async def run(self, asked: dict[str, Any]) -> None:
         from agent.client.stream import ConnectionBack, ConnectionLost, streaming
+        from agent.client.view import ServiceAway, sentence
         from agent.protocol.messages import AuditNoted
 
         async with streaming(self._path) as stream:
@@ -71,7 +72,7 @@ class _Follow:
                 if isinstance(note, AuditNoted):
                     self._show(note.entries)
                 elif isinstance(note, ConnectionLost):
-                    self._printer.talk("the service is away; waiting for it", "yellow")
+                    self._printer.talk(sentence(ServiceAway()), "yellow")
                 elif isinstance(note, ConnectionBack):
                     again = {"since": self._last or asked["since"], "limit": LIMIT_MAX}
                     self._show(self._unseen(await self._watch(stream, again)))

@@ -15,7 +15,7 @@ from agent.client.follow import Hydrated, Mark, NextEvent, follow
 from agent.client.pending import WaitingLines
 from agent.client.stream import Note, ServiceLost, Stream, streaming
 from agent.client.text import clean
-from agent.client.view import LinkBack, LinkLost, PeerStopped, ServiceAway, notice_of, sentence
+from agent.client.view import LinkBack, LinkLost, PeerStopped, ServiceAway, news_of, sentence
 from agent.errors import AgentError, Forbidden, PeerUnreachable, ReadOnly
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.patience import saying
@@ -161,15 +161,15 @@ class _RawAttachment:
                 self._leave(Exit.OK, f"-- the session has ended{status}")
 
     def _link(self, note: Note) -> None:
-        notice = notice_of(note, self._mark.session)
-        match notice:
+        news = news_of(note, self._mark.session)
+        match news:
             case ServiceAway():
                 self._there.clear()
-                self._cover(sentence(notice))
+                self._cover(sentence(news))
             case LinkLost(name=name):
                 self._cover(f"link to {clean(name)} lost; retrying")  # what a screen showed meanwhile may be lost
             case PeerStopped():
-                self._cover(sentence(notice))
+                self._cover(sentence(news))
             case LinkBack():
                 self._uncover()
             case _:

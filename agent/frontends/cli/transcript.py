@@ -8,7 +8,7 @@ from agent.client.reading import ReplyText, answered, name_of, succeeded, turn_w
 from agent.client.request_text import request_lines
 from agent.client.styled_lines import Line
 from agent.client.text import Style, TerminalText, clean
-from agent.client.view import WARNINGS, Hydration, LinkBack, LogEntry, Notice, StorageBack
+from agent.client.view import WARNINGS, Hydration, LinkBack, LogEntry, News, StorageBack
 from agent.frontends.cli.activity import ActivityLines
 from agent.frontends.cli.screen import SplitScreen
 from agent.frontends.cli.shown_options import ShownOptions
@@ -151,11 +151,11 @@ class TranscriptPrinter:
             self._screen.notice(f"-- {changed}")
 
 
-def style_of(notice: Notice) -> Style:
-    """How a notice beside the session's own words is painted: yellow, where something is not as it should be."""
-    if isinstance(notice, WARNINGS):
+def style_of(news: News) -> Style:
+    """How news beside the session's own words are painted: yellow, where something is not as it should be."""
+    if isinstance(news, WARNINGS):
         return "yellow"
-    return "" if isinstance(notice, LinkBack | StorageBack) else "dim"
+    return "" if isinstance(news, LinkBack | StorageBack) else "dim"
 
 
 def status_line(turn: TurnComplete) -> str:

@@ -19,9 +19,9 @@ from agent.client.view import (
     Hydration,
     LogEntry,
     LogReplaced,
+    ParticipantJoined,
+    ParticipantLeft,
     SessionView,
-    ViewerJoined,
-    ViewerLeft,
     sentence,
 )
 from agent.errors import AgentError, NotRunning, PeerLost, TakenBack
@@ -138,14 +138,14 @@ class EditorSession:
                     await self._entry(stream, change, tasks)
                 case Hydration():
                     await self._returned(stream, change, tasks)
-                case ViewerJoined() | ViewerLeft():
+                case ParticipantJoined() | ParticipantLeft():
                     pass  # an editor shows who works in it, not who looks on
                 case _:
                     await self._note(sentence(change))
 
     async def _returned(self, stream: Stream, hydration: Hydration, tasks: asyncio.TaskGroup) -> None:
-        if hydration.notice is not None:
-            await self._note(sentence(hydration.notice))
+        if hydration.news is not None:
+            await self._note(sentence(hydration.news))
         lost = self.turns.begin_anew() if hydration.anew else ()
         for entry in hydration.entries:
             await self._entry(stream, entry, tasks)
