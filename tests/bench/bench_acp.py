@@ -28,7 +28,7 @@ RATE, MEMORY = 100_000.0, 2.0
 """Updates a second, and MiB for each session."""
 SESSIONS = 20
 ROUNDS = 3
-AGENT = Path(__file__).parents[1] / "backends" / "acp" / "flood.py"
+AGENT = Path(__file__).parents[1] / "adapters" / "backends" / "acp" / "flood.py"
 
 
 def message(number: int) -> object:

@@ -21,7 +21,7 @@ from tests.e2e.device import ROOT, Device, until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 BATCHES, TOGETHER = 10, 10
-ODD = ROOT / "tests" / "backends" / "acp" / "odd.py"
+ODD = ROOT / "tests" / "adapters" / "backends" / "acp" / "odd.py"
 
 
 def running(device: Device) -> set[int]:
