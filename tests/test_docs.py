@@ -181,6 +181,23 @@ def test_the_readme_has_the_two_commands_for_a_fresh_machine(command: str) -> No
     assert f"```sh\n{command}\n```" in text(README)
 
 
+def test_the_targets_that_anybody_names_are_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z0-9]+):", text(ROOT / "Makefile"), re.MULTILINE))
+    listed = re.findall(r"^\| `make (\w+)` \|", text(CONTRIBUTING), re.MULTILINE)
+    assert set(listed) == targets - {"check"}
+    runs = [
+        text(path)
+        for path in (ROOT / ".ci" / "run", *(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml")
+    ]
+    named = [
+        words
+        for run in runs
+        for words in re.findall(r"(?:- run|entry): make ([a-z ]+)$|^make .*?((?: [a-z]+)+)$", run, re.MULTILINE)
+    ]
+    used = {word for pair in named for words in pair for word in words.split()}
+    assert {"style", "types", "unit"} <= used <= targets
+
+
 def test_all_advice_can_be_followed() -> None:
     """Commands that documents and hints name exist."""
     sources = [*PAGES, *sorted((ROOT / "agent").rglob("*.py"))]

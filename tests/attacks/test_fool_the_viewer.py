@@ -19,7 +19,7 @@ import pytest
 from tests.attacks.conftest import Scene
 from tests.e2e.device import PROGRAM
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 EVIL = {
     "title": r"\033]0;owned\007",

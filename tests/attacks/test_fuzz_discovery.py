@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_packets() -> None:
     assert max(map(len, packets)) <= 8900
 
 
-@pytest.mark.e2e
+@pytest.mark.device
 @pytest.mark.timeout(240)
 def test_t11_malformed_multicast_harms_nobody() -> None:
     """Attack: 300 packets a second of every kind that is wrong. Expected: nobody notices."""

@@ -15,7 +15,7 @@ from tests.attacks.conftest import Scene
 from tests.e2e.conftest import networks
 from tests.e2e.device import Device, pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 RETURN = 60.0
 """Seconds for links to come up again."""

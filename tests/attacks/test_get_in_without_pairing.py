@@ -11,7 +11,7 @@ import pytest
 
 from tests.attacks.conftest import Scene
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 UPGRADE = (
     b"GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"

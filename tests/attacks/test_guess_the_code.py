@@ -14,7 +14,7 @@ import pytest
 from tests.attacks.conftest import Scene
 from tests.e2e.device import Device, Lines, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 
 def window(device: Device, *options: str) -> tuple[Lines, str, str]:

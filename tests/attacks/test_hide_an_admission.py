@@ -14,7 +14,7 @@ from tests.attacks.conftest import Scene
 from tests.e2e.conftest import networks
 from tests.e2e.device import Device, pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 RETURN = 60.0
 """Seconds for links to come up after devices were moved: lost ones are noticed after 22 s, and backed off."""

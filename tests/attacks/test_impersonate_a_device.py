@@ -11,7 +11,7 @@ import pytest
 
 from tests.attacks.conftest import Scene
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 pack = msgspec.msgpack.encode
 
 

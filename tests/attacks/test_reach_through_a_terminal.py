@@ -13,7 +13,7 @@ from tests.attacks.conftest import Scene
 from tests.attacks.test_fool_the_viewer import EVIL, FORBIDDEN, on_a_terminal
 from tests.e2e.device import Wire, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 PROGRAM = f"while read x; do printf '<{''.join(EVIL.values())}>\\n'; done"
 

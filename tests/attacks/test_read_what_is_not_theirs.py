@@ -59,7 +59,7 @@ print(s.recv(400))
 """
 
 
-@pytest.mark.e2e
+@pytest.mark.device
 @as_root
 def test_another_user_cannot_ask_the_service(scene: Scene) -> None:
     """Attack: connect to the control socket as `nobody`, the folder closed and then opened. Expected: no, then 403."""
@@ -79,7 +79,7 @@ def test_another_user_cannot_ask_the_service(scene: Scene) -> None:
     assert "result" not in answer.stdout
 
 
-@pytest.mark.e2e
+@pytest.mark.device
 @as_root
 def test_another_user_can_read_no_file_of_the_home(scene: Scene) -> None:
     """Attack: read every file below the home. Expected: not one."""
@@ -174,7 +174,7 @@ def test_the_transcripts_are_not_written_through_a_link(shared: Path, name: str)
     assert target.read_bytes() == b""
 
 
-@pytest.mark.e2e
+@pytest.mark.device
 @pytest.mark.parametrize(
     "id_", ["../../../etc/passwd", "/etc/passwd", "desk/../../x", "a\0b", "%2e%2e%2f", "*", "-rf", "\u2215etc"]
 )
@@ -205,7 +205,7 @@ def _seen(device: Device) -> str:
     return device.said() + "".join((proc / name).read_text(errors="replace") for name in ("cmdline", "environ"))
 
 
-@pytest.mark.e2e
+@pytest.mark.device
 def test_no_secret_is_in_the_output_of_a_whole_run(network: MakeNetwork) -> None:
     """Attack: read logs (at debug level), argv, environment and every command's output. Expected: no secret in any."""
     hosts = network("desk", "laptop")
@@ -260,7 +260,7 @@ def test_no_secret_is_in_the_output_of_a_whole_run(network: MakeNetwork) -> None
             device.end_commands()
 
 
-@pytest.mark.e2e
+@pytest.mark.device
 def test_a_program_started_by_a_session_learns_no_secret_from_its_environment(scene: Scene) -> None:
     """Attack: `env` in a session. Expected: of ours, its home and its own id and nothing else."""
     session = scene.desk.create("env")

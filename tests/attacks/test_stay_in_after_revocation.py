@@ -16,7 +16,7 @@ from tests.attacks.conftest import PORT, Scene
 from tests.e2e.conftest import networks
 from tests.e2e.device import ROOT, now, pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from tests.attacks.conftest import Scene
 from tests.e2e.device import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 pack = msgspec.msgpack.encode
 
 

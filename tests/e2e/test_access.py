@@ -13,7 +13,7 @@ from agent.protocol.times import unix_seconds
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import PROGRAM, Device, Wire, now, pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 
 def two(network: MakeNetwork, *, paired: bool = True) -> tuple[Device, Device]:

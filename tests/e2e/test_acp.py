@@ -36,7 +36,7 @@ from acp.schema import (
     UserMessageChunk,
 )
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 Household = tuple[Device, Device]
 

@@ -19,6 +19,8 @@ from tests.e2e.conftest import MakeLab
 from tests.e2e.lab import Host
 from tests.models import ModelProcess
 
+pytestmark = pytest.mark.agents
+
 Row = dict[str, Any]
 
 ALLOWED = "allow_once"

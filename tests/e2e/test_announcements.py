@@ -35,7 +35,7 @@ from tests.e2e.packets import (
 )
 from tests.fakes.trust import identity
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.device, pytest.mark.timeout(240)]
 
 ON_DEMAND = 'links.mode = "on-demand"\n'
 TITLE = "Plan the surprise party"

@@ -11,7 +11,7 @@ from tests.e2e.avahi import SERVICE, Avahi
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 MakeAvahi = Callable[..., Avahi]
 

@@ -10,7 +10,7 @@ from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import Device, Row, pair, until
 from tests.models import ModelProcess
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 
 def texts(models: ModelProcess) -> list[list[str]]:

@@ -11,7 +11,7 @@ from tests.e2e.conftest import MakeNetwork, network
 from tests.e2e.device import Device, pair, until
 
 __all__ = ["network"]
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 
 def problems(device: Device) -> list[str]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.device
+
 PROGRAM = [sys.executable, "-m", "agent", "demo"]
 
 

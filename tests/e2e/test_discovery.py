@@ -20,7 +20,7 @@ from tests.e2e.conftest import MakeLab
 from tests.e2e.lab import Host
 from tests.e2e.packets import PTR, SRV, TXT, TYPE, TYPE_NAME, instance_name, multicast, name, record, response
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 ROOT = Path(__file__).parents[2]
 Event = dict[str, Any]

@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.conftest import networks
 from tests.e2e.device import Device, pair
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 BINARY, TEXT = "lan-agent.v1.msgpack", "lan-agent.v1.json"
 pack = msgspec.msgpack.encode

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import ROOT, Device, pair
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 PAGE = (ROOT / "docs" / "design" / "backends.md").read_text()
 BROKEN = '[project.entry-points."lan_agent.backends"]\nlost = "lost_backend:LostBackend"\n'

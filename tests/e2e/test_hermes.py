@@ -17,7 +17,7 @@ from tests.e2e.conftest import networks
 from tests.e2e.device import Device, Row, Wire, pair, until
 from tests.models import ModelProcess
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.agents
 
 KEY, SOUL = "sk-this-key-stays-here", "You answer as the lighthouse keeper of Nowhere."
 """What only the desk knows: the key of its model, and what its owner has told Hermes to be."""

@@ -23,7 +23,7 @@ from tests.agents.fixtures import RealAgent
 from tests.e2e.hermes import READY, START, program
 from tests.models import ModelServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]  # twenty replies of a real agent, 35 s on a quiet machine
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]  # twenty replies of a real agent, 35 s on a quiet machine
 
 ROUNDS, SESSIONS = 20, 6
 """`bench_hermes` makes 60 rounds."""

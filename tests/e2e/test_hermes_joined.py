@@ -15,7 +15,7 @@ from tests.e2e.device import Device, Row, Wire, pair, until
 from tests.e2e.hermes import Gateway, Window, processes
 from tests.models import ModelProcess
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.agents
 
 GRACE = 1.5
 """Seconds that this gateway keeps a session which no connection has; stock: 20."""

@@ -14,7 +14,7 @@ from tests.e2e.conftest import networks
 from tests.e2e.device import PROGRAM, ROOT, Device, pair, until
 from tests.e2e.tmux import Window, missing_tmux
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.agents
 
 NODE = 20
 PROMPT, MARK = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}", "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"

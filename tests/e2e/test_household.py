@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import Device, Row, Wire, now, pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 
 def up(*devices: Device) -> None:

@@ -15,7 +15,7 @@ from agent.protocol.messages import Attach, Attached, EventOf, SessionLost
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import ROOT, Device, pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 MANY = 100
 AWAY = 8.0

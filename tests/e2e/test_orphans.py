@@ -18,7 +18,7 @@ from agent.adapters.backends.process_owner import SESSION_MARK
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import ROOT, Device, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.device, pytest.mark.timeout(240)]
 
 BATCHES, TOGETHER = 10, 10
 ODD = ROOT / "tests" / "adapters" / "backends" / "acp" / "odd.py"

@@ -15,7 +15,7 @@ from tests.e2e.device import Device, pair, until
 from tests.e2e.lab import missing
 from tests.e2e.town import Town
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 MakeTown = Callable[..., tuple[Town, list[Device]]]
 GENEROUS = 40.0

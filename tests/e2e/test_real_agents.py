@@ -20,7 +20,7 @@ from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import Device, Row, Wire, pair, until
 from tests.models import ModelProcess
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.agents
 
 ENDING = 10.0
 """Seconds within which nothing of a session that was closed may be left."""

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import Device, pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 
 def fails(device: Device, status: int) -> str:

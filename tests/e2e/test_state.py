@@ -19,7 +19,7 @@ from agent.protocol.model import SessionId
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import Device, Lines, Row, pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 
 def two(network: MakeNetwork) -> tuple[Device, Device]:

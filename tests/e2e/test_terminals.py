@@ -13,7 +13,7 @@ from tests.e2e.conftest import networks
 from tests.e2e.device import Device, pair, until
 from tests.e2e.tmux import Window, missing_tmux
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 VIM = ("vim", "-u", "NONE", "-N", "-n")
 SHELL = ("env", "PS1=inner> ", "bash", "--norc", "--noprofile")

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import Wire, now, pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 HIDDEN = 'peers.static = ["{}"]\npresence.mode = "hidden"\n'
 

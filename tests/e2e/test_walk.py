@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import MakeNetwork, networks
 from tests.e2e.device import Device, Row, Wire, pair, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.device
 
 Household = tuple[Device, Device, Device]
 

@@ -13,7 +13,7 @@ from tests.e2e.lab import missing
 from tests.faults.drive import drive
 from tests.faults.schedule import Round, parse, rounds, text
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.device, pytest.mark.timeout(900)]
 
 EVERY_KIND = (
     "cable laptop 1; kill desk 0.5; reset pi 0; silent laptop 9; restart pi 0.2; mute desk 2; deaf pi 2; "

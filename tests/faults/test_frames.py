@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.lab import missing
 from tests.faults.frames import MORE, fuzz
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.device, pytest.mark.timeout(300)]
 
 
 def test_fuzzed_frames_of_a_guest_neither_end_nor_swell_the_service() -> None:
