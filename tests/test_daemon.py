@@ -20,8 +20,8 @@ import pytest
 from agent.daemon import Service, say
 from agent.settings import Home, Settings
 from tests.fakes.clock import FakeClock
+from tests.fakes.waiting import LOOK, SECONDS, until
 
-PATIENCE = 20.0
 """Seconds for a step of a real service, on a machine that is busy."""
 
 
@@ -93,12 +93,6 @@ def place() -> Iterator[Home]:
     shutil.rmtree(root)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not true():  # noqa: ASYNC110 - a real service, seen from outside
-            await asyncio.sleep(0.01)
-
-
 @asynccontextmanager
 async def running(service: Service, clock: FakeClock, place: Home) -> AsyncIterator[Client]:
     place.runtime.mkdir(mode=0o700, parents=True)
@@ -112,7 +106,7 @@ async def running(service: Service, clock: FakeClock, place: Home) -> AsyncItera
             service.stop()
             while not task.done():
                 await clock.advance(1.0)
-                await asyncio.sleep(0.01)
+                await asyncio.wait([task], timeout=LOOK)
 
 
 def made(place: Home) -> tuple[Service, FakeClock]:
@@ -143,19 +137,17 @@ async def test_a_part_that_fails_leaves_the_others_serving_and_is_begun_anew(pla
             assert [row["id"] for row in await client.call("session.list")] == [session]
             assert "two" in await client.reply(session, "echo two")
 
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(SECONDS):
             while faults[part].begun == 1 or not await client.call("session.list"):
                 await clock.advance(0.5)
-                await asyncio.sleep(0.01)
         assert "three" in await client.reply(session, "echo three")
         assert [name for name, fault in faults.items() if fault.begun != 1] == [part]
         assert (await client.call("gateway.status"))["problems"] == []
 
         faults[part].strike()
         problems: list[str] = []
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(SECONDS):
             while not problems:
-                await asyncio.sleep(0.01)
                 problems = (await client.call("gateway.status"))["problems"]
         assert [text.partition(" (")[0] for text in problems] == [f"{part} fails again and again"]
 
@@ -199,14 +191,12 @@ async def test_t11_an_exception_in_any_task_of_the_running_service_ends_neither_
             struck.append(task.get_name())
             waiter.set_exception(Boom(task.get_name()))
             await clock.advance(1.0)
-            await asyncio.sleep(0.01)
             assert (await client.call("gateway.status"))["name"] == "desk", task.get_name()
         assert len(struck) >= 12, struck
         await clock.advance(31.0)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(SECONDS):
             while not await client.call("session.list"):
                 await clock.advance(0.5)
-                await asyncio.sleep(0.01)
         assert "two" in await client.reply(session, "echo two")
         assert all(1 <= times <= 4 for times in begun.values()), begun
 

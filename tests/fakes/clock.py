@@ -81,3 +81,18 @@ class FakeClock:
             await settle()
         self._now = until
         await settle()
+
+
+class LoopClock:
+    """The running loop's own clock, which timers of real parts follow: it can be moved on besides."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        loop = asyncio.get_running_loop()
+        time = loop.time
+        loop.time = lambda: time() + self._ahead  # type: ignore[method-assign] # of this loop alone, which the test ends
+
+    async def advance(self, seconds: float) -> None:
+        """Move on; what was due by then is done."""
+        self._ahead += seconds
+        await settle()

@@ -23,6 +23,7 @@ from agent.sessions.viewers import ATTACHED_MAX, Attachments
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.desk import ME, OWN, PHONE, Desk, attach, running, submit, whole_log
 from tests.fakes.transcripts import MemoryTranscripts
+from tests.fakes.waiting import until
 from tests.fakes.websocket import channel, pair
 
 
@@ -238,7 +239,7 @@ async def test_a_damaged_session_is_listed_as_failed_with_what_can_be_read(tmp_p
     session = await damaged(path, statement)
     store = SqliteTranscripts(path)
     async with running(store, count(9)) as desk:
-        await settle_files(lambda: Status.STARTING not in {row.status for row in desk.rows.values()})
+        await until(lambda: Status.STARTING not in {row.status for row in desk.rows.values()})
         assert sorted(row.status for row in desk.rows.values()) == ["failed", "idle"]
         assert desk.rows[session].status is Status.FAILED
         assert "damaged" in desk.troubles[f"log of {session}"]
@@ -275,18 +276,11 @@ async def test_a_file_damaged_in_the_middle_gives_what_stands_before_it(tmp_path
         file.write(b"\xff" * 40_000)
     store = SqliteTranscripts(path)
     async with running(store, ids) as desk:
-        await settle_files(lambda: desk.rows[session].status is Status.FAILED)
+        await until(lambda: desk.rows[session].status is Status.FAILED)
         assert desk.rows[session].title == "long"
         page = await desk.sessions.history(History(session_id=session, after=0, limit=1000))
         assert len(page.events) > 100
     await store.close()
-
-
-async def settle_files(true: Callable[[], bool]) -> None:
-    """Wait for threads that read a file."""
-    async with asyncio.timeout(20.0):
-        while not true():  # noqa: ASYNC110 - of threads
-            await asyncio.sleep(0.005)
 
 
 # --- a log restored from an older copy -------------------------------------------------------------------------------

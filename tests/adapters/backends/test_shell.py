@@ -19,6 +19,7 @@ from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import Asked, Described, Exited, Finished, Said, Start, Withdrew
 from agent.protocol.model import SessionId
 from tests.fakes.listener import Listener, finished, run, said
+from tests.fakes.waiting import until
 
 Starter = Callable[..., Awaitable[ShellSession]]
 
@@ -247,13 +248,6 @@ async def test_a_secret_that_comes_too_late_is_not_typed_where_it_would_show(
     assert "hunter2" not in said(events)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for something that the kernel does and tells nobody."""
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - no event to wait for
-            await asyncio.sleep(0.01)
-
-
 def pid_of(shell: ShellSession) -> int:
     return shell._process.pid
 
@@ -456,8 +450,8 @@ async def test_close_ends_every_process_of_the_terminal(shell: ShellSession, lis
     await shell.prompt("sleep 600 | sleep 600")
     pid = pid_of(shell)
     async with asyncio.timeout(10):
-        while len(await members(pid)) < 6:  # noqa: ASYNC110 - no event to wait for
-            await asyncio.sleep(0.01)
+        while len(await members(pid)) < 6:
+            pass
     await shell.close()
     assert await members(pid) == []
 

@@ -27,7 +27,9 @@ from agent.ports import Exited, Finished, RunsPrograms, Start
 from agent.ports.terminal import ShowsTerminal, Terminal
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import CHUNK, RING, Size
+from tests.fakes.clock import LoopClock, turns
 from tests.fakes.listener import Listener, finished, run, said
+from tests.fakes.waiting import until
 
 SESSION = SessionId(f"one-{os.getpid()}")  # its own: test runs beside this one end what carries their mark
 Begin = Callable[..., Awaitable[TerminalSession]]
@@ -97,13 +99,6 @@ def unread(session: TerminalSession) -> int:
     count = array.array("i", [0])
     fcntl.ioctl(session._terminal.master, termios.FIONREAD, count)
     return count[0]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for a real program, which tells nobody."""
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 - there is no event
-            await asyncio.sleep(0.01)
 
 
 async def test_a_session_offers_its_terminal_and_its_process(begin: Begin) -> None:
@@ -182,7 +177,7 @@ async def test_a_program_waits_no_longer_than_a_while_for_viewers_that_sleep() -
     await until(lambda: screen.end == written)
     for _ in range(20):
         written += wrote()
-        await asyncio.sleep(0.01)
+        await turns(5)
     await until(lambda: screen.end == written)
     asleep._limit = screen.end  # somebody wakes up: it waits for them again
     screen.let(screen.end)
@@ -207,7 +202,7 @@ async def test_what_was_given_up_for_viewers_that_take_nothing_stays_so() -> Non
         while written < 2_000_000:  # one chunk for each time of waiting would be 30 of them
             with contextlib.suppress(BlockingIOError):
                 written += os.write(program, b"x" * 65_536)
-            await asyncio.sleep(0.001)
+            await turns(1)
             if screen.end > 100_000:
                 screen._stall = 3600.0
     os.close(program)
@@ -220,9 +215,10 @@ async def test_a_program_is_not_told_to_draw_anew_all_the_time() -> None:
     screen = ProgramScreen(pseudo, "epoch", lambda _: None)
     sizes: list[int] = []
     pseudo.resize = lambda rows, columns: sizes.append(rows)  # type: ignore[method-assign]  # what the program is told
+    clock = LoopClock()
     for _ in range(50):
         screen.repaint()
-        await asyncio.sleep(0.01)
+        await clock.advance(0.01)
     assert sizes == [23, 24]
     screen.finish(0)
     pseudo.close()
@@ -241,10 +237,10 @@ async def test_questions_are_answered_while_nobody_is_there_and_by_viewers_else(
     await watcher.until(rb"b'\x1b[1;1R'")
     terminal.answered(by_viewers=True)
     await terminal.write(b"x")
-    await asyncio.sleep(0.2)
-    assert watcher.shown.count(b"1;1R") == 1
+    await until(lambda: watcher.shown.count(b"\x1b[6n") == 2)  # heard here too, and left to the viewers
     await terminal.write(b"\x1b[7;7R")
     await watcher.until(rb"b'\x1b[7;7R'")
+    assert watcher.shown.count(b"1;1R") == 1
 
 
 async def test_ctrl_c_is_heard_by_a_program_that_reads_nothing_of_what_was_typed(

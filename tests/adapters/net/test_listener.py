@@ -31,7 +31,7 @@ from agent.protocol.identity import Identity
 from agent.protocol.model import Endpoint
 from agent.protocol.ratelimit import Rate
 from tests.adapters.net.connections import LOOPBACK, Echo, ask, attach, device, dial, hang_up, listening
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, settle, turns
 
 QUICK = Limits(hello=0.05, handshake=0.2)
 
@@ -194,7 +194,7 @@ async def test_no_connect_is_lost_while_trust_changes(tmp_path: Path) -> None:  
                 group.create_task(connect(), name="test.connect")
             for swap in range(30):
                 server.trust([lab.certificate, pad.certificate] if swap % 2 else [lab.certificate])
-                await asyncio.sleep(0.002)
+                await turns(5)
         assert answers == [b"PING"] * 40
 
 
@@ -241,14 +241,13 @@ async def test_a_paired_device_attaches_during_a_flood_of_silent_connects(tmp_pa
         async def flood() -> None:
             for _ in range(16):
                 held.extend([await raw(server.endpoints[0]) for _ in range(50)])
-                await asyncio.sleep(0.05)
+                await turns(20)
 
         async with asyncio.TaskGroup() as group:
             flooding = group.create_task(flood(), name="test.flood")
             answers = []
             while not flooding.done():
                 answers.append(await attach(server, lab, den))
-                await asyncio.sleep(0.02)
         assert len(held) == 800
         assert len(answers) >= 5
         assert set(answers) == {b"PING"}
@@ -274,7 +273,7 @@ async def test_a_flood_from_one_place_pushes_out_itself(tmp_path: Path) -> None:
     async with listening(device(tmp_path, 1), limits=Limits(waiting=4)) as server:
         over_ipv4, over_ipv6 = server.endpoints
         quiet = await raw(over_ipv6)
-        await asyncio.sleep(0.01)  # let it be accepted before the flood: another socket, another accept task
+        await settle()  # let it be accepted before the flood: another socket, another accept task
         flood = [await raw(over_ipv4) for _ in range(20)]
         assert [await answer_to(sock, b"") for sock in flood[:10]] == [b""] * 10
         with pytest.raises(BlockingIOError):
@@ -378,7 +377,7 @@ async def test_the_loop_survives_a_process_without_free_descriptors(tmp_path: Pa
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # those open stay, no other can be opened
             try:
                 await asyncio.get_running_loop().sock_connect(sock, (endpoint.host, endpoint.port))
-                await asyncio.sleep(0.02)
+                await settle()
                 assert not server._loop._waiting._held
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -391,7 +390,7 @@ async def test_a_loop_that_is_cancelled_closes_what_waits(tmp_path: Path) -> Non
     async with asyncio.TaskGroup() as group:
         running = group.create_task(loop.run(), name="test.loop")
         sock = await raw(loop.endpoints[0])
-        await asyncio.sleep(0.01)
+        await settle()
         running.cancel()
     loop.close()
     assert await answer_to(sock, b"") == b""

@@ -23,6 +23,7 @@ from agent.trust.pairing import Pairing
 from agent.trust.rules.handshake import Bundle, Host, Joiner, Partner, WrongCode
 from agent.trust.window import Window
 from tests.adapters.net.connections import LOOPBACK, device, hang_up
+from tests.fakes.clock import settle
 from tests.fakes.pairing import Answer, NoHousehold, PairingNet, WindowDiscovery
 from tests.fakes.trust import MemoryTrust
 
@@ -259,8 +260,7 @@ async def test_t11_messages_that_are_begun_and_never_end_do_not_keep_a_joiner_ou
         for _, writer in held:
             writer.write((100).to_bytes(4))
             await writer.drain()
-        for _ in range(20):
-            await asyncio.sleep(0.005)  # until each was read
+        await settle()  # until each was read
         await lab.service.join(window.code, f"127.0.0.1:{window.port}")
         await until_told(den, 1)
         assert "paired" in den.told

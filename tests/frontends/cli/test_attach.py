@@ -19,6 +19,7 @@ from agent.errors import SessionNotFound
 from agent.protocol.events import MessageDelta, MessageStart, SessionInfo
 from agent.protocol.messages import ParticipantsChanged, PeerLink, SessionLost, SessionsChanged
 from agent.protocol.model import Participant
+from tests.fakes.waiting import SECONDS
 from tests.frontends.gateway import DESK, HERE, OWN, FakeGateway, _reply, session
 
 
@@ -37,13 +38,18 @@ class Terminal:
             env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
             pass_fds=[inner],
         )
-        self.text = ""
+        self._raw = b""
         self._at = 0
 
     def type(self, text: str) -> None:
         os.write(self.fd, text.encode())
 
-    def until(self, wanted: str, seconds: float = 15.0) -> str:
+    @property
+    def text(self) -> str:
+        """What was printed so far, without colours. A read may end within a character or a sequence."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", self._raw.decode(errors="replace")).replace("\r\n", "\n")
+
+    def until(self, wanted: str, seconds: float = SECONDS) -> str:
         """Read until `wanted` is printed after what was read before; the text up to it, without colours."""
         while (found := self.text.find(wanted, self._at)) < 0:
             assert select.select([self.fd], [], [], seconds)[0], f"{wanted!r} not in {self.text[self._at :]!r}"
@@ -52,7 +58,7 @@ class Terminal:
             except OSError:  # what Linux says when the command has ended
                 data = b""
             assert data, f"ended without {wanted!r}: {self.text[self._at :]!r}"
-            self.text += re.sub(r"\x1b\[[0-9;]*m", "", data.decode()).replace("\r\n", "\n")
+            self._raw += data
         before, self._at = self.text[self._at : found], found + len(wanted)
         return before
 

@@ -16,6 +16,7 @@ import click
 import pytest
 
 from agent.frontends.cli.raw_terminal import DetachKey, RawTerminal
+from tests.fakes.waiting import until
 from tests.frontends.conftest import Agent
 
 # --- the key that leaves ----------------------------------------------------------------------------------------------
@@ -85,20 +86,13 @@ def screen() -> Iterator[Screen]:
     made.close()
 
 
-async def until(true: object, wanted: object = True) -> None:
-    assert callable(true)
-    async with asyncio.timeout(10):
-        while true() != wanted:  # noqa: ASYNC110 - a real terminal tells nobody
-            await asyncio.sleep(0.01)
-
-
 async def test_keys_come_as_they_are_and_the_terminal_is_as_it_was_afterwards(screen: Screen) -> None:
     before = termios.tcgetattr(screen.inner)
     terminal = screen.take()
     with terminal.raw(screen.grew, screen.stopped.append):
         assert not termios.tcgetattr(screen.inner)[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
         os.write(screen.master, b"\x03\x1a\r\x1d")
-        await until(lambda: b"".join(screen.typed), b"\x03\x1a\r\x1d")
+        await until(lambda: b"".join(screen.typed) == b"\x03\x1a\r\x1d")
         terminal.write(b"\x1b[?1049h\x1b[?1006h\x1b[?25lx\n")
         await terminal.settle()
         assert screen.read() == b"\x1b[22;0t\x1b[?1049h\x1b[?1006h\x1b[?25lx\n"
@@ -113,7 +107,7 @@ async def test_a_terminal_that_takes_nothing_blocks_nobody_and_is_still_put_back
         terminal.write(b"\x1b[?2004h" + b"x" * 1_000_000)
         assert terminal.pending > 900_000
         os.write(screen.master, b"key")
-        await until(lambda: b"".join(screen.typed), b"key")
+        await until(lambda: b"".join(screen.typed) == b"key")
         fcntl.ioctl(screen.inner, termios.TIOCSWINSZ, struct.pack("4H", 30, 100, 0, 0))
         assert terminal.size() == (30, 100)
     assert termios.tcgetattr(screen.inner) == before
@@ -173,11 +167,11 @@ async def test_what_was_typed_ahead_stays_if_nothing_was_asked(screen: Screen) -
 async def test_signals_are_told_and_a_new_size_too(screen: Screen, number: signal.Signals) -> None:
     with screen.take().raw(screen.grew, screen.stopped.append):
         os.kill(os.getpid(), signal.SIGWINCH)
-        await until(lambda: screen.resized, 1)
+        await until(lambda: screen.resized == 1)
         os.kill(os.getpid(), number)
-        await until(lambda: screen.stopped, [int(number)])
+        await until(lambda: screen.stopped == [int(number)])
         os.kill(os.getpid(), signal.SIGCONT)
-        await until(lambda: screen.resized, 2)
+        await until(lambda: screen.resized == 2)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

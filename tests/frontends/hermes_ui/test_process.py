@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -137,11 +138,14 @@ def on_a_terminal(folder: Path, home: Path, *argv: str) -> Ran:
         start_new_session=True,
     ) as process:
         status = process.wait(30)
-    said = os.read(ours, 65_536).decode()
     settings = termios.tcgetattr(theirs)
+    os.close(theirs)  # the last of that end: what was written is read to its end, however many pieces it comes in
+    said = b""
+    with contextlib.suppress(OSError):  # how Linux says that there is no more
+        while piece := os.read(ours, 65_536):
+            said += piece
     os.close(ours)
-    os.close(theirs)
-    return Ran(status, said, settings, before)
+    return Ran(status, said.decode(), settings, before)
 
 
 def test_without_a_service_it_is_not_started(home: Path, tmp_path: Path) -> None:
