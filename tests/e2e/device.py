@@ -29,11 +29,12 @@ from agent.client.control_socket import Client
 from agent.config import control_socket_path
 from agent.errors import AgentError
 from tests.e2e.lab import Host
+from tests.fakes.waiting import FACTOR
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-P", "-m", "agent"]
 PATIENCE = 15.0
-"""Seconds for a step that has no deadline of its own: a loaded machine must not fail a test."""
+"""Seconds for a step that has no deadline of its own, times FACTOR: a loaded machine must not fail a test."""
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -45,11 +46,11 @@ def now() -> float:
 
 
 def until(true: Callable[[], T], what: str | Callable[[], str], *, seconds: float = PATIENCE) -> T:
-    """Ask again and again until the answer is true; that answer. Fails the test after `seconds`."""
-    end = now() + seconds
+    """Ask again and again until the answer is true; that answer. Fails the test after `seconds`, times FACTOR."""
+    end = now() + seconds * FACTOR
     while not (found := true()):
         if now() > end:
-            pytest.fail(f"waited {seconds:g} s for {what if isinstance(what, str) else what()}")
+            pytest.fail(f"waited {seconds * FACTOR:g} s for {what if isinstance(what, str) else what()}")
         time.sleep(0.02)
     return found
 

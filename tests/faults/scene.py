@@ -18,6 +18,7 @@ from typing import Any
 from agent.errors import AgentError
 from tests.e2e.device import ROOT, Device, pair
 from tests.e2e.lab import Host, Lab
+from tests.fakes.waiting import FACTOR
 from tests.faults.clients import Client, Refused, now
 from tests.faults.model import Json, Model
 from tests.faults.schedule import NAMES
@@ -42,10 +43,9 @@ NOT_STATE = shutil.ignore_patterns("lock", "filler", "*.sock")
 def patience() -> float:
     """By what everything that has a limit is multiplied: how many want each core of this machine; 1 at least.
 
-    The variable FAULTS_PATIENCE, if it is set, is the least.
+    The variable PATIENCE, if it is set, is the least.
     """
-    asked = float(os.environ.get("FAULTS_PATIENCE", "1"))
-    return max(1.0, asked, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return max(1.0, FACTOR, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 class Machine(Device):
