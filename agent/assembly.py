@@ -7,11 +7,9 @@ is made (`agent.observers`). The daemon adds adapters, doors and life; tests add
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 from msgspec import Struct
 
-from agent.health import Problems
 from agent.links.addresses import Addresses
 from agent.links.peers import Peers
 from agent.links.proxy import Proxy
@@ -31,6 +29,7 @@ from agent.ports import (
 from agent.presence.announcer import Announcer
 from agent.presence.rules.registry import Registry
 from agent.presence.service import Presence
+from agent.problems import Problems
 from agent.protocol.identity import Identity
 from agent.protocol.messages import Ready
 from agent.protocol.model import DeviceId, DeviceRef, PairedDevice
@@ -78,14 +77,15 @@ class Assembly:
     ) -> None:
         """`own`: what this device says of itself on each link. Raises: StateError."""
         clock = outside.clock
+        self.own = own
         self.trusted = trusted
         self.problems = problems
         self.registry = Registry(own.device, name=own.name, version=own.version)
         name_of = self.registry.name_of
 
-        self.audit = Audit(outside.audit, clock, name_of, partial(problems.problem, "audit"))
+        self.audit = Audit(outside.audit, clock, name_of, problems)
         trusted.changes.subscribe(self.audit.trust_changed)
-        self.twins = Twins(clock, name_of, problems.problem)
+        self.twins = Twins(clock, name_of, problems)
         self.household = Household(
             identity=identity,
             name=own.name,
@@ -149,15 +149,14 @@ class Assembly:
             name_of=name_of,
             new_id=outside.new_id,
             trusts=trusted.trusts,
-            notice=problems.notice,
-            problem=problems.problem,
+            problems=problems,
         )
         self.sessions.changed.subscribe(self.presence.local_sessions)
         self.sessions.noted.subscribe(self.audit.note)
 
         self.access = AccessControl(trusted=trusted, sessions=self.sessions, clock=clock, audit=self.audit)
         trusted.changes.subscribe(self.access.trust_changed)
-        self.encounters = Encounters(outside.trust, clock, self.registry, self.audit, problems.notice)
+        self.encounters = Encounters(outside.trust, clock, self.registry, self.audit, problems)
         self.sessions.noted.subscribe(self.encounters.noted)
         self.peers.link_changed.subscribe(self.encounters.link_changed)
         self.gossip = Gossip(

@@ -50,10 +50,11 @@ from agent.gateway.lists import Lists
 from agent.gateway.methods import Methods
 from agent.gateway.server import Gateway
 from agent.gateway.trust import TrustMethods
-from agent.health import Health, Problems
+from agent.health import Health, Reporter
 from agent.ports import Channel, Clock
 from agent.presence.last_known import LastKnown
 from agent.presence.prober import Prober
+from agent.problems import Problems
 from agent.protocol import names
 from agent.protocol.codec import PROTOCOL, Codec
 from agent.protocol.messages import Ready
@@ -223,19 +224,8 @@ class Service:
             membership=parts.gossip,
             announce=settings.presence.mode != "hidden",
         )
-        health = Health(
-            own=own,
-            clock=clock,
-            mode=settings.presence.mode,
-            home=str(where.state),
-            registry=parts.registry,
-            discovery=discovery,
-            trust=trust,
-            peers=parts.peers,
-            sessions=parts.sessions,
-            problems=problems,
-            say=say,
-        )
+        health = Health(parts, discovery, clock, mode=settings.presence.mode, home=str(where.state))
+        reporter = Reporter(own, parts.registry, trusted, problems, clock, mode=settings.presence.mode, say=say)
 
         # What answers.
         kinds = BackendCatalog(tuple(backends.installed.values()), default=settings.sessions.backend, clock=clock)
@@ -295,7 +285,7 @@ class Service:
             "listener": partial(listener.run, self._doors.lan_protocol),
             "pairing": pairing.run,
             "prober": prober.run,
-            "tell": lambda: health.tell(parts.presence.subscribe()),
+            "tell": lambda: reporter.run(parts.presence.subscribe()),
             "store": store_watch.run,
             "failures": partial(self._failures.run, clock),
         }

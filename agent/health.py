@@ -5,121 +5,89 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
-from agent.links.peers import Peers
-from agent.ports import Clock, Discovery, TrustStore
+from agent.assembly import Assembly
+from agent.ports import Clock, Discovery
 from agent.presence.rules.claims import Contest
 from agent.presence.rules.registry import Registry
 from agent.presence.subscriptions import Subscription
+from agent.problems import Problems
 from agent.protocol.messages import Ready, StatusReport
 from agent.protocol.model import DeviceId, DeviceRow
 from agent.protocol.names import short_id
 from agent.protocol.ratelimit import Bucket, Rate
 from agent.protocol.times import rfc3339
-from agent.sessions.host import Sessions
+from agent.trust.devices import TrustedDevices
 
-NOTICES_MAX = 20
 STRANGERS = Rate(20.0, 20)
 """Lines about devices that are not paired: anybody can announce 20 new ones a second, for ever."""
 
 
-class Problems:
-    """What does not work at this moment, and what the owner should know. Lasting trouble is a condition, no log line.
-
-    Depends on nothing, so that every part can be given its `problem` and `notice`.
-    """
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """`say` talks to whoever started the service."""
-        self._say = say
-        self._current: dict[str, str] = {}
-        self._notices: list[str] = []
-
-    @property
-    def current(self) -> tuple[str, ...]:
-        """What does not work, one line each, in the order in which it began."""
-        return tuple(self._current.values())
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What the owner was told last, oldest first."""
-        return tuple(self._notices)
-
-    def problem(self, about: str, text: str) -> None:
-        """Something does not work, and why; empty when it works again. Said once, shown while it lasts."""
-        if not text:
-            self._current.pop(about, None)
-            return
-        before, self._current[about] = self._current.get(about), text
-        if text != before:
-            self._say(f"agent: {text}")
-
-    def notice(self, text: str) -> None:
-        """Something happened that the owner should know. Said now, shown until the service ends."""
-        self._notices = [*self._notices, text][-NOTICES_MAX:]
-        self._say(f"agent: {text}")
-
-
 class Health:
-    """Gathers the state of the parts, and says which devices come and go."""
+    """Gathers the state of the parts for `agent status`."""
 
-    def __init__(
-        self,
-        *,
-        own: Ready,
-        clock: Clock,
-        mode: str,
-        home: str,
-        registry: Registry,
-        discovery: Discovery,
-        trust: TrustStore,
-        peers: Peers,
-        sessions: Sessions,
-        problems: Problems,
-        say: Callable[[str], None],
-    ) -> None:
-        """`mode` is the setting presence.mode, `home` the state folder; `say` talks to whoever started the service."""
-        self._own = own
+    def __init__(self, parts: Assembly, discovery: Discovery, clock: Clock, *, mode: str, home: str) -> None:
+        """`mode` is the setting presence.mode, `home` the state folder."""
+        self._parts = parts
+        self._discovery = discovery
         self._clock = clock
         self._mode = mode
         self._home = home
-        self._registry = registry
-        self._discovery = discovery
-        self._trust = trust
-        self._peers = peers
-        self._sessions = sessions
-        self._problems = problems
-        self._say = say
         self._started = clock.time()
-        self._told: dict[DeviceId, str] = {}  # of devices in the registry
-        self._strangers, self._unsaid = Bucket(STRANGERS, clock.monotonic()), 0
 
     def status(self) -> StatusReport:
         """This device at this moment."""
-        now = self._clock.time()
+        parts, now = self._parts, self._clock.time()
         return StatusReport(
-            id=self._own.device,
-            name=self._own.name,
-            version=self._own.version,
+            id=parts.own.device,
+            name=parts.own.name,
+            version=parts.own.version,
             pid=os.getpid(),
-            port=self._own.port,
+            port=parts.own.port,
             addresses=self._discovery.hosts(),
             interfaces=self._discovery.interfaces(),
             started_at=rfc3339(self._started),
             uptime=round(now - self._started, 3),
-            paired=len(self._trust.devices()),
-            online=sum(row.paired and row.state == "online" for row in self._registry.devices()[1:]),
-            links=len(self._peers.linked()),
-            sessions=len(self._sessions.index.rows()),
+            paired=len(parts.trusted.devices()),
+            online=sum(row.paired and row.state == "online" for row in parts.registry.devices()[1:]),
+            links=len(parts.peers.linked()),
+            sessions=len(parts.sessions.index.rows()),
             presence=self._mode,
             home=self._home,
-            notices=self._problems.notices,
-            problems=self._problems.current,
+            notices=parts.problems.notices,
+            problems=parts.problems.current,
         )
 
-    async def tell(self, changes: Subscription) -> None:
+
+class Reporter:
+    """Says where the service was started who this device is, and which others come and go."""
+
+    def __init__(
+        self,
+        own: Ready,
+        registry: Registry,
+        trusted: TrustedDevices,
+        problems: Problems,
+        clock: Clock,
+        *,
+        mode: str,
+        say: Callable[[str], None],
+    ) -> None:
+        """`mode` is the setting presence.mode; `say` talks to whoever started the service."""
+        self._own = own
+        self._registry = registry
+        self._trusted = trusted
+        self._problems = problems
+        self._clock = clock
+        self._mode = mode
+        self._say = say
+        self._told: dict[DeviceId, str] = {}  # of devices in the registry
+        self._strangers = Bucket(STRANGERS, clock.monotonic())
+        self._unsaid = 0
+
+    async def run(self, changes: Subscription) -> None:
         """Say who we are, then which devices come and go, until cancelled."""
         self._say(f"{self._own.name} ({short_id(self._own.device)}) listens on port {self._own.port}; Ctrl-C stops it")
-        if not self._trust.devices():
+        if not self._trusted.devices():
             self._say("no paired device yet: `agent pair` here, then `agent join` on the other device")
         with changes:
             rows = self._registry.devices()

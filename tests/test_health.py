@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
-from agent.health import STRANGERS, Health, Problems
+from agent.health import STRANGERS, Reporter
 from agent.presence.rules.registry import Registry
 from agent.presence.subscriptions import Subscribers
+from agent.problems import Problems
 from agent.protocol.messages import Ready
 from agent.protocol.model import DeviceId, PresenceRecord
+from agent.trust.devices import TrustedDevices
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.trust import MemoryTrust
 
@@ -27,18 +27,10 @@ class Told:
         self.clock, self.lines = FakeClock(), list[str]()
         self.registry, self.subscribers = Registry(OWN, name="desk", version=""), Subscribers()
         self.problems = Problems(self.lines.append)
-        self.health = Health(
-            own=Ready(device=OWN, name="desk", version="", protocol=1, port=7471, run="r"),
-            clock=self.clock,
-            mode="sealed",
-            home="",
-            registry=self.registry,
-            discovery=cast("Any", None),
-            trust=MemoryTrust(),
-            peers=cast("Any", SimpleNamespace(linked=list)),
-            sessions=cast("Any", None),
-            problems=self.problems,
-            say=self.lines.append,
+        own = Ready(device=OWN, name="desk", version="", protocol=1, port=7471, run="r")
+        trusted = TrustedDevices(MemoryTrust(), self.clock)
+        self.reporter = Reporter(
+            own, self.registry, trusted, self.problems, self.clock, mode="sealed", say=self.lines.append
         )
 
     async def hear(self, number: int) -> None:
@@ -55,14 +47,14 @@ def told() -> Told:
 
 async def test_t11_strangers_that_come_and_go_fill_neither_memory_nor_the_output(told: Told) -> None:
     """Each id was kept for ever, and a line written for each: 20 a second, for whoever sends as many packets."""
-    running = asyncio.get_running_loop().create_task(told.health.tell(told.subscribers.subscribe()))
+    running = asyncio.get_running_loop().create_task(told.reporter.run(told.subscribers.subscribe()))
     await settle()
     told.lines.clear()
     for number in range(2000):
         await told.hear(number)
         await told.clock.advance(0.05)
     minutes = 2000 * 0.05 / 60
-    assert len(told.health._told) <= len(told.registry.devices())
+    assert len(told.reporter._told) <= len(told.registry.devices())
     assert len(told.lines) <= 2 * (STRANGERS.burst + STRANGERS.per_minute * minutes + 1)
     await told.clock.advance(60.0)
     told.lines.clear()

@@ -1,7 +1,7 @@
 """The import table of DESIGN §2, held by reading every module, function bodies included.
 
 protocol ← ports ← domains (presence ← sessions ← terminals ← links ← trust) ← gateway ← daemon ← frontends.cli.up
-health, assembly (the parts of one device, put together): between the domains and the daemon
+assembly (the parts of one device, put together), health: between the domains and the daemon
 adapters: ports, protocol, errors; front ends: client, protocol
 """
 
@@ -28,7 +28,7 @@ RULES: dict[str, set[str]] = {
     f"{domain}.rules": PURE | {f"{each}.rules" for each in DOMAINS[:number]} for number, domain in enumerate(DOMAINS)
 }
 SERVICES: dict[str, set[str]] = {
-    domain: PURE | {"tasks", "observers", f"{domain}.rules"} | {*DOMAINS[:number], *list(RULES)[:number]}
+    domain: PURE | {"tasks", "observers", "problems", f"{domain}.rules"} | {*DOMAINS[:number], *list(RULES)[:number]}
     for number, domain in enumerate(DOMAINS)
 }
 ALL_DOMAINS = {*RULES, *SERVICES}
@@ -39,9 +39,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ports": BASE,
     "tasks": PURE,
     "observers": set(),
+    "problems": set(),
     **{rules: allowed for rules, allowed in RULES.items() if rules != "terminals.rules"},  # it has none yet
     **SERVICES,
-    "health": PURE | ALL_DOMAINS,
     "gateway": PURE | ALL_DOMAINS | {"tasks", "peercred"},
     "adapters": set(),
     "adapters.backends": PURE | {"tasks", "processes", "calls"},
@@ -57,11 +57,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "calls": {"protocol"},  # who waits for which answer, for every transport
     "peercred": set(),  # who is at the other end of a Unix socket
     "processes": set(),  # what the kernel tells: for backends, and for a command that starts a program
-    "assembly": PURE | ALL_DOMAINS | {"health", "settings"},
+    "assembly": PURE | ALL_DOMAINS | {"problems", "settings"},
+    "health": PURE | ALL_DOMAINS | {"assembly", "problems"},
     "daemon": PURE
     | ADAPTERS
     | ALL_DOMAINS
-    | {"assembly", "gateway", "health", "settings", "log", "clock", "config", "tasks"},
+    | {"assembly", "gateway", "health", "problems", "settings", "log", "clock", "config", "tasks"},
     # Front ends talk to the service over its socket: they know the wire, not the parts behind it.
     "client": LOCAL,
     "frontends": set(),

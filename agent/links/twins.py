@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from agent.ports import Clock
+from agent.problems import Problems
 from agent.protocol.model import DeviceId
 from agent.protocol.names import clean, short_id
 
@@ -21,12 +22,12 @@ _ADVICE = "one has files that were copied from the other; stop one of the two an
 
 
 class Twins:
-    """Tells `problem` of each device that is there twice: what it is about, and a text; empty: it is over."""
+    """Each device that is there twice is a problem for as long as there are signs of it."""
 
-    def __init__(self, clock: Clock, name_of: Callable[[DeviceId], str], problem: Callable[[str, str], None]) -> None:
+    def __init__(self, clock: Clock, name_of: Callable[[DeviceId], str], problems: Problems) -> None:
         self._clock = clock
         self._name_of = name_of
-        self._problem = problem
+        self._problems = problems
         self._seen: dict[str, float] = {}  # monotonic seconds of the last sign
 
     async def run(self) -> None:
@@ -36,7 +37,7 @@ class Twins:
             now = self._clock.monotonic()
             for about in [about for about, at in self._seen.items() if now - at >= QUIET]:
                 del self._seen[about]
-                self._problem(about, "")
+                self._problems.problem(about, "")
 
     def linked(self, device: DeviceId, hosts: Iterable[str]) -> None:
         """Two machines with the key of `device` have a link at the same time, from these addresses."""
@@ -56,7 +57,7 @@ class Twins:
 
     def _say(self, about: str, text: str) -> None:
         self._seen[about] = self._clock.monotonic()
-        self._problem(about, text)
+        self._problems.problem(about, text)
 
 
 def _at(hosts: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from agent.errors import AgentError, SessionNotFound, TooLarge
 from agent.observers import Observers
 from agent.ports import BackendType, Channel, Clock, SessionMeta, TranscriptStore
+from agent.problems import Problems
 from agent.protocol.audit import Action
 from agent.protocol.messages import (
     Answered,
@@ -58,13 +59,9 @@ class Sessions:
         name_of: Callable[[DeviceId], str],
         new_id: Callable[[], str],
         trusts: Callable[[DeviceId], bool],
-        notice: Callable[[str], None],
-        problem: Callable[[str, str], None],
+        problems: Problems,
     ) -> None:
-        """`trusts`: whether another device's prompts may still run (`trust_changed` follows). `notice` tells the owner.
-
-        `problem` takes a subject and what is wrong with it; an empty text once nothing is.
-        """
+        """`trusts`: whether another device's prompts may still run (`trust_changed` follows)."""
         self._own = own
         self._store = store
         self._clock = clock
@@ -73,7 +70,7 @@ class Sessions:
         self._name_of = name_of
         self._new_id = new_id
         self._trusts = trusts
-        self._problem = problem
+        self._problems = problems
         self.changed: Observers[[Iterable[SessionRow], Iterable[SessionId]]] = Observers()
         """Observers of changed session rows, and of the ids of sessions that are no longer listed."""
         self.noted: Observers[[Action, DeviceId, SessionId, int]] = Observers()
@@ -84,7 +81,7 @@ class Sessions:
         self._log_reader = LogReader(self._host)
         self._capacity = Capacity(own, self.index)
         self._stalled = ""
-        self._stored_rows = StoredRows(store, self._hosted.__contains__, notice)
+        self._stored_rows = StoredRows(store, self._hosted.__contains__, problems.notice)
         self.attachments = Attachments(own.id, self.noted.tell)
         self._adoption = Adoption(
             backends=backends,
@@ -172,7 +169,7 @@ class Sessions:
         session = hosted.log.meta.id
         self._hosted[session] = hosted
         if hosted.log.damage:
-            self._problem(f"log of {session}", hosted.log.damage)
+            self._problems.problem(f"log of {session}", hosted.log.damage)
         spawn(self._running, self._run(hosted), f"sessions.run-{session}")
         hosted.log.publish_row()
 
@@ -349,7 +346,7 @@ class Sessions:
 
     def _unlist(self, session: SessionId) -> None:
         if self._hosted.pop(session, None):
-            self._problem(f"log of {session}", "")
+            self._problems.problem(f"log of {session}", "")
             self.attachments.forget(session)
             self.changed.tell((), (session,))
 

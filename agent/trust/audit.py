@@ -10,6 +10,7 @@ from typing import Self
 
 from agent.errors import Busy, StateError
 from agent.ports import AuditLog, Clock
+from agent.problems import Problems
 from agent.protocol.audit import Action, AuditEntry
 from agent.protocol.model import NAME_MAX, DeviceId, PairedDevice
 from agent.protocol.names import clean
@@ -62,15 +63,13 @@ class Entries:
 
 
 class Audit:
-    """Takes entries at once, writes them in the background; `problem` is told while that fails, empty afterwards."""
+    """Takes entries at once, writes them in the background; while that fails it is a problem."""
 
-    def __init__(
-        self, log: AuditLog, clock: Clock, name_of: Callable[[DeviceId], str], problem: Callable[[str], None]
-    ) -> None:
+    def __init__(self, log: AuditLog, clock: Clock, name_of: Callable[[DeviceId], str], problems: Problems) -> None:
         self._log = log
         self._clock = clock
         self._name_of = name_of
-        self._problem = problem
+        self._problems = problems
         self._trusted: dict[DeviceId, str] | None = None  # names by id; None: not known yet
         self._waiting: deque[AuditEntry] = deque()
         self._left_out = 0
@@ -143,9 +142,9 @@ class Audit:
             except StateError as exc:
                 count = "1 entry is" if self._left_out == 1 else f"{self._left_out} entries are"
                 lost = f"; {count} lost" if self._left_out else ""
-                self._problem(f"the audit log is not written: {exc}{lost}")
+                self._problems.problem("audit", f"the audit log is not written: {exc}{lost}")
                 return
             for _ in batch:
                 self._waiting.popleft()
             self._left_out = 0
-            self._problem("")
+            self._problems.problem("audit", "")

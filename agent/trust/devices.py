@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from msgspec import structs
@@ -11,6 +11,7 @@ from agent.errors import StateError
 from agent.observers import Observers
 from agent.ports import Clock, TrustStore
 from agent.presence.rules.registry import Registry
+from agent.problems import Problems
 from agent.protocol.audit import Action
 from agent.protocol.model import DeviceId, Endpoint, PairedDevice, SessionId
 from agent.protocol.names import short_id
@@ -70,15 +71,12 @@ class TrustedDevices:
 class Encounters:
     """Keeps in the trust store how a trusted device was met: where, under which name, and that it prompted here."""
 
-    def __init__(
-        self, store: TrustStore, clock: Clock, registry: Registry, audit: Audit, notice: Callable[[str], None]
-    ) -> None:
-        """`notice` is given what the owner should hear of."""
+    def __init__(self, store: TrustStore, clock: Clock, registry: Registry, audit: Audit, problems: Problems) -> None:
         self._store = store
         self._clock = clock
         self._registry = registry
         self._audit = audit
-        self._notice = notice
+        self._problems = problems
 
     def link_changed(self, device: DeviceId, up: bool) -> None:
         """There is a link to a device now, or there is none."""
@@ -95,7 +93,7 @@ class Encounters:
         if name != known.name:
             self._audit.note("renamed", device, detail=f"was {known.name}", name=name)
         if is_notice(known, name, now):
-            self._notice(f"{known.name} ({short_id(device)}) calls itself {name} now")
+            self._problems.notice(f"{known.name} ({short_id(device)}) calls itself {name} now")
         with suppress(StateError):  # a full disk: the next start tries where it was reached before
             self._store.put(structs.replace(renamed(known, name, now), endpoints=reached, seen_at=now))
 
@@ -108,7 +106,7 @@ class Encounters:
             return
         now = self._clock.time()
         who = f"{known_as(known, now)} ({short_id(device)})"
-        self._notice(f"{who} prompted a session on this device for the first time: {session}")
+        self._problems.notice(f"{who} prompted a session on this device for the first time: {session}")
         with suppress(StateError):  # a full disk: it is told once more after the next prompt
             self._store.put(structs.replace(known, prompted_at=now))
 

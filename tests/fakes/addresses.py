@@ -25,12 +25,12 @@ class Resident(Member):
     """A member that tells its addresses, and can be dialled only at the first of them. No multicast reaches it."""
 
     def __init__(self, net: Net, name: str, number: int, *, host: str, remembers: MemoryAddresses) -> None:
-        self.own = SetAddresses(host)
+        self.here = SetAddresses(host)
         self.remembers = remembers
         self.tried: list[Endpoint] = []
         self.waits = 0.0  # seconds for which it dials addresses where nobody answers
         self.heard: list[DeviceId] = []  # who told it addresses, in order
-        super().__init__(net, name, number, own_addresses=self.own, addresses=remembers)
+        super().__init__(net, name, number, own_addresses=self.here, addresses=remembers)
 
     def gossip_methods(self) -> Mapping[str, Handler]:
         async def tell(channel: Channel, news: TellAddresses) -> object:
@@ -48,7 +48,7 @@ class Resident(Member):
         callee = self.net.gateways[device]
         assert isinstance(callee, Resident)
         for endpoint in endpoints:
-            if endpoint.host == callee.own.now[0]:
+            if endpoint.host == callee.here.now[0]:
                 return await self.net.dial(self, device), endpoint
         await self.net.clock.sleep(self.waits)
         raise PeerUnreachable(f"no answer at {len(endpoints)} addresses")
@@ -102,5 +102,5 @@ async def residents(**hosts: str) -> AsyncIterator[tuple[Net, list[Resident]]]:
 def meet(one: Resident, other: Resident) -> None:
     """Each learns an address of the other, as from a packet."""
     for here, there in ((one, other), (other, one)):
-        here.presence.advertised(there.id, (Endpoint(there.own.now[0], PORT),))
+        here.presence.advertised(there.id, (Endpoint(there.here.now[0], PORT),))
         here.peers.heard(there.id)

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from agent.errors import StoreFull
 from agent.ports import BackendType, Channel, Followed, TranscriptStore
+from agent.problems import Problems
 from agent.protocol.audit import Action
 from agent.protocol.codec import typed
 from agent.protocol.events import Event
@@ -54,8 +55,7 @@ class Desk:
         self.rows: dict[SessionId, SessionRow] = {}
         self.history: list[Status] = []
         self.notes: list[tuple[Action, DeviceId, SessionId, int]] = []
-        self.notices: list[str] = []
-        self.troubles: dict[str, str] = {}
+        self.problems = Problems(lambda line: None)
         numbers = ids or count(1)
         self.sessions = Sessions(
             own=DeviceRef(OWN, "desk"),
@@ -66,8 +66,7 @@ class Desk:
             name_of=lambda device: f"name of {device}",
             new_id=lambda: f"{next(numbers):a>16}",
             trusts=lambda device: True,
-            notice=self.notices.append,
-            problem=self.troubles.__setitem__,
+            problems=self.problems,
         )
         self.sessions.changed.subscribe(self._changed)
         self.sessions.noted.subscribe(self.noted)

@@ -20,8 +20,8 @@ from agent.gateway.consent import Consent
 from agent.gateway.lists import Lists
 from agent.gateway.methods import Handler, Methods
 from agent.gateway.trust import TrustMethods
-from agent.health import Problems
 from agent.ports import AddressStore, Installed, OwnAddresses, TranscriptStore
+from agent.problems import Problems
 from agent.protocol.identity import Identity
 from agent.protocol.messages import Ready, StatusReport
 from agent.protocol.model import DeviceId, Endpoint, PairedDevice, Sender

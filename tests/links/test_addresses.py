@@ -84,7 +84,7 @@ def each_without_places(device: PairedDevice) -> PairedDevice:
 async def test_a_new_address_is_told_over_every_link_and_passed_on() -> None:  # L10
     async with town() as (net, desk, pi, laptop):
         net.cut(desk, laptop)
-        desk.own.now = ("10.1.0.77", "100.64.0.1")
+        desk.here.now = ("10.1.0.77", "100.64.0.1")
         await net.clock.advance(6.0)
         assert pi.knows(desk)[-2:] == ["10.1.0.77", "100.64.0.1"]
         assert laptop.knows(desk)[-2:] == ["10.1.0.77", "100.64.0.1"]  # heard of from the pi alone
@@ -99,7 +99,7 @@ async def test_a_device_that_moved_asks_its_links_and_dials_at_once() -> None:  
         for other in (pi, laptop):
             for socket in net.sockets(desk, other):
                 socket.stalled.clear()  # the cable is in another network: nothing comes through
-        desk.own.now = ("10.2.0.9",)
+        desk.here.now = ("10.2.0.9",)
         await net.clock.advance(10.0)
         assert desk.linked_to(laptop)
         assert desk.linked_to(pi)
@@ -139,7 +139,7 @@ async def test_nobody_is_told_the_same_twice() -> None:
             member.heard.clear()
         await net.clock.advance(30.0)
         assert (desk.heard, pi.heard, laptop.heard) == ([], [], [])
-        desk.own.now = ("10.1.0.78",)
+        desk.here.now = ("10.1.0.78",)
         await net.clock.advance(30.0)
         assert sorted([*desk.heard, *pi.heard, *laptop.heard]) == sorted([desk.id, desk.id, pi.id, laptop.id])
 
@@ -177,7 +177,7 @@ async def test_addresses_are_told_of_members_and_to_members_only() -> None:  # L
         with pytest.raises(Forbidden):
             await laptop.peers.call(pi.id, "address.tell", TellAddresses())
         laptop.heard.clear()
-        pi.own.now = ("10.2.0.100",)
+        pi.here.now = ("10.2.0.100",)
         await net.clock.advance(4.0)
         assert pi.id not in laptop.heard
         with pytest.raises(NotPaired):

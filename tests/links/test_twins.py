@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from agent.links.keeper import TWIN_PROOF, TWIN_RETRY
 from agent.links.twins import QUIET, Twins
+from agent.problems import Problems
 from agent.protocol.messages import CreateSession
 from agent.protocol.names import short_id
 from tests.fakes.clock import FakeClock, settle
@@ -88,8 +89,9 @@ async def test_a_machine_that_restarts_before_its_former_link_ends_is_no_twin() 
 
 
 async def test_a_condition_ends_when_there_was_no_sign_for_a_while() -> None:
-    clock, conditions = FakeClock(), dict[str, str]()
-    twins = Twins(clock, short_id, conditions.__setitem__)
+    clock, problems = FakeClock(), Problems(lambda line: None)
+    twins = Twins(clock, short_id, problems)
     twins.announced(["10.0.0.7", "10.0.0.7", "\x1b[2J" * 40])
-    assert "at 10.0.0.7 and" in conditions["twin"]
-    assert "\x1b" not in conditions["twin"]
+    (told,) = problems.current
+    assert "at 10.0.0.7 and" in told
+    assert "\x1b" not in told

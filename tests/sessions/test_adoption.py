@@ -239,4 +239,4 @@ async def test_the_owner_is_told_what_a_backend_notices() -> None:
         await window.open("a")
         await window.sessions["a"].emit(Described(notice="somebody took \x1b[31mthis"))
         await settle()
-        assert desk.notices == [f"somebody took [31mthis: {next(iter(desk.rows))}"]
+        assert desk.problems.notices == (f"somebody took [31mthis: {next(iter(desk.rows))}",)

@@ -242,7 +242,7 @@ async def test_a_damaged_session_is_listed_as_failed_with_what_can_be_read(tmp_p
         await until(lambda: Status.STARTING not in {row.status for row in desk.rows.values()})
         assert sorted(row.status for row in desk.rows.values()) == ["failed", "idle"]
         assert desk.rows[session].status is Status.FAILED
-        assert "damaged" in desk.troubles[f"log of {session}"]
+        assert "damaged" in desk.problems.current[0]
         page = await desk.sessions.history(History(session_id=session, after=0, limit=1000))
         numbers = [event.seq for event in page.events]
         assert numbers == list(range(1, len(numbers) + 1))  # no gap, whatever is gone
@@ -256,7 +256,7 @@ async def test_a_damaged_session_is_listed_as_failed_with_what_can_be_read(tmp_p
             await submit(desk, session, "more")
         await desk.sessions.close(session, ME)
         assert session not in desk.rows
-        assert desk.troubles[f"log of {session}"] == ""
+        assert desk.problems.current == ()
     await store.close()
 
 

@@ -1,0 +1,48 @@
+"""What does not work in this service, and what its owner should know: said once, and kept for `agent status`.
+
+Lasting trouble is a condition here, no log line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+NOTICES_MAX = 20
+"""Notices that are kept; the oldest leaves first."""
+
+
+class Problems:
+    """What does not work at this moment, and what happened that the owner should know.
+
+    It depends on nothing, so that every part can be given it.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """`say` talks to whoever started the service."""
+        self._say = say
+        self._current: dict[str, str] = {}
+        self._notices: list[str] = []
+
+    @property
+    def current(self) -> tuple[str, ...]:
+        """What does not work, one line each, in the order in which it began."""
+        return tuple(self._current.values())
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the owner was told last, oldest first."""
+        return tuple(self._notices)
+
+    def problem(self, about: str, text: str) -> None:
+        """Something does not work, and why; empty when it works again. Said once, shown while it lasts."""
+        if not text:
+            self._current.pop(about, None)
+            return
+        before, self._current[about] = self._current.get(about), text
+        if text != before:
+            self._say(f"agent: {text}")
+
+    def notice(self, text: str) -> None:
+        """Something happened that the owner should know. Said now, shown until the service ends."""
+        self._notices = [*self._notices, text][-NOTICES_MAX:]
+        self._say(f"agent: {text}")
