@@ -22,7 +22,7 @@ from agent.protocol.model import SessionId
 
 GRACE = 0.3
 """Seconds between SIGTERM and SIGKILL."""
-PATIENCE = 2.0
+KILLED_SECONDS = 2.0
 """Seconds to wait for processes that were killed; one that is stuck in the kernel is left to it."""
 UNCLAIMED = 10.0
 """Seconds after which a child that has ended is an orphan: asyncio takes its own within milliseconds."""
@@ -71,7 +71,7 @@ class Orphans:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.kill(row.pid, signal.SIGKILL if late else signal.SIGTERM)
                     warned.add((row.pid, row.started))
-            if loop.time() - begun >= PATIENCE:
+            if loop.time() - begun >= KILLED_SECONDS:
                 break
             await asyncio.sleep(0.01)
         self._agents.discard(agent)

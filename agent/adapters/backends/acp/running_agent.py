@@ -40,7 +40,7 @@ class RunningAgent:
         self._ending = asyncio.Lock()
 
     @property
-    def there(self) -> bool:
+    def reachable(self) -> bool:
         """Whether the agent can be talked to."""
         return self.connection.open and not self.leaving
 

@@ -52,7 +52,7 @@ class AcpSession:
         self._spawn = self._tasks.spawn
         self._tell = self._tasks.emit
         self._questions = QuestionDelivery(self._tell)
-        supervisor.tell(started=self._started, opened=self._opened, waits=self._waits)
+        supervisor.observe(started=self._started, opened=self._opened, waits=self._waits)
 
     async def open(self, known: Described, *, remembers: bool) -> None:
         """Start the agent and open its session; tell once what is known then, `known` included.
@@ -192,7 +192,7 @@ class AcpSession:
     # --- a turn ------------------------------------------------------------------------------------------------------
 
     async def _begin(self, turn: AgentTurn) -> None:
-        if (agent := self._supervisor.agent) is None or not agent.there or not agent.session:
+        if (agent := self._supervisor.agent) is None or not agent.reachable or not agent.session:
             preparing = self._spawn(self._prepare(turn), "prepare")
             stopped = self._spawn(turn.stopped(), "stopped")
             await asyncio.wait({preparing, stopped}, return_when=asyncio.FIRST_COMPLETED)

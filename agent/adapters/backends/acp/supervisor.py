@@ -48,7 +48,7 @@ class AgentSupervisor:
         """The process ids of the agents that run: of one, unless another is just being ended."""
         return tuple(agent.process.pid for agent in self._agents if agent.process.status is None)
 
-    def tell(
+    def observe(
         self,
         *,
         started: Callable[[RunningAgent], None],
@@ -67,7 +67,7 @@ class AgentSupervisor:
         BackendFailed.
         """
         async with self._beginning:
-            if self.agent is None or not self.agent.there:
+            if self.agent is None or not self.agent.reachable:
                 await self.end()
                 self.agent = await start_agent(self._program, self._folder, self._owner, self._orphans, self._timeouts)
                 self._agents.add(self.agent)

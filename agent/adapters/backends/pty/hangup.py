@@ -11,7 +11,7 @@ from agent.processes import process_table
 
 GRACE = 0.5
 """Seconds that programs get to tidy up after SIGHUP."""
-PATIENCE = 5.0
+KILLED_SECONDS = 5.0
 """Seconds to wait for processes that were killed; one that is stuck in the kernel is left to it."""
 
 
@@ -29,7 +29,7 @@ async def end_session(leader: int, *, leader_reaped: bool) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
     warned: set[int] = set()
-    while (left := await members(leader)) and loop.time() - begun < PATIENCE:
+    while (left := await members(leader)) and loop.time() - begun < KILLED_SECONDS:
         if leader_reaped and leader in left:
             return
         for pid in left:

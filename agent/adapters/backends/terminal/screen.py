@@ -22,8 +22,8 @@ REPAINT_EVERY = 1.0
 """Seconds between two such moments: whoever attaches again and again must not keep the others' screen busy."""
 TYPED_MAX = 65_536
 """Bytes that may wait for a program that does not read what is typed."""
-PATIENCE = 10.0
-"""Seconds in which it must take some of them."""
+TYPING_SECONDS = 10.0
+"""Seconds in which the program must take some of them."""
 STALL = 10.0
 """Seconds for which a program waits for viewers who take nothing; then it goes on as if nobody watched."""
 DRAIN_MAX = 1_048_576
@@ -109,7 +109,7 @@ class ProgramScreen:
         if self.keyboard.left and not self._closed and self._terminal.interrupts(data):
             self.keyboard.forget()  # what interrupts is heard by a program that does not read, too
             self._terminal.forget_input()
-        until = self._loop.time() + PATIENCE
+        until = self._loop.time() + TYPING_SECONDS
         while self.keyboard.left > TYPED_MAX and not self._closed:
             if self._loop.time() > until:
                 raise Busy("the program does not read what is typed", hint="Ctrl-C may help")
