@@ -67,7 +67,7 @@ class SessionFollower:
         )
         self._doubtful = False  # whether it is not known if a prompt has arrived
 
-    # --- hub.Member --------------------------------------------------------------------------------------------------
+    # --- hub.HubMember -----------------------------------------------------------------------------------------------
 
     async def heard(self, item: GatewayEvent | GatewayQuestion) -> None:
         """Take what happened in the session; wait while too much waits here."""

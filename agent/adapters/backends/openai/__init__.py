@@ -1,8 +1,7 @@
 """Backend `openai`: a chat with a model, over the completions that OpenAI has and most servers of models speak.
 
-`family` makes the kinds of session; `servers` and `detect` find servers on this machine; `endpoint` knows where a
-configured one is; `client` and `chunks` speak to it; `conversation` and `session` are one chat
-(docs/design/backends.md).
+`family` makes the kinds of session; `servers` says which servers may be on this machine and `address` where one of the
+settings is; `client` and `chunks` speak to it; `conversation` and `session` are one chat (docs/design/backends.md).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.backends.acp import AcpAgent, AcpFamily
-from agent.adapters.backends.acp.agents import KNOWN_AGENTS
+from agent.adapters.backends.acp.family import KNOWN_AGENTS
 from agent.adapters.backends.acp.quirks import TABLE, Quirks, parse, quirks_of
 from agent.errors import BackendFailed
 from agent.ports import BackendConfig, BackendFamily, BackendType, Inspection, Inspects, Start
@@ -83,7 +83,7 @@ def test_an_idle_service_does_not_load_what_runs_agents() -> None:
     family = "agent.adapters.backends.acp"
     shown = f"import sys, {family}; print([m for m in sys.modules if m.startswith('{family}.')])"
     told = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True).stdout
-    assert "agents" in told
+    assert "family" in told
     assert not [name for name in ("session", "schema", "difflib", "ctypes") if name in told]
 
 
