@@ -69,7 +69,9 @@ class Client:
     ) -> None:
         """`waits` is told of a refusal that is waited out, once for each question."""
         self.path = path
-        self._seconds, self._sleep, self._waits = seconds, sleep, waits
+        self._seconds = seconds
+        self._sleep = sleep
+        self._waits = waits
 
     def call(
         self,

@@ -52,7 +52,9 @@ class Mark:
     def attached(self, result: Attached, *, again: bool = False) -> Hydrated:
         """Take the answer to attaching. A log that cannot be resumed is another one: what was seen counts no more."""
         anew = result.snapshot is not None and self._resumes
-        self.session, self.epoch, self._resumes = result.session_id, result.epoch, True
+        self.session = result.session_id
+        self.epoch = result.epoch
+        self._resumes = True
         if result.snapshot is None:
             return Hydrated(result, (), again)
         self.seq = result.seq

@@ -59,7 +59,9 @@ class FormInput:
         self._at += 1
         if self._at < len(self.request.fields):
             return None
-        values, self._values, self._at = self._values, {}, 0  # refused after all, it is asked from its beginning
+        values = self._values
+        self._values = {}  # refused after all, it is asked from its beginning
+        self._at = 0
         return values
 
     def _checked(self, field: Field, text: str) -> dict[str, Scalar | list[str]]:

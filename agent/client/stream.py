@@ -192,7 +192,8 @@ class Stream:
         """Take a request back; what waits for its answer is told whether it was sent before."""
         call.taken_back = True
         self._moved.set()
-        if (socket := self._socket) is not None:
+        socket = self._socket
+        if socket is not None:
             told = codec.msgpack.notification("request.cancel", CancelCall(call_id=call.id))
             self._tasks.create_task(self._send(socket, told), name="cli.take-back")
 

@@ -53,7 +53,8 @@ async def _answer(app: App, session: str, wanted: str, given: str | None, wait: 
             return Exit.INTERRUPTED
         params = AnswerRequest(session_id=attached.session_id, request_id=request.request_id, answer=found)
         told = await patiently(app, stream, "request.answer", params, Answered)
-    if why := too_late(told):
+    why = too_late(told)
+    if why:
         app.printer.error(why)
         return Exit.FAILED
     return Exit.OK

@@ -182,7 +182,8 @@ class _Attachment:
                 self._screen.notice(f"-- it has a terminal: `agent attach --raw {session}` shows it")
             if first.truncated:
                 self._screen.notice(f"-- earlier: `agent log {session}`")
-        if here := also_here(self._view.others.values()):
+        here = also_here(self._view.others.values())
+        if here:
             self._screen.notice(f"-- {here}")
         self._hydrate(first)
         if self._lively and first.commands:
@@ -324,7 +325,8 @@ class _Attachment:
     # --- what was not sent yet ---------------------------------------------------------------------------------------
 
     def _waiting(self, note: Waiting, about: str = "") -> None:
-        if line := self._waiting_lines.line(note, about=about):
+        line = self._waiting_lines.line(note, about=about)
+        if line:
             self._screen.notice(f"-- {line}", "yellow")
 
     def _accepted(self, told: Submitted) -> None:

@@ -56,7 +56,9 @@ class _Follow:
     # The log and what comes, each entry once, whatever connections to the service were lost.
 
     def __init__(self, app: App, *, as_json: bool) -> None:
-        self._path, self._printer, self._as_json = app.client.path, app.printer, as_json
+        self._path = app.client.path
+        self._printer = app.printer
+        self._as_json = as_json
         self._head = not as_json
         self._last = ""  # time of the newest entry shown
         self._shown: Counter[AuditEntry] = Counter()  # those of that time

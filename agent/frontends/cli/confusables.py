@@ -46,7 +46,8 @@ def warnings(rows: Sequence[Row]) -> dict[str, str]:
     """
     looks: dict[str, list[Row]] = {}
     for row in rows:
-        if shape := skeleton(clean(row["name"])):
+        shape = skeleton(clean(row["name"]))
+        if shape:
             looks.setdefault(shape, []).append(row)
     found = {row["id"]: MIXED for row in rows if not row["self"] and mixed(row["name"])}
     for alike in looks.values():

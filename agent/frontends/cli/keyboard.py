@@ -37,7 +37,9 @@ class Keyboard:
 
     def __init__(self, fd: int, take: Callable[[Input], None], *, lively: bool) -> None:
         self.editor = LineEditor()
-        self._fd, self._take, self._lively = fd, take, lively
+        self._fd = fd
+        self._take = take
+        self._lively = lively
         self._line = b""
 
     @contextmanager

@@ -70,7 +70,8 @@ class LineEditor:
         actions: list[Action] = []
         at = 0
         while at < len(text):
-            if run := (_PASTED if self._pasting else _PLAIN).match(text, at):
+            run = (_PASTED if self._pasting else _PLAIN).match(text, at)
+            if run:
                 self._insert(run.group())
                 at = run.end()
                 continue

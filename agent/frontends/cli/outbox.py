@@ -38,8 +38,12 @@ class Outbox:
         `waiting` is told why one has not been accepted yet, and its text if others wait after it; `failed` which one
         never will be, and why.
         """
-        self._stream, self._mark, self._shown = stream, mark, shown
-        self._waiting, self._accepted, self._failed = waiting, accepted, failed
+        self._stream = stream
+        self._mark = mark
+        self._shown = shown
+        self._waiting = waiting
+        self._accepted = accepted
+        self._failed = failed
         self._queue: deque[Typed] = deque()
         self._some = asyncio.Event()
         self._stopped = False

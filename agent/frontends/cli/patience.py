@@ -48,7 +48,8 @@ def saying(app: App) -> Callable[[Waiting], None]:
     lines = WaitingLines()
 
     def waiting(note: Waiting) -> None:
-        if line := lines.line(note):
+        line = lines.line(note)
+        if line:
             app.printer.talk(line, "yellow")
 
     return waiting

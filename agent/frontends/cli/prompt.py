@@ -107,7 +107,11 @@ class _Turn:
 
         `piped`: the text came from standard input, so nobody else has it.
         """
-        self._app, self._submit, self._wait, self._as_json, self._known = app, submit, wait, as_json, known
+        self._app = app
+        self._submit = submit
+        self._wait = wait
+        self._as_json = as_json
+        self._known = known
         self._gives_back = piped
         self._say = saying(app)
         self._sending: WaitingCall | None = None  # the prompt on its way
@@ -309,7 +313,8 @@ class _Turn:
             self._app.printer.error(turn.error)
         elif self._app.printer.err_tty and not succeeded(turn):
             self._app.printer.talk(shortfall(turn), "dim")
-        if turn.usage and (words := used(turn.usage)):
+        words = used(turn.usage) if turn.usage else []
+        if words:
             self._talk([(f"-- {' · '.join(words)}", "dim")])
         return Exit.OK if succeeded(turn) else Exit.FAILED
 

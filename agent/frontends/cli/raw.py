@@ -64,14 +64,19 @@ def raw_attached_to(app: App, session: str, detach_key: str = DETACH, *, wait: f
 
 class _RawAttachment:
     def __init__(self, app: App, session: str, key: DetachKey, wait: float) -> None:
-        self._app, self._printer, self._key, self._wait = app, app.printer, key, wait
+        self._app = app
+        self._printer = app.printer
+        self._key = key
+        self._wait = wait
         self._waiting_lines = WaitingLines()
         self._mark = Mark(session)
         self._epoch = ""
         self._next = self._taken = 0  # offsets: the next byte to be shown, and what the gateway knows was taken
         self._typed = bytearray()
         self._there = asyncio.Event()  # whether the terminal is attached over the present connection
-        self._some, self._took, self._other_size = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._some = asyncio.Event()
+        self._took = asyncio.Event()
+        self._other_size = asyncio.Event()
         self._covered = False  # whether a line of ours lies over the program's last one
         self._kept_since: float | None = None  # monotonic seconds: since when what is typed could not be sent
         self._refused = False  # whether we may only watch
@@ -206,7 +211,8 @@ class _RawAttachment:
         self._covered = True
 
     def _waits(self, note: Waiting) -> None:
-        if line := self._waiting_lines.line(note):
+        line = self._waiting_lines.line(note)
+        if line:
             self._cover(line.partition(";")[0])
 
     def _uncover(self) -> None:

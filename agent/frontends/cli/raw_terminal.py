@@ -23,8 +23,12 @@ CHUNK, PIECE = 65_536, 8192
 """Bytes read, and written, at a time: a terminal takes some 4,096 at once."""
 DRAIN = 2.0
 """Seconds in which the terminal must take what is left when the command ends."""
-ASKED, ANSWERED, ANSWERED_MAX = 1.0, 0.25, 1.0
-"""Seconds: for which an answer of the terminal may be on its way; of silence after the last one; for all of them."""
+ASKED = 1.0
+"""Seconds for which an answer of the terminal may be on its way."""
+ANSWERED = 0.25
+"""Seconds of silence after the last answer of the terminal."""
+ANSWERED_MAX = 1.0
+"""Seconds for all answers of the terminal."""
 # Whatever may make a terminal type something, with controls in between, too: rather too much than too little.
 _ASKS = re.compile(rb"\x05|\x1b(?:\[(?!2[23][0-9;]*t)[^@-~]{0,64}[cnpqtux]|[\]P][^\x07\x1b]{0,256}[?q])|\x1bZ")
 # What may make it type later on, off, however it was switched on: `Modes` follows only what it can read. Before that

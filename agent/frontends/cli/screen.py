@@ -21,7 +21,9 @@ class SplitScreen:
         self._open = False  # output stands in the middle of a line
         self._drawn = False  # the input line is on the screen
         self._typed = False  # and has text on it
-        self._prompt, self._shown, self._cursor = "", "", 0
+        self._prompt = ""
+        self._shown = ""
+        self._cursor = 0
         self._held = ""
 
     def text(self, text: str) -> None:
@@ -66,7 +68,9 @@ class SplitScreen:
         if self._drawn and (prompt, shown, cursor) == (self._prompt, self._shown, self._cursor):
             return
         self._erase()
-        self._prompt, self._shown, self._cursor = prompt, shown, cursor
+        self._prompt = prompt
+        self._shown = shown
+        self._cursor = cursor
         self._typed = bool(text)
         if not self._typed and self._held:
             held, self._held = self._held, ""

@@ -90,7 +90,10 @@ class _Watch:
         only: Callable[[Row], bool],
     ) -> None:
         self._printer, self._path = app.printer, app.client.path
-        self._subject, self._params, self._draw, self._only = subject, params, draw, only
+        self._subject = subject
+        self._params = params
+        self._draw = draw
+        self._only = only
         self._rows: dict[str, Row] = {}
 
     async def run(self) -> None:

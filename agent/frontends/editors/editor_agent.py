@@ -46,8 +46,12 @@ class EditorAgent:
         backend: str = "",
         wait: float = PATIENCE,
     ) -> None:
-        self._path, self._peer, self._wait = path, peer, wait
-        self._session, self._device, self._backend = session, device, backend
+        self._path = path
+        self._peer = peer
+        self._wait = wait
+        self._session = session
+        self._device = device
+        self._backend = backend
         self._forms = False  # whether the editor has forms
         self._served: dict[str, tuple[EditorSession, asyncio.Task[None]]] = {}
         self._tasks: asyncio.TaskGroup | None = None

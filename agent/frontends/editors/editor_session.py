@@ -60,7 +60,10 @@ class EditorSession:
         `wait`: seconds for which a device that is out of reach is waited for.
         """
         loop = asyncio.get_running_loop()
-        self._peer, self._forms, self._replays, self._wait = peer, forms, replay, wait
+        self._peer = peer
+        self._forms = forms
+        self._replays = replay
+        self._wait = wait
         self._waiting_lines = WaitingLines(take_back="cancel takes it back", give_up="")
         self._sending: list[WaitingCall] = []  # prompts on their way
         self._mark = Mark(session)
@@ -193,7 +196,8 @@ class EditorSession:
             await self._peer.notify("session/update", SessionUpdate(session_id=self.id, update=update))
 
     def _waits(self, tasks: asyncio.TaskGroup, note: Waiting) -> None:
-        if self.told.is_set() and (line := self._waiting_lines.line(note)):
+        line = self._waiting_lines.line(note) if self.told.is_set() else ""
+        if line:
             tasks.create_task(self._note(line), name="acp.waits")
 
     async def _note(self, text: str) -> None:

@@ -52,7 +52,9 @@ _DONE = {"complete": "completed", "interrupted": "failed", "error": "failed"}
 
 class _Tool:
     def __init__(self, wire_id: str, title: str) -> None:
-        self.wire_id, self.title, self.text = wire_id, title, ""
+        self.wire_id = wire_id
+        self.title = title
+        self.text = ""
         self.diffs: tuple[Diff, ...] = ()
 
 
@@ -63,7 +65,9 @@ class EditorUpdates:
     """
 
     def __init__(self, own: str, *, verbatim: bool = False, where: str = "") -> None:
-        self._own, self._verbatim, self._where = own, verbatim, where
+        self._own = own
+        self._verbatim = verbatim
+        self._where = where
         self._reply, self._thought = ReplyText(), ReplyText()
         self._filter = TerminalText(color=False)
         self._waiting: dict[int, UserMessage] = {}  # queued prompts, by turn: shown when it begins
@@ -198,9 +202,11 @@ class EditorUpdates:
         shown: list[Update] = []
         self._tools.clear()
         told_as_answer = turn.status == "error" and turn.turn in self._mine
-        if (why := shortfall(turn)) and not told_as_answer:
+        why = shortfall(turn)
+        if why and not told_as_answer:
             shown += self.note(why)
-        if (usage := turn.usage) is not None and usage.size:
+        usage = turn.usage
+        if usage is not None and usage.size:
             cost: dict[str, object] | None = None
             if usage.currency:
                 cost = {"amount": usage.cost, "currency": usage.currency}
@@ -214,7 +220,8 @@ class EditorUpdates:
             shown.append(EditorTitle(title=self._where + session_title(info.title)))
         if info.commands is not None:
             shown.append(commands_of(info.commands))
-        if over := session_over(info):
+        over = session_over(info)
+        if over:
             shown += self.note(over)
         elif info.note:
             shown += self.note(info.note)

@@ -12,7 +12,9 @@ SUMMARY_MAX = 160
 
 class _Tool:
     def __init__(self, name: str, began: float) -> None:
-        self.name, self.began, self.text = name, began, ""
+        self.name = name
+        self.began = began
+        self.text = ""
         self.diffs: tuple[Diff, ...] = ()
 
 
@@ -68,7 +70,8 @@ class ActivityEvents:
         }
         if done.status != "complete":
             told["error"] = "interrupted" if done.status == "interrupted" else summary(output) or "failed"
-        if diffs := done.diffs or tool.diffs:
+        diffs = done.diffs or tool.diffs
+        if diffs:
             told["inline_diff"] = "\n".join(_patch(diff) for diff in diffs)
         return UiEvent("tool.complete", told)
 

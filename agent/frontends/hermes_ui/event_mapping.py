@@ -123,7 +123,9 @@ class EventMapping:
         frames = self._interim()
         if turn == self._turn:
             return frames
-        self._turn, self._text, self._committed = turn, "", ""
+        self._turn = turn
+        self._text = ""
+        self._committed = ""
         self.info.running = True
         asked = self._waiting.pop(turn, None)
         if asked is not None:
@@ -188,7 +190,8 @@ class EventMapping:
 
     def _news(self, news: SessionInfo) -> list[UiEvent]:
         frames = self.info.told(news)
-        if about := session_over(news) or clean(news.note, 4096):
+        about = session_over(news) or clean(news.note, 4096)
+        if about:
             frames.append(line(f"-- {about}"))
         return frames
 

@@ -165,7 +165,9 @@ class UiQuestions:
         for request in self._open.values():
             can_be_shown = request.kind != "keys" and (self._local or not request.local)
             if can_be_shown and request.request_id not in self._left:
-                self._shown, self._doubting, self._replaced_at = request, False, None
+                self._shown = request
+                self._doubting = False
+                self._replaced_at = None
                 self._form = FormInput(request) if request.kind == "form" else None
                 return [*_detail(request), self._frame(request)]
         return []
@@ -179,7 +181,8 @@ class UiQuestions:
             about = "\n".join(text for text, _ in field_lines(field)) if field is not None else "all of it, as JSON"
             names = tuple(clean(choice.name) for choice in field.choices) if field and field.type == "choice" else ()
             return _clarify(request, f"{asked_line(request)}\n{about}\n  (decline refuses to fill it in)", names)
-        if choices := approvals(request):
+        choices = approvals(request)
+        if choices:
             return _approval(request, choices)
         return _clarify(
             request, asked_line(request), tuple(clean(each.name) or clean(each.id) for each in request.choices)

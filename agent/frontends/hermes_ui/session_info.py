@@ -22,7 +22,9 @@ class UiSessionInfo:
 
     def __init__(self, session: str, *, model: str, place: str, title: str, provider: str = "", on: str = "") -> None:
         """`place`: its directory here, or the device that it is on; `on`: that device, if it is another one."""
-        self.session, self.model, self.place = session, model, place
+        self.session = session
+        self.model = model
+        self.place = place
         self.provider, self._on = provider, on
         self.title = titled(title, on)
         self.running = False

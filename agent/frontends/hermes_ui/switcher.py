@@ -87,7 +87,11 @@ class SessionSwitcher:
         self, listing: SessionList, tasks: asyncio.TaskGroup, tell: Tell, make: CreateSession, *, wait: float
     ) -> None:
         """`make`: how new sessions are made; `wait`: seconds for a device that is out of reach."""
-        self._listing, self._tasks, self._tell, self._make, self._wait = listing, tasks, tell, make, wait
+        self._listing = listing
+        self._tasks = tasks
+        self._tell = tell
+        self._make = make
+        self._wait = wait
         self._viewing: UiSession | None = None
         self._following: asyncio.Task[None] | None = None
         self._before = ""  # what was shown before, as the UI names it

@@ -47,7 +47,9 @@ class UiGateway:
 
         `wait`: seconds for which a device that is out of reach is waited for.
         """
-        self._listing, self._tasks, self._first = listing, tasks, session
+        self._listing = listing
+        self._tasks = tasks
+        self._first = session
         self._peer: UiPeer | None = None
         self._sending: set[asyncio.Task[str | AgentError]] = set()
         self._showing = SessionSwitcher(listing, tasks, self._tell, make, wait=wait)
@@ -121,7 +123,8 @@ class UiGateway:
         current = converted(params, incoming.ActiveList).current_session_id or self._showing.current
         named = [(row, drafts.name_of(row.id)) for row in self._listing.rows()]
         rows = [active(row, name, current=name == current) for row, name in named]
-        if (draft := drafts.open(current)) is not None:
+        draft = drafts.open(current)
+        if draft is not None:
             rows.insert(0, draft.row(self._showing.info(draft)))
         return UiAnswer({"sessions": rows})
 

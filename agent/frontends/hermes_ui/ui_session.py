@@ -40,7 +40,9 @@ class UiSession:
 
     def __init__(self, tell: Tell, session: str, *, shown_as: str = "", wait: float = PATIENCE) -> None:
         """`shown_as`: its id in the UI, if that is not its own; `wait`: seconds for a device that is out of reach."""
-        self._tell, self._shown_as, self._wait = tell, shown_as, wait
+        self._tell = tell
+        self._shown_as = shown_as
+        self._wait = wait
         self._waiting_lines = WaitingLines(give_up="")
         self._sending: dict[WaitingCall, str] = {}  # prompts on their way, with their text
         self._mark = Mark(session)
@@ -95,7 +97,8 @@ class UiSession:
         await self.told.wait()
         await self._emit([self._events.info.frame()])
         await self._emit(said(prompt, "queued") for prompt in self._events.queued)
-        if here := also_here(self._view.others.values()):
+        here = also_here(self._view.others.values())
+        if here:
             await self._line(f"-- {here}")
         await self._ask(self._questions.open_now(self._view.requests.values(), stream.clock.monotonic()))
         await self._stay(stream, changes)
@@ -178,8 +181,9 @@ class UiSession:
             await self._tell(frame, self.shown_as)
 
     def _waits(self, note: Waiting) -> None:
-        if self.told.is_set() and (line := self._waiting_lines.line(note)):
-            self._tasks.create_task(self._line(f"-- {line}"), name="hermes.waits")
+        text = self._waiting_lines.line(note) if self.told.is_set() else ""
+        if text:
+            self._tasks.create_task(self._line(f"-- {text}"), name="hermes.waits")
 
     async def _line(self, text: str) -> None:
         await self._tell(line(text), self.shown_as)
@@ -276,6 +280,7 @@ class UiSession:
         except AgentError:
             self._questions.not_answered(request.request_id)
             raise
-        if why := too_late(told):
+        why = too_late(told)
+        if why:
             await self._line(f"-- {why}")
         return told.status == "accepted"
