@@ -62,61 +62,61 @@ class Hydration(Struct, frozen=True):
         return Resumed() if self.again else None
 
 
-class SessionNews(Struct, frozen=True, tag_field="what"):
+class ViewNews(Struct, frozen=True, tag_field="what"):
     """Base of what a person is told beside what the session says; `sentence` has the words."""
 
 
-class ParticipantJoined(SessionNews, frozen=True, tag="participant-joined"):
+class ParticipantJoined(ViewNews, frozen=True, tag="participant-joined"):
     """A device has attached to the session, with its first client (S8)."""
 
     device: DeviceId
     name: str
 
 
-class ParticipantLeft(SessionNews, frozen=True, tag="participant-left"):
+class ParticipantLeft(ViewNews, frozen=True, tag="participant-left"):
     """A device is attached to the session no more, with none of its clients (S8)."""
 
     device: DeviceId
     name: str
 
 
-class LinkLost(SessionNews, frozen=True, tag="link-lost"):
+class LinkLost(ViewNews, frozen=True, tag="link-lost"):
     """The link to the session's device broke; it is dialled again (L5)."""
 
     name: str  # of the device
 
 
-class LinkBack(SessionNews, frozen=True, tag="link-back"):
+class LinkBack(ViewNews, frozen=True, tag="link-back"):
     """The link to the session's device carries again (L5)."""
 
     name: str  # of the device
 
 
-class PeerStopped(SessionNews, frozen=True, tag="peer-stopped"):
+class PeerStopped(ViewNews, frozen=True, tag="peer-stopped"):
     """The session's device has stopped. Nothing is promised of it: its turn was cut."""
 
     name: str  # of the device
 
 
-class StorageStalled(SessionNews, frozen=True, tag="storage-stalled"):
+class StorageStalled(ViewNews, frozen=True, tag="storage-stalled"):
     """The session's device cannot store what the session says, so that it is not shown (S2)."""
 
     reason: str
 
 
-class StorageBack(SessionNews, frozen=True, tag="storage-back"):
+class StorageBack(ViewNews, frozen=True, tag="storage-back"):
     """The session's device stores what the session says again."""
 
 
-class ServiceAway(SessionNews, frozen=True, tag="service-away"):
+class ServiceAway(ViewNews, frozen=True, tag="service-away"):
     """The connection to the service on this device broke; it is looked for."""
 
 
-class Resumed(SessionNews, frozen=True, tag="resumed"):
+class Resumed(ViewNews, frozen=True, tag="resumed"):
     """The client is attached again, and has every entry once (S4)."""
 
 
-class LogReplaced(SessionNews, frozen=True, tag="log-replaced"):
+class LogReplaced(ViewNews, frozen=True, tag="log-replaced"):
     """The client is attached again, to another log than before (S15)."""
 
 
