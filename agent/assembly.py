@@ -13,7 +13,7 @@ from msgspec import Struct
 from agent.links.addresses import Addresses
 from agent.links.peers import Peers
 from agent.links.proxy import Proxy
-from agent.links.twins import Twins
+from agent.links.twins import TwinReports
 from agent.ports import (
     AddressStore,
     AuditLog,
@@ -85,7 +85,7 @@ class Assembly:
 
         self.audit = Audit(outside.audit, clock, name_of, problems)
         trusted.changes.subscribe(self.audit.trust_changed)
-        self.twins = Twins(clock, name_of, problems)
+        self.twins = TwinReports(clock, name_of, problems)
         self.household = Household(
             identity=identity,
             name=own.name,
@@ -125,7 +125,7 @@ class Assembly:
             own=own,
             paired=trusted.devices,
             dialer=outside.dialer,
-            news=self.presence,
+            observer=self.presence,
             announced=self.registry.announced,
             clock=clock,
             jitter=lambda: 0.5 + 0.5 * outside.chance(),
@@ -170,7 +170,7 @@ class Assembly:
             peers=self.peers,
             store=outside.addresses,
             clock=clock,
-            told=self.presence.advertised,
+            advertised=self.presence.advertised,
         )
         trusted.changes.subscribe(self.addresses.trust_changed)
         self.peers.link_changed.subscribe(self.addresses.link_changed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.links.peers import Peers
-from agent.links.rules.results import told_result
+from agent.links.rules.results import read_result
 from agent.ports import Channel
 from agent.presence.rules.registry import Registry
 from agent.protocol.backends import ListBackends, for_others
@@ -28,5 +28,5 @@ class BackendMethods:
         if device != self._own:
             row = self._registry.device(device)
             told = await self._peers.call(device, "backend.list", ListBackends())
-            return told_result(told, "backend.list", row.name if row else device)
+            return read_result(told, "backend.list", row.name if row else device)
         return await self._backends.rows()

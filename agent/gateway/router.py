@@ -10,7 +10,7 @@ from msgspec import Raw
 from agent.errors import Forbidden, SessionNotFound
 from agent.links.patience import PatientCalls
 from agent.links.peers import Peers
-from agent.links.rules.results import told_result
+from agent.links.rules.results import read_result
 from agent.ports import Channel, Clock
 from agent.presence.rules.registry import Registry, Where
 from agent.protocol.model import DeviceId, SessionId
@@ -120,7 +120,7 @@ class Router:
 
         async def ask(session: SessionId) -> Raw:
             raw = await self._peers.call(where.device, method, as_sent(asked, session), again=False)
-            told_result(raw, method, self._name_of(where.device))
+            read_result(raw, method, self._name_of(where.device))
             return raw
 
         return await self.ask_there(channel, where, method, asked, ask)
@@ -145,7 +145,7 @@ class Router:
         if where.session is None:
             # Known from a record only, by the first characters of its id: the device's own list has the whole.
             link = await self._peers.link(where.device)
-            await link.listing.known.wait()
+            await link.feed.known.wait()
             where = self._registry.find_session(selector)
         if where.session is None:
             raise SessionNotFound(f"no session {selector!r} on {self._name_of(where.device)}")

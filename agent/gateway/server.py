@@ -149,7 +149,7 @@ class _Once:
     # The channel of a single request: there is nobody to tell anything afterwards.
     device: DeviceId | None = None
     codec = json
-    told = ""
+    close_reason = ""
     open = True
 
     def send(self, frame: bytes) -> None:

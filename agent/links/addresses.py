@@ -1,8 +1,8 @@
-"""Who is linked to anybody finds everybody (L10): own addresses are told over every link, members' are passed on.
+"""Spreads the addresses of all members over links: a device linked to any one member finds every other (L10).
 
-Each device signs where it can be dialled; members keep the newest of what each has signed, tell each other what they
-lack whenever a link comes up, and pass on what is new. Guests and hosts have no part in it. What was told is tried
-after everything that is surer, never trusted: the pin decides who answers.
+Each device signs where it can be dialled; members keep the newest record of each device, send each other those that
+the other lacks whenever a link comes up, and pass new ones on. Guests and hosts have no part in it. These addresses are
+tried after all that are surer, and never trusted: the pin decides who answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 
 from agent.errors import AgentError, NotPaired, StateError
 from agent.links.peers import Peers
-from agent.links.rules.address_book import AddressBook, places
+from agent.links.rules.address_book import AddressBook, endpoints_of
 from agent.ports import AddressStore, Channel, Clock, OwnAddresses
 from agent.presence.rules.pacing import next_revision
 from agent.presence.rules.seal import PublicKey
@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 2.0
 """Seconds between two looks at this machine's own addresses."""
 GATHER = 0.5
-"""Seconds in which news gather before they are passed on, so that a street of devices that start is a few messages."""
+"""Seconds in which news gather before they are passed on, so that many devices that start cost a few messages."""
 WAKE_APART = 5.0
-"""Seconds between two dials of one device because somebody told new addresses of it."""
+"""Seconds between two dials of one device because of new addresses."""
 RENEW_APART = 60.0
-"""Seconds between two new records that say nothing new, because a member knew one of ours that we did not."""
+"""Seconds between two new records with the same addresses, made because a member had a newer one of this device."""
 CHECKS = Rate(600.0, 1024)
-"""Signatures that are checked for one teller: 0.1 ms each."""
+"""Signatures that are checked for one sender: 0.1 ms each."""
 CHECKS_AT_ONCE = 32
 """Signatures after which others get their turn."""
 ANSWER = 10.0
@@ -46,7 +46,7 @@ ANSWER = 10.0
 
 
 class Addresses:
-    """This device's addresses, and those of the members. `run` until cancelled."""
+    """Publishes this device's addresses and passes on those of members. `run` until cancelled."""
 
     def __init__(
         self,
@@ -57,23 +57,23 @@ class Addresses:
         peers: Peers,
         store: AddressStore,
         clock: Clock,
-        told: Callable[[DeviceId, tuple[Endpoint, ...]], None],
+        advertised: Callable[[DeviceId, tuple[Endpoint, ...]], None],
     ) -> None:
-        """`port` is the listener's; `told` is given the places of each member. Raises: StateError."""
+        """`port` is the listener's; `advertised` takes the endpoints of each member. Raises: StateError."""
         self._identity = identity
         self._port = port
         self._own = own
         self._peers = peers
         self._store = store
         self._clock = clock
-        self._told = told
+        self._advertised = advertised
         self._book = AddressBook()
         self._own_key = {identity.id: identity.key.public_key()}
         self._book.trust(self._own_key)
         self._keys: dict[DeviceId, PublicKey] = {}  # of the members
         self._remembered = store.load()  # not verified yet: by the keys of the members
-        self._fresh: dict[DeviceId, DeviceId] = {}  # whose record is to be passed on, and who told it
-        self._places: dict[DeviceId, tuple[Endpoint, ...]] = {}  # as last told to the registry
+        self._fresh: dict[DeviceId, DeviceId] = {}  # whose record is to be passed on, and who sent it
+        self._shown: dict[DeviceId, tuple[Endpoint, ...]] = {}  # as last reported to the registry
         self._woken: dict[DeviceId, float] = {}
         self._checks: dict[DeviceId, Bucket] = {}
         self._unsaved = self._ask_again = self._outdated = False
@@ -82,7 +82,7 @@ class Addresses:
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
-        """Look at the own addresses and pass on what is new, until cancelled."""
+        """Look at this device's addresses and pass on new records, until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             for device in self._peers.linked():
@@ -101,11 +101,11 @@ class Addresses:
         before, self._keys = self._keys, self._keys_of(devices)
         self._book.trust(self._keys | self._own_key)
         for gone in before.keys() - self._keys.keys():
-            for kept in (self._places, self._woken, self._checks):
+            for kept in (self._shown, self._woken, self._checks):
                 kept.pop(gone, None)
             self._unsaved = True
         for signed in self._remembered:
-            record = self._book.worth_checking(signed, teller=None, now=self._clock.time())
+            record = self._book.worth_checking(signed, sender=None, now=self._clock.time())
             if record is not None:
                 self._book.accept(signed, record)
         for device in self._keys:
@@ -126,24 +126,24 @@ class Addresses:
         return keys
 
     def link_changed(self, device: DeviceId, up: bool) -> None:
-        """There is a link to a device now, or there is none."""
+        """Take that a device is linked now, or is no more."""
         if up:
             self.link_up(device)
 
     def link_up(self, device: DeviceId) -> None:
-        """A link carries: ask what this device lacks. The other side asks likewise."""
+        """Request the records that this device lacks over a new link. The other side does the same."""
         if self._group is not None and device in self._keys:
             spawn(self._group, self._exchange(device), f"addresses.exchange-{device}")
 
     # --- over links --------------------------------------------------------------------------------------------------
 
-    async def sync(self, channel: Channel, asked: SyncAddresses) -> object:
-        """`address.sync`. Raises: NotPaired."""
+    async def sync(self, channel: Channel, request: SyncAddresses) -> object:
+        """Answer `address.sync`: the records that the other member lacks. Raises: NotPaired."""
         self._member(channel)
-        return ToldAddresses(records=self._book.newer_than(asked.known))
+        return ToldAddresses(records=self._book.newer_than(request.known))
 
     async def tell(self, channel: Channel, news: TellAddresses) -> object:
-        """`address.tell`. Raises: NotPaired."""
+        """Answer `address.tell`: take records that another member sends. Raises: NotPaired."""
         await self._hear(self._member(channel), news.records)
         return Nothing()
 
@@ -153,39 +153,39 @@ class Addresses:
         return channel.device
 
     async def _exchange(self, device: DeviceId) -> None:
-        asked = SyncAddresses(known=self._book.revisions())
+        request = SyncAddresses(known=self._book.revisions())
         try:
-            raw = await self._peers.call(device, "address.sync", asked, again=False, seconds=ANSWER)
+            raw = await self._peers.call(device, "address.sync", request, again=False, seconds=ANSWER)
             await self._hear(device, typed(raw, ToldAddresses).records)
         except AgentError as exc:
             log.debug("no exchange", extra={"device": device, "error": str(exc)})
 
-    async def _hear(self, teller: DeviceId, told: Iterable[Signed]) -> None:
-        for number, signed in enumerate(told, 1):
-            record = self._book.worth_checking(signed, teller=teller, now=self._clock.time())
+    async def _hear(self, sender: DeviceId, records: Iterable[Signed]) -> None:
+        for number, signed in enumerate(records, 1):
+            record = self._book.worth_checking(signed, sender=sender, now=self._clock.time())
             if record is None:
                 continue
-            if not self._may_check(teller) or not self._book.accept(signed, record):
-                log.info("addresses were not believed", extra={"device": record.device, "told_by": teller})
+            if not self._may_check(sender) or not self._book.accept(signed, record):
+                log.info("addresses were not believed", extra={"device": record.device, "told_by": sender})
                 break  # a member checks what it passes on: the rest is no better
             self._unsaved = True
             if record.device == self._identity.id:
                 self._outdated = True  # of an earlier life whose clock was ahead: ours must be newer to count
                 continue
-            self._fresh[DeviceId(record.device)] = teller
+            self._fresh[DeviceId(record.device)] = sender
             self._show(DeviceId(record.device))
             if number % CHECKS_AT_ONCE == 0:
                 await asyncio.sleep(0)
-                if teller not in self._keys:
+                if sender not in self._keys:
                     return  # it was put out meanwhile
         if self._fresh:
             self._alarm.ring()
 
-    def _may_check(self, teller: DeviceId) -> bool:
+    def _may_check(self, sender: DeviceId) -> bool:
         now = self._clock.monotonic()
-        return self._checks.setdefault(teller, Bucket(CHECKS, now)).take(now) == 0.0
+        return self._checks.setdefault(sender, Bucket(CHECKS, now)).take(now) == 0.0
 
-    # --- what is told ------------------------------------------------------------------------------------------------
+    # --- what is passed on -------------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
         before = self._own.hosts()
@@ -210,7 +210,8 @@ class Addresses:
         now = self._clock.monotonic()
         if not self._outdated or now - self._renewed_at < RENEW_APART:
             return False
-        self._outdated, self._renewed_at = False, now
+        self._outdated = False
+        self._renewed_at = now
         return True
 
     def _pass_on(self) -> None:
@@ -221,23 +222,23 @@ class Addresses:
                 continue
             if self._ask_again:
                 self.link_up(device)
-            told = [known[each] for each, teller in fresh.items() if each in known and device not in {each, teller}]
-            for at in range(0, len(told), TELL_MAX):
-                news = partial(TellAddresses, records=tuple(told[at : at + TELL_MAX]))
-                self._peers.tell(device, "address.tell", news)
+            news = [known[each] for each, sent_by in fresh.items() if each in known and device not in {each, sent_by}]
+            for at in range(0, len(news), TELL_MAX):
+                params = partial(TellAddresses, records=tuple(news[at : at + TELL_MAX]))
+                self._peers.post(device, "address.tell", params)
         self._ask_again = False
 
     def _show(self, device: DeviceId) -> None:
         record = self._book.record(device)
         if record is None:
             return
-        found = places(record, local_only=self._own.local_only, foreign=self._own.is_foreign)
+        found = endpoints_of(record, local_only=self._own.local_only, foreign=self._own.is_foreign)
         own = {Endpoint(host, self._port) for host in self._own.hosts()}
-        found = tuple(place for place in found if place not in own)
-        if found == self._places.get(device):
+        found = tuple(endpoint for endpoint in found if endpoint not in own)
+        if found == self._shown.get(device):
             return
-        self._places[device] = found
-        self._told(device, found)
+        self._shown[device] = found
+        self._advertised(device, found)
         now = self._clock.monotonic()
         if now - self._woken.get(device, -WAKE_APART) >= WAKE_APART:
             self._woken[device] = now

@@ -1,4 +1,4 @@
-"""Requests over links that wait for a device which is out of reach, for every client alike (L8)."""
+"""Requests over links that wait for a device which is out of reach, by one rule for all clients (L8)."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ from agent.protocol.waiting import PATIENCE, Patient, Waiting, last_there, out_o
 
 T = TypeVar("T")
 RETRY = 0.5
-"""Seconds between two looks for a device that is waited for; each has it dialled at once."""
+"""Seconds between two attempts to reach a device that is waited for; each one has it dialled at once."""
 LOOK = 1.0
-"""Seconds that one such look takes; a dial that takes longer goes on."""
+"""Seconds that one such attempt takes; a dial that takes longer goes on."""
 QUICK = 3.0
 """Seconds in which a device that nobody waits for must be reached."""
 UNSEEN = 1.0
-"""Seconds of waiting that nobody is told of: a link that is replaced takes less."""
-TELL_EVERY = 10.0
-"""Seconds after which a client is told again that it waits."""
+"""Seconds of waiting without a notification: the replacement of a link takes less."""
+NOTIFY_EVERY = 10.0
+"""Seconds after which a client is notified again that its request waits."""
 SETTLING = 10.0
-"""Seconds of a new link in which it is not believed that the device has no such session: it may have just started."""
+"""Seconds of a new link in which "no such session" is not believed: the device may have just started."""
 
 
 class _Call:
     # One request that may have to wait, and the client that can take it back.
-    def __init__(self, channel: Channel, device: DeviceId, method: str, asked: Patient, now: float) -> None:
+    def __init__(self, channel: Channel, device: DeviceId, method: str, request: Patient, now: float) -> None:
         self.channel = channel
         self.device = device
         self.method = method
-        self.asked = asked
-        self.until = now + (PATIENCE if asked.wait is None else asked.wait)
+        self.request = request
+        self.until = now + (PATIENCE if request.wait is None else request.wait)
         self.began = now
-        self.told_at = now + UNSEEN - TELL_EVERY
-        self.told_sent = False  # what was told last
-        self.sent = False  # it has gone out at least once
-        self.under_way: Link | None = None  # the link over which its answer is awaited at this moment
+        self.notified_at = now + UNSEEN - NOTIFY_EVERY
+        self.notified_sent = False  # `sent` as the client was notified last
+        self.sent = False  # whether the request has gone out at least once
+        self.under_way: Link | None = None  # the link over which the result is awaited at this moment
         self.taken_back = False
         self.task = asyncio.current_task()
 
 
 class PatientCalls:
-    """Asks again until there is an answer, the time is up, or the client takes its request back."""
+    """Repeats requests until there is a result, the time is up, or the client takes its request back."""
 
     def __init__(
         self,
@@ -72,16 +72,16 @@ class PatientCalls:
         self._calls: dict[tuple[Channel, str], _Call] = {}
 
     async def call(
-        self, channel: Channel, device: DeviceId, method: str, asked: Patient, ask: Callable[[], Awaitable[T]]
+        self, channel: Channel, device: DeviceId, method: str, request: Patient, ask: Callable[[], Awaitable[T]]
     ) -> T:
-        """The result of `ask`, which asks the device once, over the link there is.
+        """The result of `ask`, which sends the request once, over the present link.
 
-        It is awaited anew whenever the link is lost under it. Raises: PeerUnreachable (it never went out), PeerLost
-        (it went out, and may have arrived), TakenBack, NotPaired, Refused, or what the device answered.
+        `ask` is called anew whenever the link is lost under it. Raises: PeerUnreachable (the request never went out),
+        PeerLost (it went out, and may have arrived), TakenBack, NotPaired, Refused, or the device's own error.
         """
-        call = _Call(channel, device, method, asked, self._clock.monotonic())
-        if asked.call_id:
-            self._calls[channel, asked.call_id] = call
+        call = _Call(channel, device, method, request, self._clock.monotonic())
+        if request.call_id:
+            self._calls[channel, request.call_id] = call
         try:
             return await self._insist(call, ask)
         except asyncio.CancelledError:
@@ -90,11 +90,11 @@ class PatientCalls:
             call.task.uncancel()  # it was `cancel` below, not the end of the connection
             raise self._given_up(call, TakenBack()) from None
         finally:
-            if self._calls.get((channel, asked.call_id)) is call:
-                del self._calls[channel, asked.call_id]
+            if self._calls.get((channel, request.call_id)) is call:
+                del self._calls[channel, request.call_id]
 
     def cancel(self, channel: Channel, call_id: str) -> None:
-        """Take a request back. What went out already is answered if its link carries, and is never sent again."""
+        """Take a request back. One that went out already is answered if its link is alive, and never sent again."""
         call = self._calls.get((channel, call_id))
         if call is None or call.taken_back:
             return
@@ -128,7 +128,7 @@ class PatientCalls:
             now = self._clock.monotonic()
             if call.taken_back or now >= call.until:
                 raise self._given_up(call, problem)
-            self._tell(call, problem, now)
+            self._notify(call, problem, now)
             await self._clock.sleep(min(pause, call.until - now))
 
     async def _once(self, call: _Call, ask: Callable[[], Awaitable[T]]) -> T:
@@ -137,27 +137,29 @@ class PatientCalls:
         if left <= 0 and row is not None and row.state == "offline" and row.since is not None:
             raise PeerUnreachable  # found out already, and nobody wants to wait
         link = await self._peers.link(call.device, min(LOOK, left) if left > 0 else QUICK)
-        call.under_way, call.sent = link, True
-        link.channel.doubt()  # an answer may take long, but a link that is dead must not
+        call.under_way = link
+        call.sent = True
+        link.channel.doubt()  # a result may take long, but a dead link must be noticed soon
         return await ask()
 
     def _settles(self, device: DeviceId) -> bool:
         since = self._peers.linked_since(device)
         return since is not None and self._clock.monotonic() - since < SETTLING
 
-    def _tell(self, call: _Call, problem: AgentError, now: float) -> None:
-        if not call.asked.call_id:
+    def _notify(self, call: _Call, problem: AgentError, now: float) -> None:
+        if not call.request.call_id:
             return
-        if now - call.told_at < TELL_EVERY and (call.told_sent == call.sent or now - call.began < UNSEEN):
+        if now - call.notified_at < NOTIFY_EVERY and (call.notified_sent == call.sent or now - call.began < UNSEEN):
             return
-        call.told_at, call.told_sent = now, call.sent
+        call.notified_at = now
+        call.notified_sent = call.sent
         row = self._row_of(call.device)
         there = row is not None and row.linked and not isinstance(problem, PeerLost | PeerUnreachable)
         call.channel.notify(
             "request.waiting",
             Waiting(
-                call_id=call.asked.call_id,
-                session_id=call.asked.session_id,
+                call_id=call.request.call_id,
+                session_id=call.request.session_id,
                 method=call.method,
                 device=call.device,
                 name=self._name_of(call.device),

@@ -1,4 +1,4 @@
-"""Links to all paired devices, and requests over them that survive a lost link (L2-L5)."""
+"""The links to all paired devices, and requests over them that survive a lost link (L2 to L5)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from msgspec import Raw
 
 from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
-from agent.links.keeper import NOT_NEEDED, Keeper, Shared
-from agent.links.link import Link, LinkNews
+from agent.links.link import Link, LinkObserver
 from agent.links.rules.policy import LinkUse, to_close
-from agent.links.twins import Twins
+from agent.links.supervisor import NOT_NEEDED, LinkSupervisor, Shared
+from agent.links.twins import TwinReports
 from agent.observers import Observers
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.protocol.messages import Ready
@@ -24,20 +24,20 @@ log = logging.getLogger(__name__)
 FIRST_CONTACT = 8.0
 """Seconds to reach a device that nobody is linked to yet."""
 ANSWER = 30.0
-"""Seconds for the answer to a request over a link."""
+"""Seconds for the result of a request over a link."""
 LOST_MAX = 600.0
 """Seconds for which a lost link is no error to whoever uses it (L5)."""
 STARTING = 10.0
 """Seconds after the start in which a device that was not reached yet may have any session."""
 LEAVE = 0.1
-"""Seconds in which a goodbye over links goes out."""
+"""Seconds that a goodbye over links takes to go out."""
 PRUNE_EVERY = 10.0
 IDLE = 60.0
 """Seconds after which an unused link on demand is closed (L4)."""
 
 
 class Peers:
-    """One keeper for each paired device."""
+    """The links to all paired devices, each with its supervisor. `run` until cancelled."""
 
     def __init__(
         self,
@@ -45,20 +45,20 @@ class Peers:
         own: Ready,
         paired: Callable[[], Iterable[PairedDevice]],
         dialer: Dialer,
-        news: LinkNews,
+        observer: LinkObserver,
         announced: Callable[[DeviceId], Iterable[str]],
         clock: Clock,
         jitter: Callable[[], float],
-        twins: Twins,
+        twins: TwinReports,
         name_of: Callable[[DeviceId], str],
         limit: int = 32,
         on_demand: bool = False,
     ) -> None:
-        """`announced`: the hosts of a device's record; `limit`: so many links stay open (L4)."""
+        """`announced` gives the hosts of a device's record; `limit` is how many links stay open (L4)."""
         self._own = own
         self._paired = paired
         self._dialer = dialer
-        self._news = news
+        self._observer = observer
         self._announced = announced
         self._clock = clock
         self._jitter = jitter
@@ -67,8 +67,8 @@ class Peers:
         self._limit = limit
         self._on_demand = on_demand
         self.link_changed: Observers[[DeviceId, bool]] = Observers()
-        """Told a device, and whether there is a link to it now; False also when nobody need wait for one any longer."""
-        self._keepers: dict[DeviceId, Keeper] = {}
+        """Observers of a device and whether it is linked now; False also when nobody need wait for a link more."""
+        self._supervisors: dict[DeviceId, LinkSupervisor] = {}
         self._tasks: dict[DeviceId, asyncio.Task[None]] = {}
         self._links: dict[DeviceId, Link] = {}
         self._roles: dict[DeviceId, Role] = {}
@@ -77,14 +77,14 @@ class Peers:
         self._running: tuple[asyncio.TaskGroup, Shared] | None = None
 
     async def run(self, handler: MessageHandler, protected: Callable[[DeviceId], bool]) -> None:
-        """Keep the links until cancelled; `handler` is given what arrives over them.
+        """Keep the links until cancelled; `handler` takes the messages that arrive over them.
 
-        `protected` tells whether the link to a device is in use, so that it is not closed (L4).
+        `protected` says whether the link to a device is in use, so that it is not closed (L4).
         """
         shared = Shared(
             own=self._own,
             dialer=self._dialer,
-            news=self._news,
+            observer=self._observer,
             clock=self._clock,
             jitter=self._jitter,
             handler=handler,
@@ -93,7 +93,7 @@ class Peers:
             limited=self._limited,
         )
         async with asyncio.TaskGroup() as group:
-            self._drop_keepers()
+            self._drop_supervisors()
             self._running = group, shared
             self._started = self._clock.monotonic()
             self.trust_changed(self._paired())
@@ -102,98 +102,99 @@ class Peers:
                 self._prune(protected)
 
     def _limited(self, device: DeviceId) -> bool:
-        # Whether it may only watch, or is no member: then its word moves nobody to do something.
+        # Whether the device may only watch, or is no member: then its reports are ignored.
         return not any(each.id == device and each.role == "member" and not each.read_only for each in self._paired())
 
     async def leave(self) -> None:
-        """Say goodbye on every link, and take no more; call it before `run` is cancelled."""
+        """Say goodbye on every link, and accept no more of them; call it before `run` is cancelled."""
         linked = self.linked()
-        for keeper in self._keepers.values():
-            keeper.leave()
+        for supervisor in self._supervisors.values():
+            supervisor.leave()
         if linked:
             await self._clock.sleep(LEAVE)
 
     def trust_changed(self, devices: Iterable[PairedDevice]) -> None:
-        """These devices are paired now: link new ones, cut the others at once (T4)."""
+        """Take all devices that are paired now: link new ones, cut the links of others at once (T4)."""
         if self._running is None:
             return
         group, shared = self._running
         roles = {device.id: device.role for device in devices}
         paired, before, self._roles = set(roles), self._roles, roles
-        for device in sorted(set(self._keepers) & paired):
+        for device in sorted(set(self._supervisors) & paired):
             if before[device] != roles[device]:
-                self._keepers[device].role_changed()
-        for device in set(self._keepers) - paired:
-            keeper = self._keepers.pop(device)
+                self._supervisors[device].role_changed()
+        for device in set(self._supervisors) - paired:
+            supervisor = self._supervisors.pop(device)
             self._tasks.pop(device).cancel()
             self._hosts.pop(device, None)
-            if not keeper.dismiss():
+            if not supervisor.dismiss():
                 self.link_changed.tell(device, False)  # nobody need wait for it any longer
-        for device in sorted(paired - set(self._keepers)):
-            wanted = not self._on_demand and len(self._keepers) < self._limit
-            keeper = self._keepers[device] = Keeper(device, shared, wanted=wanted)
-            self._tasks[device] = child(group, keep(keeper.run, "peers.keep", self._clock), f"peers.keep-{device}")
+        for device in sorted(paired - set(self._supervisors)):
+            wanted = not self._on_demand and len(self._supervisors) < self._limit
+            supervisor = self._supervisors[device] = LinkSupervisor(device, shared, wanted=wanted)
+            self._tasks[device] = child(group, keep(supervisor.run, "peers.keep", self._clock), f"peers.keep-{device}")
 
-    def _drop_keepers(self) -> None:
-        # Those of a run that failed: their tasks ended with it.
-        keepers, self._keepers, self._tasks = list(self._keepers.values()), {}, {}
-        for keeper in keepers:
-            if (link := keeper.link) is not None:
-                keeper.lost(link)
+    def _drop_supervisors(self) -> None:
+        # Supervisors of a run that failed: their tasks ended with it.
+        supervisors, self._supervisors, self._tasks = list(self._supervisors.values()), {}, {}
+        for supervisor in supervisors:
+            link = supervisor.link
+            if link is not None:
+                supervisor.lost(link)
                 link.channel.abort()
 
     def heard(self, device: DeviceId) -> None:
-        """A record of a device arrived: dial now if there is no link, or ask over it if the addresses are others.
+        """Dial a device whose record arrived, or probe its link if its addresses have changed.
 
-        A new one is heard within a second or two, that the old one is gone ten later (measured).
+        New addresses are heard within a second or two, the loss of the old ones ten seconds later (measured).
         """
-        keeper = self._keepers.get(device)
-        if keeper is None:
+        supervisor = self._supervisors.get(device)
+        if supervisor is None:
             return
         hosts = frozenset(self._announced(device))
         moved = self._hosts.get(device, hosts) != hosts
         self._hosts[device] = hosts
-        if keeper.link is None and keeper.wanted:
-            keeper.wake()
-        elif keeper.link is not None and moved:
-            keeper.link.channel.doubt()
+        if supervisor.link is None and supervisor.wanted:
+            supervisor.wake()
+        elif supervisor.link is not None and moved:
+            supervisor.link.channel.doubt()
 
     def network_changed(self) -> None:
-        """This machine has other addresses: ask over each link whether it still carries, dial whoever has none."""
-        for keeper in self._keepers.values():
-            if keeper.link is not None:
-                keeper.link.channel.doubt()
-            elif keeper.wanted:
-                keeper.wake()
+        """Probe every link and dial every device without one: this machine has other addresses."""
+        for supervisor in self._supervisors.values():
+            if supervisor.link is not None:
+                supervisor.link.channel.doubt()
+            elif supervisor.wanted:
+                supervisor.wake()
 
     async def accept(self, channel: Channel, host: str) -> None:
         """Serve a connection that a paired device opened from `host`, to its end. Raises: NotPaired."""
-        keeper = self._keepers.get(channel.device) if channel.device else None
-        if keeper is None:
+        supervisor = self._supervisors.get(channel.device) if channel.device else None
+        if supervisor is None:
             raise NotPaired
-        await keeper.serve(channel, host)
+        await supervisor.serve(channel, host)
 
     def keeps(self, device: DeviceId) -> bool:
-        """Whether this service dials the device by itself, so that nobody else need ask whether it is there."""
-        keeper = self._keepers.get(device)
-        return keeper is not None and keeper.wanted
+        """Whether this service dials the device by itself, so that nobody else need probe it."""
+        supervisor = self._supervisors.get(device)
+        return supervisor is not None and supervisor.wanted
 
     def trusts(self, device: DeviceId) -> bool:
         """Whether the device is paired, linked or not."""
-        return device in self._keepers
+        return device in self._supervisors
 
     def refuses(self, device: DeviceId) -> bool:
         """Whether the device is there and, for sure, does not accept this one (R14)."""
-        keeper = self._keepers.get(device)
-        return keeper is not None and keeper.refused_surely
+        supervisor = self._supervisors.get(device)
+        return supervisor is not None and supervisor.refused_surely
 
     def stopped(self, device: DeviceId) -> bool:
-        """Whether the device said that it stops, and was not linked since."""
-        keeper = self._keepers.get(device)
-        return keeper is not None and keeper.has_stopped
+        """Whether the device said that it stops and has not been linked since."""
+        supervisor = self._supervisors.get(device)
+        return supervisor is not None and supervisor.has_stopped
 
     def linked(self) -> list[DeviceId]:
-        """Devices with a link."""
+        """Ids of all devices that are linked now."""
         return sorted(self._links)
 
     def settling(self) -> bool:
@@ -203,8 +204,8 @@ class Peers:
         if self._clock.monotonic() - self._started >= STARTING:
             return False
         return any(
-            keeper.wanted and not keeper.tried and (keeper.link is None or not keeper.link.listing.known.is_set())
-            for keeper in self._keepers.values()
+            each.wanted and not each.tried and (each.link is None or not each.link.feed.known.is_set())
+            for each in self._supervisors.values()
         )
 
     def linked_since(self, device: DeviceId) -> float | None:
@@ -214,11 +215,11 @@ class Peers:
 
     async def link(self, device: DeviceId, seconds: float = FIRST_CONTACT) -> Link:
         """The link to a device, dialled if need be. Raises: NotPaired, Refused, PeerUnreachable."""
-        keeper = self._keepers.get(device)
-        if keeper is None:
+        supervisor = self._supervisors.get(device)
+        if supervisor is None:
             raise NotPaired(f"{self._name_of(device)} is not paired with this device")
         try:
-            return await keeper.get(seconds)
+            return await supervisor.get(seconds)
         except Refused as exc:
             raise Refused(f"{self._name_of(device)} {REFUSES}") from exc
         except PeerUnreachable as exc:
@@ -227,10 +228,10 @@ class Peers:
     async def call(
         self, device: DeviceId, method: str, params: object, *, again: bool = True, seconds: float = ANSWER
     ) -> Raw:
-        """Ask a device. With `again`, a request that was under way when the link broke is asked anew (L5).
+        """Send a request to a device and wait for the result. With `again` it is repeated if the link breaks (L5).
 
-        Its answer counts though the link that brought it was replaced, as it tells what was done.
-        Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or what the device answered.
+        A result counts even if its link was replaced meanwhile, since it says what was done.
+        Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or the error that the device answered.
         """
         link = await self.link(device)
         until = self._clock.monotonic() + LOST_MAX
@@ -238,17 +239,17 @@ class Peers:
             try:
                 return await link.request(method, lambda: params, seconds=seconds)
             except PeerLost:
-                if not again or link.channel.open:  # open: the device itself said so
+                if not again or link.channel.open:  # open: the device itself answered that
                     raise
             link = await self._back(device, until)
 
     async def attach(
         self, device: DeviceId, method: str, params: Callable[[], object], *, seconds: float = ANSWER
     ) -> tuple[Raw, Link]:
-        """Ask once for what lasts as long as the link; the answer, and the link over which it stands.
+        """Send one request for something that lasts as long as the link; returns the result and that link.
 
-        `params` are asked for when they are sent. Raises: as `call`, PeerLost also if the link that brought the answer
-        was replaced meanwhile: what was attached over it is gone over there (L9).
+        `params` is called when it is sent. Raises: as `call`; PeerLost also if the link that brought the result was
+        replaced meanwhile: whatever was attached over it is gone at the other side (L9).
         """
         link = await self.link(device)
         answer = await link.request(method, params, seconds=seconds)
@@ -256,7 +257,7 @@ class Peers:
         return answer, link
 
     def current(self, device: DeviceId) -> Link | None:
-        """The link to a device at this moment."""
+        """The link to a device at this moment, if there is one."""
         return self._links.get(device)
 
     async def _back(self, device: DeviceId, until: float) -> Link:
@@ -269,49 +270,51 @@ class Peers:
                 await self._clock.sleep(self._jitter())
 
     def busy(self, device: DeviceId, *, attached: bool) -> None:
-        """Whether a client here watches a session of that device: the link is then pinged more often (L3)."""
-        if (link := self._links.get(device)) is not None:
+        """Say whether a client here watches a session of the device: its link is then pinged more often (L3)."""
+        link = self._links.get(device)
+        if link is not None:
             link.channel.busy(attached=attached)
 
     def notify(self, device: DeviceId, method: str, params: object) -> None:
-        """Tell a device something that needs no answer, if there is a link."""
-        if (link := self._links.get(device)) is not None:
+        """Send a notification to a device, if it is linked."""
+        link = self._links.get(device)
+        if link is not None:
             link.channel.notify(method, params)
 
-    def tell(self, device: DeviceId, method: str, params: Callable[[], object]) -> None:
-        """Ask without waiting for the answer, if there is a link. `params` are asked for when they are sent."""
-        keeper = self._keepers.get(device)
-        if keeper is not None and keeper.link is not None and self._running is not None:
-            keeper.link.used = self._clock.monotonic()
+    def post(self, device: DeviceId, method: str, params: Callable[[], object]) -> None:
+        """Send a request, if the device is linked, and ignore its result. `params` is called when it is sent."""
+        supervisor = self._supervisors.get(device)
+        if supervisor is not None and supervisor.link is not None and self._running is not None:
+            supervisor.link.used = self._clock.monotonic()
             group, _ = self._running
-            spawn(group, self._told(keeper.link, method, params), f"peers.tell-{method}")
+            spawn(group, self._posted(supervisor.link, method, params), f"peers.post-{method}")
 
-    async def _told(self, link: Link, method: str, params: Callable[[], object]) -> None:
+    async def _posted(self, link: Link, method: str, params: Callable[[], object]) -> None:
         try:
             await link.request(method, params, seconds=ANSWER)
         except AgentError as exc:
-            log.debug("nobody took it", extra={"method": method, "error": str(exc)})
+            log.debug("a request failed", extra={"method": method, "error": str(exc)})
 
-    def _changed(self, keeper: Keeper) -> None:
+    def _changed(self, supervisor: LinkSupervisor) -> None:
         # A link that took another's place counts as come back: what was attached over the old one must be again.
-        if keeper.link is self._links.get(keeper.device):
-            if keeper.refused_surely:
-                self.link_changed.tell(keeper.device, False)  # nobody need wait for it any longer
+        if supervisor.link is self._links.get(supervisor.device):
+            if supervisor.refused_surely:
+                self.link_changed.tell(supervisor.device, False)  # nobody need wait for it any longer
             return
-        if keeper.link is None:
-            del self._links[keeper.device]
+        if supervisor.link is None:
+            del self._links[supervisor.device]
         else:
-            self._links[keeper.device] = keeper.link
-        self.link_changed.tell(keeper.device, keeper.link is not None)
+            self._links[supervisor.device] = supervisor.link
+        self.link_changed.tell(supervisor.device, supervisor.link is not None)
 
     def _prune(self, protected: Callable[[DeviceId], bool]) -> None:
         links = [
-            LinkUse(device, keeper.link.used, protected(device))
-            for device, keeper in self._keepers.items()
-            if keeper.link is not None
+            LinkUse(device, supervisor.link.used, protected(device))
+            for device, supervisor in self._supervisors.items()
+            if supervisor.link is not None
         ]
         now = self._clock.monotonic()
         for device in to_close(links, limit=self._limit, on_demand=self._on_demand, idle=IDLE, now=now):
-            keeper = self._keepers[device]
-            keeper.wanted = False
-            keeper.let_go(NOT_NEEDED)
+            supervisor = self._supervisors[device]
+            supervisor.wanted = False
+            supervisor.let_go(NOT_NEEDED)

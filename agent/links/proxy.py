@@ -1,4 +1,4 @@
-"""Sessions of other devices, for the clients here: one upstream attachment a session, fanned out (L1, L2, L5-L7)."""
+"""Sessions of other devices, for the clients here: one upstream attachment a session, fanned out (L1, L2, L5 to L7)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from agent.errors import (
 from agent.links.link import Link
 from agent.links.peers import LOST_MAX, Peers
 from agent.links.rules.relay import Relay
-from agent.links.rules.results import told_result
+from agent.links.rules.results import read_result
 from agent.links.terminals import RemoteTerminals
 from agent.ports import Channel, Clock, Followed
 from agent.protocol.bounds import Count, Line, Stamp, Word
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 RETRY, RETRY_MAX = 1.0, 30.0
 """Seconds before an attachment that a lost link took along is tried again over the link that is there, doubling."""
 LOOK_EVERY = 5.0
-"""Seconds between looks whether sessions that are attached have moved on without a word (L9)."""
+"""Seconds between looks whether attached sessions have changed without an event (L9)."""
 BEGAN_ANEW = "the session's log began anew"
 
 
@@ -84,7 +84,7 @@ class _About(Struct, frozen=True):
 
 
 class Proxy:
-    """The relays of every remote session that somebody here watches."""
+    """The relays of all remote sessions that clients here watch. `run` until cancelled."""
 
     def __init__(
         self,
@@ -101,8 +101,8 @@ class Proxy:
         self.terminals = RemoteTerminals(peers, clock=clock, name_of=name_of, marked=self._mark_busy)
         self._relays: dict[SessionId, Relay[Channel]] = {}
         self._used: dict[DeviceId, set[SessionId]] = {}  # sessions once attached over the device's present link (L4)
-        self._lost: dict[DeviceId, asyncio.Task[None] | None] = {}  # devices of which clients were told that they are
-        self._recounting: dict[DeviceId, set[SessionId]] = {}  # whose number of viewers is about to be told
+        self._lost: dict[DeviceId, asyncio.Task[None] | None] = {}  # devices whose loss was notified to clients
+        self._recounting: dict[DeviceId, set[SessionId]] = {}  # sessions whose number of viewers is about to be sent
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -115,29 +115,29 @@ class Proxy:
 
     # --- for clients -------------------------------------------------------------------------------------------------
 
-    async def attach(self, channel: Channel, device: DeviceId, session: SessionId, asked: Attach) -> Followed:
-        """Attach a client. Its answer first, then the events after it, whatever came meanwhile (S4).
+    async def attach(self, channel: Channel, device: DeviceId, session: SessionId, request: Attach) -> Followed:
+        """Attach a client: the result is sent first, then the events after it, whatever came meanwhile (S4).
 
-        Asks once: who waits for a device that is out of reach asks again.
-        Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or what the device answered.
+        The request is sent once; `links.patience` repeats it for a device that is out of reach.
+        Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or the error that the device answered.
         """
         while True:
             relay = self._expected(channel, device, session)
             try:
-                attached, link = await self._asked(relay, lambda: asked)
+                attached, link = await self._request_attach(relay, lambda: request)
             except BaseException:
                 self.detach(channel, session)
                 raise
             if self._relays.get(session) is relay:
-                break  # else it was ended meanwhile, and this client is in none
+                break  # else the relay was ended meanwhile, and this client is in none
         self._used.setdefault(device, set()).add(session)
         self._mark_busy(device)
-        resumed_at = asked.after if attached.resumed and asked.after is not None else attached.seq
-        self._tell_lost(session, relay.answered(channel, resumed_at, attached.epoch), BEGAN_ANEW)
+        resumed_at = request.after if attached.resumed and request.after is not None else attached.seq
+        self._notify_lost(session, relay.answered(channel, resumed_at, attached.epoch), BEGAN_ANEW)
         if attached.seq == resumed_at and (row := self._row_of(session)) is not None:
-            relay.heard_at = max(relay.heard_at, row.updated_at)  # nothing is to come that tells of it
-        if relay.resume_after() == resumed_at:  # else this answer leaves out what others lack
-            relay.over = link
+            relay.heard_at = max(relay.heard_at, row.updated_at)  # no event is to come for that change
+        if relay.resume_after() == resumed_at:  # else this result leaves out events that other viewers lack
+            relay.link = link
 
         async def follow() -> None:
             frames, gap = relay.attached(channel)
@@ -149,7 +149,7 @@ class Proxy:
         return Followed(self._as_seen_here(attached), follow)
 
     def _expected(self, channel: Channel, device: DeviceId, session: SessionId) -> Relay[Channel]:
-        # The relay in which the client waits for the host's answer.
+        # The relay in which the client waits for the host's result.
         relay = self._relays.get(session)
         if relay is not None and relay.device != device:
             # R13: whoever watches one device's session is never moved to another's.
@@ -160,20 +160,20 @@ class Proxy:
         relay.expect(channel)
         return relay
 
-    async def _asked(self, relay: Relay[Channel], asked: Callable[[], Attach]) -> tuple[_Attached, Link]:
+    async def _request_attach(self, relay: Relay[Channel], request: Callable[[], Attach]) -> tuple[_Attached, Link]:
         def upstream() -> Attach:
             viewers = max(1, len(relay))
-            return msgspec.structs.replace(as_sent(asked(), relay.session), viewers=viewers)
+            return msgspec.structs.replace(as_sent(request(), relay.session), viewers=viewers)
 
         raw, link = await self._peers.attach(relay.device, "session.attach", upstream)
-        told_result(raw, "session.attach", self._name_of(relay.device))
+        read_result(raw, "session.attach", self._name_of(relay.device))
         attached = typed(raw, _Attached)
         if attached.session_id != relay.session:
             raise BadFrame(f"{self._name_of(relay.device)} answered about another session")
         return attached, link
 
     def detach(self, channel: Channel, session: SessionId) -> None:
-        """A client watches the session no more."""
+        """Detach a client from a session; the last one ends the upstream attachment."""
         relay = self._relays.get(session)
         if relay is None or not relay.left(channel):
             return
@@ -183,7 +183,7 @@ class Proxy:
         self._recount(relay.device, session)
 
     def _recount(self, device: DeviceId, session: SessionId) -> None:
-        # One at a time of each session: the one that is waiting to be sent will tell the newest count.
+        # One at a time for each session: the request that waits to be sent will carry the newest count.
         waiting = self._recounting.setdefault(device, set())
         if session in waiting:
             return
@@ -195,18 +195,21 @@ class Proxy:
             now = self._relays.get(session)
             return Detach(session_id=session, viewers=len(now) if now is not None and now.device == device else 0)
 
-        self._peers.tell(device, "session.detach", left)
+        self._peers.post(device, "session.detach", left)
 
     def drop(self, channel: Channel) -> None:
-        """A client is gone."""
+        """Detach a client that is gone from every session and terminal."""
         self.terminals.drop(channel)
         for session in [session for session, relay in self._relays.items() if channel in relay.viewers]:
             self.detach(channel, session)
 
-    async def create(self, device: DeviceId, asked: CreateSession) -> Created:
-        """Start a session over there. If the client leaves before the answer, it is closed again (L6)."""
+    async def create(self, device: DeviceId, request: CreateSession) -> Created:
+        """Create a session on a device. If the client leaves before the result, the session is closed again (L6).
+
+        Raises: as `Peers.call`, RemoteFault.
+        """
         assert self._group is not None, "requests come while run() runs"
-        here = msgspec.structs.replace(asked, device="")
+        here = msgspec.structs.replace(request, device="")
         task = child(self._group, self._create(device, here), "proxy.create")
         try:
             outcome = await asyncio.shield(task)
@@ -217,10 +220,10 @@ class Proxy:
             raise outcome
         return outcome
 
-    async def _create(self, device: DeviceId, asked: CreateSession) -> Created | AgentError:
+    async def _create(self, device: DeviceId, request: CreateSession) -> Created | AgentError:
         try:
-            raw = await self._peers.call(device, "session.create", asked, again=False)
-            created: Created = told_result(raw, "session.create", self._name_of(device))
+            raw = await self._peers.call(device, "session.create", request, again=False)
+            created: Created = read_result(raw, "session.create", self._name_of(device))
         except AgentError as exc:
             return exc
         except Exception as exc:  # noqa: BLE001 - recorded; the relays of others are in the same group
@@ -232,16 +235,16 @@ class Proxy:
         outcome = await task
         if isinstance(outcome, Created):
             orphan = OnSession(session_id=outcome.session_id)
-            self._peers.tell(device, "session.close", lambda: orphan)
+            self._peers.post(device, "session.close", lambda: orphan)
 
     # --- from links --------------------------------------------------------------------------------------------------
 
     def on_notification(self, device: DeviceId, method: str, params: Raw, frame: bytes) -> None:
-        """Pass on what an attached session's device, and no other, tells of it. Raises: BadParams."""
+        """Pass on a notification about an attached session, if its own device sent it. Raises: BadParams."""
         if method == "event":
             head = typed(params, _EventHead)
             if (relay := self._relays.get(head.session_id)) is not None and relay.device == device:
-                relay.epoch = _begun_by(head) or relay.epoch
+                relay.epoch = _new_epoch(head) or relay.epoch
                 receivers, gap = relay.event(head.seq, frame)
                 for channel in receivers:
                     _pass_on(channel, frame)
@@ -262,27 +265,28 @@ class Proxy:
             self.terminals.on_notification(device, method, params, frame)
 
     def link_changed(self, device: DeviceId, up: bool) -> None:
-        """The link to a device broke, or carries (again)."""
+        """Take that the link to a device is open (again), or is lost."""
         if not self._peers.trusts(device):
-            # First, so that who watches a terminal as well learns why it is gone.
+            # First, so that a client that also watches a terminal gets the reason.
             for relay in [relay for relay in self._relays.values() if relay.device == device]:
                 self._end(relay, f"{relay.name} is not paired with this device", NotPaired.kind)
         self.terminals.link_changed(device, up)
         relays = [relay for relay in self._relays.values() if relay.device == device]
-        self._recounting.pop(device, None)  # over a link that is gone nothing was attached, and each attachment counts
+        self._recounting.pop(device, None)  # with the link its attachments are gone, and each new one sends its count
         if not up:
             self._used.pop(device, None)
         was_lost = device in self._lost
-        if (waiting := self._lost.pop(device, None)) is not None:
+        waiting = self._lost.pop(device, None)
+        if waiting is not None:
             waiting.cancel()
         if not relays or self._group is None:
             return
         if self._peers.refuses(device):
-            for relay in relays if was_lost else ():  # else whoever attaches now is answered so
+            for relay in relays if was_lost else ():  # else a client that attaches now gets that error
                 self._end(relay, f"{self._name_of(device)} {REFUSES}", Refused.kind)
             return
-        if was_lost or not up:  # a link that takes another's place is not back: nobody missed it
-            self._tell_viewers("peer.back" if up else "peer.lost", device, relays)
+        if was_lost or not up:  # a link that replaces another one is not "back": nobody missed it
+            self._notify_viewers("peer.back" if up else "peer.lost", device, relays)
         if up:
             self._mark_busy(device)
             for relay in relays:
@@ -291,35 +295,35 @@ class Proxy:
             self._lost[device] = spawn(self._group, self._give_up(device), f"proxy.lost-{device}")
 
     def protected(self, device: DeviceId) -> bool:
-        """Whether the link to a device must stay (L4): a client is attached, or what it attached still works."""
+        """Whether the link to a device must stay (L4): a client is attached, or a session once attached still works."""
         if self._watched(device):
             return True
         rows = (self._row_of(session) for session in self._used.get(device, ()))
         return any(row is not None and row.status in {"working", "needs-input"} for row in rows)
 
-    def _tell_viewers(self, method: str, device: DeviceId, relays: list[Relay[Channel]]) -> None:
+    def _notify_viewers(self, method: str, device: DeviceId, relays: list[Relay[Channel]]) -> None:
         reason = STOPPED if method == "peer.lost" and self._peers.stopped(device) else ""
         sessions: dict[Channel, list[SessionId]] = {}
         for relay in relays:
             for channel in relay.viewers:
                 sessions.setdefault(channel, []).append(relay.session)
         for channel, watched in sessions.items():
-            told = PeerLink(device=device, name=self._name_of(device), sessions=tuple(watched), reason=reason)
-            channel.notify(method, told)
+            params = PeerLink(device=device, name=self._name_of(device), sessions=tuple(watched), reason=reason)
+            channel.notify(method, params)
 
     def _attach_again(self, relay: Relay[Channel]) -> None:
-        # What stands over the link brings no more, or not all.
-        relay.over = None
+        # The attachment over the link brings no more events, or not all.
+        relay.link = None
         self._resume(relay)
 
     def _resume(self, relay: Relay[Channel]) -> None:
-        # Attach upstream again from what every viewer has; those who have more skip what comes twice.
+        # Attach upstream again behind the last event that every viewer has; others skip events that come twice.
         if self._group is not None and relay.resume_after() is not None and not relay.resuming:
-            task = spawn(self._group, self._resumed(relay), f"proxy.resume-{relay.session}")
+            task = spawn(self._group, self._attach_until_it_stands(relay), f"proxy.resume-{relay.session}")
             relay.resuming = task is not None
 
-    async def _resumed(self, relay: Relay[Channel]) -> None:
-        # Until it stands over the link that the device has then: it may be another one than when this began (L9).
+    async def _attach_until_it_stands(self, relay: Relay[Channel]) -> None:
+        # Until the session is attached over the present link: it may be another one than when this began (L9).
         problem, pause = "", RETRY
         try:
             while not problem and self._wants_attachment(relay):
@@ -334,33 +338,34 @@ class Proxy:
         finally:
             relay.resuming = False
         if problem:
-            # The clients attach again and start from a snapshot, or are told why they cannot.
+            # The clients attach again and start from a snapshot, or get the error.
             self._end(relay, problem)
 
     def _wants_attachment(self, relay: Relay[Channel]) -> bool:
         # With no link there is nothing to do: the next one begins anew.
         link = self._peers.current(relay.device)
         stands = self._relays.get(relay.session) is relay and relay.resume_after() is not None
-        return stands and link is not None and relay.over is not link
+        return stands and link is not None and relay.link is not link
 
     async def _attach_anew(self, relay: Relay[Channel]) -> str:
-        # What is wrong, if the viewers cannot go on from where they are.
-        attached, link = await self._asked(
+        # Returns what is wrong, if the viewers cannot go on from where they are.
+        attached, link = await self._request_attach(
             relay, lambda: Attach(session_id=relay.session, after=relay.resume_after(), epoch=relay.epoch)
         )
         if not attached.resumed:
             return BEGAN_ANEW
-        relay.epoch, relay.over = attached.epoch, link
+        relay.epoch = attached.epoch
+        relay.link = link
         return ""
 
     def _look(self) -> None:
-        # L9, the second look: whatever went wrong, who is attached is not left without what the row tells of.
+        # L9, a second check: whatever went wrong, no client stays without the events behind a row's change.
         for relay in list(self._relays.values()):
             row = self._row_of(relay.session)
             if row is None or relay.resuming or row.updated_at <= relay.heard_at:
                 relay.missing = ""
             elif relay.missing != row.updated_at:
-                relay.missing = row.updated_at  # what tells of it may be on its way
+                relay.missing = row.updated_at  # its event may be on the way
             else:
                 log.info("a session is attached again: its row has moved on", extra={"session": relay.session})
                 relay.heard_at = row.updated_at
@@ -372,14 +377,14 @@ class Proxy:
             self._end(relay, f"{self._name_of(device)} did not come back")
 
     def _end(self, relay: Relay[Channel], reason: str, kind: str = "") -> None:
-        # What else its clients watch goes on. Those whose attachment is awaited attach in another relay.
+        # Whatever else its clients watch goes on. Clients whose attachment is awaited attach in another relay.
         if self._relays.get(relay.session) is relay:
             del self._relays[relay.session]
         self._mark_busy(relay.device)
         self._recount(relay.device, relay.session)
-        self._tell_lost(relay.session, relay.attached_viewers, reason, kind)
+        self._notify_lost(relay.session, relay.attached_viewers, reason, kind)
 
-    def _tell_lost(self, session: SessionId, viewers: Iterable[Channel], reason: str, kind: str = "") -> None:
+    def _notify_lost(self, session: SessionId, viewers: Iterable[Channel], reason: str, kind: str = "") -> None:
         for channel in viewers:
             channel.notify("session.lost", SessionLost(session_id=session, reason=reason, kind=kind))
 
@@ -390,16 +395,15 @@ class Proxy:
         return self.terminals.watches(device) or any(relay.device == device for relay in self._relays.values())
 
     def _as_seen_here(self, attached: _Attached) -> _Attached:
-        # The device told its own view; here the session is a remote one.
+        # The device sent its own view, in which the session is local; here it is a remote one.
         if attached.snapshot is None:
             return attached
-        row = self._row_of(attached.session_id)
-        row = row or msgspec.structs.replace(attached.snapshot.session, local=False)
+        row = self._row_of(attached.session_id) or msgspec.structs.replace(attached.snapshot.session, local=False)
         return msgspec.structs.replace(attached, snapshot=msgspec.structs.replace(attached.snapshot, session=row))
 
 
-def _begun_by(head: _EventHead) -> str:
-    # The epoch of the life of the log that begins there, if one does (S15).
+def _new_epoch(head: _EventHead) -> str:
+    # The epoch of the log that begins with this event, if one does (S15).
     try:
         return epoch_of(Event(head.seq, head.type, head.payload, head.at))
     except BadFrame:

@@ -1,4 +1,4 @@
-"""One terminal of a session elsewhere, and the clients here that watch it: how far each is, and who fell behind."""
+"""One terminal of another device, and the clients here that watch it: how far each is, and which fell behind."""
 
 from __future__ import annotations
 
@@ -8,82 +8,88 @@ from agent.protocol.terminal import BEHIND, TAKEN_EVERY, Size, TerminalOutput
 
 
 class Watcher:
-    """A client that watches a terminal."""
+    """A client that watches a terminal, and its place in the stream."""
 
     def __init__(self, size: Size | None, *, steers: bool) -> None:
-        self.size, self.steers = size, steers
-        self.end: int | None = None  # offset of its replay's end; None: the host's answer is awaited
+        self.size = size
+        self.steers = steers
+        self.end: int | None = None  # offset of its replay's end; None: the host's result is awaited
         self.sent: int | None = None  # offset; None: its replay was not sent to it yet
         self.taken = 0
-        self.behind = self.told = False
+        self.behind = False  # whether it is left out
+        self.gap_sent = False  # whether it was sent the gap that makes it attach anew
         self.held: list[tuple[TerminalOutput, bytes]] = []
         self.held_size = 0
 
 
 class TerminalRelay:
-    """One terminal elsewhere and the clients here that watch it."""
+    """One terminal of another device and the clients here that watch it."""
 
     def __init__(self, device: DeviceId, session: SessionId) -> None:
-        self.device, self.session = device, session
+        self.device = device
+        self.session = session
         self.epoch = ""
         self.clients: dict[Channel, Watcher] = {}
-        self.received = self.told = 0  # offsets: the end of the stream so far, and of what the host knows was taken
-        self.resuming = False  # whether it is being attached anew
-        self.over: object = None  # the link over which it stands attached at the host; None: over none (L9)
-        self._early: list[tuple[TerminalOutput, bytes]] | None = None  # frames that overtook what is between
+        self.received = 0  # offset: the end of the stream so far
+        self.acknowledged = 0  # offset: the end of what the host knows was taken
+        self.resuming = False  # whether the terminal is being attached anew
+        self.link: object = None  # the link over which the terminal is attached at the host; None: none (L9)
+        self._early: list[tuple[TerminalOutput, bytes]] | None = None  # frames that overtook a resumption
         self._early_size = 0
 
     def size(self) -> Size:
-        """The smallest of the clients; 0 and 0 if none counts."""
+        """The smallest size of all clients; 0 and 0 if none counts."""
         sizes = [client.size for client in self.clients.values() if client.size is not None]
         if not sizes:
             return Size(0, 0)
         return Size(min(each.rows for each in sizes), min(each.cols for each in sizes))
 
     def begun(self, client: Watcher, epoch: str, end: int, link: object) -> None:
-        """The host has told a client's replay up to `end`, over `link`; frames after it may have come before.
+        """Take that the host sent a client's replay up to `end`, over `link`; later frames may have come before it.
 
         Clients of another stream, that of a program that has ended, are made to attach anew.
         """
         if self.epoch not in {"", epoch}:
             others = {channel: each for channel, each in self.clients.items() if each is not client}
             for channel, each in others.items():
-                self.tell_lost(channel, each)
+                self.make_reattach(channel, each)
                 if each.end is not None:
                     del self.clients[channel]
             self.received = 0
         if epoch != self.epoch:
-            self.epoch, self.told = epoch, end
+            self.epoch = epoch
+            self.acknowledged = end
         self.received = max(self.received, end)
         client.end = end
-        if self._early is None and self.place() == end:  # else this answer leaves out what others lack
-            self.over = link
+        if self._early is None and self.place() == end:  # else this replay leaves out output that others lack
+            self.link = link
 
     @property
     def waits(self) -> bool:
-        """Whether frames wait until the host has told what is between."""
+        """Whether frames wait until the host has sent the output before them."""
         return self._early is not None
 
     def place(self) -> int | None:
-        """From where the host must tell for all who can go on; None: from as far back as it can."""
+        """The offset from which the host must send output for all clients that can go on; None: all that it has."""
         places = [
             client.end if client.sent is None else client.sent for client in self.clients.values() if not client.behind
         ]
         return min((place for place in places if place is not None), default=None)
 
     def interrupted(self) -> None:
-        """The link broke, or another one carries: what comes over it waits until the host has told what is between."""
-        self._early, self._early_size = [], 0
+        """Hold all frames until `resumed`: the link broke, or was replaced."""
+        self._early = []
+        self._early_size = 0
 
     def resumed(self, output: TerminalOutput, frame: bytes) -> None:
-        """The host has told what is between."""
+        """Take the output that the host sent for a resumption, then the frames that were held."""
         early, self._early = self._early or [], None
         self.take(output, frame)
         for each in early:
             self.take(*each)
 
     def take(self, output: TerminalOutput, frame: bytes) -> None:
-        """Pass a frame of the stream on."""
+        """Pass a frame of the stream on to all clients."""
         end = output.offset + len(output.data)
         self.received = max(self.received, end)
         if self._early is not None:
@@ -102,43 +108,44 @@ class TerminalRelay:
                 client.held.append((output, frame))
         elif output.offset > client.sent or (end > client.sent and end - client.taken > BEHIND):
             client.behind = True
-            self.tell_behind(channel, client)
+            self.send_gap(channel, client)
         elif end > client.sent and not client.behind:
             channel.send(frame if channel.codec.binary else channel.codec.translated(frame))
             client.sent = end
 
     def attached(self, channel: Channel, client: Watcher) -> None:
-        """A client was sent its replay."""
+        """Take that a client was sent its replay: the stream goes on for it."""
         client.sent = client.taken = client.end or 0
-        client.behind = client.told = False
+        client.behind = client.gap_sent = False
         held, client.held, client.held_size = client.held, [], 0
         for output, frame in held:
             self._offer(channel, client, output, frame)
 
-    def tell_behind(self, channel: Channel, client: Watcher) -> None:
-        """Make a client that was left out attach anew, once it listens again."""
-        if client.behind and not client.told and client.sent is not None and client.sent - client.taken < TAKEN_EVERY:
-            client.told = True
-            gap = TerminalOutput(session_id=self.session, offset=max(self.received, client.sent + 1), data=b"")
+    def send_gap(self, channel: Channel, client: Watcher) -> None:
+        """Make a client that fell behind attach anew, once it listens again."""
+        sent = client.sent
+        if client.behind and not client.gap_sent and sent is not None and sent - client.taken < TAKEN_EVERY:
+            client.gap_sent = True
+            gap = TerminalOutput(session_id=self.session, offset=max(self.received, sent + 1), data=b"")
             channel.notify("terminal.output", gap)
 
-    def tell_lost(self, channel: Channel, client: Watcher) -> None:
-        """Make a client attach anew, which is then told why if it cannot."""
+    def make_reattach(self, channel: Channel, client: Watcher) -> None:
+        """Make a client attach anew; it then gets the error, if it cannot."""
         if client.end is not None:
             gap = max(self.received, client.end, client.sent or 0) + 1
             channel.notify("terminal.output", TerminalOutput(session_id=self.session, offset=gap, data=b""))
 
-    def taken(self) -> int | None:
-        """What to tell the host that was taken; None: nothing new."""
+    def to_acknowledge(self) -> int | None:
+        """The offset up to which to acknowledge output to the host; None: nothing new."""
         steering = [client for client in self.clients.values() if client.steers]
         places = [client.taken for client in steering if client.sent is not None]
-        # Nobody here who may type: the program over there is held back by none of these.
+        # Without a client that may type the remote program is not held back.
         best = min(max(places, default=0), self.received) if steering else self.received
-        if best - self.told < TAKEN_EVERY:
+        if best - self.acknowledged < TAKEN_EVERY:
             return None
-        self.told = best
+        self.acknowledged = best
         return best
 
-    def answers(self, client: Watcher) -> bool:
-        """Whether it is that client's terminal that answers the program's questions."""
+    def answers_queries(self, client: Watcher) -> bool:
+        """Whether that client's terminal answers the program's queries: the first one that may type does."""
         return next((each for each in self.clients.values() if each.steers), None) is client

@@ -1,8 +1,8 @@
 """Terminals of sessions on other devices, for the clients here: one upstream attachment a session, fanned out (L2).
 
-Each client gets its own replay from the host and then the frames of the one stream. What the fastest of them has taken
-is told upstream, so the program over there runs as fast as that one reads. A client that falls behind is left out and
-told, once it listens again, by a gap in the bytes: it attaches anew, from where it was.
+Each client gets its own replay from the host and then the frames of the one stream. What the fastest client has taken
+is acknowledged upstream, so the remote program runs as fast as that one reads. A client that falls behind is left out;
+once it listens again it gets a gap in the bytes, and attaches anew from where it was.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Raw
 from agent.errors import AgentError, BadFrame, BadParams, Busy, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
 from agent.links.link import Link
 from agent.links.peers import LOST_MAX, Peers
-from agent.links.rules.results import told_result
+from agent.links.rules.results import read_result
 from agent.links.terminal_relay import TerminalRelay, Watcher
 from agent.ports import Channel, Clock, Followed
 from agent.protocol.codec import msgpack, typed
@@ -43,12 +43,12 @@ RETRY, RETRY_MAX = 1.0, 30.0
 
 
 class RemoteTerminals:
-    """Every terminal elsewhere that somebody here watches. `group` is set while tasks may be started."""
+    """All terminals of other devices that clients here watch. `group` is set while tasks may be started."""
 
     def __init__(
         self, peers: Peers, *, clock: Clock, name_of: Callable[[DeviceId], str], marked: Callable[[DeviceId], None]
     ) -> None:
-        """`marked` is called when somebody begins or ceases to watch a terminal of a device."""
+        """`marked` is called when a client begins or ceases to watch a terminal of a device."""
         self._peers = peers
         self._clock = clock
         self._name_of = name_of
@@ -58,28 +58,28 @@ class RemoteTerminals:
         self.group: asyncio.TaskGroup | None = None
 
     def watches(self, device: DeviceId) -> bool:
-        """Whether somebody here watches a terminal there."""
+        """Whether a client here watches a terminal of the device."""
         return any(relay.device == device for relay in self._relays.values())
 
     # --- for clients -------------------------------------------------------------------------------------------------
 
     async def attach(
-        self, channel: Channel, device: DeviceId, session: SessionId, asked: TerminalAttach, *, steers: bool
+        self, channel: Channel, device: DeviceId, session: SessionId, request: TerminalAttach, *, steers: bool
     ) -> Followed:
-        """Show a client the terminal of a session there. Asks once. Raises: as `Peers.call`."""
+        """Attach a client to the terminal of a remote session; the request is sent once. Raises: as `Peers.call`."""
         await channel.drained()
-        size = Size(asked.rows, asked.cols) if steers and asked.rows and asked.cols else None
+        size = Size(request.rows, request.cols) if steers and request.rows and request.cols else None
         client = Watcher(size, steers=steers)
         while True:
             relay = self._expected(channel, device, session, client)
             try:
-                raw, attached, link = await self._asked(relay, lambda: asked)
+                raw, attached, link = await self._request_attach(relay, lambda: request)
             except BaseException:
                 if relay.clients.get(channel) is client:
                     self.detach(channel, session)
                 raise
             if self._relays.get(session) is relay:
-                break  # else it was ended meanwhile, and this client is in none
+                break  # else the relay was ended meanwhile, and this client is in none
         relay.begun(client, attached.epoch, attached.offset + len(attached.data), link)
         self._marked(device)
 
@@ -90,7 +90,7 @@ class RemoteTerminals:
         return Followed(raw, follow)
 
     def _expected(self, channel: Channel, device: DeviceId, session: SessionId, client: Watcher) -> TerminalRelay:
-        # The relay in which the client waits for the host's answer.
+        # The relay in which the client waits for the host's result.
         relay = self._relays.get(session)
         if relay is not None and relay.device != device:
             # R13: whoever watches one device's session is never moved to another's.
@@ -100,64 +100,67 @@ class RemoteTerminals:
         relay.clients[channel] = client
         return relay
 
-    async def _asked(
-        self, relay: TerminalRelay, asked: Callable[[], TerminalAttach]
+    async def _request_attach(
+        self, relay: TerminalRelay, request: Callable[[], TerminalAttach]
     ) -> tuple[Raw, TerminalAttached, Link]:
         def upstream() -> TerminalAttach:
             rows, cols = relay.size()
-            return msgspec.structs.replace(as_sent(asked(), relay.session), rows=rows, cols=cols)
+            return msgspec.structs.replace(as_sent(request(), relay.session), rows=rows, cols=cols)
 
         raw, link = await self._peers.attach(relay.device, "terminal.attach", upstream)
-        attached: TerminalAttached = told_result(raw, "terminal.attach", self._name_of(relay.device))
+        attached: TerminalAttached = read_result(raw, "terminal.attach", self._name_of(relay.device))
         if attached.session_id != relay.session:
             raise BadFrame(f"{self._name_of(relay.device)} answered about another session")
         return raw, attached, link
 
     async def type(self, channel: Channel, session: SessionId, data: bytes) -> None:
-        """Type over there, once: what a lost link takes along is lost, never typed twice. Raises: as `Peers.call`."""
+        """Type on a remote terminal, once: input that a lost link takes along is lost, never typed twice.
+
+        Raises: as `Peers.call`, BadParams (not attached).
+        """
         relay, client = self._client(channel, session)
-        if not relay.answers(client):
+        if not relay.answers_queries(client):
             data = without_replies(data)
-        asked = TerminalInput(session_id=session, data=Raw(msgspec.msgpack.encode(data)))
+        request = TerminalInput(session_id=session, data=Raw(msgspec.msgpack.encode(data)))
         if data:
-            await self._peers.call(relay.device, "terminal.input", asked, again=False)
+            await self._peers.call(relay.device, "terminal.input", request, again=False)
 
-    async def resize(self, channel: Channel, session: SessionId, asked: TerminalResize) -> None:
-        """A client's window has another size. Raises: as `Peers.call`."""
+    async def resize(self, channel: Channel, session: SessionId, request: TerminalResize) -> None:
+        """Take another size of a client's window. Raises: as `Peers.call`, BadParams (not attached)."""
         relay, client = self._client(channel, session)
-        client.size = Size(asked.rows, asked.cols) if asked.rows and asked.cols else None
+        client.size = Size(request.rows, request.cols) if request.rows and request.cols else None
         rows, cols = relay.size()
-        told = TerminalResize(session_id=session, rows=rows, cols=cols, repaint=asked.repaint)
-        await self._peers.call(relay.device, "terminal.resize", told, again=False)
+        params = TerminalResize(session_id=session, rows=rows, cols=cols, repaint=request.repaint)
+        await self._peers.call(relay.device, "terminal.resize", params, again=False)
 
-    def taken(self, channel: Channel, told: TerminalTaken) -> None:
-        """A client has everything up to there."""
-        relay = self._relays.get(told.session_id)
+    def taken(self, channel: Channel, notification: TerminalTaken) -> None:
+        """Take a client's acknowledgement of output up to an offset."""
+        relay = self._relays.get(notification.session_id)
         client = relay.clients.get(channel) if relay is not None else None
         if relay is None or client is None or client.sent is None:
             return
-        client.taken = max(client.taken, min(told.offset, client.sent))
-        relay.tell_behind(channel, client)
-        self._tell_taken(relay)
+        client.taken = max(client.taken, min(notification.offset, client.sent))
+        relay.send_gap(channel, client)
+        self._acknowledge(relay)
 
     def detach(self, channel: Channel, session: SessionId) -> None:
-        """A client watches that terminal no more; it may have gone already."""
+        """Detach a client from a terminal, if it is attached."""
         relay = self._relays.get(session)
         if relay is None or relay.clients.pop(channel, None) is None:
             return
         if not relay.clients:
             del self._relays[session]
             self._marked(relay.device)
-            self._peers.tell(relay.device, "terminal.detach", lambda: TerminalDetach(session_id=session))
+            self._peers.post(relay.device, "terminal.detach", lambda: TerminalDetach(session_id=session))
             return
         size = relay.size()
         if size.rows:
-            asked = TerminalResize(session_id=session, rows=size.rows, cols=size.cols)
-            self._peers.tell(relay.device, "terminal.resize", lambda: asked)
-        self._tell_taken(relay)
+            request = TerminalResize(session_id=session, rows=size.rows, cols=size.cols)
+            self._peers.post(relay.device, "terminal.resize", lambda: request)
+        self._acknowledge(relay)
 
     def drop(self, channel: Channel) -> None:
-        """A client is gone."""
+        """Detach a client that is gone from every terminal."""
         for session in [session for session, relay in self._relays.items() if channel in relay.clients]:
             self.detach(channel, session)
 
@@ -171,27 +174,31 @@ class RemoteTerminals:
     # --- from links --------------------------------------------------------------------------------------------------
 
     def on_notification(self, device: DeviceId, method: str, params: Raw, frame: bytes) -> None:
-        """Pass on what the host of a watched terminal, and no other, tells of it. Raises: BadParams."""
+        """Pass on a notification about a watched terminal, if its own device sent it. Raises: BadParams."""
         if method == "terminal.output":
             output = typed(params, TerminalOutput)
-            if (relay := self._of(device, output.session_id)) is not None:
+            relay = self._of(device, output.session_id)
+            if relay is not None:
                 relay.take(output, frame)
-                self._tell_taken(relay)
+                self._acknowledge(relay)
         elif method == "terminal.resized":
             resized = typed(params, TerminalResized)
-            if (relay := self._of(device, resized.session_id)) is not None:
+            relay = self._of(device, resized.session_id)
+            if relay is not None:
                 for channel in relay.clients:
                     channel.notify(method, resized)
         elif method == "terminal.closed":
             closed = typed(params, TerminalClosed)
-            if (relay := self._of(device, closed.session_id)) is not None:
+            relay = self._of(device, closed.session_id)
+            if relay is not None:
                 self._close(relay, closed)
 
     def link_changed(self, device: DeviceId, up: bool) -> None:
-        """The link to a device broke, or carries (again)."""
+        """Take that the link to a device is open (again), or is lost."""
         relays = [relay for relay in self._relays.values() if relay.device == device]
         was_lost = device in self._lost
-        if (waiting := self._lost.pop(device, None)) is not None:
+        waiting = self._lost.pop(device, None)
+        if waiting is not None:
             waiting.cancel()
         if not relays or self.group is None:
             return
@@ -203,9 +210,9 @@ class RemoteTerminals:
             return
         reason = STOPPED if not up and self._peers.stopped(device) else ""
         for relay in relays:
-            told = PeerLink(device=device, name=self._name_of(device), sessions=(relay.session,), reason=reason)
+            params = PeerLink(device=device, name=self._name_of(device), sessions=(relay.session,), reason=reason)
             for channel in relay.clients if was_lost or not up else ():
-                channel.notify("peer.back" if up else "peer.lost", told)
+                channel.notify("peer.back" if up else "peer.lost", params)
             relay.interrupted()
             if up and not relay.resuming:
                 relay.resuming = spawn(self.group, self._resume(relay), f"proxy.terminal-{relay.session}") is not None
@@ -215,7 +222,7 @@ class RemoteTerminals:
             self._lost[device] = spawn(self.group, self._give_up(device), f"proxy.terminal-lost-{device}")
 
     async def _resume(self, relay: TerminalRelay) -> None:
-        # Until it stands over the link that the device has then: it may be another one than when this began (L9).
+        # Until the terminal is attached over the present link: it may be another one than when this began (L9).
         pause = RETRY
         try:
             while self._wants_attachment(relay):
@@ -226,7 +233,7 @@ class RemoteTerminals:
                     await self._clock.sleep(max(pause, exc.retry_after))
                     pause = min(RETRY_MAX, 2 * pause)
         except AgentError:
-            # The session ended, or is not for us any more. Whoever asks again is told which.
+            # The session ended, or is not for us any more. A client that attaches again gets the error.
             self._close(relay, TerminalClosed(session_id=relay.session, offset=relay.received))
         finally:
             relay.resuming = False
@@ -235,13 +242,13 @@ class RemoteTerminals:
         # With no link there is nothing to do: the next one begins anew.
         link = self._peers.current(relay.device)
         stands = self._relays.get(relay.session) is relay and bool(relay.clients)
-        return stands and link is not None and (relay.over is not link or relay.waits)
+        return stands and link is not None and (relay.link is not link or relay.waits)
 
     async def _attach_anew(self, relay: TerminalRelay) -> None:
-        _, attached, link = await self._asked(
+        _, attached, link = await self._request_attach(
             relay, lambda: TerminalAttach(session_id=relay.session, after=relay.place(), epoch=relay.epoch)
         )
-        relay.over = link
+        relay.link = link
         if attached.epoch != relay.epoch:
             self._end([relay])  # the program was started anew
             return
@@ -253,18 +260,20 @@ class RemoteTerminals:
         self._end([relay for relay in self._relays.values() if relay.device == device])
 
     def lost(self, device: DeviceId, session: SessionId) -> None:
-        """Let the clients of one session attach anew: its device has let this one go."""
-        if (relay := self._of(device, session)) is not None:
+        """Let the clients of one session attach anew: its device has detached this one."""
+        relay = self._of(device, session)
+        if relay is not None:
             self._end([relay])
 
     def _of(self, device: DeviceId, session: SessionId) -> TerminalRelay | None:
         relay = self._relays.get(session)
         return relay if relay is not None and relay.device == device else None
 
-    def _tell_taken(self, relay: TerminalRelay) -> None:
-        if (offset := relay.taken()) is not None:
-            told = TerminalTaken(session_id=relay.session, offset=offset)
-            self._peers.notify(relay.device, "terminal.taken", told)
+    def _acknowledge(self, relay: TerminalRelay) -> None:
+        offset = relay.to_acknowledge()
+        if offset is not None:
+            params = TerminalTaken(session_id=relay.session, offset=offset)
+            self._peers.notify(relay.device, "terminal.taken", params)
 
     def _close(self, relay: TerminalRelay, closed: TerminalClosed) -> None:
         if self._relays.get(relay.session) is relay:
@@ -274,11 +283,11 @@ class RemoteTerminals:
         self._marked(relay.device)
 
     def _end(self, relays: list[TerminalRelay]) -> None:
-        # As the proxy does: the clients attach anew, or are told why they cannot. Those whose attachment is awaited
-        # attach in another relay.
+        # As the proxy does: the clients attach anew, or get the error. Clients whose attachment is awaited attach in
+        # another relay.
         for relay in relays:
             if self._relays.get(relay.session) is relay:
                 del self._relays[relay.session]
             for channel, client in relay.clients.items():
-                relay.tell_lost(channel, client)
+                relay.make_reattach(channel, client)
             self._marked(relay.device)

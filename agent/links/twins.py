@@ -1,6 +1,6 @@
-"""Two machines with one key, as after a disk was copied: who they are, said for as long as it lasts.
+"""Reports twins, two machines with one key as after a disk was copied, for as long as there are signs of them.
 
-The proof is two live links with one key from two runs of the program (`links.keeper`); announcements that somebody
+The proof is two live links with one key from two runs of the program (`links.supervisor`); announcements that somebody
 else signs with this device's key are another sign (`presence.announcer`). Nothing is decided here: an owner stops one.
 """
 
@@ -14,14 +14,14 @@ from agent.protocol.model import DeviceId
 from agent.protocol.names import clean, short_id
 
 QUIET = 200.0
-"""Seconds without a new sign after which it is over: the one that is turned away tries again each minute."""
+"""Seconds without a new sign after which a report ends: the machine that is turned away tries again each minute."""
 LOOK_EVERY = 20.0
 HOST_MAX = 64
 """Characters of an address that another device names."""
 _ADVICE = "one has files that were copied from the other; stop one of the two and move its identity.pem away"
 
 
-class Twins:
+class TwinReports:
     """Each device that is there twice is a problem for as long as there are signs of it."""
 
     def __init__(self, clock: Clock, name_of: Callable[[DeviceId], str], problems: Problems) -> None:
@@ -31,7 +31,7 @@ class Twins:
         self._seen: dict[str, float] = {}  # monotonic seconds of the last sign
 
     async def run(self) -> None:
-        """Take back what is over, until cancelled."""
+        """End reports without new signs, until cancelled."""
         while True:
             await self._clock.sleep(LOOK_EVERY)
             now = self._clock.monotonic()
@@ -40,22 +40,22 @@ class Twins:
                 self._problems.problem(about, "")
 
     def linked(self, device: DeviceId, hosts: Iterable[str]) -> None:
-        """Two machines with the key of `device` have a link at the same time, from these addresses."""
+        """Report that two machines with the key of `device` are linked at the same time, from these addresses."""
         who = f"{self._name_of(device)} ({short_id(device)})"
-        self._say(f"twin {device}", f"{who} runs on two machines at once{_at(hosts)}: {_ADVICE}")
+        self._report(f"twin {device}", f"{who} runs on two machines at once{_at(hosts)}: {_ADVICE}")
 
-    def told(self, by: DeviceId, hosts: Iterable[str]) -> None:
-        """A member says that another machine has this one's key. Its word: what to do is advised where it is seen."""
+    def reported(self, by: DeviceId, hosts: Iterable[str]) -> None:
+        """Report that a member says that another machine has this one's key. Advice is given where that is seen."""
         at = _at(hosts)
-        self._say(
+        self._report(
             "twin by link", f"{self._name_of(by)} says that it is linked to another machine with this device's key{at}"
         )
 
     def announced(self, hosts: Iterable[str]) -> None:
-        """Another machine announces itself with this one's key."""
-        self._say("twin", f"another device announces itself with this device's key{_at(hosts)}: {_ADVICE}")
+        """Report that another machine announces itself with this one's key."""
+        self._report("twin", f"another device announces itself with this device's key{_at(hosts)}: {_ADVICE}")
 
-    def _say(self, about: str, text: str) -> None:
+    def _report(self, about: str, text: str) -> None:
         self._seen[about] = self._clock.monotonic()
         self._problems.problem(about, text)
 

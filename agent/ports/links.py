@@ -16,7 +16,7 @@ class Channel(Protocol):
 
     device: DeviceId | None  # whose key authenticated it; None: a client of this device
     codec: Codec
-    told: str  # once closed: the reason that the other side gave, if any
+    close_reason: str  # once closed: the reason that the other side gave, if any
 
     @property
     def open(self) -> bool:

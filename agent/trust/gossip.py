@@ -237,7 +237,7 @@ class Gossip:
     def _tell(self, news: HouseholdNews, but: DeviceId | None = None) -> None:
         for device in self._linked():
             if device.id != but:
-                self._peers.tell(device.id, "household.tell", lambda: news)
+                self._peers.post(device.id, "household.tell", lambda: news)
 
     def _look_after_key(self) -> None:
         household, linked, now = self._household, self._linked(), self._clock.monotonic()

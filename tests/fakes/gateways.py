@@ -73,7 +73,7 @@ class Net:
     async def join(
         self, caller: Device, callee: Device, *, stalled: bool = False, mute: bool = False
     ) -> MemoryWebSocket:
-        """Link two devices, whatever their keepers do; the caller's end, which sends no more while `stalled`.
+        """Link two devices, whatever their supervisors do; the caller's end, which sends no more while `stalled`.
 
         With `mute` the callee says nothing at all until the `stalled` of its end is set.
         """
@@ -83,11 +83,11 @@ class Net:
         mine = channel(near, self.clock, device=callee.id, pings=True)
         theirs = channel(far, self.clock, device=caller.id, pings=True)
         self._open.setdefault(frozenset((caller.id, callee.id)), []).append((caller.id, near, mine))
-        keeper = caller.peers._keepers[callee.id]
+        supervisor = caller.peers._supervisors[callee.id]
         self.group.create_task(callee.accept(theirs), name="net.accept")
-        self.group.create_task(keeper.serve(mine, "host", Endpoint(f"host-{callee.name}", 1000)), name="net.join")
+        self.group.create_task(supervisor.serve(mine, "host", Endpoint(f"host-{callee.name}", 1000)), name="net.join")
         if stalled:
-            while keeper.link is None:
+            while supervisor.link is None:
                 await turns(1)
             near.stalled.clear()
         return near

@@ -1,4 +1,4 @@
-"""links.peers, keeper and proxy when links break at bad moments and when a paired device misbehaves."""
+"""links.peers, supervisor and proxy when links break at bad moments and when a paired device misbehaves."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ async def test_who_watches_a_session_of_a_device_that_is_put_out_is_told_at_once
 async def test_one_refusal_may_be_a_device_that_was_just_stopping() -> None:  # L5
     async with network("desk", "laptop") as (net, (desk, laptop)):
         trusted = desk.paired.pop(laptop.id)
-        desk.peers._keepers[laptop.id].wanted = False
+        desk.peers._supervisors[laptop.id].wanted = False
         net.cut(desk, laptop)
         net.heal(desk, laptop)
         await settle()
@@ -407,7 +407,7 @@ async def test_frames_that_overtake_an_answer_which_never_comes_are_bounded() ->
                 )
                 await turns(3)
             (relay,) = laptop.proxy._relays.values()
-            assert sum(len(frame) for place in relay._places.values() for _, frame in place.held) <= HELD_MAX
+            assert sum(len(frame) for place in relay._positions.values() for _, frame in place.held) <= HELD_MAX
             ask.cancel()
 
 

@@ -100,8 +100,8 @@ async def test_whoever_attaches_while_one_link_replaces_another_hears_everything
             await attach(local, session)
             for number in range(1, ROUNDS + 1):
                 channel, endpoint = await laptop.dial(desk.id, [desk.endpoint])
-                keeper = laptop.peers._keepers[desk.id]
-                net.group.create_task(keeper.serve(channel, endpoint.host, endpoint), name="test.link")
+                supervisor = laptop.peers._supervisors[desk.id]
+                net.group.create_task(supervisor.serve(channel, endpoint.host, endpoint), name="test.link")
                 await turns(number % 12)
                 async with laptop.client() as coming:
                     attached = await attach(coming, session)

@@ -101,7 +101,7 @@ async def test_who_was_attached_again_over_a_link_that_was_replaced_hears_everyt
             await submit(local, session, "while you were away")
             await local.until("turn.complete")
             for device, peer in ((desk, laptop), (laptop, desk)):
-                device.peers._keepers[peer.id].wanted = False  # the test links them
+                device.peers._supervisors[peer.id].wanted = False  # the test links them
             net.heal(desk, laptop)
             race = Race(net, laptop, desk)
             first = await net.join(laptop, desk)
@@ -149,7 +149,7 @@ async def test_a_terminal_that_was_attached_again_over_a_link_that_was_replaced_
             await settle()
             terminals.screen(desk).print(b"while you were away, ")
             for device, peer in ((desk, laptop), (laptop, desk)):
-                device.peers._keepers[peer.id].wanted = False  # the test links them
+                device.peers._supervisors[peer.id].wanted = False  # the test links them
             net.heal(desk, laptop)
             race = Race(net, laptop, desk)
             first = await net.join(laptop, desk)

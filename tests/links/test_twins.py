@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agent.links.keeper import TWIN_PROOF, TWIN_RETRY
-from agent.links.twins import QUIET, Twins
+from agent.links.supervisor import TWIN_PROOF, TWIN_RETRY
+from agent.links.twins import QUIET, TwinReports
 from agent.problems import Problems
 from agent.protocol.messages import CreateSession
 from agent.protocol.names import short_id
@@ -32,9 +32,9 @@ async def cloned() -> AsyncIterator[tuple[Net, Device, Device, Device]]:
 
 async def test_the_first_link_stays_and_the_second_is_turned_away_and_slow_to_return() -> None:
     async with cloned() as (net, desk, pi, clone):
-        first = desk.peers._keepers[pi.id].link
+        first = desk.peers._supervisors[pi.id].link
         await net.clock.advance(10 * TWIN_RETRY)
-        assert desk.peers._keepers[pi.id].link is first
+        assert desk.peers._supervisors[pi.id].link is first
         assert pi.peers.linked() == [desk.id]
         assert clone.peers.linked() == []
         dials = [caller for caller, _ in net.dials if caller == pi.id]
@@ -90,7 +90,7 @@ async def test_a_machine_that_restarts_before_its_former_link_ends_is_no_twin() 
 
 async def test_a_condition_ends_when_there_was_no_sign_for_a_while() -> None:
     clock, problems = FakeClock(), Problems(lambda line: None)
-    twins = Twins(clock, short_id, problems)
+    twins = TwinReports(clock, short_id, problems)
     twins.announced(["10.0.0.7", "10.0.0.7", "\x1b[2J" * 40])
     (told,) = problems.current
     assert "at 10.0.0.7 and" in told

@@ -475,7 +475,8 @@ class Full:
 
     def __init__(self, device: DeviceId) -> None:
         self.device: DeviceId | None = device
-        self.codec, self.told = json, ""
+        self.codec = json
+        self.close_reason = ""
         self.empty = asyncio.Event()
         self.sent = 0
 

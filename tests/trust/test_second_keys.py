@@ -25,7 +25,7 @@ def tell(pad: Member, den: Member, *said: Signed) -> None:
     roster = pad.household._roster
     assert roster is not None
     news = HouseholdNews(household=roster.household, founder=roster.founder, statements=said)
-    pad.peers.tell(den.id, "household.tell", lambda: news)
+    pad.peers.post(den.id, "household.tell", lambda: news)
 
 
 def everything(den: Member) -> set[str]:

@@ -36,7 +36,7 @@ def tell(pad: Member, said: Signed, others: Sequence[Member]) -> None:
     assert roster is not None
     told = HouseholdNews(household=roster.household, founder=roster.founder, statements=(said,))
     for other in others:
-        pad.peers.tell(other.id, "household.tell", lambda: told)
+        pad.peers.post(other.id, "household.tell", lambda: told)
 
 
 def removed(pad: Member) -> bytes:

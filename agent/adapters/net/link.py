@@ -90,7 +90,7 @@ class WebSocketChannel:
         self._bad = 0  # messages in a row that the schema does not describe
         self._pulse = Pulse(ws, clock, self.abort)
         self._reader: asyncio.Task[None] | None = None
-        self.told = ""
+        self.close_reason = ""
 
     @property
     def open(self) -> bool:
@@ -231,7 +231,7 @@ class WebSocketChannel:
                         await self._ws.pong(message.data)
                 continue
             if message.type not in {WSMsgType.BINARY, WSMsgType.TEXT}:
-                self.told = message.extra or "" if message.type is WSMsgType.CLOSE else ""
+                self.close_reason = message.extra or "" if message.type is WSMsgType.CLOSE else ""
                 return
             frame = message.data.encode() if isinstance(message.data, str) else message.data
             try:

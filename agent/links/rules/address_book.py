@@ -17,10 +17,10 @@ AHEAD_MAX = 3_600_000
 
 
 class AddressBook:
-    """The newest record of each member.
+    """The newest address record of each member.
 
-    Of what arrives ask `worth_checking` first: it is cheap and throws out what is nobody's, old or malformed. Then
-    `accept` verifies the signature.
+    Call `worth_checking` first for a record that arrives: it is cheap, and drops malformed, old and strangers' records.
+    Then `accept` verifies the signature.
     """
 
     def __init__(self) -> None:
@@ -28,14 +28,15 @@ class AddressBook:
         self._records: dict[DeviceId, tuple[AddressRecord, Signed]] = {}
 
     def trust(self, keys: Mapping[DeviceId, PublicKey]) -> None:
-        """All the members that there are now, by their keys; what is known of anybody else is forgotten."""
+        """Take the keys of all present members; records of anybody else are forgotten."""
         self._keys = keys
         self._records = {device: kept for device, kept in self._records.items() if device in keys}
 
-    def worth_checking(self, signed: Signed, *, teller: DeviceId | None, now: float) -> AddressRecord | None:
-        """The record in what `teller` told (None: this device remembers it), if it is a member's and news.
+    def worth_checking(self, signed: Signed, *, sender: DeviceId | None, now: float) -> AddressRecord | None:
+        """The record in what `sender` sent (None: stored on this device), if it is a member's and news.
 
-        A device's own word counts whatever its revision: its clock may have been set back. `now`: Unix seconds.
+        A record that its own device sends counts whatever the revision: a clock may have been set back.
+        `now` in Unix seconds.
         """
         if len(signed.body) > BODY_MAX:
             return None
@@ -47,14 +48,14 @@ class AddressBook:
         held = self.record(device)
         if device not in self._keys or record == held:
             return None
-        if held is None or teller == device:
+        if held is None or sender == device:
             return record
         believable = now * 1000 + AHEAD_MAX
         rank = (record.revision <= believable, record.revision)
         return record if rank > (held.revision <= believable, held.revision) else None
 
     def accept(self, signed: Signed, record: AddressRecord) -> bool:
-        """Keep a record that is `worth_checking`, if its device has signed it."""
+        """Keep a record that is `worth_checking`. Returns whether its device has signed it."""
         device = DeviceId(record.device)
         if not signed_by(self._keys[device], signed.signature, LABEL + signed.body):
             return False
@@ -62,29 +63,29 @@ class AddressBook:
         return True
 
     def record(self, device: DeviceId) -> AddressRecord | None:
-        """The newest record of a member."""
+        """The newest record of a member, if one is known."""
         kept = self._records.get(device)
         return kept[0] if kept is not None else None
 
     def all(self) -> dict[DeviceId, Signed]:
-        """Everything that is known, as it travels."""
+        """All known records by device, in their signed form."""
         return {device: signed for device, (_, signed) in self._records.items()}
 
     def revisions(self) -> dict[str, int]:
-        """What is known already, for `address.sync`."""
+        """The revision of each known record, for `address.sync`."""
         return {device: record.revision for device, (record, _) in self._records.items()}
 
     def newer_than(self, known: Mapping[str, int]) -> tuple[Signed, ...]:
-        """What a member lacks that knows this much, the newest first."""
+        """Records that a member lacks which has the `known` revisions, newest first."""
         lacking = [kept for device, kept in self._records.items() if kept[0].revision != known.get(device)]
         lacking.sort(key=lambda kept: kept[0].revision, reverse=True)
         return tuple(signed for _, signed in lacking[:RECORDS_MAX])
 
 
-def places(record: AddressRecord, *, local_only: bool, foreign: Callable[[str], bool]) -> tuple[Endpoint, ...]:
-    """Where a record says that its device can be dialled, as far as that can be another machine's address.
+def endpoints_of(record: AddressRecord, *, local_only: bool, foreign: Callable[[str], bool]) -> tuple[Endpoint, ...]:
+    """The endpoints of a record that may be dialled.
 
-    `foreign` tells whether an address can be another machine's: it is none of this one's.
+    `foreign` says whether an address can be another machine's: one of this machine's own is left out.
     """
     hosts: Iterable[str] = dict.fromkeys(record.hosts)
     return tuple(

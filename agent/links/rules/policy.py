@@ -13,8 +13,8 @@ AT_ONCE = 5.0
 def new_link_stays(*, own: DeviceId, peer: DeviceId, old_is_ours: bool, new_is_ours: bool, apart: float) -> bool:
     """Whether the newer of two links to one peer stays (L2). `is_ours`: dialled by this device; `apart` in seconds.
 
-    Both ends decide alike: of two dialled by different sides at once, the one dialled by the smaller id stays; else
-    the newer one, since whoever dials again has lost the older.
+    Both ends decide alike: of two links dialled by different sides at once, the one dialled by the smaller id stays;
+    else the newer one, since whoever dials again has lost the older.
     """
     if old_is_ours is new_is_ours or apart > AT_ONCE:
         return True
@@ -22,7 +22,7 @@ def new_link_stays(*, own: DeviceId, peer: DeviceId, old_is_ours: bool, new_is_o
 
 
 class LinkUse(Struct, frozen=True):
-    """What decides whether a link may be closed."""
+    """The use of one link, which decides whether it may be closed."""
 
     device: DeviceId
     used_at: float  # monotonic seconds of the last request, event or attachment
@@ -30,7 +30,7 @@ class LinkUse(Struct, frozen=True):
 
 
 def to_close(links: list[LinkUse], *, limit: int, on_demand: bool, idle: float, now: float) -> list[DeviceId]:
-    """Links to close (L4): beyond `limit` the least recently used, and when on demand those idle for `idle` seconds."""
+    """Devices whose links to close (L4): the least used beyond `limit`; on demand those unused for `idle` seconds."""
     free = sorted((use for use in links if not use.protected), key=lambda use: use.used_at)
     closing = [use.device for use in free if on_demand and now - use.used_at >= idle]
     excess = len(links) - len(closing) - limit

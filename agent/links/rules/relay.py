@@ -1,8 +1,8 @@
 """One session of another device, attached once over the link and fanned out to the clients here (L2, L5, S4).
 
-Pure. Each local viewer has its own place in the log. Events come from upstream in order, but after a re-attachment
-some come again; each viewer takes exactly the next one. Until its own answer to `session.attach` was sent to it a
-viewer holds what arrives.
+Each local viewer has its own place in the log. Events come from upstream in order, but after a re-attachment
+some come again; each viewer takes exactly the next one. Until the result of its own `session.attach` was sent to it,
+events for a viewer are held.
 """
 
 from __future__ import annotations
@@ -13,109 +13,111 @@ from agent.protocol.model import DeviceId, SessionId
 
 V = TypeVar("V")
 HELD_MAX = 4_194_304
-"""Bytes that one viewer may hold while its attachment is awaited; beyond that it starts over."""
+"""Bytes of events that are held for one viewer while its attachment is awaited; beyond that it starts over."""
 
 
-class _Place:
+class _Position:
     def __init__(self) -> None:
-        self.cursor: int | None = None  # number of the last event that it has; None: the host's answer is awaited
-        self.live = False  # whether the answer was sent to it: what arrives before that is held
+        self.cursor: int | None = None  # number of the last event that it has; None: the host's result is awaited
+        self.live = False  # whether the result was sent to it: events before that are held
         self.held: list[tuple[int, bytes]] = []
         self.size = 0  # bytes held
         self.overflowed = False
 
 
 class Relay(Generic[V]):
-    """The local viewers of one remote session."""
+    """The local viewers of one remote session, each with its place in the log."""
 
     def __init__(self, device: DeviceId, session: SessionId) -> None:
-        self.device, self.session = device, session
+        self.device = device
+        self.session = session
         self.name = ""  # of the device, as long as this one knows it
         self.epoch = ""
-        self.resuming = False  # whether it is being attached anew
-        self.over: object = None  # the link over which it stands attached at the host; None: over none (L9)
-        self.heard_at = ""  # RFC 3339, by the host's clock: the newest of what came of its log
-        self.missing = ""  # what its row says that it was changed at, if nothing came that tells of it
-        self._places: dict[V, _Place] = {}
+        self.resuming = False  # whether the session is being attached anew
+        self.link: object = None  # the link over which the session is attached at the host; None: none (L9)
+        self.heard_at = ""  # RFC 3339, by the host's clock: time of the newest event that came
+        self.missing = ""  # when its row was changed, if no event came that explains it
+        self._positions: dict[V, _Position] = {}
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._positions)
 
     @property
     def viewers(self) -> list[V]:
-        """Everyone attached or about to be."""
-        return list(self._places)
+        """All viewers that are attached or about to be."""
+        return list(self._positions)
 
     @property
     def attached_viewers(self) -> list[V]:
-        """Everyone for whom the host has answered."""
-        return [viewer for viewer, place in self._places.items() if place.cursor is not None]
+        """All viewers for which the host has answered."""
+        return [viewer for viewer, position in self._positions.items() if position.cursor is not None]
 
     def expect(self, viewer: V) -> None:
-        """A viewer is about to attach: hold its events until `attached`."""
-        self._places[viewer] = _Place()
+        """Hold the events for a viewer that is about to attach, until `attached`."""
+        self._positions[viewer] = _Position()
 
     def answered(self, viewer: V, cursor: int, epoch: str) -> list[V]:
-        """Record that the host has answered: the viewer will have everything up to `cursor` once it is told so.
+        """Record the host's answer: the viewer will have every event up to `cursor` once the result is sent to it.
 
-        Gives the viewers that have another life of the log than that: they are in the relay no more.
+        Returns the viewers that have another epoch of the log: they are in the relay no more.
         """
-        place = self._places.get(viewer)
-        if place is None:
+        position = self._positions.get(viewer)
+        if position is None:
             return []
-        place.cursor = cursor
+        position.cursor = cursor
         if self.epoch in {"", epoch}:
             self.epoch = epoch
             return []
         self.epoch = epoch
-        others = [each for each, its in self._places.items() if each is not viewer and its.cursor is not None]
+        others = [each for each, other in self._positions.items() if each is not viewer and other.cursor is not None]
         for each in others:
-            del self._places[each]
+            del self._positions[each]
         return others
 
     def attached(self, viewer: V) -> tuple[list[bytes], bool]:
-        """Record that the viewer was sent the host's answer.
+        """Record that the viewer was sent the host's result.
 
-        Gives what it is to be sent next, from what was held, and whether it misses some (then attach again).
+        Returns the held frames to send next, and whether the viewer misses some (then attach again).
         """
-        place = self._places.get(viewer)
-        if place is None:
+        position = self._positions.get(viewer)
+        if position is None:
             return [], False
-        place.live = True
-        held, place.held, place.size = place.held, [], 0
-        overflowed, place.overflowed = place.overflowed, False
-        frames = [frame for seq, frame in held if self._passes(place, seq)]
-        return frames, overflowed or any(place.cursor is not None and seq > place.cursor for seq, _ in held)
+        position.live = True
+        held, position.held, position.size = position.held, [], 0
+        overflowed, position.overflowed = position.overflowed, False
+        frames = [frame for seq, frame in held if self._passes(position, seq)]
+        return frames, overflowed or any(position.cursor is not None and seq > position.cursor for seq, _ in held)
 
     def left(self, viewer: V) -> bool:
-        """The viewer is gone; whether it had been there."""
-        return self._places.pop(viewer, None) is not None
+        """Remove a viewer that is gone. Returns whether it was there."""
+        return self._positions.pop(viewer, None) is not None
 
     def event(self, seq: int, frame: bytes) -> tuple[list[V], bool]:
-        """Who is to be sent this event, and whether somebody misses one before it (then attach again)."""
+        """The viewers to send an event to, and whether one misses an event before it (then attach again)."""
         receivers: list[V] = []
         gap = False
-        for viewer, place in self._places.items():
-            if not place.live:
-                if place.size + len(frame) > HELD_MAX:
-                    place.held = []
-                    place.size = 0
-                    place.overflowed = True
-                place.held.append((seq, frame))
-                place.size += len(frame)
-            elif self._passes(place, seq):
+        for viewer, position in self._positions.items():
+            if not position.live:
+                if position.size + len(frame) > HELD_MAX:
+                    position.held = []
+                    position.size = 0
+                    position.overflowed = True
+                position.held.append((seq, frame))
+                position.size += len(frame)
+            elif self._passes(position, seq):
                 receivers.append(viewer)
             else:
-                gap = gap or (place.cursor is not None and seq > place.cursor + 1)
+                gap = gap or (position.cursor is not None and seq > position.cursor + 1)
         return receivers, gap
 
     def resume_after(self) -> int | None:
-        """Number of the last event that every viewer has for which the host has answered; None: there is none."""
-        return min((place.cursor for place in self._places.values() if place.cursor is not None), default=None)
+        """Number of the last event that every attached viewer has; None: no viewer is attached."""
+        cursors = [each.cursor for each in self._positions.values() if each.cursor is not None]
+        return min(cursors, default=None)
 
     @staticmethod
-    def _passes(place: _Place, seq: int) -> bool:
-        if place.cursor is None or seq != place.cursor + 1:
+    def _passes(position: _Position, seq: int) -> bool:
+        if position.cursor is None or seq != position.cursor + 1:
             return False
-        place.cursor = seq
+        position.cursor = seq
         return True

@@ -1,4 +1,4 @@
-"""What another device answered, read row by row: what does not fit its type is left out, or told as its fault (T11)."""
+"""Reads results and rows that another device sent: a misfit is left out, or is an error of that device (T11)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.protocol.methods import RESULTS
 from agent.protocol.model import SessionId, SessionKey, SessionRow
 
 ROWS_MAX = 2000
-"""Rows of one message that are looked at: twice as many as are listed of one device."""
+"""Rows of one message that are read: twice as many as are listed of one device."""
 
 
 class _Changes(Struct, frozen=True):
@@ -23,8 +23,8 @@ class _Changes(Struct, frozen=True):
     removed: Rows[SessionKey] = ()
 
 
-def told_result(raw: Raw, method: str, name: str) -> Any:
-    """What the device of that name answered to a request of `RESULTS`, as its type. Raises: RemoteFault."""
+def read_result(raw: Raw, method: str, name: str) -> Any:
+    """The result that the device called `name` answered to a request, as its type. Raises: RemoteFault."""
     try:
         return typed(raw, RESULTS[method])
     except Undescribed as exc:
@@ -33,10 +33,10 @@ def told_result(raw: Raw, method: str, name: str) -> Any:
         ) from exc
 
 
-def told_rows(raw: Raw) -> list[SessionRow]:
-    """The rows of a list as a peer sent it; one that does not fit its type is left out, and not the others.
+def read_rows(raw: Raw) -> list[SessionRow]:
+    """The session rows of a list that a peer sent; a row that does not fit the type is left out.
 
-    Raises: Undescribed, if it is no list, or one without a bound.
+    Raises: Undescribed, if it is no list, or too long a one.
     """
     rows = []
     for each in typed(raw, Rows[Raw])[:ROWS_MAX]:
@@ -45,7 +45,7 @@ def told_rows(raw: Raw) -> list[SessionRow]:
     return rows
 
 
-def told_changes(raw: Raw) -> tuple[list[SessionRow], tuple[SessionId, ...]]:
-    """Of a peer's `session.changed`: the rows that fit, and the ids that are gone. Raises: Undescribed."""
+def read_changes(raw: Raw) -> tuple[list[SessionRow], tuple[SessionId, ...]]:
+    """The rows and the removed ids of a peer's `session.changed`. Raises: Undescribed."""
     changes = typed(raw, _Changes)
-    return told_rows(changes.changed), changes.removed
+    return read_rows(changes.changed), changes.removed

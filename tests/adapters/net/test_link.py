@@ -418,7 +418,7 @@ async def test_the_other_side_learns_why_it_was_closed() -> None:
         viewer.socket.other.inbox.put_nowait(WSMessage(WSMsgType.CLOSED, None, None))
         viewer.socket.closed_by_peer(1000, "not needed now")
         await settle()
-        assert viewer.channel.told == "not needed now"
+        assert viewer.channel.close_reason == "not needed now"
 
 
 async def test_a_full_queue_cuts_the_connection() -> None:  # S5

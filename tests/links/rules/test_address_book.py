@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.links.rules.address_book import AddressBook, places
+from agent.links.rules.address_book import AddressBook, endpoints_of
 from agent.protocol.addresses import (
     BODY_MAX,
     HOSTS_MAX,
@@ -39,8 +39,8 @@ def book(*seeds: int) -> AddressBook:
     return made
 
 
-def hear(known: AddressBook, signed: Signed, teller: DeviceId | None = BOX.id) -> bool:
-    found = known.worth_checking(signed, teller=teller, now=NOW)
+def hear(known: AddressBook, signed: Signed, sender: DeviceId | None = BOX.id) -> bool:
+    found = known.worth_checking(signed, sender=sender, now=NOW)
     return found is not None and known.accept(signed, found)
 
 
@@ -84,7 +84,7 @@ def test_a_device_itself_may_go_back_and_a_revision_of_the_far_future_locks_nobo
     assert hear(known, ahead)
     assert hear(known, sign_record(record(MS), DEN))  # a true one beats it, from whomever
     assert not hear(known, ahead)
-    assert hear(known, sign_record(record(MS - 5), DEN), teller=DEN.id)  # its clock was set back
+    assert hear(known, sign_record(record(MS - 5), DEN), sender=DEN.id)  # its clock was set back
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,8 @@ def test_a_service_that_keeps_to_its_machine_dials_loopback_and_nothing_else() -
 
 
 def test_an_address_of_this_machine_is_not_dialled() -> None:
-    found = places(record(MS, "10.0.0.2", "10.0.0.5", "10.0.0.2"), local_only=False, foreign=lambda h: h != "10.0.0.5")
+    news = record(MS, "10.0.0.2", "10.0.0.5", "10.0.0.2")
+    found = endpoints_of(news, local_only=False, foreign=lambda host: host != "10.0.0.5")
     assert found == (Endpoint("10.0.0.2", 7471),)
 
 

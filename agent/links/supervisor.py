@@ -1,4 +1,4 @@
-"""The link to one paired device: dialled, redialled with backoff, accepted, and only one of them (L2, L3, L5)."""
+"""Supervises the one link to a paired device: dials, redials with backoff, accepts, drops a second one (L2 to L5)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import suppress
 from msgspec import Raw, Struct
 
 from agent.errors import AgentError, Forbidden, NotPaired, PeerLost, PeerUnreachable, Refused
-from agent.links.link import Dialling, Link, LinkNews
-from agent.links.listing import NEWS_RATE, Listing
+from agent.links.link import Dialling, Link, LinkObserver
 from agent.links.rules.policy import new_link_stays
-from agent.links.twins import Twins
+from agent.links.session_feed import NEWS_RATE, SessionFeed
+from agent.links.twins import TwinReports
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.protocol.codec import typed
 from agent.protocol.messages import Ready, TwinSeen
@@ -24,45 +24,45 @@ from agent.tasks import Alarm, failures, reconnect_delay, within
 log = logging.getLogger(__name__)
 
 STOPPING = "the service stops"
-"""Reason for closing a link that is a goodbye, heard also where no multicast is."""
+"""Reason for closing a link that is a goodbye, and works also where there is no multicast."""
 ANOTHER = "another link stays"
-"""Reason for closing one of two links."""
+"""Reason for closing one of two links to the same device."""
 NOT_NEEDED = "not needed now"
 """Reason for closing a link that the other side must not open again by itself (L4)."""
 READY = 5.0
-"""Seconds within which a connected gateway must have said who it is."""
+"""Seconds within which a connected gateway must have sent `gateway.ready`."""
 SHORT = 2.0
-"""Seconds: a link that lasted less counts as a failed attempt, or two devices that disagree would dial for ever."""
+"""Seconds; a shorter link counts as a failed attempt, or two devices that disagree would dial for ever."""
 TWIN = "another machine with this key is linked"
 """Reason for turning a link away: two machines with one key would replace each other's link without end."""
 TWIN_PROOF = 3.0
-"""Seconds in which the machine that was there first must answer, or it is thought gone."""
+"""Seconds in which the machine that was linked first must answer, or it counts as gone."""
 TWIN_RETRY = 60.0
-"""Seconds before a machine that was turned away for its twin dials again, whatever it hears meanwhile."""
+"""Seconds before a machine that was turned away because of its twin dials again, whatever it hears meanwhile."""
 STOPPED_PAUSE = 2.0
-"""Seconds, times 0.5 to 1, before a device that said that it stops is dialled: it may still be closing its door."""
+"""Seconds, times 0.5 to 1, before a device that said that it stops is dialled: it may still be closing."""
 REFUSED_RETRY = 60.0
-"""Seconds before a device that refused us is asked again, unless it is paired anew."""
+"""Seconds before a device that refused us is dialled again, unless it is paired anew."""
 REFUSED_SURE = 3
-"""Refusals in a row that are believed: a device that stops just then looks the same (measured)."""
+"""Refusals in a row that count as sure: a device that stops just then looks the same (measured)."""
 
 
 class Shared(Struct, frozen=True, kw_only=True):
-    """What the keepers of all devices have in common."""
+    """What the supervisors of all links have in common."""
 
     own: Ready
     dialer: Dialer
-    news: LinkNews
+    observer: LinkObserver
     clock: Clock
     jitter: Callable[[], float]
     handler: MessageHandler
-    twins: Twins
-    changed: Callable[[Keeper], None]
-    limited: Callable[[DeviceId], bool]  # whether a device's word moves nobody here to do something
+    twins: TwinReports
+    changed: Callable[[LinkSupervisor], None]
+    limited: Callable[[DeviceId], bool]  # whether a device may only watch, or is no member
 
 
-class Keeper:
-    """Keeps the link to one paired device."""
+class LinkSupervisor:
+    """Keeps one link to one paired device, whoever dials. `run` until cancelled."""
 
     def __init__(self, device: DeviceId, shared: Shared, *, wanted: bool) -> None:
         self.device = device
@@ -71,30 +71,30 @@ class Keeper:
         self.refused = False
         self.tried = False  # whether it was dialled in vain, or has refused, since the start
         self._shared = shared
-        self._news = shared.news
+        self._observer = shared.observer
         self._clock = shared.clock
-        self._dialling = Dialling(device, shared.dialer, shared.news)
+        self._dialling = Dialling(device, shared.dialer, shared.observer)
         self._wake = Alarm(shared.clock)
         self._progress = asyncio.Event()  # set and replaced at every change of the link or failed attempt
         self._attempts = 0
         self._leaving = False  # whether this service stops
         self.has_stopped = False  # whether the device has said that it stops, and was not linked since
         self._pauses = False  # whether to wait before the next dial
-        self._opening: set[Link] = set()  # connections over which the other side has not said yet who it is
+        self._opening: set[Link] = set()  # connections without `gateway.ready` yet
         self.refusals = 0  # in a row
-        # What the device may tell of its sessions, over all its links.
+        # The budget of session rows that the device may send, over all its links.
         self._listed = Bucket(NEWS_RATE, shared.clock.monotonic())
 
     # --- used by the service -----------------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Something new is known of the device: dial now rather than later."""
+        """Dial now rather than later: something new is known of the device."""
         self._attempts = min(self._attempts, 2)
         self._wake.ring()
         self._dialling.look_again()
 
     async def get(self, seconds: float) -> Link:
-        """The link, once it carries. Raises: Refused, PeerUnreachable (within `seconds`)."""
+        """The link, dialled if need be. Raises: Refused, PeerUnreachable (after `seconds`)."""
         self.wanted = True
         if self.link is None:
             self.wake()
@@ -114,11 +114,11 @@ class Keeper:
         return link
 
     def used(self, link: Link) -> None:
-        """Something was asked over the link (L4)."""
+        """Note that the link is used now, for the choice of links to close (L4)."""
         link.used = self._clock.monotonic()
 
     def current(self) -> Link | None:
-        """The link, if something can be asked over it at this moment."""
+        """The link, if a request can be sent over it at this moment."""
         return self.link if self.link is not None and self.link.channel.open else None
 
     @property
@@ -127,45 +127,48 @@ class Keeper:
         return self.refusals >= REFUSED_SURE
 
     def lost(self, link: Link) -> None:
-        """A connection carries no more. Idempotent."""
+        """Take the end of a connection. A second call does nothing."""
         link.over = True
         self._opening.discard(link)
-        if link.channel.told == STOPPING and self.link in {None, link}:
-            self.has_stopped, self._pauses = True, True
+        if link.channel.close_reason == STOPPING and self.link in {None, link}:
+            self.has_stopped = True
+            self._pauses = True
         if self.link is not link:
             if self.link is not None and self.link.over and not self._opening:
-                self.lost(self.link)  # this was what was to take its place
-        elif not (link.channel.told == ANOTHER and self._opening):  # else the other one is about to carry
+                self.lost(self.link)  # this connection was to take its place
+        elif not (link.channel.close_reason == ANOTHER and self._opening):  # else the other one is about to carry
             self.link = None
             if self._clock.monotonic() - link.opened >= SHORT:
                 self._attempts = 0  # whichever side dialled it
-            self.wanted = self.wanted and link.channel.told != NOT_NEEDED
+            self.wanted = self.wanted and link.channel.close_reason != NOT_NEEDED
             log.info("link lost", extra={"device": self.device})
-            if link.channel.told == STOPPING:
-                self._news.goodbye(self.device)
-            self._news.link_lost(self.device, "the link was lost")
-            self._moved()
+            if link.channel.close_reason == STOPPING:
+                self._observer.goodbye(self.device)
+            self._observer.link_lost(self.device, "the link was lost")
+            self._progressed()
             if not link.ours:
                 self._wake.ring()  # else the one who dialled it goes on by itself
 
     def dismiss(self) -> bool:
-        """The device is trusted no more: cut its link, and what was to become one; whether there was one."""
+        """Cut the link and all connections of a device that is trusted no more. Returns whether there was a link."""
         for opening in tuple(self._opening):
             self._turn_away(opening, "not paired any more")
-        if (link := self.link) is None:
+        link = self.link
+        if link is None:
             return False
         self.lost(link)
         link.channel.abort()
         return True
 
     def leave(self) -> None:
-        """This service stops: say so over the link, and over each that is opened yet."""
+        """Close the link with a goodbye, and every connection that is still opened: this service stops."""
         self._leaving = True
         self.let_go(STOPPING)
 
     def let_go(self, reason: str) -> None:
-        """Close the link, if there is one."""
-        if (link := self.link) is not None:
+        """Close the link with a reason, if there is a link."""
+        link = self.link
+        if link is not None:
             self.lost(link)
             link.channel.close(reason)
 
@@ -195,13 +198,13 @@ class Keeper:
             await self._back_off()
 
     async def serve(self, channel: Channel, host: str, dialled: Endpoint | None = None) -> None:
-        """Run one connection to its end, as the device's link if it is the one that stays.
+        """Run one connection to its end: as the device's link, if this is the one that stays.
 
-        `host`: IP address of the other side; `dialled`: where we dialled it, None if it dialled us.
+        `host` is the IP address of the other side; `dialled` where we dialled it, None if it dialled us.
         """
         async with asyncio.TaskGroup() as group:
-            listing = Listing(self.device, self._news, self._clock, self._listed)
-            link = Link(channel, group, dialled=dialled, host=host, opened=self._clock.monotonic(), listing=listing)
+            feed = SessionFeed(self.device, self._observer, self._clock, self._listed)
+            link = Link(channel, group, dialled=dialled, host=host, opened=self._clock.monotonic(), feed=feed)
             self._opening.add(link)
             link.spawn(self._expect_ready(link), "peers.expect-ready")
             if self._leaving:
@@ -220,7 +223,7 @@ class Keeper:
             link.channel.close("no gateway.ready")
 
     def ready(self, link: Link, ready: Ready) -> None:
-        """The other side said who it is: from here on the link carries."""
+        """Take `gateway.ready` of the other side: from here on the connection can be the link."""
         if link.ready is not None or link.over:
             return
         if ready.device != self.device:
@@ -233,11 +236,11 @@ class Keeper:
             self._choose(link, ready)
 
     async def _compare(self, link: Link, ready: Ready) -> None:
-        # The proof of a copied key are two that answer. The first one stays, or neither would ever be of use.
+        # Two machines that answer prove a copied key. The first one stays, or neither would ever be of use.
         first = self.link
-        if first is None or not await self._answers(first):
+        if first is None or not await self._responds(first):
             if not link.over and self.link is first:
-                self._take(link, ready)  # whoever dialled the first: it carries nothing
+                self._take(link, ready)  # whoever dialled the first one: it is dead
             elif not link.over:
                 self._choose(link, ready)
             return
@@ -247,8 +250,8 @@ class Keeper:
         self._turn_away(link, TWIN)
         self._shared.twins.linked(self.device, hosts)
 
-    async def _answers(self, link: Link) -> bool:
-        asking = link.answers(2 * TWIN_PROOF)
+    async def _responds(self, link: Link) -> bool:
+        asking = link.responds(2 * TWIN_PROOF)
         return await within(TWIN_PROOF, asking, self._clock, "peers.ask-the-first") is True
 
     def _choose(self, link: Link, ready: Ready) -> None:
@@ -266,29 +269,29 @@ class Keeper:
         self.refusals = 0
         self.has_stopped = self._pauses = False
         log.info("link up", extra={"device": self.device, "dialled": link.ours})
-        self._news.link_up(self.device, name=ready.name, version=ready.version, endpoint=link.endpoint)
-        link.spawn(link.listing.run(link), "peers.watch")
-        self._moved()
+        self._observer.link_up(self.device, name=ready.name, version=ready.version, endpoint=link.endpoint)
+        link.spawn(link.feed.run(link), "peers.watch")
+        self._progressed()
 
     def role_changed(self) -> None:
-        """The device is something else to this one: what it says of its sessions may count from now on."""
+        """Request the device's sessions anew: it has another role, in which they may count."""
         if self.link is not None:
-            self.link.spawn(self.link.listing.run(self.link), "peers.watch")
+            self.link.spawn(self.link.feed.run(self.link), "peers.watch")
 
     def sessions_changed(self, link: Link, params: Raw, size: int) -> None:
-        """The other side told changes, in a frame of `size` bytes. Raises: Undescribed."""
-        if link is self.link and not link.listing.changed(link, params, size):
+        """Take `session.changed` in a frame of `size` bytes; too many close the link. Raises: Undescribed."""
+        if link is self.link and not link.feed.changed(link, params, size):
             self._turn_away(link, "too many changes of sessions")
 
-    def twin_told(self, seen: TwinSeen) -> None:
-        """The other side says that a second machine has this device's key: the owner is told, if it has a word here."""
+    def twin_reported(self, seen: TwinSeen) -> None:
+        """Take `gateway.twin`: a second machine has this device's key. Ignored of a device that may only watch."""
         if not self._shared.limited(self.device):
-            self._shared.twins.told(self.device, seen.hosts)
+            self._shared.twins.reported(self.device, seen.hosts)
 
     # --- dialling ----------------------------------------------------------------------------------------------------
 
     async def _dial(self) -> None:
-        endpoints = self._news.endpoints(self.device)
+        endpoints = self._observer.endpoints(self.device)
         if not endpoints:
             self._failed("no address is known")
             await self._wake.wait(None)
@@ -306,8 +309,8 @@ class Keeper:
             self._attempts += 1
             log.info("refused", extra={"device": self.device, "error": str(exc)})
             self.refusals += 1
-            self._news.refused(self.device)
-            self._moved()
+            self._observer.refused(self.device)
+            self._progressed()
             if self.refused_surely:
                 await self._wake.wait(REFUSED_RETRY)
             else:
@@ -319,7 +322,7 @@ class Keeper:
             await self._back_off()
         else:
             await self.serve(channel, endpoint.host, endpoint)
-            if channel.told == TWIN:
+            if channel.close_reason == TWIN:
                 self._failed("it is linked to another machine that has this device's key")
                 await self._clock.sleep(TWIN_RETRY)
             elif self.link is None and self._clock.monotonic() - began < SHORT:
@@ -340,10 +343,10 @@ class Keeper:
             self.refusals = 0
             self.tried = True
             self._attempts += 1
-            self._news.dial_failed(self.device, reason)
-            self._moved()
+            self._observer.dial_failed(self.device, reason)
+            self._progressed()
 
-    def _moved(self) -> None:
+    def _progressed(self) -> None:
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
         self._shared.changed(self)
@@ -370,9 +373,9 @@ def _stays(old: Link | None, new: Link, *, own: DeviceId, peer: DeviceId) -> boo
 
 
 class _Incoming:
-    # What arrives over a link: the keeper takes what concerns the link, the handler the rest.
-    def __init__(self, keeper: Keeper, link: Link, handler: MessageHandler) -> None:
-        self._keeper = keeper
+    # What arrives over a link: the supervisor takes what concerns the link, the handler the rest.
+    def __init__(self, supervisor: LinkSupervisor, link: Link, handler: MessageHandler) -> None:
+        self._supervisor = supervisor
         self._link = link
         self._handler = handler
 
@@ -380,20 +383,20 @@ class _Incoming:
         if self._link.ready is None:
             raise Forbidden("gateway.ready comes first")
         if self._link.over:
-            raise PeerLost  # nobody would hear the answer, so nothing is done
-        self._keeper.used(self._link)
+            raise PeerLost  # nobody would get the result, so nothing is done
+        self._supervisor.used(self._link)
         return self._handler.on_request(channel, method, params)
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
         if method == "gateway.ready":
-            self._keeper.ready(self._link, typed(params, Ready))
+            self._supervisor.ready(self._link, typed(params, Ready))
         elif method == "gateway.twin":
-            self._keeper.twin_told(typed(params, TwinSeen))
+            self._supervisor.twin_reported(typed(params, TwinSeen))
         elif method == "session.changed":
-            self._keeper.sessions_changed(self._link, params, len(frame))
-        elif self._keeper.link is self._link:
+            self._supervisor.sessions_changed(self._link, params, len(frame))
+        elif self._supervisor.link is self._link:
             self._handler.on_notification(channel, method, params, frame)
 
     def on_closed(self, channel: Channel) -> None:
         self._handler.on_closed(channel)
-        self._keeper.lost(self._link)
+        self._supervisor.lost(self._link)
