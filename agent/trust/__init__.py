@@ -3,13 +3,12 @@
 Five nouns: a `PairedDevice` is a device that this one trusts. A `Statement` is what one member signs about who is in
 the household; the `Roster` is all of them, and `Standing` what follows. `Access` is what one device may do here.
 
-Rules, in `rules/`: `code` and `handshake` are how two devices pair, `pinned` and `devices` what is kept of one.
-`statement`, `reading`, `roster` and `standing` are the household, `keyring` its keys. `rights` decides on a request.
+Rules, in `rules/`: `code` and `handshake` are how two devices pair, `devices` the entry of one. `statement`, `reading`,
+`roster` and `standing` are the household, `keyring` its keys. `rights` decides on a request.
 
-Services: `devices` has those that are trusted at this moment, and tells when that changes. `pairing` opens a `window`
-or joins one. `household` stores what is said; `intake` reads what others tell, `membership` makes the trust store
-follow, `gossip` spreads it over links. `access` stands before every request of another device, `audit` notes who did
-what.
+Services: `devices` has those that are trusted at this moment, and notifies when that changes. `pairing` opens a window
+or joins one. `household` stores statements and makes the trust store follow, `gossip` spreads them over links. `access`
+stands before every request of another device, `audit` notes which device did what.
 
 Left to others: keys and certificates as values (`agent.protocol.identity`), files (`ports.TrustStore`,
 `ports.HouseholdStore`), TLS (`agent.adapters.net`), programs inside sessions (`agent.adapters.backends.process_owner`).

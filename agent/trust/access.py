@@ -1,4 +1,4 @@
-"""Every request of another device passes here: rights and quotas, from what is stored on this device at that moment."""
+"""Access control: rights and quotas of every request of another device, from what is stored here at that moment."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ RATES = {
     "new sessions": Rate(20.0, 10),
     "refusals": Rate(60.0, 30),
 }
-"""Of each other device. Refusals: those that are noted in the audit log."""
+"""Quotas of each other device. Refusals: those that are noted in the audit log."""
 COUNTED = {"prompt.submit": "prompts", "session.create": "new sessions"}
 
 
 class AccessControl:
-    """Decides for other devices; this device's own clients are never limited."""
+    """Decides on requests of other devices; this device's own clients are never limited."""
 
     def __init__(self, *, trusted: TrustedDevices, sessions: Sessions, clock: Clock, audit: Audit) -> None:
         self._trusted = trusted
@@ -41,7 +41,7 @@ class AccessControl:
     # --- who is in ---------------------------------------------------------------------------------------------------
 
     def of(self, device: DeviceId | None) -> Access:
-        """What a device (None: this one) may do at this moment. Raises: NotPaired."""
+        """The rights of a device (None: this one) at this moment. Raises: NotPaired."""
         if device is None:
             return SELF
         known = self._trusted.get(device)
@@ -50,55 +50,56 @@ class AccessControl:
         return access_of(known)
 
     def trust_changed(self, devices: Iterable[PairedDevice]) -> None:
-        """These devices are trusted now: what the others have used up is forgotten."""
+        """Forget the used quotas of devices that are not among the trusted ones any more."""
         trusted = {device.id for device in devices}
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[0] in trusted}
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def connecting(self, device: DeviceId) -> None:
-        """A device opens a connection. Raises: Busy, with the time to wait."""
+        """Count a connection that a device opens. Raises: Busy, with the time to wait."""
         self._take(device, "connects")
 
-    def admit(self, device: DeviceId, method: str, asked: Any) -> Any:
-        """The request as it may be carried out: a session is named by its whole id. Raises: AgentError."""
+    def admit(self, device: DeviceId, method: str, request: Any) -> Any:
+        """Check a request of a device; returns it with the whole id of its session. Raises: AgentError."""
         try:
-            return self._admit(device, method, asked)
+            return self._admit(device, method, request)
         except AgentError as exc:
-            session = self._meant(asked)
+            session = self._session_of(request)
             wrong = isinstance(exc, SessionNotFound | Ambiguous) and not session  # a slip, of which there are many
             if not wrong and self._wait(device, "refusals") == 0.0:
                 self._audit.note("refused", device, session, detail=f"{method}: {exc.kind}")
             raise
 
-    def _meant(self, asked: Any) -> str:
-        # Which session it was about, with the owner's eyes: for the log only.
+    def _session_of(self, request: Any) -> str:
+        # The session that a refused request was about, as the owner sees it: for the audit log only.
         try:
-            return self._sessions.index.find(asked.session_id).id
+            return self._sessions.index.find(request.session_id).id
         except (AttributeError, SessionNotFound, Ambiguous):
             return ""
 
-    def _admit(self, device: DeviceId, method: str, asked: Any) -> Any:
+    def _admit(self, device: DeviceId, method: str, request: Any) -> Any:
         self._take(device, "requests")
         access, sessions = self.of(device), self._sessions
         share: Share = "all"
-        if (selector := getattr(asked, "session_id", None)) is not None and access.role != "host":
+        if (selector := getattr(request, "session_id", None)) is not None and access.role != "host":
             meta = sessions.index.find(selector, access.sees)
-            asked, share = msgspec.structs.replace(asked, session_id=meta.id), meta.share
-        if (refusal := access.refusal(method, share, self._clock.time())) is not None:
+            request, share = msgspec.structs.replace(request, session_id=meta.id), meta.share
+        refusal = access.refusal(method, share, self._clock.time())
+        if refusal is not None:
             raise refusal
-        if isinstance(asked, CreateSession) and asked.share != "all":
+        if isinstance(request, CreateSession) and request.share != "all":
             raise Forbidden("only the device that has a session decides who shares it", hint="`agent share` over there")
         if method in COUNTED:
             self._take(device, COUNTED[method])
-        return asked
+        return request
 
     def may(self, device: DeviceId | None, method: str, share: Share) -> bool:
         """Whether a device (None: this one) may call `method` on a session that is shared like that."""
         return self.of(device).refusal(method, share, self._clock.time()) is None
 
     def shown(self, device: DeviceId | None, rows: Iterable[SessionRow]) -> list[SessionRow]:
-        """Of the sessions here those that a device sees, as it may use them."""
+        """The rows, of those of sessions here, that a device sees, each with how it may use the session."""
         if device is None:
             return list(rows)
         try:
@@ -106,13 +107,14 @@ class AccessControl:
         except NotPaired:
             return []  # it is being put out
         return [
-            msgspec.structs.replace(row, share=access.announced_status(row.share))
+            msgspec.structs.replace(row, share=access.share_for_device(row.share))
             for row in rows
             if access.sees(row.id, row.share)
         ]
 
     def _take(self, device: DeviceId, what: str) -> None:
-        if wait := self._wait(device, what):
+        wait = self._wait(device, what)
+        if wait:
             again = f"try again in {max(1, round(wait))} s"
             raise Busy(f"too many {what} from this device", hint=again, retry_after=wait)
 

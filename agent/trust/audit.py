@@ -1,4 +1,4 @@
-"""Who did what here: entries for the audit log, written beside the work that they tell of (docs/state.md)."""
+"""The audit log: which device did what here, written in the background (docs/state.md)."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from agent.protocol.times import rfc3339
 from agent.tasks import Alarm
 
 WAITING_MAX = 10_000
-"""Entries that wait for the disk; more of them are counted and not kept. Nobody waits for the log."""
+"""AuditSubscription that wait for the disk; more of them are counted and dropped. Nobody waits for the log."""
 BATCH = 256
-"""Entries that are told at a time: far below what fits into a frame."""
+"""AuditSubscription that a reader gets at a time: far below what fits into a frame."""
 RETRY = 5.0
 """Seconds between attempts to write on a disk that does not take it."""
 
 
-class Entries:
-    """Those that are made from now on, for one reader. Overflow: it ends with `Busy`, and the reader starts anew.
+class AuditSubscription:
+    """The new audit entries for one reader. On overflow it ends with `Busy`, and the reader starts anew.
 
-    Use it as a context manager, so that it is given up when its reader goes.
+    Use a subscription as a context manager, so that it ends when its reader goes.
     """
 
-    def __init__(self, leave: Callable[[Entries], None]) -> None:
+    def __init__(self, leave: Callable[[AuditSubscription], None]) -> None:
         self._leave = leave
         self._waiting: deque[AuditEntry] = deque()
         self._some = asyncio.Event()
 
     def put(self, entry: AuditEntry) -> None:
-        """Add one. Never waits."""
+        """Add an entry for the reader. Never waits."""
         self._waiting.append(entry)
         self._some.set()
         if len(self._waiting) > WAITING_MAX:
             self._leave(self)
 
     async def take(self) -> tuple[AuditEntry, ...]:
-        """What was added since, some at least and `BATCH` at most. Raises: Busy, after an overflow."""
+        """Wait for new entries and take up to `BATCH` of them. Raises: Busy, after an overflow."""
         await self._some.wait()
         if len(self._waiting) > WAITING_MAX:
             raise Busy("the reader fell too far behind the audit log")
@@ -74,11 +74,11 @@ class Audit:
         self._waiting: deque[AuditEntry] = deque()
         self._left_out = 0
         self._alarm = Alarm(clock)
-        self.readers: set[Entries] = set()
+        self.readers: set[AuditSubscription] = set()
 
-    def subscribe(self) -> Entries:
-        """Follow from now on: `read` what is there in the same step, before anything else is awaited."""
-        entries = Entries(self.readers.discard)
+    def subscribe(self) -> AuditSubscription:
+        """Follow new entries from now on. Call `read` in the same step, before anything else is awaited."""
+        entries = AuditSubscription(self.readers.discard)
         self.readers.add(entries)
         return entries
 
@@ -92,7 +92,7 @@ class Audit:
         detail: str = "",
         name: str = "",
     ) -> None:
-        """Keep one entry; `name` is what the device is called, if not as usual. Never waits, never raises."""
+        """Note one action; `name` is what the device is called, if not as usual. Never waits, never raises."""
         if len(self._waiting) >= WAITING_MAX:
             self._left_out += 1
             return
@@ -111,7 +111,7 @@ class Audit:
             reader.put(entry)
 
     def trust_changed(self, devices: Iterable[PairedDevice]) -> None:
-        """Note who is trusted now and was not, and who was and is not; the first call says who was before."""
+        """Note which devices are newly paired and which no longer are; the first call only says who is paired."""
         before, now = self._trusted, {device.id: device for device in devices}
         self._trusted = {device.id: device.name for device in now.values()}
         if before is None:
@@ -122,7 +122,7 @@ class Audit:
             self.note("unpaired", device, name=before[device])
 
     async def run(self) -> None:
-        """Write until cancelled; then what is left."""
+        """Write entries until cancelled, and then those that are left."""
         try:
             while True:
                 await self._alarm.wait(RETRY if self._waiting else None)

@@ -1,4 +1,4 @@
-"""The devices that this one trusts at this moment, who is told when that changes, and what is kept of each of them."""
+"""The devices that this one trusts at this moment, observers of changes, and what is kept of each of them."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from agent.trust.rules.devices import is_notice, known_as, renamed
 from agent.trust.rules.rights import access_of
 
 LOOK_EVERY = 30.0
-"""Seconds after which the time is looked at again: the clock on the wall may be set."""
+"""Seconds after which the time is read again: the wall clock may be set."""
 REACHED_MAX = 4
-"""Places at which a device was reached last that are kept."""
+"""Endpoints at which a device was reached last that are kept."""
 
 
 class TrustedDevices:
-    """What the trust store says, without the guests whose time is over."""
+    """The entries of the trust store, without guests whose time is over. `run` until cancelled."""
 
     def __init__(self, store: TrustStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._alarm = Alarm(clock)
         self.changes: Observers[[Sequence[PairedDevice]]] = Observers()
-        """Told all devices that are trusted, whenever they are others, or one is trusted otherwise."""
+        """Observers of changes; they get all devices that are trusted then."""
 
     def devices(self) -> list[PairedDevice]:
-        """All that are trusted now, by id."""
+        """All devices that are trusted now, by id."""
         now = self._clock.time()
         return [device for device in self._store.devices() if not access_of(device).expired(now)]
 
     def get(self, device: DeviceId) -> PairedDevice | None:
-        """The entry of a device that is trusted now."""
+        """The entry of a device, if it is trusted now."""
         return next((known for known in self.devices() if known.id == device), None)
 
     def trusts(self, device: DeviceId) -> bool:
@@ -49,12 +49,12 @@ class TrustedDevices:
         return self.get(device) is not None
 
     def changed(self) -> None:
-        """Tell everybody: the trust store was changed. Raises: StateError, if somebody could not follow."""
+        """Notify observers that the trust store was changed. Raises: StateError, if one of them failed."""
         self.changes.tell(self.devices())
         self._alarm.ring()
 
     async def run(self) -> None:
-        """Put guests out when their time is over, until cancelled."""
+        """Remove guests when their time is over, until cancelled."""
         while True:
             now = self._clock.time()
             limited = [device for device in self._store.devices() if device.expires_at]
@@ -62,14 +62,14 @@ class TrustedDevices:
             if over:
                 self.changes.tell(self.devices())
             for device in over:
-                with suppress(StateError):  # it is out all the same; the next look tries again
+                with suppress(StateError):  # it has no rights all the same; the next look tries again
                     self._store.remove(device.id)
             ends = [device.expires_at - now for device in limited if device.expires_at > now]
             await self._alarm.wait(min([LOOK_EVERY, *ends]) if limited else None)
 
 
 class Encounters:
-    """Keeps in the trust store how a trusted device was met: where, under which name, and that it prompted here."""
+    """Keeps in the trust store where a trusted device was reached, its name, and that it prompted here."""
 
     def __init__(self, store: TrustStore, clock: Clock, registry: Registry, audit: Audit, problems: Problems) -> None:
         self._store = store
@@ -79,13 +79,13 @@ class Encounters:
         self._problems = problems
 
     def link_changed(self, device: DeviceId, up: bool) -> None:
-        """There is a link to a device now, or there is none."""
+        """Take that a device is linked now, or is no more."""
         row = self._registry.device(device)
         if up and row is not None:
             self.met(device, row.name, tuple(self._registry.endpoints(device)[:REACHED_MAX]))
 
     def met(self, device: DeviceId, name: str, reached: tuple[Endpoint, ...]) -> None:
-        """Keep where a device was reached (L3), and the name that it gave itself over the link (T5)."""
+        """Keep where a device was reached (L3), and the name that it gave over the link (T5)."""
         known = self._entry(device)
         if known is None:
             return
@@ -98,7 +98,7 @@ class Encounters:
             self._store.put(structs.replace(renamed(known, name, now), endpoints=reached, seen_at=now))
 
     def noted(self, action: Action, device: DeviceId, session: SessionId, length: int) -> None:
-        """Tell the owner of the first prompt of a device (`attachments.Noted`)."""
+        """Notify the owner of the first prompt of a device (`viewers.Noted`)."""
         if action not in {"prompted", "typed"} and not (action == "created" and length):
             return
         known = self._entry(device)

@@ -1,11 +1,11 @@
-"""How the household spreads: over every link, in both directions, at once (T4).
+"""Spreads the statements and keys of the household over every link, in both directions, at once (T4).
 
-When a link comes up both sides ask what they lack; what is new is passed on to every other link. Everything that a
-household may hold fits into one frame, so there is nothing to page. Devices that are paired and not in one household
-become so here: the one that has a household lets the other in; if neither has, the one with the smallest id founds it.
+When a link comes up both sides request what they lack; new statements are passed on over every other link. All that a
+household may hold fits into one frame, so there are no pages. Devices that are paired and not in one household are
+brought into one here: the one that has a household lets the other in; if neither has, the smaller id founds one.
 
-What one device may cost with it is bounded: bytes to parse, signatures to verify. What goes beyond that is asked for
-later, so that nothing is lost.
+The cost of one device is bounded: bytes to parse, signatures to verify. What goes beyond is requested later, so that
+nothing is lost.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from agent.trust.household import Household
 _log = logging.getLogger(__name__)
 
 ANSWER = 10.0
-"""Seconds for one exchange."""
+"""Seconds for one exchange with another member."""
 INTRODUCTION = 2.0
-"""Seconds in which a link to a device that was just paired comes up, and brings its household along."""
+"""Seconds in which a link to a newly paired device comes up, and brings its household along."""
 FAREWELL = 2.0
-"""Seconds that leaving waits for the others to hear of it."""
+"""Seconds that leaving waits for the other members to hear of it."""
 LOOK_EVERY = 3600.0
-"""Seconds after which the age of the key is looked at again."""
+"""Seconds after which the age of the key is checked again."""
 PATIENCE = 2.0
-"""Seconds that whoever put a device out has to tell the new key, before another member makes one."""
+"""Seconds that the member which put a device out has to send the new key, before another member makes one."""
 PARSED = Rate(393_216.0, 786_432)
 """Bytes of statements of each other device that are parsed: two households at their largest, then one a minute."""
 VERIFIED = Rate(240.0, 2048)
 """Signatures of each other device that are verified, at 0.1 ms (measured): as many as the largest household has."""
-ASKED = 4096
-"""Bytes that a question costs whoever asks it, besides those of the answer."""
+REQUEST_COST = 4096
+"""Bytes that a request costs the device which sends it, besides those of the result."""
 
 
 class Gossip:
-    """Tells and hears. The only one that changes the household while links are up."""
+    """Exchanges statements with members; the only one that changes the household meanwhile. `run` until cancelled."""
 
     def __init__(self, *, own: DeviceId, household: Household, trust: TrustStore, peers: Peers, clock: Clock) -> None:
         self._own = own
@@ -60,10 +60,10 @@ class Gossip:
         self._alarm = Alarm(clock)
         self._budgets: dict[tuple[DeviceId, str], Bucket] = {}
         self._due_since: float | None = None  # since when another key is due, while it is
-        self._owed: set[DeviceId] = set()  # who has told more than was read
+        self._owed: set[DeviceId] = set()  # devices that have sent more than was read
 
     async def run(self) -> None:
-        """Exchange and look after the key until cancelled."""
+        """Exchange statements and keep the key fresh, until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             for device in self._peers.linked():
@@ -76,21 +76,21 @@ class Gossip:
     # --- what happens here -------------------------------------------------------------------------------------------
 
     def link_changed(self, device: DeviceId, up: bool) -> None:
-        """There is a link to a device now, or there is none."""
+        """Take that a device is linked now, or is no more."""
         if up:
             self.link_up(device)
 
     def link_up(self, device: DeviceId) -> None:
-        """A link carries: ask what this device lacks."""
+        """Request what this device lacks over a new link."""
         if self._group is not None:
             spawn(self._group, self._exchange(device), f"gossip.exchange-{device}")
 
     def check(self, theirs: bytes) -> None:
-        """Raises: PairingFailed, if a device of household `theirs` cannot be paired as a member."""
+        """Check that a device of household `theirs` can be paired as a member. Raises: PairingFailed."""
         self._household.check(theirs)
 
     def paired(self, device: PairedDevice, theirs: bytes, *, hosting: bool) -> None:
-        """A device of household `theirs` was paired just now. Raises: StateError."""
+        """Take a device of household `theirs` that was just paired. Raises: StateError."""
         fresh = self._household.paired(device, theirs, hosting=hosting)
         self._pass_on(fresh)
         if device.id in self._peers.linked():
@@ -105,36 +105,36 @@ class Gossip:
             await self._clock.sleep(0.05)
 
     def unpair(self, device: DeviceId, *, with_admitted: bool = False) -> None:
-        """Put a device out, here at once and elsewhere as it is heard; `with_admitted`: also whom it let in.
+        """Put a device out, `with_admitted` also those that it let in: here at once, elsewhere once it is heard.
 
         Raises: DeviceNotFound, StateError.
         """
         self._pass_on(self._household.unpair(device, with_admitted=with_admitted))
 
     def limit(self, device: DeviceId, *, read_only: bool) -> list[PairedDevice]:
-        """Let a device only watch here, or do what its role allows; the others that this changes.
+        """Let a device only watch here, or do what its role allows; returns others that this changes.
 
         Raises: NotPaired, StateError.
         """
         changed = self._household.limit(device, read_only=read_only)
         if not read_only and device in self._peers.linked():
-            self.link_up(device)  # what it says counts again
+            self.link_up(device)  # its statements count again
         return changed
 
     async def leave(self) -> int:
-        """Leave the household; how many devices have heard of it. Raises: StateError."""
+        """Leave the household; returns how many devices have heard of it. Raises: StateError."""
         news = self._household.news(self._household.farewell())
         members = [device.id for device in self._linked()]
         async with asyncio.TaskGroup() as group:
-            told = [child(group, self._told(device, news), f"gossip.leave-{device}") for device in members]
+            tasks = [child(group, self._deliver(device, news), f"gossip.leave-{device}") for device in members]
         self._household.forget()
-        return sum(task.result() for task in told)
+        return sum(task.result() for task in tasks)
 
-    async def _told(self, device: DeviceId, news: HouseholdNews) -> bool:
+    async def _deliver(self, device: DeviceId, news: HouseholdNews) -> bool:
         try:
             await self._peers.call(device, "household.tell", news, again=False, seconds=FAREWELL)
         except AgentError as exc:
-            return exc.kind == "peer-lost"  # it cuts who left
+            return exc.kind == "peer-lost"  # a member cuts the link of a device that left
         return True
 
     async def _reach(self, device: DeviceId) -> None:
@@ -146,27 +146,27 @@ class Gossip:
 
     # --- over links --------------------------------------------------------------------------------------------------
 
-    async def sync(self, channel: Channel, asked: HouseholdSync) -> object:
-        """`household.sync`. Raises: NotPaired, Busy."""
+    async def sync(self, channel: Channel, request: HouseholdSync) -> object:
+        """Answer `household.sync`: the statements that the sender lacks. Raises: NotPaired, Busy."""
         sender = self._sender(channel)
-        self._meet(sender, asked.household)
+        self._meet(sender, request.household)
         if not self._household.is_member(sender):
             return HouseholdNews()
-        news = self._household.news(but=asked.digests)
-        self._charge(sender.id, news, ASKED)
+        news = self._household.news(but=request.digests)
+        self._charge(sender.id, news, REQUEST_COST)
         return news
 
     async def tell(self, channel: Channel, news: HouseholdNews) -> object:
-        """`household.tell`. Raises: NotPaired, Busy, BadParams."""
+        """Answer `household.tell`: take the news that the sender has. Raises: NotPaired, Busy, BadParams."""
         await self._hear(self._sender(channel), news)
         return Nothing()
 
     async def _exchange(self, device: DeviceId) -> None:
         self._owed.discard(device)
-        asked = HouseholdSync(household=self._household.id, digests=self._household.digests())
+        request = HouseholdSync(household=self._household.id, digests=self._household.digests())
         try:
-            self._known(device)  # a guest hears nothing of the household
-            raw: Raw = await self._peers.call(device, "household.sync", asked, again=False, seconds=ANSWER)
+            self._known(device)  # raises for a guest, which gets nothing of the household
+            raw: Raw = await self._peers.call(device, "household.sync", request, again=False, seconds=ANSWER)
             news = typed(raw, HouseholdNews)
             sender = self._known(device)
             self._meet(sender, news.household)
@@ -195,7 +195,7 @@ class Gossip:
         self._pass_on(heard.fresh, but=sender.id)
         self._alarm.ring()
         if heard.forged:
-            _log.warning("a device told what nobody has signed", extra={"device": sender.id})
+            _log.warning("a device sent a forged statement", extra={"device": sender.id})
             raise BadParams("a statement is not signed by whom it names")
         if not heard.whole:
             self._ask_later(sender.id, 60.0)
@@ -204,15 +204,17 @@ class Gossip:
 
     def _charge(self, device: DeviceId, news: HouseholdNews, more: int = 0) -> None:
         size = more + sum(len(signed.body) + len(signed.signature) for signed in news.statements)
-        if wait := self._spend(device, PARSED, size):
+        wait = self._spend(device, PARSED, size)
+        if wait:
             self._ask_later(device, wait)
             raise Busy("too many statements from this device", hint=f"they are asked for in {max(1, round(wait))} s")
 
     def _spend(self, device: DeviceId, rate: Rate, amount: int) -> float:
-        # Seconds until it may; 0.0: it was taken.
+        # Seconds until the amount may be spent; 0.0: it was taken.
         now = self._clock.monotonic()
         key = device, "parsed" if rate is PARSED else "verified"
-        if (bucket := self._budgets.get(key)) is None:
+        bucket = self._budgets.get(key)
+        if bucket is None:
             trusted = {known.id for known in self._trust.devices()}
             self._budgets = {known: kept for known, kept in self._budgets.items() if known[0] in trusted}
             bucket = self._budgets[key] = Bucket(rate, now)
@@ -230,11 +232,11 @@ class Gossip:
         self._owed.discard(device)
 
     def _pass_on(self, fresh: Iterable[Signed], but: DeviceId | None = None) -> None:
-        told = list(fresh)
-        if told:
-            self._tell(self._household.news(told), but)
+        statements = list(fresh)
+        if statements:
+            self._send(self._household.news(statements), but)
 
-    def _tell(self, news: HouseholdNews, but: DeviceId | None = None) -> None:
+    def _send(self, news: HouseholdNews, but: DeviceId | None = None) -> None:
         for device in self._linked():
             if device.id != but:
                 self._peers.post(device.id, "household.tell", lambda: news)
@@ -246,13 +248,13 @@ class Gossip:
             return
         self._due_since = now if self._due_since is None else self._due_since
         first = household.is_first_of(linked)
-        # T12. One that may only watch may be the one to make it. It cannot keep the key as it is, nor is what it made
-        # instead, and was not taken here, the greater one elsewhere.
+        # T12. A device that may only watch may be the first one. It must not keep the key as it is, nor may a key of
+        # its own, which was not taken here, be the greater one elsewhere.
         full = [device for device in linked if not household.is_limited(device)]
         over = not first and now - self._due_since >= LOOK_EVERY and household.is_first_of(full)
         try:
             if (first or over) and household.turn_if_stale(over=over):
-                self._tell(household.news(()))
+                self._send(household.news(()))
         except AgentError as exc:
             _log.warning("the household's key could not be changed", extra={"error": str(exc)})
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from msgspec import structs
@@ -21,13 +21,12 @@ from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, Pai
 from agent.protocol.guests import Terms, limited
 from agent.protocol.identity import Identity, device_id
 from agent.protocol.messages import PairNews
-from agent.protocol.model import NAME_MAX, Endpoint, PairedDevice
+from agent.protocol.model import NAME_MAX, DeviceId, Endpoint, PairedDevice
 from agent.protocol.names import clean
 from agent.tasks import child, spawn
-from agent.trust.rules.code import given_address, new_code, new_long_code, parse_code
+from agent.trust.rules.code import Code, given_address, new_code, new_long_code, parse_code
+from agent.trust.rules.devices import new_entry
 from agent.trust.rules.handshake import Bundle, Host, Joiner, Partner, WrongCode
-from agent.trust.rules.pinned import pinned
-from agent.trust.window import Window
 
 FIND_SECONDS = 8.0
 """Long enough for a window that opened a moment ago to be announced."""
@@ -36,17 +35,20 @@ _log = logging.getLogger(__name__)
 
 
 class Membership(Protocol):
-    """What pairing means for the household (`trust.gossip`)."""
+    """The household's part in pairing (`trust.gossip`)."""
 
     def check(self, theirs: bytes) -> None:
-        """Raises: PairingFailed, if a device of household `theirs` (empty: of none) cannot be paired."""
+        """Check that a device of household `theirs` (empty: of none) can be paired. Raises: PairingFailed."""
 
     def paired(self, device: PairedDevice, theirs: bytes, *, hosting: bool) -> None:
-        """A device was paired and is in the trust store; `hosting`: this one showed the code. Raises: StateError."""
+        """Take a device that was paired and is in the trust store; `hosting`: this one showed the code.
+
+        Raises: StateError.
+        """
 
 
 class Pairing:
-    """The devices that this one trusts, and how that changes."""
+    """Opens pairing windows and joins those of other devices. `run` until cancelled."""
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class Pairing:
         below: Callable[[int], int] = secrets.randbelow,
         announce: bool = True,
     ) -> None:
-        """`about` is asked for what a new partner is told of this device; `on_trust_changed` follows each change."""
+        """`about` gives what a new partner learns of this device; `on_trust_changed` follows each change."""
         self._identity = identity
         self._trust = trust
         self._discovery = discovery
@@ -79,7 +81,7 @@ class Pairing:
         self._window: Window | None = None
 
     async def run(self) -> None:
-        """Keep windows until cancelled."""
+        """Own the tasks of pairing windows until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -88,15 +90,15 @@ class Pairing:
             self._group = None
 
     def devices(self) -> list[PairedDevice]:
-        """The trusted ones, by id."""
+        """All devices in the trust store, by id."""
         return self._trust.devices()
 
     async def open_window(
         self, ttl: float, news: Callable[[PairNews], None], *, long: bool = False, guest: Terms | None = None
     ) -> Window:
-        """Listen for one device for `ttl` seconds. Its last news comes when nothing listens any more.
+        """Open a window for one device, for `ttl` seconds. Its last news comes when nothing listens any more.
 
-        `long`: with a code of 128 bits. `guest`: it is let in here alone, on these terms.
+        `long`: with a code of 128 bits. `guest`: the device is let in here alone, on these terms.
 
         Raises: Busy, if a window is open already; NotRunning; ConfigError, StateError, if it cannot listen.
         """
@@ -131,8 +133,9 @@ class Pairing:
             if wanted.device and wanted.device != device_id(exchange.certificate):
                 raise PairingFailed("another device answers there than the one that showed the code")
             partner = await self._join(exchange, wanted.secret)
-            if (terms := partner.bundle.guest) is not None:
-                entry = pinned(partner, exchange.host, self._clock.time())
+            terms = partner.bundle.guest
+            if terms is not None:
+                entry = new_entry(partner, exchange.host, self._clock.time())
                 return self._pin(limited(entry, terms, "host", entry.paired_at))
             return self._remember(partner, exchange.host, hosting=False)
 
@@ -153,7 +156,7 @@ class Pairing:
         return joiner.partner
 
     async def windows(self, code: str) -> list[PairingWindow]:
-        """Open windows whose code begins like this one, by name. Raises: PairingFailed."""
+        """Windows open on this network whose code begins like this one, by name. Raises: PairingFailed."""
         found = await self._discovery.find_windows(parse_code(code).slot, FIND_SECONDS)
         return sorted(found, key=lambda window: (window.name, window.endpoints))
 
@@ -196,7 +199,7 @@ class Pairing:
                 self._window = None
                 window.gone.set()
                 assert window.outcome is not None
-                window.tell(window.outcome)
+                window.report(window.outcome)
 
     async def _serve(self, window: Window) -> None:
         def opened(port: int) -> None:
@@ -236,12 +239,12 @@ class Pairing:
         try:
             hello = await exchange.receive()
         except PairingFailed:
-            return  # nothing was asked, so nothing was tried
+            return  # without a first message nothing was tried
         async with window.turn:
             if window.outcome is not None:
                 await exchange.end(accepted=False)
                 return
-            window.failed += 1  # first: whoever breaks off has used a guess too
+            window.failed += 1  # counted first: a joiner that breaks off has used a guess, too
             partner: Partner | None = None
             try:
                 partner = await self._prove(window, exchange, hello)
@@ -277,7 +280,7 @@ class Pairing:
         return self._remember(partner, heard_from, hosting=True)
 
     def _remember(self, partner: Partner, heard_from: str, *, hosting: bool) -> PairedDevice:
-        device = pinned(partner, heard_from, self._clock.time())
+        device = new_entry(partner, heard_from, self._clock.time())
         self._trust.put(device)
         self._on_trust_changed()
         try:
@@ -291,7 +294,7 @@ class Pairing:
 
     def _let_in(self, partner: Partner, heard_from: str, terms: Terms) -> PairedDevice:
         # Pinned here alone: no roster, no key of the household. A member is not made less by a guest's code.
-        device = pinned(partner, heard_from, self._clock.time())
+        device = new_entry(partner, heard_from, self._clock.time())
         if any(known.id == device.id and known.role == "member" for known in self._trust.devices()):
             raise PairingFailed(f"{device.name} is a member already", hint="`agent unpair` it first")
         return self._pin(limited(device, terms, "guest", device.paired_at))
@@ -301,3 +304,76 @@ class Pairing:
         self._on_trust_changed()
         _log.info("device paired", extra={"device": device.id, "role": device.role})
         return device
+
+
+TRIES = 3
+"""Tries at a short code. A long code cannot be guessed, so its tries are not counted."""
+LINK_ADDRESSES = 2
+"""Addresses in a link: each one makes the QR code larger."""
+
+
+class Window:
+    """A pairing window: shows one code to a person, for one device to pair (T3). The code goes nowhere else."""
+
+    def __init__(self, code: Code, ttl: float, news: Callable[[PairNews], None], guest: Terms | None = None) -> None:
+        self.code = str(code)
+        self.ttl = ttl  # seconds
+        self.slot, self.secret = code.slot, code.secret
+        self._code = code
+        self.guest = guest  # the device is let in here alone, on these terms
+        self.tries = 0 if code.long else TRIES  # 0: any number
+        self.failed = 0  # tries that failed, or are under way
+        self.turn = asyncio.Lock()  # one run at a time
+        self.listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.over = asyncio.Event()  # set once it has ended
+        self.gone = asyncio.Event()  # set once nothing of it is left
+        self.outcome: PairNews | None = None
+        self.report = news
+
+    @property
+    def port(self) -> int:
+        """The port at which the window listens."""
+        return self.listening.result()
+
+    def link(self, device: DeviceId, hosts: Iterable[str]) -> str:
+        """The link for a QR code of the window; empty for a short code.
+
+        Addresses with a zone are left out: a zone means nothing on the other device.
+        """
+        usable = [host for host in hosts if "%" not in host]
+        usable.sort(key=lambda host: ":" in host)
+        endpoints = tuple(Endpoint(host, self.port) for host in usable[:LINK_ADDRESSES])
+        return structs.replace(self._code, device=device, endpoints=endpoints).link() if self._code.long else ""
+
+    def failure(self, *, wrong_code: bool) -> None:
+        """Report a failed try; the last one ends the window."""
+        left = self._tries_left()
+        self.report(PairNews(what="wrong-code" if wrong_code else "failed", tries_left=left, failed=self.failed))
+        if self.tries and not left:
+            self.end(PairNews(what="exhausted", failed=self.failed))
+
+    def declined(self, name: str, reason: AgentError) -> None:
+        """Report that a device which knows the code, called `name`, cannot be paired: no guess, so no try is used."""
+        self.failed -= 1
+        news = PairNews(
+            what="failed",
+            name=name,
+            reason=str(reason),
+            hint=reason.hint,
+            tries_left=self._tries_left(),
+            failed=self.failed,
+        )
+        self.report(news)
+
+    def _tries_left(self) -> int:
+        return max(0, self.tries - self.failed)
+
+    def close(self) -> None:
+        """End the window, if nothing else has ended it."""
+        self.end(PairNews(what="closed"))
+
+    def end(self, outcome: PairNews) -> None:
+        """End the window with an outcome; the first outcome stands."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.over.set()

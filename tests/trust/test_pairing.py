@@ -18,10 +18,9 @@ from agent.errors import (
 )
 from agent.protocol.messages import PairNews
 from agent.protocol.model import Endpoint, PairedDevice
-from agent.trust.pairing import Pairing
+from agent.trust.pairing import Pairing, Window
 from agent.trust.rules.code import parse_code
 from agent.trust.rules.handshake import Bundle, Joiner, WrongCode
-from agent.trust.window import Window
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.pairing import MemoryPairing, PairingNet, WindowDiscovery
 from tests.fakes.trust import MemoryTrust, identity

@@ -1,7 +1,7 @@
-"""The code that a person carries from one device to the other: short to type, long to paste or scan (T3).
+"""The pairing code that a person carries from one device to the other: short to type, long to paste or scan (T3).
 
-The protocol is the same for both. Of a short code three guesses are allowed; a long one has 128 bits, so that nobody
-who guesses can use up its tries.
+The protocol is the same for both. A short code allows three guesses; a long one has 128 bits, so that nobody who
+guesses can use up its tries.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from agent.protocol.model import Endpoint
 from agent.protocol.names import address, clean
 
 SECRET_DIGITS = 6
-"""Three tries at a million are 3e-6."""
+"""Digits of the secret in a short code: three tries at a million are 3e-6."""
 LONG_BYTES = 16
 LINK = "lan-agent://pair?"
 TEXT_MAX = 512
-"""Characters of a code or link that are looked at."""
+"""Characters of a code or link that are read."""
 ADDRESSES_MAX = 8
 
 _CODE = re.compile(r"([0-9]{2})([0-9]{6})")
@@ -34,7 +34,7 @@ _DEVICE = re.compile(r"[a-z2-7]{16}")
 
 
 class Code(Struct, frozen=True):
-    """Which window, and what proves that its screen was read. Only `str()` shows the secret, `repr()` never does."""
+    """A pairing code: finds a window, and proves that its screen was read. `str()` shows the secret, `repr()` never."""
 
     slot: str  # two digits, public: they find the window on the network
     secret: str  # six digits, or 26 characters of base32; never sent
@@ -43,37 +43,37 @@ class Code(Struct, frozen=True):
 
     @property
     def long(self) -> bool:
-        """Whether it is beyond guessing."""
+        """Whether the code is a long one, beyond guessing."""
         return len(self.secret) != SECRET_DIGITS
 
     def __str__(self) -> str:
-        """`42-913-577`, or the long one in groups of four."""
+        """The code as people read it: `42-913-577`, or a long one in groups of four."""
         if self.long:
             return "-".join(self.secret[at : at + 4] for at in range(0, len(self.secret), 4))
         return f"{self.slot}-{self.secret[:3]}-{self.secret[3:]}"
 
     def __repr__(self) -> str:
-        """For logs and tracebacks."""
+        """The code without its secret, for logs and tracebacks."""
         return f"Code(slot={self.slot!r}, long={self.long})"
 
     def link(self) -> str:
-        """All of it as one link, for a QR code: `lan-agent://pair?id=…&a=HOST:PORT&s=…`."""
+        """The code as a link, for a QR code: `lan-agent://pair?id=…&a=HOST:PORT&s=…`."""
         words = [("id", self.device), *(("a", address(each)) for each in self.endpoints), ("s", self.secret)]
         return LINK + "&".join(f"{key}={value}" for key, value in words if value)
 
 
 def new_code(below: Callable[[int], int]) -> Code:
-    """A fresh short code; `below(n)` must be an unguessable integer from 0 to n - 1 (`secrets.randbelow`)."""
+    """Make a short code; `below(n)` must be an unguessable integer from 0 to n - 1 (`secrets.randbelow`)."""
     return Code(f"{below(100):02}", f"{below(10**SECRET_DIGITS):0{SECRET_DIGITS}}")
 
 
 def new_long_code(entropy: Callable[[int], bytes]) -> Code:
-    """A fresh long code; `entropy` gives unguessable bytes."""
+    """Make a long code; `entropy` gives so many unguessable bytes."""
     return _long(base64.b32encode(entropy(LONG_BYTES)).decode().rstrip("=").lower())
 
 
 def parse_code(text: str) -> Code:
-    """A code as somebody typed or pasted it: short or long, dashes or not; or a link. Raises: PairingFailed."""
+    """Read a code as it was typed or pasted: short or long, with dashes or not; or a link. Raises: PairingFailed."""
     text = text.strip()
     if len(text) > TEXT_MAX:
         raise _unreadable()
@@ -92,7 +92,7 @@ def _parse_long(bare: str) -> Code:
         data = base64.b32decode(bare.upper() + "======")
     except binascii.Error:
         raise _unreadable() from None
-    # Two bits of the 26 characters carry nothing: one code has one spelling, or a typing error would be a wrong try.
+    # Two bits of the 26 characters are unused: a code has one spelling only, or a typing error would be a wrong try.
     if base64.b32encode(data).decode().rstrip("=").lower() != bare:
         raise _unreadable()
     return _long(bare)
@@ -116,7 +116,7 @@ def _parse_link(query: str) -> Code:
 
 
 def parse_address(text: str) -> Endpoint | None:
-    """`HOST:PORT`, an IPv6 host in brackets; None if it is not that."""
+    """Read `HOST:PORT`, an IPv6 host in brackets; None if the text is something else."""
     host, _, port = text.strip().rpartition(":")
     if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port[:6]) < 65536:
         return None
@@ -124,8 +124,9 @@ def parse_address(text: str) -> Endpoint | None:
 
 
 def given_address(text: str) -> Endpoint:
-    """The address that a person gave. Raises: BadParams."""
-    if endpoint := parse_address(text):
+    """Read the address that a person gave. Raises: BadParams."""
+    endpoint = parse_address(text)
+    if endpoint is not None:
         return endpoint
     raise BadParams(
         f"{clean(text, 80)!r} is not HOST:PORT", hint="`agent pair` shows its address, like 192.168.1.7:41234"

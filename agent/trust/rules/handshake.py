@@ -1,11 +1,11 @@
-"""PAIR-1: two devices that share a short code learn to trust each other's key (T3).
+"""The pairing handshake PAIR-1: two devices that share a code learn to trust each other's key (T3).
 
 The host shows the code, the joiner's user types it. Five messages over TLS whose certificate proves nothing yet:
 
 | | from | what | so that |
 | --- | --- | --- | --- |
 | 1 | joiner | `Hello`: certificate, nonce, SPAKE2 share | |
-| 2 | host | `Reply`: the same of its own | its certificate is the one that TLS showed |
+| 2 | host | `HelloReply`: the same of its own | its certificate is the one that TLS showed |
 | 3 | joiner | `Proof`: MAC under the common key, signature | the joiner knows the code, and has its key |
 | 4 | host | `Grant`: the same, and a sealed `Bundle` | the host knows the code, and has its key |
 | 5 | joiner | `Thanks`: its own sealed `Bundle` | |
@@ -51,13 +51,13 @@ Sealed = Annotated[bytes, Meta(max_length=3072)]
 
 
 class WrongCode(PairingFailed):
-    """The other side does not know the code."""
+    """The other side of a pairing does not know the code."""
 
     hint = "type the code as it is shown; `agent pair` gives a new one"
 
 
 class Bundle(Struct, frozen=True, kw_only=True):
-    """What paired devices tell each other at once. Grows by fields with defaults; unknown ones are ignored."""
+    """What paired devices send each other first. New fields get defaults; unknown ones are ignored."""
 
     name: Annotated[str, Meta(max_length=256)]  # not cleaned yet
     port: Port  # of the gateway
@@ -67,22 +67,22 @@ class Bundle(Struct, frozen=True, kw_only=True):
 
 
 class Partner(Struct, frozen=True, kw_only=True):
-    """The device at the other end, when a run has succeeded."""
+    """The device at the other end of a handshake that has succeeded."""
 
     certificate: bytes  # DER; its key is proven
     bundle: Bundle
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag="hello", forbid_unknown_fields=True):
-    """Message 1, J to H."""
+    """Message 1, joiner to host: certificate, nonce, SPAKE2 share."""
 
     certificate: Certificate
     nonce: Nonce
     share: Share
 
 
-class Reply(Struct, frozen=True, kw_only=True, tag="reply", forbid_unknown_fields=True):
-    """Message 2, H to J."""
+class HelloReply(Struct, frozen=True, kw_only=True, tag="reply", forbid_unknown_fields=True):
+    """Message 2, host to joiner: certificate, nonce, SPAKE2 share."""
 
     certificate: Certificate
     nonce: Nonce
@@ -90,14 +90,14 @@ class Reply(Struct, frozen=True, kw_only=True, tag="reply", forbid_unknown_field
 
 
 class Proof(Struct, frozen=True, kw_only=True, tag="proof", forbid_unknown_fields=True):
-    """Message 3, J to H."""
+    """Message 3, joiner to host: proof of the code and of the key."""
 
     mac: Mac
     signature: Signature
 
 
 class Grant(Struct, frozen=True, kw_only=True, tag="grant", forbid_unknown_fields=True):
-    """Message 4, H to J."""
+    """Message 4, host to joiner: proof of the code and of the key, and the sealed bundle."""
 
     mac: Mac
     signature: Signature
@@ -105,17 +105,17 @@ class Grant(Struct, frozen=True, kw_only=True, tag="grant", forbid_unknown_field
 
 
 class Thanks(Struct, frozen=True, kw_only=True, tag="thanks", forbid_unknown_fields=True):
-    """Message 5, J to H."""
+    """Message 5, joiner to host: its sealed bundle."""
 
     sealed: Sealed
 
 
-M = TypeVar("M", Hello, Reply, Proof, Grant, Thanks, Bundle)
+M = TypeVar("M", Hello, HelloReply, Proof, Grant, Thanks, Bundle)
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def decode(data: bytes, kind: type[M]) -> M:
-    """Parse one message of the kind that is due. Raises: PairingFailed, for anything else."""
+    """Parse one handshake message of the kind that is due. Raises: PairingFailed, for anything else."""
     if len(data) > FRAME_MAX:
         raise PairingFailed("a pairing message is too long")
     try:
@@ -139,7 +139,8 @@ class _Run:
     # What both roles do with the common secret.
 
     def __init__(self, identity: Identity, bundle: Bundle) -> None:
-        self._identity, self._bundle = identity, bundle
+        self._identity = identity
+        self._bundle = bundle
         self._step = _Step.START
         self._transcript = b""
         self._keys: _Keys | None = None
@@ -188,7 +189,7 @@ class _Run:
 
 
 class Joiner(_Run):
-    """The side on which the code is typed. Feed it what the host sends; after a PairingFailed it is of no more use."""
+    """The side on which the code is typed. Feed it the host's messages; after a PairingFailed it is of no more use."""
 
     def __init__(
         self, identity: Identity, secret: str, seen: bytes, bundle: Bundle, entropy: Callable[[int], bytes]
@@ -206,14 +207,14 @@ class Joiner(_Run):
         self._hello = _encode(Hello(certificate=identity.certificate, nonce=entropy(16), share=self._spake.start()))
 
     def hello(self) -> bytes:
-        """Message 1."""
+        """Make message 1, the hello."""
         self._advance(_Step.START, _Step.SHARED)
         return self._hello
 
     def prove(self, reply: bytes) -> bytes:
-        """Message 3, for message 2. Raises: PairingFailed."""
+        """Make message 3, the proof, from message 2. Raises: PairingFailed."""
         self._advance(_Step.SHARED, _Step.FAILED)
-        theirs = decode(reply, Reply)
+        theirs = decode(reply, HelloReply)
         if theirs.certificate != self._theirs:
             raise PairingFailed("the other device is not the one that answered: somebody is in between")
         self._agree(self._spake, theirs.share, (self._hello, reply), fingerprint(self._theirs))
@@ -223,7 +224,7 @@ class Joiner(_Run):
         return _encode(Proof(mac=mac, signature=self._sign(_JOINER)))
 
     def thank(self, grant: bytes) -> bytes:
-        """Message 5, for message 4; `partner` is then known. Raises: PairingFailed, WrongCode."""
+        """Make message 5, the thanks, from message 4; `partner` is then known. Raises: PairingFailed, WrongCode."""
         self._advance(_Step.PROVEN, _Step.FAILED)
         assert self._keys is not None
         theirs = decode(grant, Grant)
@@ -236,14 +237,15 @@ class Joiner(_Run):
 
 
 class Host(_Run):
-    """The side that shows the code. Feed it what the joiner sends; after a PairingFailed it is of no more use."""
+    """The side that shows the code. Feed it the joiner's messages; after a PairingFailed it is of no more use."""
 
     def __init__(self, identity: Identity, secret: str, bundle: Bundle, entropy: Callable[[int], bytes]) -> None:
         super().__init__(identity, bundle)
-        self._secret, self._entropy = secret, entropy
+        self._secret = secret
+        self._entropy = entropy
 
     def reply(self, hello: bytes) -> bytes:
-        """Message 2, for message 1. Raises: PairingFailed."""
+        """Make message 2, the reply, from message 1. Raises: PairingFailed."""
         from spake2 import SPAKE2_B  # noqa: PLC0415 - see above
 
         self._advance(_Step.START, _Step.FAILED)
@@ -255,14 +257,14 @@ class Host(_Run):
         own = fingerprint(self._identity.certificate)
         joiner, host = _JOINER + fingerprint(self._theirs), _HOST + own
         spake = SPAKE2_B(self._secret.encode(), idA=joiner, idB=host, entropy_f=self._entropy)
-        ours = Reply(certificate=self._identity.certificate, nonce=self._entropy(16), share=spake.start())
+        ours = HelloReply(certificate=self._identity.certificate, nonce=self._entropy(16), share=spake.start())
         reply = _encode(ours)
         self._agree(spake, theirs.share, (hello, reply), own)
         self._step = _Step.SHARED
         return reply
 
     def grant(self, proof: bytes) -> bytes:
-        """Message 4, for message 3. Raises: PairingFailed, WrongCode."""
+        """Make message 4, the grant, from message 3. Raises: PairingFailed, WrongCode."""
         self._advance(_Step.SHARED, _Step.FAILED)
         assert self._keys is not None
         theirs = decode(proof, Proof)
@@ -272,7 +274,7 @@ class Host(_Run):
         return _encode(Grant(mac=mac, signature=self._sign(_HOST), sealed=self._seal(self._keys.host_seal)))
 
     def finish(self, thanks: bytes) -> None:
-        """Take message 5; `partner` is then known. Raises: PairingFailed."""
+        """Take message 5, the thanks; `partner` is then known. Raises: PairingFailed."""
         self._advance(_Step.PROVEN, _Step.FAILED)
         assert self._keys is not None
         self._unseal(self._keys.joiner_seal, decode(thanks, Thanks).sealed)

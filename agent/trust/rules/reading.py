@@ -1,8 +1,8 @@
-"""Statements that somebody tells, on their way into a roster: the cheap questions first, a few signatures at a time.
+"""Reads statements that a device sends into a roster: cheap checks first, a few signatures at a time.
 
-A member may tell thousands of statements in one frame. Bytes are parsed, then the signer must be known, then the
+A member may send thousands of statements in one frame. Bytes are parsed, then the signer must be known, then the
 signature is verified, then the certificate that an admission names is compared with the one profile; the first bad
-signature ends the reading, since nobody who is honest passes one on. Nothing changes before `Roster.settle`.
+signature ends the reading, since no honest device passes one on. Nothing changes before `Roster.settle`.
 """
 
 from __future__ import annotations
@@ -19,33 +19,34 @@ from agent.trust.rules.standing import Rank
 from agent.trust.rules.statement import Statement, is_genuine, read
 
 CHECKS = 16
-"""Signatures that one step verifies: 3 ms (measured), so that whoever else is served hardly waits."""
+"""Signatures that one step verifies: 3 ms (measured), so that others hardly wait."""
 PARSED = 512
 """Statements that one step parses."""
 DEPTH_MAX = 64
 """Admissions between the founder and a member."""
 
 
-class Known(Protocol):
-    """What a reading asks a roster."""
+class KnownStatements(Protocol):
+    """The statements that are known already: those of a roster."""
 
     household: bytes
 
     def has(self, digest: bytes) -> bool:
-        """Whether a statement is here."""
+        """Whether the statement with that digest is known."""
 
     def admission(self, digest: bytes) -> tuple[Rank, bytes] | None:
-        """Rank and certificate (DER) of an admission (or FOUNDING); None, if it is not here."""
+        """Rank and certificate (DER) of an admission (or FOUNDING); None, if it is not known."""
 
 
 class Reading:
-    """One batch. `checked` counts the signatures that were verified, `forged` says whether one was bad."""
+    """A batch of statements that is being read. `checked` counts verified signatures, `forged` tells of a bad one."""
 
-    def __init__(self, known: Known, statements: Iterable[Signed]) -> None:
+    def __init__(self, known: KnownStatements, statements: Iterable[Signed]) -> None:
         self.entered: dict[bytes, tuple[Signed, Statement]] = {}  # by digest, signers first
         self.checked = 0
         self.forged = False
-        self._known, self._unread = known, iter(statements)
+        self._known = known
+        self._unread = iter(statements)
         self._seen: set[bytes] = set()
         self._admissions: dict[bytes, tuple[Rank, bytes]] = {}  # of those that entered
         self._waiting: dict[bytes, list[tuple[bytes, Signed, Statement]]] = {}  # by the admission they are under
@@ -53,7 +54,7 @@ class Reading:
         self._parsed = False
 
     def step(self, checks: int = CHECKS) -> bool:
-        """Read on, verifying up to `checks` signatures; whether there is more to read."""
+        """Read on, verifying up to `checks` signatures; returns whether there is more to read."""
         if not self._parsed:
             self._parse(islice(self._unread, PARSED))
             return True
@@ -71,32 +72,32 @@ class Reading:
                 continue
             self._seen.add(digest)
             try:
-                said = read(signed)
+                statement = read(signed)
             except BadParams:
                 continue
-            if said.household == self._known.household:
-                self._waiting.setdefault(said.under, []).append((digest, signed, said))
+            if statement.household == self._known.household:
+                self._waiting.setdefault(statement.under, []).append((digest, signed, statement))
         if self._parsed:
             for under in [under for under in self._waiting if self._known.admission(under) is not None]:
                 self._ready += self._waiting.pop(under)
 
-    def _judge(self, digest: bytes, signed: Signed, said: Statement) -> None:
-        signer = self._admissions.get(said.under) or self._known.admission(said.under)
+    def _judge(self, digest: bytes, signed: Signed, statement: Statement) -> None:
+        signer = self._admissions.get(statement.under) or self._known.admission(statement.under)
         if signer is None:
             return
         (depth, path), certificate = signer
-        if depth >= DEPTH_MAX or said.by != fingerprint(certificate):
+        if depth >= DEPTH_MAX or statement.by != fingerprint(certificate):
             return
         self.checked += 1
         if not is_genuine(signed, certificate):
             self.forged = True
             return
-        if said.kind == "admit":
+        if statement.kind == "admit":
             self.checked += 1
             try:
-                check_profile(said.who)
+                check_profile(statement.who)
             except BadCertificate:
                 return
-            self._admissions[digest] = ((depth + 1, (*path, (said.seq, digest))), said.who)
+            self._admissions[digest] = ((depth + 1, (*path, (statement.seq, digest))), statement.who)
             self._ready += self._waiting.pop(digest, [])
-        self.entered[digest] = signed, said
+        self.entered[digest] = signed, statement

@@ -1,6 +1,6 @@
 """What a device may do here: decided anew for every request, from what is stored here (FACTS-SECURITY §2).
 
-Nothing that the other side says of itself has a part in it. A session that a device may not see does not exist for it.
+Nothing that a device says of itself has a part in it. A session that a device may not see does not exist for it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WATCHES = LISTS | READS | MEMBERS
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """What one device may do. `self` is this one: everything."""
+    """The rights of one device here; role `self` is this device, which may do everything."""
 
     role: Literal["self", "member", "guest", "host"]
     read_only: bool = False
@@ -38,21 +38,21 @@ class Access(Struct, frozen=True, kw_only=True):
     expires_at: float = 0.0  # Unix seconds; 0.0: never
 
     def expired(self, now: float) -> bool:
-        """Whether it has ended; `now` in Unix seconds."""
+        """Whether the rights have ended; `now` in Unix seconds."""
         return 0.0 < self.expires_at <= now
 
     def sees(self, session: SessionId, share: Share) -> bool:
-        """Whether that session is there for the device at all."""
+        """Whether a session, shared like that, exists for the device at all."""
         if self.role == "self":
             return True
         return self.role != "host" and share != "private" and self.only_session in ("", session)
 
-    def announced_status(self, share: Share) -> Share:
-        """How a session that it sees is shared with this very device."""
+    def share_for_device(self, share: Share) -> Share:
+        """How a session that the device sees is shared with this very device."""
         return "read-only" if self.read_only else share
 
     def refusal(self, method: str, share: Share, now: float) -> AgentError | None:
-        """Why the device may not call `method`, on a session it sees that is shared like that; None: it may.
+        """Why the device may not call `method` on a session that it sees, shared like that; None: it may.
 
         `share` is `all` for methods that name no session. `now`: Unix seconds.
         """
@@ -80,7 +80,7 @@ SELF = Access(role="self")
 
 
 def access_of(device: PairedDevice) -> Access:
-    """What is stored of a device, as rights."""
+    """The rights that follow from the stored entry of a device."""
     return Access(
         role=device.role, read_only=device.read_only, only_session=device.session, expires_at=device.expires_at
     )

@@ -1,7 +1,7 @@
-"""What a member of a household says about who is in it: signed, never changed, passed on by anybody (T4).
+"""Statements of members about who is in the household: signed, never changed, passed on by anybody (T4).
 
-A statement stands on the admission under which its signer acts, and names by digest what it knows of: so which one
-came first needs no clock. Bytes from a peer become statements here and nowhere else.
+A statement stands on the admission under which its signer acts, and names by digest the statements that its signer
+knew: so their order needs no clock. Bytes from a peer become statements here and nowhere else.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ SEEN_MAX = 128
 _LABEL = b"lan-agent household 1"
 
 FOUNDING = b""
-"""What the founder acts under, instead of an admission."""
+"""Stands for the admission of the founder, which has none."""
 
 
 class Statement(Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
-    """One thing that a member says. An array of fixed length: there is one encoding for it."""
+    """One signed statement of a member: admits a device, revokes one, or leaves. It has exactly one encoding."""
 
     household: HouseholdId
     kind: Literal["admit", "revoke", "leave"]
     by: Digest  # fingerprint of the signer
     under: Annotated[bytes, Meta(max_length=32)]  # digest of the signer's admission, or FOUNDING
-    seq: Annotated[int, Meta(ge=1, le=2**32)]  # counts what the signer says
+    seq: Annotated[int, Meta(ge=1, le=2**32)]  # counts the statements of the signer
     who: Annotated[bytes, Meta(min_length=32, max_length=1024)]  # admit: certificate; else: fingerprint
     name: Annotated[str, Meta(max_length=NAME_MAX)]  # admit: what the device called itself
     at: Annotated[int, Meta(ge=0, le=2**40)]  # Unix seconds, for people only
     seen: Annotated[tuple[Digest, ...], Meta(max_length=SEEN_MAX)]
     # admit: tombstones of the device that this admission knows, and overcomes.
-    # revoke, leave: what the device had signed and was known: it stands; whatever else it signed is void.
+    # revoke, leave: known statements of the device, which stand; everything else that it signed is void.
 
     @property
     def device(self) -> bytes:
-        """Fingerprint of the device that it is about."""
+        """Fingerprint of the device that the statement is about."""
         return fingerprint(self.who) if self.kind == "admit" else self.who
 
 
@@ -50,7 +50,7 @@ _decoder = msgspec.msgpack.Decoder(Statement)
 
 
 def sign(statement: Statement, identity: Identity) -> Signed:
-    """Sign it as this device. Raises: BadParams, if it is too long."""
+    """Sign a statement as this device. Raises: BadParams, if it is too long."""
     body = _encode(statement)
     if len(body) > BODY_MAX:
         raise BadParams("that statement is too long")
@@ -58,7 +58,7 @@ def sign(statement: Statement, identity: Identity) -> Signed:
 
 
 def read(signed: Signed) -> Statement:
-    """Parse a statement. Whether its signature is good, and whom it admits, are other questions. Raises: BadParams."""
+    """Parse a statement, without checking its signature or a certificate in it. Raises: BadParams."""
     try:
         statement = _decoder.decode(signed.body)
     except (ValueError, RecursionError) as exc:
@@ -75,5 +75,5 @@ def read(signed: Signed) -> Statement:
 
 
 def is_genuine(signed: Signed, certificate: bytes) -> bool:
-    """Whether the key of that certificate (DER, known to be of the profile) has signed it."""
+    """Whether the key of that certificate (DER, known to be of the profile) has signed a statement."""
     return is_signed_by(certificate, signed.signature, _LABEL + signed.body)

@@ -19,9 +19,8 @@ from agent.ports import PairingExchange
 from agent.protocol.identity import Identity
 from agent.protocol.messages import PairNews
 from agent.protocol.model import Endpoint
-from agent.trust.pairing import Pairing
+from agent.trust.pairing import Pairing, Window
 from agent.trust.rules.handshake import Bundle, Host, Joiner, Partner, WrongCode
-from agent.trust.window import Window
 from tests.adapters.net.connections import LOOPBACK, device, hang_up
 from tests.fakes.clock import settle
 from tests.fakes.pairing import Answer, NoHousehold, PairingNet, WindowDiscovery

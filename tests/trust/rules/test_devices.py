@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.trust.rules.devices import SHOWN, TOLD_AGAIN, former_name, is_notice, known_as, renamed
+from agent.trust.rules.devices import NOTICE_APART, SHOWN, former_name, is_notice, known_as, renamed
 from tests.fakes.trust import paired
 
 NOW = 1_800_000_000.0
@@ -37,7 +37,7 @@ def test_a_device_that_changes_its_name_all_the_time_is_told_of_once_a_day() -> 
         told += is_notice(device, name, now)
         device = renamed(device, name, now)
     assert told == 1
-    assert is_notice(device, "bank", device.renamed_at + TOLD_AGAIN)
+    assert is_notice(device, "bank", device.renamed_at + NOTICE_APART)
 
 
 def test_a_device_without_a_name_was_not_called_anything() -> None:

@@ -13,7 +13,7 @@ from agent.ports.pairing import FRAME_MAX
 from agent.protocol.identity import Identity
 from agent.protocol.model import Endpoint
 from agent.trust.rules.code import Code, new_code, new_long_code, parse_code
-from agent.trust.rules.handshake import Bundle, Grant, Hello, Host, Joiner, Proof, Reply, Thanks, WrongCode, decode
+from agent.trust.rules.handshake import Bundle, Grant, Hello, HelloReply, Host, Joiner, Proof, Thanks, WrongCode, decode
 from tests.fakes.trust import identity
 
 DEN, LAB, MALLORY = identity(1), identity(2), identity(3)
@@ -118,7 +118,7 @@ def test_a_relay_with_its_own_certificate_fails_at_the_joiner() -> None:
 
 def test_a_relay_that_forges_the_certificate_field_fails_at_the_host() -> None:
     there, here = host(), joiner(seen=MALLORY.certificate)
-    reply = decode(there.reply(here.hello()), Reply)
+    reply = decode(there.reply(here.hello()), HelloReply)
     forged = msgspec.msgpack.encode(msgspec.structs.replace(reply, certificate=MALLORY.certificate))
     proof = here.prove(forged)
     with pytest.raises(WrongCode):
@@ -219,7 +219,7 @@ def test_a_reflected_message_is_refused() -> None:
         here.prove(hello)
     here = joiner()
     ours = decode(here.hello(), Hello)
-    relabelled = Reply(certificate=DEN.certificate, nonce=ours.nonce, share=ours.share)
+    relabelled = HelloReply(certificate=DEN.certificate, nonce=ours.nonce, share=ours.share)
     with pytest.raises(PairingFailed, match="not valid"):
         here.prove(msgspec.msgpack.encode(relabelled))
 
@@ -255,7 +255,7 @@ def test_a_share_that_is_no_group_element_is_refused(point: bytes) -> None:
     with pytest.raises(PairingFailed, match="not valid"):
         host().reply(msgspec.msgpack.encode(msgspec.structs.replace(hello, share=b"A" + point)))
     here = joiner()
-    reply = Reply(certificate=DEN.certificate, nonce=bytes(16), share=b"B" + point)
+    reply = HelloReply(certificate=DEN.certificate, nonce=bytes(16), share=b"B" + point)
     here.hello()
     with pytest.raises(PairingFailed, match="not valid"):
         here.prove(msgspec.msgpack.encode(reply))
@@ -306,7 +306,7 @@ hostile = st.one_of(
 )
 
 
-@pytest.mark.parametrize("kind", [Hello, Reply, Proof, Grant, Thanks, Bundle])
+@pytest.mark.parametrize("kind", [Hello, HelloReply, Proof, Grant, Thanks, Bundle])
 @given(data=hostile)
 @settings(max_examples=60)
 def test_no_bytes_do_more_than_fail_to_pair(kind: type[Hello], data: bytes) -> None:

@@ -44,8 +44,8 @@ def test_a_read_only_session_or_device_may_look_and_change_nothing() -> None:
     wanted = dict.fromkeys(CHANGES, "read-only")
     assert kinds(MEMBER, "read-only") == wanted
     assert kinds(Access(role="member", read_only=True)) == wanted
-    assert Access(role="member", read_only=True).announced_status("all") == "read-only"
-    assert MEMBER.announced_status("all") == "all"
+    assert Access(role="member", read_only=True).share_for_device("all") == "read-only"
+    assert MEMBER.share_for_device("all") == "all"
 
 
 def test_a_guest_may_use_what_is_there_and_start_or_end_nothing() -> None:

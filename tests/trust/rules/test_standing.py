@@ -128,7 +128,7 @@ def test_whom_a_device_ever_brought_is_known_though_they_are_out_and_not_who_is_
     ours = world.meet_all()
     assert ours.let_in_by(mark(1), mark(0)) == [mark(4)]
     assert ours.brought_by(mark(1), mark(0)) == {mark(2), mark(4)}
-    ours.limit({mark(0): ours.said_by(mark(0))})  # for whom it was brought by does not count here either
+    ours.limit({mark(0): ours.statements_by(mark(0))})  # for whom it was brought by does not count here either
     assert ours.brought_by(mark(1), mark(5)) == {mark(2), mark(3), mark(4)}
 
 
