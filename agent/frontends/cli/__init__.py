@@ -1,6 +1,16 @@
-"""The `agent` command: one module a group of commands, each imported only to run it (`main` has the table).
+"""The command line: one module a command or a family of them, each imported only to run it (`main` has the table).
 
-Beside the commands: what is printed (`output`, `transcript`, `activity`, `shown_options`, `screen` around an input
-line), what is typed (`keyboard`, `line_editor`, `raw_terminal`), what was not sent yet (`outbox`, `patience`), and what
-commands share (`complete`, `duration`, `confusables`, `qr`). What is the same for every front end is in `client`.
+Nouns: a `Printer` prints data on stdout and talk on stderr, `Exit` is how a command ends, `App` what each is given. An
+`Outbox` is what a person typed until the session has it.
+
+Commands: `up`, `peers`, `sessions`, `session_control` (new, interrupt, close, rename, share), `backends`, `attach`,
+`raw` (attach to a terminal), `prompt`, `answer`, `options` (set), `log`, `trust` (pair, join, unpair, devices),
+`audit`, `status`, `demo`, and the starters of other front ends, `acp` and `hermes`.
+
+What they share: `output`, `patience`, `watch` for lists that stay, `transcript`, `activity` and `shown_options` for
+what a session says, `keyboard`, `line_editor`, `screen`, `outbox` and `raw_terminal` for what is typed, `complete` for
+the shell, `duration`, `qr`, and `confusables` for names that look alike.
+
+Left to others: the connection and a followed session (`agent.client`). A command must start fast: docs/performance.md
+has its budget. Page: docs/commands.md.
 """

@@ -1,4 +1,8 @@
-"""Backend `shell`: a prompt is a command in one long-lived bash, the reply is its output (docs/design/backends.md)."""
+"""Backend `shell`: a prompt is a command in one long-lived bash, the reply is its output (docs/design/backends.md).
+
+`driver` starts bash with driver.rc and reads what that reports, `session` does everything in order, `turn` is one
+command, and `subshells` knows what bash forks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Backend `terminal`: any program on a terminal of its own, shown as it is (docs/design/terminal.md)."""
+"""Backend `terminal`: any program on a terminal of its own, shown as it is (docs/design/terminal.md).
+
+`launch` starts the program, `screen` is its terminal as viewers see it, `session` types prompts for it, and
+`plain_text` makes the reply of what it wrote.
+"""
 
 from __future__ import annotations
 
