@@ -44,12 +44,10 @@ from agent.adapters.storage.state import StateFile, TrustFile
 from agent.assembly import Assembly, Outside
 from agent.clock import SystemClock
 from agent.errors import AgentError, ConfigError, ServiceOver, StateError
-from agent.gateway.backends import BackendMethods
-from agent.gateway.consent import Consent
-from agent.gateway.lists import Lists
-from agent.gateway.methods import Methods
+from agent.gateway.presence import address_routes, status_routes
+from agent.gateway.router import Router
 from agent.gateway.server import Gateway
-from agent.gateway.trust import TrustMethods
+from agent.gateway.trust import TrustHandlers, household_routes
 from agent.health import Health, Reporter
 from agent.ports import Channel, Clock
 from agent.presence.last_known import LastKnown
@@ -58,7 +56,7 @@ from agent.problems import Problems
 from agent.protocol import names
 from agent.protocol.codec import PROTOCOL, Codec
 from agent.protocol.messages import Ready
-from agent.protocol.model import DeviceId, Sender, SessionId
+from agent.protocol.model import DeviceId, SessionId
 from agent.sessions.catalog import BackendCatalog
 from agent.sessions.store_watch import StoreWatch
 from agent.settings import Home, Settings, home, load
@@ -228,48 +226,38 @@ class Service:
         reporter = Reporter(own, parts.registry, trusted, problems, clock, mode=settings.presence.mode, say=say)
 
         # What answers.
-        kinds = BackendCatalog(tuple(backends.installed.values()), default=settings.sessions.backend, clock=clock)
-        methods = Methods(
-            own=own.device,
-            name_of=parts.registry.name_of,
+        trust_handlers = TrustHandlers(
+            own=identity,
             registry=parts.registry,
-            lists=Lists(parts.registry, parts.presence, parts.access),
-            access=parts.access,
-            consent=Consent(
-                registry=parts.registry,
-                sessions=parts.sessions,
-                limit=parts.gossip.limit,
-                audit=parts.audit,
-                owner=Sender(device=own.device, name=name),
-            ),
+            pairing=pairing,
+            household=parts.household,
+            gossip=parts.gossip,
+            hosts=discovery.hosts,
+            now=clock.time,
+        )
+        router = Router(
+            registry=parts.registry,
+            presence=parts.presence,
             sessions=parts.sessions,
+            backends=BackendCatalog(tuple(backends.installed.values()), default=settings.sessions.backend, clock=clock),
             peers=parts.peers,
             proxy=parts.proxy,
+            access=parts.access,
+            gossip=parts.gossip,
+            audit=parts.audit,
             clock=clock,
-            trust=TrustMethods(
-                own=identity,
-                registry=parts.registry,
-                pairing=pairing,
-                household=parts.household,
-                gossip=parts.gossip,
-                name_of=parts.registry.name_of,
-                hosts=discovery.hosts,
-                now=clock.time,
-            ),
-            status=health.status,
-            more={
-                "household.sync": parts.gossip.sync,
-                "household.tell": parts.gossip.tell,
-                "address.sync": parts.addresses.sync,
-                "address.tell": parts.addresses.tell,
-                "backend.list": BackendMethods(own.device, parts.registry, parts.peers, kinds).list,
-            },
             may_prompt_others=settings.sessions.may_prompt_others,
+            more=(
+                trust_handlers.routes(),
+                household_routes(parts.gossip),
+                address_routes(parts.addresses),
+                status_routes(health.status),
+            ),
         )
 
         listener = Listener(identity, sockets, clock, known=self._hosts_of_paired)
         trusted.changes.subscribe(lambda devices: listener.trust(device.certificate for device in devices))
-        self._doors = Doors(where, clock, own=own, parts=parts, methods=methods, listener=listener)
+        self._doors = Doors(where, clock, own=own, parts=parts, router=router, listener=listener)
         store_watch = StoreWatch(self._store, clock=clock, hold=self._hold_home, tell=self._store_stalled)
         self.parts: dict[str, Part] = {
             "presence": parts.presence.run,
@@ -277,7 +265,7 @@ class Service:
             "proxy": parts.proxy.run,
             "trusted": trusted.run,
             "audit": parts.audit.run,
-            "peers": partial(parts.peers.run, methods, parts.protected),
+            "peers": partial(parts.peers.run, router, parts.protected),
             "gossip": parts.gossip.run,
             "addresses": parts.addresses.run,
             "last-known": self._last_known.run,
@@ -363,7 +351,7 @@ class Doors:
     """The LAN port, and the control socket of this user."""
 
     def __init__(
-        self, where: Home, clock: Clock, *, own: Ready, parts: Assembly, methods: Methods, listener: Listener
+        self, where: Home, clock: Clock, *, own: Ready, parts: Assembly, router: Router, listener: Listener
     ) -> None:
         self._clock = clock
         self._index = parts.sessions.index
@@ -372,7 +360,7 @@ class Doors:
         self._path = where.control_socket
         gateway = Gateway(
             own=own,
-            methods=methods,
+            router=router,
             peers=parts.peers,
             make_channel=self._channel,
             device_of=lambda request: listener.device_of(request.transport),

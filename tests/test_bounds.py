@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from agent.protocol.events import TYPES
-from agent.protocol.methods import METHODS, NOTIFICATIONS, RESULTS
+from agent.protocol.methods import METHODS, NOTIFICATIONS
 from tests.test_imports import MODULES, name_of
 
 NO_DECODERS = {"isinstance", "issubclass", "cast", "type", "replace", "fields", "asdict", "NewType", "frozenset"}
@@ -80,9 +80,9 @@ def is_decodable(kind: Any) -> bool:
 
 def roots() -> dict[str, Any]:
     tables: dict[str, Mapping[str, Any]] = {
-        "methods": METHODS,
-        "notifications": NOTIFICATIONS,
-        "results": RESULTS,
+        "methods": {name: row.params for name, row in METHODS.items()},
+        "notifications": {name: row.params for name, row in NOTIFICATIONS.items()},
+        "results": {name: row.result for name, row in METHODS.items()},
         "events": TYPES,
     }
     found = {f"{table}:{name}": kind for table, kinds in tables.items() for name, kind in kinds.items()}

@@ -9,6 +9,7 @@ from agent.client.stream import Stream
 from agent.protocol.answers import checked
 from agent.protocol.events import Answer, RequestOpen
 from agent.protocol.messages import Answered, AnswerRequest
+from agent.protocol.methods import REQUEST_ANSWER
 
 
 class Answering:
@@ -51,7 +52,7 @@ async def submit_answer(
     `client`: which client of this device answers; `call`: by which the answer can be taken back while it waits.
     """
     params = AnswerRequest(session_id=session, request_id=request.request_id, answer=given, client=client)
-    return await stream.insist("request.answer", params, Answered, call=call)
+    return await stream.insist(REQUEST_ANSWER, params, call=call)
 
 
 def too_late(told: Answered) -> str:

@@ -9,7 +9,8 @@ from msgspec import Struct
 from agent.client.stream import ConnectionBack, Note, Stream
 from agent.errors import AgentError, from_wire
 from agent.protocol.events import Event, epoch_of
-from agent.protocol.messages import Attach, Attached, EventOf, OnSession, SessionLost, SessionStalled
+from agent.protocol.messages import Attach, Attached, Detach, EventOf, SessionLost, SessionStalled
+from agent.protocol.methods import SESSION_ATTACH, SESSION_DETACH
 
 REMOTE_PATIENCE = 60.0
 """Seconds for which a restarted service may not know another device's session yet."""
@@ -77,7 +78,7 @@ async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | NextEve
 
     Raises: what attaching raises, and why there is nothing to attach to any more, as `session.lost` says.
     """
-    first = await stream.insist("session.attach", mark.params(), Attached)
+    first = await stream.insist(SESSION_ATTACH, mark.params())
     yield mark.attached(first)
     if first.stalled:
         yield SessionStalled(session_id=first.session_id, reason=first.stalled)
@@ -94,7 +95,7 @@ async def follow(stream: Stream, mark: Mark) -> AsyncIterator[Hydrated | NextEve
         else:
             yield note
         if missing:  # the service cut its stream short: hydrate from where we are
-            await stream.insist("session.detach", OnSession(session_id=mark.session), dict)
+            await stream.insist(SESSION_DETACH, Detach(session_id=mark.session))
         lost = isinstance(note, SessionLost) and note.session_id == mark.session
         if isinstance(note, SessionLost) and lost and note.kind:
             raise from_wire(0, note.reason, note.kind, "")
@@ -112,7 +113,7 @@ async def _attach_again(stream: Stream, mark: Mark, wait: float | None) -> Attac
     until = stream.clock.monotonic() + REMOTE_PATIENCE
     while True:
         try:
-            return await stream.insist("session.attach", mark.params(wait), Attached)
+            return await stream.insist(SESSION_ATTACH, mark.params(wait))
         except AgentError as exc:
             if exc.kind not in _NOT_YET or stream.clock.monotonic() >= until:
                 raise

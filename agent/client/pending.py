@@ -8,6 +8,7 @@ from itertools import count
 
 from agent.client.prompts import excerpt
 from agent.client.text import clean
+from agent.protocol.methods import METHODS
 from agent.protocol.times import unix_seconds
 from agent.protocol.waiting import Waiting, span
 
@@ -17,16 +18,7 @@ SAY_EVERY = 60.0
 """Seconds after which it is said again that something waits."""
 TAKE_BACK = "Ctrl-C takes it back"
 GIVE_UP = "Ctrl-C gives up"
-SENDS = frozenset(
-    {
-        "prompt.submit",
-        "request.answer",
-        "session.interrupt",
-        "session.close",
-        "session.rename",
-        "session.configure",
-    }
-)
+SENDS = frozenset(row.name for row in METHODS.values() if row.changes)
 """Methods that make something happen, so that it matters whether they were sent."""
 _ids = count(1)
 

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -22,12 +21,20 @@ from agent.errors import AgentError, Busy, NotRunning, PeerLost, RemoteFault, Ta
 from agent.protocol import codec
 from agent.protocol.jsonrpc import End, Notification
 from agent.protocol.messages import PeerLink, Ready
-from agent.protocol.methods import NOTIFICATIONS
+from agent.protocol.methods import (
+    GATEWAY_READY,
+    NOTIFICATIONS,
+    PEER_BACK,
+    REQUEST_CANCEL,
+    Method,
+    NotificationKind,
+    P,
+    R,
+)
 from agent.protocol.model import DeviceId
 from agent.protocol.times import rfc3339
 from agent.protocol.waiting import PATIENCE, CancelCall, Patient, Waiting
 
-T = TypeVar("T")
 ROOM = 1024
 """Notes that wait for the command. Beyond, nothing more is read while no answer is awaited: the service then cuts this
 client off as a slow one (S5), and it returns with its `seq`."""
@@ -91,29 +98,29 @@ class Stream:
         """The id of the own device; "" until the service has said who it is."""
         return self.own.device if self.own else ""
 
-    async def request(self, method: str, params: object, kind: type[T], *, seconds: float = ANSWER) -> T:
+    async def request(self, method: Method[P, R], params: P, *, seconds: float = ANSWER) -> R:
         """Send a request once. Raises: TooLarge, ServiceLost (before the answer), TimedOut, or what was told."""
         if self._socket is None:
             raise self.failure or ServiceLost("the connection to the service is lost")
-        with PendingCall(self._end, method, params) as pending:
+        with PendingCall(self._end, method.name, params) as pending:
             if len(pending.frame) > codec.FRAME_IN_MAX:  # the service would close the connection, and after each return
                 raise TooLarge(f"{len(pending.frame):,} bytes are too much for one message; {codec.FRAME_IN_MAX:,} fit")
             self._room.set()  # an answer is awaited: read on, whatever waits
             try:
                 await self._socket.send_bytes(pending.frame)
-                return codec.typed(await pending.answer(seconds), kind)
+                return codec.typed(await pending.answer(seconds), method.result)
             except TimeoutError:
-                raise TimedOut(f"no answer to {method} within {seconds:g} s") from None
+                raise TimedOut(f"no answer to {method.name} within {seconds:g} s") from None
             except (ConnectionError, aiohttp.ClientError) as exc:
                 self._socket = None
                 raise ServiceLost("the connection to the service broke") from exc
 
-    async def tell(self, method: str, params: object) -> None:
+    async def tell(self, kind: NotificationKind[P], params: P) -> None:
         """Send a notification, which is lost with a lost connection."""
         if self._socket is not None:
-            await self._send(self._socket, codec.msgpack.notification(method, params))
+            await self._send(self._socket, codec.msgpack.notification(kind.name, params))
 
-    async def insist(self, method: str, params: object, kind: type[T], *, call: WaitingCall | None = None) -> T:
+    async def insist(self, method: Method[P, R], params: P, *, call: WaitingCall | None = None) -> R:
         """Send a request again after every lost connection: one that may be told twice, such as a prompt (S3).
 
         What is about a session waits for its device, and for the service, as long as this stream's `wait` says (L8).
@@ -133,7 +140,7 @@ class Stream:
                     asked, seconds = msgspec.structs.replace(params, wait=left, call_id=call.id), left + ANSWER
                 was_up = self._socket is not None
                 try:
-                    return await self.request(method, asked, kind, seconds=seconds)
+                    return await self.request(method, asked, seconds=seconds)
                 except Busy as exc:
                     if not exc.retry_after or exc.retry_after > left:
                         raise
@@ -142,13 +149,13 @@ class Stream:
                     sent = sent or was_up
                     if left <= 0:
                         raise
-                    await self._service(method, params, call, left, sent=sent, lost=exc)
+                    await self._service(method.name, params, call, left, sent=sent, lost=exc)
                 if call.taken_back:
                     raise PeerLost(f"it was sent, and {SERVICE} went away: ask it again") if sent else TakenBack
         finally:
             del self._calls[call.id]
 
-    async def once(self, method: str, params: object, kind: type[T], *, seconds: float = ANSWER) -> T:
+    async def once(self, method: Method[P, R], params: P, *, seconds: float = ANSWER) -> R:
         """Send a request that must not be done twice: only a refusal that says when to come again is waited out (L8).
 
         Raises: as `request`.
@@ -156,7 +163,7 @@ class Stream:
         until = self.clock.monotonic() + self._wait
         while True:
             try:
-                return await self.request(method, params, kind, seconds=seconds)
+                return await self.request(method, params, seconds=seconds)
             except Busy as exc:
                 if not exc.retry_after or self.clock.monotonic() + exc.retry_after > until:
                     raise
@@ -194,7 +201,7 @@ class Stream:
         self._moved.set()
         socket = self._socket
         if socket is not None:
-            told = codec.msgpack.notification("request.cancel", CancelCall(call_id=call.id))
+            told = codec.msgpack.notification(REQUEST_CANCEL.name, CancelCall(call_id=call.id))
             self._tasks.create_task(self._send(socket, told), name="cli.take-back")
 
     @staticmethod
@@ -274,7 +281,7 @@ class Stream:
                 if frame.type is not aiohttp.WSMsgType.BINARY:
                     raise NotRunning("the service closed the connection", hint="see its log")
                 hello = codec.msgpack.decode(frame.data)
-                if hello.method != "gateway.ready":
+                if hello.method != GATEWAY_READY.name:
                     raise RemoteFault("the service did not say who it is", hint="update it: `agent status`")
                 self._told_ready(codec.typed(hello.params, Ready))
                 self._socket, self._connected_once = socket, True
@@ -299,14 +306,14 @@ class Stream:
         kind = NOTIFICATIONS.get(notification.method)
         if kind is None:
             return
-        note = codec.typed(notification.params, kind)
+        note = codec.typed(notification.params, kind.params)
         if isinstance(note, Ready):
             self._told_ready(note)
         elif isinstance(note, Waiting):
             call = self._calls.get(note.call_id)
             if call is not None:
                 call.waits(note)
-        elif isinstance(note, PeerLink) and notification.method == "peer.back":
+        elif isinstance(note, PeerLink) and kind is PEER_BACK:
             self._put(PeerBack(note))
         else:
             self._put(note)

@@ -1,156 +1,145 @@
-"""Where a session is, and asking its device (L1, L7, L8): every request about a session passes here."""
+"""From a request that was read to the handler that answers it, by its row in `protocol.methods` (DESIGN §3).
+
+One table of routes for clients of this device (control socket) and for gateways (links). A gateway reaches the sessions
+hosted here and nothing else: one hop, no loops (L7).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Sequence
+from typing import Any
 
 from msgspec import Raw
 
-from agent.errors import Forbidden, SessionNotFound
-from agent.links.patience import PatientCalls
+from agent.errors import Forbidden, MethodNotFound, NotPaired
+from agent.gateway.forwarder import Forwarder, Here
+from agent.gateway.inside import InsideGuard
+from agent.gateway.presence import PresenceHandlers
+from agent.gateway.routes import Caller, Route, Routes, SessionRoute
+from agent.gateway.sessions import SessionHandlers
+from agent.gateway.terminals import TerminalHandlers
+from agent.gateway.trust import AccessHandlers
 from agent.links.peers import Peers
-from agent.links.rules.results import read_result
+from agent.links.proxy import Proxy
 from agent.ports import Channel, Clock
-from agent.presence.rules.registry import Registry, Where
-from agent.protocol.model import DeviceId, SessionId
-from agent.protocol.waiting import Patient, as_sent
-from agent.trust.rules.rights import CHANGES
-
-T = TypeVar("T")
-LOOK = 0.2
-"""Seconds between two looks whether a session that nobody knows has been told of."""
+from agent.presence.rules.registry import Registry
+from agent.presence.service import Presence
+from agent.protocol.codec import typed
+from agent.protocol.methods import METHODS, REQUEST_CANCEL, TERMINAL_TAKEN, On
+from agent.protocol.model import DeviceId
+from agent.protocol.waiting import CancelCall
+from agent.sessions.catalog import BackendCatalog
+from agent.sessions.host import Sessions
+from agent.trust.access import AccessControl
+from agent.trust.audit import Audit
+from agent.trust.gossip import Gossip
 
 
 class Router:
-    """Finds sessions for clients; a gateway reaches those of this device and nothing else: one hop, no loops."""
+    """Answers every request. Implements `ports.MessageHandler`."""
 
     def __init__(
         self,
-        registry: Registry,
-        peers: Peers,
-        calls: PatientCalls,
-        name_of: Callable[[DeviceId], str],
         *,
+        registry: Registry,
+        presence: Presence,
+        sessions: Sessions,
+        backends: BackendCatalog,
+        peers: Peers,
+        proxy: Proxy,
+        access: AccessControl,
+        gossip: Gossip,
+        audit: Audit,
         clock: Clock,
-        hosted: Callable[[str], bool],
-        may_prompt_others: bool,
+        may_prompt_others: bool = False,
+        more: Sequence[Routes] = (),
     ) -> None:
-        """`hosted` tells whether this device has had a session of that id, closed ones included.
+        """`may_prompt_others`: whether programs inside sessions may use other devices (T9).
 
-        `may_prompt_others`: whether programs inside sessions may use other devices (T9).
+        `more`: the routes of what not every service has.
         """
         self._registry = registry
-        self._peers = peers
-        self._calls = calls
-        self._name_of = name_of
-        self._clock, self._hosted = clock, hosted
-        self._may_prompt_others = may_prompt_others
-        self._inside: dict[Channel, SessionId] = {}  # clients that a program of that session is
+        self._sessions = sessions
+        self._proxy = proxy
+        self._access = access
+        self.guard = InsideGuard(allowed=may_prompt_others)
+        self._forwarder = Forwarder(registry=registry, index=sessions.index, peers=peers, clock=clock)
+        self.terminals = TerminalHandlers(
+            sessions=sessions, proxy=proxy, access=access, forwarder=self._forwarder, guard=self.guard
+        )
+        handlers = (
+            PresenceHandlers(registry, presence, access),
+            SessionHandlers(
+                registry=registry,
+                sessions=sessions,
+                backends=backends,
+                peers=peers,
+                proxy=proxy,
+                forwarder=self._forwarder,
+                guard=self.guard,
+            ),
+            self.terminals,
+            AccessHandlers(
+                registry=registry,
+                sessions=sessions,
+                forwarder=self._forwarder,
+                gossip=gossip,
+                audit=audit,
+                rights_changed=self.terminals.rights_changed,
+            ),
+        )
+        routes = [*(each.routes() for each in handlers), *more]
+        self.routes = {route.method.name: route for some in routes for route in some}
 
-    # --- who asks ----------------------------------------------------------------------------------------------------
-
-    def comes_from_inside(self, channel: Channel, session: SessionId) -> None:
-        """That client is a program that runs in a session here: it may not act elsewhere in the owner's name (T9)."""
-        if not self._may_prompt_others:
-            self._inside[channel] = session
-
-    def refuse_inside(self, channel: Channel, method: str) -> None:
-        """Raise Forbidden for a client that runs in a session (T9)."""
-        if (session := self._inside.get(channel)) is not None:
-            raise Forbidden(
-                f"{method}: a program inside a session ({session}) may not act on other devices or for a person",
-                hint="run it in a terminal of your own; `sessions.may_prompt_others = true` allows it",
-            )
-
-    def drop(self, channel: Channel) -> None:
-        """A client is gone."""
-        self._inside.pop(channel, None)
-
-    # --- where a session is ------------------------------------------------------------------------------------------
-
-    def here(self, channel: Channel, selector: str) -> str:
-        """The id of a session of this device: a client's selector is resolved, a gateway's was by its own."""
+    def on_request(self, channel: Channel, method: str, params: Raw) -> Awaitable[object]:
+        """Answer one request. Raises: MethodNotFound, Forbidden, Undescribed at once; AgentError when awaited."""
+        row = METHODS.get(method)
+        if row is None:
+            raise MethodNotFound(f"no method {method!r}")
+        if row.on is On.LOCAL and channel.device is not None:
+            raise Forbidden(f"{method} is not for other devices")
+        if row.on is On.LINK and channel.device is None:
+            raise NotPaired("only gateways exchange this")
+        if row.guarded:
+            self.guard.refuse(channel, method)
+        route = self.routes.get(method)
+        if route is None:
+            raise MethodNotFound(f"no method {method!r}")
+        request: Any = typed(params, row.params)
         if channel.device is not None:
-            return selector
-        try:
-            return self._registry.find_session(selector).session or selector
-        except SessionNotFound:
-            return selector  # perhaps one that was closed: the sessions say so
+            request = self._access.admit(channel.device, row, request)
+        # S7: the device whose key authenticated the connection, whatever the message claims.
+        device = channel.device or self._registry.own
+        return self._answer(route, request, Caller(channel, device, self._registry.name_of(device)))
 
-    def elsewhere(self, channel: Channel, selector: str) -> Where | None:
-        """Where a session is that a client means, if it is on another device. Raises: Ambiguous."""
-        if channel.device is not None:
-            return None
-        try:
-            where = self._registry.find_session(selector)
-        except SessionNotFound:
-            return None
-        return None if where.local else where
+    async def _answer(self, route: Route[Any, Any] | SessionRoute[Any, Any], request: Any, caller: Caller) -> object:
+        if isinstance(route, Route):
+            return await route.answer(request, caller)
+        where = await self._forwarder.locate(caller.channel, request)
+        if isinstance(where, Here):
+            return await route.here(where.session, request, caller)
+        if route.method.changes:
+            self.guard.refuse(caller.channel, route.method.name)
+        if route.there is not None:
+            return await route.there(where, request, caller)
+        return await self._forwarder.forward(caller.channel, where, route.method, request)
 
-    # --- asking its device -------------------------------------------------------------------------------------------
+    def connecting(self, device: DeviceId) -> None:
+        """Count a connection that another device opens. Raises: Busy."""
+        self._access.connecting(device)
 
-    async def found(self, channel: Channel, asked: Patient) -> Where | None:
-        """As `elsewhere`; just after the start of this service, once the devices were reached that may have it (L8)."""
-        where = self.elsewhere(channel, asked.session_id)
-        while where is None and asked.wait != 0 and self._unknown(channel, asked.session_id):
-            await self._clock.sleep(LOOK)
-            where = self.elsewhere(channel, asked.session_id)
-        return where
+    def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
+        """Take what a linked gateway tells; of a client how far it is, and which request it takes back."""
+        if method == TERMINAL_TAKEN.name:
+            self.terminals.taken(channel, params)
+        elif method == REQUEST_CANCEL.name:
+            self._forwarder.cancel(channel, typed(params, CancelCall).call_id)
+        elif channel.device is not None:
+            self._proxy.on_notification(channel.device, method, params, frame)
 
-    def _unknown(self, channel: Channel, selector: str) -> bool:
-        if channel.device is not None or not self._peers.settling():
-            return False
-        try:
-            self._registry.find_session(selector)
-        except SessionNotFound:
-            return not self._hosted(selector)
-        return False
-
-    async def forward(self, channel: Channel, method: str, asked: Patient) -> Raw | None:
-        """The answer of the session's device; None if the session is not elsewhere.
-
-        Raises: as `PatientCalls.call`, Forbidden, SessionNotFound, RemoteFault (it is no answer).
-        """
-        where = await self.found(channel, asked)
-        if where is None:
-            return None
-        if method in CHANGES:
-            self.refuse_inside(channel, method)
-
-        async def ask(session: SessionId) -> Raw:
-            raw = await self._peers.call(where.device, method, as_sent(asked, session), again=False)
-            read_result(raw, method, self._name_of(where.device))
-            return raw
-
-        return await self.ask_there(channel, where, method, asked, ask)
-
-    async def ask_there(
-        self,
-        channel: Channel,
-        where: Where,
-        method: str,
-        asked: Patient,
-        ask: Callable[[SessionId], Awaitable[T]],
-    ) -> T:
-        """What `ask` gives for the whole id of a session elsewhere, as soon as its device is reached (L8)."""
-
-        async def once() -> T:
-            return await ask(await self.whole(where, asked.session_id))
-
-        return await self._calls.call(channel, where.device, method, asked, once)
-
-    async def whole(self, where: Where, selector: str) -> SessionId:
-        """The whole id of a session elsewhere. Raises: SessionNotFound, and as `Peers.link`."""
-        if where.session is None:
-            # Known from a record only, by the first characters of its id: the device's own list has the whole.
-            link = await self._peers.link(where.device)
-            await link.feed.known.wait()
-            where = self._registry.find_session(selector)
-        if where.session is None:
-            raise SessionNotFound(f"no session {selector!r} on {self._name_of(where.device)}")
-        return where.session
-
-    def cancel(self, channel: Channel, call_id: str) -> None:
-        """A client takes a request of its own back (L8)."""
-        self._calls.cancel(channel, call_id)
+    def on_closed(self, channel: Channel) -> None:
+        """Let a channel watch nothing any more, since it is gone."""
+        self.guard.drop(channel)
+        self._sessions.drop(channel)
+        self.terminals.drop(channel)
+        self._proxy.drop(channel)

@@ -13,12 +13,13 @@ from aiohttp import web
 from msgspec import UNSET, Raw
 
 from agent.errors import AgentError, BadRequest, Busy, Forbidden, NotPaired, TooLarge
-from agent.gateway.methods import STREAMING, Methods
+from agent.gateway.router import Router
 from agent.links.peers import Peers
 from agent.peercred import peer_pid, peer_uid
 from agent.ports import Channel, Followed
 from agent.protocol.codec import CODECS, FRAME_IN_MAX, FRAME_OUT_MAX, JSON, MSGPACK, Codec, json
 from agent.protocol.messages import Ready
+from agent.protocol.methods import GATEWAY_READY, METHODS, NotificationKind, P
 from agent.protocol.model import DeviceId, SessionId
 from agent.tasks import failures
 
@@ -41,7 +42,7 @@ class Gateway:
         self,
         *,
         own: Ready,
-        methods: Methods,
+        router: Router,
         peers: Peers,
         make_channel: ChannelMaker,
         device_of: Callable[[web.Request], DeviceId | None],
@@ -53,7 +54,7 @@ class Gateway:
         `inside` tells in which session a process of this machine runs, if in any.
         """
         self._own = own
-        self._methods = methods
+        self._router = router
         self._peers = peers
         self._make_channel = make_channel
         self._device_of = device_of
@@ -88,7 +89,7 @@ class Gateway:
             try:
                 answer = await self._answer(once, envelope.method, envelope.params, request_id)
             finally:
-                self._methods.on_closed(once)
+                self._router.on_closed(once)
         except AgentError as exc:
             answer = json.failure(None, exc)
         return web.Response(body=answer, content_type="application/json")
@@ -96,11 +97,11 @@ class Gateway:
     async def _answer(self, once: _Once, method: object, params: object, request_id: int | str | None) -> bytes:
         if not isinstance(method, str) or request_id is None:
             return json.failure(request_id, BadRequest("one request with an id is answered here"))
-        if method in STREAMING:
+        if method in METHODS and METHODS[method].follows is not None:
             return json.failure(request_id, Forbidden(f"{method} needs a WebSocket", hint="connect to /v1/ws"))
         try:
             raw = Raw(b"\x80") if params is UNSET or not isinstance(params, Raw) else params
-            result = await self._methods.on_request(once, method, raw)
+            result = await self._router.on_request(once, method, raw)
             return json.response(request_id, result.result if isinstance(result, Followed) else result)
         except AgentError as exc:
             return json.failure(request_id, exc)
@@ -114,23 +115,23 @@ class Gateway:
             return web.Response()  # to nobody; aiohttp would end a socket that never was one
         codec = CODECS[ws.ws_protocol or MSGPACK]
         channel = self._make_channel(ws, codec, device=None, transport=request.transport)
-        channel.notify("gateway.ready", self._own)
+        channel.notify(GATEWAY_READY, self._own)
         await self._look_inside(request, channel)
-        await channel.run(self._methods)
+        await channel.run(self._router)
         return ws
 
     async def _look_inside(self, request: web.Request, client: Channel) -> None:
         # When it connects, and not later: it may have started and become anything by then.
         session = await self._inside(peer_pid(_told_by(request, "socket")))
         if session is not None:
-            self._methods.comes_from_inside(client, session)
+            self._router.guard.note(client, session)
 
     async def _peer(self, request: web.Request) -> web.StreamResponse:
         device = self._device_of(request)
         if device is None:
             raise web.HTTPForbidden
         try:
-            self._methods.connecting(device)
+            self._router.connecting(device)
         except Busy as exc:
             raise web.HTTPTooManyRequests(text=exc.in_full) from exc
         ws = _websocket((MSGPACK,), FRAME_OUT_MAX)
@@ -155,7 +156,7 @@ class _Once:
     def send(self, frame: bytes) -> None:
         pass
 
-    def notify(self, method: str, params: object) -> None:
+    def notify(self, kind: NotificationKind[P], params: P) -> None:
         pass
 
     async def request(self, method: str, params: object, *, seconds: float) -> Raw:  # noqa: ARG002 - the port's

@@ -15,7 +15,7 @@ from functools import partial
 from agent.errors import AgentError, NotPaired, StateError
 from agent.links.peers import Peers
 from agent.links.rules.address_book import AddressBook, endpoints_of
-from agent.ports import AddressStore, Channel, Clock, OwnAddresses
+from agent.ports import AddressStore, Clock, OwnAddresses
 from agent.presence.rules.pacing import next_revision
 from agent.presence.rules.seal import PublicKey
 from agent.protocol.addresses import TELL_MAX, AddressRecord, SyncAddresses, TellAddresses, ToldAddresses, sign_record
@@ -23,6 +23,7 @@ from agent.protocol.codec import typed
 from agent.protocol.household import Signed
 from agent.protocol.identity import BadCertificate, Identity, public_key
 from agent.protocol.messages import Nothing
+from agent.protocol.methods import ADDRESS_SYNC, ADDRESS_TELL
 from agent.protocol.model import DeviceId, Endpoint, PairedDevice
 from agent.protocol.ratelimit import Bucket, Rate
 from agent.tasks import Alarm, spawn
@@ -137,25 +138,25 @@ class Addresses:
 
     # --- over links --------------------------------------------------------------------------------------------------
 
-    async def sync(self, channel: Channel, request: SyncAddresses) -> object:
+    async def sync(self, device: DeviceId, request: SyncAddresses) -> ToldAddresses:
         """Answer `address.sync`: the records that the other member lacks. Raises: NotPaired."""
-        self._member(channel)
+        self._member(device)
         return ToldAddresses(records=self._book.newer_than(request.known))
 
-    async def tell(self, channel: Channel, news: TellAddresses) -> object:
+    async def tell(self, device: DeviceId, news: TellAddresses) -> Nothing:
         """Answer `address.tell`: take records that another member sends. Raises: NotPaired."""
-        await self._hear(self._member(channel), news.records)
+        await self._hear(self._member(device), news.records)
         return Nothing()
 
-    def _member(self, channel: Channel) -> DeviceId:
-        if channel.device is None or channel.device not in self._keys:
+    def _member(self, device: DeviceId) -> DeviceId:
+        if device not in self._keys:
             raise NotPaired("only members of a household exchange this")
-        return channel.device
+        return device
 
     async def _exchange(self, device: DeviceId) -> None:
         request = SyncAddresses(known=self._book.revisions())
         try:
-            raw = await self._peers.call(device, "address.sync", request, again=False, seconds=ANSWER)
+            raw = await self._peers.call(device, ADDRESS_SYNC, request, again=False, seconds=ANSWER)
             await self._hear(device, typed(raw, ToldAddresses).records)
         except AgentError as exc:
             log.debug("no exchange", extra={"device": device, "error": str(exc)})
@@ -225,7 +226,7 @@ class Addresses:
             news = [known[each] for each, sent_by in fresh.items() if each in known and device not in {each, sent_by}]
             for at in range(0, len(news), TELL_MAX):
                 params = partial(TellAddresses, records=tuple(news[at : at + TELL_MAX]))
-                self._peers.post(device, "address.tell", params)
+                self._peers.post(device, ADDRESS_TELL, params)
         self._ask_again = False
 
     def _show(self, device: DeviceId) -> None:

@@ -12,6 +12,7 @@ from agent.errors import AgentError, PeerLost, TimedOut
 from agent.links.session_feed import SessionFeed, SessionObserver
 from agent.ports import Channel, Dialer
 from agent.protocol.messages import Nothing, Ready
+from agent.protocol.methods import GATEWAY_STATUS, Follows, Method, P, R
 from agent.protocol.model import DeviceId, Endpoint
 from agent.tasks import child
 
@@ -42,7 +43,6 @@ ATTACHING_MAX = 16
 """Attachments under way over one link: their results are large, and hundreds may be wanted when a link is back."""
 ASKING_MAX = 48
 """Other requests under way over one link: with the attachments as many as the other side serves at once (64)."""
-ATTACHING = frozenset({"session.attach", "terminal.attach"})
 
 
 class Link:
@@ -80,19 +80,19 @@ class Link:
             return self.dialled
         return Endpoint(self.host, self.ready.port)
 
-    async def request(self, method: str, params: Callable[[], object], *, seconds: float) -> Raw:
+    async def request(self, method: Method[P, R], params: Callable[[], P], *, seconds: float) -> Raw:
         """Send a request over this very link and wait for the result. `params` is called when it is sent.
 
         Only so many requests are under way at once; the others wait for their turn, first come, first served.
         Raises: PeerLost, TimedOut (after `seconds`), or the error that the device answered.
         """
-        async with self._attaching if method in ATTACHING else self._asking:
-            return await self.channel.request(method, params(), seconds=seconds)
+        async with self._attaching if method.follows is Follows.ATTACHMENT else self._asking:
+            return await self.channel.request(method.name, params(), seconds=seconds)
 
     async def responds(self, seconds: float) -> bool:
         """Whether the other side answers anything at all within so many seconds: a refusal will do."""
         try:
-            await self.channel.request("gateway.status", Nothing(), seconds=seconds)
+            await self.channel.request(GATEWAY_STATUS.name, Nothing(), seconds=seconds)
         except AgentError as exc:
             return not isinstance(exc, PeerLost | TimedOut)
         return True

@@ -19,6 +19,7 @@ from agent.errors import (
 from agent.links.link import Link
 from agent.links.peers import Peers
 from agent.ports import Channel, Clock
+from agent.protocol.methods import REQUEST_WAITING
 from agent.protocol.model import DeviceId, DeviceRow
 from agent.protocol.waiting import PATIENCE, Patient, Waiting, last_there, out_of_reach, to_do
 
@@ -156,7 +157,7 @@ class PatientCalls:
         row = self._row_of(call.device)
         there = row is not None and row.linked and not isinstance(problem, PeerLost | PeerUnreachable)
         call.channel.notify(
-            "request.waiting",
+            REQUEST_WAITING,
             Waiting(
                 call_id=call.request.call_id,
                 session_id=call.request.session_id,

@@ -16,6 +16,7 @@ from agent.links.twins import TwinReports
 from agent.observers import Observers
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.protocol.messages import Ready
+from agent.protocol.methods import Method, NotificationKind, P, R
 from agent.protocol.model import REFUSES, DeviceId, PairedDevice, Role
 from agent.tasks import child, keep, spawn
 
@@ -226,7 +227,7 @@ class Peers:
             raise PeerUnreachable(f"{self._name_of(device)} does not answer") from exc
 
     async def call(
-        self, device: DeviceId, method: str, params: object, *, again: bool = True, seconds: float = ANSWER
+        self, device: DeviceId, method: Method[P, R], params: P, *, again: bool = True, seconds: float = ANSWER
     ) -> Raw:
         """Send a request to a device and wait for the result. With `again` it is repeated if the link breaks (L5).
 
@@ -244,7 +245,7 @@ class Peers:
             link = await self._back(device, until)
 
     async def attach(
-        self, device: DeviceId, method: str, params: Callable[[], object], *, seconds: float = ANSWER
+        self, device: DeviceId, method: Method[P, R], params: Callable[[], P], *, seconds: float = ANSWER
     ) -> tuple[Raw, Link]:
         """Send one request for something that lasts as long as the link; returns the result and that link.
 
@@ -275,25 +276,25 @@ class Peers:
         if link is not None:
             link.channel.busy(attached=attached)
 
-    def notify(self, device: DeviceId, method: str, params: object) -> None:
+    def notify(self, device: DeviceId, kind: NotificationKind[P], params: P) -> None:
         """Send a notification to a device, if it is linked."""
         link = self._links.get(device)
         if link is not None:
-            link.channel.notify(method, params)
+            link.channel.notify(kind, params)
 
-    def post(self, device: DeviceId, method: str, params: Callable[[], object]) -> None:
+    def post(self, device: DeviceId, method: Method[P, R], params: Callable[[], P]) -> None:
         """Send a request, if the device is linked, and ignore its result. `params` is called when it is sent."""
         supervisor = self._supervisors.get(device)
         if supervisor is not None and supervisor.link is not None and self._running is not None:
             supervisor.link.used = self._clock.monotonic()
             group, _ = self._running
-            spawn(group, self._posted(supervisor.link, method, params), f"peers.post-{method}")
+            spawn(group, self._posted(supervisor.link, method, params), f"peers.post-{method.name}")
 
-    async def _posted(self, link: Link, method: str, params: Callable[[], object]) -> None:
+    async def _posted(self, link: Link, method: Method[P, R], params: Callable[[], P]) -> None:
         try:
             await link.request(method, params, seconds=ANSWER)
         except AgentError as exc:
-            log.debug("a request failed", extra={"method": method, "error": str(exc)})
+            log.debug("a request failed", extra={"method": method.name, "error": str(exc)})
 
     def _changed(self, supervisor: LinkSupervisor) -> None:
         # A link that took another's place counts as come back: what was attached over the old one must be again.

@@ -38,6 +38,19 @@ from agent.protocol.messages import (
     PeerLink,
     SessionLost,
 )
+from agent.protocol.methods import (
+    EVENT,
+    PARTICIPANTS_CHANGED,
+    PEER_BACK,
+    PEER_LOST,
+    SESSION_ATTACH,
+    SESSION_CLOSE,
+    SESSION_CREATE,
+    SESSION_DETACH,
+    SESSION_LOST,
+    SESSION_STALLED,
+    NotificationKind,
+)
 from agent.protocol.model import REFUSES, STOPPED, DeviceId, SessionId, SessionKey, SessionRow
 from agent.protocol.waiting import as_sent
 from agent.tasks import child, failures, spawn
@@ -115,7 +128,9 @@ class Proxy:
 
     # --- for clients -------------------------------------------------------------------------------------------------
 
-    async def attach(self, channel: Channel, device: DeviceId, session: SessionId, request: Attach) -> Followed:
+    async def attach(
+        self, channel: Channel, device: DeviceId, session: SessionId, request: Attach
+    ) -> Followed[_Attached]:
         """Attach a client: the result is sent first, then the events after it, whatever came meanwhile (S4).
 
         The request is sent once; `links.patience` repeats it for a device that is out of reach.
@@ -146,7 +161,7 @@ class Proxy:
             if gap:
                 self._attach_again(relay)
 
-        return Followed(self._as_seen_here(attached), follow)
+        return Followed(_as_seen_here(attached, self._row_of(session)), follow)
 
     def _expected(self, channel: Channel, device: DeviceId, session: SessionId) -> Relay[Channel]:
         # The relay in which the client waits for the host's result.
@@ -165,8 +180,8 @@ class Proxy:
             viewers = max(1, len(relay))
             return msgspec.structs.replace(as_sent(request(), relay.session), viewers=viewers)
 
-        raw, link = await self._peers.attach(relay.device, "session.attach", upstream)
-        read_result(raw, "session.attach", self._name_of(relay.device))
+        raw, link = await self._peers.attach(relay.device, SESSION_ATTACH, upstream)
+        read_result(raw, SESSION_ATTACH, self._name_of(relay.device))
         attached = typed(raw, _Attached)
         if attached.session_id != relay.session:
             raise BadFrame(f"{self._name_of(relay.device)} answered about another session")
@@ -195,7 +210,7 @@ class Proxy:
             now = self._relays.get(session)
             return Detach(session_id=session, viewers=len(now) if now is not None and now.device == device else 0)
 
-        self._peers.post(device, "session.detach", left)
+        self._peers.post(device, SESSION_DETACH, left)
 
     def drop(self, channel: Channel) -> None:
         """Detach a client that is gone from every session and terminal."""
@@ -222,8 +237,8 @@ class Proxy:
 
     async def _create(self, device: DeviceId, request: CreateSession) -> Created | AgentError:
         try:
-            raw = await self._peers.call(device, "session.create", request, again=False)
-            created: Created = read_result(raw, "session.create", self._name_of(device))
+            raw = await self._peers.call(device, SESSION_CREATE, request, again=False)
+            created = read_result(raw, SESSION_CREATE, self._name_of(device))
         except AgentError as exc:
             return exc
         except Exception as exc:  # noqa: BLE001 - recorded; the relays of others are in the same group
@@ -235,13 +250,13 @@ class Proxy:
         outcome = await task
         if isinstance(outcome, Created):
             orphan = OnSession(session_id=outcome.session_id)
-            self._peers.post(device, "session.close", lambda: orphan)
+            self._peers.post(device, SESSION_CLOSE, lambda: orphan)
 
     # --- from links --------------------------------------------------------------------------------------------------
 
     def on_notification(self, device: DeviceId, method: str, params: Raw, frame: bytes) -> None:
         """Pass on a notification about an attached session, if its own device sent it. Raises: BadParams."""
-        if method == "event":
+        if method == EVENT.name:
             head = typed(params, _EventHead)
             if (relay := self._relays.get(head.session_id)) is not None and relay.device == device:
                 relay.epoch = _new_epoch(head) or relay.epoch
@@ -251,12 +266,12 @@ class Proxy:
                 relay.heard_at = max(relay.heard_at, head.at)
                 if gap:
                     self._attach_again(relay)
-        elif method in {"session.participants", "session.stalled"}:
+        elif method in {PARTICIPANTS_CHANGED.name, SESSION_STALLED.name}:
             about = typed(params, _About)
             if (relay := self._relays.get(about.session_id)) is not None and relay.device == device:
                 for channel in relay.viewers:
                     _pass_on(channel, frame)
-        elif method == "session.lost":
+        elif method == SESSION_LOST.name:
             lost = typed(params, SessionLost)
             if (relay := self._relays.get(lost.session_id)) is not None and relay.device == device:
                 self._end(relay, lost.reason, lost.kind)
@@ -286,7 +301,7 @@ class Proxy:
                 self._end(relay, f"{self._name_of(device)} {REFUSES}", Refused.kind)
             return
         if was_lost or not up:  # a link that replaces another one is not "back": nobody missed it
-            self._notify_viewers("peer.back" if up else "peer.lost", device, relays)
+            self._notify_viewers(PEER_BACK if up else PEER_LOST, device, relays)
         if up:
             self._mark_busy(device)
             for relay in relays:
@@ -301,15 +316,15 @@ class Proxy:
         rows = (self._row_of(session) for session in self._used.get(device, ()))
         return any(row is not None and row.status in {"working", "needs-input"} for row in rows)
 
-    def _notify_viewers(self, method: str, device: DeviceId, relays: list[Relay[Channel]]) -> None:
-        reason = STOPPED if method == "peer.lost" and self._peers.stopped(device) else ""
+    def _notify_viewers(self, kind: NotificationKind[PeerLink], device: DeviceId, relays: list[Relay[Channel]]) -> None:
+        reason = STOPPED if kind is PEER_LOST and self._peers.stopped(device) else ""
         sessions: dict[Channel, list[SessionId]] = {}
         for relay in relays:
             for channel in relay.viewers:
                 sessions.setdefault(channel, []).append(relay.session)
         for channel, watched in sessions.items():
             params = PeerLink(device=device, name=self._name_of(device), sessions=tuple(watched), reason=reason)
-            channel.notify(method, params)
+            channel.notify(kind, params)
 
     def _attach_again(self, relay: Relay[Channel]) -> None:
         # The attachment over the link brings no more events, or not all.
@@ -386,7 +401,7 @@ class Proxy:
 
     def _notify_lost(self, session: SessionId, viewers: Iterable[Channel], reason: str, kind: str = "") -> None:
         for channel in viewers:
-            channel.notify("session.lost", SessionLost(session_id=session, reason=reason, kind=kind))
+            channel.notify(SESSION_LOST, SessionLost(session_id=session, reason=reason, kind=kind))
 
     def _mark_busy(self, device: DeviceId) -> None:
         self._peers.busy(device, attached=self._watched(device))
@@ -394,12 +409,13 @@ class Proxy:
     def _watched(self, device: DeviceId) -> bool:
         return self.terminals.watches(device) or any(relay.device == device for relay in self._relays.values())
 
-    def _as_seen_here(self, attached: _Attached) -> _Attached:
-        # The device sent its own view, in which the session is local; here it is a remote one.
-        if attached.snapshot is None:
-            return attached
-        row = self._row_of(attached.session_id) or msgspec.structs.replace(attached.snapshot.session, local=False)
-        return msgspec.structs.replace(attached, snapshot=msgspec.structs.replace(attached.snapshot, session=row))
+
+def _as_seen_here(attached: _Attached, row: SessionRow | None) -> _Attached:
+    # The device sent its own view, in which the session is local; here it is a remote one, listed as `row` if it is.
+    if attached.snapshot is None:
+        return attached
+    row = row or msgspec.structs.replace(attached.snapshot.session, local=False)
+    return msgspec.structs.replace(attached, snapshot=msgspec.structs.replace(attached.snapshot, session=row))
 
 
 def _new_epoch(head: _EventHead) -> str:

@@ -13,6 +13,7 @@ from agent.errors import AgentError, Busy, TimedOut
 from agent.links.rules.results import ROWS_MAX, read_changes, read_rows
 from agent.ports import Clock
 from agent.protocol.messages import ListSessions
+from agent.protocol.methods import SESSION_LIST, SESSION_WATCH, Method, P, R
 from agent.protocol.model import DeviceId, SessionId, SessionRow
 from agent.protocol.ratelimit import Bucket, Rate
 
@@ -54,7 +55,7 @@ class SessionObserver(Protocol):
 class FeedLink(Protocol):
     """The link over which a feed comes (`links.link.Link`)."""
 
-    async def request(self, method: str, params: Callable[[], object], *, seconds: float) -> Raw:
+    async def request(self, method: Method[P, R], params: Callable[[], P], *, seconds: float) -> Raw:
         """Send a request and wait for its result; `params` is called when it is sent."""
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
@@ -128,7 +129,7 @@ class SessionFeed:
         # However busy the other side is: without its list no change that it sends later would count.
         while True:
             try:
-                method = "session.list" if self._watching else "session.watch"
+                method = SESSION_LIST if self._watching else SESSION_WATCH
                 rows = await link.request(method, lambda: ListSessions(scope="local"), seconds=ANSWER)
             except (Busy, TimedOut) as exc:
                 log.info("no list of sessions yet", extra={"device": self._device, "error": str(exc)})

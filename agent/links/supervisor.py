@@ -17,6 +17,7 @@ from agent.links.twins import TwinReports
 from agent.ports import Channel, Clock, Dialer, MessageHandler
 from agent.protocol.codec import typed
 from agent.protocol.messages import Ready, TwinSeen
+from agent.protocol.methods import GATEWAY_READY, GATEWAY_TWIN, SESSION_CHANGED
 from agent.protocol.model import STOPPED, DeviceId, Endpoint
 from agent.protocol.ratelimit import Bucket
 from agent.tasks import Alarm, failures, reconnect_delay, within
@@ -210,7 +211,7 @@ class LinkSupervisor:
             if self._leaving:
                 self._turn_away(link, STOPPING)
             else:
-                channel.notify("gateway.ready", self._shared.own)
+                channel.notify(GATEWAY_READY, self._shared.own)
             try:
                 await channel.run(_Incoming(self, link, self._shared.handler))
             finally:
@@ -246,7 +247,7 @@ class LinkSupervisor:
             return
         hosts = (first.host, link.host)
         for each in (first, link):
-            each.channel.notify("gateway.twin", TwinSeen(hosts=hosts))
+            each.channel.notify(GATEWAY_TWIN, TwinSeen(hosts=hosts))
         self._turn_away(link, TWIN)
         self._shared.twins.linked(self.device, hosts)
 
@@ -388,11 +389,11 @@ class _Incoming:
         return self._handler.on_request(channel, method, params)
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
-        if method == "gateway.ready":
+        if method == GATEWAY_READY.name:
             self._supervisor.ready(self._link, typed(params, Ready))
-        elif method == "gateway.twin":
+        elif method == GATEWAY_TWIN.name:
             self._supervisor.twin_reported(typed(params, TwinSeen))
-        elif method == "session.changed":
+        elif method == SESSION_CHANGED.name:
             self._supervisor.sessions_changed(self._link, params, len(frame))
         elif self._supervisor.link is self._link:
             self._handler.on_notification(channel, method, params, frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.ports import Channel
+from agent.protocol.methods import TERMINAL_OUTPUT
 from agent.protocol.model import DeviceId, SessionId
 from agent.protocol.terminal import BEHIND, TAKEN_EVERY, Size, TerminalOutput
 
@@ -127,13 +128,13 @@ class TerminalRelay:
         if client.behind and not client.gap_sent and sent is not None and sent - client.taken < TAKEN_EVERY:
             client.gap_sent = True
             gap = TerminalOutput(session_id=self.session, offset=max(self.received, sent + 1), data=b"")
-            channel.notify("terminal.output", gap)
+            channel.notify(TERMINAL_OUTPUT, gap)
 
     def make_reattach(self, channel: Channel, client: Watcher) -> None:
         """Make a client attach anew; it then gets the error, if it cannot."""
         if client.end is not None:
             gap = max(self.received, client.end, client.sent or 0) + 1
-            channel.notify("terminal.output", TerminalOutput(session_id=self.session, offset=gap, data=b""))
+            channel.notify(TERMINAL_OUTPUT, TerminalOutput(session_id=self.session, offset=gap, data=b""))
 
     def to_acknowledge(self) -> int | None:
         """The offset up to which to acknowledge output to the host; None: nothing new."""

@@ -21,6 +21,18 @@ from agent.links.terminal_relay import TerminalRelay, Watcher
 from agent.ports import Channel, Clock, Followed
 from agent.protocol.codec import msgpack, typed
 from agent.protocol.messages import PeerLink
+from agent.protocol.methods import (
+    PEER_BACK,
+    PEER_LOST,
+    TERMINAL_ATTACH,
+    TERMINAL_CLOSED,
+    TERMINAL_DETACH,
+    TERMINAL_INPUT,
+    TERMINAL_OUTPUT,
+    TERMINAL_RESIZE,
+    TERMINAL_RESIZED,
+    TERMINAL_TAKEN,
+)
 from agent.protocol.model import STOPPED, DeviceId, SessionId
 from agent.protocol.terminal import (
     Size,
@@ -65,7 +77,7 @@ class RemoteTerminals:
 
     async def attach(
         self, channel: Channel, device: DeviceId, session: SessionId, request: TerminalAttach, *, steers: bool
-    ) -> Followed:
+    ) -> Followed[Raw]:
         """Attach a client to the terminal of a remote session; the request is sent once. Raises: as `Peers.call`."""
         await channel.drained()
         size = Size(request.rows, request.cols) if steers and request.rows and request.cols else None
@@ -107,8 +119,8 @@ class RemoteTerminals:
             rows, cols = relay.size()
             return msgspec.structs.replace(as_sent(request(), relay.session), rows=rows, cols=cols)
 
-        raw, link = await self._peers.attach(relay.device, "terminal.attach", upstream)
-        attached: TerminalAttached = read_result(raw, "terminal.attach", self._name_of(relay.device))
+        raw, link = await self._peers.attach(relay.device, TERMINAL_ATTACH, upstream)
+        attached = read_result(raw, TERMINAL_ATTACH, self._name_of(relay.device))
         if attached.session_id != relay.session:
             raise BadFrame(f"{self._name_of(relay.device)} answered about another session")
         return raw, attached, link
@@ -123,7 +135,7 @@ class RemoteTerminals:
             data = without_replies(data)
         request = TerminalInput(session_id=session, data=Raw(msgspec.msgpack.encode(data)))
         if data:
-            await self._peers.call(relay.device, "terminal.input", request, again=False)
+            await self._peers.call(relay.device, TERMINAL_INPUT, request, again=False)
 
     async def resize(self, channel: Channel, session: SessionId, request: TerminalResize) -> None:
         """Take another size of a client's window. Raises: as `Peers.call`, BadParams (not attached)."""
@@ -131,7 +143,7 @@ class RemoteTerminals:
         client.size = Size(request.rows, request.cols) if request.rows and request.cols else None
         rows, cols = relay.size()
         params = TerminalResize(session_id=session, rows=rows, cols=cols, repaint=request.repaint)
-        await self._peers.call(relay.device, "terminal.resize", params, again=False)
+        await self._peers.call(relay.device, TERMINAL_RESIZE, params, again=False)
 
     def taken(self, channel: Channel, notification: TerminalTaken) -> None:
         """Take a client's acknowledgement of output up to an offset."""
@@ -151,12 +163,12 @@ class RemoteTerminals:
         if not relay.clients:
             del self._relays[session]
             self._marked(relay.device)
-            self._peers.post(relay.device, "terminal.detach", lambda: TerminalDetach(session_id=session))
+            self._peers.post(relay.device, TERMINAL_DETACH, lambda: TerminalDetach(session_id=session))
             return
         size = relay.size()
         if size.rows:
             request = TerminalResize(session_id=session, rows=size.rows, cols=size.cols)
-            self._peers.post(relay.device, "terminal.resize", lambda: request)
+            self._peers.post(relay.device, TERMINAL_RESIZE, lambda: request)
         self._acknowledge(relay)
 
     def drop(self, channel: Channel) -> None:
@@ -175,19 +187,19 @@ class RemoteTerminals:
 
     def on_notification(self, device: DeviceId, method: str, params: Raw, frame: bytes) -> None:
         """Pass on a notification about a watched terminal, if its own device sent it. Raises: BadParams."""
-        if method == "terminal.output":
+        if method == TERMINAL_OUTPUT.name:
             output = typed(params, TerminalOutput)
             relay = self._of(device, output.session_id)
             if relay is not None:
                 relay.take(output, frame)
                 self._acknowledge(relay)
-        elif method == "terminal.resized":
+        elif method == TERMINAL_RESIZED.name:
             resized = typed(params, TerminalResized)
             relay = self._of(device, resized.session_id)
             if relay is not None:
                 for channel in relay.clients:
-                    channel.notify(method, resized)
-        elif method == "terminal.closed":
+                    channel.notify(TERMINAL_RESIZED, resized)
+        elif method == TERMINAL_CLOSED.name:
             closed = typed(params, TerminalClosed)
             relay = self._of(device, closed.session_id)
             if relay is not None:
@@ -212,7 +224,7 @@ class RemoteTerminals:
         for relay in relays:
             params = PeerLink(device=device, name=self._name_of(device), sessions=(relay.session,), reason=reason)
             for channel in relay.clients if was_lost or not up else ():
-                channel.notify("peer.back" if up else "peer.lost", params)
+                channel.notify(PEER_BACK if up else PEER_LOST, params)
             relay.interrupted()
             if up and not relay.resuming:
                 relay.resuming = spawn(self.group, self._resume(relay), f"proxy.terminal-{relay.session}") is not None
@@ -253,7 +265,7 @@ class RemoteTerminals:
             self._end([relay])  # the program was started anew
             return
         output = TerminalOutput(session_id=relay.session, offset=attached.offset, data=attached.data)
-        relay.resumed(output, msgpack.notification("terminal.output", output))
+        relay.resumed(output, msgpack.notification(TERMINAL_OUTPUT.name, output))
 
     async def _give_up(self, device: DeviceId) -> None:
         await self._clock.sleep(LOST_MAX)
@@ -273,13 +285,13 @@ class RemoteTerminals:
         offset = relay.to_acknowledge()
         if offset is not None:
             params = TerminalTaken(session_id=relay.session, offset=offset)
-            self._peers.notify(relay.device, "terminal.taken", params)
+            self._peers.notify(relay.device, TERMINAL_TAKEN, params)
 
     def _close(self, relay: TerminalRelay, closed: TerminalClosed) -> None:
         if self._relays.get(relay.session) is relay:
             del self._relays[relay.session]
         for channel in relay.clients:
-            channel.notify("terminal.closed", closed)
+            channel.notify(TERMINAL_CLOSED, closed)
         self._marked(relay.device)
 
     def _end(self, relays: list[TerminalRelay]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from msgspec import Raw, Struct
 
 from agent.protocol.codec import Codec
+from agent.protocol.methods import NotificationKind, P
 from agent.protocol.model import DeviceId, Endpoint
+
+R = TypeVar("R")
 
 
 class Channel(Protocol):
@@ -25,7 +28,7 @@ class Channel(Protocol):
     def send(self, frame: bytes) -> None:
         """Queue a frame. Never waits: when the queue is full the connection is cut off (S5)."""
 
-    def notify(self, method: str, params: object) -> None:
+    def notify(self, kind: NotificationKind[P], params: P) -> None:
         """Queue a notification."""
 
     async def request(self, method: str, params: object, *, seconds: float) -> Raw:
@@ -50,10 +53,10 @@ class Channel(Protocol):
         """Tell the channel whether anything is attached over it: it then pings more often (L3)."""
 
 
-class Followed(Struct, frozen=True):
+class Followed(Struct, Generic[R], frozen=True):
     """An answer that something must follow: the channel sends `result`, then awaits `follow()`."""
 
-    result: object
+    result: R
     follow: Callable[[], Awaitable[None]]
 
 

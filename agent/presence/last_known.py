@@ -11,9 +11,9 @@ import msgspec
 
 from agent.errors import StateError
 from agent.ports import Clock, LastKnownStore
-from agent.presence.rules.lookup import newest_first
 from agent.presence.rules.registry import Registry
 from agent.presence.rules.sanitising import row_size
+from agent.presence.rules.selectors import newest_first
 from agent.protocol.model import DeviceId, DeviceRef, SessionRow
 
 log = logging.getLogger(__name__)

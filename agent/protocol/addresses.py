@@ -63,9 +63,6 @@ class TellAddresses(Struct, frozen=True, kw_only=True, omit_defaults=True):
     records: Annotated[tuple[Signed, ...], Meta(max_length=TELL_MAX)] = ()
 
 
-ADDRESS_METHODS: dict[str, type[Struct]] = {"address.sync": SyncAddresses, "address.tell": TellAddresses}
-
-
 def sign_record(record: AddressRecord, identity: Identity) -> Signed:
     """The record as it travels, signed by its device."""
     body = msgspec.msgpack.encode(record)

@@ -28,8 +28,6 @@ class BackendRow(Struct, frozen=True, kw_only=True):
     hint: Line = ""  # how to get it
 
 
-BACKEND_METHODS: dict[str, type[Struct]] = {"backend.list": ListBackends}
-
 ELSEWHERE = "it cannot be used there yet"
 ASK_THERE = "`agent backends` on that device says why"
 

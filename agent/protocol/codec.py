@@ -26,9 +26,7 @@ REQUEST_MAX = 266_240
 """Bytes of one request or notification from a gateway: what a client may say, and 4,096 more for what its gateway adds
 when it passes that on."""
 FRAME_OUT_MAX = 1_048_576
-"""Bytes of one frame to anybody; from a gateway, of an answer and of what is `LARGE`."""
-LARGE = frozenset({"event", "session.changed", "household.tell"})
-"""What may fill a frame (1 MiB) though it is no answer: streams that were asked for, and a household at its largest."""
+"""Bytes of one frame to anybody; from a gateway, of an answer and of what is `methods.LARGE`."""
 
 RequestId = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[str, Meta(max_length=64)]
 T = TypeVar("T")

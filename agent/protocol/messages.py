@@ -341,7 +341,7 @@ class LimitDevice(Struct, frozen=True, kw_only=True):
 class Limited(Struct, frozen=True, kw_only=True):
     """Result of `device.limit`."""
 
-    others: tuple[DeviceRef, ...] = ()  # whom the device let in: they are limited with it, or in when its limit ends
+    others: Rows[DeviceRef] = ()  # whom the device let in: they are limited with it, or in when its limit ends
 
 
 class ListAudit(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -124,20 +124,6 @@ class TerminalClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit_status: Whole | None = None
 
 
-TERMINAL_METHODS: dict[str, type[Struct]] = {
-    "terminal.attach": TerminalAttach,
-    "terminal.input": TerminalInput,
-    "terminal.resize": TerminalResize,
-    "terminal.detach": TerminalDetach,
-}
-TERMINAL_NOTIFICATIONS: dict[str, type[Struct]] = {
-    "terminal.output": TerminalOutput,
-    "terminal.resized": TerminalResized,
-    "terminal.closed": TerminalClosed,
-    "terminal.taken": TerminalTaken,
-}
-
-
 def typed_bytes(asked: TerminalInput) -> bytes:
     """What was typed. Raises: BadParams, TooLarge."""
     try:

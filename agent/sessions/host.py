@@ -26,6 +26,7 @@ from agent.protocol.messages import (
     Submit,
     Submitted,
 )
+from agent.protocol.methods import SESSION_LOST, SESSION_STALLED
 from agent.protocol.model import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow, Share
 from agent.protocol.names import clean
 from agent.sessions.adoption import Adoption
@@ -280,7 +281,7 @@ class Sessions:
         """Tell viewers why nothing can be stored, so that no event comes; empty: it can be stored again."""
         self._stalled = reason
         for session, hosted in self._hosted.items():
-            hosted.log.viewers.notify("session.stalled", SessionStalled(session_id=session, reason=reason))
+            hosted.log.viewers.notify(SESSION_STALLED, SessionStalled(session_id=session, reason=reason))
 
     def _may_prompt(self, device: DeviceId) -> bool:
         return device == self._own.id or self._trusts(device)
@@ -329,7 +330,7 @@ class Sessions:
                 hosted.log.detach(channel)
                 self.attachments.leave(channel, session)
                 lost = SessionLost(session_id=session, reason=NOT_SHARED, kind=SessionNotFound.kind)
-                channel.notify("session.lost", lost)
+                channel.notify(SESSION_LOST, lost)
 
     async def close(self, selector: str, by: Sender) -> None:
         """End a session; its log stays. Raises: SessionNotFound, SessionEnded, StoreFull."""

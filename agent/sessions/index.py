@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from agent.errors import Busy, SessionEnded
 from agent.ports import SessionMeta
-from agent.presence.rules.selectors import select
+from agent.presence.rules.selectors import find_own
 from agent.protocol.model import DeviceId, DeviceRef, SessionId, SessionRow, Share
 from agent.sessions.session import HostedSession
 
@@ -56,8 +56,8 @@ class HostedIndex:
             for session, meta in metas.items()
             if sees(session, meta.share)
         }
-        closed = [session for session, meta in self.closed.items() if sees(session, meta.share)]
-        found = select(selector, live, closed, self._device)
+        closed = {session: meta.title for session, meta in self.closed.items() if sees(session, meta.share)}
+        found = find_own(selector, live, closed, self._device)
         return metas.get(found) or self.closed[found]
 
     def created_by(self, device: DeviceId) -> int:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from msgspec import Struct
-
 from agent.errors import Busy
 from agent.ports import Channel
 from agent.protocol.audit import Action
 from agent.protocol.events import Event
 from agent.protocol.messages import EventOf, ParticipantsChanged
+from agent.protocol.methods import EVENT, PARTICIPANTS_CHANGED, NotificationKind, P
 from agent.protocol.model import DeviceId, Participant, SessionId, SessionRow
 
 
@@ -92,19 +91,21 @@ class Viewers:
                     codec = viewer.channel.codec
                     frame = frames.get(codec.subprotocol)
                     if frame is None:
-                        frame = frames[codec.subprotocol] = codec.notification("event", event_of(self._session, event))
+                        frame = frames[codec.subprotocol] = codec.notification(
+                            EVENT.name, event_of(self._session, event)
+                        )
                     viewer.cursor = event.seq
                     viewer.channel.send(frame)
 
     def catch_up(self, viewer: Viewer, event: Event) -> None:
         """Send one viewer an event that it has missed."""
-        viewer.channel.notify("event", event_of(self._session, event))
+        viewer.channel.notify(EVENT, event_of(self._session, event))
         viewer.cursor = event.seq
 
-    def notify(self, method: str, params: Struct) -> None:
+    def notify(self, kind: NotificationKind[P], params: P) -> None:
         """Send a notification to every attached channel."""
         for channel in self._viewers:
-            channel.notify(method, params)
+            channel.notify(kind, params)
 
     def _announce(self, before: tuple[Participant, ...], besides: Channel | None = None) -> None:
         now = self.participants()
@@ -112,7 +113,7 @@ class Viewers:
             return
         for channel in self._viewers:
             if channel is not besides:
-                channel.notify("session.participants", ParticipantsChanged(session_id=self._session, participants=now))
+                channel.notify(PARTICIPANTS_CHANGED, ParticipantsChanged(session_id=self._session, participants=now))
 
 
 def event_of(session: SessionId, event: Event) -> EventOf:

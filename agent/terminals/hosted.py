@@ -16,6 +16,7 @@ from agent.errors import AgentError, BadParams, Busy, SessionEnded
 from agent.ports import Channel
 from agent.ports.terminal import ShowsTerminal, Terminal
 from agent.protocol.messages import SessionLost
+from agent.protocol.methods import SESSION_LOST, TERMINAL_CLOSED, TERMINAL_OUTPUT, TERMINAL_RESIZED
 from agent.protocol.model import DeviceId, SessionId
 from agent.protocol.terminal import (
     ATTACHED_MAX,
@@ -93,7 +94,7 @@ class _WatchedTerminal:
         if viewer.behind and not viewer.gap_sent and viewer.sent - viewer.taken < TAKEN_EVERY:
             # The viewer listens again: an offset that is not the next one makes it attach anew.
             gap = TerminalOutput(session_id=self.session, offset=terminal.end, data=b"")
-            viewer.channel.notify("terminal.output", gap)
+            viewer.channel.notify(TERMINAL_OUTPUT, gap)
             viewer.gap_sent = True
 
     def _frame(self, offset: int, size: int, channel: Channel) -> bytes:
@@ -101,7 +102,7 @@ class _WatchedTerminal:
         frame = self._frames.get(key)
         if frame is None:
             output = TerminalOutput(session_id=self.session, offset=offset, data=self.terminal.read(offset, size))
-            frame = self._frames[key] = channel.codec.notification("terminal.output", output)
+            frame = self._frames[key] = channel.codec.notification(TERMINAL_OUTPUT.name, output)
         return frame
 
     # --- who watches -------------------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ class _WatchedTerminal:
         self.terminal.resize(size)
         for viewer in viewers:
             resized = TerminalResized(session_id=self.session, rows=size.rows, cols=size.cols)
-            viewer.channel.notify("terminal.resized", resized)
+            viewer.channel.notify(TERMINAL_RESIZED, resized)
         return True
 
     def answers_queries(self, viewer: _Viewer) -> bool:
@@ -159,7 +160,7 @@ class HostedTerminals:
 
     async def attach(
         self, channel: Channel, device: DeviceId, request: TerminalAttach, *, steers: Callable[[], bool]
-    ) -> object:
+    ) -> TerminalAttached:
         """Attach a channel to a terminal; output after the result comes by itself.
 
         `steers`: whether the channel may type here; it raises if the channel may not even watch. It is called after the
@@ -245,7 +246,7 @@ class HostedTerminals:
                     viewer.steers = viewer.may_type()
                 except AgentError as exc:  # it may not even watch
                     self._leave(shown, channel)
-                    channel.notify("session.lost", SessionLost(session_id=shown.session, reason=str(exc)))
+                    channel.notify(SESSION_LOST, SessionLost(session_id=shown.session, reason=str(exc)))
                     continue
                 viewer.size = viewer.size if viewer.steers else None
             if shown.viewers:
@@ -261,7 +262,7 @@ class HostedTerminals:
             closed = TerminalClosed(
                 session_id=shown.session, offset=shown.terminal.end, exit_status=shown.terminal.exit_status
             )
-            channel.notify("terminal.closed", closed)
+            channel.notify(TERMINAL_CLOSED, closed)
             self._leave(shown, channel)
 
     def _leave(self, shown: _WatchedTerminal, channel: Channel) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, SessionNotFound
 from agent.ports import Clock
 from agent.protocol.messages import CreateSession
+from agent.protocol.methods import Method, On, P, R, Right
 from agent.protocol.model import DeviceId, PairedDevice, SessionRow, Share
 from agent.protocol.ratelimit import Bucket, Rate
 from agent.sessions.host import Sessions
@@ -25,7 +26,6 @@ RATES = {
     "refusals": Rate(60.0, 30),
 }
 """Quotas of each other device. Refusals: those that are noted in the audit log."""
-COUNTED = {"prompt.submit": "prompts", "session.create": "new sessions"}
 
 
 class AccessControl:
@@ -60,16 +60,17 @@ class AccessControl:
         """Count a connection that a device opens. Raises: Busy, with the time to wait."""
         self._take(device, "connects")
 
-    def admit(self, device: DeviceId, method: str, request: Any) -> Any:
+    def admit(self, device: DeviceId, method: Method[P, R], request: P) -> P:
         """Check a request of a device; returns it with the whole id of its session. Raises: AgentError."""
         try:
-            return self._admit(device, method, request)
+            admitted: P = self._admit(device, method, request)
         except AgentError as exc:
             session = self._session_of(request)
             wrong = isinstance(exc, SessionNotFound | Ambiguous) and not session  # a slip, of which there are many
             if not wrong and self._wait(device, "refusals") == 0.0:
-                self._audit.note("refused", device, session, detail=f"{method}: {exc.kind}")
+                self._audit.note("refused", device, session, detail=f"{method.name}: {exc.kind}")
             raise
+        return admitted
 
     def _session_of(self, request: Any) -> str:
         # The session that a refused request was about, as the owner sees it: for the audit log only.
@@ -78,25 +79,26 @@ class AccessControl:
         except (AttributeError, SessionNotFound, Ambiguous):
             return ""
 
-    def _admit(self, device: DeviceId, method: str, request: Any) -> Any:
+    def _admit(self, device: DeviceId, method: Method[Any, Any], request: Any) -> Any:
         self._take(device, "requests")
         access, sessions = self.of(device), self._sessions
         share: Share = "all"
-        if (selector := getattr(request, "session_id", None)) is not None and access.role != "host":
-            meta = sessions.index.find(selector, access.sees)
-            request, share = msgspec.structs.replace(request, session_id=meta.id), meta.share
-        refusal = access.refusal(method, share, self._clock.time())
+        if method.on is On.SESSION and access.role != "host":
+            meta = sessions.index.find(request.session_id, access.sees)
+            request = msgspec.structs.replace(request, session_id=meta.id)
+            share = meta.share
+        refusal = access.refusal(method.right, share, self._clock.time())
         if refusal is not None:
             raise refusal
         if isinstance(request, CreateSession) and request.share != "all":
             raise Forbidden("only the device that has a session decides who shares it", hint="`agent share` over there")
-        if method in COUNTED:
-            self._take(device, COUNTED[method])
+        if method.quota is not None:
+            self._take(device, method.quota)
         return request
 
-    def may(self, device: DeviceId | None, method: str, share: Share) -> bool:
-        """Whether a device (None: this one) may call `method` on a session that is shared like that."""
-        return self.of(device).refusal(method, share, self._clock.time()) is None
+    def may(self, device: DeviceId | None, right: Right, share: Share) -> bool:
+        """Whether a device (None: this one) may do what needs `right` on a session that is shared like that."""
+        return self.of(device).refusal(right, share, self._clock.time()) is None
 
     def shown(self, device: DeviceId | None, rows: Iterable[SessionRow]) -> list[SessionRow]:
         """The rows, of those of sessions here, that a device sees, each with how it may use the session."""

@@ -18,10 +18,11 @@ from msgspec import Raw
 
 from agent.errors import AgentError, BadParams, Busy, NotPaired
 from agent.links.peers import Peers
-from agent.ports import Channel, Clock, TrustStore
+from agent.ports import Clock, TrustStore
 from agent.protocol.codec import typed
 from agent.protocol.household import Signed
 from agent.protocol.messages import HouseholdNews, HouseholdSync, Nothing
+from agent.protocol.methods import HOUSEHOLD_SYNC, HOUSEHOLD_TELL
 from agent.protocol.model import DeviceId, PairedDevice
 from agent.protocol.ratelimit import Bucket, Rate
 from agent.tasks import Alarm, child, spawn
@@ -132,7 +133,7 @@ class Gossip:
 
     async def _deliver(self, device: DeviceId, news: HouseholdNews) -> bool:
         try:
-            await self._peers.call(device, "household.tell", news, again=False, seconds=FAREWELL)
+            await self._peers.call(device, HOUSEHOLD_TELL, news, again=False, seconds=FAREWELL)
         except AgentError as exc:
             return exc.kind == "peer-lost"  # a member cuts the link of a device that left
         return True
@@ -146,9 +147,9 @@ class Gossip:
 
     # --- over links --------------------------------------------------------------------------------------------------
 
-    async def sync(self, channel: Channel, request: HouseholdSync) -> object:
+    async def sync(self, device: DeviceId, request: HouseholdSync) -> HouseholdNews:
         """Answer `household.sync`: the statements that the sender lacks. Raises: NotPaired, Busy."""
-        sender = self._sender(channel)
+        sender = self._known(device)
         self._meet(sender, request.household)
         if not self._household.is_member(sender):
             return HouseholdNews()
@@ -156,9 +157,9 @@ class Gossip:
         self._charge(sender.id, news, REQUEST_COST)
         return news
 
-    async def tell(self, channel: Channel, news: HouseholdNews) -> object:
+    async def tell(self, device: DeviceId, news: HouseholdNews) -> Nothing:
         """Answer `household.tell`: take the news that the sender has. Raises: NotPaired, Busy, BadParams."""
-        await self._hear(self._sender(channel), news)
+        await self._hear(self._known(device), news)
         return Nothing()
 
     async def _exchange(self, device: DeviceId) -> None:
@@ -166,7 +167,7 @@ class Gossip:
         request = HouseholdSync(household=self._household.id, digests=self._household.digests())
         try:
             self._known(device)  # raises for a guest, which gets nothing of the household
-            raw: Raw = await self._peers.call(device, "household.sync", request, again=False, seconds=ANSWER)
+            raw: Raw = await self._peers.call(device, HOUSEHOLD_SYNC, request, again=False, seconds=ANSWER)
             news = typed(raw, HouseholdNews)
             sender = self._known(device)
             self._meet(sender, news.household)
@@ -239,7 +240,7 @@ class Gossip:
     def _send(self, news: HouseholdNews, but: DeviceId | None = None) -> None:
         for device in self._linked():
             if device.id != but:
-                self._peers.post(device.id, "household.tell", lambda: news)
+                self._peers.post(device.id, HOUSEHOLD_TELL, lambda: news)
 
     def _look_after_key(self) -> None:
         household, linked, now = self._household, self._linked(), self._clock.monotonic()
@@ -261,11 +262,6 @@ class Gossip:
     def _linked(self) -> list[PairedDevice]:
         linked = set(self._peers.linked())
         return [each for each in self._trust.devices() if each.id in linked and self._household.is_member(each)]
-
-    def _sender(self, channel: Channel) -> PairedDevice:
-        if channel.device is None:
-            raise NotPaired("only gateways exchange this")
-        return self._known(channel.device)
 
     def _known(self, device: DeviceId) -> PairedDevice:
         for known in self._trust.devices():

@@ -28,6 +28,7 @@ from agent.errors import AgentError, Forbidden
 from agent.ports import Channel
 from agent.protocol.codec import typed
 from agent.protocol.messages import Attach, Attached, Ready
+from agent.protocol.methods import GATEWAY_READY
 from agent.protocol.model import DeviceId, Endpoint
 from tests.attacks.conftest import PORT, Scene
 from tests.attacks.rogue import context
@@ -84,7 +85,7 @@ class Guest:
                 break
         async with asyncio.TaskGroup() as group:
             running = group.create_task(channel.run(self), name="bench.link")
-            channel.notify("gateway.ready", Ready(device=self._device, name="laptop"))
+            channel.notify(GATEWAY_READY, Ready(device=self._device, name="laptop"))
             await self._ready.wait()
             ready = time.perf_counter() - began
             raw = await channel.request("session.attach", Attach(session_id=self._session), seconds=10.0)

@@ -11,7 +11,8 @@ import pytest
 from agent.client.follow import Hydrated, Mark, NextEvent, follow
 from agent.client.stream import ConnectionBack, ConnectionLost, Stream, streaming
 from agent.protocol.events import Event, UserMessage, payload_of
-from agent.protocol.messages import Attach, Attached, EventOf, SessionLost
+from agent.protocol.messages import Attach, EventOf, SessionLost
+from agent.protocol.methods import SESSION_ATTACH
 from tests.e2e.conftest import MakeNetwork
 from tests.e2e.device import ROOT, Device, pair, until
 
@@ -47,7 +48,7 @@ class Watcher:
 async def watch_all(stream: Stream, sessions: list[str], watcher: Watcher) -> None:
     """Attach to every session over one connection, and read."""
     for session in sessions:
-        await stream.insist("session.attach", Attach(session_id=session), Attached)
+        await stream.insist(SESSION_ATTACH, Attach(session_id=session))
         watcher.attached += 1
     async for note in stream.notes():
         watcher.hear(note)

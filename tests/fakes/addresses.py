@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 
 from agent.adapters.net.link import WebSocketChannel
 from agent.errors import PeerUnreachable
-from agent.gateway.methods import Handler
-from agent.ports import Channel
-from agent.protocol.addresses import TellAddresses
+from agent.gateway.routes import Caller, Route, Routes
+from agent.protocol.addresses import SyncAddresses, TellAddresses, ToldAddresses
+from agent.protocol.messages import Nothing
+from agent.protocol.methods import ADDRESS_SYNC, ADDRESS_TELL
 from agent.protocol.model import DeviceId, Endpoint, PairedDevice
 from tests.fakes.address_book import MemoryAddresses, SetAddresses
 from tests.fakes.clock import settle
@@ -32,13 +33,15 @@ class Resident(Member):
         self.heard: list[DeviceId] = []  # who told it addresses, in order
         super().__init__(net, name, number, own_addresses=self.here, addresses=remembers)
 
-    def gossip_methods(self) -> Mapping[str, Handler]:
-        async def tell(channel: Channel, news: TellAddresses) -> object:
-            assert channel.device is not None
-            self.heard.append(channel.device)
-            return await self.addresses.tell(channel, news)
+    def more_routes(self) -> Sequence[Routes]:
+        async def sync(request: SyncAddresses, caller: Caller) -> ToldAddresses:
+            return await self.addresses.sync(caller.device, request)
 
-        return {**super().gossip_methods(), "address.sync": self.addresses.sync, "address.tell": tell}
+        async def tell(request: TellAddresses, caller: Caller) -> Nothing:
+            self.heard.append(caller.device)
+            return await self.addresses.tell(caller.device, request)
+
+        return *super().more_routes(), (Route(ADDRESS_SYNC, sync), Route(ADDRESS_TELL, tell))
 
     def meet(self, devices: Sequence[PairedDevice]) -> None:
         """Nobody was heard before."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any
@@ -15,16 +15,13 @@ from msgspec import structs
 from agent.adapters.net.link import WebSocketChannel
 from agent.assembly import Assembly, Outside
 from agent.errors import PeerUnreachable, Refused
-from agent.gateway.backends import BackendMethods
-from agent.gateway.consent import Consent
-from agent.gateway.lists import Lists
-from agent.gateway.methods import Handler, Methods
-from agent.gateway.trust import TrustMethods
+from agent.gateway.router import Router
+from agent.gateway.routes import Routes
 from agent.ports import AddressStore, Installed, OwnAddresses, TranscriptStore
 from agent.problems import Problems
 from agent.protocol.identity import Identity
-from agent.protocol.messages import Ready, StatusReport
-from agent.protocol.model import DeviceId, Endpoint, PairedDevice, Sender
+from agent.protocol.messages import Ready
+from agent.protocol.model import DeviceId, Endpoint, PairedDevice
 from agent.sessions.catalog import BackendCatalog
 from agent.settings import LinkSettings, SessionSettings, Settings
 from agent.trust.devices import TrustedDevices
@@ -164,35 +161,23 @@ class Device(Assembly):
             problems=Problems(log.info),
         )
         self.kinds = [Installed(name="echo", entry="echo", type=self.echo)]
-        looks = BackendCatalog(self.kinds, default="echo", clock=net.clock)
-        self.methods = Methods(
-            own=self.id,
-            name_of=self.registry.name_of,
+        self.router = Router(
             registry=self.registry,
-            lists=Lists(self.registry, self.presence, self.access),
-            access=self.access,
-            consent=Consent(
-                registry=self.registry,
-                sessions=self.sessions,
-                limit=self.gossip.limit,
-                audit=self.audit,
-                owner=Sender(device=self.id, name=name),
-            ),
+            presence=self.presence,
             sessions=self.sessions,
+            backends=BackendCatalog(self.kinds, default="echo", clock=net.clock),
             peers=self.peers,
             proxy=self.proxy,
+            access=self.access,
+            gossip=self.gossip,
+            audit=self.audit,
             clock=net.clock,
-            trust=TrustMethods.__new__(TrustMethods),  # pairing has tests of its own
-            more={
-                **self.gossip_methods(),
-                "backend.list": BackendMethods(self.id, self.registry, self.peers, looks).list,
-            },
-            status=_no_status,
+            more=self.more_routes(),
         )
 
-    def gossip_methods(self) -> Mapping[str, Handler]:
+    def more_routes(self) -> Sequence[Routes]:
         """`household.*`; these devices are paired by hand (`tests.fakes.households` has others)."""
-        return {}
+        return ()
 
     @property
     def notices(self) -> list[str]:
@@ -236,7 +221,7 @@ class Device(Assembly):
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Viewer]:
         """A client on this device's control socket."""
-        async with connected(self.methods, self.net.clock) as viewer:
+        async with connected(self.router, self.net.clock) as viewer:
             yield viewer
 
     def stop(self) -> None:
@@ -258,7 +243,7 @@ class Device(Assembly):
                 "trusted": self.trusted.run(),
                 "audit": self.audit.run(),
                 "twins": self.twins.run(),
-                "peers": self.peers.run(self.methods, self.protected),
+                "peers": self.peers.run(self.router, self.protected),
             }
             self.running += [group.create_task(run, name=f"{self.name}.{name}") for name, run in parts.items()]
             self.up = True
@@ -266,10 +251,6 @@ class Device(Assembly):
                 await asyncio.Event().wait()
             finally:
                 self.up = False
-
-
-def _no_status() -> StatusReport:
-    raise AssertionError("not asked for here")
 
 
 @asynccontextmanager

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 
-from agent.gateway.methods import Handler
+from agent.gateway.routes import Routes
+from agent.gateway.trust import household_routes
 from agent.ports import AddressStore, OwnAddresses
 from agent.protocol.identity import fingerprint
 from agent.protocol.model import Endpoint, PairedDevice, PresenceRecord
@@ -45,8 +46,8 @@ class Member(Device):
         self.household.keys_changed.subscribe(self._keys_changed)
         self.trusted.changes.subscribe(self.meet)
 
-    def gossip_methods(self) -> Mapping[str, Handler]:
-        return {"household.sync": self.gossip.sync, "household.tell": self.gossip.tell}
+    def more_routes(self) -> Sequence[Routes]:
+        return (household_routes(self.gossip),)
 
     def _keys_changed(self) -> None:
         self.key_changes += 1

@@ -36,7 +36,7 @@ class Viewer:
         raise MethodNotFound
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
-        params_of = typed(params, NOTIFICATIONS[method])
+        params_of = typed(params, NOTIFICATIONS[method].params)
         if isinstance(params_of, EventOf):
             self.events.append(params_of)
         else:

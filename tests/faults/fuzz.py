@@ -9,9 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from agent.protocol.messages import HouseholdNews
+from agent.protocol.messages import Nothing
 from agent.protocol.methods import METHODS, NOTIFICATIONS
-from agent.protocol.model import SessionRow
 
 pack = msgspec.msgpack.Encoder().encode
 MANY = 3_000
@@ -63,9 +62,8 @@ class Fuzzer:
     def answer(self, asked: object, method: str) -> bytes:
         """An answer to a request of the other side."""
         self._wrong = self._dice.choice((0.0, 0.02, 0.1, 0.5))
-        kinds: dict[str, object] = {"household.sync": HouseholdNews, "session.list": tuple[SessionRow, ...]}
-        kind = kinds.get("session.list" if method == "session.watch" else method)
-        result = self._hostile() if kind is None else self._of(inspect.type_info(kind))
+        kind = METHODS[method].result if method in METHODS else Nothing
+        result = self._hostile() if kind is Nothing else self._of(inspect.type_info(kind))
         made = pack({"jsonrpc": "2.0", "id": asked, "result": result})
         return self._broken(made) if self._dice.random() < 0.2 else made
 
@@ -77,11 +75,11 @@ class Fuzzer:
 
     def _asking(self) -> bytes:
         method = self._dice.choice(list(METHODS))
-        return self._request(method, self._of(inspect.type_info(METHODS[method])))
+        return self._request(method, self._of(inspect.type_info(METHODS[method].params)))
 
     def _telling(self) -> bytes:
         method = self._dice.choice(list(NOTIFICATIONS))
-        params = self._of(inspect.type_info(NOTIFICATIONS[method]))
+        params = self._of(inspect.type_info(NOTIFICATIONS[method].params))
         return pack({"jsonrpc": "2.0", "method": method, "params": params})
 
     def _answering(self) -> bytes:

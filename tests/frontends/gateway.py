@@ -22,7 +22,7 @@ from agent.errors import (
     TakenBack,
 )
 from agent.protocol import codec as wire
-from agent.protocol import messages, methods
+from agent.protocol import messages
 from agent.protocol.audit import AuditEntry
 from agent.protocol.backends import BackendRow
 from agent.protocol.events import (
@@ -39,6 +39,7 @@ from agent.protocol.events import (
     make_event,
 )
 from agent.protocol.messages import Attached, Page, Ready, Snapshot, Submitted
+from agent.protocol.methods import METHODS
 from agent.protocol.model import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
 from agent.protocol.snapshot import compact
 from agent.protocol.waiting import CancelCall, Patient, Waiting
@@ -243,7 +244,7 @@ class FakeGateway:
                     if taken_back in self._held:
                         self._held[taken_back].set_exception(TakenBack())
                     continue
-                kind = methods.METHODS[str(asked.method)]
+                kind = METHODS[str(asked.method)].params
                 if self.away and issubclass(kind, Patient):
                     holding = self._loop.create_task(self._hold(asked, wire.typed(asked.params, kind), socket))
                     self._holding.add(holding)
@@ -269,13 +270,13 @@ class FakeGateway:
         assert isinstance(asked.method, str)
         assert isinstance(asked.id, int | str)
         try:
-            params = wire.typed(asked.params, methods.METHODS[asked.method])
+            params = wire.typed(asked.params, METHODS[asked.method].params)
             if socket is None and self.away and isinstance(params, Patient):
                 raise PeerUnreachable("desk is out of reach for 4 min")
             self.calls.append((asked.method, params))
             if asked.method in self.refusals:
                 raise self.refusals[asked.method]
-            if socket is None and asked.method in {"session.attach", "device.pair", "audit.watch"}:
+            if socket is None and METHODS[asked.method].follows:
                 raise Forbidden
             return codec.response(asked.id, await self._result(asked.method, params))
         except AgentError as exc:

@@ -62,7 +62,7 @@ def gateway_of(device: Device, device_of: Callable[[web.Request], DeviceId | Non
     clock = device.net.clock
     return Gateway(
         own=Ready(device=device.id, name=device.name, version="1", port=1000),
-        methods=device.methods,
+        router=device.router,
         peers=device.peers,
         make_channel=channel,
         device_of=device_of,

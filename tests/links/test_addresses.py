@@ -13,6 +13,7 @@ from agent.protocol.addresses import AddressRecord, SyncAddresses, TellAddresses
 from agent.protocol.codec import typed
 from agent.protocol.household import Signed
 from agent.protocol.identity import Identity
+from agent.protocol.methods import ADDRESS_SYNC, ADDRESS_TELL
 from agent.protocol.model import Endpoint, PairedDevice
 from tests.fakes.addresses import PORT, Resident, make_residents, meet, residents
 from tests.fakes.clock import settle
@@ -39,7 +40,7 @@ def says(who: Identity, revision: int, *hosts: str) -> Signed:
 
 
 async def tell(teller: Resident, hearer: Resident, *records: Signed) -> None:
-    await teller.peers.call(hearer.id, "address.tell", TellAddresses(records=records))
+    await teller.peers.call(hearer.id, ADDRESS_TELL, TellAddresses(records=records))
     await settle()
 
 
@@ -173,9 +174,9 @@ async def test_addresses_are_told_of_members_and_to_members_only() -> None:  # L
         pi.limit(laptop, role="guest")
         await settle()
         with pytest.raises(Forbidden):
-            await laptop.peers.call(pi.id, "address.sync", SyncAddresses())
+            await laptop.peers.call(pi.id, ADDRESS_SYNC, SyncAddresses())
         with pytest.raises(Forbidden):
-            await laptop.peers.call(pi.id, "address.tell", TellAddresses())
+            await laptop.peers.call(pi.id, ADDRESS_TELL, TellAddresses())
         laptop.heard.clear()
         pi.here.now = ("10.2.0.100",)
         await net.clock.advance(4.0)
@@ -193,7 +194,7 @@ async def test_who_is_put_out_is_forgotten_with_its_addresses() -> None:  # T4
         await net.clock.advance(5.0)
         pi.gossip.unpair(desk.id)
         await net.clock.advance(10.0)
-        answer = await laptop.peers.call(pi.id, "address.sync", SyncAddresses())
+        answer = await laptop.peers.call(pi.id, ADDRESS_SYNC, SyncAddresses())
         told = {signed.body for signed in typed(answer, ToldAddresses).records}
         assert len(told) == 2
         assert not any(desk.id.encode() in body for body in told)
@@ -264,13 +265,13 @@ async def test_a_full_disk_keeps_nobody_from_being_found() -> None:
 async def test_a_device_without_the_method_costs_nothing() -> None:
     async with residents(desk=DESK, pi=PI) as (net, (desk, pi)):
         for method in ("address.sync", "address.tell"):
-            del pi.methods._table[method]  # version 0.1
+            del pi.router.routes[method]  # version 0.1
         pair(pi, desk)
         meet(pi, desk)
         await net.clock.advance(5.0)
         assert desk.linked_to(pi)
         with pytest.raises(AgentError):
-            await desk.peers.call(pi.id, "address.sync", SyncAddresses())
+            await desk.peers.call(pi.id, ADDRESS_SYNC, SyncAddresses())
 
 
 async def test_a_member_heard_of_later_is_asked_about_again() -> None:  # L10

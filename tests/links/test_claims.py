@@ -10,6 +10,7 @@ from agent.ports import Channel
 from agent.presence.rules.claims import Contest
 from agent.protocol.events import UserMessage
 from agent.protocol.messages import Attach, SessionsChanged, Submit
+from agent.protocol.methods import SESSION_CHANGED
 from agent.protocol.model import DeviceRef, SessionId, SessionRow, Status
 from agent.protocol.times import rfc3339
 from tests.fakes.clock import settle
@@ -34,7 +35,7 @@ def row_of(rival: Device, session: str, title: str) -> SessionRow:
 
 
 async def claim(rival: Device, at: Device, *rows: SessionRow) -> None:
-    rival.peers.notify(at.id, "session.changed", SessionsChanged(changed=rows))
+    rival.peers.notify(at.id, SESSION_CHANGED, SessionsChanged(changed=rows))
     await settle()
 
 
@@ -51,7 +52,7 @@ async def test_r13_prompts_and_viewers_stay_with_the_owner_whatever_a_read_only_
             stolen.append(method)  # it keeps whatever comes
             return ()
 
-        box.methods.on_request = steal  # type: ignore[method-assign]  # it has another program
+        box.router.on_request = steal  # type: ignore[method-assign]  # it has another program
         async with laptop.client() as viewer, laptop.client() as other:
             attached = await attach(viewer, session)
             await claim(box, laptop, row_of(box, session, "build"), row_of(box, session[:9], "build"))
@@ -101,7 +102,7 @@ async def test_t11_what_a_guest_tells_of_sessions_is_not_even_read(monkeypatch: 
         monkeypatch.setattr("agent.presence.rules.remote_device.sanitised", lambda row, now: read.append((row, now)))
         await claim(guest, desk, *(row_of(guest, f"guest{number:011}", "x" * 100) for number in range(500)))
         link = await guest.peers.link(desk.id)
-        link.channel.notify("session.changed", {"changed": "nonsense"})
+        link.channel.send(link.channel.codec.notification("session.changed", {"changed": "nonsense"}))
         await settle()
         assert not read
         assert desk.registry.sessions() == []

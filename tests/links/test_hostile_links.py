@@ -29,6 +29,7 @@ from agent.protocol.messages import (
     Submit,
     TwinSeen,
 )
+from agent.protocol.methods import GATEWAY_TWIN, PROMPT_SUBMIT
 from agent.protocol.model import DeviceId, DeviceRef, Endpoint, PairedDevice, SessionId, SessionRow, Status
 from tests.fakes.clock import settle, turns
 from tests.fakes.gateways import IN_LETTERS, Device, Net, network, started
@@ -58,7 +59,7 @@ class Evil(Viewer):
         return self.answer(method, params)
 
     def tell(self, method: str, params: object) -> None:
-        self.channel.notify(method, params)
+        self.channel.send(self.channel.codec.notification(method, params))
 
     @asynccontextmanager
     async def linked(self, ready: Ready | None = None) -> AsyncIterator[Evil]:
@@ -161,7 +162,8 @@ async def test_a_peer_that_says_its_peer_is_lost_is_not_asked_for_ever() -> None
             with pytest.raises(PeerLost):
                 await viewer.ask("session.create", CreateSession(device=EVIL))
             evil.asked.clear()
-            ask = net.group.create_task(failing(laptop.peers.call(EVIL, "prompt.submit", Nothing())))
+            prompt = Submit(session_id="s", prompt_id="p", text="x")
+            ask = net.group.create_task(failing(laptop.peers.call(EVIL, PROMPT_SUBMIT, prompt)))
             await settle()
             assert len(evil.asked) <= 3
             await net.clock.advance(700.0)
@@ -416,7 +418,7 @@ async def test_what_one_client_cannot_be_shown_reaches_the_others() -> None:  # 
         evil.tell("session.changed", SessionsChanged(changed=(a_row("sesssesssesssess"),)))
         evil.answer = lambda method, params: {"session_id": "sesssesssesssess", "epoch": "e", "seq": 0, "resumed": True}
         await settle()
-        async with connected(laptop.methods, net.clock, codec=json) as page, laptop.client() as viewer:
+        async with connected(laptop.router, net.clock, codec=json) as page, laptop.client() as viewer:
             await attach(page, "sesssesssesssess", 0, "e")
             await attach(viewer, "sesssesssesssess", 0, "e")
             await settle()
@@ -480,7 +482,7 @@ async def test_t12_who_may_only_watch_cannot_say_that_a_key_is_there_twice(
 ) -> None:
     async with network("desk", "laptop") as (_, (desk, laptop)):
         desk.limit(laptop, **terms)
-        laptop.peers.notify(desk.id, "gateway.twin", TwinSeen(hosts=("10.0.0.9",)))
+        laptop.peers.notify(desk.id, GATEWAY_TWIN, TwinSeen(hosts=("10.0.0.9",)))
         await settle()
         assert bool(desk.problems.current) is believed
         assert all("says that it is linked" in told and "identity.pem" not in told for told in desk.problems.current)

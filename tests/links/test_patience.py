@@ -10,6 +10,7 @@ import pytest
 from agent.errors import AgentError, PeerLost, PeerUnreachable, Refused, SessionNotFound, TakenBack
 from agent.links.patience import SETTLING
 from agent.protocol.messages import AnswerRequest, Attach, History, Interrupt, OnSession, Rename, Submit
+from agent.protocol.methods import REQUEST_CANCEL
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import TerminalAttach
 from agent.protocol.waiting import CancelCall, Patient, Waiting
@@ -167,7 +168,7 @@ async def test_what_is_taken_back_is_never_sent() -> None:  # L8
             kept = ask(net, viewer, "prompt.submit", Submit(session_id=session, prompt_id="kept", text="kept"))
             sent = ask(net, viewer, "prompt.submit", prompt(session))
             await net.clock.advance(20.0)
-            viewer.channel.notify("request.cancel", CancelCall(call_id="c1"))
+            viewer.channel.notify(REQUEST_CANCEL, CancelCall(call_id="c1"))
             await settle()
             assert isinstance(await sent, TakenBack)
             net.heal(desk, laptop)
@@ -215,7 +216,7 @@ async def test_what_was_sent_already_is_not_called_taken_back() -> None:  # L8
             await settle()
             net.cut(desk, laptop)
             await net.clock.advance(20.0)
-            viewer.channel.notify("request.cancel", CancelCall(call_id="c1"))
+            viewer.channel.notify(REQUEST_CANCEL, CancelCall(call_id="c1"))
             await settle()
             error = await sent
             assert isinstance(error, PeerLost)

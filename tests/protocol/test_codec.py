@@ -17,12 +17,12 @@ from agent.protocol import codec as wire
 from agent.protocol.codec import CODECS, Codec, error_of, typed
 from agent.protocol.events import TEXT_MAX, TYPES, Event, MessageDelta, make_event, payload_of
 from agent.protocol.messages import EventOf, Ready, Submit
-from agent.protocol.methods import METHODS, NOTIFICATIONS
+from agent.protocol.methods import LARGE, METHODS, NOTIFICATIONS
 from agent.protocol.model import DeviceId, SessionId
 from agent.protocol.terminal import TerminalInput, TerminalOutput
 
 both = pytest.mark.parametrize("codec", CODECS.values(), ids=lambda codec: codec.subprotocol.rpartition(".")[2])
-EVERY = {**METHODS, **NOTIFICATIONS}
+EVERY = {row.params for row in METHODS.values()} | {note.params for note in NOTIFICATIONS.values()}
 
 FILLED: dict[str, dict[str, object]] = {
     "session.create": {"device": "desk", "backend": "shell", "title": "Tïtle", "cwd": "/", "command": ["ls", "-l"]},
@@ -89,8 +89,8 @@ BINARY: dict[str, type[Struct]] = {"terminal.input": TerminalInput, "terminal.ou
 
 
 def examples() -> list[tuple[str, type[Struct], dict[str, object]]]:
-    methods = [(name, kind, FILLED.get(name, {})) for name, kind in METHODS.items()]
-    told = [(name, kind, FILLED.get(f"{name}!", FILLED.get(name, {}))) for name, kind in NOTIFICATIONS.items()]
+    methods = [(name, row.params, FILLED.get(name, {})) for name, row in METHODS.items()]
+    told = [(name, row.params, FILLED.get(f"{name}!", FILLED.get(name, {}))) for name, row in NOTIFICATIONS.items()]
     return [each for each in methods + told if each[0] not in BINARY]
 
 
@@ -199,7 +199,7 @@ def test_absent_parameters_are_an_empty_object(codec: Codec) -> None:
     envelope = codec.decode(sent(codec, {"jsonrpc": "2.0", "id": 1, "method": "peer.list"}))
     assert envelope.params is UNSET
     for method in ("peer.list", "session.list", "device.pair"):
-        typed(envelope.params, METHODS[method])
+        typed(envelope.params, METHODS[method].params)
     with pytest.raises(BadParams):
         typed(envelope.params, Submit)
 
@@ -213,7 +213,7 @@ def refused_properly(codec: Codec, frame: bytes) -> None:
         envelope = codec.decode(frame)
     except (BadFrame, BadRequest):
         return
-    for kind in {*EVERY.values()}:
+    for kind in EVERY:
         for part in (envelope.params, envelope.result):
             try:
                 typed(part, kind)
@@ -306,7 +306,7 @@ def test_what_is_not_json_rpc_is_a_bad_request(codec: Codec, message: object) ->
 )
 def test_params_beyond_their_bounds_are_refused(method: str, fields: dict[str, object]) -> None:
     with pytest.raises(BadParams):
-        typed(Raw(msgspec.msgpack.encode(fields)), METHODS[method])
+        typed(Raw(msgspec.msgpack.encode(fields)), METHODS[method].params)
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -360,5 +360,5 @@ def test_what_a_client_may_ask_a_gateway_may_pass_on() -> None:
 
 
 def test_only_what_exists_is_large() -> None:
-    assert set(EVERY) >= wire.LARGE
+    assert {*METHODS, *NOTIFICATIONS} >= LARGE
     assert wire.FRAME_IN_MAX < wire.REQUEST_MAX < wire.FRAME_OUT_MAX

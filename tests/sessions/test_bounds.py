@@ -33,7 +33,7 @@ from agent.protocol.bounds import AMOUNT_MAX, NUMBER_MAX
 from agent.protocol.codec import FRAME_OUT_MAX
 from agent.protocol.events import Choice, Command, Diff, Field, Option, PlanEntry, Usage, make_event, payload_of
 from agent.protocol.messages import SessionsChanged
-from agent.protocol.methods import METHODS, NOTIFICATIONS
+from agent.protocol.methods import METHODS, NOTIFICATIONS, SESSION_CHANGED
 from agent.protocol.model import SessionId
 from agent.protocol.names import CUT, MARKS_MAX
 from agent.sessions.rules.effects import Decision
@@ -107,20 +107,20 @@ def test_no_frame_costs_more_than_its_bounds_allow(text: str, role: str) -> None
         async with network("desk", "pi") as (_, (desk, pi)):
             session = await create(desk)
             desk.limit(pi, role=role)
-            for method, kind in METHODS.items():
-                for asked in (hostile(kind, text), hostile(kind, text) | {"session_id": session}):
+            for method, row in METHODS.items():
+                for asked in (hostile(row.params, text), hostile(row.params, text) | {"session_id": session}):
                     link = await pi.peers.link(desk.id)  # three that do not fit end a link
                     with normalised() as sizes:
                         with suppress(AgentError):
                             await link.channel.request(method, asked, seconds=5.0)
                         await settle()
                     assert sum(sizes) <= 10 * CUT * 512, method
-            for method, kind in NOTIFICATIONS.items():
+            for name, note in NOTIFICATIONS.items():
                 link = await pi.peers.link(desk.id)
                 with normalised() as sizes:
-                    link.channel.notify(method, hostile(kind, text))
+                    link.channel.send(link.channel.codec.notification(name, hostile(note.params, text)))
                     await settle()
-                assert sum(sizes) <= 10 * CUT * 512, method
+                assert sum(sizes) <= 10 * CUT * 512, name
 
     asyncio.run(every_method())
 
@@ -138,7 +138,7 @@ async def test_rows_cost_what_is_kept_of_them(role: str) -> None:
             for n in range(30)
         ]
         with normalised() as sizes:
-            link.channel.notify("session.changed", SessionsChanged(changed=tuple(rows)))
+            link.channel.notify(SESSION_CHANGED, SessionsChanged(changed=tuple(rows)))
             await settle()
         assert len(sizes) == (90 if role == "member" else 0)
         assert max(sizes, default=0) <= 1 + MARKS_MAX  # such a run is cut before it is sorted

@@ -25,6 +25,7 @@ from agent.errors import (
 from agent.ports import MessageHandler
 from agent.protocol.codec import json, typed
 from agent.protocol.messages import Created, CreateSession, OnSession, PeerLink, ShareSession
+from agent.protocol.methods import TERMINAL_TAKEN, NotificationKind, P
 from agent.protocol.model import DeviceId, SessionId
 from agent.protocol.terminal import (
     CHUNK,
@@ -92,7 +93,7 @@ class Eye:
 
     def take(self) -> None:
         self._told = self.next
-        self.viewer.channel.notify("terminal.taken", TerminalTaken(session_id=self.session, offset=self.next))
+        self.viewer.channel.notify(TERMINAL_TAKEN, TerminalTaken(session_id=self.session, offset=self.next))
 
     def _outputs(self) -> list[TerminalOutput]:
         told, self._read = self.viewer.told[self._read :], len(self.viewer.told)
@@ -419,7 +420,7 @@ async def test_who_may_only_watch_holds_no_program_back(where: int) -> None:
             if where == 1:
                 desk.limit(pi, read_only=True)  # while it watches
                 await stuck.viewer.channel.request("session.list", {}, seconds=5.0)
-                desk.methods._terminals.rights_changed()
+                desk.router.terminals.rights_changed()
             stuck.slow = True
             screen(desk).print(numbered(2_000_000))
             await settle()
@@ -483,7 +484,7 @@ class Full:
     def send(self, frame: bytes) -> None:
         self.sent += 1
 
-    def notify(self, method: str, params: object) -> None:
+    def notify(self, kind: NotificationKind[P], params: P) -> None:
         self.sent += 1
 
     async def request(self, method: str, params: object, *, seconds: float) -> Raw:
@@ -518,7 +519,7 @@ async def test_who_asked_before_a_session_became_private_and_was_waited_for_is_n
 
         async def attach() -> None:
             try:
-                await desk.methods.on_request(full, "terminal.attach", asked)
+                await desk.router.on_request(full, "terminal.attach", asked)
             except SessionNotFound as exc:
                 refused.append(exc.kind)
 
@@ -539,7 +540,7 @@ async def test_a_program_inside_a_session_may_watch_elsewhere_and_not_type() -> 
     async with network("desk", "pi") as (_, (desk, pi)):
         session = await create(desk)
         async with eye(desk, session, 40, 120), pi.client() as viewer:
-            pi.methods.comes_from_inside(viewer.serving, SessionId("inside"))
+            pi.router.guard.note(viewer.serving, SessionId("inside"))
             inside = Eye(viewer, session)
             await inside.attach(10, 20)
             assert screen(desk).size == Size(40, 120)
@@ -625,7 +626,7 @@ async def test_a_client_that_speaks_json_gets_and_gives_base64() -> None:
     async with network("desk") as (net, (desk,)):
         session = await create(desk)
         screen(desk).print(b"\x1b[1mx")
-        async with connected(desk.methods, net.clock, codec=json) as viewer:
+        async with connected(desk.router, net.clock, codec=json) as viewer:
             raw = await viewer.channel.request("terminal.attach", TerminalAttach(session_id=session), seconds=9.0)
             assert msgspec.msgpack.decode(raw)["data"] == "G1sxbXg="
             params = {"session_id": session, "data": "AQID"}

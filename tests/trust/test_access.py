@@ -25,6 +25,7 @@ from agent.protocol.messages import (
     ShareSession,
     Submit,
 )
+from agent.protocol.methods import PROMPT_SUBMIT, SESSION_LIST
 from agent.protocol.model import DeviceId, Endpoint, SessionRow, Share
 from agent.protocol.names import short_id
 from agent.sessions.index import FROM_OTHER_MAX
@@ -259,7 +260,7 @@ async def test_a_guest_whose_entry_cannot_be_removed_is_out_all_the_same() -> No
             id=laptop.id, name="laptop", certificate=b"", paired_at=1.0, role="guest", expires_at=net.clock.time()
         )
         with pytest.raises(NotPaired):
-            desk.access.admit(laptop.id, "session.list", ListSessions())
+            desk.access.admit(laptop.id, SESSION_LIST, ListSessions())
 
 
 # --- quotas ----------------------------------------------------------------------------------------------------------
@@ -282,7 +283,7 @@ async def test_prompts_are_limited_for_each_device_and_never_for_the_owner() -> 
                 for n in range(4)]  # fmt: skip
         assert told == ["", "", "", "busy"]
         with pytest.raises(Busy) as refused:
-            desk.access.admit(laptop.id, "prompt.submit", Submit(session_id=session, prompt_id="x", text="x"))
+            desk.access.admit(laptop.id, PROMPT_SUBMIT, Submit(session_id=session, prompt_id="x", text="x"))
         assert refused.value.hint == "try again in 1 s"
         async with desk.client() as local:
             for number in range(40):
@@ -293,11 +294,11 @@ async def test_prompts_are_limited_for_each_device_and_never_for_the_owner() -> 
 async def test_connects_and_sessions_are_limited() -> None:
     async with network("desk", "laptop") as (net, (desk, laptop)):
         for _ in range(30):
-            desk.methods.connecting(laptop.id)
+            desk.router.connecting(laptop.id)
         with pytest.raises(Busy):
-            desk.methods.connecting(laptop.id)
+            desk.router.connecting(laptop.id)
         await net.clock.advance(2.0)
-        desk.methods.connecting(laptop.id)
+        desk.router.connecting(laptop.id)
         told = [await kind(laptop, desk, "session.create", CreateSession()) for _ in range(11)]
         assert told == [""] * 10 + ["busy"]
         for _ in range(18):  # 3 every 9 s
@@ -453,11 +454,11 @@ DEVICES = ("device.pair", "device.join", "device.unpair", "device.leave")
 @pytest.mark.parametrize("allowed", [False, True])
 async def test_a_program_in_a_session_may_not_act_elsewhere_unless_it_is_allowed(allowed: bool) -> None:
     async with network("desk", "laptop") as (_, (desk, laptop)):
-        desk.methods._router._may_prompt_others = allowed
+        desk.router.guard.allowed = allowed
         own, there = await create(desk, "own"), await create(laptop, "there")
         async with desk.client() as viewer:
             served = viewer.serving
-            desk.methods.comes_from_inside(served, own)
+            desk.router.guard.note(served, own)
             acts = {method: asked for method, asked in every_way(there).items() if method not in LOOKS}
             acts |= {"session.create": CreateSession(device="laptop")}
             for method, asked in acts.items():

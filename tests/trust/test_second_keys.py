@@ -7,6 +7,7 @@ import pytest
 from agent.protocol.household import Signed
 from agent.protocol.identity import Identity, fingerprint
 from agent.protocol.messages import HouseholdNews
+from agent.protocol.methods import HOUSEHOLD_TELL
 from agent.trust.rules.statement import Statement, sign
 from tests.fakes.gateways import Net
 from tests.fakes.households import Member, pair, street
@@ -25,7 +26,7 @@ def tell(pad: Member, den: Member, *said: Signed) -> None:
     roster = pad.household._roster
     assert roster is not None
     news = HouseholdNews(household=roster.household, founder=roster.founder, statements=said)
-    pad.peers.post(den.id, "household.tell", lambda: news)
+    pad.peers.post(den.id, HOUSEHOLD_TELL, lambda: news)
 
 
 def everything(den: Member) -> set[str]:

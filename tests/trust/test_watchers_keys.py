@@ -8,6 +8,7 @@ import pytest
 
 from agent.protocol.household import KeyEpoch, Signed
 from agent.protocol.messages import HouseholdNews
+from agent.protocol.methods import HOUSEHOLD_TELL
 from agent.trust.gossip import LOOK_EVERY
 from agent.trust.household import Household
 from tests.fakes.households import Member, pair, street
@@ -36,7 +37,7 @@ def tell(pad: Member, said: Signed, others: Sequence[Member]) -> None:
     assert roster is not None
     told = HouseholdNews(household=roster.household, founder=roster.founder, statements=(said,))
     for other in others:
-        pad.peers.post(other.id, "household.tell", lambda: told)
+        pad.peers.post(other.id, HOUSEHOLD_TELL, lambda: told)
 
 
 def removed(pad: Member) -> bytes:

@@ -19,8 +19,9 @@ from agent.adapters.net.pulse import Pulse, WebSocket
 from agent.calls import PendingCall
 from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut, TooLarge, Undescribed
 from agent.ports import Clock, Followed, MessageHandler
-from agent.protocol.codec import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Message, RequestId
+from agent.protocol.codec import FRAME_OUT_MAX, REQUEST_MAX, Codec, Message, RequestId
 from agent.protocol.jsonrpc import End, Notification, Request
+from agent.protocol.methods import LARGE, METHODS, Follows, NotificationKind, P
 from agent.protocol.model import DeviceId
 from agent.protocol.names import truncate_bytes
 from agent.tasks import child, failures, spawn
@@ -37,16 +38,10 @@ REQUESTS_MAX = 64
 """Requests of another device that are answered side by side on one connection."""
 CLIENT_REQUESTS_MAX = 1024
 """Those of a client of this device: one that watches hundreds of sessions attaches to all of them at once."""
-CATCHING_UP = frozenset({"session.attach"})
-"""Methods of which what follows the answer ends by itself: such a request is no longer answered then."""
 CATCHING_UP_MAX = 2048
 """Requests of one connection that are answered or caught up with."""
-WATCHES = frozenset({"session.watch", "peer.watch", "audit.watch"})
-"""Methods that are followed until the end: a second request for one on the same connection replaces the first."""
-HEAVY = frozenset({"session.attach", "terminal.attach", "session.history", "household.sync"})
-"""Methods whose answer may fill most of a frame."""
 HEAVY_MAX = 4
-"""Of these another device gets that many at once: as many as fit into what may wait to be sent."""
+"""Answers that may fill most of a frame, of which another device gets so many at once: they fit into what may wait."""
 BIG = 65_536
 """Bytes beyond which an answer to a client waits until most of what was queued before is sent."""
 BUSY_FOR = 1.0
@@ -81,7 +76,7 @@ class WebSocketChannel:
         self._writes = asyncio.Event()
         self._writing_since: float | None = None  # monotonic seconds; None: nothing is being written
         self._end: End[bytes, Message] = End(codec.encode, codec.message)
-        self._watching: dict[str, asyncio.Task[None]] = {}  # who follows each of `WATCHES`
+        self._watching: dict[str, asyncio.Task[None]] = {}  # who follows each method that is watched
         self._answers: set[asyncio.Task[None]] = set()  # requests of the other side, and what follows their answers
         self._unanswered: set[asyncio.Task[None]] = set()  # those of them that count for the limit
         self._heavy = asyncio.Semaphore(HEAVY_MAX)
@@ -110,9 +105,9 @@ class WebSocketChannel:
             self.abort()
         self._to_send.set()
 
-    def notify(self, method: str, params: object) -> None:
+    def notify(self, kind: NotificationKind[P], params: P) -> None:
         """Queue a notification for the other side."""
-        self.send(self.codec.notification(method, params))
+        self.send(self.codec.notification(kind.name, params))
 
     async def request(self, method: str, params: object, *, seconds: float) -> Raw:
         """Ask and wait up to `seconds`. Raises: PeerLost, TimedOut, or the AgentError that the other side told."""
@@ -315,10 +310,11 @@ class WebSocketChannel:
             failures().note(f"link.answer-{method}", exc)
             self.send(self.codec.failure(request_id, AgentError("the service failed; its log says more")))
         task = asyncio.current_task()
-        if task is not None and method in CATCHING_UP:
+        follows = METHODS[method].follows if method in METHODS else None
+        if task is not None and follows is Follows.ATTACHMENT:  # what was missed is sent, and that ends by itself
             self._unanswered.discard(task)
         if follow is not None:
-            if task is not None and method in WATCHES:
+            if task is not None and follows is Follows.WATCH:
                 if method in self._watching:
                     self._watching[method].cancel()
                 self._watching[method] = task
@@ -331,7 +327,7 @@ class WebSocketChannel:
                 self.close("the service failed; its log says more", code=1011)
 
     async def _result(self, answer: Awaitable[object], method: str) -> object:
-        if self.device is None or method not in HEAVY:
+        if self.device is None or not (method in METHODS and METHODS[method].large_result):
             return await answer
         async with self._heavy:
             # Before it is made: a device that does not read holds no answers here.

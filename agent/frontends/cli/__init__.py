@@ -5,7 +5,7 @@ Nouns: a `Printer` prints data on stdout and talk on stderr, `Exit` is how a com
 
 Commands: `up`, `peers`, `sessions`, `session_control` (new, interrupt, close, rename, share), `backends`, `attach`,
 `raw` (attach to a terminal), `prompt`, `answer`, `options` (set), `log`, `trust` (pair, join, unpair, devices),
-`audit`, `status`, `demo`, and the starters of other front ends, `acp` and `hermes`.
+`audit`, `status`, `schema`, `demo`, and the starters of other front ends, `acp` and `hermes`.
 
 What they share: `output`, `patience`, `watch` for lists that stay, `transcript`, `activity` and `shown_options` for
 what a session says, `keyboard`, `line_editor`, `screen`, `outbox` and `raw_terminal` for what is typed, `complete` for

@@ -19,7 +19,8 @@ from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer
 from agent.frontends.cli.patience import patiently, wait_option
 from agent.protocol.events import Answer, RequestOpen
-from agent.protocol.messages import Answered, AnswerRequest, Attach, Attached
+from agent.protocol.messages import AnswerRequest, Attach
+from agent.protocol.methods import REQUEST_ANSWER, SESSION_ATTACH
 
 
 @click.command()
@@ -46,13 +47,13 @@ def answer(app: App, session: str, words: tuple[str, ...], wait: float) -> int:
 
 async def _answer(app: App, session: str, wanted: str, given: str | None, wait: float) -> int:
     async with streaming(app.client.path, wait=wait) as stream:
-        attached = await patiently(app, stream, "session.attach", Attach(session_id=session), Attached)
+        attached = await patiently(app, stream, SESSION_ATTACH, Attach(session_id=session))
         request = pick(attached.requests, wanted)
         found = await ask(request, app.printer) if given is None else answer_of(request, given)
         if found is None:
             return Exit.INTERRUPTED
         params = AnswerRequest(session_id=attached.session_id, request_id=request.request_id, answer=found)
-        told = await patiently(app, stream, "request.answer", params, Answered)
+        told = await patiently(app, stream, REQUEST_ANSWER, params)
     why = too_late(told)
     if why:
         app.printer.error(why)

@@ -28,6 +28,7 @@ from agent.frontends.cli.sessions import device_of, title_of
 from agent.frontends.cli.transcript import TranscriptPrinter, style_of
 from agent.protocol.events import TEXT_MAX, Answer, Command, RequestOpen
 from agent.protocol.messages import Interrupt, Submitted
+from agent.protocol.methods import SESSION_INTERRUPT
 from agent.protocol.model import SessionRow
 from agent.protocol.waiting import PATIENCE, Waiting
 
@@ -314,9 +315,7 @@ class _Attachment:
 
     async def _stop(self, stream: Stream, turn: int, call: WaitingCall) -> None:
         try:
-            await stream.insist(
-                "session.interrupt", Interrupt(session_id=self._mark.session, turn=turn), dict, call=call
-            )
+            await stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self._mark.session, turn=turn), call=call)
         except AgentError as exc:
             if isinstance(exc, TakenBack):
                 self._interrupted = 0

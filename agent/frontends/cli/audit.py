@@ -81,9 +81,10 @@ class _Follow:
 
     @staticmethod
     async def _watch(stream: Stream, asked: dict[str, Any]) -> tuple[AuditEntry, ...]:
-        from agent.protocol.audit import AuditEntry
+        from agent.protocol.messages import ListAudit
+        from agent.protocol.methods import AUDIT_WATCH
 
-        return await stream.insist("audit.watch", asked, tuple[AuditEntry, ...])
+        return await stream.insist(AUDIT_WATCH, ListAudit(**asked))
 
     def _unseen(self, entries: Sequence[AuditEntry]) -> list[AuditEntry]:
         seen, fresh = self._shown.copy(), []

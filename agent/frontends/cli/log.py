@@ -17,7 +17,8 @@ from agent.frontends.cli.patience import call, saying, wait_option
 from agent.frontends.cli.screen import SplitScreen
 from agent.frontends.cli.transcript import TranscriptPrinter
 from agent.protocol.events import Event
-from agent.protocol.messages import History, Page
+from agent.protocol.messages import History
+from agent.protocol.methods import SESSION_HISTORY
 
 PAGE = 500
 """Events asked for at a time."""
@@ -49,7 +50,7 @@ def _history(app: App, show: _Log, after: int, wait: float) -> Iterator[tuple[st
     more = True
     while more:
         asked = History(session_id=show.session, after=after, limit=PAGE)
-        page = call(app, "session.history", asked, Page, wait=wait)
+        page = call(app, SESSION_HISTORY, asked, wait=wait)
         show.session = page.session_id or show.session  # the id, whatever it was asked by
         yield page.epoch, page.events
         more = page.more and bool(page.events)

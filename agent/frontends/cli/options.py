@@ -20,7 +20,8 @@ from agent.frontends.cli.output import Printer
 from agent.frontends.cli.patience import patiently, wait_option
 from agent.frontends.cli.shown_options import option_name, option_value
 from agent.protocol.events import Choice, Option
-from agent.protocol.messages import Attach, Attached, Configure
+from agent.protocol.messages import Attach, Configure
+from agent.protocol.methods import SESSION_ATTACH, SESSION_CONFIGURE
 
 COMPLETE_SECONDS = 1.0
 """A shell that waits longer for completions feels broken."""
@@ -52,7 +53,7 @@ def _there(ctx: click.Context) -> Sequence[Option]:
     async def ask() -> Sequence[Option]:
         async with asyncio.timeout(COMPLETE_SECONDS), streaming(control_socket_path(os.environ)) as stream:
             asked = Attach(session_id=str(ctx.params.get("session")), wait=0)
-            return (await stream.once("session.attach", asked, Attached)).options
+            return (await stream.once(SESSION_ATTACH, asked)).options
 
     try:
         return asyncio.run(ask())
@@ -78,13 +79,13 @@ def set(app: App, session: str, option: str | None, value: str | None, *, as_jso
 async def _set(app: App, session: str, option: str | None, value: str | None, *, as_json: bool, wait: float) -> int:
     printer = app.printer
     async with streaming(app.client.path, wait=wait) as stream:
-        attached = await patiently(app, stream, "session.attach", Attach(session_id=session), Attached)
+        attached = await patiently(app, stream, SESSION_ATTACH, Attach(session_id=session))
         found = None if option is None else pick(attached.options, option)
         if found is not None and value is not None:
             chosen = pick_value(found, value)
             # An agent that rests is started for it.
             asked = Configure(session_id=attached.session_id, option=found.id, value=chosen)
-            await patiently(app, stream, "session.configure", asked, dict)
+            await patiently(app, stream, SESSION_CONFIGURE, asked)
             found = msgspec.structs.replace(found, value=chosen)
             if not as_json:
                 printer.talk(f"{option_name(found)}: {option_value(found)}")

@@ -14,6 +14,7 @@ from agent.client.stream import Stream
 from agent.errors import AgentError, PeerLost
 from agent.frontends.cli.line_editor import Typed
 from agent.protocol.messages import Submit, Submitted
+from agent.protocol.methods import PROMPT_SUBMIT
 from agent.protocol.waiting import Waiting
 
 SHOWN_MAX = 1000
@@ -109,7 +110,7 @@ class Outbox:
         prompt_id = self._doubtful.pop(given.text, "") or uuid.uuid4().hex
         params = Submit(session_id=self._mark.session, prompt_id=prompt_id, text=given.text, steer=given.steer)
         try:
-            told = await self._stream.insist("prompt.submit", params, Submitted, call=call)
+            told = await self._stream.insist(PROMPT_SUBMIT, params, call=call)
         except AgentError as exc:
             self._current = None
             if isinstance(exc, PeerLost):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from agent.protocol.methods import Method, R
 from agent.protocol.waiting import PATIENCE, WAIT_MAX, Patient, Waiting
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from agent.client.stream import Stream
     from agent.frontends.cli.main import App
 
-T = TypeVar("T")
+Q = TypeVar("Q", bound=Patient)
 
 wait_option: Callable[[Any], Any] = click.option(
     "--wait",
@@ -55,20 +56,20 @@ def saying(app: App) -> Callable[[Waiting], None]:
     return waiting
 
 
-async def patiently(app: App, stream: Stream, method: str, params: Patient, kind: type[T]) -> T:
+async def patiently(app: App, stream: Stream, method: Method[Q, R], params: Q) -> R:
     """The answer to a request, however long it takes: stderr says what it waits for, and Ctrl-C takes it back.
 
     Raises: TakenBack, and as `Stream.insist`.
     """
-    from agent.client.pending import SENDS, WaitingCall
+    from agent.client.pending import WaitingCall
     from agent.errors import PeerLost, TakenBack
 
     call = WaitingCall(saying(app))
     with on_interrupt(lambda: stream.take_back(call)):
         try:
-            return await stream.insist(method, params, kind, call=call)
+            return await stream.insist(method, params, call=call)
         except (PeerLost, TakenBack):
-            if call.taken_back and method not in SENDS:
+            if call.taken_back and not method.changes:
                 raise TakenBack("given up: nothing was sent") from None
             raise
 
@@ -78,7 +79,7 @@ QUICKLY = 0.25
 """Seconds for which a request waits before a connection is opened over which it can be followed and taken back."""
 
 
-def call(app: App, method: str, params: Patient, kind: type[T], *, wait: float, seconds: float = 30.0) -> T:
+def call(app: App, method: Method[Q, R], params: Q, *, wait: float, seconds: float = 30.0) -> R:
     """The result of one request of a command that does nothing else. Raises: as `patiently`.
 
     Asked quickly first: the connection that can wait costs the import of aiohttp, which is rarely needed.
@@ -90,16 +91,16 @@ def call(app: App, method: str, params: Patient, kind: type[T], *, wait: float, 
 
     asked = msgspec.structs.replace(params, wait=min(wait, QUICKLY))
     try:
-        told = app.client.call(method, msgspec.to_builtins(asked), seconds=seconds, patience=0.0)
-        return typed(msgspec.Raw(msgspec.msgpack.encode(told)), kind)
+        told = app.client.call(method.name, msgspec.to_builtins(asked), seconds=seconds, patience=0.0)
+        return typed(msgspec.Raw(msgspec.msgpack.encode(told)), method.result)
     except AgentError as exc:
         if exc.kind not in _PATIENT or wait <= QUICKLY:
             raise
-    return asyncio.run(_asked(app, method, params, kind, wait - QUICKLY))
+    return asyncio.run(_asked(app, method, params, wait - QUICKLY))
 
 
-async def _asked(app: App, method: str, params: Patient, kind: type[T], wait: float) -> T:
+async def _asked(app: App, method: Method[Q, R], params: Q, wait: float) -> R:
     from agent.client.stream import streaming
 
     async with streaming(app.client.path, wait=wait) as stream:
-        return await patiently(app, stream, method, params, kind)
+        return await patiently(app, stream, method, params)

@@ -41,7 +41,8 @@ from agent.protocol.events import (
     TurnComplete,
     UserMessage,
 )
-from agent.protocol.messages import History, Interrupt, Page, Submit, Submitted
+from agent.protocol.messages import History, Interrupt, Submit
+from agent.protocol.methods import PROMPT_SUBMIT, SESSION_HISTORY, SESSION_INTERRUPT
 from agent.protocol.waiting import Waiting
 
 
@@ -86,7 +87,7 @@ def prompt(
 
 def _send_only(app: App, submit: Submit, wait: float, *, as_json: bool, piped: bool) -> int:
     try:
-        told = call(app, "prompt.submit", submit, Submitted, wait=wait, seconds=60.0)
+        told = call(app, PROMPT_SUBMIT, submit, wait=wait, seconds=60.0)
     except (AgentError, BaseExceptionGroup):
         if piped:  # else the shell still has it
             app.printer.talk(not_sent(submit.text), "yellow")
@@ -176,7 +177,7 @@ class _Turn:
         seq, asked_before = self._mark.seq, tuple(self._view.requests.values())
         params = msgspec.structs.replace(self._submit, session_id=self._mark.session)
         self._sending = WaitingCall(self._waits)
-        told = await stream.insist("prompt.submit", params, Submitted, call=self._sending)
+        told = await stream.insist(PROMPT_SUBMIT, params, call=self._sending)
         self._turn, self._started = told.turn, told.status != "queued"
         self._accepted.set()
         if told.status == "queued" or (told.status == "duplicate" and self._known):
@@ -229,7 +230,7 @@ class _Turn:
         after = 0
         while after < seq and not (self._left and self._left.done()):
             asked = History(session_id=self._mark.session, after=after, limit=1000)
-            page = await stream.insist("session.history", asked, Page)
+            page = await stream.insist(SESSION_HISTORY, asked)
             for event in page.events:
                 if event.seq <= seq:
                     yield self._view.entry(event)
@@ -353,7 +354,7 @@ class _Turn:
         if self._started:
             self._app.printer.talk("interrupting", "dim")
             asked = Interrupt(session_id=self._mark.session, turn=self._turn)
-            await stream.insist("session.interrupt", asked, dict)
+            await stream.insist(SESSION_INTERRUPT, asked)
             return
         self._app.printer.talk("it stays queued and will run", "yellow")
         self._leave(Exit.INTERRUPTED)

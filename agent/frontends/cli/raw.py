@@ -21,6 +21,7 @@ from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.patience import saying
 from agent.frontends.cli.raw_terminal import DetachKey, RawTerminal
 from agent.protocol.events import SessionInfo, payload_of
+from agent.protocol.methods import TERMINAL_ATTACH, TERMINAL_INPUT, TERMINAL_RESIZE, TERMINAL_TAKEN
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import (
     TAKEN_EVERY,
@@ -125,7 +126,7 @@ class _RawAttachment:
         rows, cols = self._terminal.size()
         after = self._next if self._epoch else None
         asked = TerminalAttach(session_id=self._mark.session, rows=rows, cols=cols, after=after, epoch=self._epoch)
-        return await stream.insist("terminal.attach", asked, TerminalAttached)
+        return await stream.insist(TERMINAL_ATTACH, asked)
 
     def _show(self, attached: TerminalAttached, *, again: bool) -> None:
         if not attached.resumed:
@@ -198,9 +199,7 @@ class _RawAttachment:
             taken = self._next - self._terminal.pending
             if taken - self._taken >= TAKEN_EVERY:
                 self._taken = taken
-                await stream.tell(
-                    "terminal.taken", TerminalTaken(session_id=SessionId(self._mark.session), offset=taken)
-                )
+                await stream.tell(TERMINAL_TAKEN, TerminalTaken(session_id=SessionId(self._mark.session), offset=taken))
 
     # --- what is said over it ----------------------------------------------------------------------------------------
 
@@ -247,7 +246,7 @@ class _RawAttachment:
                 continue
             asked = TerminalInput(session_id=self._mark.session, data=Raw(msgspec.msgpack.encode(data)))
             try:
-                await stream.once("terminal.input", asked, dict)
+                await stream.once(TERMINAL_INPUT, asked)
                 self._kept_since = None
             except PeerUnreachable:
                 await self._keep(stream, data)
@@ -281,6 +280,6 @@ class _RawAttachment:
             rows, cols = self._terminal.size()
             asked = TerminalResize(session_id=self._mark.session, rows=rows, cols=cols, repaint=True)
             try:
-                await stream.once("terminal.resize", asked, dict)
+                await stream.once(TERMINAL_RESIZE, asked)
             except AgentError:
                 continue  # one that may only watch, or a lost link: attaching again tells the size

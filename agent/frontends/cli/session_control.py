@@ -10,7 +10,8 @@ from agent.client.text import clean
 from agent.frontends.cli.complete import complete_backend, complete_device, complete_session
 from agent.frontends.cli.main import App, Exit, check_text
 from agent.frontends.cli.patience import call, wait_option
-from agent.protocol.messages import Interrupt, Nothing, OnSession, Rename
+from agent.protocol.messages import Interrupt, OnSession, Rename
+from agent.protocol.methods import SESSION_CLOSE, SESSION_INTERRUPT, SESSION_RENAME
 
 START_SECONDS = 90.0
 """A peer may have to be dialled, and an agent to be started, before a session answers."""
@@ -61,7 +62,7 @@ def _stay(app: App, session: str, backend: str) -> int:
 @click.pass_obj
 def interrupt(app: App, session: str, wait: float) -> int:
     """Stop the running turn of a session."""
-    call(app, "session.interrupt", Interrupt(session_id=session), Nothing, wait=wait)
+    call(app, SESSION_INTERRUPT, Interrupt(session_id=session), wait=wait)
     return Exit.OK
 
 
@@ -71,7 +72,7 @@ def interrupt(app: App, session: str, wait: float) -> int:
 @click.pass_obj
 def close(app: App, session: str, wait: float) -> int:
     """End a session; its transcript stays."""
-    call(app, "session.close", OnSession(session_id=session), Nothing, wait=wait)
+    call(app, SESSION_CLOSE, OnSession(session_id=session), wait=wait)
     return Exit.OK
 
 
@@ -82,7 +83,7 @@ def close(app: App, session: str, wait: float) -> int:
 @click.pass_obj
 def rename(app: App, session: str, title: tuple[str, ...], wait: float) -> int:
     """Give a session another title."""
-    call(app, "session.rename", Rename(session_id=session, title=" ".join(title)), Nothing, wait=wait)
+    call(app, SESSION_RENAME, Rename(session_id=session, title=" ".join(title)), wait=wait)
     return Exit.OK
 
 

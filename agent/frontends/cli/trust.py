@@ -57,11 +57,12 @@ def pair(app: App, *, ttl: float | None, long: bool, guest: bool, read: bool, se
 async def _pair(app: App, asked: Pair) -> int:
     from agent.client.stream import streaming
     from agent.frontends.cli.qr import show_qr
-    from agent.protocol.messages import PairNews, PairWindow
+    from agent.protocol.messages import PairNews
+    from agent.protocol.methods import DEVICE_PAIR
 
     printer = app.printer
     async with streaming(app.client.path, patience=0.0) as stream:  # the window closes with this connection
-        window = await stream.once("device.pair", asked, PairWindow)
+        window = await stream.once(DEVICE_PAIR, asked)
         printer.line(window.code)
         printer.out.flush()
         if window.link:

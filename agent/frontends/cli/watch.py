@@ -11,14 +11,13 @@ import msgspec
 from agent.client.stream import ConnectionBack, ConnectionLost, Stream, streaming
 from agent.client.view import ServiceAway, sentence
 from agent.frontends.cli.main import App, Exit
-from agent.protocol.messages import PeersChanged, SessionsChanged
-from agent.protocol.model import DeviceRow, SessionRow
+from agent.protocol.methods import PEER_CHANGED, PEER_WATCH, SESSION_CHANGED, SESSION_WATCH, Method, NotificationKind
 
 Row = dict[str, Any]
 Subject = Literal["peer", "session"]
-_KINDS: dict[Subject, tuple[type, type]] = {
-    "peer": (list[DeviceRow], PeersChanged),
-    "session": (list[SessionRow], SessionsChanged),
+_WATCHES: dict[Subject, tuple[Method[Any, Any], NotificationKind[Any]]] = {
+    "peer": (PEER_WATCH, PEER_CHANGED),
+    "session": (SESSION_WATCH, SESSION_CHANGED),
 }
 CLEAR = "\x1b[H\x1b[J"
 
@@ -56,7 +55,7 @@ def wait_for(
                     async for note in stream.notes():
                         if isinstance(note, ConnectionBack):
                             rows = await _present(stream, subject, params)
-                        elif isinstance(note, _KINDS[subject][1]):
+                        elif isinstance(note, _WATCHES[subject][1].params):
                             _merge(rows, note)
                         if enough(list(rows.values())):
                             break
@@ -68,7 +67,8 @@ def wait_for(
 
 
 async def _present(stream: Stream, subject: Subject, params: Row) -> dict[str, Row]:
-    found: Any = await stream.once(f"{subject}.watch", params, _KINDS[subject][0])
+    method = _WATCHES[subject][0]
+    found = await stream.once(method, msgspec.convert(params, method.params))
     return {row["id"]: row for row in msgspec.to_builtins(found)}
 
 
@@ -107,7 +107,7 @@ class _Watch:
                         self._printer.talk(sentence(ServiceAway()), "yellow")
                     elif isinstance(note, ConnectionBack):
                         await self._restart(stream)
-                    elif isinstance(note, _KINDS[self._subject][1]):
+                    elif isinstance(note, _WATCHES[self._subject][1].params):
                         changed, gone = _merge(self._rows, note)
                         self._show(changed, gone)
 

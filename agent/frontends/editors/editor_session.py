@@ -33,7 +33,8 @@ from agent.frontends.editors.sessions import where
 from agent.frontends.editors.turns import AwaitedTurns
 from agent.frontends.editors.updates import EditorUpdates, commands_of
 from agent.protocol.events import Option, RequestClosed, RequestOpen, SessionInfo
-from agent.protocol.messages import Configure, History, Interrupt, Page, Submitted
+from agent.protocol.messages import Configure, History, Interrupt
+from agent.protocol.methods import PROMPT_SUBMIT, SESSION_CONFIGURE, SESSION_HISTORY, SESSION_INTERRUPT
 from agent.protocol.snapshot import compact
 from agent.protocol.waiting import PATIENCE, Waiting
 
@@ -127,7 +128,7 @@ class EditorSession:
             await self._note(f"earlier: `agent log {self.id}` in a terminal")
         while after < before - 1:
             asked = History(session_id=self.id, after=after, limit=PAGE)
-            page = await stream.insist("session.history", asked, Page)
+            page = await stream.insist(SESSION_HISTORY, asked)
             for event in compact(event for event in page.events if event.seq < before):
                 await self._show(past.entry(event))
             if not page.events:
@@ -177,7 +178,7 @@ class EditorSession:
 
     async def _stop(self, stream: Stream) -> None:
         with suppress(AgentError):  # it has ended meanwhile
-            await stream.insist("session.interrupt", Interrupt(session_id=self.id), dict)
+            await stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self.id))
 
     async def _show(self, entry: LogEntry) -> None:
         # Of the past. A prompt that is waited for has its end in there if the session was opened again.
@@ -229,13 +230,13 @@ class EditorSession:
         self._sending.append(call)
         try:
             try:
-                told = await stream.insist("prompt.submit", params, Submitted, call=call)
+                told = await stream.insist(PROMPT_SUBMIT, params, call=call)
             except TakenBack:
                 return "cancelled"
             finally:
                 self._sending.remove(call)
             if self.turns.accepted(waiting, told):
-                await stream.insist("session.interrupt", Interrupt(session_id=self.id, turn=told.turn), dict)
+                await stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self.id, turn=told.turn))
             return await waiting.done
         finally:
             self.turns.over(params.prompt_id)
@@ -247,14 +248,14 @@ class EditorSession:
                 self._stream.take_back(call)
         if self.turns.cancel() and self._stream is not None:
             try:
-                await self._stream.insist("session.interrupt", Interrupt(session_id=self.id), dict)
+                await self._stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self.id))
             except AgentError as exc:
                 await self._note(f"not interrupted: {exc}")
 
     async def configure(self, option: str, value: str) -> None:
         """Set an option of the session. Raises: BadParams, BackendFailed, and what the service tells."""
         params = Configure(session_id=self.id, option=option, value=value)
-        await self._connected().insist("session.configure", params, dict)
+        await self._connected().insist(SESSION_CONFIGURE, params)
         await self._set_options(with_value(self.options, option, value))
 
     # --- what the session asks ---------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from agent.client.stream import ConnectionBack, Stream, streaming
 from agent.errors import AgentError, NotRunning, SessionNotFound
-from agent.protocol.bounds import Many
 from agent.protocol.messages import ListSessions, SessionsChanged
+from agent.protocol.methods import SESSION_WATCH, Method, P, R
 from agent.protocol.model import SessionRow
 
 T = TypeVar("T")
@@ -47,13 +47,13 @@ class SessionList:
             self.ready.set_exception(exc)
 
     async def _watch(self, stream: Stream) -> None:
-        self._rows = {row.id: row for row in await stream.insist("session.watch", ListSessions(), Many[SessionRow])}
+        self._rows = {row.id: row for row in await stream.insist(SESSION_WATCH, ListSessions())}
 
-    async def request(self, method: str, params: object, kind: type[T], *, seconds: float = 60.0) -> T:
+    async def request(self, method: Method[P, R], params: P, *, seconds: float = 60.0) -> R:
         """Ask the service something else, once. Raises: AgentError."""
         if self._stream is None:
             raise NotRunning("the service is not running")
-        return await self._stream.once(method, params, kind, seconds=seconds)
+        return await self._stream.once(method, params, seconds=seconds)
 
     def rows(self) -> list[SessionRow]:
         """The rows that can be attached to: those of this device first, the newest first."""

@@ -16,7 +16,8 @@ from agent.frontends.hermes_ui.session_info import UiSessionInfo, title_of
 from agent.frontends.hermes_ui.session_list import SessionList
 from agent.frontends.hermes_ui.ui_session import Tell, UiSession
 from agent.protocol.events import Command
-from agent.protocol.messages import Created, CreateSession
+from agent.protocol.messages import CreateSession
+from agent.protocol.methods import SESSION_CREATE
 
 START_SECONDS = 90.0
 """A peer may have to be dialled, and an agent to be started, before a session answers."""
@@ -175,7 +176,7 @@ class SessionSwitcher:
         asked = CreateSession(
             device=self._make.device, backend=self._make.backend, cwd=self._make.cwd, title=draft.title
         )
-        made = await self._listing.request("session.create", asked, Created, seconds=START_SECONDS)
+        made = await self._listing.request(SESSION_CREATE, asked, seconds=START_SECONDS)
         draft.session = made.session_id
         viewing = await self._view(made.session_id, draft)
         await viewing.begin()

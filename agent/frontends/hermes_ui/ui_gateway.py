@@ -19,7 +19,8 @@ from agent.frontends.hermes_ui.switcher import SessionSwitcher
 from agent.frontends.hermes_ui.ui_session import UiSession
 from agent.protocol.events import Command
 from agent.protocol.jsonrpc import converted
-from agent.protocol.messages import CreateSession, Nothing, Rename
+from agent.protocol.messages import CreateSession, Rename
+from agent.protocol.methods import SESSION_RENAME
 from agent.protocol.waiting import PATIENCE
 
 SKIN: Json = {"name": "default", "branding": {"agent_name": "Hermes via lan-agent"}}
@@ -160,7 +161,7 @@ class UiGateway:
         viewing = self._showing.of(asked.session_id)
         if asked.title is None:
             return UiAnswer({"title": viewing.info.title, "session_key": viewing.id})
-        await self._listing.request("session.rename", Rename(session_id=viewing.id, title=asked.title), Nothing)
+        await self._listing.request(SESSION_RENAME, Rename(session_id=viewing.id, title=asked.title))
         return UiAnswer({"title": asked.title, "pending": False})
 
     async def _usage(self, params: Raw) -> UiAnswer:

@@ -22,7 +22,8 @@ from agent.frontends.hermes_ui.outgoing import Json, UiEvent, line
 from agent.frontends.hermes_ui.questions import UiQuestions
 from agent.frontends.hermes_ui.session_info import UiSessionInfo, info_of, is_running, started_at, status_of
 from agent.protocol.events import Answer, RequestClosed, RequestOpen
-from agent.protocol.messages import History, Interrupt, Page, Submitted
+from agent.protocol.messages import History, Interrupt
+from agent.protocol.methods import PROMPT_SUBMIT, SESSION_HISTORY, SESSION_INTERRUPT
 from agent.protocol.model import SessionRow
 from agent.protocol.waiting import PATIENCE, Waiting
 
@@ -202,7 +203,7 @@ class UiSession:
 
     async def history(self) -> list[Json]:
         """The newest messages of the session. Raises: what the service tells."""
-        page = await self._connected().insist("session.history", History(session_id=self.id, limit=PAGE), Page)
+        page = await self._connected().insist(SESSION_HISTORY, History(session_id=self.id, limit=PAGE))
         past, view = MessageHistory(self._make(), self._view.own), SessionView()
         past.read(view.entry(event, merged=True) for event in page.events)
         return past.messages
@@ -221,7 +222,7 @@ class UiSession:
         call = WaitingCall(self._waits)
         self._sending[call] = text
         try:
-            told = await self._connected().insist("prompt.submit", params, Submitted, call=call)
+            told = await self._connected().insist(PROMPT_SUBMIT, params, call=call)
         finally:
             del self._sending[call]
         return "queued" if told.status == "queued" else "streaming"
@@ -250,11 +251,11 @@ class UiSession:
     async def steer(self, text: str) -> None:
         """Stop the turn that runs and send a prompt first, as a line: the UI shows such a prompt nowhere."""
         params = new_prompt(self.id, text, client=CLIENT, steer=True)
-        await self._connected().insist("prompt.submit", params, Submitted)
+        await self._connected().insist(PROMPT_SUBMIT, params)
 
     async def interrupt(self) -> None:
         """Stop the turn of the session that runs."""
-        await self._connected().insist("session.interrupt", Interrupt(session_id=self.id), dict)
+        await self._connected().insist(SESSION_INTERRUPT, Interrupt(session_id=self.id))
 
     async def choose(self, word: str) -> int:
         """Answer an approval; how many were answered. Raises: RequestNotFound, BadParams."""

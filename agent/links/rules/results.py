@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 from msgspec import Raw, Struct
 
 from agent.errors import RemoteFault, Undescribed
 from agent.protocol.bounds import Rows
 from agent.protocol.codec import typed
-from agent.protocol.methods import RESULTS
+from agent.protocol.methods import Method, P, R
 from agent.protocol.model import SessionId, SessionKey, SessionRow
 
 ROWS_MAX = 2000
@@ -23,14 +22,13 @@ class _Changes(Struct, frozen=True):
     removed: Rows[SessionKey] = ()
 
 
-def read_result(raw: Raw, method: str, name: str) -> Any:
+def read_result(raw: Raw, method: Method[P, R], name: str) -> R:
     """The result that the device called `name` answered to a request, as its type. Raises: RemoteFault."""
     try:
-        return typed(raw, RESULTS[method])
+        return typed(raw, method.result)
     except Undescribed as exc:
-        raise RemoteFault(
-            f"{name} answered {method} as no lan-agent does: {exc}", hint="see what runs there, and in which version"
-        ) from exc
+        hint = "see what runs there, and in which version"
+        raise RemoteFault(f"{name} answered {method.name} as no lan-agent does: {exc}", hint=hint) from exc
 
 
 def read_rows(raw: Raw) -> list[SessionRow]:

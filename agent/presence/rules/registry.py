@@ -2,7 +2,7 @@
 
 After each fact, publish the `Changes` that it returns and re-arm one timer for `next_deadline`. All times are Unix
 seconds. What is known of one device is in `remote_device`, what its silence means in `liveness`, and how a session
-is found in `lookup`; here they are put together.
+is found in `selectors`; here they are put together.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from agent.presence.rules.changes import Changes, PendingChanges
 from agent.presence.rules.claims import Claims
 from agent.presence.rules.liveness import Liveness
 from agent.presence.rules.local_device import LocalDevice
-from agent.presence.rules.lookup import SessionIndex, Where, find_device, find_session, newest_first
 from agent.presence.rules.remote_device import Hidden, RemoteDevice
+from agent.presence.rules.selectors import SessionIndex, Where, find_device, find_session, newest_first
 from agent.protocol.model import (
     DeviceId,
     DeviceRow,

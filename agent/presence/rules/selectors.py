@@ -1,33 +1,236 @@
-"""Which of this device's own sessions a word names: an id, a unique prefix of one, or an exact title."""
+"""How a word that somebody types finds a device or a session: one rule for every list of sessions (R5, DESIGN §9).
+
+A session is named by its whole id; else by its exact title or the first characters of its id. A word that means one
+session by its id and another one by its title means neither (R13): several matches are listed, and none is taken.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from agent.errors import Ambiguous, SessionNotFound
-from agent.protocol.model import SessionId
+from msgspec import Struct
+
+from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
+from agent.presence.rules.changes import PendingChanges
+from agent.protocol.model import DeviceId, DeviceRow, SessionId, SessionRow
+from agent.protocol.names import short_id
 
 PREFIX_MIN = 4
-"""Characters of an id that may stand for it."""
+"""Characters of an id that may stand for it. Ids are filed under as many: 20 bits, one or two of 20,000 in a bucket."""
+CANDIDATES = 8
+"""Matches that an error lists."""
 
 
-def select(selector: str, live: Mapping[SessionId, str], closed: Iterable[SessionId], device: str) -> SessionId:
-    """A live session (id to title) before a closed one. Whoever may not see one leaves it out of both.
+class SessionNames:
+    """Ids and titles of sessions. Each look-up is a dictionary access, whatever the number of sessions (R5)."""
 
-    Only a whole id is taken alone: a word that begins one id and is another one's title means neither, as everywhere
-    (`lookup.find_session`). Raises: SessionNotFound, naming the device; Ambiguous.
+    def __init__(self, titles: Iterable[tuple[SessionId, str]] = ()) -> None:
+        self._title_of: dict[SessionId, str] = {}
+        self._by_title: dict[str, set[SessionId]] = {}
+        self._by_prefix: dict[str, set[SessionId]] = {}
+        for session, title in titles:
+            self.put(session, title)
+
+    def put(self, session: SessionId, title: str) -> None:
+        """Know a session, or know that its title is another one."""
+        if self._title_of.get(session) == title:
+            return
+        self.drop(session)
+        self._title_of[session] = title
+        self._by_title.setdefault(title, set()).add(session)
+        self._by_prefix.setdefault(session[:PREFIX_MIN], set()).add(session)
+
+    def drop(self, session: SessionId) -> None:
+        """Forget the id and the title of a session, if they are known."""
+        title = self._title_of.pop(session, None)
+        if title is not None:
+            _take_out(self._by_title, title, session)
+            _take_out(self._by_prefix, session[:PREFIX_MIN], session)
+
+    def titled(self, title: str) -> list[SessionId]:
+        """Sessions with exactly that title, by id."""
+        return sorted(self._by_title.get(title, ()))
+
+    def starting_with(self, prefix: str) -> list[SessionId]:
+        """Sessions whose id begins with `prefix`, by id; none for one of fewer than `PREFIX_MIN` characters."""
+        if len(prefix) < PREFIX_MIN:
+            return []
+        return sorted(each for each in self._by_prefix.get(prefix[:PREFIX_MIN], ()) if each.startswith(prefix))
+
+    def beginning(self, session: str) -> list[SessionId]:
+        """Ids that are a beginning of `session`, as records of the network carry them."""
+        return sorted(each for each in self._by_prefix.get(session[:PREFIX_MIN], ()) if session.startswith(each))
+
+    def named_by(self, word: str) -> list[SessionId]:
+        """All the sessions that a word which is no whole id may mean: first those of that title."""
+        return list(dict.fromkeys((*self.titled(word), *self.starting_with(word))))
+
+
+def _take_out(among: dict[str, set[SessionId]], key: str, session: SessionId) -> None:
+    among[key].discard(session)
+    if not among[key]:
+        del among[key]
+
+
+class Where(Struct, frozen=True):
+    """Where a session is."""
+
+    device: DeviceId
+    session: SessionId | None  # None: only `prefix` of its id is known here, that device knows the rest
+    prefix: str
+    local: bool
+
+
+class SessionIndex:
+    """One row per session id, that of its owner (`claims`), with the names by which it is found."""
+
+    def __init__(self) -> None:
+        self.rows: dict[SessionId, SessionRow] = {}
+        self.names = SessionNames()
+
+    def put(self, row: SessionRow, pending: PendingChanges) -> None:
+        """List a session, or replace the row that is listed of it."""
+        self.names.put(row.id, row.title)
+        self.rows[row.id] = row
+        pending.session(row.id, row)
+
+    def drop(self, device: DeviceId, session: SessionId, pending: PendingChanges) -> None:
+        """Take a device's row of a session away, unless the row is another's already."""
+        if self.rows[session].device.id != device:
+            return
+        self.names.drop(session)
+        del self.rows[session]
+        pending.session(session, None)
+
+
+def newest_first(rows: Iterable[SessionRow]) -> list[SessionRow]:
+    """Newest first, ties by id (R4)."""
+    return sorted(sorted(rows, key=lambda row: row.id), key=lambda row: row.updated_at, reverse=True)
+
+
+def find_device(rows: list[DeviceRow], selector: str) -> DeviceId:
+    """The device with that name, id or unique prefix of either.
+
+    A stranger who takes the name of a trusted device is not meant. Raises: DeviceNotFound, Ambiguous.
     """
-    past = list(closed)
-    if (exact := SessionId(selector)) in live or exact in past:
+    wanted = selector.strip()
+    folded, plain = wanted.casefold(), wanted.lower().replace("-", "")
+    kinds: tuple[Callable[[DeviceRow], bool], ...] = (
+        lambda row: plain in {row.id, row.id[:8]},
+        lambda row: row.name == wanted,
+        lambda row: row.name.casefold() == folded,
+        lambda row: row.id.startswith(plain) or row.name.casefold().startswith(folded),
+    )
+    for matches in kinds if plain else ():
+        found = [row for row in rows if matches(row)]
+        trusted = [row for row in found if row.self or row.paired]
+        for choice in (trusted, found):
+            if len(choice) == 1:
+                return choice[0].id
+        if found:
+            raise Ambiguous(
+                f"several devices match {selector!r}: " + _few(f"{row.name} ({short_id(row.id)})" for row in found)
+            )
+    raise DeviceNotFound(f"no device {selector!r}")
+
+
+def find_session(
+    index: SessionIndex,
+    selector: str,
+    *,
+    whole: Callable[[SessionRow], bool],
+    device: Callable[[str], DeviceId],
+    incomplete: Callable[[DeviceId], bool],
+) -> Where:
+    """The session with that id, unique prefix, exact title, or `DEVICE/` and one of these.
+
+    Ids and titles are what other devices say they are: a selector that means one session by its id and another one by
+    its title means neither (R13). `whole` tells whether a row's id is all of it, `device` finds a device, `incomplete`
+    tells whether a device has sessions that are not listed here. Raises: SessionNotFound, Ambiguous.
+    """
+    if (exact := _exact(index, selector, whole)) is not None:
         return exact
-    titled = [session for session, title in live.items() if title == selector]
-    found = sorted({*titled, *_beginning(selector, live)}) or sorted(_beginning(selector, past))
+    found = _matches(index, selector, whole)
+    name, slash, rest = selector.partition("/")
+    on = None
+    if slash and rest:
+        try:
+            on = device(name)
+        except DeviceNotFound:
+            if not found:
+                raise SessionNotFound(f"no session {selector!r}: there is no device {name!r}") from None
+    if on is not None:
+        exact = _exact(index, rest, whole)
+        if exact is not None and exact.device == on and not found:
+            return exact
+        there = [row for row in _matches(index, rest, whole) if row.device.id == on]
+        elsewhere = [row for row in found if row.device.id != on]
+        if not there and incomplete(on):
+            if elsewhere:
+                raise _ambiguous(selector, elsewhere, f"and {name} has sessions that are not known here")
+            if not found:
+                return Where(on, None, rest, local=False)
+        found += [row for row in there if row not in found]
+        selector = rest if there else selector
+    # Whether it can be used now makes no difference: what was meant for one must not go to its namesake (R12, R13).
     if len(found) > 1:
-        raise Ambiguous(f"{selector!r} matches {', '.join(found)}")
+        raise _ambiguous(selector, found)
+    if not found:
+        raise SessionNotFound(f"no session {selector!r}")
+    row = found[0]
+    session = row.id if whole(row) else None
+    prefix = selector if session is None and selector.startswith(row.id) else row.id
+    return Where(row.device.id, session, prefix, row.local)
+
+
+def _exact(index: SessionIndex, selector: str, whole: Callable[[SessionRow], bool]) -> Where | None:
+    row = index.rows.get(SessionId(selector))
+    if row is None or not whole(row):
+        return None
+    # An own session with that very title was perhaps meant; what other devices call theirs hides no id.
+    titled = (index.rows[each] for each in index.names.titled(selector))
+    named = [each for each in titled if each.local and each.id != row.id]
+    if named and not row.local:
+        raise _ambiguous(selector, [row, *named])
+    return Where(row.device.id, row.id, row.id, row.local)
+
+
+def _matches(index: SessionIndex, selector: str, whole: Callable[[SessionRow], bool]) -> list[SessionRow]:
+    found = [index.rows[each] for each in index.names.named_by(selector)]
+    if len(selector) >= PREFIX_MIN:
+        begun = (index.rows[each] for each in index.names.beginning(selector))
+        found += [row for row in begun if row not in found and not whole(row)]
+    return found
+
+
+def find_own(selector: str, live: Mapping[SessionId, str], closed: Mapping[SessionId, str], device: str) -> SessionId:
+    """The session of this device with that id, unique prefix or exact title; a live one (id to title) before closed.
+
+    Of closed ones only the id counts. Whoever may not see a session leaves it out of both.
+    Raises: SessionNotFound, naming the device; Ambiguous.
+    """
+    exact = SessionId(selector)
+    if exact in live or exact in closed:
+        return exact
+    found = SessionNames(live.items()).named_by(selector) or SessionNames(closed.items()).starting_with(selector)
+    if len(found) > 1:
+        titles = {**closed, **live}
+        raise _several(selector, ((each, titles[each], device) for each in found))
     if not found:
         raise SessionNotFound(f"no session {selector!r} on {device}")
     return found[0]
 
 
-def _beginning(prefix: str, sessions: Iterable[SessionId]) -> list[SessionId]:
-    return [session for session in sessions if session.startswith(prefix)] if len(prefix) >= PREFIX_MIN else []
+def _ambiguous(selector: str, rows: Iterable[SessionRow], more: str = "") -> Ambiguous:
+    return _several(selector, ((row.id, row.title, row.device.name) for row in rows), more)
+
+
+def _several(selector: str, found: Iterable[tuple[SessionId, str, str]], more: str = "") -> Ambiguous:
+    names = _few(f"{session} {title!r} on {device}" for session, title, device in found)
+    return Ambiguous(f"several sessions match {selector!r}: {names} {more}".rstrip())
+
+
+def _few(names: Iterable[str]) -> str:
+    listed = list(names)
+    rest = len(listed) - CANDIDATES
+    return ", ".join(listed[:CANDIDATES]) + (f" and {rest} more" if rest > 0 else "")

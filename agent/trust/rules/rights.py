@@ -10,23 +10,11 @@ from typing import Literal
 from msgspec import Struct
 
 from agent.errors import AgentError, Forbidden, NotPaired, ReadOnly
+from agent.protocol.methods import LOOKS, Right
 from agent.protocol.model import PairedDevice, SessionId, Share
 
-LISTS = frozenset({"session.list", "session.watch"})
-READS = frozenset(
-    {
-        "session.attach", "session.detach", "session.history", "session.participants",
-        "terminal.attach", "terminal.detach",
-    }
-)  # fmt: skip
-STEERS = frozenset({"prompt.submit", "request.answer", "session.interrupt", "terminal.input", "terminal.resize"})
-OWNS = frozenset({"session.create", "session.close", "session.rename", "session.configure"})
-CHANGES = STEERS | OWNS
-"""Methods that make something happen in a session."""
-MEMBERS = frozenset({"address.sync", "address.tell", "backend.list", "household.sync", "household.tell"})
-"""Methods for members that change no session. What a statement or an address does depends on who has signed it."""
-WATCHES = LISTS | READS | MEMBERS
-"""All that a device may call that may only watch (T12). What is not here is refused to it."""
+GUESTS = frozenset({Right.LIST, Right.READ, Right.STEER})
+"""What a guest may do: use what is there. It makes, ends and names nothing, and is in no household."""
 
 
 class Access(Struct, frozen=True, kw_only=True):
@@ -51,8 +39,8 @@ class Access(Struct, frozen=True, kw_only=True):
         """How a session that the device sees is shared with this very device."""
         return "read-only" if self.read_only else share
 
-    def refusal(self, method: str, share: Share, now: float) -> AgentError | None:
-        """Why the device may not call `method` on a session that it sees, shared like that; None: it may.
+    def refusal(self, right: Right, share: Share, now: float) -> AgentError | None:
+        """Why the device may not do what needs `right` on a session that it sees, shared like that; None: it may.
 
         `share` is `all` for methods that name no session. `now`: Unix seconds.
         """
@@ -61,17 +49,19 @@ class Access(Struct, frozen=True, kw_only=True):
             return error
         if self.expired(now):
             error = NotPaired("the time as a guest is over", hint="ask for another `agent pair --guest` over there")
-        elif self.role == "host" and method not in LISTS:
-            told = "this device is a guest of that one, which gets nothing in return"
-            error = Forbidden(told, hint="pair the two as members instead: `agent pair`")
-        elif self.read_only and method not in WATCHES:
+        elif right is Right.TRUST:
+            error = Forbidden("only the device itself says whom it trusts", hint="run the command on that device")
+        elif self.role == "host" and right is not Right.LIST:
+            reason = "this device is a guest of that one, which gets nothing in return"
+            error = Forbidden(reason, hint="pair the two as members instead: `agent pair`")
+        elif self.read_only and right not in LOOKS:
             error = ReadOnly(
                 "this device may only watch there", hint="its owner may allow more: `agent devices --full`"
             )
-        elif share == "read-only" and method not in WATCHES:
+        elif share == "read-only" and right not in LOOKS:
             hint = "its owner may allow more: `agent share SESSION all`"
             error = ReadOnly("that session may only be watched", hint=hint)
-        elif self.role == "guest" and method not in LISTS | READS | STEERS:
+        elif self.role == "guest" and right not in GUESTS:
             error = Forbidden("a guest may not do that", hint="ask on that device, or be paired as a member")
         return error
 

@@ -23,8 +23,9 @@ from agent.adapters.net.link import (
 from agent.adapters.net.pulse import PING_ATTACHED, PING_IDLE, PROBE
 from agent.errors import AgentError, PeerLost, SessionNotFound, TimedOut, TooLarge
 from agent.ports import Channel, Followed
-from agent.protocol.codec import FRAME_OUT_MAX, LARGE, REQUEST_MAX, Codec, Envelope, error_of, json, msgpack, typed
+from agent.protocol.codec import FRAME_OUT_MAX, REQUEST_MAX, Codec, Envelope, error_of, json, msgpack, typed
 from agent.protocol.messages import Nothing, PeersChanged, Submit
+from agent.protocol.methods import LARGE, PEER_CHANGED
 from agent.protocol.model import DeviceId
 from tests.fakes.clock import FakeClock, settle, turns
 from tests.fakes.viewer import Viewer, connected
@@ -392,10 +393,10 @@ async def test_a_request_is_answered_times_out_or_is_lost() -> None:  # L5
 async def test_what_is_queued_is_sent_before_the_close_with_its_reason() -> None:
     async with an_end() as end:
         for _ in range(10):
-            end.channel.notify("peer.changed", PeersChanged())
+            end.channel.notify(PEER_CHANGED, PeersChanged())
         end.channel.close("that is all")
         assert not end.channel.open
-        end.channel.notify("peer.changed", PeersChanged())
+        end.channel.notify(PEER_CHANGED, PeersChanged())
         await settle()
         kinds = [end.ws.inbox.get_nowait() for _ in range(end.ws.inbox.qsize())]
         assert [message.type for message in kinds] == [WSMsgType.BINARY] * 10 + [WSMsgType.CLOSE]
@@ -464,10 +465,10 @@ async def test_an_error_of_the_socket_ends_it() -> None:  # too large, bad maski
 async def test_a_reader_that_takes_nothing_is_cut_off_in_time() -> None:  # S5
     clock = FakeClock()
     async with connected(Viewer(), clock) as viewer:
-        viewer.channel.notify("peer.changed", PeersChanged())
+        viewer.channel.notify(PEER_CHANGED, PeersChanged())
         await clock.advance(WRITE_STALL)  # the first write began and ended long before the one that hangs
         viewer.socket.stalled.clear()
-        viewer.channel.notify("peer.changed", PeersChanged())
+        viewer.channel.notify(PEER_CHANGED, PeersChanged())
         await clock.advance(WRITE_STALL - 0.1)
         assert not viewer.gone.is_set()
         await clock.advance(0.1)
@@ -479,7 +480,7 @@ async def test_a_slow_reader_that_goes_on_reading_stays() -> None:  # S5
     async with connected(Viewer(), clock) as viewer:
         for _ in range(3):
             viewer.socket.stalled.clear()
-            viewer.channel.notify("peer.changed", PeersChanged())
+            viewer.channel.notify(PEER_CHANGED, PeersChanged())
             await clock.advance(WRITE_STALL - 1)
             viewer.socket.stalled.set()
             await settle()

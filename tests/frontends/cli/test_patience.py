@@ -18,7 +18,8 @@ from agent.client.pending import WaitingLines, why
 from agent.client.stream import streaming
 from agent.errors import Busy, PeerLost, PeerUnreachable
 from agent.protocol.events import TurnComplete
-from agent.protocol.messages import Created, CreateSession, SessionLost
+from agent.protocol.messages import CreateSession, SessionLost
+from agent.protocol.methods import SESSION_CREATE
 from agent.protocol.model import DeviceId
 from agent.protocol.times import rfc3339
 from agent.protocol.waiting import Waiting
@@ -311,7 +312,7 @@ def test_a_new_session_that_is_refused_for_a_moment_says_so_and_is_made(gateway:
 async def test_a_front_end_that_stays_waits_out_the_refusal_of_a_new_session(gateway: FakeGateway) -> None:  # L8
     gateway.refusals["session.create"] = Busy("too many new sessions from this device", retry_after=0.1)
     async with streaming(gateway.path) as stream, asyncio.TaskGroup() as tasks:
-        asked = tasks.create_task(stream.once("session.create", CreateSession(), Created), name="test.create")
+        asked = tasks.create_task(stream.once(SESSION_CREATE, CreateSession()), name="test.create")
         await asyncio.to_thread(gateway.wait_for, "session.create")
         del gateway.refusals["session.create"]
         assert (await asked).session_id

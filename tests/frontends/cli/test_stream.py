@@ -18,14 +18,15 @@ from agent.protocol.events import MessageDelta, MessageStart, SessionInfo, UserM
 from agent.protocol.messages import (
     Attached,
     EventOf,
+    Nothing,
     PairNews,
     PeersChanged,
     Ready,
     SessionLost,
     Snapshot,
     Submit,
-    Submitted,
 )
+from agent.protocol.methods import PEER_LIST, PROMPT_SUBMIT
 from tests.frontends.conftest import Agent
 from tests.frontends.gateway import DESK, HERE, THERE, FakeGateway, _of, _sender, device, session
 
@@ -94,7 +95,7 @@ async def test_a_prompt_sent_while_the_service_is_away_is_sent_once(gateway: Fak
         assert isinstance(await anext(notes), ConnectionLost)
         async with asyncio.TaskGroup() as tasks:
             params = Submit(session_id=HERE, prompt_id="p", text="echo hi")
-            asked = tasks.create_task(stream.insist("prompt.submit", params, Submitted), name="test.submit")
+            asked = tasks.create_task(stream.insist(PROMPT_SUBMIT, params), name="test.submit")
             await asyncio.to_thread(gateway.start)
         assert asked.result().status == "started"
         assert len(gateway.called("prompt.submit")) == 1
@@ -108,7 +109,7 @@ async def test_a_service_that_stays_away_ends_the_notes(gateway: FakeGateway) ->
         with pytest.raises(NotRunning):
             await anext(notes)
         with pytest.raises(NotRunning):
-            await stream.insist("peer.list", {}, list)
+            await stream.insist(PEER_LIST, Nothing())
 
 
 def test_a_mark_takes_each_event_once_and_notices_a_gap() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
 from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
 from agent.presence.rules.registry import Registry, Where
-from agent.presence.rules.selectors import select
+from agent.presence.rules.selectors import find_own
 from agent.protocol.model import DeviceId, SessionId
 from tests.presence.rules.registry_facts import BOX, DEN, NOW, OWN, claim, ids, link_up, paired, record, registry, row
 
@@ -152,8 +153,44 @@ def test_r13_a_whole_id_that_is_the_title_of_an_own_session_is_neither(view: Reg
 def test_r13_of_the_own_sessions_an_id_and_a_title_that_are_alike_are_neither() -> None:
     live = {SessionId("bashaaaaaaaaaaaa"): "x", SessionId("zzzzzzzzzzzzzzzz"): "bash"}
     with pytest.raises(Ambiguous):
-        select("bash", live, (), "here")
-    assert select("bashaaaaaaaaaaaa", live, (), "here") == "bashaaaaaaaaaaaa"
+        find_own("bash", live, {}, "here")
+    assert find_own("bashaaaaaaaaaaaa", live, {}, "here") == "bashaaaaaaaaaaaa"
+
+
+MINE = {
+    SessionId("bashaaaaaaaaaaaa"): "x",
+    SessionId("zzzzzzzzzzzzzzzz"): "bash",
+    SessionId("zzzzyyyyyyyyyyyy"): "notes",
+    SessionId("deepdeepdeepdeep"): "same",
+    SessionId("dishdishdishdish"): "same",
+    SessionId("longlonglonglong"): "no",
+}
+
+
+@pytest.mark.parametrize(
+    "word", ["bash", "basha", "zzzz", "zzzzy", "zzz", "notes", "same", "no", "dish", "dis", "Notes", "", *MINE]
+)
+def test_r5_a_word_names_the_same_session_in_every_list(word: str) -> None:
+    # Here by the registry, for a client; over there among the device's own, for another device that asks.
+    view = registry()
+    view.local_sessions([row(session, title=title) for session, title in MINE.items()], [], NOW)
+
+    def found(find: Callable[[], object]) -> object:
+        try:
+            return find()
+        except (SessionNotFound, Ambiguous) as exc:
+            return exc.kind if isinstance(exc, SessionNotFound) else str(exc)
+
+    assert found(lambda: view.find_session(word).session) == found(lambda: find_own(word, MINE, {}, "here"))
+
+
+def test_r5_of_closed_sessions_the_id_counts_and_only_if_no_live_one_is_meant() -> None:
+    closed = {SessionId("zzzzxxxxxxxxxxxx"): "notes", SessionId("oldsoldsoldsolds"): "old"}
+    assert find_own("zzzzy", MINE, closed, "here") == "zzzzyyyyyyyyyyyy"
+    assert find_own("zzzzx", MINE, closed, "here") == "zzzzxxxxxxxxxxxx"
+    assert find_own("olds", MINE, closed, "here") == "oldsoldsoldsolds"
+    with pytest.raises(SessionNotFound, match="no session 'old' on here"):
+        find_own("old", MINE, closed, "here")
 
 
 def test_r5_a_stranger_cannot_stand_in_the_way(view: Registry) -> None:

@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
-from agent.protocol.methods import LOCAL_ONLY, METHODS
+from agent.protocol.methods import METHODS, On, Right
 from agent.protocol.model import SessionId, Share
-from agent.trust.rules.rights import CHANGES, LISTS, READS, SELF, STEERS, Access, access_of
+from agent.trust.rules.rights import SELF, Access, access_of
 from tests.fakes.trust import paired
 
 ONE, OTHER = SessionId("one"), SessionId("other")
 NOW = 1_800_000_000.0
+LISTS = {"session.list", "session.watch"}
+READS = {
+    "session.attach", "session.detach", "session.history", "session.participants", "terminal.attach", "terminal.detach",
+}  # fmt: skip
+STEERS = {"prompt.submit", "request.answer", "session.interrupt", "terminal.input", "terminal.resize"}
+OWNS = {"session.create", "session.close", "session.rename", "session.configure"}
+"""Written out beside the table of the wire: who gives a row another right must say so here as well."""
+CHANGES = STEERS | OWNS
 OVER_LINKS = sorted(LISTS | READS | CHANGES)
 MEMBER, GUEST = Access(role="member"), Access(role="guest", expires_at=NOW + 1.0)
 
 
 def kinds(access: Access, share: Share = "all", now: float = NOW) -> dict[str, str]:
     """Method -> kind of the error, for those that are refused."""
-    refused = {method: access.refusal(method, share, now) for method in OVER_LINKS}
+    refused = {method: access.refusal(METHODS[method].right, share, now) for method in OVER_LINKS}
     return {method: error.kind for method, error in refused.items() if error is not None}
 
 
-def test_every_session_method_of_the_wire_is_one_that_looks_or_one_that_changes() -> None:
-    # A method that is added without a thought about access fails here.
-    families = {"session", "prompt", "request", "terminal"}
-    over_links = {method for method in METHODS if method.partition(".")[0] in families}
-    assert over_links - LOCAL_ONLY == LISTS | READS | CHANGES
-    assert LISTS & CHANGES == READS & CHANGES == set()
+def test_what_other_devices_may_call_needs_the_right_that_is_written_here() -> None:
+    wanted = {Right.LIST: LISTS, Right.READ: READS, Right.STEER: STEERS, Right.OWN: OWNS}
+    rows = [row for row in METHODS.values() if row.on is not On.LOCAL]
+    assert {right: {row.name for row in rows if row.right is right} for right in wanted} == wanted
+    assert {row.name for row in rows if row.right not in wanted} == {
+        "backend.list", "household.sync", "household.tell", "address.sync", "address.tell",
+    }  # fmt: skip
+
+
+def test_who_is_trusted_is_never_said_by_another_device() -> None:
+    for access in (MEMBER, GUEST, Access(role="host")):
+        error = access.refusal(Right.TRUST, "all", NOW)
+        assert error is not None
+        assert error.kind == "forbidden"
+    assert SELF.refusal(Right.TRUST, "all", NOW) is None
 
 
 def test_the_owner_and_a_member_may_do_all() -> None:
@@ -69,12 +88,12 @@ def test_whoever_let_this_device_in_as_a_guest_gets_nothing_in_return() -> None:
 
 
 @pytest.mark.parametrize("role", ["guest", "host"])
-def test_methods_that_this_table_does_not_know_are_for_members(role: str) -> None:
-    # `household.*` and whatever comes: a guest is in no household.
-    error = Access(role=role).refusal("household.sync", "all", NOW)  # type: ignore[arg-type] # parametrized
+def test_what_members_exchange_is_for_members(role: Literal["guest", "host"]) -> None:
+    # `household.*`: a guest is in no household.
+    error = Access(role=role).refusal(Right.MEMBER, "all", NOW)
     assert error is not None
     assert error.kind == "forbidden"
-    assert MEMBER.refusal("household.sync", "all", NOW) is None
+    assert MEMBER.refusal(Right.MEMBER, "all", NOW) is None
 
 
 def test_a_device_of_a_home_without_these_fields_is_a_member() -> None:

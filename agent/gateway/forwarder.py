@@ -1,0 +1,123 @@
+"""Where a session is, and having its own device answer (L1, L7, L8)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from msgspec import Raw, Struct
+
+from agent.errors import SessionNotFound
+from agent.links.patience import PatientCalls
+from agent.links.peers import Peers
+from agent.links.rules.results import read_result
+from agent.ports import Channel, Clock
+from agent.presence.rules.registry import Registry
+from agent.protocol.methods import Method
+from agent.protocol.model import DeviceId, SessionId
+from agent.protocol.waiting import Patient, as_sent
+from agent.sessions.index import HostedIndex
+
+T = TypeVar("T")
+LOOK = 0.2
+"""Seconds between two looks whether a session that nobody knows has been told of."""
+
+
+class Here(Struct, frozen=True):
+    """A session of this device, a closed one too."""
+
+    session: SessionId
+
+
+class There(Struct, frozen=True):
+    """A session of another device."""
+
+    device: DeviceId
+    session: SessionId | None  # None: only the first characters of its id are known here
+    selector: str  # by which the client named it
+
+
+class Forwarder:
+    """Finds sessions for clients; a gateway reaches those of this device and nothing else: one hop, no loops."""
+
+    def __init__(self, *, registry: Registry, index: HostedIndex, peers: Peers, clock: Clock) -> None:
+        self._registry = registry
+        self._index = index
+        self._peers = peers
+        self._clock = clock
+        self._calls = PatientCalls(peers, clock, name_of=registry.name_of, row_of=registry.device)
+
+    # --- where a session is ------------------------------------------------------------------------------------------
+
+    def find(self, channel: Channel, selector: str) -> Here | There:
+        """Where the session is that a client names. Raises: SessionNotFound, Ambiguous."""
+        if channel.device is not None:
+            return Here(SessionId(selector))  # `AccessControl.admit` has found it
+        try:
+            where = self._registry.find_session(selector)
+        except SessionNotFound:
+            return Here(self._index.find(selector).id)  # one that was closed is in no list
+        if where.local and where.session is not None:
+            return Here(where.session)
+        return There(where.device, where.session, selector)
+
+    async def locate(self, channel: Channel, request: Any) -> Here | There:
+        """As `find`, for the request's session.
+
+        Just after the start of this service a request that may wait does so until the devices were reached that may
+        have the session (L8).
+        """
+        waits = isinstance(request, Patient) and request.wait != 0
+        while True:
+            try:
+                return self.find(channel, request.session_id)
+            except SessionNotFound:
+                if not waits or not self._peers.settling():
+                    raise
+            await self._clock.sleep(LOOK)
+
+    async def whole(self, there: There) -> SessionId:
+        """The whole id of a session elsewhere. Raises: SessionNotFound, and as `Peers.link`."""
+        if there.session is not None:
+            return there.session
+        # Known from a record only, by the first characters of its id: the device's own list has the whole.
+        link = await self._peers.link(there.device)
+        await link.feed.known.wait()
+        session = self._registry.find_session(there.selector).session
+        if session is None:
+            raise SessionNotFound(f"no session {there.selector!r} on {self._registry.name_of(there.device)}")
+        return session
+
+    # --- asking its device -------------------------------------------------------------------------------------------
+
+    async def forward(self, channel: Channel, there: There, method: Method[Any, Any], request: Patient) -> Raw:
+        """The answer of the session's device, to pass on.
+
+        Raises: as `PatientCalls.call`, SessionNotFound, RemoteFault (it is no answer).
+        """
+
+        async def ask(session: SessionId) -> Raw:
+            raw = await self._peers.call(there.device, method, as_sent(request, session), again=False)
+            read_result(raw, method, self._registry.name_of(there.device))
+            return raw
+
+        return await self.ask(channel, there, method, request, ask)
+
+    async def ask(
+        self,
+        channel: Channel,
+        there: There,
+        method: Method[Any, Any],
+        request: Patient,
+        ask: Callable[[SessionId], Awaitable[T]],
+    ) -> T:
+        """What `ask` gives for the whole id of a session elsewhere, as soon as its device is reached (L8)."""
+
+        async def once() -> T:
+            return await ask(await self.whole(there))
+
+        return await self._calls.call(channel, there.device, method.name, request, once)
+
+    def cancel(self, channel: Channel, call_id: str) -> None:
+        """A client takes a request of its own back (L8)."""
+        self._calls.cancel(channel, call_id)
