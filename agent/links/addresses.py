@@ -98,7 +98,7 @@ class Addresses:
     # --- what happens here -------------------------------------------------------------------------------------------
 
     def trust_changed(self, devices: Iterable[PairedDevice]) -> None:
-        """These devices are trusted now: forget who is no member, and ask for what is known of the new ones."""
+        """Take all trusted devices: forget those that are no members, and request what is known of new ones."""
         before, self._keys = self._keys, self._keys_of(devices)
         self._book.trust(self._keys | self._own_key)
         for gone in before.keys() - self._keys.keys():

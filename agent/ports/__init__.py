@@ -4,8 +4,8 @@ Five nouns: a `Backend` is a running program behind a session, a `TranscriptStor
 announces, a `Channel` carries messages, a `Clock` tells the time. Every implementation of a port passes the one suite
 in `tests/contracts/`.
 
-`backends`, `found`, `leaving` and `terminal` are what a session can be made of, also by packages of others: their names
-stay (docs/design/backends.md). `storage` and `household` are what survives a restart, `discovery` and `addresses` who
+`backends` and `terminal` are what a session can be made of, also by packages of others: their names stay
+(docs/design/backends.md). `storage` and `household` are what survives a restart, `discovery` and `addresses` who
 and where, `links` and `pairing` connections, `clock` the time.
 """
 
@@ -17,18 +17,26 @@ from agent.ports.backends import (
     BackendEvent,
     BackendFamily,
     BackendType,
+    ClearsUp,
     Described,
     Emit,
+    EndsWithService,
     Exchange,
     Exited,
+    FindsSessions,
     Finished,
     HasOptions,
     History,
     Inspection,
     Inspects,
     Installed,
+    LetsGo,
+    Offer,
+    Offered,
+    OfKind,
     Planned,
     Prompted,
+    Rests,
     RunsPrograms,
     Said,
     Start,
@@ -38,12 +46,11 @@ from agent.ports.backends import (
     ToolStarted,
     Unknown,
     Withdrew,
+    kind_of,
 )
 from agent.ports.clock import Clock
 from agent.ports.discovery import Discovery, Echoed, Goodbye, Heard, PairingWindow, Renamed, Sighting
-from agent.ports.found import FindsSessions, Offer, Offered
 from agent.ports.household import HouseholdStore, SealKeys
-from agent.ports.leaving import ClearsUp, EndsWithService, LetsGo, OfKind, Rests, kind_of
 from agent.ports.links import Channel, Dialer, Followed, MessageHandler
 from agent.ports.pairing import PairingExchange, PairingTransport
 from agent.ports.storage import SIZE_MAX, AuditLog, LastKnownStore, LogCut, SessionMeta, TranscriptStore, TrustStore

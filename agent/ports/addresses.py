@@ -1,4 +1,4 @@
-"""This machine's own addresses, and what is remembered of those of others (L10)."""
+"""Ports to this machine's own addresses, and to the stored ones of other devices (L10)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ class OwnAddresses(Protocol):
     """Whether this service keeps to this machine: only loopback addresses mean anything then."""
 
     async def look(self) -> None:
-        """Look again; what cannot be read stays as it was."""
+        """Read the addresses again; those that cannot be read stay as they were."""
 
     def hosts(self) -> tuple[str, ...]:
         """IP addresses at which other devices may reach this one, those of its networks first; no zones."""
 
     def on_link(self, host: str) -> bool:
-        """Whether that address is on a network of this machine."""
+        """Whether an address is on a network of this machine."""
 
     def is_foreign(self, host: str) -> bool:
-        """Whether another machine can have it: it is none of this one's, nor names a whole network of it."""
+        """Whether another machine can have an address: it is none of this one's, nor names a whole network of it."""
 
 
 class AddressStore(Protocol):
-    """Addresses that members told, as they outlive a restart. They may be lost: they are told again."""
+    """Stores address records of members over a restart. A loss does no harm: members send them again."""
 
     def load(self) -> list[Signed]:
-        """What was saved last; empty if that cannot be read any more."""
+        """The records that were saved last; empty if they cannot be read any more."""
 
     def save(self, records: Sequence[Signed]) -> None:
-        """Keep these and no others. Raises: StateError, and then nothing has changed."""
+        """Store exactly these records. Raises: StateError, and then nothing has changed."""

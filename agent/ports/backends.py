@@ -1,4 +1,4 @@
-"""What a session can be made of. A backend of another package implements `BackendType`.
+"""The SPI of backends, what a session can be made of. A backend of another package implements `BackendType`.
 
 It names it under the entry point group `lan_agent.backends` (docs/design/backends.md).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -26,27 +26,27 @@ from agent.protocol.events import (
 from agent.protocol.model import SessionId
 
 BACKEND_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-"""What a backend may be called: it is typed in a shell."""
+"""Form of a backend's name, which is typed in a shell."""
 
 
 class Exchange(Struct, frozen=True):
-    """One turn of a session's past: what was asked and what was answered, its parts joined."""
+    """One past turn of a session: the prompt and the reply, its parts joined."""
 
     prompt: str
     reply: str
 
 
 History = Callable[[int], Awaitable[list[Exchange]]]
-"""The newest turns of the session's log that fit so many characters, oldest first."""
+"""Gives the newest turns of the session's log that fit so many characters, oldest first."""
 
 
 async def no_history(characters: int) -> list[Exchange]:  # noqa: ARG001 - the type above
-    """Of a new session."""
+    """The history of a new session: none."""
     return []
 
 
 class Start(Struct, frozen=True, kw_only=True):
-    """How a session's program is to be started."""
+    """The parameters with which a session's program is started."""
 
     session: SessionId
     cwd: str = ""  # empty: the user's home
@@ -55,11 +55,11 @@ class Start(Struct, frozen=True, kw_only=True):
     lineage: tuple[str, ...] = ()  # what `Described` told of it before, newest last
     model: str = ""  # the same of its model
     history: History = no_history
-    found: bool = False  # not started from here: join what runs under that lineage (`ports.found`)
+    found: bool = False  # not started from here: join what runs under that lineage (`FindsSessions`)
 
 
 class Prompted(Struct, frozen=True, kw_only=True):
-    """Somebody prompted the program by other means, at its own window: a turn begins, which ends as any other.
+    """A prompt that the program got by other means, at its own window: a turn begins, which ends as any other.
 
     While a turn runs it is only noted.
     """
@@ -70,19 +70,19 @@ class Prompted(Struct, frozen=True, kw_only=True):
 
 
 class Said(Struct, frozen=True):
-    """More of the reply."""
+    """More text of the reply."""
 
     text: str
 
 
 class Thought(Struct, frozen=True):
-    """More of what the agent thinks aloud."""
+    """More of the agent's visible thoughts."""
 
     text: str
 
 
 class ToolStarted(Struct, frozen=True, kw_only=True):
-    """The agent uses a tool."""
+    """The agent begins to use a tool."""
 
     tool_id: str
     title: str
@@ -91,7 +91,7 @@ class ToolStarted(Struct, frozen=True, kw_only=True):
 
 
 class ToolProgressed(Struct, frozen=True, kw_only=True):
-    """The tool gives output."""
+    """A running tool gives more output."""
 
     tool_id: str
     text: str = ""
@@ -100,7 +100,7 @@ class ToolProgressed(Struct, frozen=True, kw_only=True):
 
 
 class ToolFinished(Struct, frozen=True, kw_only=True):
-    """The tool is done."""
+    """A running tool is done, with its output."""
 
     tool_id: str
     status: TurnStatus
@@ -109,20 +109,20 @@ class ToolFinished(Struct, frozen=True, kw_only=True):
 
 
 class Planned(Struct, frozen=True):
-    """What the agent means to do, whole."""
+    """The agent's whole plan, which replaces the one before."""
 
     entries: tuple[PlanEntry, ...]
 
 
 class Unknown(Struct, frozen=True):
-    """What has no name here: kept in the log, not shown."""
+    """An event that has no type here: kept in the log, not shown."""
 
     kind: str
     data: str = ""  # JSON
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """The program waits for a person."""
+    """The program asks a person a question, and waits for the answer."""
 
     request_id: str  # unique in the session
     kind: RequestKind
@@ -134,13 +134,13 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Withdrew(Struct, frozen=True):
-    """The program no longer waits for that answer."""
+    """The program no longer waits for the answer to a question."""
 
     request_id: str
 
 
 class Described(Struct, frozen=True, kw_only=True):
-    """What is known of the session has changed; absent fields have not."""
+    """Properties of the session that have changed; absent fields have not."""
 
     title: str | None = None
     cwd: str | None = None
@@ -154,7 +154,7 @@ class Described(Struct, frozen=True, kw_only=True):
 
 
 class Finished(Struct, frozen=True, kw_only=True):
-    """The turn is over."""
+    """The running turn is over, with its status."""
 
     status: TurnStatus
     exit_status: int | None = None
@@ -187,7 +187,7 @@ BackendEvent = (
     | Exited
 )
 Emit = Callable[[BackendEvent], Awaitable[None]]
-"""Take an event of the program. Waits while the store or memory is behind: stop reading the program meanwhile."""
+"""Takes an event of the program. Waits while the store or memory is behind: stop reading the program meanwhile."""
 
 
 class Backend(Protocol):
@@ -197,26 +197,26 @@ class Backend(Protocol):
         """Start a turn; return at once. Its end is emitted as `Finished` (or `Exited`). Raises: BackendFailed."""
 
     async def answer(self, request_id: str, answer: Answer) -> None:
-        """Hand over what a person answered. An id that is no longer asked is no error."""
+        """Hand over a person's answer. The id of a question that is no longer asked is no error."""
 
     async def interrupt(self) -> None:
-        """Stop the turn; its end is then emitted with status interrupted. Without a turn it does nothing."""
+        """Stop the running turn; its end is then emitted with status interrupted. Without a turn do nothing."""
 
     async def close(self) -> None:
-        """End the program and everything that it started; nothing is emitted afterwards. Idempotent."""
+        """End the program and everything that it started; nothing is emitted afterwards. A second call does nothing."""
 
 
 @runtime_checkable
 class RunsPrograms(Protocol):
-    """What a `Backend` may offer beside: which programs it runs, so that callers from inside a session are known."""
+    """An optional part of a `Backend`: names its processes, so that callers from inside a session are known."""
 
     def processes(self) -> Sequence[int]:
-        """Process ids of the programs it started that still run; not those of their children."""
+        """Process ids of the programs that it started and that still run; not those of their children."""
 
 
 @runtime_checkable
 class HasOptions(Protocol):
-    """What a `Backend` may offer beside: things to set. It describes them by `Described(options=…)`."""
+    """An optional part of a `Backend`: options to set, which it describes by `Described(options=…)`."""
 
     async def choose(self, option: str, value: str) -> None:
         """Set an option; the new state is emitted as `Described`. Raises: BackendFailed, BadParams."""
@@ -227,25 +227,25 @@ class BackendType(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it: `agent new --backend NAME`."""
+        """The name by which people choose the backend: `agent new --backend NAME`."""
 
     @property
     def description(self) -> str:
-        """What it is, in a few words, for everybody in the household."""
+        """The backend in a few words, for everybody in the household."""
 
     @property
     def takes_command(self) -> bool:
-        """Whether `Start.command` is the program to run. If not, the service sends it as the first prompt."""
+        """Whether `Start.command` is the program to run. If not, the service sends the command as the first prompt."""
 
     def missing(self) -> str:
-        """What must be installed before it can be used, as a sentence; empty if nothing."""
+        """What must be installed before the backend can be used, as a sentence; empty if nothing."""
 
     async def start(self, start: Start, emit: Emit) -> Backend:
         """Start the program; it is ready for `prompt` on return. Raises: BackendFailed."""
 
 
 class Inspection(Struct, frozen=True, kw_only=True):
-    """How a kind of session stands on this device, for `agent backends`."""
+    """The state of a backend on this device, for `agent backends`."""
 
     detail: str = ""  # what was found: a version, an address, a program's path
     missing: str = ""  # what must be there first, as a sentence; empty: it can be used
@@ -254,10 +254,10 @@ class Inspection(Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class Inspects(Protocol):
-    """What a `BackendType` may offer beside `missing`: a look that may take time."""
+    """An optional part of a `BackendType`: an inspection that may take time, in place of `missing`."""
 
     async def inspect(self) -> Inspection:
-        """Look. At most a second; raises nothing."""
+        """Inspect the backend, in at most a second. Raises nothing."""
 
 
 class BackendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -279,17 +279,85 @@ class BackendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 @runtime_checkable
 class BackendFamily(Protocol):
-    """Several kinds of session from one entry point."""
+    """Several backends from one entry point."""
 
     def members(self, configured: Mapping[str, BackendConfig]) -> Sequence[BackendType]:
-        """Those found on this device, and those that the settings name. Must not start or ask anything."""
+        """The backends found on this device, and those that the settings name. Must not start or ask anything."""
 
 
 class Installed(Struct, frozen=True, kw_only=True):
-    """One kind of session as it was found when the service started."""
+    """One backend as it was found when the service started."""
 
     name: str
     entry: str  # the entry point that makes it
     type: BackendType | None = None  # None: it is broken
     problem: str = ""  # why it is broken
     hint: str = ""
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """One conversation that runs now, outside of this service."""
+
+    key: str  # durable, the backend's own: the session has it in its lineage (S11)
+    title: str = ""
+    cwd: str = ""
+
+
+Offered = Callable[[Sequence[Offer]], Awaitable[None]]
+"""Takes all conversations that run now. New ones become sessions, adopted ones that are missing are closed."""
+
+
+@runtime_checkable
+class FindsSessions(Protocol):
+    """An optional part of a `BackendType`: finds conversations that run already, which become sessions."""
+
+    async def watch(self, offered: Offered) -> None:
+        """Offer all running conversations whenever they change, until cancelled; nothing while they cannot be known.
+
+        A session joins one by `BackendType.start` with its key in `Start.lineage` and `Start.found`. Raises nothing.
+        """
+
+
+@runtime_checkable
+class Rests(Protocol):
+    """An optional part of a `Backend`: it can be closed while idle, and started again for the next prompt."""
+
+    def may_rest(self) -> bool:
+        """Whether closing loses nothing: no turn runs, and `BackendType.start` with its lineage brings it back."""
+
+
+@runtime_checkable
+class LetsGo(Protocol):
+    """An optional part of a `Backend`: it can be left when this service stops, while its program goes on elsewhere."""
+
+    async def let_go(self) -> None:
+        """Close this end only: the program goes on for others that use it."""
+
+
+@runtime_checkable
+class ClearsUp(Protocol):
+    """An optional part of a `BackendType`: ends programs that a killed service has left running."""
+
+    async def clear_up(self, session: SessionId) -> None:
+        """End programs of a session that still run; called once, before one is started for it. Raises nothing."""
+
+
+@runtime_checkable
+class EndsWithService(Protocol):
+    """An optional part of a `BackendType`: its programs are not started again for a restored session."""
+
+    ends_with_service: ClassVar[str]
+    """Why a restored session has ended, as a sentence."""
+
+
+@runtime_checkable
+class OfKind(Protocol):
+    """An optional part of a `BackendType`: its kind, whatever its name. A session goes on with that kind only."""
+
+    kind: ClassVar[str]
+    """The name of the backend's entry point."""
+
+
+def kind_of(backend: object) -> str:
+    """The kind of a `BackendType`; empty if it has none."""
+    return backend.kind if isinstance(backend, OfKind) else ""

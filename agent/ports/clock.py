@@ -1,4 +1,4 @@
-"""The time."""
+"""The port to the time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time. Only `agent.clock` asks the system for it."""
+    """Gives the time. Only `agent.clock` asks the system for it."""
 
     def time(self) -> float:
-        """Unix seconds."""
+        """The present time in Unix seconds."""
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """The present time in monotonic seconds, which never jump."""
 
     async def sleep(self, seconds: float) -> None:
-        """Return after that many monotonic seconds."""
+        """Return after so many monotonic seconds."""

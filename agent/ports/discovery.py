@@ -1,4 +1,4 @@
-"""Who is on the network."""
+"""The port to discovery: hears other gateways and announces this one."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Goodbye(Struct, frozen=True):
 
 
 class Echoed(Struct, frozen=True):
-    """Somebody published under our own name: answer with a new revision."""
+    """Another host published under our own name: answer with a new revision."""
 
     heard: Heard | None = None  # what, if it is a whole record that names this device
 
 
 class Renamed(Struct, frozen=True):
-    """Somebody has our instance name: this device is announced under another one, and must sign for that."""
+    """Another host has our instance name: this device is announced under a new one, and must sign for that."""
 
 
 Sighting = Heard | Goodbye | Echoed | Renamed
@@ -66,22 +66,22 @@ class Discovery(Protocol):
         """The full instance name that this device is announced under; it changes with `Renamed` only."""
 
     def announce_again(self) -> None:
-        """Send the same record once more."""
+        """Announce the same record once more."""
 
     def poke(self) -> None:
-        """Ask the network who is there."""
+        """Query the network for other gateways."""
 
     def hosts(self) -> tuple[str, ...]:
         """IP addresses that are announced now, link-local IPv6 with its zone."""
 
     def interfaces(self) -> tuple[str, ...]:
-        """Names of the interfaces in use."""
+        """Names of the network interfaces in use."""
 
     async def open_window(self, slot: str, name: str, port: int) -> None:
         """Announce a pairing listener until `close_window`."""
 
     async def close_window(self) -> None:
-        """Withdraw it. Idempotent."""
+        """Withdraw the announced pairing listener, if there is one."""
 
     async def find_windows(self, slot: str, seconds: float) -> list[PairingWindow]:
         """Pairing listeners with that slot; waits up to `seconds` for the first, and a moment for others."""

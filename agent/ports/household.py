@@ -1,4 +1,4 @@
-"""What the parts need of the household (T4): keys that every member has and nobody else."""
+"""Ports to the household (T4): its keys, and where it is stored."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class SealKeys(Protocol):
         """Epoch and 32-byte key to seal with; None while this device is in no household."""
 
     def known(self) -> Mapping[int, bytes]:
-        """Epoch to 32-byte key: everything that can be unsealed, the current epoch among them. Empty without one."""
+        """The 32-byte keys by epoch, the current one among them; empty while this device is in no household."""
 
 
 class HouseholdStore(Protocol):
-    """The household as it outlives a restart."""
+    """Stores the household over a restart."""
 
     def load(self) -> HouseholdState | None:
-        """What was saved last; None, if this device is in no household."""
+        """The household that was saved last; None, if this device is in none."""
 
     def save(self, state: HouseholdState | None) -> None:
-        """Keep it, or forget it; durable when the call returns. Raises: StateError, and then nothing has changed."""
+        """Store the household, or (None) forget it; durable on return. Raises: StateError, then nothing has changed."""

@@ -1,4 +1,4 @@
-"""How gateways reach each other, and clients their gateway."""
+"""Ports to connections: how gateways reach each other, and clients their gateway."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Channel(Protocol):
         """Queue a frame. Never waits: when the queue is full the connection is cut off (S5)."""
 
     def notify(self, kind: NotificationKind[P], params: P) -> None:
-        """Queue a notification."""
+        """Queue a notification to the other side."""
 
     async def request(self, method: str, params: object, *, seconds: float) -> Raw:
         """Ask and wait. Raises: PeerLost, TimedOut, or the AgentError that the other side told."""
@@ -38,35 +38,35 @@ class Channel(Protocol):
         """Read until the connection ends; then every waiting `request` has failed with PeerLost."""
 
     def close(self, reason: str = "") -> None:
-        """Send what is queued, then close. Idempotent."""
+        """Send all queued frames, then close the connection. A second call does nothing."""
 
     def abort(self) -> None:
-        """Cut at once."""
+        """Cut the connection at once."""
 
     def doubt(self) -> None:
-        """Ask at once whether the other side is there; if nothing comes within seconds, cut (L3)."""
+        """Ping the other side at once; if nothing comes within seconds, cut the connection (L3)."""
 
     async def drained(self) -> None:
-        """Return once most of what was queued is sent, or the connection is closed."""
+        """Return once most queued frames are sent, or the connection is closed."""
 
     def busy(self, *, attached: bool) -> None:
         """Tell the channel whether anything is attached over it: it then pings more often (L3)."""
 
 
 class Followed(Struct, Generic[R], frozen=True):
-    """An answer that something must follow: the channel sends `result`, then awaits `follow()`."""
+    """A result that something must follow: the channel sends `result`, then awaits `follow()`."""
 
     result: R
     follow: Callable[[], Awaitable[None]]
 
 
 class MessageHandler(Protocol):
-    """What a channel does with what it reads."""
+    """Handles the messages that a channel reads."""
 
     def on_request(self, channel: Channel, method: str, params: Raw) -> Awaitable[object]:
         """Answer a request: with a struct, `Raw` or `Followed`. Requests run side by side.
 
-        What the schema does not describe is told before anything is awaited. Raises: Undescribed; AgentError.
+        Parameters that the schema does not describe raise before anything is awaited. Raises: Undescribed; AgentError.
         """
 
     def on_notification(self, channel: Channel, method: str, params: Raw, frame: bytes) -> None:
@@ -77,7 +77,7 @@ class MessageHandler(Protocol):
 
 
 class Dialer(Protocol):
-    """Opens links."""
+    """Opens connections to other gateways."""
 
     async def dial(self, device: DeviceId, endpoints: Sequence[Endpoint]) -> tuple[Channel, Endpoint]:
         """Connect to a paired device at the first endpoint that answers with its key (L3).
@@ -86,4 +86,4 @@ class Dialer(Protocol):
         """
 
     async def identify(self, endpoint: Endpoint) -> bytes | None:
-        """The certificate (DER) that answers there, without telling who asks; None if nobody does."""
+        """The certificate (DER) that an endpoint shows, got without telling who asks; None if nobody answers."""

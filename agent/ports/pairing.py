@@ -1,4 +1,4 @@
-"""How two devices that do not trust each other yet exchange pairing messages."""
+"""The port through which two devices that do not trust each other yet exchange pairing messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FRAME_MAX = 4096
 
 
 class PairingExchange(Protocol):
-    """One connection between a pairing window and a joiner. Whoever is too slow in all is given up."""
+    """One connection between a pairing window and a joiner. One that takes too long in all is given up."""
 
     certificate: bytes  # DER, as TLS showed it: the host's, on both sides
     host: str  # IP address of the other side, link-local IPv6 with its zone
@@ -22,20 +22,20 @@ class PairingExchange(Protocol):
         """Send one message. Raises: PairingFailed."""
 
     async def receive(self) -> bytes:
-        """The next message. Raises: PairingFailed; TurnedAway, if the host ended the exchange instead."""
+        """Receive the next message. Raises: PairingFailed; TurnedAway, if the host ended the exchange instead."""
 
     async def end(self, *, accepted: bool) -> None:
-        """Host: tell the joiner the outcome, in one word and no reason. Never raises for the network."""
+        """As the host, send the joiner the outcome, in one word and without a reason. Never raises for the network."""
 
     async def accepted(self) -> None:
-        """Joiner: return once the host has said that it is paired. Raises: PairingFailed, TurnedAway."""
+        """As the joiner, return once the host has said that it is paired. Raises: PairingFailed, TurnedAway."""
 
 
 class PairingTransport(Protocol):
     """Carries pairing messages; knows nothing of codes and of what the messages say."""
 
     async def serve(self, opened: Callable[[int], None], answer: Callable[[PairingExchange], Awaitable[None]]) -> None:
-        """Listen on a free port, told to `opened`, until cancelled; nothing listens afterwards.
+        """Listen on a free port, which `opened` takes, until cancelled; nothing listens afterwards.
 
         `answer` runs once for each joiner, several at a time. Raises: ConfigError, StateError, before `opened`.
         """

@@ -1,4 +1,4 @@
-"""What must survive a restart."""
+"""Ports to what must survive a restart."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from agent.protocol.household import Limits
 from agent.protocol.model import DeviceId, PairedDevice, SessionId, SessionRow, Share
 
 SIZE_MAX = 2**62
-"""Bytes: no bound."""
+"""A number of bytes that is no bound."""
 
 
 class SessionMeta(Struct, frozen=True, kw_only=True):
-    """What is known of a hosted session beside its events."""
+    """The stored row of a hosted session, beside its events."""
 
     id: SessionId
     epoch: str
@@ -40,7 +40,7 @@ class LogCut(StateError):
     """Only the beginning of a session's log can be read."""
 
     def __init__(self, message: str, events: Sequence[Event]) -> None:
-        """`events`: those that could be read, oldest first."""
+        """`events` are those that could be read, oldest first."""
         super().__init__(message)
         self.events = events
 
@@ -55,7 +55,7 @@ class TranscriptStore(Protocol):
         """Create or replace a session's row; durable when it returns. Raises: StoreFull."""
 
     async def append(self, session: SessionId, events: Sequence[Event]) -> None:
-        """Return once the events would survive a power cut. All of them or none. Raises: StoreFull."""
+        """Store events, all or none; return once they would survive a power cut. Raises: StoreFull."""
 
     async def remove(self, session: SessionId) -> None:
         """Forget a session and its events, durably when it returns; an unknown id is no error. Raises: StoreFull."""
@@ -88,7 +88,7 @@ class TranscriptStore(Protocol):
         """When each session's newest event was written, in Unix seconds; those without events are left out."""
 
     async def last_seq(self, session: SessionId) -> int:
-        """Number of the newest event; 0 if there is none."""
+        """Number of a session's newest event; 0 if there is none."""
 
     async def check(self) -> None:
         """Whether something could be stored now, as far as can be told cheaply; after a failure it is tried.
@@ -97,45 +97,45 @@ class TranscriptStore(Protocol):
         """
 
     async def close(self) -> None:
-        """Write what is pending and let go of the file. Idempotent."""
+        """Write what is pending and close the file. A second call does nothing."""
 
 
 class TrustStore(Protocol):
     """The devices that this one trusts. Each change is durable when the call returns, and whole."""
 
     def devices(self) -> list[PairedDevice]:
-        """All of them, by id. `read_only` is true of whoever is limited."""
+        """The entries of all trusted devices, by id. `read_only` is true of every limited one."""
 
     def limits(self) -> Limits:
-        """Who may only watch (T12), paired at this moment or not."""
+        """The devices that may only watch (T12), paired at this moment or not."""
 
     def put(self, device: PairedDevice) -> None:
-        """Add or replace. Raises: StateError, and then nothing has changed."""
+        """Add or replace the entry of a device. Raises: StateError, and then nothing has changed."""
 
     def remove(self, device: DeviceId) -> None:
-        """Forget; an unknown id is no error. Raises: StateError, and then nothing has changed."""
+        """Remove the entry of a device; an unknown id is no error. Raises: StateError, and then nothing has changed."""
 
     def change(
         self, put: Iterable[PairedDevice] = (), remove: Iterable[DeviceId] = (), limits: Limits | None = None
     ) -> None:
-        """Several changes at once; `limits` replaces all of them. Raises: StateError, and then nothing has changed."""
+        """Make several changes at once; `limits` replaces all limits. Raises: StateError, then nothing has changed."""
 
 
 class LastKnownStore(Protocol):
-    """Remembers what was known of other devices' sessions. A loss costs nothing but that memory."""
+    """Stores the known sessions of other devices. A loss costs nothing but that memory."""
 
     def load(self) -> list[SessionRow]:
-        """What was saved last. Raises: StateError."""
+        """The session rows that were saved last. Raises: StateError."""
 
     def save(self, rows: Sequence[SessionRow]) -> None:
-        """Keep these and no others. Raises: StateError, and then nothing has changed."""
+        """Store exactly these session rows. Raises: StateError, and then nothing has changed."""
 
 
 class AuditLog(Protocol):
-    """Who did what. Bounded: the oldest entries go."""
+    """Stores the audit log. Bounded: the oldest entries go first."""
 
     async def append(self, entries: Sequence[AuditEntry]) -> None:
-        """Add entries, in order. Raises: StateError."""
+        """Add entries to the log, in order. Raises: StateError."""
 
     async def read(self, since: str, limit: int) -> list[AuditEntry]:
         """The newest `limit` entries at or after `since` (RFC 3339; empty: any), oldest first. Raises: StateError."""

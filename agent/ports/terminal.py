@@ -1,4 +1,4 @@
-"""What a backend may offer beside `Backend`: the terminal that its program runs on, to be shown and typed on."""
+"""An optional part of a backend: the terminal that its program runs on, to be shown and typed on."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ class Terminal(Protocol):
 
     @property
     def begin(self) -> int:
-        """The oldest byte that is kept."""
+        """The offset of the oldest byte that is kept."""
 
     @property
     def end(self) -> int:
-        """One past the newest."""
+        """The offset after the newest byte of output."""
 
     def modes(self) -> bytes:
         """Control sequences for what the program had switched on before `begin`."""
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes from `offset` on. Raises: LookupError, if they are not kept any more or not there yet."""
+        """Up to `size` bytes from `offset` on. Raises: LookupError, if they are no longer kept or not there yet."""
 
     def watch(self, changed: Callable[[], None] | None) -> None:
         """Call `changed` on the loop after new output and at the end; None: nobody watches."""
 
     def let(self, offset: int | None) -> None:
-        """While somebody watches: read what the program prints up to about this byte, then let it wait.
+        """Read the program's output up to about this byte while somebody watches, then let the program wait.
 
-        None: nobody who watches has a say in that, it is read as if nobody did.
+        None: no viewer may hold the program back, and all output is read.
         """
 
     def answered(self, *, by_viewers: bool) -> None:
-        """Whether a viewer's terminal answers when the program asks (for the cursor's place, say); at first none."""
+        """Say whether a viewer's terminal answers the program's queries (as for the cursor's place); at first none."""
 
     async def write(self, data: bytes) -> None:
         """Type bytes, as a keyboard sends them; returns once the program's terminal took most. Raises: Busy."""
 
     def resize(self, size: Size) -> None:
-        """Give it another size, which the program is told."""
+        """Give the terminal another size, which the program is told."""
 
     def repaint(self) -> None:
-        """Have a full-screen program draw everything again: it is told of one row less, then of its size."""
+        """Have a full-screen program draw everything again: it gets a size of one row less, then its own."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Where a device can be dialled, as it says itself and signs, so that every member may pass it on (L10).
+"""Address records: where a device can be dialled, signed by itself, so that every member may pass it on (L10).
 
 An address record is no presence: it never makes a device online, and it is no trust: the pin decides who answers at an
 address. Its signature keeps a member from saying anything of another one. It travels as `Signed`, whose body is the
@@ -18,7 +18,7 @@ from agent.protocol.identity import Identity
 from agent.protocol.model import REVISION_MAX, Port
 
 HOSTS_MAX = 16
-"""Addresses of one device that are told."""
+"""Addresses in the record of one device."""
 HOST_MAX = 45
 """Characters of an IP address, at most."""
 BODY_MAX = 1536
@@ -37,7 +37,7 @@ Revision = Annotated[int, Meta(ge=0, le=REVISION_MAX)]
 
 
 class AddressRecord(Struct, frozen=True, kw_only=True, gc=False):
-    """Where one device can be dialled, in its own words."""
+    """The endpoints of one device, as it says and signs itself."""
 
     device: Annotated[str, Meta(max_length=16)]  # its id
     revision: Revision  # Unix milliseconds of the change, and greater than the one before
@@ -46,13 +46,13 @@ class AddressRecord(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SyncAddresses(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`address.sync`: asks for what the caller lacks, whenever a link comes up."""
+    """`address.sync`: requests the records that the caller lacks, whenever a link comes up."""
 
     known: Annotated[dict[Annotated[str, Meta(max_length=16)], Revision], Meta(max_length=2048)] = {}  # by device
 
 
 class ToldAddresses(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Result of `address.sync`."""
+    """Result of `address.sync`: the records that the caller lacks."""
 
     records: Annotated[tuple[Signed, ...], Meta(max_length=RECORDS_MAX)] = ()
 
@@ -64,13 +64,13 @@ class TellAddresses(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def sign_record(record: AddressRecord, identity: Identity) -> Signed:
-    """The record as it travels, signed by its device."""
+    """Sign a record as the device that it is of."""
     body = msgspec.msgpack.encode(record)
     return Signed(body=body, signature=identity.key.sign(LABEL + body))
 
 
 def usable_host(host: str, *, local_only: bool) -> bool:
-    """Whether an address that a device told means anything to others.
+    """Whether an address in a record means anything to other devices.
 
     It must be the plain address of one machine: no zone, no loopback, link-local, multicast, broadcast or unspecified
     address, and none that hides an IPv4 address. With `local_only` (a service that keeps to this machine) loopback

@@ -1,4 +1,4 @@
-"""Whether an answer fits its question, a value its option: said while it can still be mended. Pure."""
+"""Checks whether an answer fits its question, and a value its option, while a person can still mend it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agent.errors import BadParams, TooLarge
 from agent.protocol.events import Answer, Choice, Field, Option, RequestOpen, Scalar
 
 LINE_MAX = 4000
-"""Bytes of an answer that is typed: a terminal's line buffer holds 4096 (termios(3), N_TTY)."""
+"""Bytes of a typed answer: a terminal's line buffer holds 4096 (termios(3), N_TTY)."""
 
 
 DECLINE = "decline"
@@ -16,7 +16,7 @@ DECLINE = "decline"
 
 
 def checked(asked: RequestOpen, answer: Answer) -> Answer:
-    """The answer as the program is to get it. Raises: BadParams (not one of the choices, not text), TooLarge."""
+    """The answer as the program gets it. Raises: BadParams (not one of the choices, not text), TooLarge."""
     if asked.kind == "choices":
         return _chosen(asked.choices, answer, "")
     if asked.kind == "form":
@@ -53,9 +53,11 @@ def _form(fields: Sequence[Field], answer: Answer) -> Answer:
     if not fields:
         return answer
     known = {field.name: field for field in fields}
-    if strange := [name for name in answer if name not in known]:
+    strange = [name for name in answer if name not in known]
+    if strange:
         raise BadParams(f"the form has no field {strange[0]!r}", hint=f"there are: {', '.join(known)}")
-    if missing := [f.name for f in fields if f.required and answer.get(f.name) is None and f.default is None]:
+    missing = [f.name for f in fields if f.required and answer.get(f.name) is None and f.default is None]
+    if missing:
         raise BadParams(f"the form needs {missing[0]!r}")
     return {name: _value(known[name], value) for name, value in answer.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Who did what here: one entry of the audit log. Never text, a code or a key; only how long a text was."""
+"""An entry of the audit log: which device did what here. Never text, a code or a key; only how long a text was."""
 
 from __future__ import annotations
 

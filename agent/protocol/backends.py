@@ -10,7 +10,7 @@ from agent.protocol.bounds import Line, Word
 
 
 class ListBackends(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`backend.list`."""
+    """Parameters of `backend.list`: the device whose backends to list."""
 
     device: Annotated[str, Meta(max_length=256)] = ""  # name, id or prefix; empty: this one; another gateway: itself
 
@@ -33,7 +33,7 @@ ASK_THERE = "`agent backends` on that device says why"
 
 
 def for_others(row: BackendRow) -> BackendRow:
-    """What other devices get: nothing that names a path, an address or a key of this one."""
+    """The row as other devices get it: without paths, addresses and keys of this one."""
     return BackendRow(
         name=row.name,
         kind=row.kind,

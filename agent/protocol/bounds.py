@@ -1,4 +1,4 @@
-"""Types with a bound, for whatever arrives: from peers, agents, editors (T11). `tests/test_bounds.py` holds all to it.
+"""Bounded types for all that arrives, from peers, agents and editors (T11); `tests/test_bounds.py` checks every type.
 
 Those of the wire are as large as what an honest gateway of any version sends. Those of programs are as large as one
 line of theirs, which is cut on its way into the log (`sessions.rules.bounds`).
@@ -13,9 +13,9 @@ from msgspec import Meta
 T = TypeVar("T")
 
 NUMBER_MAX = 2**63 - 1
-"""What fits a MessagePack integer with its sign, and a column of SQLite."""
+"""The largest number that fits a MessagePack integer with its sign, and a column of SQLite."""
 AMOUNT_MAX = 1e15
-"""Money, and whatever else is no count."""
+"""The largest amount of money, and of other fractions."""
 LINE_MAX = 4_194_304
 """Characters of one line of a program, and so of any text in it."""
 MANY_MAX = 65_536
@@ -45,14 +45,14 @@ Rows = Annotated[tuple[T, ...], Meta(max_length=MANY_MAX)]
 
 
 def number(value: float, most: int = NUMBER_MAX) -> int:
-    """A number as it may be stored and sent: whole, not negative, at most `most`; 0 for what is no number."""
+    """Bound a number to be stored and sent: whole, not negative, at most `most`; 0 for a value that is no number."""
     if value != value:  # noqa: PLR0124 - NaN, the only one that is not itself
         return 0
     return int(min(max(value, 0), most))
 
 
 def amount(value: float) -> float:
-    """An amount as it may be stored and sent; 0.0 for what is no number."""
+    """Bound an amount to be stored and sent; 0.0 for a value that is no number."""
     if value != value:  # noqa: PLR0124 - as above
         return 0.0
     return min(max(value, 0.0), AMOUNT_MAX)

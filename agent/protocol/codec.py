@@ -38,7 +38,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class ErrorData(Struct, frozen=True, omit_defaults=True):
-    """What a program (`kind`) and a person (`hint`) need of an error."""
+    """The `data` of an error: `kind` for programs, `hint` for people."""
 
     kind: Annotated[str, Meta(max_length=64)] = ""
     hint: Annotated[str, Meta(max_length=1024)] = ""
@@ -78,7 +78,7 @@ class Codec:
         self.binary = subprotocol == MSGPACK
 
     def encode(self, message: object) -> bytes:
-        """One frame. Raises: BadFrame, if something raw in it has no JSON."""
+        """Write one message as a frame. Raises: BadFrame, if something raw in it has no JSON."""
         frame = _pack(message)
         return frame if self.binary else self.translated(frame)
 
@@ -96,14 +96,14 @@ class Codec:
         return envelope
 
     def translated(self, frame: bytes) -> bytes:
-        """A MessagePack frame in this encoding. Raises: BadFrame."""
+        """Translate a MessagePack frame into this encoding. Raises: BadFrame."""
         try:
             return frame if self.binary else msgspec.json.encode(msgspec.msgpack.decode(frame))
         except (ValueError, RecursionError, TypeError) as exc:
             raise BadFrame(f"cannot be shown as JSON: {exc}") from exc
 
     def message(self, frame: bytes) -> Message:
-        """Parse one frame, and tell what it is. Absent parameters are an empty object. Raises: BadFrame, BadRequest."""
+        """Parse one frame and say its kind. Absent parameters are an empty object. Raises: BadFrame, BadRequest."""
         envelope = self.decode(frame)
         request_id = None if envelope.id is UNSET else envelope.id
         if envelope.method is UNSET:
@@ -116,24 +116,24 @@ class Codec:
         return Request(request_id, envelope.method, params)
 
     def request(self, request_id: RequestId, method: str, params: object) -> bytes:
-        """A frame that asks for an answer."""
+        """Make the frame of a request."""
         return self.encode(jsonrpc.request(request_id, method, params))
 
     def notification(self, method: str, params: object) -> bytes:
-        """A frame that asks for none."""
+        """Make the frame of a notification."""
         return self.encode(jsonrpc.notification(method, params))
 
     def response(self, request_id: RequestId | None, result: object) -> bytes:
-        """A frame that answers."""
+        """Make the frame of a result."""
         return self.encode(jsonrpc.response(request_id, result))
 
     def failure(self, request_id: RequestId | None, error: AgentError) -> bytes:
-        """A frame that answers with an error."""
+        """Make the frame of an error."""
         return self.encode(jsonrpc.failure(request_id, error_object(error)))
 
 
 def typed(raw: Raw | UnsetType, kind: type[T]) -> T:
-    """The parameters or result of a decoded envelope. Absent ones are an empty object. Raises: Undescribed."""
+    """Read raw parameters, or a raw result, as a type. Absent ones are an empty object. Raises: Undescribed."""
     try:
         return msgspec.msgpack.decode(b"\x80" if raw is UNSET else raw, type=kind)
     except (ValueError, RecursionError) as exc:
@@ -141,12 +141,12 @@ def typed(raw: Raw | UnsetType, kind: type[T]) -> T:
 
 
 def error_object(error: AgentError) -> ErrorObject:
-    """The error as a response carries it."""
+    """The error object of a response that reports an error."""
     return ErrorObject(error.code, str(error)[:4096], ErrorData(error.kind, error.hint[:1024], error.retry_after))
 
 
 def error_of(error: ErrorObject) -> AgentError:
-    """The error that a response carries, as ours."""
+    """The AgentError that the error object of a response stands for."""
     data = error.data
     return from_wire(error.code, error.message, data.kind, data.hint, data.retry_after)
 

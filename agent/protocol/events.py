@@ -1,4 +1,4 @@
-"""The events of a session: what each type carries.
+"""The events of a session's log, and the payload of each type.
 
 Source: DESIGN §3 (event types) and §4 (S2, S4). Payloads are MessagePack inside an `Event`, so that storing, relaying
 and fan-out never take them apart.
@@ -27,7 +27,7 @@ Real = Annotated[float, Meta(ge=-1.7e308, le=1.7e308)]
 Scalar = Text | Whole | Real | bool | None
 Selected = Annotated[list[Short], Meta(max_length=1024)]
 Answer = Text | Annotated[dict[Short, Scalar | Selected], Meta(max_length=64)]
-"""What a person answered: text or an option's id; for a form, its fields."""
+"""The answer of a person: text or an option's id; for a form, its fields."""
 
 TurnStatus = Literal["complete", "interrupted", "error"]
 
@@ -71,7 +71,7 @@ class MessageComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ThoughtDelta(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`thought.delta`: more of what the agent thinks aloud."""
+    """`thought.delta`: more of the agent's visible thoughts."""
 
     turn: Count
     text: Text
@@ -89,7 +89,7 @@ class ToolStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Diff(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a tool does to a file."""
+    """The change that a tool makes to a file."""
 
     path: Short
     patch: Text  # unified diff, without the two lines of file names
@@ -100,7 +100,7 @@ Diffs = Annotated[tuple[Diff, ...], Meta(max_length=DIFFS_MAX)]
 
 
 class ToolUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`tool.update`: more of what the tool gives."""
+    """`tool.update`: more output of a tool."""
 
     turn: Count
     tool_id: Id
@@ -110,7 +110,7 @@ class ToolUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ToolComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`tool.complete`: the tool is done."""
+    """`tool.complete`: the tool is done, with its output."""
 
     turn: Count
     tool_id: Id
@@ -128,14 +128,14 @@ class PlanEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PlanUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`plan.update`: what the agent means to do, whole; it replaces the plan before."""
+    """`plan.update`: the agent's whole plan; it replaces the one before."""
 
     turn: Count
     entries: Annotated[tuple[PlanEntry, ...], Meta(max_length=128)] = ()
 
 
 class Other(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`other`: something that a backend said and this version has no name for. Kept, not shown."""
+    """`other`: an event of a backend that this version has no type for. Kept, not shown."""
 
     turn: Count
     kind: Short
@@ -166,7 +166,7 @@ class Field(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`request.open`: the session asks a person."""
+    """`request.open`: the session asks a person a question."""
 
     turn: Count
     request_id: Id
@@ -179,7 +179,7 @@ class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`request.closed`: answered, or no longer asked. `answer` is empty for a secret."""
+    """`request.closed`: the question was answered, or withdrawn. `answer` is empty for a secret."""
 
     turn: Count
     request_id: Id
@@ -189,7 +189,7 @@ class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a model has used, as its agent tells."""
+    """The usage of a model, as its agent reports it."""
 
     used: Count = 0  # tokens of the context
     size: Count = 0  # tokens that the context holds; 0: not told
@@ -209,7 +209,7 @@ class TurnComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Option(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What may be set of a session: its model, its mode."""
+    """An option that may be set of a session: its model, its mode."""
 
     id: Id
     name: Short
@@ -230,7 +230,7 @@ Commands = Annotated[tuple[Command, ...], Meta(max_length=256)]
 
 
 class SessionInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`session.info`: what is known of the session has changed; absent fields have not."""
+    """`session.info`: properties of the session that have changed; absent fields have not."""
 
     status: Literal["starting", "idle", "ended", "failed", ""] = ""
     title: Annotated[str, Meta(max_length=512)] | None = None
@@ -278,7 +278,7 @@ TYPES: dict[str, type[Payload]] = {
 }
 NAMES: dict[type[Payload], str] = {kind: name for name, kind in TYPES.items()}
 STREAMED = frozenset({"message.delta", "thought.delta", "tool.update"})
-"""Types that only add to what a later event says in full."""
+"""Types of events that only add to what a later event has in full."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders = {name: msgspec.msgpack.Decoder(kind) for name, kind in TYPES.items()}
@@ -286,7 +286,7 @@ P = TypeVar("P", bound=Payload)
 
 
 class Event(Struct, frozen=True):
-    """One numbered entry of a session's log; its payload is MessagePack. As stored and as sent."""
+    """One numbered entry of a session's log, as it is stored and sent; its payload is MessagePack."""
 
     seq: Count  # from 1, without gaps
     type: Id
@@ -295,17 +295,17 @@ class Event(Struct, frozen=True):
 
 
 def encoded(payload: Payload) -> bytes:
-    """A payload as it is stored and sent."""
+    """Encode a payload as it is stored and sent."""
     return _encoder.encode(payload)
 
 
 def make_event(seq: int, payload: Payload, now: float) -> Event:
-    """Number and stamp a payload; `now` in Unix seconds."""
+    """Make an event of a payload: numbered, and stamped with `now` (Unix seconds)."""
     return Event(seq, NAMES[type(payload)], Raw(_encoder.encode(payload)), rfc3339(now))
 
 
 def payload_of(event: Event) -> Payload | None:
-    """The typed payload; None for a type of a later version. Raises: BadFrame, if the payload does not fit its type."""
+    """The typed payload of an event; None for a type of a later version. Raises: BadFrame, if it does not fit."""
     decoder = _decoders.get(event.type)
     if decoder is None:
         return None
@@ -316,7 +316,7 @@ def payload_of(event: Event) -> Payload | None:
 
 
 def epoch_of(event: Event) -> str:
-    """The epoch of the life of the log that begins with an event; empty, if none does. Raises: BadFrame."""
+    """The epoch of the log that begins with an event; empty, if none does. Raises: BadFrame."""
     payload = payload_of(event) if event.type == NAMES[SessionInfo] else None
     return payload.epoch if isinstance(payload, SessionInfo) else ""
 
@@ -326,7 +326,7 @@ _NEVER = rfc3339(0.0)
 
 
 def is_readable(event: Event) -> bool:
-    """Whether an event is what it was when it was stored, as far as its form tells."""
+    """Whether an event is undamaged since it was stored, as far as its form shows."""
     try:
         unix_seconds(event.at)
         if payload_of(event) is None:

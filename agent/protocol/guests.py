@@ -9,12 +9,12 @@ from msgspec import Meta, Struct, structs
 from agent.protocol.model import PairedDevice, SessionId
 
 STAY = 8 * 3600.0
-"""Seconds that a guest may stay if nobody says."""
+"""Seconds that a guest may stay by default."""
 STAY_MAX = 366 * 86_400.0
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """What a guest may do and for how long, as its host says. Told to the guest; kept by the host, who decides."""
+    """The terms on which a host lets a guest in: what, and for how long. The host decides by them."""
 
     seconds: Annotated[float, Meta(gt=0, le=STAY_MAX)] = STAY  # from the pairing on: no two clocks agree
     read_only: bool = False
@@ -22,7 +22,7 @@ class Terms(Struct, frozen=True, kw_only=True):
 
 
 def limited(device: PairedDevice, terms: Terms, role: Literal["guest", "host"], now: float) -> PairedDevice:
-    """The entry of a guest, or at the guest of its host, until the time is over. `now`: Unix seconds."""
+    """The entry of a guest at its host, or of the host at its guest, on those terms. `now` in Unix seconds."""
     return structs.replace(
         device,
         role=role,

@@ -1,4 +1,4 @@
-"""What members of a household share and keep: signed statements as they travel, and the keys."""
+"""The values that members of a household share and keep: signed statements as they travel, and the keys."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ BODY_MAX = 6144
 
 
 HouseholdId = Annotated[bytes, Meta(min_length=16, max_length=16)]
-"""Random: two households of one founder have nothing in common."""
+"""Random id of a household: two households of one founder have nothing in common."""
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 """SHA-256: of a statement's body (which one), or of a certificate (which device)."""
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 Limits = Mapping[bytes, frozenset[bytes]]
-"""Fingerprint of a device that may only watch -> digests of what it had said when that was decided."""
+"""Fingerprint of a device that may only watch -> digests of its statements at the moment when that was decided."""
 NO_LIMITS: Limits = MappingProxyType({})
 
 
@@ -32,12 +32,12 @@ class Signed(Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> bytes:
-        """Which statement: a signer can make many signatures for one body."""
+        """SHA-256 of the body, which names the statement: a signer can make many signatures for one body."""
         return hashlib.sha256(self.body).digest()
 
 
 class KeyEpoch(Struct, frozen=True, kw_only=True):
-    """One key of the household, from when it was made until somebody is put out."""
+    """One key of the household, in use from when it was made until a device is put out."""
 
     number: Annotated[int, Meta(ge=1, le=2**48)]
     key: Digest  # 32 random bytes
@@ -46,7 +46,7 @@ class KeyEpoch(Struct, frozen=True, kw_only=True):
 
 
 class HouseholdState(Struct, frozen=True, kw_only=True):
-    """What must survive a restart."""
+    """The household as it survives a restart."""
 
     id: HouseholdId
     founder: Annotated[bytes, Meta(max_length=1024)]  # certificate (DER)

@@ -41,7 +41,7 @@ class BadCertificate(Refused):
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """This device."""
+    """The identity of this device: its private key, certificate and id."""
 
     key: Ed25519PrivateKey = field(repr=False)
     certificate: bytes  # DER
@@ -49,12 +49,12 @@ class Identity:
 
     @property
     def id(self) -> DeviceId:
-        """What other devices know this one by."""
+        """The id under which other devices know this one."""
         return device_id(self.certificate)
 
 
 def make_certificate(key: Ed25519PrivateKey) -> bytes:
-    """The certificate of a key (DER); the same bytes every time."""
+    """Make the certificate (DER) of a key: the same bytes every time."""
     public = key.public_key().public_bytes_raw()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _name(public))])
     builder = (
@@ -71,7 +71,7 @@ def make_certificate(key: Ed25519PrivateKey) -> bytes:
 
 
 def check_profile(der: bytes) -> None:
-    """Return only if `der` is the very certificate that its key has. Raises: BadCertificate.
+    """Check that `der` is the one certificate that its key has. Raises: BadCertificate.
 
     Compares, and verifies one signature of what passes; builds and signs nothing, so that a stranger's bytes are cheap
     to refuse.
@@ -104,7 +104,7 @@ def is_signed_by(der: bytes, signature: bytes, data: bytes) -> bool:
 
 
 def signed_by(key: Ed25519PublicKey, signature: bytes, data: bytes) -> bool:
-    """Whether that key has signed the data. Faster than `is_signed` for whoever keeps the key."""
+    """Whether that key has signed the data. Faster than `is_signed` for a caller that keeps the key."""
     try:
         key.verify(signature, data)
     except InvalidSignature:
@@ -118,17 +118,17 @@ def _key_of(der: bytes) -> Ed25519PublicKey:
 
 
 def fingerprint(der: bytes) -> bytes:
-    """SHA-256 of a certificate: the pin."""
+    """The SHA-256 of a certificate, which is pinned."""
     return hashlib.sha256(der).digest()
 
 
 def device_id(der: bytes) -> DeviceId:
-    """The device that has this certificate: 80 bits of its fingerprint."""
+    """The id of the device with this certificate: 80 bits of its fingerprint."""
     return device_of(fingerprint(der))
 
 
 def device_of(mark: bytes) -> DeviceId:
-    """The device of a fingerprint: its first 80 bits."""
+    """The id of the device with this fingerprint: its first 80 bits."""
     return DeviceId(_base32(mark[:10]))
 
 

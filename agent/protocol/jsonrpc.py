@@ -66,12 +66,12 @@ class Outgoing(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def request(request_id: object, method: str, params: object) -> Outgoing:
-    """Make a request."""
+    """Make the message of a request."""
     return Outgoing(jsonrpc="2.0", id=request_id, method=method, params=params)
 
 
 def notification(method: str, params: object) -> Outgoing:
-    """Make a notification."""
+    """Make the message of a notification."""
     return Outgoing(jsonrpc="2.0", method=method, params=params)
 
 
@@ -89,16 +89,16 @@ def failure(request_id: object, error: object) -> Outgoing:
 
 
 class Slot(Protocol):
-    """Where one answer is put. An `asyncio.Future` is a slot."""
+    """The place for one answer. An `asyncio.Future` is a slot."""
 
     def done(self) -> bool:
-        """Whether nobody waits any more."""
+        """Whether nobody waits for the answer any more."""
 
     def set_result(self, result: Raw, /) -> None:
-        """Take the result."""
+        """Take the result of the request."""
 
     def set_exception(self, error: Exception, /) -> None:
-        """Take the error, or why there is no answer."""
+        """Take the error of the request, or why there is no answer."""
 
 
 class End(Generic[Frame, Taken]):
@@ -172,11 +172,11 @@ class End(Generic[Frame, Taken]):
         return True
 
     def forget(self, request_id: int | str) -> None:
-        """Wait no more for the answer to that request."""
+        """Wait no longer for the answer to a request."""
         self._slots.pop(request_id, None)
 
     def fail(self, reason: Callable[[], Exception]) -> None:
-        """Tell everybody who waits that no answer will come: each gets the exception that `reason` returns."""
+        """Fail every waiting slot, since no answer will come: each gets the exception that `reason` returns."""
         slots = list(self._slots.values())
         self._slots.clear()
         for slot in slots:
@@ -207,7 +207,7 @@ _error_objects = msgspec.json.Decoder(_ErrorObject)
 
 
 def call_failed(error: Raw) -> CallFailed:
-    """Read the error of an answer; of one that has not the form of an error, the message is its beginning."""
+    """Read the error of an answer; one that does not have the form of an error becomes the message, cut."""
     try:
         read = _error_objects.decode(error)
     except (ValueError, RecursionError):

@@ -48,24 +48,24 @@ class Ready(Struct, frozen=True, kw_only=True):
 
 
 class TwinSeen(Struct, frozen=True, kw_only=True):
-    """`gateway.twin`: two machines are linked to the one who tells, both with the key of who is told."""
+    """`gateway.twin`: two machines with the receiver's key are linked to the sender."""
 
     hosts: Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=4)] = ()  # where they are
 
 
 class Nothing(Struct, frozen=True):
-    """Parameters of a method that has none, and the result of one that gives none."""
+    """Parameters of a method without parameters, and the result of one without a result."""
 
 
 class ListSessions(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`session.list`, `session.watch`."""
+    """Parameters of `session.list` and `session.watch`: which sessions to list."""
 
     scope: Literal["all", "local", "remote"] = "all"
     all: bool = False  # also those of devices that are out of reach, as last known (R12)
 
 
 class CreateSession(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`session.create`."""
+    """Parameters of `session.create`: what to start, where, and who may use it."""
 
     device: Annotated[str, Meta(max_length=256)] = ""  # name, id or prefix; empty: here
     backend: Annotated[str, Meta(max_length=64)] = ""  # empty: the default
@@ -76,7 +76,7 @@ class CreateSession(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Created(Struct, frozen=True):
-    """Result of `session.create`."""
+    """Result of `session.create`: the id of the new session."""
 
     session_id: SessionKey
 
@@ -120,7 +120,7 @@ class Detach(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OnSession(Patient, frozen=True, kw_only=True, omit_defaults=True):
-    """`session.close`, `session.participants`."""
+    """Parameters of `session.close` and `session.participants`: the session that is meant."""
 
 
 class Interrupt(Patient, frozen=True, kw_only=True, omit_defaults=True):
@@ -130,7 +130,7 @@ class Interrupt(Patient, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Rename(Patient, frozen=True, kw_only=True, omit_defaults=True):
-    """`session.rename`."""
+    """Parameters of `session.rename`: the session and its new title."""
 
     title: Annotated[str, Meta(max_length=512)]
 
@@ -151,7 +151,7 @@ class History(Patient, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """Result of `session.history`: newest last. Shortened as a snapshot is unless `after` was given."""
+    """Result of `session.history`, newest event last. Shortened as a snapshot is unless `after` was given."""
 
     epoch: Id
     seq: Count  # of the newest event there is
@@ -161,7 +161,7 @@ class Page(Struct, frozen=True, kw_only=True):
 
 
 class Submit(Patient, frozen=True, kw_only=True, omit_defaults=True):
-    """`prompt.submit`. The client chooses `prompt_id`: the same one again never runs twice (S3)."""
+    """Parameters of `prompt.submit`. The client chooses `prompt_id`: the same one again never runs twice (S3)."""
 
     prompt_id: Annotated[str, Meta(min_length=1, max_length=128)]
     text: Text
@@ -170,14 +170,14 @@ class Submit(Patient, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Configure(Patient, frozen=True, kw_only=True, omit_defaults=True):
-    """`session.configure`: set an option (`session.info` tells which there are)."""
+    """`session.configure`: set an option; `session.info` carries those that there are."""
 
     option: Id
     value: Id
 
 
 class Submitted(Struct, frozen=True, kw_only=True):
-    """Result of `prompt.submit`."""
+    """Result of `prompt.submit`: the turn, and whether it runs, waits, or was there before."""
 
     turn: Count
     status: Literal["started", "queued", "duplicate"]
@@ -186,7 +186,7 @@ class Submitted(Struct, frozen=True, kw_only=True):
 
 
 class AnswerRequest(Patient, frozen=True, kw_only=True, omit_defaults=True):
-    """`request.answer`. An empty `request_id` means the only open one."""
+    """Parameters of `request.answer`. An empty `request_id` means the only open request."""
 
     answer: Answer
     request_id: Id = ""
@@ -194,7 +194,7 @@ class AnswerRequest(Patient, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Result of `request.answer`."""
+    """Result of `request.answer`: whether this answer counted, and whose did (S9)."""
 
     status: Literal["accepted", "already-answered", "expired"]
     by: Sender | None = None
@@ -212,35 +212,35 @@ class EventOf(Struct, frozen=True, kw_only=True):
 
 
 class PeersChanged(Struct, frozen=True, kw_only=True):
-    """`peer.changed`: coalesced; `removed` are ids."""
+    """`peer.changed`: device rows that are new or different, and ids of removed ones; coalesced."""
 
     changed: Rows[DeviceRow] = ()
     removed: Rows[DeviceKey] = ()
 
 
 class SessionsChanged(Struct, frozen=True, kw_only=True):
-    """`session.changed`: coalesced; `removed` are ids."""
+    """`session.changed`: session rows that are new or different, and ids of removed ones; coalesced."""
 
     changed: Rows[SessionRow] = ()
     removed: Rows[SessionKey] = ()
 
 
 class ParticipantsChanged(Struct, frozen=True, kw_only=True):
-    """`session.participants` as a notification: somebody joined or left (S8)."""
+    """`session.participants` as a notification: a device joined or left (S8)."""
 
     session_id: SessionKey
     participants: Rows[Participant]
 
 
 class SessionStalled(Struct, frozen=True, kw_only=True):
-    """`session.stalled`: why the device cannot store what the session says, so that it is not shown; empty: it can."""
+    """`session.stalled`: why the device cannot store events of the session, so that none are shown; empty: it can."""
 
     session_id: SessionKey
     reason: Reason = ""
 
 
 class PeerLink(Struct, frozen=True, kw_only=True):
-    """`peer.lost`, `peer.back`: the link under attached sessions broke, or carries again (L5)."""
+    """`peer.lost` and `peer.back`: the link under attached sessions broke, or is open again (L5)."""
 
     device: DeviceKey
     name: Word
@@ -249,7 +249,7 @@ class PeerLink(Struct, frozen=True, kw_only=True):
 
 
 class SessionLost(Struct, frozen=True, kw_only=True):
-    """`session.lost`: this client is attached to the session no more, and to all others as before.
+    """`session.lost`: this client is no longer attached to the session; to all others it is as before.
 
     It attaches again from its last `seq`, or is told then why it cannot. With a `kind` there is nothing to come back
     to: it is that of the error with which whoever watches ends.
@@ -272,7 +272,7 @@ class Pair(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PairWindow(Struct, frozen=True, kw_only=True):
-    """Result of `device.pair`. The code goes to the person and nowhere else."""
+    """Result of `device.pair`. The code goes to the person at this device and nowhere else."""
 
     code: Line
     ttl: Amount
@@ -283,7 +283,7 @@ class PairWindow(Struct, frozen=True, kw_only=True):
 
 
 class Namesake(Struct, frozen=True, kw_only=True):
-    """A trusted device that is not there, and has the name of another one: perhaps the same machine, installed anew."""
+    """A trusted device that is away and has the name of another one: perhaps the same machine, installed anew."""
 
     id: DeviceKey
     name: Word
@@ -291,7 +291,7 @@ class Namesake(Struct, frozen=True, kw_only=True):
 
 
 class PairNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`device.pairing`: what happens at the window; after `paired`, `closed` or `expired` it is gone."""
+    """`device.pairing`: what happened at the pairing window; after `paired`, `closed` or `expired` it is gone."""
 
     what: Literal["paired", "wrong-code", "failed", "expired", "exhausted", "closed"]
     device: DeviceKey = DeviceId("")
@@ -304,7 +304,7 @@ class PairNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Join(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`device.join`. `address` (HOST:PORT of the window) is for networks without multicast."""
+    """Parameters of `device.join`. `address` (HOST:PORT of the window) is for networks without multicast."""
 
     code: Annotated[str, Meta(max_length=512)]  # short, long, or a link
     address: Annotated[str, Meta(max_length=256)] = ""
@@ -312,7 +312,7 @@ class Join(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FindWindows(Struct, frozen=True, kw_only=True):
-    """`device.windows`: who shows a code that begins like this one."""
+    """`device.windows`: which devices show a code that begins like this one."""
 
     code: Annotated[str, Meta(max_length=512)]
 
@@ -325,7 +325,7 @@ class WindowRow(Struct, frozen=True, kw_only=True):
 
 
 class Unpair(Struct, frozen=True, kw_only=True):
-    """`device.unpair`. The result is the row of the device, with whom it had let in."""
+    """Parameters of `device.unpair`. The result is the row of the device, with those that it had let in."""
 
     device: Selector
     with_admitted: bool = False  # whom it let in goes too
@@ -339,7 +339,7 @@ class LimitDevice(Struct, frozen=True, kw_only=True):
 
 
 class Limited(Struct, frozen=True, kw_only=True):
-    """Result of `device.limit`."""
+    """Result of `device.limit`: the rows of the devices that changed."""
 
     others: Rows[DeviceRef] = ()  # whom the device let in: they are limited with it, or in when its limit ends
 
@@ -352,20 +352,20 @@ class ListAudit(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AuditNoted(Struct, frozen=True, kw_only=True):
-    """`audit.noted`: what was done since, oldest first."""
+    """`audit.noted`: entries of the audit log since the last notification, oldest first."""
 
     entries: Rows[AuditEntry]
 
 
 class Left(Struct, frozen=True, kw_only=True):
-    """Result of `device.leave`."""
+    """Result of `device.leave`: how many devices have heard of it."""
 
     told: Count  # devices that have heard of it
     members: Count  # devices that were in the household beside this one
 
 
 class HouseholdSync(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`household.sync`: what this device knows of its household. Asked by both sides whenever a link comes up."""
+    """`household.sync`: what this device knows of its household. Both sides send it whenever a link comes up."""
 
     household: Annotated[bytes, Meta(max_length=16)] = b""  # empty: the caller shares none with anybody
     digests: Annotated[tuple[Digest, ...], Meta(max_length=4096)] = ()  # of the statements that it has
@@ -402,7 +402,7 @@ class PairedRow(Struct, frozen=True, kw_only=True):
 
 
 class StatusReport(Struct, frozen=True, kw_only=True):
-    """Result of `gateway.status`: this device."""
+    """Result of `gateway.status`: this device, its version, addresses and troubles."""
 
     id: DeviceKey
     name: Word

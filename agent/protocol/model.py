@@ -1,4 +1,4 @@
-"""The nouns that the other modules pass to each other: devices, sessions, addresses, claims. Frozen and bounded.
+"""The values that all other modules pass on: devices, sessions, addresses, claims. Frozen and bounded.
 
 What there may be thousands of is kept from the garbage collector (`gc=False`): such a value can be in no cycle.
 """
@@ -20,9 +20,9 @@ SessionId = NewType("SessionId", str)
 
 DeviceKey = Annotated[DeviceId, Meta(max_length=64)]
 SessionKey = Annotated[SessionId, Meta(max_length=64)]
-"""An id as it arrives."""
+"""A session id as it arrives."""
 REVISION_MAX = 2**62
-"""Of what a device claims, each claim has a greater number than the one before; nobody gets so far."""
+"""The greatest revision of a record: each record of a device has a greater one than the last."""
 NAME_MAX = 63
 """Characters of a device name."""
 TITLE_MAX = 120
@@ -34,7 +34,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class Status(StrEnum):
-    """Where a session stands (S10)."""
+    """The status of a session (S10)."""
 
     STARTING = "starting"
     IDLE = "idle"
@@ -45,7 +45,7 @@ class Status(StrEnum):
 
     @property
     def live(self) -> bool:
-        """Whether a prompt could still be sent."""
+        """Whether a session of this status still takes prompts."""
         return self not in {Status.ENDED, Status.FAILED}
 
 
@@ -58,21 +58,21 @@ Source = Literal["mdns", "static", "link"]
 
 
 Role = Literal["member", "guest", "host"]
-"""What a paired device is to this one: of the household; let in here alone; or this one is a guest of it."""
+"""The role of a paired device: a member of the household; a guest here; or the host of which this one is a guest."""
 
 Share = Literal["all", "read-only", "private"]
-"""What other devices may do with a session: use it, watch it, or not even know of it."""
+"""The share of a session, what other devices may do with it: use it, watch it, or not even know of it."""
 
 
 class Endpoint(Struct, frozen=True, order=True, gc=False):
-    """Where a gateway can be dialled."""
+    """An address and port at which a gateway can be dialled."""
 
     host: str  # an IP address; link-local IPv6 with its zone: "fe80::1%eth0"
     port: Port
 
 
 class SessionClaim(Struct, frozen=True, kw_only=True, gc=False):
-    """What a presence record says of one session."""
+    """One session as a presence record names it."""
 
     id: str  # the first characters of the session's id, six or more
     status: Status
@@ -81,7 +81,7 @@ class SessionClaim(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PresenceRecord(Struct, frozen=True, kw_only=True):
-    """What a device claims about itself. A hint only: never a reason to change a name, a key or trust (T5)."""
+    """The claims of a device about itself. A hint only: never a reason to change a name, a key or trust (T5)."""
 
     device: DeviceId
     revision: int  # grows with every publication, across restarts too (R9)
@@ -98,7 +98,7 @@ class PresenceRecord(Struct, frozen=True, kw_only=True):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Every address that the record names, with its port."""
+        """All addresses of the record, each with its port."""
         return tuple(Endpoint(host, self.port) for host in self.hosts)
 
 
@@ -129,7 +129,7 @@ class Participant(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Sender(Struct, frozen=True, kw_only=True, gc=False):
-    """Who sent a prompt or an answer: stamped by the hosting gateway, never believed from a client (S7)."""
+    """The sender of a prompt or an answer: stamped by the hosting gateway, never believed from a client (S7)."""
 
     device: DeviceKey
     name: Word

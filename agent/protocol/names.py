@@ -13,7 +13,7 @@ INSTANCE_MAX = 63
 MARKS_MAX = 3
 """Combining marks in a row; more of them climb over the lines above."""
 CUT = 4
-"""Characters that are looked at for each one that may be kept: text is cut before it is normalised, which takes time
+"""Characters that are read for each one that may be kept: text is cut before it is normalised, which takes time
 that grows with the square of a run of combining marks (measured: 64 KB of them 1.15 s)."""
 
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -21,7 +21,7 @@ _TO_SPACE = str.maketrans(f"\r\n\t{BLANK}", "    ")
 
 
 def clean(text: str, limit: int) -> str:
-    """Text of a stranger, safe for a terminal and a page: at most `limit` characters, NFC, trimmed, on one line.
+    """Make a stranger's text safe for a terminal and a page: at most `limit` characters, NFC, trimmed, on one line.
 
     Control, format (bidi), invisible, private and unassigned characters go; what is clean already comes back as it is.
     Of a longer text only the beginning counts, `CUT` times `limit` characters. Source: FACTS-SECURITY §6.
@@ -47,7 +47,7 @@ def _limit_marks(text: str) -> str:
 
 
 def truncate_bytes(text: str, limit: int, mark: str = "") -> str:
-    """At most `limit` bytes of UTF-8, cut between characters; `mark` ends what was cut and counts."""
+    """Cut text to at most `limit` bytes of UTF-8, between characters; `mark` ends a cut text, and counts."""
     data = text.encode("utf-8", "replace")
     if len(data) <= limit:
         return data.decode("utf-8")
@@ -61,23 +61,25 @@ def short_id(device_id: str) -> str:
 
 
 def address(endpoint: Endpoint) -> str:
-    """`host:port`, an IPv6 host in brackets."""
+    """An endpoint as `host:port`, an IPv6 host in brackets."""
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     return f"{host}:{endpoint.port}"
 
 
 def display_name(name: str, endpoint: Endpoint | None, device: str = "") -> str:
-    """What a device is called: its cleaned name, else where it is, else its short id (R7)."""
-    if shown := clean(name, NAME_MAX):
+    """The name that a device is shown by: its cleaned name, else its address, else its short id (R7)."""
+    shown = clean(name, NAME_MAX)
+    if shown:
         return shown
     return address(endpoint) if endpoint else short_id(device)
 
 
 def own_name(chosen: str, host_name: str, device: DeviceId) -> str:
-    """This device's name: the one that was chosen, else the host's first label, else the short id."""
+    """This device's name: the chosen one, else the first label of the host name, else the short id."""
     label = host_name.partition(".")[0]
     for name in (chosen, "" if label.lower() == "localhost" else label):
-        if cleaned := clean(name, NAME_MAX):
+        cleaned = clean(name, NAME_MAX)
+        if cleaned:
             return cleaned
     return short_id(device)
 

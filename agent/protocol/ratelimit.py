@@ -1,4 +1,4 @@
-"""How much of something a device may do in a while: token buckets, with the time as an argument."""
+"""Rate limits: token buckets, with the time as an argument."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ from msgspec import Struct
 
 
 class Rate(Struct, frozen=True):
-    """`burst` at once, then `per_minute`."""
+    """A rate limit: `burst` at once, then `per_minute`."""
 
     per_minute: float
     burst: int
 
 
 class Bucket:
-    """Tokens of one device for one thing. Full at the start."""
+    """The token bucket of one device for one thing; full at the start."""
 
     def __init__(self, rate: Rate, now: float) -> None:
-        """`now`: monotonic seconds, here and below."""
-        self._rate, self._tokens, self._at = rate, float(rate.burst), now
+        """`now` is in monotonic seconds, here and in `take`."""
+        self._rate = rate
+        self._tokens = float(rate.burst)
+        self._at = now
 
     def take(self, now: float, amount: float = 1.0) -> float:
-        """Take tokens. 0.0: they were there; else the seconds until they are, and nothing was taken.
+        """Take tokens; returns 0.0, or if there are too few the seconds until there are enough, and takes none.
 
-        More than the burst is never there: then all of it is what must be.
+        An amount above the burst counts as the whole burst.
         """
         amount = min(amount, float(self._rate.burst))
         per_second = self._rate.per_minute / 60.0
         gained = max(0.0, now - self._at) * per_second
-        self._tokens, self._at = min(float(self._rate.burst), self._tokens + gained), max(now, self._at)
+        self._tokens = min(float(self._rate.burst), self._tokens + gained)
+        self._at = max(now, self._at)
         if self._tokens >= amount:
             self._tokens -= amount
             return 0.0

@@ -1,4 +1,4 @@
-"""How a log is made short enough to show: merged, bounded, and it reads the same (S4)."""
+"""Shortens a log for display: events are merged and bounded, and it reads the same (S4)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Tail:
         self.truncated = False
 
     def __iter__(self) -> Iterator[Event]:
-        """Oldest first."""
+        """The events of the tail, oldest first."""
         return iter(self._events.values())
 
     def apply(self, event: Event) -> None:

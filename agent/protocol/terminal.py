@@ -16,21 +16,21 @@ from agent.protocol.model import SessionKey
 from agent.protocol.waiting import Patient
 
 RING = 720_896
-"""Bytes of output that are kept for who comes late or fell behind: as base64 they still fit into one frame."""
+"""Bytes of output that are kept for viewers that come late or fall behind: as base64 they still fit into one frame."""
 CHUNK = 65_536
 """Bytes of one `terminal.output` or `terminal.input` at most."""
 TAKEN_EVERY = 65_536
-"""Bytes after which a viewer says that it has taken them."""
+"""Bytes of output after which a viewer acknowledges them."""
 WINDOW = 524_288
-"""Bytes on their way to one viewer that it has not taken yet."""
+"""Bytes of output on their way to one viewer that it has not acknowledged yet."""
 CONNECTION_MAX = 2_097_152
-"""Those of all terminals on one connection, half of what may wait there."""
+"""Bytes of output on their way over one connection, of all its terminals: half of what may wait there."""
 ATTACHED_MAX = 16
 """Terminals that one connection may have attached: each still has two `TAKEN_EVERY` of them."""
 BEHIND = 1_048_576
 """Bytes that one viewer may be behind the fastest one behind the same gateway; it then goes on with a new replay."""
 ROWS, COLS = 24, 80
-"""Size until somebody is attached."""
+"""Size of a terminal until a viewer is attached."""
 
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
 Epoch = Annotated[str, Meta(max_length=128)]
@@ -40,7 +40,7 @@ Offset = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Size(NamedTuple):
-    """Characters of a terminal."""
+    """The size of a terminal in characters."""
 
     rows: int
     cols: int
@@ -88,13 +88,13 @@ class TerminalResize(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TerminalDetach(Struct, frozen=True, kw_only=True):
-    """`terminal.detach`."""
+    """`terminal.detach`: watch the terminal of a session no more."""
 
     session_id: Selector
 
 
 class TerminalOutput(Struct, frozen=True, kw_only=True):
-    """`terminal.output`. An `offset` beyond the last byte a viewer has: it fell behind and attaches again."""
+    """`terminal.output`. An `offset` beyond the last byte that a viewer has is a gap: it attaches again."""
 
     session_id: SessionKey
     offset: Offset
@@ -125,7 +125,7 @@ class TerminalClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def typed_bytes(asked: TerminalInput) -> bytes:
-    """What was typed. Raises: BadParams, TooLarge."""
+    """The bytes that were typed, from raw parameters. Raises: BadParams, TooLarge."""
     try:
         data = msgspec.msgpack.decode(asked.data)
         if isinstance(data, str):

@@ -1,4 +1,4 @@
-"""What programs have switched on in a terminal: so that it can be brought into that state, and out of it again.
+"""The modes that programs have switched on in a terminal, so that one can be brought into that state and out again.
 
 Followed: private modes (DECSET, DECRST), keypad, cursor shape, keyboard protocols (xterm's modifyOtherKeys, kitty's).
 Source: ECMA-48; "XTerm Control Sequences"; the kitty keyboard protocol. What is written in cells and colours is not
@@ -31,7 +31,7 @@ _RESET = b"\x1b[m\x1b(B\x0f\x1b7\x1b[r\x1b8"
 
 
 class Modes:
-    """What a stream of output has switched on, in a terminal that was fresh before."""
+    """The modes that a stream of output has switched on in a fresh terminal."""
 
     def __init__(self) -> None:
         self._tail = b""
@@ -55,7 +55,7 @@ class Modes:
         return 2004 in self._changed
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of output."""
+        """Take the next bytes of the program's output."""
         data = self._tail + data
         done = 0
         for found in _SEQUENCE.finditer(data):
@@ -109,7 +109,7 @@ class Modes:
         return b"".join(parts)
 
     def undo(self) -> bytes:
-        """Control sequences that bring the terminal out of it: nothing that a program has switched on stays on."""
+        """Control sequences that bring the terminal out of this state: every mode that was switched on is off again."""
         parts = []
         if self._kitty:
             parts.append(b"\x1b[<%du" % len(self._kitty))

@@ -1,4 +1,4 @@
-"""What a terminal types by itself: answers to questions that a program's output asks it.
+"""Queries of a program to its terminal, and the replies that the terminal types by itself.
 
 Every viewer's terminal answers; the program must hear one of them only. And a replay of old output asks again what
 was answered long ago. Source: ECMA-48, "XTerm Control Sequences", the kitty keyboard protocol.
@@ -31,10 +31,10 @@ _QUERY = re.compile(
 
 
 def without_replies(typed: bytes) -> bytes:
-    """What was typed, without what the terminal answered by itself."""
+    """The typed bytes, without replies of the terminal itself."""
     return _REPLY.sub(b"", typed) if b"\x1b" in typed else typed
 
 
 def without_queries(output: bytes) -> bytes:
-    """Output without what would make a terminal answer."""
+    """The output, without queries that would make a terminal reply."""
     return _QUERY.sub(b"", output)

@@ -1,4 +1,4 @@
-"""How long a request about a session waits for a device that is out of reach, and what its client is told (L8)."""
+"""How long a request about a session waits for a device that is out of reach, and what its client gets (L8)."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ P = TypeVar("P", bound="Patient")
 
 
 def as_sent(asked: P, session: SessionId) -> P:
-    """The request as the session's own device gets it."""
+    """The request as the session's own device gets it: without what only this gateway uses."""
     return msgspec.structs.replace(asked, session_id=session, wait=None, call_id="")
 
 
 def last_there(row: DeviceRow | None) -> str:
-    """RFC 3339: when a device that is out of reach was there last; empty if that is not known."""
+    """When (RFC 3339) a device that is out of reach was there last; empty if that is not known."""
     return "" if row is None else row.since or row.heard_at or ""
 
 
 def out_of_reach(name: str, row: DeviceRow | None, now: float) -> str:
-    """What is wrong with a device that cannot be asked, with since when and how we know; `now` in Unix seconds."""
+    """The error text for a device that is out of reach: since when, and how that is known. `now` in Unix seconds."""
     at = last_there(row)
     since = f" for {span(now - unix_seconds(at))}" if at else ""
     why = f" ({row.reason})" if row is not None and row.reason else ""
@@ -68,7 +68,7 @@ def out_of_reach(name: str, row: DeviceRow | None, now: float) -> str:
 
 
 def to_do(row: DeviceRow | None) -> str | None:
-    """What to do about a device that cannot be asked, if that is known better than by its error's own hint."""
+    """The hint for a device that is out of reach, if there is a better one than that of the error itself."""
     return "start `agent up` on that device" if row is not None and row.reason == STOPPED else None
 
 

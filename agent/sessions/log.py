@@ -294,7 +294,7 @@ class SessionLog:
             self._changed(row)
 
     def row(self) -> SessionRow:
-        """The session's row as lists show it."""
+        """The row of the session, as lists show it now."""
         state = self.state
         return SessionRow(
             id=self.meta.id,

@@ -112,7 +112,7 @@ class HostedSession:
             await self.runner.stop(letting_go=True)
 
     def end(self) -> None:
-        """Let `run` return. Call it after `close`."""
+        """Let `run` return, once the session is closed."""
         if self._task is not None:
             self._task.cancel()
 

@@ -78,7 +78,7 @@ class SessionMachine:
 
     @property
     def queued(self) -> int:
-        """How many prompts wait for their turn."""
+        """How many prompts of the session wait for their turn."""
         return len(self._queue)
 
     # --- decisions ---------------------------------------------------------------------------------------------------
