@@ -23,7 +23,7 @@ from agent.adapters.backends import find_backends, limits
 from agent.adapters.backends.process_owner import owning_session
 from agent.adapters.discovery import static
 from agent.adapters.discovery.mdns import MdnsDiscovery
-from agent.adapters.discovery.own import MachineAddresses
+from agent.adapters.discovery.own_addresses import MachineAddresses
 from agent.adapters.net.accept import ANY_ADDRESS, bind
 from agent.adapters.net.dial import TlsDialer
 from agent.adapters.net.frames import FrameGuard

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.adapters.net.pulse import PROBE
+from agent.adapters.net.heartbeat import PROBE
 from agent.errors import AgentError, Forbidden, NotPaired, PeerUnreachable, Refused, SessionNotFound
 from agent.protocol.codec import typed
 from agent.protocol.events import MessageDelta, UserMessage

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import cast
 
-from agent.adapters.net.layer import Layer
+from agent.adapters.net.passthrough import PassThrough
 from agent.ports import Clock
 from agent.protocol.ratelimit import Bucket, Rate
 
@@ -83,7 +83,7 @@ def _payload(header: bytes) -> int:
     return int.from_bytes(header[2:4] if length == 126 else header[2:10], "big")
 
 
-class FrameGuard(Layer):
+class FrameGuard(PassThrough):
     """Stands in front of aiohttp on one link, and cuts it when its frames are none that a gateway sends."""
 
     def __init__(self, inner: asyncio.Protocol, clock: Clock, transport: asyncio.BaseTransport | None = None) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from aiohttp import WSMsgType
 from msgspec import Raw
 
-from agent.adapters.net.pulse import Pulse, WebSocket
+from agent.adapters.net.heartbeat import Heartbeat, WebSocket
 from agent.calls import PendingCall
 from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut, TooLarge, Undescribed
 from agent.ports import Clock, Followed, MessageHandler
@@ -83,7 +83,7 @@ class WebSocketChannel:
         self._closing: tuple[int, str] | None = None
         self._closed = False
         self._bad = 0  # messages in a row that the schema does not describe
-        self._pulse = Pulse(ws, clock, self.abort)
+        self._heartbeat = Heartbeat(ws, clock, self.abort)
         self._reader: asyncio.Task[None] | None = None
         self.close_reason = ""
 
@@ -128,11 +128,11 @@ class WebSocketChannel:
 
     def busy(self, *, attached: bool) -> None:
         """Ping more often while anything is attached (L3)."""
-        self._pulse.attached = attached
+        self._heartbeat.attached = attached
 
     def doubt(self) -> None:
         """Ask at once whether the other side is there; cut if it is not (L3). Needs `pings`."""
-        self._pulse.doubt()
+        self._heartbeat.doubt()
 
     def close(self, reason: str = "", code: int = 1000) -> None:
         """Send what is queued, then close; who waits for an answer waits no longer. Idempotent."""
@@ -163,7 +163,7 @@ class WebSocketChannel:
                     child(group, self._watch_writes(), "link.watch-writes"),
                 ]
                 if self._pings:
-                    helpers.append(child(group, self._pulse.run(), "link.pulse"))
+                    helpers.append(child(group, self._heartbeat.run(), "link.pulse"))
                 if self._closed:
                     self._reader.cancel()  # cut before it ran
                 await asyncio.wait([self._reader])
@@ -219,7 +219,7 @@ class WebSocketChannel:
     async def _read(self, handler: MessageHandler, group: asyncio.TaskGroup) -> None:
         while True:
             message = await self._ws.receive()
-            self._pulse.heard()
+            self._heartbeat.heard()
             if message.type in {WSMsgType.PING, WSMsgType.PONG}:
                 if message.type is WSMsgType.PING:
                     with suppress(OSError):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 from agent.adapters.net.accept import DEFAULT_LIMITS, AcceptLoop, Limits
-from agent.adapters.net.layer import Layer
+from agent.adapters.net.passthrough import PassThrough
 from agent.adapters.net.tls import peer_certificate, server_context
 from agent.ports import Clock
 from agent.protocol.identity import Identity, device_id, fingerprint
@@ -132,7 +132,7 @@ class Listener:
                 return
 
 
-class _Gate(Layer):
+class _Gate(PassThrough):
     # Stands before the real protocol, which is made only for a trusted device and hears everything afterwards.
 
     def __init__(

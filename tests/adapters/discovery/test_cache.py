@@ -25,7 +25,7 @@ from agent.adapters.discovery.instances import MAX_INSTANCES, Decode, Instances,
 from agent.adapters.discovery.interfaces import Interface
 from agent.adapters.discovery.mdns.cache import PER_NAME, TEXT_MAX, UNSWEPT, WINDOWS_MAX
 from agent.adapters.discovery.mdns.names import PAIR_TYPE, TYPE, is_sendable
-from agent.adapters.discovery.mdns.network import Ear, Lookup
+from agent.adapters.discovery.mdns.network import Lookup, RecordListener
 from agent.ports import Heard, Sighting
 from agent.presence.rules.txt import decode
 from agent.protocol.model import DeviceId, PresenceRecord
@@ -58,7 +58,7 @@ class Network:
             own=DeviceId("o" * 16), clock=self.clock, decode=decode, network=self.lookup, tell=self.heard.append
         )
         self._manager = RecordManager(self.zeroconf)
-        self._manager.async_add_listener(Ear(self.table, self), None)
+        self._manager.async_add_listener(RecordListener(self.table, self), None)
 
     def is_own(self, name: str) -> bool:
         return False

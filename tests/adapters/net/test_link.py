@@ -10,6 +10,7 @@ import pytest
 from aiohttp import WSMessage, WSMsgType
 from msgspec import UNSET, Raw
 
+from agent.adapters.net.heartbeat import PING_ATTACHED, PING_IDLE, PROBE
 from agent.adapters.net.link import (
     BAD_MAX,
     CLIENT_REQUESTS_MAX,
@@ -20,7 +21,6 @@ from agent.adapters.net.link import (
     WRITE_STALL,
     WebSocketChannel,
 )
-from agent.adapters.net.pulse import PING_ATTACHED, PING_IDLE, PROBE
 from agent.errors import AgentError, PeerLost, SessionNotFound, TimedOut, TooLarge
 from agent.ports import Channel, Followed
 from agent.protocol.codec import FRAME_OUT_MAX, REQUEST_MAX, Codec, Envelope, error_of, json, msgpack, typed

@@ -26,7 +26,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
 from agent.adapters.discovery.instances import Instances, join_text
 from agent.adapters.discovery.interfaces import Interface, InterfaceWatch, scan
 from agent.adapters.discovery.mdns.names import TYPE
-from agent.adapters.discovery.mdns.network import QM, Ear, Lookup, service_info
+from agent.adapters.discovery.mdns.network import QM, Lookup, RecordListener, service_info
 from agent.adapters.discovery.mdns.windows import Windows, set_addresses
 from agent.ports import Clock, PairingWindow, Renamed, Sighting
 from agent.presence.rules.txt import SIZE_MAX, decode
@@ -98,7 +98,7 @@ class MdnsDiscovery:
             opened = await self._open()
             lookup = Lookup(opened.zeroconf, TYPE, lambda: self._interfaces)
             table = Instances(own=self._device, clock=self._clock, decode=decode, network=lookup, tell=heard)
-            opened.zeroconf.async_add_listener(Ear(table, self), None)
+            opened.zeroconf.async_add_listener(RecordListener(table, self), None)
             async with asyncio.TaskGroup() as group:
 
                 def part(run: Callable[[], Coroutine[None, None, None]], name: str) -> None:

@@ -130,7 +130,7 @@ class OwnRecord(Protocol):
         """Whether pairing windows are looked for at this moment."""
 
 
-class Ear(RecordUpdateListener):
+class RecordListener(RecordUpdateListener):
     """Hands every record of an instance to the table, also one that zeroconf knew already.
 
     A browser's events would leave out identical announcements, which are how a device is known to be there still,

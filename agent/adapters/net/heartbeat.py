@@ -23,7 +23,7 @@ PROBE = 2.0
 WebSocket = WebSocketResponse | ClientWebSocketResponse
 
 
-class Pulse:
+class Heartbeat:
     """Watches one connection until cancelled; `lost` is called once it is given up."""
 
     def __init__(self, ws: WebSocket, clock: Clock, lost: Callable[[], None]) -> None:

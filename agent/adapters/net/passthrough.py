@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 
-class Layer(asyncio.Protocol):
+class PassThrough(asyncio.Protocol):
     """Passes everything on to `inner`, once there is one. Subclasses look at what they care for."""
 
     def __init__(self, inner: asyncio.Protocol | None = None) -> None:

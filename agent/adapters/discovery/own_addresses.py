@@ -42,7 +42,7 @@ class MachineAddresses:
         except OSError as exc:
             log.debug("cannot read the interfaces: %s", exc)
             return
-        self._seen, self._hosts = seen, told(seen, self._patterns, _passing())
+        self._seen, self._hosts = seen, told_addresses(seen, self._patterns, _passing())
 
     def hosts(self) -> tuple[str, ...]:
         """IP addresses at which other devices may reach this one."""
@@ -74,7 +74,9 @@ class MachineAddresses:
         return True
 
 
-def told(seen: Iterable[Adapter], patterns: Sequence[str], passing: frozenset[str] = frozenset()) -> tuple[str, ...]:
+def told_addresses(
+    seen: Iterable[Adapter], patterns: Sequence[str], passing: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
     """The addresses of these interfaces that are told: LAN ones, then those of VPNs, then private and global IPv6 ones.
 
     Link-local addresses mean nothing elsewhere, and `passing` IPv6 addresses are soon gone. `patterns` choose LAN
