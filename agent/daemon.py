@@ -213,12 +213,11 @@ class Service:
         self._last_known = LastKnown(parts.registry, parts.presence, LastKnownFile(where.state), clock)
         pairing = Pairing(
             identity=identity,
-            trust=trust,
+            trusted=trusted,
             discovery=discovery,
             transport=TlsPairing(identity, clock, hosts),
             clock=clock,
             about=lambda: Bundle(name=name, port=own.port, hosts=discovery.hosts(), household=parts.household.id),
-            on_trust_changed=trusted.changed,
             membership=parts.gossip,
             announce=settings.presence.mode != "hidden",
         )

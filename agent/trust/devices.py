@@ -48,6 +48,16 @@ class TrustedDevices:
         """Whether a device is trusted now."""
         return self.get(device) is not None
 
+    def put(self, device: PairedDevice) -> None:
+        """Trust a device, or trust it otherwise, and tell everybody. Raises: StateError."""
+        self._store.put(device)
+        self.changed()
+
+    def remove(self, device: DeviceId) -> None:
+        """Trust a device no longer, and tell everybody. Raises: StateError."""
+        self._store.remove(device)
+        self.changed()
+
     def changed(self) -> None:
         """Notify observers that the trust store was changed. Raises: StateError, if one of them failed."""
         self.changes.tell(self.devices())

@@ -17,13 +17,14 @@ from typing import Protocol
 from msgspec import structs
 
 from agent.errors import AgentError, Ambiguous, Busy, NotRunning, PairingFailed, StateError, TurnedAway
-from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow, TrustStore
+from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow
 from agent.protocol.guests import Terms, limited
 from agent.protocol.identity import Identity, device_id
 from agent.protocol.messages import PairNews
 from agent.protocol.model import NAME_MAX, DeviceId, Endpoint, PairedDevice
 from agent.protocol.names import clean
 from agent.tasks import child, spawn
+from agent.trust.devices import TrustedDevices
 from agent.trust.rules.code import Code, given_address, new_code, new_long_code, parse_code
 from agent.trust.rules.devices import new_entry
 from agent.trust.rules.handshake import Bundle, Host, Joiner, Partner, WrongCode
@@ -54,25 +55,23 @@ class Pairing:
         self,
         *,
         identity: Identity,
-        trust: TrustStore,
+        trusted: TrustedDevices,
         discovery: Discovery,
         transport: PairingTransport,
         clock: Clock,
         about: Callable[[], Bundle],
-        on_trust_changed: Callable[[], None],
         membership: Membership,
         entropy: Callable[[int], bytes] = os.urandom,
         below: Callable[[int], int] = secrets.randbelow,
         announce: bool = True,
     ) -> None:
-        """`about` gives what a new partner learns of this device; `on_trust_changed` follows each change."""
+        """`about` gives what a new partner learns of this device."""
         self._identity = identity
-        self._trust = trust
+        self._trusted = trusted
         self._discovery = discovery
         self._transport = transport
         self._clock = clock
         self._about = about
-        self._on_trust_changed = on_trust_changed
         self._entropy = entropy
         self._below = below
         self._membership = membership
@@ -90,8 +89,8 @@ class Pairing:
             self._group = None
 
     def devices(self) -> list[PairedDevice]:
-        """All devices in the trust store, by id."""
-        return self._trust.devices()
+        """All devices that are trusted now, by id."""
+        return self._trusted.devices()
 
     async def open_window(
         self, ttl: float, news: Callable[[PairNews], None], *, long: bool = False, guest: Terms | None = None
@@ -281,13 +280,11 @@ class Pairing:
 
     def _remember(self, partner: Partner, heard_from: str, *, hosting: bool) -> PairedDevice:
         device = new_entry(partner, heard_from, self._clock.time())
-        self._trust.put(device)
-        self._on_trust_changed()
+        self._trusted.put(device)
         try:
             self._membership.paired(device, partner.bundle.household, hosting=hosting)
         except StateError:
-            self._trust.remove(device.id)
-            self._on_trust_changed()
+            self._trusted.remove(device.id)
             raise
         _log.info("device paired", extra={"device": device.id})
         return device
@@ -295,13 +292,12 @@ class Pairing:
     def _let_in(self, partner: Partner, heard_from: str, terms: Terms) -> PairedDevice:
         # Pinned here alone: no roster, no key of the household. A member is not made less by a guest's code.
         device = new_entry(partner, heard_from, self._clock.time())
-        if any(known.id == device.id and known.role == "member" for known in self._trust.devices()):
+        if any(known.id == device.id and known.role == "member" for known in self._trusted.devices()):
             raise PairingFailed(f"{device.name} is a member already", hint="`agent unpair` it first")
         return self._pin(limited(device, terms, "guest", device.paired_at))
 
     def _pin(self, device: PairedDevice) -> PairedDevice:
-        self._trust.put(device)
-        self._on_trust_changed()
+        self._trusted.put(device)
         _log.info("device paired", extra={"device": device.id, "role": device.role})
         return device
 

@@ -19,6 +19,7 @@ from agent.adapters.net.pairing import TlsPairing
 from agent.adapters.storage.identity import load_or_create_identity
 from agent.clock import SystemClock
 from agent.protocol.identity import Identity
+from agent.trust.devices import TrustedDevices
 from agent.trust.pairing import Pairing
 from agent.trust.rules.handshake import Bundle, Host, Joiner
 from tests.fakes.pairing import NoHousehold, PairingNet, WindowDiscovery
@@ -67,12 +68,11 @@ class Side:
         self.identity, self.trust = load_or_create_identity(folder / name), MemoryTrust()
         self.pairing = Pairing(
             identity=self.identity,
-            trust=self.trust,
+            trusted=TrustedDevices(self.trust, SystemClock()),
             discovery=WindowDiscovery(PairingNet(), "127.0.0.1"),
             transport=TlsPairing(self.identity, SystemClock(), ["127.0.0.1"]),
             clock=SystemClock(),
             about=lambda: Bundle(name=name, port=7000),
-            on_trust_changed=lambda: None,
             membership=NoHousehold(),
         )
 

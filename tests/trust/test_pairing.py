@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,6 +18,7 @@ from agent.errors import (
 )
 from agent.protocol.messages import PairNews
 from agent.protocol.model import Endpoint, PairedDevice
+from agent.trust.devices import TrustedDevices
 from agent.trust.pairing import Pairing, Window
 from agent.trust.rules.code import parse_code
 from agent.trust.rules.handshake import Bundle, Joiner, WrongCode
@@ -41,19 +42,20 @@ class Device:
         self.met: list[tuple[str, bytes, bool]] = []  # what the household was told
         self.full = False
         self.bundle = Bundle(name=name, port=7000 + number, hosts=(self.host, *hosts))
+        trusted = TrustedDevices(self.trust, clock)
+        trusted.changes.subscribe(self._changed)
         self.service = Pairing(
             identity=self.identity,
-            trust=self.trust,
+            trusted=trusted,
             discovery=self.discovery,
             transport=self.transport,
             clock=clock,
             about=lambda: self.bundle,
-            on_trust_changed=self._changed,
             membership=self,
             below=lambda limit: 42 if limit == 100 else 913_577,
         )
 
-    def _changed(self) -> None:
+    def _changed(self, devices: Sequence[PairedDevice]) -> None:
         self.changes += 1
 
     def check(self, theirs: bytes) -> None:

@@ -19,6 +19,7 @@ from agent.ports import PairingExchange
 from agent.protocol.identity import Identity
 from agent.protocol.messages import PairNews
 from agent.protocol.model import Endpoint
+from agent.trust.devices import TrustedDevices
 from agent.trust.pairing import Pairing, Window
 from agent.trust.rules.handshake import Bundle, Host, Joiner, Partner, WrongCode
 from tests.adapters.net.connections import LOOPBACK, device, hang_up
@@ -41,12 +42,11 @@ class Gateway:
         self.bundle = Bundle(name=f"device{number}", port=7000 + number)
         self.service = Pairing(
             identity=self.identity,
-            trust=self.trust,
+            trusted=TrustedDevices(self.trust, SystemClock()),
             discovery=WindowDiscovery(PairingNet(), "127.0.0.1"),
             transport=self.transport,
             clock=SystemClock(),
             about=lambda: self.bundle,
-            on_trust_changed=lambda: None,
             membership=NoHousehold(),
             below=lambda limit: 42 if limit == 100 else int(SECRET),
         )
