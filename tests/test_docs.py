@@ -229,15 +229,14 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 PACKAGE = ROOT / "agent"
 MAPPED = sorted(
-    str(each.parent.relative_to(PACKAGE))
-    for each in PACKAGE.glob("*/**/__init__.py")
-    if each.parent.name not in {"rules", "gateway"}
+    str(each.parent.relative_to(PACKAGE)) for each in PACKAGE.glob("*/**/__init__.py") if each.parent.name != "rules"
 )
 """Every package but `rules`, which is on the map of its domain."""
 PARTS = "|".join(sorted(each.parent.name for each in PACKAGE.glob("*/__init__.py")))
 IN_A_PATH = re.compile(rf"`((?:{PARTS})/[a-z_/]+)(?:\.py)?[`.]")
 PATH = re.compile(r"(?<![\w/.-])((?:agent|tests|docs|systemd|\.ci|\.github)/[a-z_\d./-]*[a-z_\d])(?![\w/])")
 DOTTED = re.compile(r"(?<![\w-])agent((?:\.[a-z_]+)+(?:\.[A-Z]\w*)?)\b")
+CLASS = re.compile(r"`([A-Z][a-z]+[A-Z]\w*(?:\.[a-z_]+)?)(?:\([^`]*\))?`")
 IN_CODE = re.compile(rf"`(?:agent\.)?((?:{PARTS})(?:\.[A-Za-z_]\w*)+)`")
 
 
@@ -268,6 +267,14 @@ def test_imports_named_in_pages_exist() -> None:
     named = {(page.name, name.strip(".")) for page in PAGES for name in DOTTED.findall(text(page))}
     assert len(named) > 3
     assert {(page, name) for page, name in named if not is_there(name)} == set()
+
+
+def test_classes_named_in_pages_exist() -> None:
+    code = "\n".join(text(path) for path in PACKAGE.rglob("*.py")) + "NamePartTooLongException"  # of zeroconf
+    pages = [CONTRIBUTING, *(DOCS / "design").glob("*.md")]
+    parts = {(page.name, part) for page in pages for name in CLASS.findall(text(page)) for part in name.split(".")}
+    assert len(parts) > 20
+    assert {(page, part) for page, part in parts if not re.search(rf"\b{part}\b", code)} == set()
 
 
 def test_modules_named_in_the_code_exist() -> None:
