@@ -30,6 +30,9 @@ def household() -> Iterator[Household]:
         for device in (desk, laptop):
             device.wait_until_up()
         pair(desk, laptop)
+        watched = desk.create("watched")
+        laptop.wait_for_session(watched)
+        laptop.begin("log", watched, "--follow")
         yield desk, laptop
 
 
@@ -45,7 +48,7 @@ def _plugged(household: Household) -> Iterator[None]:
 
 
 def unplug(household: Household) -> None:
-    """Pull the cable, and wait until the laptop is sure."""
+    """Pull the cable, and wait until the laptop is sure: 8 s instead of 23, for it watches a session there (L3)."""
     desk, laptop = household
     desk.host.unplug()
     laptop.wait_to_see(desk, "offline", seconds=60)
