@@ -170,10 +170,8 @@ def test_a_session_is_named_by_prefix_title_or_device(household: Household) -> N
     for session in (first, second):
         laptop.wait_for_session(session, status="idle")
     desk.wait_for_session(own)
-    for several in (
-        "twin",
-        "desk/twin",
-    ):  # ids are random: a prefix of two is in tests/presence/rules/test_registry_lookup.py
+    # ids are random: a prefix of two is in tests/presence/rules/test_registry_lookup.py
+    for several in ("twin", "desk/twin"):
         ambiguous = laptop.run("prompt", several, "id", status=4)
         assert first in ambiguous.stderr
         assert second in ambiguous.stderr
