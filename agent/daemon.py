@@ -257,7 +257,7 @@ class Service:
         listener = Listener(identity, sockets, clock, known=self._hosts_of_paired)
         trusted.changes.subscribe(lambda devices: listener.trust(device.certificate for device in devices))
         self._doors = Doors(where, clock, own=own, parts=parts, router=router, listener=listener)
-        store_watch = StoreWatch(self._store, clock=clock, hold=self._hold_home, tell=self._store_stalled)
+        store_watch = StoreWatch(self._store, clock=clock, hold=self._hold_home, report=self._store_stalled)
         self.parts: dict[str, Part] = {
             "presence": parts.presence.run,
             "sessions": partial(parts.sessions.run, self._restored.set),

@@ -129,7 +129,7 @@ class Peers:
             self._tasks.pop(device).cancel()
             self._hosts.pop(device, None)
             if not supervisor.dismiss():
-                self.link_changed.tell(device, False)  # nobody need wait for it any longer
+                self.link_changed.notify(device, False)  # nobody need wait for it any longer
         for device in sorted(paired - set(self._supervisors)):
             wanted = not self._on_demand and len(self._supervisors) < self._limit
             supervisor = self._supervisors[device] = LinkSupervisor(device, shared, wanted=wanted)
@@ -300,13 +300,13 @@ class Peers:
         # A link that took another's place counts as come back: what was attached over the old one must be again.
         if supervisor.link is self._links.get(supervisor.device):
             if supervisor.refused_surely:
-                self.link_changed.tell(supervisor.device, False)  # nobody need wait for it any longer
+                self.link_changed.notify(supervisor.device, False)  # nobody need wait for it any longer
             return
         if supervisor.link is None:
             del self._links[supervisor.device]
         else:
             self._links[supervisor.device] = supervisor.link
-        self.link_changed.tell(supervisor.device, supervisor.link is not None)
+        self.link_changed.notify(supervisor.device, supervisor.link is not None)
 
     def _prune(self, protected: Callable[[DeviceId], bool]) -> None:
         links = [

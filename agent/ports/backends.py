@@ -52,7 +52,7 @@ class Start(Struct, frozen=True, kw_only=True):
     cwd: str = ""  # empty: the user's home
     command: tuple[str, ...] = ()
     restored: bool = False  # the session has a history: the service was restarted, or the program was stopped when idle
-    lineage: tuple[str, ...] = ()  # what `Described` told of it before, newest last
+    lineage: tuple[str, ...] = ()  # ids that `Described` gave before, newest last
     model: str = ""  # the same of its model
     history: History = no_history
     found: bool = False  # not started from here: join what runs under that lineage (`FindsSessions`)
@@ -65,7 +65,7 @@ class Prompted(Struct, frozen=True, kw_only=True):
     """
 
     text: str
-    by: str = ""  # which means, for "who said it": "hermes"
+    by: str = ""  # the means, as part of the sender: "hermes"
     past: bool = False  # that turn is over; if another one runs, all of it up to its end is left out
 
 
@@ -150,7 +150,7 @@ class Described(Struct, frozen=True, kw_only=True):
     options: tuple[Option, ...] | None = None  # all that may be set now
     commands: tuple[Command, ...] | None = None
     note: str = ""  # one line for whoever reads the log
-    notice: str = ""  # one line for the owner of this device: said there, shown in `agent status`
+    notice: str = ""  # one line for the owner of this device, shown in `agent status`
 
 
 class Finished(Struct, frozen=True, kw_only=True):
@@ -266,7 +266,7 @@ class BackendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: str = "acp"  # the entry point that makes it
     argv: tuple[str, ...] = ()  # program and arguments
     env: dict[str, str] = {}
-    cwd: str = ""  # where sessions start, if not asked for; empty: the user's home
+    cwd: str = ""  # where sessions start that name no directory; empty: the user's home
     url: str = ""
     model: str = ""
     key_env: str = ""  # name of the environment variable of the service that holds an API key (T7)

@@ -32,7 +32,7 @@ class Channel(Protocol):
         """Queue a notification to the other side."""
 
     async def request(self, method: str, params: object, *, seconds: float) -> Raw:
-        """Ask and wait. Raises: PeerLost, TimedOut, or the AgentError that the other side told."""
+        """Send a request and wait for its result. Raises: PeerLost, TimedOut, or the other side's error."""
 
     async def run(self, handler: MessageHandler) -> None:
         """Read until the connection ends; then every waiting `request` has failed with PeerLost."""

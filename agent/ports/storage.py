@@ -31,7 +31,7 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     closed: bool = False  # no longer listed; its log stays
     share: Share = "all"
     found: bool = False  # it ran already when this service found it
-    creator: DeviceId = DeviceId("")  # which device asked for it; empty: not known
+    creator: DeviceId = DeviceId("")  # which device created it; empty: not known
     kind: str = ""  # what its backend was (`ports.OfKind`); empty: not known
     unreadable: bool = False  # never stored: it stands for a row that cannot be read
 
@@ -91,7 +91,7 @@ class TranscriptStore(Protocol):
         """Number of a session's newest event; 0 if there is none."""
 
     async def check(self) -> None:
-        """Whether something could be stored now, as far as can be told cheaply; after a failure it is tried.
+        """Check whether something could be stored now, as far as that is cheap; after a failure it is tried.
 
         Raises: StoreFull.
         """

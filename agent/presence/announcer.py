@@ -71,7 +71,7 @@ class Announcer:
         `heard` is their record, if it is a whole one of this device.
         """
         if heard is not None and self._is_twin(heard):
-            self.twin_heard.tell(heard.record.hosts)
+            self.twin_heard.notify(heard.record.hosts)
         if self._echo is None:
             self._echo = max(self._clock.monotonic(), self._echoed_at + ECHO_APART)
             self._alarm.ring()

@@ -63,9 +63,9 @@ class Presence:
         self._jitter = jitter
         self._subscribers = Subscribers()
         self.heard: Observers[[DeviceId]] = Observers()
-        """Told each paired device of which a record came."""
+        """Observers of a paired device of which a record came."""
         self.doubted: Observers[[DeviceId]] = Observers()
-        """Told each paired device that somebody said goodbye for, and that should be asked at once."""
+        """Observers of a paired device with an unsure goodbye, which should be dialled at once."""
         self._verifier = RecordVerifier(keys)
         self._hinted: dict[DeviceId, float] = {}  # when a record without a signature was last followed
         self._fed: dict[DeviceId, float] = {}  # known devices, and when they were last fed to the registry
@@ -81,7 +81,8 @@ class Presence:
                 spawn(group, keep(run, name, self._clock), name)
 
             part(self._look, "presence.look")
-            if (discovery := self._discovery) is None:
+            discovery = self._discovery
+            if discovery is None:
                 return
             part(lambda: discovery.run(self._sighted), "presence.discover")
             part(self._feeding, "presence.feed")
@@ -224,9 +225,9 @@ class Presence:
             self._judge(sighting, now)
         elif isinstance(sighting, Goodbye) and self._registry.knows(device) and self._verifier.has_left(sighting):
             self._publish(self._registry.goodbye(device, now))
-            self._poke.ring()  # anybody can say goodbye for another, who is not asked but by us
+            self._poke.ring()  # anybody can send a goodbye for another device: have it announce itself
             if device in self._registry.to_probe(now):
-                self.doubted.tell(device)
+                self.doubted.notify(device)
         if self._registry.knows(device):
             self._fed[device] = self._clock.monotonic()
 
@@ -289,7 +290,7 @@ class Presence:
 
     def _tell_heard(self, device: DeviceId) -> None:
         if self._registry.trusts(device):
-            self.heard.tell(device)
+            self.heard.notify(device)
 
     def _publish(self, changes: Changes) -> None:
         self._subscribers.publish(changes)

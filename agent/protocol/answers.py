@@ -15,12 +15,12 @@ DECLINE = "decline"
 """The answer to a form by which a person refuses to fill it in."""
 
 
-def checked(asked: RequestOpen, answer: Answer) -> Answer:
+def checked(request: RequestOpen, answer: Answer) -> Answer:
     """The answer as the program gets it. Raises: BadParams (not one of the choices, not text), TooLarge."""
-    if asked.kind == "choices":
-        return _chosen(asked.choices, answer, "")
-    if asked.kind == "form":
-        return _form(asked.fields, answer)
+    if request.kind == "choices":
+        return _chosen(request.choices, answer, "")
+    if request.kind == "form":
+        return _form(request.fields, answer)
     if not isinstance(answer, str):
         raise BadParams("this question takes text")
     if len(answer.encode(errors="replace")) > LINE_MAX:

@@ -25,7 +25,7 @@ Count = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
 Whole = Annotated[int, Meta(ge=-NUMBER_MAX - 1, le=NUMBER_MAX)]
 Amount = Annotated[float, Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
 PortOrZero = Annotated[int, Meta(ge=0, le=65_535)]
-"""0: none is told."""
+"""A port; 0: none is known."""
 
 Stamp = Annotated[str, Meta(max_length=64)]
 """RFC 3339."""

@@ -46,7 +46,7 @@ class KeyEpoch(Struct, frozen=True, kw_only=True):
 
 
 class HouseholdState(Struct, frozen=True, kw_only=True):
-    """The household as it survives a restart."""
+    """The household in the form in which it survives a restart."""
 
     id: HouseholdId
     founder: Annotated[bytes, Meta(max_length=1024)]  # certificate (DER)

@@ -117,7 +117,7 @@ class PairedDevice(Struct, frozen=True, kw_only=True):
     expires_at: float = 0.0  # Unix seconds at which a guest's time is over, 0.0: never
     prompted_at: float = 0.0  # Unix seconds of its first prompt ever here, 0.0: none yet
     former_name: str = ""  # what it was called before (`trust.rules.devices`)
-    renamed_at: float = 0.0  # Unix seconds at which it told another name, 0.0: never
+    renamed_at: float = 0.0  # Unix seconds at which its name changed, 0.0: never
 
 
 class Participant(Struct, frozen=True, kw_only=True, gc=False):
@@ -133,7 +133,7 @@ class Sender(Struct, frozen=True, kw_only=True, gc=False):
 
     device: DeviceKey
     name: Word
-    client: Word = ""  # which of its clients, as a proxying gateway tells
+    client: Word = ""  # which of its clients, as a proxying gateway says
 
 
 class DeviceRef(Struct, frozen=True, gc=False):
@@ -164,7 +164,7 @@ class DeviceRow(Struct, frozen=True, kw_only=True):
     working: Count
     needs_input: Count
     source: Source
-    version: Word  # of the program, "" until told over a link
+    version: Word  # of the program, "" until known from a link
     heard_at: Stamp | None  # RFC 3339, None: never
     since: Stamp | None = None  # RFC 3339: when it went offline
     reason: Line = ""  # how we know that it is not online
@@ -182,7 +182,7 @@ class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
     attachable: bool
     backend: Word
     model: Line
-    created_at: Stamp | None  # RFC 3339, None: not told yet
+    created_at: Stamp | None  # RFC 3339, None: not known yet
     updated_at: Stamp  # RFC 3339
     participants: Rows[ParticipantRef] = ()
     queued: Count = 0

@@ -124,10 +124,10 @@ class TerminalClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit_status: Whole | None = None
 
 
-def typed_bytes(asked: TerminalInput) -> bytes:
+def typed_bytes(request: TerminalInput) -> bytes:
     """The bytes that were typed, from raw parameters. Raises: BadParams, TooLarge."""
     try:
-        data = msgspec.msgpack.decode(asked.data)
+        data = msgspec.msgpack.decode(request.data)
         if isinstance(data, str):
             data = msgspec.convert(data, bytes)  # base64, from a client that speaks JSON
     except (ValueError, RecursionError) as exc:

@@ -49,9 +49,9 @@ class CancelCall(Struct, frozen=True, kw_only=True):
 P = TypeVar("P", bound="Patient")
 
 
-def as_sent(asked: P, session: SessionId) -> P:
+def as_sent(request: P, session: SessionId) -> P:
     """The request as the session's own device gets it: without what only this gateway uses."""
-    return msgspec.structs.replace(asked, session_id=session, wait=None, call_id="")
+    return msgspec.structs.replace(request, session_id=session, wait=None, call_id="")
 
 
 def last_there(row: DeviceRow | None) -> str:

@@ -83,7 +83,7 @@ class Sessions:
         self._capacity = Capacity(own, self.index)
         self._stalled = ""
         self._stored_rows = StoredRows(store, self._hosted.__contains__, problems.notice)
-        self.attachments = Attachments(own.id, self.noted.tell)
+        self.attachments = Attachments(own.id, self.noted.notify)
         self._adoption = Adoption(
             backends=backends,
             hosted=self._hosted,
@@ -113,7 +113,7 @@ class Sessions:
                     await hosted.rest(self._clock.time() - REST_AFTER)
 
     async def _list(self) -> None:
-        # As far as the store tells without reading a log; newest first.
+        # As far as the store knows without reading a log; newest first.
         active = await self._store.last_active()
         live: list[SessionMeta] = []
         for meta in await self._store.sessions():
@@ -125,7 +125,7 @@ class Sessions:
             hosted = self._hosted[meta.id] = self._make(meta)
             hosted.log.state.updated_at = active.get(meta.id, meta.created_at)
             self._log_reader.add(hosted)
-        self.changed.tell(self.index.rows(), ())
+        self.changed.notify(self.index.rows(), ())
 
     async def _restore(self, meta: SessionMeta) -> HostedSession:
         hosted = self._make(meta)
@@ -161,7 +161,7 @@ class Sessions:
         return self._group
 
     def _row_changed(self, row: SessionRow) -> None:
-        self.changed.tell((row,), ())
+        self.changed.notify((row,), ())
         hosted = self._hosted.get(row.id)
         if hosted is not None and row.title != hosted.log.meta.title:
             spawn(self._running, self._stored_rows.titled(hosted.log), f"sessions.title-{row.id}")
@@ -214,7 +214,7 @@ class Sessions:
             # Also when the requester has left before the answer: nobody knows the id (L6).
             spawn(self._running, self._discard(hosted), f"sessions.discard-{meta.id}")
             raise
-        self.noted.tell("created", by.device, meta.id, len(command))
+        self.noted.notify("created", by.device, meta.id, len(command))
         return meta.id
 
     async def _discard(self, hosted: HostedSession) -> None:
@@ -233,7 +233,7 @@ class Sessions:
         hosted = await self.ready(request.session_id)
         verdict = await hosted.submit(request.prompt_id, request.text, sender, steer=request.steer)
         if verdict.status != "duplicate":
-            self.noted.tell("prompted", sender.device, hosted.log.meta.id, len(request.text))
+            self.noted.notify("prompted", sender.device, hosted.log.meta.id, len(request.text))
         return Submitted(
             turn=verdict.turn, status=verdict.status, position=verdict.position, session_id=hosted.log.meta.id
         )
@@ -244,7 +244,7 @@ class Sessions:
         closed, first = await hosted.answer(request.request_id, request.answer, by)
         if first:  # of a secret nothing is kept, not even its length
             length = len(closed.answer) if isinstance(closed.answer, str) else 0
-            self.noted.tell("answered", by.device, hosted.log.meta.id, length)
+            self.noted.notify("answered", by.device, hosted.log.meta.id, length)
         return answer_result(request, by, closed, first=first)
 
     async def attach(self, channel: Channel, device: DeviceId, request: Attach) -> Attached:
@@ -296,19 +296,19 @@ class Sessions:
         """Give a session another title. Raises: SessionNotFound, SessionEnded, StoreFull."""
         hosted = await self.ready(selector)
         await hosted.rename(clean(title, TITLE_MAX))
-        self.noted.tell("renamed", by.device, hosted.log.meta.id, 0)
+        self.noted.notify("renamed", by.device, hosted.log.meta.id, 0)
 
     async def configure(self, selector: str, option: str, value: str, by: Sender) -> None:
         """Set an option of a session. Raises: SessionNotFound, SessionEnded, BadParams, BackendFailed."""
         hosted = await self.ready(selector)
         await hosted.configure(option, value)
-        self.noted.tell("configured", by.device, hosted.log.meta.id, 0)
+        self.noted.notify("configured", by.device, hosted.log.meta.id, 0)
 
     def interrupt(self, selector: str, by: Sender, turn: int = 0) -> None:
         """Stop the running turn (only `turn`, if it is given). Raises: SessionNotFound, SessionEnded."""
         hosted = self.get(selector)
         hosted.interrupt(turn)
-        self.noted.tell("interrupted", by.device, hosted.log.meta.id, 0)
+        self.noted.notify("interrupted", by.device, hosted.log.meta.id, 0)
 
     async def share(self, selector: str, share: Share, by: Sender) -> None:
         """Let other devices use a session, watch it, or not know of it; in force once it is stored.
@@ -318,7 +318,7 @@ class Sessions:
         """
         hosted = self.get(selector)
         await to_the_end(self._running, self._stored_rows.share(hosted.log, share), "sessions.share")
-        self.noted.tell("shared", by.device, hosted.log.meta.id, 0)
+        self.noted.notify("shared", by.device, hosted.log.meta.id, 0)
         if share == "private":
             self._let_go_of_others(hosted)
 
@@ -336,7 +336,7 @@ class Sessions:
         """End a session; its log stays. Raises: SessionNotFound, SessionEnded, StoreFull."""
         hosted = await self.ready(selector)
         await to_the_end(self._running, self._close(hosted, f"closed by {by.name}"), "sessions.close")
-        self.noted.tell("closed", by.device, hosted.log.meta.id, 0)
+        self.noted.notify("closed", by.device, hosted.log.meta.id, 0)
 
     async def _close(self, hosted: HostedSession, reason: str) -> None:
         await hosted.close(reason)
@@ -349,7 +349,7 @@ class Sessions:
         if self._hosted.pop(session, None):
             self._problems.problem(f"log of {session}", "")
             self.attachments.forget(session)
-            self.changed.tell((), (session,))
+            self.changed.notify((), (session,))
 
     async def history(self, request: History) -> Page:
         """A page of a log, of a closed session too. Raises: SessionNotFound."""

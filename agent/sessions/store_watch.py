@@ -20,16 +20,16 @@ class StoreWatch:
         *,
         clock: Clock,
         hold: Callable[[], Awaitable[None]],
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
         """`hold` keeps the home this service's own, or raises ServiceOver.
 
-        `tell` takes what is wrong; empty: nothing.
+        `report` takes what is wrong, and an empty text once nothing is.
         """
         self._store = store
         self._clock = clock
         self._hold = hold
-        self._tell = tell
+        self._report = report
         self._reported = ""
 
     async def run(self) -> None:
@@ -39,7 +39,7 @@ class StoreWatch:
             trouble = await self._look()
             if trouble != self._reported:
                 self._reported = trouble
-                self._tell(trouble)
+                self._report(trouble)
             await self._clock.sleep(LOOK_EVERY)
 
     async def _look(self) -> str:

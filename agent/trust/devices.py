@@ -60,7 +60,7 @@ class TrustedDevices:
 
     def changed(self) -> None:
         """Notify observers that the trust store was changed. Raises: StateError, if one of them failed."""
-        self.changes.tell(self.devices())
+        self.changes.notify(self.devices())
         self._alarm.ring()
 
     async def run(self) -> None:
@@ -70,7 +70,7 @@ class TrustedDevices:
             limited = [device for device in self._store.devices() if device.expires_at]
             over = [device for device in limited if device.expires_at <= now]
             if over:
-                self.changes.tell(self.devices())
+                self.changes.notify(self.devices())
             for device in over:
                 with suppress(StateError):  # it has no rights all the same; the next look tries again
                     self._store.remove(device.id)
@@ -117,7 +117,7 @@ class Encounters:
         now = self._clock.time()
         who = f"{known_as(known, now)} ({short_id(device)})"
         self._problems.notice(f"{who} prompted a session on this device for the first time: {session}")
-        with suppress(StateError):  # a full disk: it is told once more after the next prompt
+        with suppress(StateError):  # a full disk: the notice comes once more after the next prompt
             self._store.put(structs.replace(known, prompted_at=now))
 
     def _entry(self, device: DeviceId) -> PairedDevice | None:

@@ -256,7 +256,7 @@ class Household:
         self._blocked = {}
         self._trust.change(remove=[device.id for device in self._trust.devices() if device.role == "member"])
         self._changed()
-        self.keys_changed.tell()
+        self.keys_changed.notify()
 
     # --- hearing -----------------------------------------------------------------------------------------------------
 
@@ -380,7 +380,7 @@ class Household:
             raise
         self.settle()
         self._changed()
-        self.keys_changed.tell()
+        self.keys_changed.notify()
 
 
 def _state(roster: Roster, ring: KeyRing, blocked: dict[str, str]) -> HouseholdState:

@@ -27,7 +27,7 @@ async def held() -> None:
 async def test_trouble_with_the_store_is_told_once_and_its_end_too() -> None:
     store, clock, told = FailingStore(), FakeClock(), list[str]()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(StoreWatch(store, clock=clock, hold=held, tell=told.append).run(), name="test.watch")
+        task = group.create_task(StoreWatch(store, clock=clock, hold=held, report=told.append).run(), name="test.watch")
         await clock.advance(LOOK_EVERY * 3)
         assert told == []
         store.reason = "the disk is full"
@@ -44,7 +44,7 @@ async def test_a_home_that_is_another_services_ends_the_watch() -> None:
     async def taken() -> None:
         raise ServiceOver("another service has taken this home")
 
-    watch = StoreWatch(FailingStore(), clock=FakeClock(), hold=taken, tell=print)
+    watch = StoreWatch(FailingStore(), clock=FakeClock(), hold=taken, report=print)
     outcome = await asyncio.gather(watch.run(), return_exceptions=True)
     assert isinstance(outcome[0], ServiceOver)
 

@@ -83,7 +83,8 @@ class Claims:
     # --- how ---------------------------------------------------------------------------------------------------------
 
     def _owner_of_whole(self, session: str) -> DeviceId | None:
-        if (owner := self._wholes.get(session)) is not None:
+        owner = self._wholes.get(session)
+        if owner is not None:
             return owner
         return next((self._beginnings[cut] for cut in _cuts(session) if cut in self._beginnings), None)
 

@@ -19,7 +19,7 @@ GOODBYE_HOLDS = 10.0
 PROBE_EVERY = 5.0
 """Seconds between two probes of one device."""
 ANSWER_HOLDS = 1.0
-"""Seconds after an answer in which a goodbye is not asked about: whoever forges them must not set our rate."""
+"""Seconds after an answer in which a goodbye causes no probe: a forger must not set the rate of our probes."""
 
 
 class Liveness:

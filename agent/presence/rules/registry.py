@@ -15,7 +15,7 @@ from agent.presence.rules.claims import Claims
 from agent.presence.rules.liveness import Liveness
 from agent.presence.rules.local_device import LocalDevice
 from agent.presence.rules.remote_device import Hidden, RemoteDevice
-from agent.presence.rules.selectors import SessionIndex, Where, find_device, find_session, newest_first
+from agent.presence.rules.selectors import SessionIndex, SessionLocation, find_device, find_session, newest_first
 from agent.protocol.model import (
     DeviceId,
     DeviceRow,
@@ -28,9 +28,8 @@ from agent.protocol.model import (
 )
 from agent.protocol.names import short_id
 
-__all__ = ["Changes", "Registry", "Where"]
+__all__ = ["Changes", "Registry", "SessionLocation"]
 
-Fact = Callable[[Liveness], None]
 Scope = Literal["all", "local", "remote"]
 
 
@@ -98,19 +97,12 @@ class Registry:
 
     def hinted(self, record: PresenceRecord, now: float) -> Changes:  # noqa: ARG002 - facts all take the time
         """Take an unsigned record of a paired device: one more address to try, and nothing else."""
-        pending = PendingChanges()
-        if (known := self._known.get(record.device)) and known.paired is not None:
-            known.hint(record)
-            self._refresh(known, pending)  # with somewhere to dial its sessions may be attached to
-        return pending.take()
+        # With an endpoint to dial, sessions of the device can be attached to.
+        return self._take(record.device, lambda known: known.hint(record), paired=True)
 
     def advertised(self, device: DeviceId, endpoints: Sequence[Endpoint], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
         """Take the endpoints that a paired device signed, perhaps passed on by another: addresses to try (L10)."""
-        pending = PendingChanges()
-        if (known := self._known.get(device)) and known.paired is not None:
-            known.advertised(endpoints)
-            self._refresh(known, pending)
-        return pending.take()
+        return self._take(device, lambda known: known.advertised(endpoints), paired=True)
 
     def goodbye(self, device: DeviceId, now: float) -> Changes:
         """Take a goodbye of a device, or of somebody in its name (R10).
@@ -119,7 +111,7 @@ class Registry:
         """
         known = self._known.get(device)
         sure = known is None or known.paired is None or not known.endpoints()
-        return self._live(device, lambda live: live.goodbye(now, sure=sure))
+        return self._take(device, lambda known: known.live.goodbye(now, sure=sure))
 
     def paired(self, devices: Iterable[PairedDevice], now: float) -> Changes:  # noqa: ARG002 - facts all take the time
         """Take all the devices that are trusted now. One that is no longer among them becomes a stranger."""
@@ -168,27 +160,21 @@ class Registry:
 
     def recall(self, device: DeviceId, rows: Iterable[SessionRow], now: float) -> Changes:
         """Take the session rows that a paired device's link had sent before this service was started (R12)."""
-        pending = PendingChanges()
-        if (known := self._known.get(device)) and known.paired is not None:
-            known.recall(rows, now)
-            self._refresh(known, pending)
-        return pending.take()
+        return self._take(device, lambda known: known.recall(rows, now), paired=True)
 
     def link_lost(self, device: DeviceId, reason: str, now: float) -> Changes:
         """Record the end of a link: the device is stale until it is reached again, or is not."""
-        pending = PendingChanges()
-        if known := self._known.get(device):
-            known.link_lost(reason, now)
-            self._refresh(known, pending)
-        return pending.take()
+        return self._take(device, lambda known: known.link_lost(reason, now))
 
     def dial_failed(self, device: DeviceId, reason: str, now: float) -> Changes:
         """Record that a device was dialled or probed in vain; twice in a row makes it offline."""
-        return self._live(device, lambda live: live.dial_failed(reason, now))
+        return self._take(device, lambda known: known.live.dial_failed(reason, now))
 
     def answered(self, device: DeviceId, now: float, *, refused: bool = False) -> Changes:
         """Record that a device accepted a connection; `refused`: and then would not talk to this device."""
-        return self._live(device, lambda live: live.refused(now) if refused else live.answered(now))
+        if refused:
+            return self._take(device, lambda known: known.live.refused(now))
+        return self._take(device, lambda known: known.live.answered(now))
 
     def expire(self, now: float) -> Changes:
         """Let time pass: a silent device becomes stale, a stranger that is silent for a day is forgotten."""
@@ -266,7 +252,7 @@ class Registry:
         rows = (known.row for known in self._known.values())
         return find_device([self.own_row, *(row for row in rows if row)], selector)
 
-    def find_session(self, selector: str) -> Where:
+    def find_session(self, selector: str) -> SessionLocation:
         """The session with that id, unique prefix, exact title, or DEVICE/ and one of these.
 
         Raises: SessionNotFound, Ambiguous.
@@ -277,11 +263,13 @@ class Registry:
 
     def endpoints(self, device: DeviceId) -> list[Endpoint]:
         """Endpoints at which to dial a device, best first; none of a device that is not known."""
-        return known.endpoints() if (known := self._known.get(device)) else []
+        known = self._known.get(device)
+        return known.endpoints() if known is not None else []
 
     def announced(self, device: DeviceId) -> tuple[str, ...]:
         """The addresses that a device announced last, as far as its record was accepted."""
-        return known.record.hosts if (known := self._known.get(device)) and known.record else ()
+        known = self._known.get(device)
+        return known.record.hosts if known is not None and known.record is not None else ()
 
     def to_probe(self, now: float) -> list[DeviceId]:
         """Devices of which a connection attempt would tell whether they are there."""
@@ -289,10 +277,12 @@ class Registry:
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
-    def _live(self, device: DeviceId, fact: Fact) -> Changes:
+    def _take(self, device: DeviceId, fact: Callable[[RemoteDevice], None], *, paired: bool = False) -> Changes:
+        # One fact about a device that is known (and `paired`), and what follows from it.
         pending = PendingChanges()
-        if known := self._known.get(device):
-            fact(known.live)
+        known = self._known.get(device)
+        if known is not None and (known.paired is not None or not paired):
+            fact(known)
             self._refresh(known, pending)
         return pending.take()
 

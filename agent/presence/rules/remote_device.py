@@ -79,7 +79,7 @@ class RemoteDevice:
 
     def hear(self, record: PresenceRecord, source: Source, now: float) -> bool:
         """Take a presence record (of a paired device: signed). False if it is older than what is known (R9)."""
-        sure = self.paired is None  # a stranger cannot be asked better
+        sure = self.paired is None  # of a stranger nothing surer can be had
         if sure and source == "mdns" and record.hosts:
             self._announcing_hosts.heard(record.hosts, now)
         if source == "static":

@@ -1,4 +1,4 @@
-"""How a word that somebody types finds a device or a session: one rule for every list of sessions (R5, DESIGN §9).
+"""Selectors: how a word that a person types finds a device or a session, by one rule for all lists (R5, DESIGN §9).
 
 A session is named by its whole id; else by its exact title or the first characters of its id. A word that means one
 session by its id and another one by its title means neither (R13): several matches are listed, and none is taken.
@@ -22,7 +22,7 @@ CANDIDATES = 8
 
 
 class SessionNames:
-    """Ids and titles of sessions. Each look-up is a dictionary access, whatever the number of sessions (R5)."""
+    """The ids and titles of sessions; each look-up is a dictionary access, whatever their number (R5)."""
 
     def __init__(self, titles: Iterable[tuple[SessionId, str]] = ()) -> None:
         self._title_of: dict[SessionId, str] = {}
@@ -32,7 +32,7 @@ class SessionNames:
             self.put(session, title)
 
     def put(self, session: SessionId, title: str) -> None:
-        """Know a session, or know that its title is another one."""
+        """Add a session, or give a known one another title."""
         if self._title_of.get(session) == title:
             return
         self.drop(session)
@@ -72,8 +72,8 @@ def _take_out(among: dict[str, set[SessionId]], key: str, session: SessionId) ->
         del among[key]
 
 
-class Where(Struct, frozen=True):
-    """Where a session is."""
+class SessionLocation(Struct, frozen=True):
+    """The place of a session: its device, and its id as far as it is known here."""
 
     device: DeviceId
     session: SessionId | None  # None: only `prefix` of its id is known here, that device knows the rest
@@ -104,7 +104,7 @@ class SessionIndex:
 
 
 def newest_first(rows: Iterable[SessionRow]) -> list[SessionRow]:
-    """Newest first, ties by id (R4)."""
+    """The rows sorted newest first, ties by id (R4)."""
     return sorted(sorted(rows, key=lambda row: row.id), key=lambda row: row.updated_at, reverse=True)
 
 
@@ -141,14 +141,15 @@ def find_session(
     whole: Callable[[SessionRow], bool],
     device: Callable[[str], DeviceId],
     incomplete: Callable[[DeviceId], bool],
-) -> Where:
+) -> SessionLocation:
     """The session with that id, unique prefix, exact title, or `DEVICE/` and one of these.
 
     Ids and titles are what other devices say they are: a selector that means one session by its id and another one by
     its title means neither (R13). `whole` tells whether a row's id is all of it, `device` finds a device, `incomplete`
     tells whether a device has sessions that are not listed here. Raises: SessionNotFound, Ambiguous.
     """
-    if (exact := _exact(index, selector, whole)) is not None:
+    exact = _exact(index, selector, whole)
+    if exact is not None:
         return exact
     found = _matches(index, selector, whole)
     name, slash, rest = selector.partition("/")
@@ -169,7 +170,7 @@ def find_session(
             if elsewhere:
                 raise _ambiguous(selector, elsewhere, f"and {name} has sessions that are not known here")
             if not found:
-                return Where(on, None, rest, local=False)
+                return SessionLocation(on, None, rest, local=False)
         found += [row for row in there if row not in found]
         selector = rest if there else selector
     # Whether it can be used now makes no difference: what was meant for one must not go to its namesake (R12, R13).
@@ -180,10 +181,10 @@ def find_session(
     row = found[0]
     session = row.id if whole(row) else None
     prefix = selector if session is None and selector.startswith(row.id) else row.id
-    return Where(row.device.id, session, prefix, row.local)
+    return SessionLocation(row.device.id, session, prefix, row.local)
 
 
-def _exact(index: SessionIndex, selector: str, whole: Callable[[SessionRow], bool]) -> Where | None:
+def _exact(index: SessionIndex, selector: str, whole: Callable[[SessionRow], bool]) -> SessionLocation | None:
     row = index.rows.get(SessionId(selector))
     if row is None or not whole(row):
         return None
@@ -192,7 +193,7 @@ def _exact(index: SessionIndex, selector: str, whole: Callable[[SessionRow], boo
     named = [each for each in titled if each.local and each.id != row.id]
     if named and not row.local:
         raise _ambiguous(selector, [row, *named])
-    return Where(row.device.id, row.id, row.id, row.local)
+    return SessionLocation(row.device.id, row.id, row.id, row.local)
 
 
 def _matches(index: SessionIndex, selector: str, whole: Callable[[SessionRow], bool]) -> list[SessionRow]:

@@ -1,8 +1,8 @@
 """The epochs of a log, and which of them a client has seen (S15).
 
-A log may be restored from an older copy and then grow in another way, and no counter beside it tells: that would be
-restored too. So each start of the service that goes on with a log begins another epoch of it: the first event that it
-adds carries a new random id. A client names the epoch that it saw last, and its place. If the log has that epoch, its
+A log may be restored from an older copy and then grow in another way, and no counter beside it can show that: it would
+be restored too. So each start of the service that goes on with a log begins another epoch: the first event that it adds
+carries a new random id. A client names the epoch that it saw last, and its place. If the log has that epoch, its
 events up to the end of that epoch are those that the client has seen. Beyond that end, or of an epoch that the log
 does not have, nothing is known, and the client starts over.
 """

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Ambiguous, SessionNotFound
 from agent.presence.rules.claims import Claims, Contest
-from agent.presence.rules.registry import Registry, Where
+from agent.presence.rules.registry import Registry, SessionLocation
 from agent.protocol.model import DeviceId, SessionId, Status
 from tests.presence.rules.registry_facts import BOX, DEN, NOW, OWN, claim, ids, link_up, paired, record, registry, row
 
@@ -38,7 +38,7 @@ def test_r13_a_rivals_claim_changes_nothing_whatever_time_it_names_and_is_told_o
     assert (told.sessions, told.sessions_gone) == ((), ())
     assert (owner(view), view.sessions()[0].title) == (DEN, "build")
     for selector in (WHOLE, WHOLE[:5], "build", "Den/build"):
-        assert view.find_session(selector) == Where(DEN, WHOLE, WHOLE, local=False)
+        assert view.find_session(selector) == SessionLocation(DEN, WHOLE, WHOLE, local=False)
     for selector in ("mine", "Box/mine", f"Box/{WHOLE}"):
         with pytest.raises(SessionNotFound):
             view.find_session(selector)
@@ -85,14 +85,14 @@ def test_r13_the_beginning_in_an_announcement_claims_as_the_whole_does(first: st
         view.heard(record(DEN, 1, claim(WHOLE[:6])), "mdns", NOW)
         view.link_sessions(BOX, [row(WHOLE, at=LATER)], [], LATER, whole=True)
         assert ids(view) == [WHOLE[:6]]
-        assert view.find_session(WHOLE) == Where(DEN, None, WHOLE, local=False)
+        assert view.find_session(WHOLE) == SessionLocation(DEN, None, WHOLE, local=False)
         link_up(view, DEN, "Den")
         view.link_sessions(DEN, [row(WHOLE)], [], NOW, whole=True)
         assert (ids(view), owner(view)) == ([WHOLE], DEN)
     else:
         view.link_sessions(BOX, [row(WHOLE)], [], NOW, whole=True)
         assert view.heard(record(DEN, 1, claim(WHOLE[:6], at=int(LATER))), "mdns", LATER).contests
-        assert view.find_session(WHOLE[:6]) == Where(BOX, WHOLE, WHOLE, local=False)
+        assert view.find_session(WHOLE[:6]) == SessionLocation(BOX, WHOLE, WHOLE, local=False)
 
 
 def test_r13_a_chance_likeness_of_two_beginnings_ends_when_the_whole_ids_are_told() -> None:
@@ -132,7 +132,7 @@ def test_r13_what_was_remembered_over_a_restart_is_the_owners() -> None:
         again.recall(device, rows, NOW)
     link_up(again, BOX, "Box")
     assert again.link_sessions(BOX, [row(WHOLE, at=LATER)], [], LATER).contests
-    assert again.find_session(WHOLE) == Where(DEN, WHOLE, WHOLE, local=False)
+    assert again.find_session(WHOLE) == SessionLocation(DEN, WHOLE, WHOLE, local=False)
 
 
 @pytest.mark.parametrize("reachable", [True, False])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
-from agent.presence.rules.registry import Registry, Where
+from agent.presence.rules.registry import Registry, SessionLocation
 from agent.presence.rules.selectors import find_own
 from agent.protocol.model import DeviceId, SessionId
 from tests.presence.rules.registry_facts import BOX, DEN, NOW, OWN, claim, ids, link_up, paired, record, registry, row
@@ -63,26 +63,26 @@ def test_r5_a_stranger_that_takes_a_trusted_name_is_not_meant(view: Registry) ->
 @pytest.mark.parametrize(
     ("selector", "where"),
     [
-        (LOCAL, Where(OWN, LOCAL, LOCAL, local=True)),
-        ("loca", Where(OWN, LOCAL, LOCAL, local=True)),
-        ("notes", Where(OWN, LOCAL, LOCAL, local=True)),
-        (WHOLE, Where(DEN, WHOLE, WHOLE, local=False)),
-        ("abcdef", Where(DEN, WHOLE, WHOLE, local=False)),
-        ("abcd", Where(DEN, WHOLE, WHOLE, local=False)),
-        ("build", Where(DEN, WHOLE, WHOLE, local=False)),
-        ("boxses", Where(BOX, None, "boxses", local=False)),
-        ("boxs", Where(BOX, None, "boxses", local=False)),
-        ("boxsesthewholeid", Where(BOX, None, "boxsesthewholeid", local=False)),
-        ("Den/same", Where(DEN, SessionId("abcxyzabcxyzabcx"), "abcxyzabcxyzabcx", local=False)),
-        ("box/same", Where(BOX, None, "boxses", local=False)),
-        ("dend-ende/abcd", Where(DEN, WHOLE, WHOLE, local=False)),
-        ("here/notes", Where(OWN, LOCAL, LOCAL, local=True)),
-        ("den/abcd", Where(DEN, WHOLE, WHOLE, local=False)),
-        ("a/b", Where(BOX, None, "deploy", local=False)),
-        ("Box/a/b", Where(BOX, None, "deploy", local=False)),
+        (LOCAL, SessionLocation(OWN, LOCAL, LOCAL, local=True)),
+        ("loca", SessionLocation(OWN, LOCAL, LOCAL, local=True)),
+        ("notes", SessionLocation(OWN, LOCAL, LOCAL, local=True)),
+        (WHOLE, SessionLocation(DEN, WHOLE, WHOLE, local=False)),
+        ("abcdef", SessionLocation(DEN, WHOLE, WHOLE, local=False)),
+        ("abcd", SessionLocation(DEN, WHOLE, WHOLE, local=False)),
+        ("build", SessionLocation(DEN, WHOLE, WHOLE, local=False)),
+        ("boxses", SessionLocation(BOX, None, "boxses", local=False)),
+        ("boxs", SessionLocation(BOX, None, "boxses", local=False)),
+        ("boxsesthewholeid", SessionLocation(BOX, None, "boxsesthewholeid", local=False)),
+        ("Den/same", SessionLocation(DEN, SessionId("abcxyzabcxyzabcx"), "abcxyzabcxyzabcx", local=False)),
+        ("box/same", SessionLocation(BOX, None, "boxses", local=False)),
+        ("dend-ende/abcd", SessionLocation(DEN, WHOLE, WHOLE, local=False)),
+        ("here/notes", SessionLocation(OWN, LOCAL, LOCAL, local=True)),
+        ("den/abcd", SessionLocation(DEN, WHOLE, WHOLE, local=False)),
+        ("a/b", SessionLocation(BOX, None, "deploy", local=False)),
+        ("Box/a/b", SessionLocation(BOX, None, "deploy", local=False)),
     ],
 )
-def test_r5_a_session_by_id_prefix_title_or_device(view: Registry, selector: str, where: Where) -> None:
+def test_r5_a_session_by_id_prefix_title_or_device(view: Registry, selector: str, where: SessionLocation) -> None:
     assert view.find_session(selector) == where
 
 
@@ -207,7 +207,7 @@ def test_r5_what_did_not_fit_a_record_is_asked_of_its_device() -> None:
     view = registry()
     view.paired([paired(BOX, "Box")], NOW)
     view.heard(record(BOX, 1, claim("boxses"), more=3), "mdns", NOW)
-    assert view.find_session("Box/other") == Where(BOX, None, "other", local=False)
+    assert view.find_session("Box/other") == SessionLocation(BOX, None, "other", local=False)
     with pytest.raises(SessionNotFound):
         view.find_session("other")
 
