@@ -1,4 +1,5 @@
-"""A class over 250 or a module over 350 lines of code has two jobs, unless it is listed with its reason (DESIGN §2).
+"""A class over 250 or a module over 350 lines of code has two jobs, and a module under 60 that one other module imports
+has none, unless it is listed with its reason (DESIGN §2).
 
 Lines of code are those that are no import, docstring, comment or blank.
 """
@@ -10,12 +11,34 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.test_imports import IMPORTS
+
 ROOT = Path(__file__).parents[1]
 MODULE_MAX = 350
 CLASS_MAX = 250
 LISTED: dict[str, str] = {}
 """Path, or `path:Class`, and why it is larger."""
 LISTED_MAX = 450
+SMALL = 60
+COMPOSES = {
+    "agent.daemon": "it names parts and adapters, and holds none",
+    "agent.ports": "one module a port; the package exports them all",
+}
+"""Modules that import small ones which have no other importer, and why none of those belongs into them."""
+KEPT: dict[str, str] = {
+    "agent.adapters.backends.acp.diffs": "pure: texts in, patch out, with tests of its own; nothing of it is ACP's",
+    "agent.adapters.backends.acp.turn": "the state of one turn, which the session replaces whole with the next prompt",
+    "agent.adapters.net.heartbeat": "the ping rule (L3) with its figures, which tests of links name by themselves",
+    "agent.frontends.cli.answer": "a command: `frontends.cli.main` imports it by name, to run it",
+    "agent.frontends.cli.qr": "the only module that may import segno",
+    "agent.gateway.terminals": "one handler module a domain",
+    "agent.links.rules.address_book": "pure rules of a service that is not",
+    "agent.presence.rules.local_device": "the counterpart of `remote_device`, which has the same place in the registry",
+    "agent.sessions.creation": "pure checks for a service that is not, and the row that follows from them",
+    "agent.sessions.rules.epochs": "a rule of its own (S15), with its argument and its tests",
+    "agent.trust.rules.keyring": "pure rules of a service that is not",
+}
+"""Module under `SMALL` lines with one importer -> why it stays."""
 
 
 def left_out(tree: ast.AST) -> Iterator[int]:
@@ -62,3 +85,22 @@ def test_what_is_listed_exists_and_needs_to_be() -> None:
 def test_no_module_is_named_for_nothing() -> None:
     modules = [Path(name) for name in sizes() if ":" not in name]
     assert [path for path in modules if path.stem in {"utils", "util", "common", "helpers", "manager"}] == []
+
+
+def small() -> dict[str, str]:
+    """Modules under `SMALL` lines of code that exactly one other module imports, each with that one."""
+    importers: dict[str, set[str]] = {}
+    for module, imported in IMPORTS.items():
+        for each in imported:
+            importers.setdefault(each, set()).add(module)
+    lines = {name.removesuffix(".py").replace("/", "."): count for name, count in sizes().items() if ":" not in name}
+    alone = [each for each, count in lines.items() if count < SMALL and len(importers.get(each, ())) == 1]
+    return {each: next(iter(importers[each])) for each in alone}
+
+
+def test_a_small_module_with_one_importer_has_a_reason() -> None:
+    assert {each: by for each, by in small().items() if each not in KEPT and by not in COMPOSES} == {}
+
+
+def test_every_small_module_that_is_kept_is_one() -> None:
+    assert [each for each in KEPT if each not in small()] == []
