@@ -1,4 +1,4 @@
-"""Where a session is, and having its own device answer (L1, L7, L8)."""
+"""Finds the device that has a session, and forwards requests to it (L1, L7, L8)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from agent.sessions.index import HostedIndex
 
 T = TypeVar("T")
 LOOK = 0.2
-"""Seconds between two looks whether a session that nobody knows has been told of."""
+"""Seconds between two looks whether an unknown session has become known."""
 
 
 class Here(Struct, frozen=True):
-    """A session of this device, a closed one too."""
+    """The place of a session of this device, live or closed."""
 
     session: SessionId
 
 
 class There(Struct, frozen=True):
-    """A session of another device."""
+    """The place of a session of another device."""
 
     device: DeviceId
     session: SessionId | None  # None: only the first characters of its id are known here
@@ -38,7 +38,7 @@ class There(Struct, frozen=True):
 
 
 class Forwarder:
-    """Finds sessions for clients; a gateway reaches those of this device and nothing else: one hop, no loops."""
+    """Finds sessions for clients; other gateways reach only those of this device: one hop, no loops."""
 
     def __init__(self, *, registry: Registry, index: HostedIndex, peers: Peers, clock: Clock) -> None:
         self._registry = registry
@@ -50,7 +50,7 @@ class Forwarder:
     # --- where a session is ------------------------------------------------------------------------------------------
 
     def find(self, channel: Channel, selector: str) -> Here | There:
-        """Where the session is that a client names. Raises: SessionNotFound, Ambiguous."""
+        """The place of the session that a client names. Raises: SessionNotFound, Ambiguous."""
         if channel.device is not None:
             return Here(SessionId(selector))  # `AccessControl.admit` has found it
         try:
@@ -62,7 +62,7 @@ class Forwarder:
         return There(where.device, where.session, selector)
 
     async def locate(self, channel: Channel, request: Any) -> Here | There:
-        """As `find`, for the request's session.
+        """The place of a request's session, as `find` gives it.
 
         Just after the start of this service a request that may wait does so until the devices were reached that may
         have the session (L8).
@@ -77,7 +77,7 @@ class Forwarder:
             await self._clock.sleep(LOOK)
 
     async def whole(self, there: There) -> SessionId:
-        """The whole id of a session elsewhere. Raises: SessionNotFound, and as `Peers.link`."""
+        """The whole id of a session of another device. Raises: SessionNotFound, and as `Peers.link`."""
         if there.session is not None:
             return there.session
         # Known from a record only, by the first characters of its id: the device's own list has the whole.
@@ -88,12 +88,12 @@ class Forwarder:
             raise SessionNotFound(f"no session {there.selector!r} on {self._registry.name_of(there.device)}")
         return session
 
-    # --- asking its device -------------------------------------------------------------------------------------------
+    # --- forwarding --------------------------------------------------------------------------------------------------
 
     async def forward(self, channel: Channel, there: There, method: Method[Any, Any], request: Patient) -> Raw:
-        """The answer of the session's device, to pass on.
+        """Forward a request to the session's device; returns its raw result, to pass on.
 
-        Raises: as `PatientCalls.call`, SessionNotFound, RemoteFault (it is no answer).
+        Raises: as `PatientCalls.call`, SessionNotFound, RemoteFault (the result does not fit the method).
         """
 
         async def ask(session: SessionId) -> Raw:
@@ -111,7 +111,7 @@ class Forwarder:
         request: Patient,
         ask: Callable[[SessionId], Awaitable[T]],
     ) -> T:
-        """What `ask` gives for the whole id of a session elsewhere, as soon as its device is reached (L8)."""
+        """The result of `ask` for the whole id of a session, once its device is reached (L8)."""
 
         async def once() -> T:
             return await ask(await self.whole(there))
@@ -119,5 +119,5 @@ class Forwarder:
         return await self._calls.call(channel, there.device, method.name, request, once)
 
     def cancel(self, channel: Channel, call_id: str) -> None:
-        """A client takes a request of its own back (L8)."""
+        """Take back a request of a client, at its wish (L8)."""
         self._calls.cancel(channel, call_id)

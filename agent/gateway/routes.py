@@ -14,7 +14,7 @@ from agent.protocol.model import DeviceId, Sender, SessionId
 
 
 class Caller(Struct, frozen=True):
-    """Who sends a request."""
+    """The sender of a request: the connection, and the device whose key authenticated it."""
 
     channel: Channel
     device: DeviceId  # whose key authenticated the connection (S7); this one, of a client here
@@ -22,11 +22,11 @@ class Caller(Struct, frozen=True):
 
     @property
     def remote(self) -> bool:
-        """Whether another device asks."""
+        """Whether the request comes from another device."""
         return self.channel.device is not None
 
     def sender(self, client: str = "") -> Sender:
-        """As the log names it. `client`: which of its clients it was, as the device itself says."""
+        """The caller as the log names it. `client` is which of its clients it was, as the device itself says."""
         return Sender(device=self.device, name=self.name, client=client)
 
 
@@ -35,7 +35,7 @@ Handler = Callable[[P, Caller], Awaitable[R | Followed[R]]]
 SessionHandler = Callable[[SessionId, P, Caller], Awaitable[R | Followed[R]]]
 """Answers a request about a session of this device, which has that id."""
 RelayHandler = Callable[[There, P, Caller], Awaitable[object]]
-"""Has a request about a session elsewhere answered."""
+"""Answers a request about a session of another device."""
 
 
 class Route(Struct, Generic[P, R], frozen=True):
@@ -54,4 +54,4 @@ class SessionRoute(Struct, Generic[P, R], frozen=True):
 
 
 Routes = Iterable[Route[Any, Any] | SessionRoute[Any, Any]]
-"""Those of a handler module."""
+"""The routes of one handler module."""

@@ -49,7 +49,7 @@ class Gateway:
         linked: Callable[[web.Request], None],
         inside: Callable[[int | None], Awaitable[SessionId | None]],
     ) -> None:
-        """`linked` is told of a LAN connection that may stay.
+        """`linked` takes each LAN connection that may stay.
 
         `inside` tells in which session a process of this machine runs, if in any.
         """
@@ -69,7 +69,7 @@ class Gateway:
         return app
 
     def lan_app(self) -> web.Application:
-        """The application behind the LAN port. Nobody unpaired gets this far; who does may open a link."""
+        """The application behind the LAN port. No unpaired device gets this far; one that does may open a link."""
         app = web.Application(client_max_size=1024, middlewares=[_no_browser])
         app.router.add_get("/v1/ws", self._peer)
         return app
@@ -78,8 +78,8 @@ class Gateway:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            told = json.failure(None, TooLarge(f"a request of more than {FRAME_IN_MAX:,} bytes"))
-            return web.Response(body=told, content_type="application/json")
+            failure = json.failure(None, TooLarge(f"a request of more than {FRAME_IN_MAX:,} bytes"))
+            return web.Response(body=failure, content_type="application/json")
         answer = json.failure(None, BadRequest())
         try:
             envelope = json.decode(body)
@@ -122,7 +122,7 @@ class Gateway:
 
     async def _look_inside(self, request: web.Request, client: Channel) -> None:
         # When it connects, and not later: it may have started and become anything by then.
-        session = await self._inside(peer_pid(_told_by(request, "socket")))
+        session = await self._inside(peer_pid(_transport_info(request, "socket")))
         if session is not None:
             self._router.guard.note(client, session)
 
@@ -140,7 +140,7 @@ class Gateway:
         self._linked(request)
         channel = self._make_channel(ws, CODECS[MSGPACK], device=device, transport=request.transport)
         try:
-            await self._peers.accept(channel, remote_host(_told_by(request, "peername")))
+            await self._peers.accept(channel, remote_host(_transport_info(request, "peername")))
         except NotPaired:
             channel.abort()
         return ws
@@ -200,7 +200,7 @@ async def _opened(ws: web.WebSocketResponse, request: web.Request) -> bool:
 @web.middleware
 async def _only_this_user(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
     # The 0700 folder keeps others out; this is the second look (T7). A browser has no business here either.
-    uid = peer_uid(_told_by(request, "socket"))
+    uid = peer_uid(_transport_info(request, "socket"))
     if uid not in {None, 0, os.geteuid()} or _of_a_browser(request):
         raise web.HTTPForbidden
     response = await handler(request)  # type: ignore[misc] # aiohttp's Handler type is private
@@ -210,7 +210,7 @@ async def _only_this_user(request: web.Request, handler: Callable[[web.Request],
 
 @web.middleware
 async def _no_browser(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
-    # Whatever path is asked for: gateways send none of these, browsers cannot leave them out (T5).
+    # On every path: gateways send none of these headers, browsers cannot leave them out (T5).
     if _of_a_browser(request):
         raise web.HTTPForbidden
     response = await handler(request)  # type: ignore[misc] # aiohttp's Handler type is private
@@ -235,5 +235,5 @@ def remote_host(peername: object) -> str:
         return f"{host}%{scope}"
 
 
-def _told_by(request: web.Request, what: str) -> Any:
+def _transport_info(request: web.Request, what: str) -> Any:
     return request.transport.get_extra_info(what) if request.transport else None

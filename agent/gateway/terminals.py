@@ -52,16 +52,16 @@ class TerminalHandlers:
 
     def taken(self, channel: Channel, params: Raw) -> None:
         """Take `terminal.taken` of a client or of a gateway, whichever watches that terminal. Raises: Undescribed."""
-        told = typed(params, TerminalTaken)
-        self._relays.taken(channel, told)
-        self._terminals.taken(channel, told)
+        notification = typed(params, TerminalTaken)
+        self._relays.taken(channel, notification)
+        self._terminals.taken(channel, notification)
 
     def rights_changed(self) -> None:
-        """Look anew at who may type: somebody may do more or less than before."""
+        """Ask for every viewer's rights anew: a device may do more or less than before."""
         self._terminals.rights_changed()
 
     def drop(self, channel: Channel) -> None:
-        """Show nothing to a channel that is gone."""
+        """Detach a channel that is gone from every terminal."""
         self._terminals.drop(channel)
 
     # --- of this device ----------------------------------------------------------------------------------------------

@@ -16,6 +16,11 @@ from agent.protocol.methods import GATEWAY_STATUS, Follows, Method, P, R
 from agent.protocol.model import DeviceId, Endpoint
 from agent.tasks import child
 
+ATTACHING_MAX = 16
+"""Attachments under way over one link: their results are large, and hundreds may be wanted when a link is back."""
+ASKING_MAX = 48
+"""Other requests under way over one link: with the attachments as many as the other side serves at once (64)."""
+
 
 class LinkObserver(SessionObserver, Protocol):
     """Observes links, and knows where to dial: the presence service."""
@@ -37,12 +42,6 @@ class LinkObserver(SessionObserver, Protocol):
 
     def endpoints(self, device: DeviceId) -> list[Endpoint]:
         """Endpoints at which to dial the device, best first."""
-
-
-ATTACHING_MAX = 16
-"""Attachments under way over one link: their results are large, and hundreds may be wanted when a link is back."""
-ASKING_MAX = 48
-"""Other requests under way over one link: with the attachments as many as the other side serves at once (64)."""
 
 
 class Link:

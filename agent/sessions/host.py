@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 REST_AFTER = 1800.0
 """Seconds after which an idle program that comes back by itself is stopped."""
 NOT_SHARED = "the session is not shared any more"
+READ_AT_ONCE = 2
+"""Logs that are read side by side: as many as the store reads."""
 
 
 class Sessions:
@@ -379,10 +381,6 @@ async def _tried(work: Coroutine[None, None, None], failure: str, session: Sessi
         log.warning(failure, extra={"session": session, "error": str(exc)})
     except Exception as exc:  # noqa: BLE001 - recorded
         failures().note(failure, exc)
-
-
-READ_AT_ONCE = 2
-"""Logs that are read side by side: as many as the store reads."""
 
 
 class LogReader:

@@ -14,6 +14,10 @@ from agent.sessions.session import HostedSession
 
 Sees = Callable[[SessionId, Share], bool]
 """Whether a session, shared like that, is there for whoever asks."""
+SESSIONS_MAX = 256
+"""Live sessions on one device."""
+FROM_OTHER_MAX = 64
+"""Live sessions that one other device has started here."""
 
 
 def sees_all(session: SessionId, share: Share) -> bool:  # noqa: ARG001 - the type above
@@ -67,12 +71,6 @@ class HostedIndex:
     def programs(self) -> dict[SessionId, tuple[int, ...]]:
         """Ids of the processes of each live session, as far as its backend tells."""
         return {session: hosted.runner.processes() for session, hosted in self.hosted.items()}
-
-
-SESSIONS_MAX = 256
-"""Live sessions on one device."""
-FROM_OTHER_MAX = 64
-"""Live sessions that one other device has started here."""
 
 
 class Capacity:

@@ -51,6 +51,10 @@ SLICE = 500
 """Events that are read back in one go; then the rest of the service has its turn."""
 RETRY_STORE = 1.0
 """Seconds between attempts to store output on a full disk. The backend waits; nothing is lost."""
+LINEAGE_MAX = 16
+"""Ids of a backend's own that are kept for one session."""
+NOTICE_MAX = 500
+"""Characters of a notice of a backend to the owner."""
 
 
 def copy_of(refusal: StoreFull) -> StoreFull:
@@ -316,12 +320,6 @@ class SessionLog:
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(session=self.row(), events=tuple(self._tail), truncated=self._tail.truncated)
-
-
-LINEAGE_MAX = 16
-"""Ids of a backend's own that are kept for one session."""
-NOTICE_MAX = 500
-"""Characters of a notice of a backend to the owner."""
 
 
 class StoredRows:

@@ -39,6 +39,10 @@ log = logging.getLogger(__name__)
 
 CLOSE_MAX = 5.0
 """Seconds that a backend may take to close; after that nobody waits for it any longer."""
+QUEUE_MAX = 131_072
+"""Characters that the backend may be ahead of the store."""
+BATCH = 64
+"""Backend events stored in one go."""
 
 
 class BackendRunner:
@@ -168,12 +172,6 @@ class BackendRunner:
                 except Exception:
                     log.exception("a program could not be ended", extra={"backend": self._name})
                 self._backend = None
-
-
-QUEUE_MAX = 131_072
-"""Characters that the backend may be ahead of the store."""
-BATCH = 64
-"""Backend events stored in one go."""
 
 
 class EventQueue:

@@ -15,6 +15,11 @@ from agent.protocol.messages import EventOf, ParticipantsChanged
 from agent.protocol.methods import EVENT, PARTICIPANTS_CHANGED, NotificationKind, P
 from agent.protocol.model import DeviceId, Participant, SessionId, SessionRow
 
+ATTACHED_MAX = 512
+"""Sessions that one other device has attached here, over all its connections."""
+Noted = Callable[[Action, DeviceId, SessionId, int], None]
+"""Takes what a device did to a session, and how many characters its text had."""
+
 
 class Viewer:
     """One channel attached to one session. Until it is `live` it is being caught up from the store."""
@@ -119,12 +124,6 @@ class Viewers:
 def event_of(session: SessionId, event: Event) -> EventOf:
     """The params of the `event` notification that carries an event."""
     return EventOf(session_id=session, seq=event.seq, type=event.type, payload=event.payload, at=event.at)
-
-
-ATTACHED_MAX = 512
-"""Sessions that one other device has attached here, over all its connections."""
-Noted = Callable[[Action, DeviceId, SessionId, int], None]
-"""Takes what a device did to a session, and how many characters its text had."""
 
 
 class Attachments:

@@ -1,4 +1,4 @@
-"""Letting a device in, joining one, and putting one out (T3, T4).
+"""Pairing: opens a window for one device, or joins the window of another one (T3).
 
 A window shows one code and ends with the first success, the third wrong try, its time, or its owner. A try is counted
 when its first message arrives, before anything else is done with it. Nothing is trusted before a run has ended well,
@@ -33,6 +33,11 @@ FIND_SECONDS = 8.0
 """Long enough for a window that opened a moment ago to be announced."""
 
 _log = logging.getLogger(__name__)
+
+TRIES = 3
+"""Tries at a short code. A long code cannot be guessed, so its tries are not counted."""
+LINK_ADDRESSES = 2
+"""Addresses in a link: each one makes the QR code larger."""
 
 
 class Membership(Protocol):
@@ -300,12 +305,6 @@ class Pairing:
         self._trusted.put(device)
         _log.info("device paired", extra={"device": device.id, "role": device.role})
         return device
-
-
-TRIES = 3
-"""Tries at a short code. A long code cannot be guessed, so its tries are not counted."""
-LINK_ADDRESSES = 2
-"""Addresses in a link: each one makes the QR code larger."""
 
 
 class Window:

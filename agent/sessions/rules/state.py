@@ -40,6 +40,8 @@ from agent.sessions.rules.reply import ReplyBuffer
 
 QUEUE_MAX = 64
 """Prompts that may wait in one session."""
+CLOSED_MAX = 256
+"""Closed requests that are remembered, so that a later answer gets the first one."""
 
 
 class SessionMachine:
@@ -312,10 +314,6 @@ class SessionMachine:
     def _position(self, turn: int) -> int:
         ahead = [waiting.turn for waiting in self._queue]
         return ahead.index(turn) + (self.running is not None) if turn in ahead else 0
-
-
-CLOSED_MAX = 256
-"""Closed requests that are remembered, so that a later answer gets the first one."""
 
 
 class SessionRequests:
