@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import CoroutineType
@@ -18,6 +19,8 @@ import aiohttp
 import pytest
 
 from agent.daemon import Service, say
+from agent.gateway.router import Router
+from agent.protocol.methods import METHODS
 from agent.settings import Home, Settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.waiting import LOOK, SECONDS, until
@@ -112,6 +115,15 @@ async def running(service: Service, clock: FakeClock, place: Home) -> AsyncItera
 def made(place: Home) -> tuple[Service, FakeClock]:
     clock = FakeClock()
     return Service(place, Settings(name="desk", interfaces=("lo",)), clock), clock
+
+
+async def test_a_whole_service_answers_every_method_of_the_wire(place: Home) -> None:
+    service, clock = made(place)
+    async with running(service, clock, place):
+        peers = service.parts["peers"]
+        assert isinstance(peers, partial)
+        router = next(each for each in peers.args if isinstance(each, Router))
+        assert set(router.routes) == set(METHODS)
 
 
 PARTS = [

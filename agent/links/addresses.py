@@ -14,11 +14,11 @@ from functools import partial
 
 from agent.errors import AgentError, NotPaired, StateError
 from agent.links.peers import Peers
-from agent.links.rules.address_book import AddressBook, endpoints_of
+from agent.links.rules.address_book import AddressBook, endpoints_of, sign_record
 from agent.ports import AddressStore, Clock, OwnAddresses
 from agent.presence.rules.pacing import next_revision
 from agent.presence.rules.seal import PublicKey
-from agent.protocol.addresses import TELL_MAX, AddressRecord, SyncAddresses, TellAddresses, ToldAddresses, sign_record
+from agent.protocol.addresses import TELL_MAX, AddressRecord, SyncAddresses, TellAddresses, ToldAddresses
 from agent.protocol.codec import typed
 from agent.protocol.household import Signed
 from agent.protocol.identity import BadCertificate, Identity, public_key

@@ -10,11 +10,9 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from agent.protocol.household import Signed
-from agent.protocol.identity import Identity
 from agent.protocol.model import REVISION_MAX, Port
 
 HOSTS_MAX = 16
@@ -28,7 +26,6 @@ TELL_MAX = 64
 RECORDS_MAX = 600
 """Records in one answer to `address.sync`: with `BODY_MAX` they fit a frame (`wire.FRAME_OUT_MAX`)."""
 
-LABEL = b"lan-agent addresses 1\0"
 _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
 _TEREDO = ipaddress.IPv6Network("2001::/32")
 _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
@@ -61,12 +58,6 @@ class TellAddresses(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`address.tell`: the newest records, of the caller or of others."""
 
     records: Annotated[tuple[Signed, ...], Meta(max_length=TELL_MAX)] = ()
-
-
-def sign_record(record: AddressRecord, identity: Identity) -> Signed:
-    """Sign a record as the device that it is of."""
-    body = msgspec.msgpack.encode(record)
-    return Signed(body=body, signature=identity.key.sign(LABEL + body))
 
 
 def usable_host(host: str, *, local_only: bool) -> bool:

@@ -9,7 +9,8 @@ import pytest
 
 from agent.errors import AgentError, Forbidden, NotPaired
 from agent.links.addresses import CHECKS
-from agent.protocol.addresses import AddressRecord, SyncAddresses, TellAddresses, ToldAddresses, sign_record
+from agent.links.rules.address_book import sign_record
+from agent.protocol.addresses import AddressRecord, SyncAddresses, TellAddresses, ToldAddresses
 from agent.protocol.codec import typed
 from agent.protocol.household import Signed
 from agent.protocol.identity import Identity

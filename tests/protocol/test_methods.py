@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -69,3 +71,11 @@ def test_a_row_has_been_there_no_longer_than_this_version() -> None:
 
     since = [row.since for row in METHODS.values()] + [note.since for note in NOTIFICATIONS.values()]
     assert max(map(number, since)) <= number(__version__)
+
+
+def test_the_table_costs_a_command_no_cryptography() -> None:
+    # `agent interrupt` and its like ask with a row of it, and are to start at once.
+    loaded = "import sys, agent.protocol.methods; print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True, text=True)
+    assert "'msgspec'" in ran.stdout
+    assert not {"cryptography", "aiohttp", "spake2"} & set(ran.stdout.split("'"))

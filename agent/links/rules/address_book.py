@@ -7,13 +7,22 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from agent.presence.rules.seal import PublicKey
-from agent.protocol.addresses import BODY_MAX, LABEL, RECORDS_MAX, AddressRecord, usable_host
+from agent.protocol.addresses import BODY_MAX, RECORDS_MAX, AddressRecord, usable_host
 from agent.protocol.household import Signed
-from agent.protocol.identity import signed_by
+from agent.protocol.identity import Identity, signed_by
 from agent.protocol.model import DeviceId, Endpoint
+
+_LABEL = b"lan-agent addresses 1\0"
+"""What a signature of an address record is over, before the record: it can be taken for nothing else."""
 
 AHEAD_MAX = 3_600_000
 """Milliseconds that a revision may lie ahead of our clock and still be taken for a time (R9)."""
+
+
+def sign_record(record: AddressRecord, identity: Identity) -> Signed:
+    """Sign a record as the device that it is of."""
+    body = msgspec.msgpack.encode(record)
+    return Signed(body=body, signature=identity.key.sign(_LABEL + body))
 
 
 class AddressBook:
@@ -57,7 +66,7 @@ class AddressBook:
     def accept(self, signed: Signed, record: AddressRecord) -> bool:
         """Keep a record that is `worth_checking`. Returns whether its device has signed it."""
         device = DeviceId(record.device)
-        if not signed_by(self._keys[device], signed.signature, LABEL + signed.body):
+        if not signed_by(self._keys[device], signed.signature, _LABEL + signed.body):
             return False
         self._records[device] = (record, signed)
         return True

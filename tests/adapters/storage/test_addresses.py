@@ -9,7 +9,8 @@ import pytest
 
 from agent.adapters.storage.addresses import AddressFile
 from agent.errors import StateError
-from agent.protocol.addresses import AddressRecord, sign_record
+from agent.links.rules.address_book import sign_record
+from agent.protocol.addresses import AddressRecord
 from tests.fakes.trust import identity
 
 RECORD = sign_record(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.links.rules.address_book import AddressBook, endpoints_of
+from agent.links.rules.address_book import AddressBook, endpoints_of, sign_record
 from agent.protocol.addresses import (
     BODY_MAX,
     HOSTS_MAX,
@@ -16,7 +16,6 @@ from agent.protocol.addresses import (
     AddressRecord,
     TellAddresses,
     ToldAddresses,
-    sign_record,
     usable_host,
 )
 from agent.protocol.codec import FRAME_OUT_MAX, REQUEST_MAX, msgpack
