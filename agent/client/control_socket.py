@@ -81,8 +81,9 @@ class Client:
         seconds: float | None = None,
         patience: float = PATIENCE,
     ) -> Any:
-        """The result of one method. `seconds` without a byte end the wait.
+        """The result of one method, by its name: the types of its row in `protocol.methods` cost an import.
 
+        `seconds` without a byte end the wait.
         A refusal that says when to come again (`retry_after`) is waited out for `patience` seconds: nothing was done
         (L8). Raises: NotRunning, Forbidden, TimedOut, BadRequest (it is no text), or the AgentError that the service
         told.

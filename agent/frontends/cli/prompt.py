@@ -217,7 +217,7 @@ class _Turn:
         # Attaching comes first, and it is the prompt that the person waits for.
         self._gives_back = True
         if self._sending is None:
-            note = msgspec.structs.replace(note, method="prompt.submit", sent=False)
+            note = msgspec.structs.replace(note, method=PROMPT_SUBMIT.name, sent=False)
         self._say(note)
 
     async def _replay(self, stream: Stream, seq: int) -> None:
