@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from agent.config import runtime_folder
 from agent.errors import ConfigError
+from agent.paths import runtime_folder
 from agent.ports.backends import BACKEND_NAME, BackendConfig
 from agent.protocol.model import NAME_MAX
 

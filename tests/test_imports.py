@@ -21,7 +21,7 @@ DOMAINS = ("presence", "sessions", "terminals", "links", "trust")
 """In the order in which they may know each other: each one those before it, and not those behind it."""
 ADAPTERS = {"adapters.backends", "adapters.discovery", "adapters.net", "adapters.storage"}
 FRONT_ENDS = {"frontends.cli", "frontends.editors", "frontends.hermes_ui"}
-LOCAL = BASE | {"config", "clock", "processes", "calls", "peercred"}
+LOCAL = BASE | {"paths", "clock", "processes", "pending_calls", "peercred"}
 """What a client of the service knows beside `client`: the wire, and where the control socket is."""
 
 RULES: dict[str, set[str]] = {
@@ -44,17 +44,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     **SERVICES,
     "gateway": PURE | ALL_DOMAINS | {"tasks", "peercred"},
     "adapters": set(),
-    "adapters.backends": PURE | {"tasks", "processes", "calls"},
+    "adapters.backends": PURE | {"tasks", "processes", "pending_calls"},
     # The flow of DESIGN §2: what is heard becomes a record where it is heard.
     "adapters.discovery": PURE | {"tasks", "presence.rules"},
-    "adapters.net": PURE | {"tasks", "calls"},
+    "adapters.net": PURE | {"tasks", "pending_calls"},
     "adapters.storage": PURE | {"tasks"},
     # Beside the layers: what the daemon resolves once and hands to the parts as values.
-    "config": set(),
-    "settings": PURE | {"config"},
+    "paths": set(),
+    "settings": PURE | {"paths"},
     "log": {"protocol"},
     "clock": set(),
-    "calls": {"protocol"},  # who waits for which answer, for every transport
+    "pending_calls": {"protocol"},  # who waits for which answer, for every transport
     "peercred": set(),  # who is at the other end of a Unix socket
     "processes": set(),  # what the kernel tells: for backends, and for a command that starts a program
     "assembly": PURE | ALL_DOMAINS | {"problems", "settings"},
@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "daemon": PURE
     | ADAPTERS
     | ALL_DOMAINS
-    | {"assembly", "gateway", "health", "problems", "settings", "log", "clock", "config", "tasks"},
+    | {"assembly", "gateway", "health", "problems", "settings", "log", "clock", "paths", "tasks"},
     # Front ends talk to the service over its socket: they know the wire, not the parts behind it.
     "client": LOCAL,
     "frontends": set(),
@@ -96,7 +96,7 @@ ONLY_IN = {
     "ssl": ("agent.adapters.net", "agent.daemon"),
     "click": ("agent.frontends.cli",),
     "segno": ("agent.frontends.cli.qr",),
-    "platformdirs": ("agent.config", "agent.settings"),
+    "platformdirs": ("agent.paths", "agent.settings"),
 }
 """Library -> the modules that may import it."""
 

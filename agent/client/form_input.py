@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.client.request_text import default_of
-from agent.client.text import clean, fit
+from agent.client.terminal_text import clean, fit
 from agent.errors import BadParams
 from agent.protocol.answers import DECLINE, checked
 from agent.protocol.events import Answer, Choice, Field, RequestOpen, Scalar

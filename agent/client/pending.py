@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import count
 
 from agent.client.prompts import excerpt
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.protocol.methods import METHODS
 from agent.protocol.times import unix_seconds
 from agent.protocol.waiting import Waiting, span

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.errors import BadParams, TooLarge
 from agent.protocol.events import TEXT_MAX
 from agent.protocol.messages import Submit, Submitted

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.errors import BadFrame
 from agent.protocol.codec import json
 from agent.protocol.events import (

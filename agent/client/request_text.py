@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.client.styled_lines import Line, block, patch_lines, shown
-from agent.client.text import clean, one_line
+from agent.client.terminal_text import clean, one_line
 from agent.protocol.events import Choice, Field, RequestOpen
 
 DETAIL_MAX = 400

@@ -13,11 +13,11 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from agent.calls import PendingCall
 from agent.client.control_socket import check_server, check_socket
 from agent.client.pending import WaitingCall
 from agent.clock import SystemClock
 from agent.errors import AgentError, Busy, NotRunning, PeerLost, RemoteFault, TakenBack, TimedOut, TooLarge
+from agent.pending_calls import PendingCall
 from agent.protocol import codec
 from agent.protocol.jsonrpc import End, Notification
 from agent.protocol.messages import PeerLink, Ready

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.client.text import Style, clean, plain
+from agent.client.terminal_text import Style, clean, plain
 from agent.protocol.events import Diff
 
 Line = tuple[str, Style]

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from agent.client.follow import Hydrated, NextEvent
 from agent.client.stream import ConnectionLost, Note, PeerBack
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.protocol.events import (
     Command,
     Event,

@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 from agent.errors import SessionNotFound
 from agent.links.patience import PatientCalls
 from agent.links.peers import Peers
-from agent.links.rules.results import read_result
+from agent.links.rules.peer_results import read_result
 from agent.ports import Channel, Clock
 from agent.presence.rules.registry import Registry
 from agent.protocol.methods import Method

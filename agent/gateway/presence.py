@@ -12,7 +12,7 @@ from agent.gateway.routes import Caller, Route, Routes
 from agent.links.addresses import Addresses
 from agent.ports import Channel, Followed
 from agent.presence.rules.registry import Registry, Scope
-from agent.presence.rules.sanitising import row_size
+from agent.presence.rules.sanitised_rows import row_size
 from agent.presence.service import Presence
 from agent.protocol.addresses import SyncAddresses, TellAddresses, ToldAddresses
 from agent.protocol.messages import ListSessions, Nothing, PeersChanged, SessionsChanged, StatusReport

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from agent.errors import Forbidden, MethodNotFound, NotPaired
 from agent.gateway.forwarder import Forwarder, Here
-from agent.gateway.inside import InsideGuard
+from agent.gateway.guard import InsideGuard
 from agent.gateway.presence import PresenceHandlers
 from agent.gateway.routes import Caller, Route, Routes, SessionRoute
 from agent.gateway.sessions import SessionHandlers

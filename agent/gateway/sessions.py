@@ -6,11 +6,11 @@ from msgspec import structs
 
 from agent.errors import AgentError, Forbidden
 from agent.gateway.forwarder import Forwarder, There
-from agent.gateway.inside import InsideGuard
+from agent.gateway.guard import InsideGuard
 from agent.gateway.routes import Caller, Route, Routes, SessionRoute
 from agent.links.peers import Peers
 from agent.links.proxy import Proxy
-from agent.links.rules.results import read_result
+from agent.links.rules.peer_results import read_result
 from agent.ports import Channel, Followed
 from agent.presence.rules.registry import Registry
 from agent.protocol import methods

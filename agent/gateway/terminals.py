@@ -6,7 +6,7 @@ from msgspec import Raw, structs
 
 from agent.errors import SessionNotFound
 from agent.gateway.forwarder import Forwarder, There
-from agent.gateway.inside import InsideGuard
+from agent.gateway.guard import InsideGuard
 from agent.gateway.routes import Caller, Routes, SessionRoute
 from agent.links.proxy import Proxy
 from agent.ports import Channel

@@ -5,7 +5,7 @@ paired devices. A `Relay` is one session of another device, attached once and fa
 `Proxy` has all relays.
 
 Rules, in `rules/`: `policy` says which of two links stays and which are closed, `relay` which client gets which event,
-`address_book` which address record counts, `results` how results of another device are read.
+`address_book` which address record counts, `peer_results` how results of another device are read.
 
 Services: `peers`, `supervisor` and `link` as above; `session_feed` takes the sessions that a device sends; `patience`
 repeats requests while a device is out of reach; `proxy` carries sessions, `terminals` and `terminal_relay` their

@@ -22,8 +22,8 @@ from agent.errors import (
 )
 from agent.links.link import Link
 from agent.links.peers import LOST_MAX, Peers
+from agent.links.rules.peer_results import read_result
 from agent.links.rules.relay import Relay
-from agent.links.rules.results import read_result
 from agent.links.terminals import RemoteTerminals
 from agent.ports import Channel, Clock, Followed
 from agent.protocol.bounds import Count, Line, Stamp, Word

@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec import Raw
 
 from agent.errors import AgentError, Busy, TimedOut
-from agent.links.rules.results import ROWS_MAX, read_changes, read_rows
+from agent.links.rules.peer_results import ROWS_MAX, read_changes, read_rows
 from agent.ports import Clock
 from agent.protocol.messages import ListSessions
 from agent.protocol.methods import SESSION_LIST, SESSION_WATCH, Method, P, R

@@ -16,7 +16,7 @@ from msgspec import Raw
 from agent.errors import AgentError, BadFrame, BadParams, Busy, PeerLost, PeerUnreachable, SessionNotFound, TimedOut
 from agent.links.link import Link
 from agent.links.peers import LOST_MAX, Peers
-from agent.links.rules.results import read_result
+from agent.links.rules.peer_results import read_result
 from agent.links.terminal_relay import TerminalRelay, Watcher
 from agent.ports import Channel, Clock, Followed
 from agent.protocol.codec import msgpack, typed

@@ -6,7 +6,7 @@ Five nouns: a `PresenceRecord` is what a device announces, a `RemoteDevice` all 
 
 Rules, in `rules/`: `registry` puts the others together, and returns `changes`. `remote_device` and `local_device` hold
 what is known of a device, `liveness` what its silence means, `endpoints` where it can be dialled and whether several
-hosts announce it. `sanitising` cleans the session rows that a device sends, `claims` says whose a session is.
+hosts announce it. `sanitised_rows` cleans the session rows that a device sends, `claims` says whose a session is.
 `selectors` finds a device or a session by what a person typed. `txt` and `seal` are a record as strings, signed and
 sealed; `pacing` says when one may be published.
 

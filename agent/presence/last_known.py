@@ -12,7 +12,7 @@ import msgspec
 from agent.errors import StateError
 from agent.ports import Clock, LastKnownStore
 from agent.presence.rules.registry import Registry
-from agent.presence.rules.sanitising import row_size
+from agent.presence.rules.sanitised_rows import row_size
 from agent.presence.rules.selectors import newest_first
 from agent.protocol.model import DeviceId, DeviceRef, SessionRow
 

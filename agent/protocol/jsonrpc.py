@@ -1,8 +1,9 @@
 """One end of JSON-RPC 2.0 without input and output: messages, ids, and who waits for which answer.
 
 A transport carries the frames of an `End` in and out, and gives it a codec: `agent.protocol.codec` for our own wire, or
-one that reads leniently, with what the second half of this module has, where the other side is not ours. `agent.calls`
-waits for answers with futures. Whoever asks one question over HTTP needs none of it (`agent.client.control_socket`).
+one that reads leniently, with what the second half of this module has, where the other side is not ours.
+`agent.pending_calls` waits for answers with futures. Whoever asks one question over HTTP needs none of it
+(`agent.client.control_socket`).
 """
 
 from __future__ import annotations

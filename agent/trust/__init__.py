@@ -3,8 +3,8 @@
 Five nouns: a `PairedDevice` is a device that this one trusts. A `Statement` is what one member signs about who is in
 the household; the `Roster` is all of them, and `Standing` what follows. `Access` is what one device may do here.
 
-Rules, in `rules/`: `code` and `handshake` are how two devices pair, `devices` the entry of one. `statement`, `reading`,
-`roster` and `standing` are the household, `keyring` its keys. `rights` decides on a request.
+Rules, in `rules/`: `code` and `handshake` are how two devices pair, `devices` the entry of one. `statement`,
+`statement_checks`, `roster` and `standing` are the household, `keyring` its keys. `rights` decides on a request.
 
 Services: `devices` has those that are trusted at this moment, and notifies when that changes. `pairing` opens a window
 or joins one. `household` stores statements and makes the trust store follow, `gossip` spreads them over links. `access`

@@ -23,9 +23,9 @@ from agent.protocol.messages import HouseholdNews
 from agent.protocol.model import DeviceId, PairedDevice, SessionId
 from agent.protocol.names import short_id
 from agent.trust.rules.keyring import KeyRing
-from agent.trust.rules.reading import Reading
 from agent.trust.rules.roster import Roster
 from agent.trust.rules.standing import Member
+from agent.trust.rules.statement_checks import Reading
 
 _log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from agent.adapters.storage.household import HouseholdFile
 from agent.adapters.storage.lock import bind_socket, only_one
 from agent.adapters.storage.schema import open_database
 from agent.client.control_socket import Client, check_server
-from agent.config import runtime_folder
 from agent.errors import AgentError, Forbidden, StateError
+from agent.paths import runtime_folder
 from tests.attacks.conftest import Scene
 from tests.e2e.conftest import MakeNetwork, network
 from tests.e2e.device import Device, until

@@ -50,7 +50,7 @@ def main(runs: int = RUNS) -> int:
         os.environ["LAN_AGENT_HOME"] = home
         os.environ.update(compiled(Path(home)))  # as an installed program finds it
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        from agent.config import control_socket_path
+        from agent.paths import control_socket_path
         from tests.frontends.gateway import DESK, FakeGateway, device
 
         gateway = FakeGateway(control_socket_path(os.environ))

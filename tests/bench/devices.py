@@ -23,8 +23,8 @@ from typing import Any
 
 import agent
 from agent.client.control_socket import Client
-from agent.config import control_socket_path
 from agent.errors import AgentError
+from agent.paths import control_socket_path
 
 ROOT = Path(agent.__file__).parents[1]
 UP = ("agent", "up", "--interface", "lo", "--name")

@@ -26,8 +26,8 @@ import aiohttp
 import pytest
 
 from agent.client.control_socket import Client
-from agent.config import control_socket_path
 from agent.errors import AgentError
+from agent.paths import control_socket_path
 from tests.e2e.lab import Host
 from tests.fakes.waiting import FACTOR
 

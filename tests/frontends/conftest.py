@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.config import control_socket_path
 from agent.frontends.cli.main import main
+from agent.paths import control_socket_path
 from tests.frontends.gateway import FakeGateway
 
 

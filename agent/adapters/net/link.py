@@ -16,8 +16,8 @@ from aiohttp import WSMsgType
 from msgspec import Raw
 
 from agent.adapters.net.heartbeat import Heartbeat, WebSocket
-from agent.calls import PendingCall
 from agent.errors import AgentError, BadFrame, BadParams, BadRequest, Busy, PeerLost, TimedOut, TooLarge, Undescribed
+from agent.pending_calls import PendingCall
 from agent.ports import Clock, Followed, MessageHandler
 from agent.protocol.codec import FRAME_OUT_MAX, REQUEST_MAX, Codec, Message, RequestId
 from agent.protocol.jsonrpc import End, Notification, Request

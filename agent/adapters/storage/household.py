@@ -8,7 +8,7 @@ import msgspec
 
 from agent.adapters.storage.files import damaged, private_folder, read_private, write_private
 from agent.adapters.storage.state import HOUSEHOLD
-from agent.adapters.storage.values import decoded, encoded
+from agent.adapters.storage.state_values import decoded, encoded
 from agent.errors import StateError
 from agent.protocol.household import HouseholdState
 from agent.protocol.identity import BadCertificate, check_profile

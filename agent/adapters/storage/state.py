@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from agent.adapters.storage.files import damaged, private_folder, read_private, write_private
-from agent.adapters.storage.values import decoded, encoded
+from agent.adapters.storage.state_values import decoded, encoded
 from agent.errors import StateError
 from agent.protocol.household import NO_LIMITS, Digest, Limits
 from agent.protocol.identity import BadCertificate, check_profile, device_id, fingerprint

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from agent.client.styled_lines import INDENT, Line, diff_lines, output_lines, shown
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.protocol.events import Diff, PlanEntry, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
 
 FIRST, LAST = 8, 8

@@ -11,7 +11,7 @@ import click
 from agent.client.answers import Answering, answer_of, too_late
 from agent.client.request_text import field_lines, request_lines
 from agent.client.stream import streaming
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.errors import AgentError, Ambiguous, RequestNotFound
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.keyboard import piped_text, read_line

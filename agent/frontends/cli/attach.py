@@ -13,7 +13,7 @@ from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall, WaitingLines
 from agent.client.prompts import excerpt, not_sent
 from agent.client.stream import Stream, streaming
-from agent.client.text import clean, session_title
+from agent.client.terminal_text import clean, session_title
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
 from agent.errors import AgentError, PeerLost, SessionNotFound, TakenBack
 from agent.frontends.cli.complete import complete_session

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.client.text import Style, clean
+from agent.client.terminal_text import Style, clean
 from agent.frontends.cli.duration import seconds
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Cell, Printer, short_device, stamp_of

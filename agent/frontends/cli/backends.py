@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agent.client.text import Style, clean
+from agent.client.terminal_text import Style, clean
 from agent.frontends.cli.complete import complete_device
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Cell, Printer

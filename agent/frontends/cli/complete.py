@@ -9,9 +9,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from agent.client.control_socket import Client
-from agent.client.text import clean
-from agent.config import control_socket_path
+from agent.client.terminal_text import clean
 from agent.errors import AgentError
+from agent.paths import control_socket_path
 
 SECONDS = 0.5
 """A shell that waits longer feels broken."""

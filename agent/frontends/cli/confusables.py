@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from unicodedata import category, name, normalize
 
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 
 Row = dict[str, Any]
 SAME = "⚠ looks like another name"

@@ -19,11 +19,11 @@ import click
 
 import agent
 from agent.client.control_socket import Client
-from agent.client.text import clean
-from agent.config import control_socket_path
+from agent.client.terminal_text import clean
 from agent.errors import AgentError
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer
+from agent.paths import control_socket_path
 
 NAMES = ("desk", "laptop", "pi")
 TITLE = "Count to three"

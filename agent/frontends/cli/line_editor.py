@@ -7,7 +7,7 @@ import re
 
 from msgspec import Struct
 
-from agent.client.text import width
+from agent.client.terminal_text import width
 
 HISTORY_MAX = 200
 """Lines that arrow-up brings back."""

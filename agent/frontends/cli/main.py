@@ -18,9 +18,9 @@ import click
 
 from agent import __version__
 from agent.client.control_socket import Client
-from agent.config import control_socket_path
 from agent.errors import AgentError
 from agent.frontends.cli.output import Printer
+from agent.paths import control_socket_path
 
 
 class Exit(IntEnum):
@@ -98,7 +98,7 @@ class App:
         self.client = Client(control_socket_path(os.environ), waits=self._waits)
 
     def _waits(self, refusal: AgentError) -> None:
-        from agent.client.text import clean
+        from agent.client.terminal_text import clean
 
         self.printer.talk(f"waiting: {clean(str(refusal))}; Ctrl-C gives up", "yellow")
 

@@ -11,14 +11,14 @@ import msgspec
 from click.shell_completion import CompletionItem
 
 from agent.client.stream import streaming
-from agent.client.text import clean
-from agent.config import control_socket_path
+from agent.client.terminal_text import clean
 from agent.errors import AgentError, BadParams
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer
 from agent.frontends.cli.patience import patiently, wait_option
 from agent.frontends.cli.shown_options import option_name, option_value
+from agent.paths import control_socket_path
 from agent.protocol.events import Choice, Option
 from agent.protocol.messages import Attach, Configure
 from agent.protocol.methods import SESSION_ATTACH, SESSION_CONFIGURE

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from agent.client.text import Style, clean, fit, width
+from agent.client.terminal_text import Style, clean, fit, width
 from agent.protocol.characters import escaped, unsafe
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agent.client.control_socket import Client
-from agent.client.text import Style, clean
+from agent.client.terminal_text import Style, clean
 from agent.errors import Ambiguous, DeviceNotFound
 from agent.frontends.cli.confusables import warnings
 from agent.frontends.cli.main import App, Exit

@@ -19,7 +19,7 @@ from agent.client.reading import ReplyText, event_json, shortfall, succeeded, us
 from agent.client.request_text import request_lines
 from agent.client.stream import Stream, streaming
 from agent.client.styled_lines import Line
-from agent.client.text import TerminalText, clean
+from agent.client.terminal_text import TerminalText, clean
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, SessionView, sentence
 from agent.errors import AgentError
 from agent.frontends.cli.activity import ActivityLines

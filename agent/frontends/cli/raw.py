@@ -14,7 +14,7 @@ from msgspec import Raw
 from agent.client.follow import Hydrated, Mark, NextEvent, follow
 from agent.client.pending import WaitingLines
 from agent.client.stream import Note, ServiceLost, Stream, streaming
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.client.view import LinkBack, LinkLost, PeerStopped, ServiceAway, news_of, sentence
 from agent.errors import AgentError, Forbidden, PeerUnreachable, ReadOnly
 from agent.frontends.cli.main import App, Exit

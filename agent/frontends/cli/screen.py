@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.client.text import Style, fit, width
+from agent.client.terminal_text import Style, fit, width
 from agent.frontends.cli.output import Printer
 
 ERASE = "\r\x1b[K"

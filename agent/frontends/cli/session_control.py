@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.frontends.cli.complete import complete_backend, complete_device, complete_session
 from agent.frontends.cli.main import App, Exit, check_text
 from agent.frontends.cli.patience import call, wait_option

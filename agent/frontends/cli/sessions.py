@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from agent.client.text import Style, clean, session_title
+from agent.client.terminal_text import Style, clean, session_title
 from agent.frontends.cli.complete import complete_device
 from agent.frontends.cli.duration import counted
 from agent.frontends.cli.main import App, Exit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.protocol.events import Option, SessionInfo
 
 

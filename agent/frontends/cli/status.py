@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import short_device
 

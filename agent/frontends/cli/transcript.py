@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from agent.client.reading import ReplyText, answered, name_of, succeeded, turn_word, used
 from agent.client.request_text import request_lines
 from agent.client.styled_lines import Line
-from agent.client.text import Style, TerminalText, clean
+from agent.client.terminal_text import Style, TerminalText, clean
 from agent.client.view import WARNINGS, Hydration, LinkBack, LogEntry, News, StorageBack
 from agent.frontends.cli.activity import ActivityLines
 from agent.frontends.cli.screen import SplitScreen

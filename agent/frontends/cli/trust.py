@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.errors import Ambiguous, PairingFailed, TimedOut
 from agent.frontends.cli.complete import complete_device, complete_session
 from agent.frontends.cli.confusables import warnings

@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
-from agent.calls import PendingCall
 from agent.errors import AgentError, RemoteFault
 from agent.frontends.editors.incoming import CancelRequest, EditorMessage, RequestId
+from agent.pending_calls import PendingCall
 from agent.protocol import jsonrpc
 from agent.protocol.jsonrpc import (
     CANCELLED,

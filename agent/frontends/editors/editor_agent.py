@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Raw
 
 from agent import __version__
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.errors import BadParams, MethodNotFound, SessionNotFound
 from agent.frontends.editors import incoming, outgoing
 from agent.frontends.editors.connection import EditorAnswer, EditorPeer, converted

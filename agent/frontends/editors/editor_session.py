@@ -13,7 +13,7 @@ from agent.client.pending import WaitingCall, WaitingLines
 from agent.client.prompts import new_prompt
 from agent.client.reading import VERBATIM
 from agent.client.stream import Stream, first_error, streaming
-from agent.client.text import one_line
+from agent.client.terminal_text import one_line
 from agent.client.view import (
     Change,
     Hydration,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agent.client.text import one_line
+from agent.client.terminal_text import one_line
 from agent.errors import BadParams
 from agent.frontends.editors.outgoing import (
     ConfigOption,

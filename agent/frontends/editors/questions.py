@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.client.request_text import asked_line
-from agent.client.text import one_line, plain
+from agent.client.terminal_text import one_line, plain
 from agent.frontends.editors.connection import EditorPeer
 from agent.frontends.editors.incoming import ElicitationAnswer, Json, PermissionAnswer, Selected
 from agent.frontends.editors.outgoing import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.client.stream import first_error, streaming
-from agent.client.text import one_line, session_title
+from agent.client.terminal_text import one_line, session_title
 from agent.errors import AgentError
 from agent.frontends.editors.outgoing import SessionRef, SessionRefs
 from agent.protocol.messages import CreateSession, History, ListSessions

@@ -8,7 +8,7 @@ import msgspec
 
 from agent.client.reading import FENCE, ReplyText, answered, name_of, session_over, shortfall
 from agent.client.request_text import asked_line
-from agent.client.text import TerminalText, clean, one_line, plain, session_title
+from agent.client.terminal_text import TerminalText, clean, one_line, plain, session_title
 from agent.client.view import LogEntry
 from agent.frontends.editors.outgoing import (
     AgentChunk,

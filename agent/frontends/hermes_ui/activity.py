@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.client.text import clean, one_line, plain
+from agent.client.terminal_text import clean, one_line, plain
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent
 from agent.protocol.events import Diff, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
 

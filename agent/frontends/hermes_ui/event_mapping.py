@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from agent.client.reading import FENCE, ReplyText, name_of, session_over, shortfall, succeeded
-from agent.client.text import TerminalText, clean, plain
+from agent.client.terminal_text import TerminalText, clean, plain
 from agent.client.view import LogEntry
 from agent.frontends.hermes_ui.activity import ActivityEvents
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent, line

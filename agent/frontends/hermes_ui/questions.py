@@ -11,7 +11,7 @@ from collections.abc import Collection
 from agent.client.answers import answer_of
 from agent.client.form_input import FormInput
 from agent.client.request_text import asked_line, field_lines, request_lines
-from agent.client.text import clean, plain
+from agent.client.terminal_text import clean, plain
 from agent.errors import BadParams, RequestNotFound
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent, line
 from agent.protocol.answers import checked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent import __version__
-from agent.client.text import clean, session_title
+from agent.client.terminal_text import clean, session_title
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent
 from agent.protocol.events import Command, Option, SessionInfo, TurnComplete
 from agent.protocol.model import SessionRow, Status

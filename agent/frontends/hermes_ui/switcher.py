@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.errors import Forbidden, SessionNotFound
 from agent.frontends.hermes_ui.outgoing import Json
 from agent.frontends.hermes_ui.session_info import UiSessionInfo, title_of

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiohttp import web
 from msgspec import Raw
 
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.errors import AgentError, BadParams, MethodNotFound
 from agent.frontends.hermes_ui import incoming
 from agent.frontends.hermes_ui.connection import UiAnswer, UiPeer

@@ -14,7 +14,7 @@ from agent.client.pending import WaitingCall, WaitingLines
 from agent.client.prompts import new_prompt, not_sent
 from agent.client.reading import VERBATIM, answered, name_of
 from agent.client.stream import Stream, first_error, streaming
-from agent.client.text import clean
+from agent.client.terminal_text import clean
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
 from agent.errors import AgentError, NotRunning
 from agent.frontends.hermes_ui.event_mapping import EventMapping, MessageHistory, said

@@ -10,7 +10,7 @@ import msgspec
 
 from agent.presence.rules.endpoints import ENDPOINTS_MAX, AnnouncingHosts, Endpoints, endpoints_of
 from agent.presence.rules.liveness import Liveness
-from agent.presence.rules.sanitising import row_size, sanitised
+from agent.presence.rules.sanitised_rows import row_size, sanitised
 from agent.protocol.model import (
     NAME_MAX,
     TITLE_MAX,

@@ -14,9 +14,9 @@ from agent.protocol.household import NO_LIMITS, Limits, Signed
 from agent.protocol.identity import Identity, check_profile, fingerprint
 from agent.protocol.model import NAME_MAX
 from agent.protocol.names import clean
-from agent.trust.rules.reading import Reading
 from agent.trust.rules.standing import Member, Rank, Standing
 from agent.trust.rules.statement import FOUNDING, SEEN_MAX, Statement, sign
+from agent.trust.rules.statement_checks import Reading
 
 ROSTER_MAX = 393_216
 """Bytes of all statements: one frame of a link carries them, one state file keeps them."""

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from agent.client.form_input import FormInput
-from agent.config import control_socket_path
 from agent.errors import BadParams, Busy
+from agent.paths import control_socket_path
 from agent.protocol.events import Choice, Field, RequestClosed, RequestOpen
 from tests.frontends.agents import FORM, MODES, AgentGateway
 from tests.frontends.cli.test_attach import Terminal

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.client.text import clean, width
+from agent.client.terminal_text import clean, width
 from agent.frontends.cli.line_editor import LineChanged, LineEditor, Typed
 from agent.frontends.cli.screen import window
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from agent.client.control_socket import Client
-from agent.config import control_socket_path
 from agent.errors import BadRequest
 from agent.frontends.cli.hermes import _making
 from agent.frontends.cli.main import App, check_text
 from agent.frontends.cli.output import Printer
+from agent.paths import control_socket_path
 from tests.frontends.gateway import FakeGateway
 
 no_text = pytest.mark.skipif(sys.platform == "darwin", reason="its file systems have UTF-8 names only")

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
-from agent.config import control_socket_path
 from agent.errors import ReadOnly
 from agent.frontends.cli.options import complete_option, complete_value
 from agent.frontends.cli.options import set as command
+from agent.paths import control_socket_path
 from tests.frontends.agents import AgentGateway
 from tests.frontends.conftest import Agent
 from tests.frontends.gateway import HERE

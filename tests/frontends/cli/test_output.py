@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.client.reading import ReplyText
-from agent.client.text import TerminalText, clean, fit, width
+from agent.client.terminal_text import TerminalText, clean, fit, width
 from agent.frontends.cli.line_editor import InputEnded, LineChanged, LineEditor, Typed
 from agent.frontends.cli.output import Printer, age, short_ids
 from agent.protocol.characters import unseen

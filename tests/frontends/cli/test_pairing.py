@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.client.text import width
+from agent.client.terminal_text import width
 from agent.frontends.cli.qr import QUIET, qr_lines
 from agent.protocol.messages import Namesake, PairedRow, PairNews
 from agent.protocol.model import DeviceId, DeviceRef

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from agent.client.control_socket import Client
-from agent.config import SOCKET_PATH_MAX, control_socket_path
 from agent.errors import KINDS, AgentError, NotRunning, TooLarge
 from agent.frontends.cli.main import COMMANDS, STATUS_OF
+from agent.paths import SOCKET_PATH_MAX, control_socket_path
 from tests.frontends.conftest import Agent
 from tests.frontends.gateway import FakeGateway
 

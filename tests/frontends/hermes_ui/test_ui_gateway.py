@@ -14,11 +14,11 @@ import aiohttp
 import msgspec
 import pytest
 
-from agent.config import control_socket_path
 from agent.errors import Forbidden, NotRunning, SessionNotFound
 from agent.frontends.hermes_ui.connection import listening
 from agent.frontends.hermes_ui.session_list import SessionList
 from agent.frontends.hermes_ui.ui_gateway import OURS, UiGateway
+from agent.paths import control_socket_path
 from agent.protocol.events import (
     Choice,
     Command,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from agent.errors import BadParams, Forbidden
 from agent.protocol.household import BODY_MAX, Signed
 from agent.protocol.identity import Identity, fingerprint
-from agent.trust.rules.reading import DEPTH_MAX
 from agent.trust.rules.roster import BRANCH_MAX, ROSTER_MAX, SIGNER_MAX, Roster
 from agent.trust.rules.statement import FOUNDING, SEEN_MAX, Statement, read, sign
+from agent.trust.rules.statement_checks import DEPTH_MAX
 from tests.fakes.trust import identity
 
 HOME = bytes(range(16))

@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from agent.adapters.backends.acp.process import AgentProcess
 from agent.adapters.backends.acp.schema import TOO_LARGE, AgentResponse, Garbage, Other, decode
-from agent.calls import PendingCall
+from agent.pending_calls import PendingCall
 from agent.protocol.jsonrpc import CallFailed, End, Response
 
 _encode = msgspec.json.Encoder().encode

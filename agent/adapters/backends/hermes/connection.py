@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 
 from agent.adapters.backends.hermes import wire
 from agent.adapters.backends.hermes.wire import GatewayEvent, GatewayQuestion, GatewayReady, Refusal, Unreached
-from agent.calls import PendingCall
+from agent.pending_calls import PendingCall
 from agent.protocol.bounds import Whole, Words
 from agent.protocol.jsonrpc import CallFailed, End
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import structs
 
 from agent.protocol.household import Signed
-from agent.trust.rules.reading import CHECKS, Reading
 from agent.trust.rules.roster import Roster
 from agent.trust.rules.statement import FOUNDING, sign
+from agent.trust.rules.statement_checks import CHECKS, Reading
 from tests.trust.rules.test_roster import HOME, forged, mark, roster, who
 
 MANY = 400

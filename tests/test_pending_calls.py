@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.calls import PendingCall
 from agent.errors import PeerLost, SessionNotFound
+from agent.pending_calls import PendingCall
 from agent.protocol.codec import Message, msgpack
 from agent.protocol.jsonrpc import End
 
