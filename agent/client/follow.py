@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
-from agent.client.stream import ConnectionBack, Note, Stream
+from agent.client.stream import ConnectionBack, Note, ServiceLost, Stream
 from agent.errors import AgentError, from_wire
 from agent.protocol.events import Event, epoch_of
 from agent.protocol.messages import Attach, Attached, Detach, EventOf, SessionLost, SessionStalled
@@ -114,6 +114,9 @@ async def _attach_again(stream: Stream, mark: Mark, wait: float | None) -> Attac
     while True:
         try:
             return await stream.insist(SESSION_ATTACH, mark.params(wait))
+        except ServiceLost:
+            if stream.failure is not None:  # it stays away
+                raise
         except AgentError as exc:
             if exc.kind not in _NOT_YET or stream.clock.monotonic() >= until:
                 raise

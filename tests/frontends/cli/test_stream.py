@@ -7,11 +7,12 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from agent.client.follow import Hydrated, Mark, NextEvent, follow
+from agent.client.follow import REMOTE_RETRY, Hydrated, Mark, NextEvent, follow
 from agent.client.stream import ConnectionBack, ConnectionLost, streaming
 from agent.errors import NotRunning
 from agent.protocol.events import MessageDelta, MessageStart, SessionInfo, UserMessage, make_event
@@ -27,6 +28,8 @@ from agent.protocol.messages import (
     Submit,
 )
 from agent.protocol.methods import PEER_LIST, PROMPT_SUBMIT
+from tests.fakes.clock import FakeClock, turns
+from tests.fakes.waiting import until
 from tests.frontends.conftest import Agent
 from tests.frontends.gateway import DESK, HERE, THERE, FakeGateway, _of, _sender, device, session
 
@@ -60,6 +63,34 @@ async def test_whoever_is_told_that_a_session_was_lost_attaches_to_it_again(gate
         assert isinstance(again, Hydrated)
         assert again.again
         assert [asked.after for asked in gateway.called("session.attach")] == [None, 2]
+
+
+async def next_of(events: AsyncIterator[object]) -> object:
+    return await anext(events)
+
+
+async def test_a_session_that_was_lost_is_attached_again_although_the_service_restarts_meanwhile(
+    gateway: FakeGateway,
+) -> None:  # S4, L9: the device was waited for already, so that the request itself waits for nothing
+    async with streaming(gateway.path) as stream:
+        events = follow(stream, Mark(HERE))
+        assert isinstance(await anext(events), Hydrated)
+        await asyncio.to_thread(gateway.tell, "session.lost", SessionLost(session_id=HERE, reason="gone over there"))
+        assert isinstance(await anext(events), SessionLost)
+        stream.clock = clock = FakeClock()  # type: ignore[assignment]  # instead of the system's
+        await asyncio.to_thread(gateway.stop)
+        async with asyncio.TaskGroup() as tasks:
+            again = tasks.create_task(next_of(events), name="test.again")
+            await until(lambda: stream._socket is None)
+            await clock.advance(REMOTE_RETRY)  # asks while nothing is there to answer
+            assert not again.done()
+            await asyncio.to_thread(gateway.start)
+            while not again.done():
+                await clock.advance(REMOTE_RETRY)
+                await turns(1)
+        hydrated = again.result()
+        assert isinstance(hydrated, Hydrated)
+        assert hydrated.again
 
 
 async def test_a_restart_of_the_service_loses_and_repeats_nothing(gateway: FakeGateway) -> None:  # S4
