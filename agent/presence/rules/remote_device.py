@@ -36,7 +36,7 @@ AHEAD_MAX = 3_600_000
 SESSIONS_MAX = 1000
 """Sessions of one device that are listed."""
 SIZE_MAX = 786_432
-"""Bytes (`sanitising.row_size`) of the sessions of one device that are listed: a thousand of common size."""
+"""Bytes (`sanitised_rows.row_size`) of the sessions of one device that are listed: a thousand of common size."""
 
 stamp = lru_cache(maxsize=4096)(rfc3339)
 Hidden = Callable[[str, tuple[str, ...], bool], bool]
