@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from agent.adapters.net.heartbeat import PROBE
 from agent.errors import AgentError, Forbidden, NotPaired, PeerUnreachable, Refused, SessionNotFound
+from agent.links.peers import FIRST_CONTACT
 from agent.protocol.codec import typed
 from agent.protocol.events import MessageDelta, UserMessage
 from agent.protocol.messages import (
@@ -25,7 +28,7 @@ from agent.protocol.messages import (
     Submitted,
 )
 from agent.protocol.model import REFUSES, PresenceRecord, SessionId, SessionRow
-from tests.fakes.clock import settle
+from tests.fakes.clock import LoopClock, settle
 from tests.fakes.gateways import Device, Net, network, started
 from tests.fakes.viewer import Viewer
 
@@ -312,8 +315,13 @@ async def test_a_device_that_is_away_is_offline_and_says_so() -> None:  # R10
         assert row.since is not None
         assert laptop.registry.sessions() == []
         async with laptop.client() as viewer:
-            error = await fails(viewer, "session.create", CreateSession(device="desk"))
-            assert isinstance(error, PeerUnreachable)
+            async with asyncio.TaskGroup() as tasks:
+                failing = tasks.create_task(
+                    fails(viewer, "session.create", CreateSession(device="desk")), name="test.new"
+                )
+                await settle()
+                await LoopClock().advance(FIRST_CONTACT)
+            assert isinstance(failing.result(), PeerUnreachable)
         net.heal(desk, laptop)
         await net.clock.advance(40.0)
         assert links(net, desk, laptop)

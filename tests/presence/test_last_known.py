@@ -11,12 +11,13 @@ from msgspec import structs
 
 from agent.adapters.storage.last_known import LAST_KNOWN, LastKnownFile
 from agent.errors import AgentError, PeerUnreachable, SessionNotFound, StateError
+from agent.links.patience import QUICK
 from agent.presence.last_known import ROWS_MAX, ROWS_MIN, SAVE_EVERY, LastKnown
 from agent.presence.rules.registry import Registry
 from agent.protocol.messages import Submit
 from agent.protocol.model import DeviceId, DeviceRef, SessionRow
 from agent.protocol.waiting import Waiting
-from tests.fakes.clock import FakeClock, settle
+from tests.fakes.clock import FakeClock, LoopClock, settle
 from tests.fakes.gateways import IN_LETTERS, Device, Net, network, started
 from tests.links.test_patience import told
 from tests.links.test_peers import create
@@ -70,8 +71,11 @@ async def test_a_session_of_a_device_that_is_away_is_found_after_a_restart_here(
         keeping(net, laptop, store).cancel()
         async with laptop.client() as viewer:
             asked = Submit(session_id="desk/work", prompt_id="p", text="hello", wait=0)
-            error = await told(viewer, "prompt.submit", asked)
-            assert isinstance(error, PeerUnreachable)
+            async with asyncio.TaskGroup() as tasks:
+                asking = tasks.create_task(told(viewer, "prompt.submit", asked), name="test.prompt")
+                await settle()
+                await LoopClock().advance(QUICK)
+            assert isinstance(asking.result(), PeerUnreachable)
             assert [row.id for row in laptop.registry.sessions(away=True)] == [session]
             assert laptop.registry.sessions() == []
 
