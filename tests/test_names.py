@@ -1,4 +1,4 @@
-"""One class name, one thing, in all of agent/ (STYLE 17)."""
+"""One class name, one thing, in all of agent/ (STYLE 17); and no name that a renaming has left behind."""
 
 from __future__ import annotations
 
@@ -30,3 +30,16 @@ def test_no_two_public_classes_have_one_name() -> None:
 def test_what_is_listed_is_defined_twice() -> None:
     found = defined()
     assert [name for name in LISTED if len(found.get(name, [])) < 2] == []
+
+
+def unread(source: str) -> set[str]:
+    """Private attributes that a module writes and never reads: a renaming has missed them, or nothing needs them."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)]
+    nodes = [node for node in nodes if node.attr.startswith("_")]
+    written = {node.attr for node in nodes if isinstance(node.ctx, ast.Store)}
+    return written - {node.attr for node in nodes if isinstance(node.ctx, ast.Load)}
+
+
+def test_no_private_attribute_is_written_that_nothing_reads() -> None:
+    found = {str(path.relative_to(ROOT)): unread(path.read_text()) for path in sorted((ROOT / "agent").rglob("*.py"))}
+    assert {path: names for path, names in found.items() if names} == {}

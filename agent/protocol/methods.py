@@ -173,11 +173,6 @@ class Method(Generic[P, R]):
         """Whether a request for it waits while the session's device is out of reach (L8)."""
         return issubclass(self.params, Patient)
 
-    @property
-    def passed_on(self) -> bool:
-        """Whether the answer of another device is passed on to the client that asked (L7)."""
-        return self.patient or (self.on is On.DEVICE and "device" in self.params.__struct_fields__)
-
 
 PEER_LIST = Method("peer.list", Nothing, Rows[DeviceRow], on=On.LOCAL, right=Right.LIST)
 PEER_WATCH = Method("peer.watch", Nothing, Rows[DeviceRow], on=On.LOCAL, right=Right.LIST, follows=Follows.WATCH)

@@ -24,7 +24,7 @@ from agent.protocol.messages import (
     SessionsChanged,
     Submit,
 )
-from agent.protocol.methods import METHODS
+from agent.protocol.methods import METHODS, On
 from agent.protocol.terminal import TerminalAttach
 from agent.tasks import failures
 from tests.fakes.clock import settle
@@ -100,7 +100,10 @@ codecs = pytest.mark.parametrize("codec", CODECS.values(), ids=lambda codec: cod
 
 
 def test_whatever_is_passed_on_has_a_type() -> None:  # L7
-    assert set(ASKED) == {name for name, row in METHODS.items() if row.passed_on}
+    of_a_device = {
+        name for name, row in METHODS.items() if row.on is On.DEVICE and "device" in row.params.__struct_fields__
+    }
+    assert set(ASKED) == of_a_device | {name for name, row in METHODS.items() if row.patient}
 
 
 @codecs

@@ -192,7 +192,7 @@ class RemoteDevice:
             self._link_rows = {}
             self._link_complete = False
             self._record_is_news = True
-            self._told_size = self._left_out = 0
+            self._link_size = self._left_out = 0
             self._link_name = self._version = ""
             self._endpoints.distrust()
             self._made.clear()

@@ -116,3 +116,22 @@ def test_t11_the_rows_of_one_device_have_a_bound_in_bytes_and_what_is_left_out_i
     view.link_sessions(DEN, [], [each.id for each in listed], NOW)
     view.link_sessions(DEN, fat[-100:], [], NOW)
     assert len(view.sessions()) == 100
+
+
+def test_t11_a_device_that_is_paired_again_has_all_of_its_bound() -> None:
+    view = registry()
+    view.heard(record(DEN), "mdns", NOW)
+    fat = [
+        row(f"{'fat':a<14}{one}{two}", lineage=("\U0001f600" * 32,) * 16)
+        for one in ascii_lowercase
+        for two in ascii_lowercase
+    ]
+    listed = []
+    for _ in range(2):
+        view.paired([paired(DEN, "Den")], NOW)
+        link_up(view)
+        view.link_sessions(DEN, fat, [], NOW)
+        listed.append(len(view.sessions()))
+        view.link_lost(DEN, "it was unpaired", NOW)
+        view.paired([], NOW)
+    assert listed[0] == listed[1] > 100

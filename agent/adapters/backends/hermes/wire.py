@@ -40,8 +40,6 @@ UNKNOWN_SESSION = 4001
 """Error code: there is no such live session."""
 UNKNOWN_STORED = 4007
 """Error code: there is no such stored session."""
-NOT_ASKED = 4009
-"""Error code: there is no such open question."""
 NO_METHOD = -32601
 
 T = TypeVar("T")
