@@ -363,7 +363,7 @@ class Sessions:
         return await read_page(self._store, meta, request, await self._store.last_seq(meta.id), meta.epoch)
 
     def get(self, selector: str) -> HostedSession:
-        """By id, unique prefix or exact title. Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous."""
+        """By id, unique prefix or title. Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous."""
         return self.index.get(selector)
 
     async def ready(self, selector: str) -> HostedSession:

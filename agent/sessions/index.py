@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from agent.errors import Busy, SessionEnded
 from agent.ports import SessionMeta
-from agent.presence.rules.selectors import find_own
+from agent.presence.rules.selectors import OwnSession, find_own
 from agent.protocol.model import DeviceId, DeviceRef, SessionId, SessionRow, Share
 from agent.sessions.session import HostedSession
 
@@ -40,7 +40,7 @@ class HostedIndex:
         return [hosted.log.row() for session in wanted if (hosted := self.hosted.get(session))]
 
     def get(self, selector: str) -> HostedSession:
-        """The live session with that id, unique prefix or exact title.
+        """The session with that id, unique prefix or title, unless it was closed.
 
         Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous.
         """
@@ -54,15 +54,20 @@ class HostedIndex:
 
         Raises: SessionNotFound, Ambiguous.
         """
-        metas = {session: hosted.log.meta for session, hosted in self.hosted.items()}
-        live = {
-            session: self.hosted[session].log.state.title
-            for session, meta in metas.items()
-            if sees(session, meta.share)
+        exact = SessionId(selector)
+        meta = self.hosted[exact].log.meta if exact in self.hosted else self.closed.get(exact)
+        if meta is not None and sees(exact, meta.share):
+            return meta
+        known = {
+            session: OwnSession(hosted.log.state.title, "live" if hosted.log.state.status.live else "ended")
+            for session, hosted in self.hosted.items()
+            if sees(session, hosted.log.meta.share)
         }
-        closed = {session: meta.title for session, meta in self.closed.items() if sees(session, meta.share)}
-        found = find_own(selector, live, closed, self._device)
-        return metas.get(found) or self.closed[found]
+        for session, meta in self.closed.items():
+            if sees(session, meta.share):
+                known[session] = OwnSession(meta.title, "closed")
+        found = find_own(selector, known, self._device)
+        return self.hosted[found].log.meta if found in self.hosted else self.closed[found]
 
     def created_by(self, device: DeviceId) -> int:
         """How many live sessions a device has created here."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from typing import Any
 
 import click
@@ -16,6 +18,9 @@ from agent.paths import control_socket_path
 SECONDS = 0.5
 """A shell that waits longer feels broken."""
 
+_PLAIN = re.compile(r"[\w.][\w.,:@%+=-]*")
+"""A title that a shell takes as one word, and `find_session` not as `DEVICE/TITLE`."""
+
 
 def complete_device(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completions of `--on`: names of other devices."""
@@ -25,12 +30,18 @@ def complete_device(_ctx: click.Context, _param: click.Parameter, incomplete: st
 
 
 def complete_session(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Completions of a session: ids, with their titles as help."""
-    return [
-        CompletionItem(row["id"], help=f"{clean(row['title'])} ({clean(row['device']['name'])})")
-        for row in _ask("session.list", {"all": True})
-        if row["id"].startswith(incomplete)
-    ]
+    """Completions of a session: its title, if that means no other one and no shell takes it apart; else its id."""
+    rows = _ask("session.list", {"all": True})
+    titles = Counter(row["title"].casefold() for row in rows)
+    wanted = incomplete.casefold()
+    found = []
+    for row in rows:
+        named = titles[row["title"].casefold()] == 1 and _PLAIN.fullmatch(row["title"])
+        for word in ([row["title"]] if named else []) + [row["id"]]:
+            if word.casefold().startswith(wanted):
+                found.append(CompletionItem(word, help=f"{clean(row['title'])} ({clean(row['device']['name'])})"))
+                break
+    return found
 
 
 def complete_backend(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

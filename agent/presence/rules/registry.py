@@ -253,7 +253,7 @@ class Registry:
         return find_device([self.own_row, *(row for row in rows if row)], selector)
 
     def find_session(self, selector: str) -> SessionLocation:
-        """The session with that id, unique prefix, exact title, or DEVICE/ and one of these.
+        """The session with that id, unique prefix, title in any case, or DEVICE/ and one of these.
 
         Raises: SessionNotFound, Ambiguous.
         """

@@ -1,19 +1,23 @@
 """Selectors: how a word that a person types finds a device or a session, by one rule for all lists (R5, DESIGN §9).
 
-A session is named by its whole id; else by its exact title or the first characters of its id. A word that means one
-session by its id and another one by its title means neither (R13): several matches are listed, and none is taken.
+A session is named by its whole id; else by its title, in any case, or the first characters of its id. A word that means
+one session by its id and another one by its title means neither (R13): several matches are listed, and none is taken.
+Of one title, sessions that still take prompts go before those that have ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
 from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
 from agent.presence.rules.changes import PendingChanges
 from agent.protocol.model import DeviceId, DeviceRow, SessionId, SessionRow
-from agent.protocol.names import short_id
+from agent.protocol.names import UNTITLED, short_id
 
 PREFIX_MIN = 4
 """Characters of an id that may stand for it. Ids are filed under as many: 20 bits, one or two of 20,000 in a bucket."""
@@ -33,6 +37,7 @@ class SessionNames:
 
     def put(self, session: SessionId, title: str) -> None:
         """Add a session, or give a known one another title."""
+        title = title.casefold()
         if self._title_of.get(session) == title:
             return
         self.drop(session)
@@ -48,8 +53,8 @@ class SessionNames:
             _take_out(self._by_prefix, session[:PREFIX_MIN], session)
 
     def titled(self, title: str) -> list[SessionId]:
-        """Sessions with exactly that title, by id."""
-        return sorted(self._by_title.get(title, ()))
+        """Sessions with that title, in any case, by id."""
+        return sorted(self._by_title.get(title.casefold(), ()))
 
     def starting_with(self, prefix: str) -> list[SessionId]:
         """Sessions whose id begins with `prefix`, by id; none for one of fewer than `PREFIX_MIN` characters."""
@@ -142,7 +147,7 @@ def find_session(
     device: Callable[[str], DeviceId],
     incomplete: Callable[[DeviceId], bool],
 ) -> SessionLocation:
-    """The session with that id, unique prefix, exact title, or `DEVICE/` and one of these.
+    """The session with that id, unique prefix, title, or `DEVICE/` and one of these.
 
     Ids and titles are what other devices say they are: a selector that means one session by its id and another one by
     its title means neither (R13). `whole` tells whether a row's id is all of it, `device` finds a device, `incomplete`
@@ -168,14 +173,15 @@ def find_session(
         elsewhere = [row for row in found if row.device.id != on]
         if not there and incomplete(on):
             if elsewhere:
-                raise _ambiguous(selector, elsewhere, f"and {name} has sessions that are not known here")
+                raise _ambiguous(index, selector, elsewhere, f"and {name} has sessions that are not known here")
             if not found:
                 return SessionLocation(on, None, rest, local=False)
         found += [row for row in there if row not in found]
         selector = rest if there else selector
+    found = _unended(selector, found)
     # Whether it can be used now makes no difference: what was meant for one must not go to its namesake (R12, R13).
     if len(found) > 1:
-        raise _ambiguous(selector, found)
+        raise _ambiguous(index, selector, found)
     if not found:
         raise SessionNotFound(f"no session {selector!r}")
     row = found[0]
@@ -192,7 +198,7 @@ def _exact(index: SessionIndex, selector: str, whole: Callable[[SessionRow], boo
     titled = (index.rows[each] for each in index.names.titled(selector))
     named = [each for each in titled if each.local and each.id != row.id]
     if named and not row.local:
-        raise _ambiguous(selector, [row, *named])
+        raise _ambiguous(index, selector, [row, *named])
     return SessionLocation(row.device.id, row.id, row.id, row.local)
 
 
@@ -204,31 +210,61 @@ def _matches(index: SessionIndex, selector: str, whole: Callable[[SessionRow], b
     return found
 
 
-def find_own(selector: str, live: Mapping[SessionId, str], closed: Mapping[SessionId, str], device: str) -> SessionId:
-    """The session of this device with that id, unique prefix or exact title; a live one (id to title) before closed.
+def _unended(title: str, found: list[SessionRow]) -> list[SessionRow]:
+    # A session that has ended stands in nobody's way who means a live one by the same title.
+    live = [row for row in found if row.status.live]
+    ended = [row for row in found if not row.status.live]
+    return [*live, *(row for row in ended if not live or row.title.casefold() != title.casefold())]
 
-    Of closed ones only the id counts. Whoever may not see a session leaves it out of both.
-    Raises: SessionNotFound, naming the device; Ambiguous.
+
+class OwnSession(Struct, frozen=True):
+    """The title of a session of this device, and how far it is over."""
+
+    title: str
+    state: Literal["live", "ended", "closed"] = "live"  # ended: still listed; closed: only its log is left
+
+
+def find_own(selector: str, sessions: Mapping[SessionId, OwnSession], device: str) -> SessionId:
+    """The session of this device with that id, unique prefix or title: a live one before one that has ended or closed.
+
+    Whoever may not see a session leaves it out. Raises: SessionNotFound, naming the device; Ambiguous.
     """
     exact = SessionId(selector)
-    if exact in live or exact in closed:
+    if exact in sessions:
         return exact
-    found = SessionNames(live.items()).named_by(selector) or SessionNames(closed.items()).starting_with(selector)
+    names = SessionNames((session, own.title) for session, own in sessions.items())
+    named = names.named_by(selector)
+    found = [each for each in named if sessions[each].state != "closed"] or named
+    titled = names.titled(selector)
+    if any(sessions[each].state == "live" for each in found):
+        found = [each for each in found if sessions[each].state == "live" or each not in titled]
     if len(found) > 1:
-        titles = {**closed, **live}
-        raise _several(selector, ((each, titles[each], device) for each in found))
+        raise _several(selector, [(each, sessions[each].title, device) for each in found], names)
     if not found:
         raise SessionNotFound(f"no session {selector!r} on {device}")
     return found[0]
 
 
-def _ambiguous(selector: str, rows: Iterable[SessionRow], more: str = "") -> Ambiguous:
-    return _several(selector, ((row.id, row.title, row.device.name) for row in rows), more)
+def _ambiguous(index: SessionIndex, selector: str, rows: Iterable[SessionRow], more: str = "") -> Ambiguous:
+    return _several(selector, [(row.id, row.title, row.device.name) for row in rows], index.names, more)
 
 
-def _several(selector: str, found: Iterable[tuple[SessionId, str, str]], more: str = "") -> Ambiguous:
-    names = _few(f"{session} {title!r} on {device}" for session, title, device in found)
-    return Ambiguous(f"several sessions match {selector!r}: {names} {more}".rstrip())
+def _several(
+    selector: str, found: Sequence[tuple[SessionId, str, str]], names: SessionNames, more: str = ""
+) -> Ambiguous:
+    told = _few(_called(each, found, names) for each in found)
+    hint = "name one of them as it stands here"
+    return Ambiguous(f"several sessions match {selector!r}: {told} {more}".rstrip(), hint=hint)
+
+
+def _called(one: tuple[SessionId, str, str], found: Sequence[tuple[SessionId, str, str]], names: SessionNames) -> str:
+    # By what means this session and no other one, as a shell takes it: DEVICE/TITLE, else its id.
+    session, title, device = one
+    alike = [each for each in found if each[1].casefold() == title.casefold()]
+    on = Counter(name.casefold() for _, _, name in alike)
+    if title in ("", UNTITLED) or on[device.casefold()] > 1 or len(alike) < len(names.titled(title)):
+        return f"{session} ({title!r} on {device})" if title else f"{session} (on {device})"
+    return shlex.quote(f"{device}/{title}")
 
 
 def _few(names: Iterable[str]) -> str:

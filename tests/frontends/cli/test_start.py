@@ -15,8 +15,9 @@ from agent.client.control_socket import Client
 from agent.errors import KINDS, AgentError, NotRunning, TooLarge
 from agent.frontends.cli.main import COMMANDS, STATUS_OF
 from agent.paths import SOCKET_PATH_MAX, control_socket_path
+from agent.protocol.model import SessionId
 from tests.frontends.conftest import Agent
-from tests.frontends.gateway import FakeGateway
+from tests.frontends.gateway import HERE, FakeGateway, session
 
 
 def test_without_a_service_the_status_is_3(agent: Agent) -> None:
@@ -123,7 +124,7 @@ def test_completion_offers_names_and_is_silent_without_a_service(gateway: FakeGa
         environ = {**os.environ, "_AGENT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "2"}
         return subprocess.run([sys.executable, "-m", "agent"], env=environ, capture_output=True, text=True, check=False)
 
-    assert "s3ssionaaaaaaaaa" in complete("agent attach ").stdout
+    assert "Build" in complete("agent attach ").stdout
     gateway.stop()
     ran = complete("agent attach ")
     assert (ran.stdout.strip(), ran.stderr) == ("", "")
@@ -149,3 +150,21 @@ def test_an_answer_that_is_cut_is_called_so(announced: int, error: type[AgentErr
         with pytest.raises(error, match=said):
             Client(path).call("session.list")
         service.join()
+
+
+def test_completion_offers_a_title_that_means_one_session_and_that_a_shell_takes_whole(
+    gateway: FakeGateway, home: Path
+) -> None:
+    def complete(word: str) -> list[str]:
+        words = {"_AGENT_COMPLETE": "bash_complete", "COMP_WORDS": f"agent log {word}", "COMP_CWORD": "2"}
+        ran = subprocess.run(
+            [sys.executable, "-m", "agent"], env={**os.environ, **words}, capture_output=True, text=True, check=False
+        )
+        return [line.removeprefix("plain,") for line in ran.stdout.splitlines()]
+
+    gateway.sessions += [session(SessionId("two0"), "twin"), session(SessionId("two1"), "Twin")]
+    gateway.sessions += [session(SessionId("spaced"), "my plan"), session(SessionId("dashed"), "-x")]
+    assert complete("bu") == ["Build"]
+    assert complete("s3") == [HERE]
+    assert complete("tw") == ["two0", "two1"]
+    assert complete("") == ["Build", "two0", "two1", "spaced", "dashed"]

@@ -143,7 +143,7 @@ def test_r13_a_title_that_another_device_has_too_is_ambiguous_whichever_is_reach
         for _ in range(2):
             view.dial_failed(DEN, "no answer", NOW)
     view.link_sessions(BOX, [row("boxsboxsboxsboxs", title="build", at=LATER)], [], LATER)
-    with pytest.raises(Ambiguous, match="on Den, boxsboxsboxsboxs 'build' on Box"):
+    with pytest.raises(Ambiguous, match="Den/build, Box/build"):
         view.find_session("build")
     assert view.find_session("Den/build").device == DEN
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 
@@ -9,8 +10,8 @@ import pytest
 
 from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
 from agent.presence.rules.registry import Registry, SessionLocation
-from agent.presence.rules.selectors import find_own
-from agent.protocol.model import DeviceId, SessionId
+from agent.presence.rules.selectors import OwnSession, find_own
+from agent.protocol.model import DeviceId, SessionId, Status
 from tests.presence.rules.registry_facts import BOX, DEN, NOW, OWN, claim, ids, link_up, paired, record, registry, row
 
 LOCAL = SessionId("locallocallocall")
@@ -70,6 +71,8 @@ def test_r5_a_stranger_that_takes_a_trusted_name_is_not_meant(view: Registry) ->
         ("abcdef", SessionLocation(DEN, WHOLE, WHOLE, local=False)),
         ("abcd", SessionLocation(DEN, WHOLE, WHOLE, local=False)),
         ("build", SessionLocation(DEN, WHOLE, WHOLE, local=False)),
+        ("Build", SessionLocation(DEN, WHOLE, WHOLE, local=False)),
+        ("DEN/BUILD", SessionLocation(DEN, WHOLE, WHOLE, local=False)),
         ("boxses", SessionLocation(BOX, None, "boxses", local=False)),
         ("boxs", SessionLocation(BOX, None, "boxses", local=False)),
         ("boxsesthewholeid", SessionLocation(BOX, None, "boxsesthewholeid", local=False)),
@@ -86,17 +89,17 @@ def test_r5_a_session_by_id_prefix_title_or_device(view: Registry, selector: str
     assert view.find_session(selector) == where
 
 
-@pytest.mark.parametrize("selector", ["", "zzzz", "Build", "Den/", "Den/nothing", "garage/build", "abcdefzz", "/"])
+@pytest.mark.parametrize("selector", ["", "zzzz", "Builds", "Den/", "Den/nothing", "garage/build", "abcdefzz", "/"])
 def test_r5_no_such_session(view: Registry, selector: str) -> None:
     with pytest.raises(SessionNotFound):
         view.find_session(selector)
 
 
 def test_r5_several_sessions_are_listed(view: Registry) -> None:
-    with pytest.raises(Ambiguous, match=r"abcxyzabcxyzabcx 'same' on Den, boxses 'same' on Box"):
+    with pytest.raises(Ambiguous, match="'same': Den/same, Box/same"):
         view.find_session("same")
     view.local_sessions([row("abcdzzzzzzzzzzzz", title="other")], [], NOW)
-    with pytest.raises(Ambiguous, match=r"abcdefghijklmnop 'build' on Den, abcdzzzzzzzzzzzz 'other' on here"):
+    with pytest.raises(Ambiguous, match="'abcd': Den/build, here/other"):
         view.find_session("abcd")
 
 
@@ -117,7 +120,7 @@ def test_r13_an_id_in_the_form_of_anothers_title_takes_nothing(view: Registry, f
         assert view.find_session("notes").session == LOCAL
         assert forged not in ids(view)
     else:
-        with pytest.raises(Ambiguous, match=r"locallocallocall 'notes' on here.* 'x' on Box"):
+        with pytest.raises(Ambiguous, match=r"here/notes.* Box/x"):
             view.find_session("notes")
     assert view.find_session(LOCAL).device == OWN
 
@@ -151,10 +154,10 @@ def test_r13_a_whole_id_that_is_the_title_of_an_own_session_is_neither(view: Reg
 
 
 def test_r13_of_the_own_sessions_an_id_and_a_title_that_are_alike_are_neither() -> None:
-    live = {SessionId("bashaaaaaaaaaaaa"): "x", SessionId("zzzzzzzzzzzzzzzz"): "bash"}
+    live = {SessionId("bashaaaaaaaaaaaa"): OwnSession("x"), SessionId("zzzzzzzzzzzzzzzz"): OwnSession("bash")}
     with pytest.raises(Ambiguous):
-        find_own("bash", live, {}, "here")
-    assert find_own("bashaaaaaaaaaaaa", live, {}, "here") == "bashaaaaaaaaaaaa"
+        find_own("bash", live, "here")
+    assert find_own("bashaaaaaaaaaaaa", live, "here") == "bashaaaaaaaaaaaa"
 
 
 MINE = {
@@ -165,6 +168,7 @@ MINE = {
     SessionId("dishdishdishdish"): "same",
     SessionId("longlonglonglong"): "no",
 }
+OWN_SESSIONS = {session: OwnSession(title) for session, title in MINE.items()}
 
 
 @pytest.mark.parametrize(
@@ -181,16 +185,54 @@ def test_r5_a_word_names_the_same_session_in_every_list(word: str) -> None:
         except (SessionNotFound, Ambiguous) as exc:
             return exc.kind if isinstance(exc, SessionNotFound) else str(exc)
 
-    assert found(lambda: view.find_session(word).session) == found(lambda: find_own(word, MINE, {}, "here"))
+    assert found(lambda: view.find_session(word).session) == found(lambda: find_own(word, OWN_SESSIONS, "here"))
 
 
-def test_r5_of_closed_sessions_the_id_counts_and_only_if_no_live_one_is_meant() -> None:
-    closed = {SessionId("zzzzxxxxxxxxxxxx"): "notes", SessionId("oldsoldsoldsolds"): "old"}
-    assert find_own("zzzzy", MINE, closed, "here") == "zzzzyyyyyyyyyyyy"
-    assert find_own("zzzzx", MINE, closed, "here") == "zzzzxxxxxxxxxxxx"
-    assert find_own("olds", MINE, closed, "here") == "oldsoldsoldsolds"
-    with pytest.raises(SessionNotFound, match="no session 'old' on here"):
-        find_own("old", MINE, closed, "here")
+def test_r5_a_closed_session_is_found_by_id_and_title_if_no_listed_one_is_meant() -> None:
+    sessions = {
+        **OWN_SESSIONS,
+        SessionId("zzzzxxxxxxxxxxxx"): OwnSession("notes", "closed"),
+        SessionId("oldsoldsoldsolds"): OwnSession("Old", "closed"),
+    }
+    assert find_own("zzzzy", sessions, "here") == "zzzzyyyyyyyyyyyy"
+    assert find_own("zzzzx", sessions, "here") == "zzzzxxxxxxxxxxxx"
+    assert find_own("olds", sessions, "here") == "oldsoldsoldsolds"
+    assert find_own("old", sessions, "here") == "oldsoldsoldsolds"
+    assert find_own("notes", sessions, "here") == "zzzzyyyyyyyyyyyy"
+
+
+def test_r5_of_several_closed_sessions_with_one_title_the_ids_are_told() -> None:
+    one, two = SessionId("onesonesonesones"), SessionId("twostwostwostwos")
+    with pytest.raises(Ambiguous, match=r"onesonesonesones .*, twostwostwostwos "):
+        find_own("old", {one: OwnSession("old", "closed"), two: OwnSession("Old", "closed")}, "here")
+
+
+def test_r5_a_session_that_ended_by_itself_does_not_make_a_live_ones_title_ambiguous(view: Registry) -> None:
+    ended = row("endsendsendsends", title="Build", status=Status.ENDED)
+    view.local_sessions([ended], [], NOW)
+    assert view.find_session("build").session == WHOLE
+    assert view.find_session("ends").session == ended.id
+    assert view.find_session("here/build").session == ended.id
+    sessions = {ended.id: OwnSession("Build", "ended"), WHOLE: OwnSession("build")}
+    assert find_own("build", sessions, "here") == WHOLE
+
+
+def test_r5_of_two_that_ended_under_one_title_neither_is_taken(view: Registry) -> None:
+    for session in ("endsendsendsends", "overoveroverover"):
+        view.local_sessions([row(session, title="old", status=Status.ENDED)], [], NOW)
+    with pytest.raises(Ambiguous, match=r"endsendsendsends .*, overoveroverover "):
+        view.find_session("old")
+
+
+def test_r5_what_an_ambiguous_selector_lists_finds_one_session_each(view: Registry) -> None:
+    view.local_sessions([row("twintwintwintwin", title="my plan"), row("plannedplanneda", title="My Plan")], [], NOW)
+    view.link_sessions(DEN, [row("denplandenplande", title="my plan")], [], NOW)
+    with pytest.raises(Ambiguous) as caught:
+        view.find_session("my plan")
+    listed = str(caught.value).partition(": ")[2].split(", ")
+    assert listed[0] == "'Den/my plan'"
+    found = {view.find_session(shlex.split(each)[0]).session for each in listed}
+    assert found == {"twintwintwintwin", "plannedplanneda", "denplandenplande"}
 
 
 def test_r5_a_stranger_cannot_stand_in_the_way(view: Registry) -> None:
