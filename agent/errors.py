@@ -31,6 +31,10 @@ class AgentError(Exception):
         return f"{self}; {self.hint}" if self.hint else str(self)
 
 
+IN_THE_LOG = "the service's log there says more: `journalctl --user -u lan-agent`, or where `agent up` runs"
+"""The hint of what is logged there, with its traceback; of nothing else."""
+
+
 class BadFrame(AgentError):
     """A message that the schema does not describe."""
 
@@ -143,7 +147,7 @@ class LogDamaged(AgentError):
 class BackendFailed(AgentError):
     """The session's program could not be started or has failed."""
 
-    kind, code, hint = "backend-failed", -32011, "see the service's log on that device"
+    kind, code, hint = "backend-failed", -32011, "`agent backends` on that device shows whether it is ready"
 
 
 class DeviceNotFound(AgentError):

@@ -4,7 +4,7 @@ Nouns: a call (`control_socket`: one request, one answer, without asyncio), a st
 itself), a followed session (`follow`: its log, every entry once), its view (`view`: what happens in it, as values and
 sentences), a waiting call (`pending`: a request that waits for a device out of reach).
 
-What people read: `reading` (replies, answers, ends of turns), `request_text` and `form_input` (what a session asks),
-`styled_lines` and `terminal_text` (made fit for a terminal). What people send: `prompts`, `answers`. Nothing here
-prints, reads a keyboard or knows click: that is left to the front ends.
+What people read: `reading` (replies, answers), `turn_ends` (how a turn ended), `request_text` and `form_input` (what a
+session asks), `styled_lines` and `terminal_text` (made fit for a terminal). What people send: `prompts`, `answers`.
+Nothing here prints, reads a keyboard or knows click: that is left to the front ends.
 """

@@ -1,4 +1,4 @@
-"""What a person reads of a session's log: whose words, how much of a reply is new, how a turn ended, what was answered.
+"""What a person reads of a session's log: whose words, how much of a reply is new, what was answered.
 
 Shared by every front end, so that a fact is said in one way.
 """
@@ -22,7 +22,6 @@ from agent.protocol.events import (
     Scalar,
     SessionInfo,
     ThoughtDelta,
-    TurnComplete,
     Usage,
 )
 from agent.protocol.model import Sender, SessionId
@@ -72,24 +71,6 @@ class ReplyText:
 def name_of(sender: Sender) -> str:
     """The name of the device that sent a prompt or an answer, cleaned; its id, if it has no name."""
     return clean(sender.name).strip() or clean(sender.device)
-
-
-def succeeded(turn: TurnComplete) -> bool:
-    """Whether a turn is a plain success: whole, and of a shell command with exit status 0 (S14)."""
-    return turn.status == "complete" and not turn.exit_status
-
-
-def turn_word(turn: TurnComplete) -> str:
-    """How a turn ended, in one word."""
-    return {"complete": "done", "interrupted": "interrupted", "error": "failed"}[turn.status]
-
-
-def shortfall(turn: TurnComplete) -> str:
-    """Why a turn is no plain success, in one clean line (S14); "" for one that is."""
-    if turn.status == "complete":
-        return f"exit status {turn.exit_status}" if turn.exit_status else ""
-    word, reason = turn_word(turn), clean(turn.error, 4096)
-    return f"{word}: {reason}" if reason else word
 
 
 def session_over(info: SessionInfo) -> str:

@@ -24,6 +24,7 @@ from agent.protocol.events import (
     Usage,
 )
 from agent.protocol.model import SessionId
+from agent.protocol.turn_causes import TurnCause
 
 BACKEND_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """Form of a backend's name, which is typed in a shell."""
@@ -154,9 +155,10 @@ class Described(Struct, frozen=True, kw_only=True):
 
 
 class Finished(Struct, frozen=True, kw_only=True):
-    """The running turn is over, with its status."""
+    """The running turn is over, with its status. One with a `cause` or an error is never complete (S14)."""
 
     status: TurnStatus
+    cause: TurnCause = ""
     exit_status: int | None = None
     cwd: str = ""
     error: str = ""

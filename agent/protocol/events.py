@@ -206,6 +206,7 @@ class TurnComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cwd: Short = ""
     error: Short = ""
     usage: Usage | None = None
+    cause: Id = ""  # why it is no plain success, for programs (`turn_causes`)
 
 
 class Option(Struct, frozen=True, kw_only=True, omit_defaults=True):

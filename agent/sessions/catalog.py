@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from agent.errors import IN_THE_LOG
 from agent.ports import Clock, Inspection, Inspects, Installed
 from agent.protocol.backends import BackendRow
 from agent.protocol.names import clean
@@ -63,7 +64,7 @@ class BackendCatalog:
             return Inspection(missing="it cannot be looked at: no answer in time", hint="try again in a moment")
         except Exception as exc:
             log.exception("a backend raised", extra={"backend": one.name})
-            return Inspection(missing=f"it cannot be looked at: {exc!r}", hint="see the service's log")
+            return Inspection(missing=f"it cannot be looked at: {exc!r}", hint=IN_THE_LOG)
 
     def _row(self, one: Installed, seen: Inspection) -> BackendRow:
         return BackendRow(

@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from agent.errors import AgentError, BackendFailed, SessionEnded
+from agent.errors import IN_THE_LOG, AgentError, BackendFailed, SessionEnded
 from agent.ports import (
     Asked,
     Backend,
@@ -113,7 +113,7 @@ class BackendRunner:
             raise
         except Exception as exc:
             log.exception("a backend raised", extra={"session": how.session})
-            raise BackendFailed(f"the backend {self._name!r} raised {exc!r}") from exc
+            raise BackendFailed(f"the backend {self._name!r} raised {exc!r}", hint=IN_THE_LOG) from exc
         if self.over:
             await self.stop()
             raise SessionEnded

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from agent.errors import AgentError, LogDamaged, SessionEnded
+from agent.errors import IN_THE_LOG, AgentError, LogDamaged, SessionEnded
 from agent.ports import BackendEvent, BackendType, Described, Finished, Prompted, Start
 from agent.protocol.answers import checked_option
 from agent.protocol.events import TEXT_MAX, Answer, Event, RequestClosed, SessionInfo
@@ -291,7 +291,7 @@ class HostedSession:
                 await self._failed(effect, exc.in_full)
             except Exception as exc:  # noqa: BLE001 - recorded
                 failures().note("sessions.backend", exc)
-                await self._failed(effect, f"the backend {self.log.meta.backend!r} raised {exc!r}")
+                await self._failed(effect, f"the backend {self.log.meta.backend!r} raised {exc!r}; {IN_THE_LOG}")
 
     async def _failed(self, effect: Effect, reason: str) -> None:
         log.info("a backend failed", extra={"session": self._state.id, "error": reason})

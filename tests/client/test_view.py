@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agent.client.follow import Hydrated, NextEvent
-from agent.client.reading import answered, session_over, shortfall, succeeded
+from agent.client.reading import answered, session_over
 from agent.client.stream import ConnectionLost, PeerBack
 from agent.client.view import (
     WARNINGS,
@@ -176,26 +176,6 @@ def test_turns_run_from_their_prompt_to_their_end() -> None:
 def test_an_entry_of_a_later_version_is_kept_and_means_nothing() -> None:
     event = Event(1, "hologram", msgspec.Raw(b"\x80"), "")
     assert watched().take(NextEvent(event)) == [LogEntry(event, None)]
-
-
-@pytest.mark.parametrize(
-    ("turn", "said", "success"),
-    [
-        (TurnComplete(turn=1, status="complete"), "", True),
-        (TurnComplete(turn=1, status="complete", exit_status=0), "", True),
-        (TurnComplete(turn=1, status="complete", exit_status=3), "exit status 3", False),
-        (TurnComplete(turn=1, status="error"), "failed", False),
-        (
-            TurnComplete(turn=1, status="error", error="no \x1bmodel"),
-            "failed: no \N{REPLACEMENT CHARACTER}model",
-            False,
-        ),
-        (TurnComplete(turn=1, status="interrupted"), "interrupted", False),
-        (TurnComplete(turn=1, status="interrupted", error="cut"), "interrupted: cut", False),
-    ],
-)
-def test_a_turn_that_is_no_success_is_never_told_as_one(turn: TurnComplete, said: str, success: bool) -> None:  # S14
-    assert (shortfall(turn), succeeded(turn)) == (said, success)
 
 
 def test_the_end_of_a_session_is_said_with_its_reason() -> None:

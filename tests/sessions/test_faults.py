@@ -228,12 +228,12 @@ async def test_nothing_that_a_backend_names_breaks_its_session() -> None:
             Asked(request_id=LONG, kind="choices", prompt=LONG, choices=(Choice(id=LONG, name=LONG, kind=LONG),)),
             Said("half a pair: \ud83d"),
             Described(title="half \ud83d \x1b[2Jname"),
-            Finished(status="complete", cwd=LONG, error=LONG),
+            Finished(status="error", cwd=LONG, error=LONG),
         ]
         await submit(desk, session, "go")
         await settle()
         log = await whole_log(desk, session)
-        assert statuses(log) == [(1, "complete")]
+        assert statuses(log) == [(1, "error")]
         assert desk.rows[session].title == "half ? [2Jname"
         assert (await submit(desk, session, "again")).status == "started"
 

@@ -15,11 +15,12 @@ from agent.client.answers import submit_answer
 from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall
 from agent.client.prompts import not_sent, standing
-from agent.client.reading import ReplyText, event_json, shortfall, succeeded, used
+from agent.client.reading import ReplyText, event_json, used
 from agent.client.request_text import request_lines
 from agent.client.stream import Stream, streaming
 from agent.client.styled_lines import Line
 from agent.client.terminal_text import TerminalText, clean
+from agent.client.turn_ends import turn_end
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, SessionView, sentence
 from agent.errors import AgentError
 from agent.frontends.cli.activity import ActivityLines
@@ -44,6 +45,8 @@ from agent.protocol.events import (
 from agent.protocol.messages import History, Interrupt, Submit
 from agent.protocol.methods import PROMPT_SUBMIT, SESSION_HISTORY, SESSION_INTERRUPT
 from agent.protocol.waiting import Waiting
+
+_STATUSES = {"success": Exit.OK, "failure": Exit.FAILED, "interrupted": Exit.INTERRUPTED}
 
 
 @click.command()
@@ -308,16 +311,15 @@ class _Turn:
 
     def _outcome(self, turn: TurnComplete) -> int:
         self._end_line()
-        if turn.status == "interrupted" and not turn.error:
-            return Exit.INTERRUPTED
-        if turn.error:  # of one that was cut by a restart, too: nobody asked for that
-            self._app.printer.error(turn.error)
-        elif self._app.printer.err_tty and not succeeded(turn):
-            self._app.printer.talk(shortfall(turn), "dim")
+        end = turn_end(turn)
+        if end.word == "failed" or (end.reason and end.outcome == "failure"):
+            self._app.printer.error(end.reason or "the turn failed")
+        elif end.reason or (self._app.printer.err_tty and end.shortfall):
+            self._app.printer.talk(end.reason or end.shortfall, "dim")
         words = used(turn.usage) if turn.usage else []
         if words:
             self._talk([(f"-- {' · '.join(words)}", "dim")])
-        return Exit.OK if succeeded(turn) else Exit.FAILED
+        return _STATUSES[end.outcome]
 
     # --- the person --------------------------------------------------------------------------------------------------
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.client.reading import ReplyText, answered, name_of, succeeded, turn_word, used
+from agent.client.reading import ReplyText, answered, name_of, used
 from agent.client.request_text import request_lines
 from agent.client.styled_lines import Line
 from agent.client.terminal_text import Style, TerminalText, clean
+from agent.client.turn_ends import turn_end
 from agent.client.view import WARNINGS, Hydration, LinkBack, LogEntry, News, StorageBack
 from agent.frontends.cli.activity import ActivityLines
 from agent.frontends.cli.screen import SplitScreen
@@ -137,7 +138,7 @@ class TranscriptPrinter:
 
     def _done(self, turn: TurnComplete) -> None:
         self._screen.text(self._filter.end())
-        self._screen.line(status_line(turn), "dim" if succeeded(turn) else "red")
+        self._screen.line(status_line(turn), "dim" if turn_end(turn).outcome == "success" else "red")
 
     def _info(self, info: SessionInfo) -> None:
         if info.note:
@@ -160,11 +161,9 @@ def style_of(news: News) -> Style:
 
 def status_line(turn: TurnComplete) -> str:
     """How a turn ended, where the shell is, and what the model has used."""
-    parts = [turn_word(turn)]
-    if turn.exit_status is not None:
-        parts.append(f"exit {turn.exit_status}")
-    if turn.error:
-        parts.append(clean(turn.error))
+    parts = [turn_end(turn).line]
+    if turn.exit_status == 0:
+        parts.append("exit 0")
     if turn.cwd:
         parts.append(clean(turn.cwd))
     if turn.usage:

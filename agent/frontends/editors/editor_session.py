@@ -14,6 +14,7 @@ from agent.client.prompts import new_prompt
 from agent.client.reading import VERBATIM
 from agent.client.stream import Stream, first_error, streaming
 from agent.client.terminal_text import one_line
+from agent.client.turn_ends import StopReason
 from agent.client.view import (
     Change,
     Hydration,
@@ -27,7 +28,7 @@ from agent.client.view import (
 from agent.errors import AgentError, NotRunning, PeerLost, TakenBack
 from agent.frontends.editors.connection import EditorPeer
 from agent.frontends.editors.options import changes, with_value
-from agent.frontends.editors.outgoing import EditorTitle, SessionUpdate, StopReason, Update
+from agent.frontends.editors.outgoing import EditorTitle, SessionUpdate, Update
 from agent.frontends.editors.questions import answer_from, how_to_answer
 from agent.frontends.editors.sessions import where
 from agent.frontends.editors.turns import AwaitedTurns

@@ -6,9 +6,8 @@ from typing import Literal
 
 from msgspec import UNSET, Struct
 
+from agent.client.turn_ends import StopReason
 from agent.frontends.editors.incoming import Json
-
-StopReason = Literal["end_turn", "cancelled"]
 
 
 class Update(Struct, frozen=True, rename="camel", omit_defaults=True, tag_field="sessionUpdate"):

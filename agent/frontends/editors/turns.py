@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container, Iterable
 
+from agent.client.turn_ends import StopReason, turn_end
 from agent.errors import AgentError, BackendFailed
-from agent.frontends.editors.outgoing import StopReason
 from agent.protocol.events import MessageStart, Payload, TurnComplete, UserMessage
 from agent.protocol.messages import Submitted
 
@@ -129,12 +129,13 @@ class AwaitedTurns:
 
 
 def _end(waiting: AwaitedPrompt, done: TurnComplete) -> None:
-    if waiting.stopped or done.status == "interrupted":
+    end = turn_end(done)
+    if waiting.stopped:
         waiting.done.set_result("cancelled")
-    elif done.status == "error":
-        _fails(waiting, BackendFailed(done.error or "the turn failed", hint=""))
+    elif end.stop is None:
+        _fails(waiting, BackendFailed(end.reason or "the turn failed", hint=""))
     else:
-        waiting.done.set_result("end_turn")
+        waiting.done.set_result(end.stop)
 
 
 def _fails(waiting: AwaitedPrompt, reason: AgentError) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Container
 
 import msgspec
 
-from agent.client.reading import FENCE, ReplyText, answered, name_of, session_over, shortfall
+from agent.client.reading import FENCE, ReplyText, answered, name_of, session_over
 from agent.client.request_text import asked_line
 from agent.client.terminal_text import TerminalText, clean, one_line, plain, session_title
+from agent.client.turn_ends import turn_end
 from agent.client.view import LogEntry
 from agent.frontends.editors.outgoing import (
     AgentChunk,
@@ -201,10 +202,10 @@ class EditorUpdates:
     def _done(self, turn: TurnComplete) -> list[Update]:
         shown: list[Update] = []
         self._tools.clear()
-        told_as_answer = turn.status == "error" and turn.turn in self._mine
-        why = shortfall(turn)
-        if why and not told_as_answer:
-            shown += self.note(why)
+        end = turn_end(turn)
+        told_as_answer = end.stop is None and turn.turn in self._mine
+        if end.shortfall and not told_as_answer:
+            shown += self.note(end.shortfall)
         usage = turn.usage
         if usage is not None and usage.size:
             cost: dict[str, object] | None = None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
-from agent.client.reading import FENCE, ReplyText, name_of, session_over, shortfall, succeeded
+from agent.client.reading import FENCE, ReplyText, name_of, session_over
 from agent.client.terminal_text import TerminalText, clean, plain
+from agent.client.turn_ends import turn_end
 from agent.client.view import LogEntry
 from agent.frontends.hermes_ui.activity import ActivityEvents
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent, line
@@ -180,10 +181,11 @@ class EventMapping:
         self._ended.add(turn.turn)
         info = self.info.over(turn, local=self._local)
         frames.append(self._end(turn.status))
-        if turn.status == "error":
-            frames.append(UiEvent("error", {"message": clean(turn.error, 4096) or "the turn failed"}))
-        elif turn.status == "complete" and not succeeded(turn):
-            frames.append(line(shortfall(turn)))
+        end = turn_end(turn)
+        if end.word == "failed":
+            frames.append(UiEvent("error", {"message": end.reason or "the turn failed"}))
+        elif end.shortfall and end.outcome != "interrupted":  # the UI says by itself that somebody interrupted
+            frames.append(line(end.shortfall))
         return [*frames, info]
 
     # --- the session -------------------------------------------------------------------------------------------------

@@ -30,7 +30,6 @@ from agent.protocol.events import (
     ToolComplete,
     ToolStart,
     ToolUpdate,
-    TurnStatus,
 )
 from agent.protocol.model import TITLE_MAX
 from agent.protocol.names import clean
@@ -41,6 +40,8 @@ from agent.sessions.rules.state import SessionMachine
 
 CHUNK = 16_384
 """Characters of one logged delta: small enough to flow, large enough that a flood costs little."""
+REASON = 1000
+"""Characters of why a program ended: they stand within sentences of ours."""
 
 
 def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # noqa: PLR0911 - one return a kind of event
@@ -55,12 +56,16 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
         case Finished():
             cwd, error = budget.text(event.cwd, SHORT), budget.text(event.error, SHORT)
             return session.finished(
-                event.status, exit_status=event.exit_status, cwd=cwd, error=error, usage=budget.usage(event.usage)
+                event.status,
+                exit_status=event.exit_status,
+                cwd=cwd,
+                error=error,
+                usage=budget.usage(event.usage),
+                cause=event.cause,
             )
         case Exited():
-            reason = budget.text(event.reason, SHORT)
-            turn_status: TurnStatus = "complete" if event.status == "ended" else "error"
-            return session.ended(event.status, reason, turn_status, exit_status=event.exit_status)
+            reason = budget.text(event.reason, REASON)
+            return session.ended(event.status, reason, "error", exit_status=event.exit_status)
         case Asked() if (request_id := budget.text(event.request_id, ID)) not in session.requests:
             request = RequestOpen(
                 turn=turn,

@@ -34,6 +34,7 @@ from agent.protocol.events import (
 )
 from agent.protocol.model import DeviceId, Sender, SessionId, Status
 from agent.protocol.times import unix_seconds
+from agent.protocol.turn_causes import REASONS, TurnCause
 from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
 from agent.sessions.rules.epochs import Epochs
 from agent.sessions.rules.reply import ReplyBuffer
@@ -151,33 +152,45 @@ class SessionMachine:
         cwd: str = "",
         error: str = "",
         usage: Usage | None = None,
+        cause: TurnCause = "",
     ) -> Decision:
-        """Take the end of the backend's turn: the next prompt starts."""
+        """Take the end of the backend's turn: the next prompt starts. An end with a reason is never complete (S14)."""
         turn = self.running
         if turn is None:
             return Decision()
-        done = TurnComplete(turn=turn, status=status, exit_status=exit_status, cwd=cwd, error=error, usage=usage)
+        if status != "interrupted":
+            error = error or REASONS.get(cause, "")
+        if status == "complete" and error:
+            status = "error"
+        done = TurnComplete(
+            turn=turn, status=status, exit_status=exit_status, cwd=cwd, error=error, usage=usage, cause=cause
+        )
         return self._then_next((*self._requests.expired(), *self._end_part(status), done))
 
     def ended(
         self,
         status: Literal["ended", "failed"],
         reason: str,
-        turn_status: TurnStatus,
+        turn_status: Literal["interrupted", "error"],
         *,
         exit_status: int | None = None,
     ) -> Decision:
-        """End the session: the running turn is closed as `turn_status`, waiting prompts are closed as never run."""
+        """End the session: the running turn is closed as `turn_status`, waiting prompts are closed as never run.
+
+        A turn whose program ended with exit status 0 is complete, and says that the session is over (S14).
+        """
         if not self.status.live:
             return Decision()
         payloads: list[Payload] = [*self._requests.expired(), *self._end_unprompted()]
-        if self.running is not None:
+        if self.running is not None and exit_status == 0:
+            payloads += self._end_part("complete")
+            payloads.append(TurnComplete(turn=self.running, status="complete", exit_status=0, cause="program_ended"))
+        elif self.running is not None:
             payloads += self._end_part(turn_status)
-            done = TurnComplete(turn=self.running, status=turn_status, exit_status=exit_status, error=reason)
-            payloads.append(done)
-        unrun: TurnStatus = "interrupted" if turn_status == "interrupted" else "error"
-        why = f"the session ended before it ran ({reason})" if reason else "the session ended before it ran"
-        payloads += (TurnComplete(turn=p.turn, status=unrun, error=why) for p in self._queue)
+            why = f"the session has ended: {reason}" if status == "ended" and turn_status == "error" else reason
+            payloads.append(TurnComplete(turn=self.running, status=turn_status, exit_status=exit_status, error=why))
+        unrun = f"the session ended before it ran ({reason})" if reason else "the session ended before it ran"
+        payloads += (TurnComplete(turn=p.turn, status=turn_status, error=unrun) for p in self._queue)
         payloads.append(SessionInfo(status=status, note=reason))
         return Decision(tuple(payloads), (StopBackend(),))
 

@@ -277,7 +277,7 @@ def test_the_end_closes_what_ran_and_what_waited_visibly() -> None:  # S3
     with pytest.raises(SessionEnded):
         log.prompt("c")
     assert log.prompt("a") == ("duplicate", 0)
-    assert log.session.ended("ended", "", "complete") == Decision()
+    assert log.session.ended("ended", "", "error") == Decision()
 
 
 def test_what_waited_when_the_session_ended_is_not_called_complete() -> None:  # S3
@@ -287,7 +287,7 @@ def test_what_waited_when_the_session_ended_is_not_called_complete() -> None:  #
     log.says(Exited(status="ended", reason="exit status 3", exit_status=3))
     ends = [payload_of(event) for event in log.events if event.type == "turn.complete"]
     assert ends == [
-        TurnComplete(turn=1, status="complete", exit_status=3, error="exit status 3"),
+        TurnComplete(turn=1, status="error", exit_status=3, error="the session has ended: exit status 3"),
         TurnComplete(turn=2, status="error", error="the session ended before it ran (exit status 3)"),
     ]
 

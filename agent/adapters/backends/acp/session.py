@@ -21,7 +21,7 @@ from agent.adapters.backends.acp.turn import AgentTurn, Outcome, outcome_of, pro
 from agent.adapters.backends.acp.updates import UpdateMapper, joined
 from agent.adapters.backends.launching import heed_keyboard, working_folder
 from agent.adapters.backends.tasks import BackendTasks
-from agent.errors import AgentError, BackendFailed
+from agent.errors import IN_THE_LOG, AgentError, BackendFailed
 from agent.ports import Described, Emit, Finished, Said, Start
 from agent.ports.backends import no_history
 from agent.protocol.events import Answer
@@ -238,7 +238,8 @@ class AcpSession:
         self._after_cancel = turn.cancelled.is_set() and not outcome.recycle
         self._turn = None
         turn.over.set()
-        await self._tell(Finished(status=outcome.status, error=outcome.error, usage=self._updates.usage))
+        usage = self._updates.usage
+        await self._tell(Finished(status=outcome.status, error=outcome.error, usage=usage, cause=outcome.cause))
         if outcome.recycle:
             await self._supervisor.end()
 
@@ -260,7 +261,7 @@ class AcpSession:
 
     async def _broken(self) -> None:
         if self._turn is not None:
-            await self._finish(self._turn, Outcome("error", "see the service's log on that device", recycle=True))
+            await self._finish(self._turn, Outcome("error", f"reading {self._name} failed; {IN_THE_LOG}", recycle=True))
 
     async def _tell_updates(self, agent: RunningAgent) -> None:
         if agent.session and (events := self._updates.events()):

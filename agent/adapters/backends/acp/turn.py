@@ -13,12 +13,13 @@ from agent.adapters.backends.acp.quirks import Quirks
 from agent.adapters.backends.acp.schema import ABSENT, BAD, AgentResponse, given
 from agent.protocol.bounds import Words
 from agent.protocol.events import TurnStatus
+from agent.protocol.turn_causes import TurnCause
 
 LOST_STEP = "the agent lost step after the interrupt and is started anew: send the prompt again"
-_STOPS = {
-    "max_tokens": "the agent stopped at the model's limit of tokens",
-    "max_turn_requests": "the agent stopped at its limit of requests to the model",
-    "refusal": "the agent refused to go on",
+_STOPS: dict[str, TurnCause] = {
+    "max_tokens": "max_tokens",
+    "max_turn_requests": "max_turn_requests",
+    "refusal": "refusal",
 }
 
 
@@ -48,6 +49,7 @@ class Outcome(Struct, frozen=True):
     status: TurnStatus
     error: str = ""
     recycle: bool = False
+    cause: TurnCause = ""
 
 
 class PromptAnswer(Struct):
@@ -84,4 +86,6 @@ def outcome_of(turn: AgentTurn, reply: AgentResponse, quirks: Quirks, *, silent:
         return Outcome("interrupted", "" if turn.refused else "the agent stopped by itself")
     if silent and after_cancel:
         return Outcome("error", LOST_STEP, recycle=True)
-    return Outcome("error", _STOPS[reason]) if reason in _STOPS else Outcome("complete")
+    # A command of the agent itself (`/compact`) may have nothing to say.
+    cause = _STOPS.get(reason, "empty" if silent and not turn.text.startswith("/") else "")
+    return Outcome("error" if cause else "complete", cause=cause)

@@ -30,6 +30,7 @@ from agent.ports import (
     ToolStarted,
 )
 from agent.protocol.events import TurnStatus, Usage
+from agent.protocol.turn_causes import TurnCause
 
 BY = "hermes"
 """Who prompts at a window of Hermes: it does not say more."""
@@ -53,6 +54,7 @@ class HermesTurn:
     said: list[str] = field(default_factory=list)
     part: int = 0  # where in `said` the newest part begins
     tools: set[str] = field(default_factory=set)
+    worked: bool = False  # whether a tool was used
 
 
 class TurnTracker:
@@ -99,6 +101,7 @@ class TurnTracker:
                 await self._informed(payload(event.payload, InfoPayload))
             case "tool.start" if turn is not None:
                 turn.tools.add(mapping.tool_id(event.payload))
+                turn.worked = True
                 turn.part = len(turn.said)
             case "tool.complete" if turn is not None:
                 turn.tools.discard(mapping.tool_id(event.payload))
@@ -120,7 +123,9 @@ class TurnTracker:
                     self.turn.said.append(event.text)
             await self._emit(event)
 
-    async def finish(self, status: TurnStatus, error: str = "", usage: Usage | None = None) -> None:
+    async def finish(
+        self, status: TurnStatus, error: str = "", usage: Usage | None = None, *, cause: TurnCause = ""
+    ) -> None:
         """End the turn that runs, and tell how."""
         turn = self.turn
         if turn is None:
@@ -131,7 +136,7 @@ class TurnTracker:
         if turn.interrupting and status != "complete":
             status, error = "interrupted", ""
         if not turn.muted:
-            await self._emit(Finished(status=status, error=error, usage=usage))
+            await self._emit(Finished(status=status, error=error, usage=usage, cause=cause))
 
     async def _complete(self, done: DonePayload) -> None:
         turn, text = self.turn, done.text or ""
@@ -144,7 +149,8 @@ class TurnTracker:
             error = error or self._line(text)
         elif part or _bare(text) not in _bare(said):
             await self.tell(mapping.pieces(history.missing(part, text) or history.missing(said, text)))
-        await self.finish(status, error, done.used)
+        empty = status == "complete" and not (turn.said or turn.worked or turn.text.startswith("/"))
+        await self.finish(status, error, done.used, cause="empty" if empty else "")
 
     async def _informed(self, info: InfoPayload) -> None:
         if info.running is not False:

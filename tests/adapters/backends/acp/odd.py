@@ -348,7 +348,7 @@ class Agent:
         self.send({"id": number, "result": {"stopReason": "refusal"}})
 
     def turn_stop(self, text: str) -> None:
-        self.end("cancelled")
+        self.end(text or "cancelled")
 
     def turn_silent(self, text: str) -> None:
         self.end()

@@ -200,3 +200,22 @@ async def test_a_long_reply_comes_whole_in_bounded_pieces(begin: Begin, listener
     events = [e for e in await run(session, listener, "many 40") if isinstance(e, Said)]
     assert len(said(list(events))) == 200_000
     assert max(len(event.text) for event in events) <= 16_384
+
+
+@pytest.mark.parametrize(
+    ("prompt", "status", "cause"),
+    [
+        ("stop max_tokens", "error", "max_tokens"),
+        ("stop max_turn_requests", "error", "max_turn_requests"),
+        ("stop refusal", "error", "refusal"),
+        ("silent", "error", "empty"),
+        ("/silent", "complete", ""),
+        ("say x", "complete", ""),
+    ],
+)
+async def test_a_turn_that_was_cut_refused_or_empty_names_its_cause(
+    begin: Begin, listener: Listener, prompt: str, status: str, cause: str
+) -> None:  # S14
+    session = await begin(odd())
+    end = finished(await run(session, listener, prompt))
+    assert (end.status, end.cause) == (status, cause)

@@ -53,7 +53,7 @@ async def test_an_error_after_a_cancel_is_an_interrupt_and_the_agent_is_started_
 
 async def test_an_agent_that_answers_nothing_after_a_cancel_is_started_anew(begin: Begin, listener: Listener) -> None:
     session = await begin(odd())
-    assert finished(await run(session, listener, "silent")).status == "complete"
+    assert finished(await run(session, listener, "silent")).cause == "empty"
     first = session.processes()
     await session.prompt("wait")
     await listener.until_said("la ")
@@ -61,7 +61,7 @@ async def test_an_agent_that_answers_nothing_after_a_cancel_is_started_anew(begi
     await listener.turn()
     end = finished(await run(session, listener, "silent"))
     assert (end.status, end.error) == ("error", LOST_STEP)
-    assert finished(await run(session, listener, "silent")).status == "complete"
+    assert finished(await run(session, listener, "silent")).cause == "empty"
     assert session.processes() != first
 
 
