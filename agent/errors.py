@@ -180,6 +180,13 @@ class RequestNotFound(AgentError):
     kind, code, hint = "request-not-found", -32015, "`agent log` shows what was asked"
 
 
+class PromptNotFound(AgentError):
+    """The session has no such prompt."""
+
+    text = "no such prompt"
+    kind, code, hint = "prompt-not-found", -32024, "`agent log` shows what was sent"
+
+
 class Forbidden(AgentError):
     """Not allowed over this connection."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from agent.client.reading import name_of
 from agent.client.terminal_text import clean
 from agent.protocol.events import TurnComplete
 from agent.protocol.turn_causes import REASONS
@@ -28,7 +29,7 @@ class TurnEnd(NamedTuple):
     """How a turn ended."""
 
     outcome: Outcome  # of `agent prompt`: status 0, 1 or 130
-    word: str  # "done", "exit status 3", "failed", "interrupted"
+    word: str  # "done", "exit status 3", "failed", "interrupted", "never ran"
     reason: str  # one clean line; "" if there is none beside the word
     stop: StopReason | None  # what an editor is answered; None: an error with the reason
 
@@ -48,6 +49,8 @@ def turn_end(turn: TurnComplete) -> TurnEnd:
 
     A turn that was cut without anybody asking for it (it has a reason) is a failure, though its status is interrupted.
     """
+    if turn.withdrawn_by is not None:
+        return TurnEnd("interrupted", "never ran", f"taken back by {name_of(turn.withdrawn_by)}", "cancelled")
     reason = clean(turn.error, REASON_MAX) or REASONS.get(turn.cause, "")
     if turn.status == "interrupted":
         return TurnEnd("failure" if reason else "interrupted", "interrupted", reason, "cancelled")

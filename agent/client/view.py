@@ -18,6 +18,7 @@ from agent.client.terminal_text import clean
 from agent.protocol.events import (
     Command,
     Event,
+    MessageStart,
     Option,
     Payload,
     RequestClosed,
@@ -28,7 +29,8 @@ from agent.protocol.events import (
     payload_of,
 )
 from agent.protocol.messages import ParticipantsChanged, PeerLink, SessionStalled, Submitted
-from agent.protocol.model import DeviceId, Participant, SessionRow
+from agent.protocol.model import DeviceId, Participant, SessionRow, Status
+from agent.protocol.prompts import PromptQueue
 
 BEGAN_ANEW = "the session's log began anew: its device was restored from an older copy"
 
@@ -199,15 +201,17 @@ class SessionView:
         self.session = ""  # its id, once attached
         self.others: dict[str, Participant] = {}  # who else watches, by device
         self.requests: dict[str, RequestOpen] = {}  # open ones by id, oldest first
-        self.last_turn = 0  # the newest that was asked for
-        self.done_turn = 0  # the newest that is over
+        self.turn = 0  # that runs; 0: none
+        self.queue = PromptQueue()  # what waits: of prompts that were there before this client, the text may be cut
         self.ended = ""  # "ended" or "failed", once the session is
         self._shown: dict[str, RequestOpen] = {}  # requests whose end has not been shown
+        self._logged_turn = 0  # the newest that the log has shown
+        self._accepted_turn = 0  # the newest that was accepted of this client
 
     @property
     def running(self) -> bool:
         """Whether a turn runs, or is still to come."""
-        return self.done_turn < self.last_turn
+        return bool(self.turn or self.queue) or self._logged_turn < self._accepted_turn
 
     async def changes(self, notes: AsyncIterator[Hydrated | NextEvent | Note]) -> AsyncIterator[Change]:
         """What `follow` yields, as changes. Raises: what `follow` raises."""
@@ -231,17 +235,21 @@ class SessionView:
     def entry(self, event: Event, *, merged: bool = False) -> LogEntry:
         """Take one entry of the log; also used to read a log from the beginning. Raises: BadFrame."""
         payload, closes = payload_of(event), None
+        self.queue.apply(payload)
         match payload:
             case UserMessage(turn=turn):
-                self.last_turn = max(self.last_turn, turn)
+                self._logged_turn = max(self._logged_turn, turn)
+                self.turn = self.turn if payload.queued else turn
             case RequestOpen():
                 self.requests[payload.request_id] = self._shown[payload.request_id] = payload
             case RequestClosed(request_id=request_id):
                 self.requests.pop(request_id, None)
                 closes = self._shown.pop(request_id, None)
+            case MessageStart(turn=turn) if turn:
+                self.turn = turn
             case TurnComplete(turn=turn):
-                self.done_turn = max(self.done_turn, turn)
-                self.last_turn = max(self.last_turn, turn)
+                self._logged_turn = max(self._logged_turn, turn)
+                self.turn = 0 if turn == self.turn else self.turn
             case SessionInfo(status="ended" | "failed"):
                 self.ended = payload.status
             case _:
@@ -250,7 +258,7 @@ class SessionView:
 
     def submitted(self, told: Submitted) -> None:
         """Note that a prompt was accepted: its turn is to come."""
-        self.last_turn = max(self.last_turn, told.turn)
+        self._accepted_turn = max(self._accepted_turn, told.turn)
 
     def answered(self, request_id: str) -> None:
         """Note that an answer of this client's was taken: the request is open no more, whenever the log says so."""
@@ -262,8 +270,10 @@ class SessionView:
         self.session = result.session_id
         if note.anew:
             self._shown.clear()
-            self.last_turn = 0
-            self.done_turn = 0
+            self._logged_turn = 0
+            self._accepted_turn = 0
+            self.turn = 0
+            self.queue = PromptQueue()
             self.ended = ""
         if not note.again:
             self.others = self._others(result.participants)
@@ -272,6 +282,9 @@ class SessionView:
         if snapshot is not None:  # else what has opened meanwhile follows as entries
             opened = tuple(request for request in result.requests if request.request_id not in self._shown)
             self._shown.update({request.request_id: request for request in opened})
+            self.turn = self.turn or _running_turn(snapshot.session, entries)
+            if result.queue:  # else nothing waits; or an earlier version does not tell, and the entries must do
+                self.queue = PromptQueue(self.queue.find(each.prompt_id) or each for each in result.queue)
         self.requests = {request.request_id: request for request in result.requests}
         return Hydration(
             session=None if snapshot is None else snapshot.session,
@@ -299,3 +312,14 @@ class SessionView:
             for one, count in counted
             if count > 0
         }
+
+
+def _running_turn(session: SessionRow, entries: Iterable[LogEntry]) -> int:
+    # Of a long turn the snapshot has no beginning.
+    if session.status not in {Status.WORKING, Status.NEEDS_INPUT}:
+        return 0
+    payloads = [entry.payload for entry in entries]
+    over = {payload.turn for payload in payloads if isinstance(payload, TurnComplete)}
+    said = [getattr(payload, "turn", 0) for payload in payloads if not isinstance(payload, UserMessage | TurnComplete)]
+    newest = next((turn for turn in reversed(said) if turn), 0)
+    return 0 if newest in over else newest

@@ -1,4 +1,4 @@
-"""`session.*`, `prompt.submit`, `request.answer`, `backend.list`: of this device, and starting sessions on others."""
+"""`session.*`, `prompt.*`, `request.answer`, `backend.list`: of this device, and starting sessions on others."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from agent.protocol.messages import (
     Detach,
     History,
     Interrupt,
+    Interrupted,
     Nothing,
     OnSession,
     Page,
@@ -35,6 +36,7 @@ from agent.protocol.messages import (
     Submitted,
 )
 from agent.protocol.model import Participant, SessionId
+from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.sessions.catalog import BackendCatalog
 from agent.sessions.host import Sessions
 
@@ -75,6 +77,8 @@ class SessionHandlers:
             SessionRoute(methods.SESSION_HISTORY, self.history),
             SessionRoute(methods.SESSION_PARTICIPANTS, self.participants),
             SessionRoute(methods.PROMPT_SUBMIT, self.submit),
+            SessionRoute(methods.PROMPT_LIST, self.queue),
+            SessionRoute(methods.PROMPT_WITHDRAW, self.withdraw),
             SessionRoute(methods.REQUEST_ANSWER, self.answer),
         )
 
@@ -154,16 +158,28 @@ class SessionHandlers:
 
     async def submit(self, session: SessionId, request: Submit, caller: Caller) -> Submitted:
         """Start a turn, or have the prompt wait for its own."""
-        return await self._sessions.submit(structs.replace(request, session_id=session), caller.sender(request.client))
+        return await self._sessions.prompting.submit(
+            structs.replace(request, session_id=session), caller.sender(request.client)
+        )
+
+    async def queue(self, session: SessionId, request: OnSession, caller: Caller) -> tuple[QueuedPrompt, ...]:
+        """List what waits for its turn."""
+        return await self._sessions.prompting.queue(session)
+
+    async def withdraw(self, session: SessionId, request: Withdraw, caller: Caller) -> Withdrawn:
+        """Take back a prompt that waits."""
+        request = structs.replace(request, session_id=session)
+        return await self._sessions.prompting.withdraw(request, caller.sender(request.client))
 
     async def answer(self, session: SessionId, request: AnswerRequest, caller: Caller) -> Answered:
         """Answer what the session asks; the first answer wins (S9)."""
         return await self._sessions.answer(structs.replace(request, session_id=session), caller.sender(request.client))
 
-    async def interrupt(self, session: SessionId, request: Interrupt, caller: Caller) -> Nothing:
-        """Stop the running turn."""
-        self._sessions.interrupt(session, caller.sender(), request.turn)
-        return Nothing()
+    async def interrupt(self, session: SessionId, request: Interrupt, caller: Caller) -> Interrupted:
+        """Stop the running turn, with `all` what waits too. Raises: Forbidden (`all`, by a program in a session)."""
+        if request.all:
+            self._guard.refuse(caller.channel, f"{methods.SESSION_INTERRUPT.name} with `all`")
+        return await self._sessions.prompting.interrupt(structs.replace(request, session_id=session), caller.sender())
 
     async def configure(self, session: SessionId, request: Configure, caller: Caller) -> Nothing:
         """Set an option of the session."""

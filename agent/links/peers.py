@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Raw
 
-from agent.errors import AgentError, NotPaired, PeerLost, PeerUnreachable, Refused
+from agent.errors import AgentError, MethodNotFound, NotPaired, PeerLost, PeerUnreachable, Refused
 from agent.links.link import Link, LinkObserver
 from agent.links.rules.policy import LinkUse, to_close
 from agent.links.supervisor import NOT_NEEDED, LinkSupervisor, Shared
@@ -33,6 +33,7 @@ STARTING = 10.0
 LEAVE = 0.1
 """Seconds that a goodbye over links takes to go out."""
 PRUNE_EVERY = 10.0
+UPDATE = "update it on that device, and start the service there again"
 IDLE = 60.0
 """Seconds after which an unused link on demand is closed (L4)."""
 
@@ -232,13 +233,16 @@ class Peers:
         """Send a request to a device and wait for the result. With `again` it is repeated if the link breaks (L5).
 
         A result counts even if its link was replaced meanwhile, since it says what was done.
-        Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or the error that the device answered.
+        Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, MethodNotFound (its version is too old), or the
+        error that the device answered.
         """
         link = await self.link(device)
         until = self._clock.monotonic() + LOST_MAX
         while True:
             try:
                 return await link.request(method, lambda: params, seconds=seconds)
+            except MethodNotFound as exc:
+                raise MethodNotFound(f"{self._name_of(device)}'s lan-agent is too old for this", hint=UPDATE) from exc
             except PeerLost:
                 if not again or link.channel.open:  # open: the device itself answered that
                     raise

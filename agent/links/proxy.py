@@ -81,6 +81,7 @@ class _Attached(Struct, frozen=True, omit_defaults=True):
     requests: Raw = Raw(b"\x90")
     options: Raw = Raw(b"\x90")
     commands: Raw = Raw(b"\x90")
+    queue: Raw = Raw(b"\x90")
     stalled: Line = ""
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from agent.protocol.bounds import Line, Stamp, Whole, Word
 
 Action = Literal[
-    "attached", "detached", "prompted", "answered", "typed", "interrupted", "created", "closed", "renamed",
+    "attached", "detached", "prompted", "withdrew", "answered", "typed", "interrupted", "created", "closed", "renamed",
     "configured", "shared",
     "paired", "unpaired", "refused",
 ]  # fmt: skip

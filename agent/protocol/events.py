@@ -198,7 +198,7 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TurnComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`turn.complete`: the turn is over; the next queued prompt starts."""
+    """`turn.complete`: the turn is over, or never begins; the next queued prompt starts, unless another turn runs."""
 
     turn: Count
     status: TurnStatus
@@ -207,6 +207,7 @@ class TurnComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: Short = ""
     usage: Usage | None = None
     cause: Id = ""  # why it is no plain success, for programs (`turn_causes`)
+    withdrawn_by: Sender | None = None  # the prompt was taken back while it waited: it never ran
 
 
 class Option(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -27,6 +27,7 @@ from agent.protocol.model import (
     SessionRow,
     Share,
 )
+from agent.protocol.prompts import QueuedPrompt
 from agent.protocol.waiting import Patient
 
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -109,6 +110,7 @@ class Attached(Struct, frozen=True, kw_only=True, omit_defaults=True):
     requests: Rows[RequestOpen] = ()
     options: Options = ()
     commands: Commands = ()
+    queue: Rows[QueuedPrompt] = ()  # what waits, shortened, the one that runs next first
     stalled: Reason = ""  # as `session.stalled` tells it
 
 
@@ -127,6 +129,15 @@ class Interrupt(Patient, frozen=True, kw_only=True, omit_defaults=True):
     """`session.interrupt`: stop the running turn; with `turn`, only if it is that one."""
 
     turn: Annotated[int, Meta(ge=0, le=2**53)] = 0  # 0: whichever runs
+    all: bool = False  # first take back what waits, as far as the caller may (S12)
+
+
+class Interrupted(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result of `session.interrupt`: what is stopped, what was taken back, and what waits behind it, shortened."""
+
+    turn: Count | None = None  # that is being stopped; 0: none ran; None: not told, by an earlier version
+    queue: Rows[QueuedPrompt] = ()  # what runs next
+    dropped: Rows[QueuedPrompt] | None = None  # with `all`: what was taken back; None: an earlier version did not look
 
 
 class Rename(Patient, frozen=True, kw_only=True, omit_defaults=True):

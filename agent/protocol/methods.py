@@ -32,6 +32,7 @@ from agent.protocol.messages import (
     HouseholdNews,
     HouseholdSync,
     Interrupt,
+    Interrupted,
     Join,
     Left,
     LimitDevice,
@@ -62,6 +63,7 @@ from agent.protocol.messages import (
     WindowRow,
 )
 from agent.protocol.model import DeviceRow, Participant, SessionRow
+from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.protocol.terminal import (
     TerminalAttach,
     TerminalAttached,
@@ -196,7 +198,7 @@ SESSION_ATTACH = Method(
 SESSION_DETACH = Method("session.detach", Detach, Nothing, on=On.SESSION, right=Right.READ)
 SESSION_HISTORY = Method("session.history", History, Page, on=On.SESSION, right=Right.READ, large_result=True)
 SESSION_PARTICIPANTS = Method("session.participants", OnSession, Rows[Participant], on=On.SESSION, right=Right.READ)
-SESSION_INTERRUPT = Method("session.interrupt", Interrupt, Nothing, on=On.SESSION, right=Right.STEER, guarded=False)
+SESSION_INTERRUPT = Method("session.interrupt", Interrupt, Interrupted, on=On.SESSION, right=Right.STEER, guarded=False)
 SESSION_CLOSE = Method("session.close", OnSession, Nothing, on=On.SESSION, right=Right.OWN, guarded=False)
 SESSION_RENAME = Method("session.rename", Rename, Nothing, on=On.SESSION, right=Right.OWN, guarded=False)
 SESSION_CONFIGURE = Method("session.configure", Configure, Nothing, on=On.SESSION, right=Right.OWN, guarded=True)
@@ -205,6 +207,8 @@ SESSION_SHARE = Method("session.share", ShareSession, Nothing, on=On.LOCAL, righ
 PROMPT_SUBMIT = Method(
     "prompt.submit", Submit, Submitted, on=On.SESSION, right=Right.STEER, guarded=False, quota="prompts"
 )
+PROMPT_LIST = Method("prompt.list", OnSession, Rows[QueuedPrompt], on=On.SESSION, right=Right.READ)
+PROMPT_WITHDRAW = Method("prompt.withdraw", Withdraw, Withdrawn, on=On.SESSION, right=Right.STEER)
 REQUEST_ANSWER = Method("request.answer", AnswerRequest, Answered, on=On.SESSION, right=Right.STEER, guarded=True)
 
 TERMINAL_ATTACH = Method(

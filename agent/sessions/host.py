@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
 import msgspec
 
@@ -20,6 +20,8 @@ from agent.protocol.messages import (
     Attached,
     CreateSession,
     History,
+    Interrupt,
+    Interrupted,
     Page,
     SessionLost,
     SessionStalled,
@@ -29,6 +31,7 @@ from agent.protocol.messages import (
 from agent.protocol.methods import SESSION_LOST, SESSION_STALLED
 from agent.protocol.model import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow, Share
 from agent.protocol.names import clean
+from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.sessions.adoption import Adoption
 from agent.sessions.creation import PROMPT_MAX, check_command, choose_backend, new_meta
 from agent.sessions.index import Capacity, HostedIndex
@@ -36,7 +39,7 @@ from agent.sessions.log import SessionLog, StoredRows
 from agent.sessions.pages import read_page
 from agent.sessions.rules.answers import answer_result
 from agent.sessions.session import HostedSession
-from agent.sessions.viewers import Attachments
+from agent.sessions.viewers import Attachments, Noted
 from agent.tasks import child, failures, keep, spawn, to_the_end
 
 log = logging.getLogger(__name__)
@@ -82,6 +85,7 @@ class Sessions:
         self._hosted = self.index.hosted
         self._closed = self.index.closed
         self._log_reader = LogReader(self._host)
+        self.prompting = Prompting(self.ready, self.noted.notify)
         self._capacity = Capacity(own, self.index)
         self._stalled = ""
         self._stored_rows = StoredRows(store, self._hosted.__contains__, problems.notice)
@@ -228,18 +232,6 @@ class Sessions:
         self._unlist(session)
         await _tried(self._store.remove(session), "an orphan could not be removed", session)
 
-    async def submit(self, request: Submit, sender: Sender) -> Submitted:
-        """Accept a prompt and say its turn. Raises: SessionNotFound, SessionEnded, Busy, TooLarge, StoreFull."""
-        if len(request.text) > PROMPT_MAX:
-            raise TooLarge(f"a prompt of {len(request.text):,} characters; {PROMPT_MAX:,} are allowed")
-        hosted = await self.ready(request.session_id)
-        verdict = await hosted.submit(request.prompt_id, request.text, sender, steer=request.steer)
-        if verdict.status != "duplicate":
-            self.noted.notify("prompted", sender.device, hosted.log.meta.id, len(request.text))
-        return Submitted(
-            turn=verdict.turn, status=verdict.status, position=verdict.position, session_id=hosted.log.meta.id
-        )
-
     async def answer(self, request: AnswerRequest, by: Sender) -> Answered:
         """Answer a request (S9). Raises: SessionNotFound, RequestNotFound, Ambiguous, BadParams, StoreFull."""
         hosted = await self.ready(request.session_id)
@@ -305,12 +297,6 @@ class Sessions:
         hosted = await self.ready(selector)
         await hosted.configure(option, value)
         self.noted.notify("configured", by.device, hosted.log.meta.id, 0)
-
-    def interrupt(self, selector: str, by: Sender, turn: int = 0) -> None:
-        """Stop the running turn (only `turn`, if it is given). Raises: SessionNotFound, SessionEnded."""
-        hosted = self.get(selector)
-        hosted.interrupt(turn)
-        self.noted.notify("interrupted", by.device, hosted.log.meta.id, 0)
 
     async def share(self, selector: str, share: Share, by: Sender) -> None:
         """Let other devices use a session, watch it, or not know of it; in force once it is stored.
@@ -381,6 +367,58 @@ async def _tried(work: Coroutine[None, None, None], failure: str, session: Sessi
         log.warning(failure, extra={"session": session, "error": str(exc)})
     except Exception as exc:  # noqa: BLE001 - recorded
         failures().note(failure, exc)
+
+
+class Prompting:
+    """Prompts to the sessions here: accepted, listed, taken back; and the interrupt of the turn that one started."""
+
+    def __init__(self, ready: Callable[[str], Awaitable[HostedSession]], noted: Noted) -> None:
+        """`ready` finds a session by a selector, once its log is read. `noted` takes what a device did to one."""
+        self._ready = ready
+        self._noted = noted
+
+    async def submit(self, request: Submit, sender: Sender) -> Submitted:
+        """Accept a prompt and say its turn. Raises: SessionNotFound, SessionEnded, Busy, TooLarge, StoreFull."""
+        if len(request.text) > PROMPT_MAX:
+            raise TooLarge(f"a prompt of {len(request.text):,} characters; {PROMPT_MAX:,} are allowed")
+        hosted = await self._ready(request.session_id)
+        verdict = await hosted.submit(request.prompt_id, request.text, sender, steer=request.steer)
+        if verdict.status != "duplicate":
+            self._noted("prompted", sender.device, hosted.log.meta.id, len(request.text))
+        return Submitted(
+            turn=verdict.turn, status=verdict.status, position=verdict.position, session_id=hosted.log.meta.id
+        )
+
+    async def queue(self, selector: str) -> tuple[QueuedPrompt, ...]:
+        """What waits in a session, shortened, what runs next first. Raises: SessionNotFound, SessionEnded."""
+        return (await self._ready(selector)).log.queue()
+
+    async def withdraw(self, request: Withdraw, by: Sender) -> Withdrawn:
+        """Take back a prompt that waits (S12).
+
+        Raises: SessionNotFound, SessionEnded, PromptNotFound, Forbidden, StoreFull (then it still waits), StateError.
+        """
+        hosted = await self._ready(request.session_id)
+        told, taken = await hosted.withdraw(request.prompt_id, by)
+        if taken:
+            self._noted("withdrew", by.device, hosted.log.meta.id, len(told.text))
+        return told
+
+    async def interrupt(self, request: Interrupt, by: Sender) -> Interrupted:
+        """Stop the running turn, with `all` what waits too, as far as `by` may take it back.
+
+        Raises: SessionNotFound, SessionEnded; with `all` StoreFull: then nothing has happened.
+        """
+        hosted = await self._ready(request.session_id)
+        dropped: tuple[QueuedPrompt, ...] = ()
+        if request.all:
+            told, dropped = await hosted.interrupt_all(by, request.turn)
+        else:
+            told = hosted.interrupt(request.turn)
+        self._noted("interrupted", by.device, hosted.log.meta.id, 0)
+        for prompt in dropped:
+            self._noted("withdrew", by.device, hosted.log.meta.id, len(prompt.text))
+        return told
 
 
 class LogReader:

@@ -16,6 +16,7 @@ from agent.errors import AgentError, BadFrame, LogDamaged, SessionEnded, StateEr
 from agent.ports import Channel, Clock, Described, Exchange, LogCut, SessionMeta, TranscriptStore
 from agent.protocol.events import (
     DAMAGED,
+    NAMES,
     STREAMED,
     Event,
     MessageComplete,
@@ -30,6 +31,7 @@ from agent.protocol.events import (
 from agent.protocol.messages import Attached, History, Page, Snapshot
 from agent.protocol.model import DeviceId, DeviceRef, ParticipantRef, SessionId, SessionRow, Share, Status
 from agent.protocol.names import clean
+from agent.protocol.prompts import QueuedPrompt
 from agent.protocol.snapshot import Tail
 from agent.protocol.times import rfc3339
 from agent.sessions.pages import read_page
@@ -240,6 +242,7 @@ class SessionLog:
             requests=tuple(self._requests.values()),
             options=self.state.options,
             commands=self.state.commands,
+            queue=self.queue(),
         )
 
     async def catch_up(self, channel: Channel) -> None:
@@ -285,6 +288,18 @@ class SessionLog:
                 break
             newest.append(exchange)
         return newest[::-1]
+
+    def queue(self) -> tuple[QueuedPrompt, ...]:
+        """What waits, shortened, the prompt that runs next first."""
+        return tuple(waiting.shortened() for waiting in self.state.queue)
+
+    async def text_of(self, prompt_id: str) -> str:
+        """The text of a prompt of the log; empty, if there is none of that id. Raises: StateError."""
+        for event in await self._store.outline(self.meta.id):
+            payload = payload_of(event) if event.type == NAMES[UserMessage] else None
+            if isinstance(payload, UserMessage) and payload.prompt_id == prompt_id:
+                return payload.text
+        return ""
 
     def closed_meta(self) -> SessionMeta:
         """The row to store for this session once it is closed."""

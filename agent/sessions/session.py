@@ -12,11 +12,15 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from agent.errors import IN_THE_LOG, AgentError, LogDamaged, SessionEnded
 from agent.ports import BackendEvent, BackendType, Described, Finished, Prompted, Start
 from agent.protocol.answers import checked_option
 from agent.protocol.events import TEXT_MAX, Answer, Event, RequestClosed, SessionInfo
+from agent.protocol.messages import Interrupted
 from agent.protocol.model import DeviceId, Sender, Status
+from agent.protocol.prompts import QueuedPrompt, Withdrawn
 from agent.sessions.log import SessionLog, copy_of
 from agent.sessions.rules.answers import decide_answer
 from agent.sessions.rules.bounds import bounded_text
@@ -155,12 +159,45 @@ class HostedSession:
 
         return await self._write(decide)
 
-    def interrupt(self, turn: int = 0) -> None:
+    async def withdraw(self, prompt_id: str, by: Sender) -> tuple[Withdrawn, bool]:
+        """Take back a prompt that waits (S12); the flag says whether this very call did.
+
+        Raises: PromptNotFound, Forbidden, StoreFull (then it still waits), StateError.
+        """
+        owner = by.device == self.log.own.id
+
+        def decide() -> tuple[Decision, tuple[Withdrawn, bool]]:
+            decision, told = self._state.withdraw(prompt_id, by, owner=owner)
+            return decision, (told, bool(decision.payloads))
+
+        told, taken = await self._write(decide)
+        if told.status == "withdrawn" and not taken:  # asked once more, as after a lost answer
+            told = msgspec.structs.replace(told, text=await self.log.text_of(prompt_id))
+        return told, taken
+
+    def interrupt(self, turn: int = 0) -> Interrupted:
         """Stop the running turn (only `turn`, if it is given), even while the store is full."""
-        for effect in self._state.interrupt(turn).effects:
+        decision = self._state.interrupt(turn)
+        for effect in decision.effects:
             if not self._interrupting:
                 self._interrupting = True
                 self._effects.put_nowait(effect)
+        return Interrupted(turn=_stopped(decision), queue=self.log.queue())
+
+    async def interrupt_all(self, by: Sender, turn: int = 0) -> tuple[Interrupted, tuple[QueuedPrompt, ...]]:
+        """Take back what waits, as far as `by` may, and stop the running turn as `interrupt` does: in one step.
+
+        The second value is what was taken back, with whole texts. Raises: StoreFull (then nothing has happened).
+        """
+        owner = by.device == self.log.own.id
+
+        def decide() -> tuple[Decision, tuple[int, tuple[QueuedPrompt, ...]]]:
+            decision, dropped = self._state.interrupt_all(by, owner=owner, turn=turn)
+            return decision, (_stopped(decision), dropped)
+
+        stopped, dropped = await self._write(decide)
+        shown = tuple(each.shortened() for each in dropped)
+        return Interrupted(turn=stopped, queue=self.log.queue(), dropped=shown), dropped
 
     async def trust_changed(self) -> None:
         """Drop waiting prompts of devices that are trusted no longer; waits for room on the disk."""
@@ -318,3 +355,8 @@ class HostedSession:
         if self._state.running == turn:
             self._handed = turn
         return self._state.running == turn
+
+
+def _stopped(decision: Decision) -> int:
+    # The turn that a decision stops; 0 if it stops none.
+    return next((effect.turn for effect in decision.effects if isinstance(effect, InterruptTurn)), 0)

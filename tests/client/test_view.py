@@ -46,7 +46,8 @@ from agent.protocol.events import (
     make_event,
 )
 from agent.protocol.messages import Attached, ParticipantsChanged, PeerLink, SessionStalled, Snapshot, Submitted
-from agent.protocol.model import Participant, Sender
+from agent.protocol.model import Participant, Sender, Status
+from agent.protocol.prompts import QueuedPrompt
 from tests.frontends.gateway import DESK, HERE, OWN, THERE, session
 
 DESKS = Sender(device=DESK, name="desk")
@@ -141,7 +142,7 @@ def test_another_log_begins_with_nothing_of_the_one_before() -> None:  # S15
     (change,) = view.take(hydrated(attached(), again=True, anew=True))
     assert isinstance(change, Hydration)
     assert change.news == LogReplaced()
-    assert (view.requests, view.last_turn, view.running) == ({}, 0, False)
+    assert (view.requests, view.turn, list(view.queue), view.running) == ({}, 0, [], False)
 
 
 # --- the log ---------------------------------------------------------------------------------------------------------
@@ -171,6 +172,43 @@ def test_turns_run_from_their_prompt_to_their_end() -> None:
     assert view.running
     view.take(NextEvent(log(TurnComplete(turn=2, status="complete"), first=2)[0]))
     assert not view.running
+
+
+def waits(turn: int, text: str = "x", *, steer: bool = False) -> UserMessage:
+    return UserMessage(turn=turn, prompt_id=f"p{turn}", text=text, sender=DESKS, queued=True, steer=steer)
+
+
+def waiting(view: SessionView) -> list[int]:
+    return [prompt.turn for prompt in view.queue]
+
+
+def test_what_waits_is_known_in_the_order_in_which_it_runs() -> None:  # S1, S12
+    begun = UserMessage(turn=1, prompt_id="p1", text="x", sender=DESKS)
+    view = watched(attached(begun, MessageStart(turn=1), waits(2), waits(3), waits(4, steer=True)))
+    assert (view.turn, waiting(view)) == (1, [4, 2, 3])
+    taken_back = TurnComplete(turn=2, status="interrupted", withdrawn_by=DESKS)
+    for event in log(taken_back, TurnComplete(turn=1, status="complete"), MessageStart(turn=4), first=6):
+        view.entry(event)
+    assert (view.turn, waiting(view), view.running) == (4, [3], True)
+    for event in log(begun, MessageStart(turn=1), waits(2), waits(3)):  # as a command does that looks for its prompt
+        view.entry(event)
+    assert waiting(view)[-1] == 3
+
+
+def test_a_prompt_that_is_taken_back_does_not_end_the_turn_that_runs() -> None:  # S12
+    view = watched(attached(MessageStart(turn=1), waits(2)))
+    view.entry(log(TurnComplete(turn=2, status="interrupted", withdrawn_by=DESKS), first=3)[0])
+    assert (view.turn, waiting(view), view.running) == (1, [], True)
+
+
+def test_what_waits_is_known_though_the_snapshot_begins_later() -> None:  # S12
+    queue = tuple(QueuedPrompt(turn=turn, prompt_id=f"p{turn}", text="cut\u2026", sender=DESKS) for turn in (2, 3))
+    working = session(status=Status.WORKING)
+    shown = Snapshot(session=working, events=log(MessageDelta(turn=1, text="x"), waits(3, "whole")), truncated=True)
+    view = watched(Attached(session_id=HERE, epoch="e1", seq=2, snapshot=shown, queue=queue))
+    assert (view.turn, [prompt.text for prompt in view.queue]) == (1, ["cut\u2026", "whole"])
+    idle = msgspec.structs.replace(shown, session=session())
+    assert watched(Attached(session_id=HERE, epoch="e1", seq=2, snapshot=idle)).turn == 0
 
 
 def test_an_entry_of_a_later_version_is_kept_and_means_nothing() -> None:

@@ -91,7 +91,7 @@ class Desk:
                 detach = typed(params, Detach)
                 self.sessions.detach(channel, detach.session_id, detach.viewers)
             case "prompt.submit":
-                return await self.sessions.submit(typed(params, Submit), ME)
+                return await self.sessions.prompting.submit(typed(params, Submit), ME)
         return None
 
     def on_closed(self, channel: Channel) -> None:
@@ -129,7 +129,7 @@ async def attach(viewer: Viewer, session: str, after: int | None = None, epoch: 
 
 
 async def submit(desk: Desk, session: str, text: str, prompt_id: str = "") -> Submitted:
-    return await desk.sessions.submit(Submit(session_id=session, prompt_id=prompt_id or text, text=text), ME)
+    return await desk.sessions.prompting.submit(Submit(session_id=session, prompt_id=prompt_id or text, text=text), ME)
 
 
 async def whole_log(desk: Desk, session: str) -> list[Event]:

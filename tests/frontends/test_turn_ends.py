@@ -177,6 +177,12 @@ def test_an_end_that_an_older_device_told_as_complete_is_read_by_its_reason() ->
     assert turn_end(left).outcome == "success"
 
 
+def test_a_prompt_that_was_taken_back_never_ran_and_that_is_no_failure() -> None:  # S12, S14
+    taken_back = TurnComplete(turn=1, status="interrupted", error="for older readers", withdrawn_by=_sender())
+    end = turn_end(taken_back)
+    assert (end.outcome, end.stop, end.line) == ("interrupted", "cancelled", "never ran: taken back by laptop")
+
+
 def test_a_reason_is_one_clean_line() -> None:  # T10
     end = turn_end(TurnComplete(turn=1, status="error", error="no \x1b[2Jmodel\nat all"))
     assert end.line == "failed: no \N{REPLACEMENT CHARACTER}[2Jmodel at all"

@@ -25,6 +25,7 @@ from agent.protocol.messages import (
     Submit,
 )
 from agent.protocol.methods import METHODS, On
+from agent.protocol.prompts import Withdraw
 from agent.protocol.terminal import TerminalAttach
 from agent.tasks import failures
 from tests.fakes.clock import settle
@@ -80,6 +81,8 @@ ASKED: dict[str, Any] = {
     "session.history": History(session_id=SESSION),
     "session.participants": OnSession(session_id=SESSION),
     "prompt.submit": Submit(session_id=SESSION, prompt_id="p", text="x"),
+    "prompt.list": OnSession(session_id=SESSION),
+    "prompt.withdraw": Withdraw(session_id=SESSION, prompt_id="p"),
     "request.answer": AnswerRequest(session_id=SESSION, answer="yes"),
     "terminal.attach": TerminalAttach(session_id=SESSION),
     "backend.list": ListBackends(device=EVIL),

@@ -80,6 +80,7 @@ async def test_a_prompt_for_a_device_that_is_away_waits_and_runs_once(selector: 
         ("session.attach", Attach, {}),
         ("session.history", History, {}),
         ("session.interrupt", Interrupt, {}),
+        ("prompt.list", OnSession, {}),
         ("session.rename", Rename, {"title": "other"}),
         ("session.participants", OnSession, {}),
         ("session.close", OnSession, {}),

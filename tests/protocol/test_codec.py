@@ -36,6 +36,8 @@ FILLED: dict[str, dict[str, object]] = {
     "session.history": {"session_id": "abcd", "before": 7, "limit": 1000},
     "session.participants": {"session_id": "abcd"},
     "prompt.submit": {"session_id": "abcd", "prompt_id": "p", "text": "a\u0000b\n\U0001f600"},
+    "prompt.list": {"session_id": "abcd"},
+    "prompt.withdraw": {"session_id": "abcd", "prompt_id": "p", "client": "agent"},
     "request.answer": {"session_id": "abcd", "answer": {"name": "x", "ok": True, "n": 1.5, "of": ["a"]}},
     "device.pair": {"ttl": 1.0},
     "device.join": {"code": "12-345-678", "address": "[fe80::1%eth0]:7471"},

@@ -54,7 +54,7 @@ def test_what_no_program_inside_a_session_may_call_is_this() -> None:  # T9
     # Written out beside the table: who gives a row away must say so here as well.
     assert {name for name, row in METHODS.items() if row.guarded} == {
         "device.pair", "device.join", "device.unpair", "device.leave", "device.limit", "session.share",
-        "request.answer", "session.configure",
+        "request.answer", "session.configure", "prompt.withdraw",
     }  # fmt: skip
 
 

@@ -223,9 +223,9 @@ async def test_steering_interrupts_what_runs_and_goes_before_what_waits() -> Non
         for text in ("@hold", "second"):
             await submit(desk, session, text)
         asked = Submit(session_id=session, prompt_id="steer", text="third", steer=True)
-        verdict = await desk.sessions.submit(asked, ME)
+        verdict = await desk.sessions.prompting.submit(asked, ME)
         assert (verdict.status, verdict.position) == ("queued", 1)
-        assert (await desk.sessions.submit(asked, ME)).status == "duplicate"  # S3
+        assert (await desk.sessions.prompting.submit(asked, ME)).status == "duplicate"  # S3
         await settle()
         assert agent.sessions[0].interrupted == 1
         done = [p for event in await whole_log(desk, session) if isinstance(p := payload_of(event), TurnComplete)]

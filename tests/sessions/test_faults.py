@@ -22,7 +22,7 @@ from agent.errors import (
 )
 from agent.ports import Asked, BackendEvent, Described, Emit, Exited, Finished, Said, SessionMeta, Start, ToolStarted
 from agent.protocol.events import Choice, Event, MessageComplete, TurnComplete, payload_of
-from agent.protocol.messages import AnswerRequest, Attach, CreateSession, History, Submit
+from agent.protocol.messages import AnswerRequest, Attach, CreateSession, History, Interrupt, Submit
 from agent.protocol.model import SessionId, Status
 from tests.fakes.clock import settle, turns
 from tests.fakes.desk import ME, Desk, FullDisk, attach, running, submit, whole_log
@@ -365,7 +365,7 @@ async def test_an_impatient_person_interrupts_once() -> None:
         session = await desk.sessions.create(CreateSession(), ME)
         await submit(desk, session, "@hold")
         for _ in range(1000):
-            desk.sessions.interrupt(session, ME)
+            await desk.sessions.prompting.interrupt(Interrupt(session_id=session), ME)
         assert desk.sessions.get(session)._effects.qsize() <= 2
         await settle()
         assert statuses(await whole_log(desk, session)) == [(1, "interrupted")]

@@ -17,6 +17,7 @@ from agent.protocol.messages import (
     Detach,
     EventOf,
     History,
+    Interrupt,
     Page,
     ParticipantsChanged,
 )
@@ -215,7 +216,7 @@ async def test_an_interrupt_ends_the_turn_and_the_next_one_runs() -> None:  # S1
         await submit(desk, session, "@hold")
         assert (await submit(desk, session, "next")).status == "queued"
         await settle()
-        desk.sessions.interrupt(session, ME)
+        await desk.sessions.prompting.interrupt(Interrupt(session_id=session), ME)
         await settle()
         log = await whole_log(desk, session)
         statuses = [done.status for done in map(_payload, log) if isinstance(done, TurnComplete)]

@@ -28,6 +28,7 @@ from agent.protocol.messages import (
 from agent.protocol.methods import PROMPT_SUBMIT, SESSION_LIST
 from agent.protocol.model import DeviceId, Endpoint, SessionRow, Share
 from agent.protocol.names import short_id
+from agent.protocol.prompts import Withdraw
 from agent.sessions.index import FROM_OTHER_MAX
 from agent.trust.audit import WAITING_MAX
 from tests.fakes.clock import settle
@@ -35,7 +36,7 @@ from tests.fakes.gateways import Device, network
 from tests.fakes.viewer import Viewer
 from tests.links.test_peers import attach, create, fails, submit
 
-LOOKS = ("session.history", "session.participants", "session.attach", "session.detach")
+LOOKS = ("session.history", "session.participants", "prompt.list", "session.attach", "session.detach")
 
 
 async def share(device: Device, session: str, how: Share) -> None:
@@ -70,6 +71,8 @@ def every_way(session: str) -> dict[str, object]:
         "prompt.submit": Submit(session_id=session, prompt_id="p", text="hello"),
         "request.answer": AnswerRequest(session_id=session, answer="yes"),
         "session.interrupt": on,
+        "prompt.list": on,
+        "prompt.withdraw": Withdraw(session_id=session, prompt_id="p"),
         "session.rename": Rename(session_id=session, title="mine"),
         "session.configure": Configure(session_id=session, option="mode", value="ask"),
         "session.close": on,
@@ -462,7 +465,7 @@ async def test_a_program_in_a_session_may_not_act_elsewhere_unless_it_is_allowed
             acts = {method: asked for method, asked in every_way(there).items() if method not in LOOKS}
             acts |= {"session.create": CreateSession(device="laptop")}
             for method, asked in acts.items():
-                if allowed and method in {"session.close", "request.answer", "session.configure"}:
+                if allowed and method in {"session.close", "request.answer", "session.configure", "prompt.withdraw"}:
                     continue
                 if allowed:
                     await viewer.channel.request(method, asked, seconds=30.0)
@@ -471,7 +474,7 @@ async def test_a_program_in_a_session_may_not_act_elsewhere_unless_it_is_allowed
                     assert isinstance(refused, Forbidden), method
                     assert "sessions.may_prompt_others" in refused.hint
             if not allowed:
-                for method in (*DEVICES, "session.share", "request.answer", "session.configure"):
+                for method in (*DEVICES, "session.share", "request.answer", "session.configure", "prompt.withdraw"):
                     assert isinstance(await fails(viewer, method, OnSession(session_id=own)), Forbidden), method
             await attach(viewer, there)  # looking is no act
             assert (await submit(viewer, own, "hello")).status == "started"  # nor is what it may do anyway

@@ -37,6 +37,7 @@ from agent.protocol.messages import (
 from agent.protocol.messages import Created as CreatedSession
 from agent.protocol.methods import LOOKS, METHODS, On
 from agent.protocol.model import DeviceId, SessionId
+from agent.protocol.prompts import Withdraw
 from agent.protocol.terminal import TerminalAttach, TerminalDetach, TerminalInput, TerminalResize
 from agent.trust.rules.keyring import EPOCH_DAYS
 from agent.trust.rules.roster import Roster
@@ -96,6 +97,8 @@ ASKED: dict[str, Struct] = {
     "session.history": History(session_id=S),
     "session.participants": ON,
     "prompt.submit": Submit(session_id=S, prompt_id="p", text="rm -rf /"),
+    "prompt.list": ON,
+    "prompt.withdraw": Withdraw(session_id=S, prompt_id="p"),
     "request.answer": AnswerRequest(session_id=S, answer="yes"),
     "device.pair": Pair(),
     "device.join": Join(code="42-913-577"),
@@ -132,7 +135,7 @@ def test_what_a_watcher_may_call_is_this_and_no_more() -> None:  # T12
     # Written out beside the table: who gives a row another right must say so here as well.
     assert {
         "session.list", "session.watch", "session.attach", "session.detach", "session.history", "session.participants",
-        "terminal.attach", "terminal.detach", "backend.list", "household.sync", "household.tell",
+        "prompt.list", "terminal.attach", "terminal.detach", "backend.list", "household.sync", "household.tell",
         "address.sync", "address.tell",
     } == WATCHES  # fmt: skip
 

@@ -121,7 +121,7 @@ class _Attachment:
         self._left: asyncio.Future[int] | None = None
         self._ended_input = False
         self._warned = False
-        self._interrupted = 0  # the turn that Ctrl-C was meant for last: once more, and it leads out
+        self._interrupted = -1  # the turn that Ctrl-C was meant for last: once more, and it leads out
         self._failed_with: int = Exit.OK  # status of the first prompt of a pipe that was not accepted
 
     async def run(self) -> int:
@@ -303,7 +303,7 @@ class _Attachment:
     def _interrupt(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
         if self._keyboard.editor.clear() or self._take_back(stream):
             return
-        turn = self._view.done_turn + 1
+        turn = self._view.turn
         if self._view.running and self._interrupted != turn:
             self._interrupted, self._warned = turn, not self._lively
             self._controls.begin(tasks, lambda call: self._stop(stream, turn, call))
@@ -318,7 +318,7 @@ class _Attachment:
             await stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self._mark.session, turn=turn), call=call)
         except AgentError as exc:
             if isinstance(exc, TakenBack):
-                self._interrupted = 0
+                self._interrupted = -1
             self._trouble(exc)
 
     # --- what was not sent yet ---------------------------------------------------------------------------------------

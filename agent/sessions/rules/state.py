@@ -7,11 +7,10 @@ and publishes them (S2), then carries out the effects in order. If storing fails
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from agent.errors import Ambiguous, Busy, RequestNotFound, SessionEnded
+from agent.errors import Ambiguous, Busy, Forbidden, PromptNotFound, RequestNotFound, SessionEnded
 from agent.protocol.answers import checked
 from agent.protocol.events import (
     Answer,
@@ -33,6 +32,7 @@ from agent.protocol.events import (
     payload_of,
 )
 from agent.protocol.model import DeviceId, Sender, SessionId, Status
+from agent.protocol.prompts import PromptQueue, QueuedPrompt, Withdrawn
 from agent.protocol.times import unix_seconds
 from agent.protocol.turn_causes import REASONS, TurnCause
 from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
@@ -65,8 +65,9 @@ class SessionMachine:
         self.reply = ReplyBuffer()
         self.unprompted = ReplyBuffer()  # text of the backend between two turns: turn 0
         self._lifecycle = Status.IDLE  # starting, idle, ended or failed
-        self._queue: deque[UserMessage] = deque()
+        self.queue = PromptQueue()
         self._prompts: dict[str, int] = {}  # prompt_id -> turn
+        self._withdrawn: dict[int, Sender] = {}  # turns that never run, and who took their prompts back
         self._requests = SessionRequests()
         self.requests = self._requests.open  # by id, oldest first
 
@@ -82,7 +83,7 @@ class SessionMachine:
     @property
     def queued(self) -> int:
         """How many prompts of the session wait for their turn."""
-        return len(self._queue)
+        return len(self.queue)
 
     # --- decisions ---------------------------------------------------------------------------------------------------
 
@@ -94,20 +95,47 @@ class SessionMachine:
         """
         known = self._prompts.get(prompt_id)
         if known is not None:
-            return Decision(), Verdict(known, "duplicate", self._position(known))
+            return Decision(), Verdict(known, "duplicate", self._position(prompt_id, known))
         if not self.status.live:
             raise SessionEnded
-        if len(self._queue) >= QUEUE_MAX:
+        if len(self.queue) >= QUEUE_MAX:
             raise Busy(f"{QUEUE_MAX} prompts are waiting already")
         turn = self.turns + 1
-        waits = self.running is not None or bool(self._queue) or self._lifecycle is Status.STARTING
+        waits = self.running is not None or bool(self.queue) or self._lifecycle is Status.STARTING
         steers = waits and steer
         message = UserMessage(turn=turn, prompt_id=prompt_id, text=text, sender=sender, queued=waits, steer=steers)
         if waits:
-            before = (self.running is not None) + (0 if steers else len(self._queue))
+            before = (self.running is not None) + (0 if steers else len(self.queue))
             return Decision((message,), self.interrupt().effects if steers else ()), Verdict(turn, "queued", before)
         payloads = (*self._end_unprompted(), message, MessageStart(turn=turn))
         return Decision(payloads, (StartTurn(turn, text),)), Verdict(turn, "started")
+
+    def withdraw(self, prompt_id: str, by: Sender, *, owner: bool) -> tuple[Decision, Withdrawn]:
+        """Take back a prompt that waits (S12). Once it has begun, or is over, nothing changes.
+
+        `owner`: whether `by` is the session's own device, which may take back anybody's. The text of one that was taken
+        back before is in the log alone. Raises: PromptNotFound, Forbidden (it is another device's).
+        """
+        turn = self._prompts.get(prompt_id)
+        if turn is None:
+            raise PromptNotFound(f"the session got no prompt {prompt_id}")
+        waiting = self.queue.find(prompt_id)
+        if waiting is None:
+            earlier = self._withdrawn.get(turn)
+            if earlier is not None:
+                return Decision(), Withdrawn(status="withdrawn", turn=turn, by=earlier)
+            return Decision(), Withdrawn(status="started", turn=turn, running=turn == self.running)
+        if not (owner or by.device == waiting.sender.device):
+            hint = "only that device and the session's own may take it back"
+            raise Forbidden(f"{waiting.sender.name} sent that prompt", hint=hint)
+        told = Withdrawn(status="withdrawn", text=waiting.text, turn=turn, by=by)
+        return Decision((_taken_back(waiting, by),)), told
+
+    def interrupt_all(self, by: Sender, *, owner: bool, turn: int = 0) -> tuple[Decision, tuple[QueuedPrompt, ...]]:
+        """Take back what waits, as far as `by` may, and stop the running turn as `interrupt` does."""
+        dropped = tuple(each for each in self.queue if owner or each.sender.device == by.device)
+        taken = tuple(_taken_back(each, by) for each in dropped)
+        return Decision(taken, self.interrupt(turn).effects), dropped
 
     def prompted_elsewhere(self, text: str, sender: Sender) -> Decision:
         """Log a prompt that the program got by other means: its turn runs already. During a turn it is only noted."""
@@ -190,7 +218,7 @@ class SessionMachine:
             why = f"the session has ended: {reason}" if status == "ended" and turn_status == "error" else reason
             payloads.append(TurnComplete(turn=self.running, status=turn_status, exit_status=exit_status, error=why))
         unrun = f"the session ended before it ran ({reason})" if reason else "the session ended before it ran"
-        payloads += (TurnComplete(turn=p.turn, status=turn_status, error=unrun) for p in self._queue)
+        payloads += (TurnComplete(turn=p.turn, status=turn_status, error=unrun) for p in self.queue)
         payloads.append(SessionInfo(status=status, note=reason))
         return Decision(tuple(payloads), (StopBackend(),))
 
@@ -211,7 +239,7 @@ class SessionMachine:
 
     def drop_untrusted(self, trusts: Callable[[DeviceId], bool], reason: str) -> Decision:
         """Drop waiting prompts of devices that are trusted no longer, and log why (T4). A running turn goes on."""
-        out = (each for each in self._queue if not trusts(each.sender.device))
+        out = (each for each in self.queue if not trusts(each.sender.device))
         return Decision(tuple(TurnComplete(turn=p.turn, status="error", error=reason) for p in out))
 
     @property
@@ -240,6 +268,7 @@ class SessionMachine:
         """Take the next event of the log, just stored or read back."""
         self.seq = event.seq
         payload = payload_of(event)
+        self.queue.apply(payload)
         match payload:
             case MessageDelta():
                 (self.reply if payload.turn else self.unprompted).add(payload.text)
@@ -263,10 +292,6 @@ class SessionMachine:
     def _accepted(self, message: UserMessage) -> None:
         self.turns = message.turn
         self._prompts[message.prompt_id] = message.turn
-        if message.steer:
-            self._queue.appendleft(message)
-        else:
-            self._queue.append(message)
 
     def _began(self, start: MessageStart) -> None:
         if not start.turn:
@@ -275,12 +300,11 @@ class SessionMachine:
             return
         self.running = start.turn
         self.reply.begin(start.part)
-        if self._queue and self._queue[0].turn == start.turn:
-            self._queue.popleft()
 
     def _turn_over(self, done: TurnComplete) -> None:
         self.cwd = done.cwd or self.cwd
-        self._queue = deque(waiting for waiting in self._queue if waiting.turn != done.turn)
+        if done.withdrawn_by is not None:
+            self._withdrawn[done.turn] = done.withdrawn_by
         if self.running == done.turn:
             self.running = None
             self.reply = ReplyBuffer()
@@ -303,9 +327,9 @@ class SessionMachine:
             self.epochs.begin(info.epoch, self.seq)
 
     def _then_next(self, payloads: tuple[Payload, ...]) -> Decision:
-        if not self._queue:
+        waiting = next(iter(self.queue), None)
+        if waiting is None:
             return Decision(payloads)
-        waiting = self._queue[0]
         started = (*payloads, *self._end_unprompted(), MessageStart(turn=waiting.turn))
         return Decision(started, (StartTurn(waiting.turn, waiting.text),))
 
@@ -324,9 +348,16 @@ class SessionMachine:
         whole = MessageComplete(turn=turn, part=reply.part, text=reply.text + rest, status=status)
         return (MessageDelta(turn=turn, part=reply.part, text=rest), whole) if rest else (whole,)
 
-    def _position(self, turn: int) -> int:
-        ahead = [waiting.turn for waiting in self._queue]
-        return ahead.index(turn) + (self.running is not None) if turn in ahead else 0
+    def _position(self, prompt_id: str, turn: int) -> int:
+        if self.queue.find(prompt_id) is None:
+            return 0
+        return self.queue.before(turn) + (self.running is not None)
+
+
+def _taken_back(waiting: QueuedPrompt, by: Sender) -> TurnComplete:
+    # Readers of earlier versions take it for a turn that was interrupted, and show the reason.
+    why = f"taken back by {by.name} before it ran"
+    return TurnComplete(turn=waiting.turn, status="interrupted", error=why, withdrawn_by=by)
 
 
 class SessionRequests:

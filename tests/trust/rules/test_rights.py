@@ -15,9 +15,12 @@ ONE, OTHER = SessionId("one"), SessionId("other")
 NOW = 1_800_000_000.0
 LISTS = {"session.list", "session.watch"}
 READS = {
-    "session.attach", "session.detach", "session.history", "session.participants", "terminal.attach", "terminal.detach",
+    "session.attach", "session.detach", "session.history", "session.participants", "prompt.list", "terminal.attach",
+    "terminal.detach",
 }  # fmt: skip
-STEERS = {"prompt.submit", "request.answer", "session.interrupt", "terminal.input", "terminal.resize"}
+STEERS = {
+    "prompt.submit", "prompt.withdraw", "request.answer", "session.interrupt", "terminal.input", "terminal.resize",
+}  # fmt: skip
 OWNS = {"session.create", "session.close", "session.rename", "session.configure"}
 """Written out beside the table of the wire: who gives a row another right must say so here as well."""
 CHANGES = STEERS | OWNS
