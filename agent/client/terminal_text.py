@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 from unicodedata import category, combining, east_asian_width
 
@@ -79,6 +80,7 @@ def width(text: str) -> int:
     return sum(_columns(character) for character in text)
 
 
+@lru_cache(maxsize=4096)
 def _columns(character: str) -> int:
     if combining(character) or category(character) in {"Mn", "Me", "Cf"}:
         return 0
@@ -96,6 +98,39 @@ def fit(text: str, columns: int) -> str:
             break
         kept.append(character)
     return "".join(kept) + "…" if columns > 0 else ""
+
+
+def fit_middle(text: str, columns: int) -> str:
+    """Cleaned text cut to so many columns in its middle: of a path its end says more than its beginning."""
+    if width(text) <= columns:
+        return text
+    tail: list[str] = []
+    left = max(0, columns - 1) * 2 // 3
+    for character in reversed(text):
+        left -= _columns(character)
+        if left < 0:
+            break
+        tail.insert(0, character)
+    return fit(text, columns - width("".join(tail))) + "".join(tail)
+
+
+def wrap(text: str, columns: int) -> list[str]:
+    """Cleaned text in lines of at most so many columns, parted at blanks; a longer word is parted where it must be."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        joined = f"{line} {word}" if line else word
+        if width(joined) <= columns:
+            line = joined
+            continue
+        lines += [line] if line else []
+        line = ""
+        for character in word:
+            if line and width(line) + _columns(character) > columns:
+                lines.append(line)
+                line = ""
+            line += character
+    return [*lines, line] if line else lines
 
 
 class TerminalText:

@@ -79,7 +79,7 @@ def test_a_small_foreign_package_is_a_backend_on_every_device(network: MakeNetwo
         assert f"no backend '{name}' on desk" in refused
         assert "`agent backends --on desk`" in refused
     table = desk.run("backends").stdout
-    assert "shell (default)" in table
+    assert re.search(r"^shell\tready\t.*\tdefault\t", table, re.MULTILINE)
     assert table.index("count") < table.index("lost")
 
     # Without the package its sessions stay, and say what is missing.

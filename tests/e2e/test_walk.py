@@ -111,9 +111,9 @@ def test_both_sides_of_a_pairing_list_each_other(household: Household) -> None:
             own = next(row for row in other.json("devices") if row["self"])
             assert rows[other.id]["fingerprint"] == own["fingerprint"]
             assert rows[other.id]["state"] == "online"
-    peers = household[1].run("peers").stdout.splitlines()
-    assert peers[1].startswith("laptop (this device)")
-    assert not any("not paired" in line for line in peers)
+    peers = [line.split("\t") for line in household[1].run("peers").stdout.splitlines()]
+    assert [fields[6] for fields in peers] == ["this device", "paired", "paired"]
+    assert peers[0][0] == "laptop"
 
 
 def test_a_session_is_listed_on_every_device_and_followed(household: Household) -> None:
@@ -132,12 +132,12 @@ def test_a_session_is_listed_on_every_device_and_followed(household: Household) 
     box.run("prompt", "--no-wait", session, "read line")
     for device in household:
         device.wait_for_session(session, status="needs-input")
-    assert "needs input" in laptop.run("sessions").stdout
+    assert "needs-input\tlisted\tdesk\t" in laptop.run("sessions").stdout
     laptop.run("interrupt", session)
     laptop.run("rename", session, "another name")
     for device in household:
         device.wait_for_session(session, status="idle", title="another name")
-    assert "Live on other devices" in laptop.run("sessions").stdout
+    assert f"\t{session}\tonline\t" in laptop.run("sessions").stdout
     for done in (older, session):
         laptop.run("close", done)
         for device in household:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,14 @@ class Ran(NamedTuple):
 
 
 Agent = Callable[..., Ran]
+Screen = Callable[..., str]
+
+
+class Tty(io.StringIO):
+    """An output that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -47,5 +57,21 @@ def agent(home: Path, capfd: pytest.CaptureFixture[str]) -> Agent:
         status = main(argv)
         out, err = capfd.readouterr()
         return Ran(status, out, err)
+
+    return run
+
+
+@pytest.fixture
+def screen(home: Path, monkeypatch: pytest.MonkeyPatch) -> Screen:
+    """Run a command line as on a terminal without colours; what it shows on stdout."""
+
+    def run(*argv: str, columns: int = 120) -> str:
+        shown = Tty()
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", shown)
+            patched.setenv("COLUMNS", str(columns))
+            patched.setenv("NO_COLOR", "1")
+            assert main(argv) == 0
+        return shown.getvalue()
 
     return run

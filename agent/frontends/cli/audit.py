@@ -11,7 +11,8 @@ import click
 from agent.client.terminal_text import Style, clean
 from agent.frontends.cli.duration import seconds
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Cell, Printer, short_device, stamp_of
+from agent.frontends.cli.output import Printer, short_device, stamp_of
+from agent.frontends.cli.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +20,23 @@ if TYPE_CHECKING:
     from agent.client.stream import Stream
     from agent.protocol.audit import AuditEntry
 
-HEAD = ("TIME", "DEVICE", "DID", "SESSION", "LENGTH", "DETAIL")
-WIDTHS = (19, 16, 11, 16, 6, 6)
-"""Columns of a table that grows: what comes later should stand under what is there."""
+TABLE = Table(
+    Column("TIME"),
+    Column("DEVICE", least=12, typed=True),
+    Column("DID"),
+    Column("SESSION", typed=True),
+    Column("LENGTH"),
+    Column("DETAIL", least=24, cut="wrapped"),
+    left_out=("LENGTH",),
+)
+GROWING = Table(
+    *(
+        column._replace(reserved=reserved)
+        for column, reserved in zip(TABLE.columns, (19, 12, 11, 16, 6, 6), strict=True)
+    ),
+    left_out=("LENGTH",),
+)
+"""What comes later should stand under what is there."""
 LIMIT, LIMIT_MAX = 1000, 5000
 _STYLES: dict[str, Style] = {"refused": "red", "paired": "green", "unpaired": "yellow"}
 
@@ -45,7 +60,7 @@ def audit(app: App, *, as_json: bool, since: str, limit: int, stay: bool) -> int
     if as_json:
         app.printer.json([_whole(entry) for entry in entries])
         return Exit.OK
-    for line in app.printer.table(HEAD, [_cells(entry, app.printer) for entry in entries], shrink=("DEVICE", "DETAIL")):
+    for line in TABLE.lines(app.printer, [_cells(entry, app.printer) for entry in entries]):
         app.printer.line(line)
     if not entries:
         app.printer.hint("nobody has done anything here yet")
@@ -108,12 +123,10 @@ class _Follow:
             for row in rows:
                 self._printer.json_line(_whole(row))
             return
-        wide = [name.ljust(width) for name, width in zip(HEAD, WIDTHS, strict=True)]
         cells = [
             [_clock(row["at"]) if self._printer.tty else row["at"], *_cells(row, self._printer)[1:]] for row in rows
         ]
-        lines = self._printer.table(wide, cells, shrink=(wide[1], wide[5]))
-        for line in lines if self._head else lines[1:]:
+        for line in GROWING.lines(self._printer, cells, head=self._head):
             self._printer.line(line)
         self._head = False
         self._printer.out.flush()
@@ -139,12 +152,11 @@ def _whole(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _cells(entry: dict[str, Any], printer: Printer) -> list[Cell]:
     whole, style = _whole(entry), _STYLES.get(entry["action"], "")
-    name = clean(whole["name"]).strip() or short_device(whole["device"])
     return [
-        printer.when(whole["at"]) if printer.tty else whole["at"],
-        name,
+        printer.when(whole["at"]),
+        clean(whole["name"]).strip() or short_device(whole["device"]),
         (whole["action"], style),
-        clean(whole["session"]) or "-",
-        str(whole["length"]) if whole["length"] else "-",
-        clean(whole["detail"]) or "-",
+        whole["session"],
+        str(whole["length"] or ""),
+        whole["detail"],
     ]

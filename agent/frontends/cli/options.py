@@ -18,11 +18,20 @@ from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer
 from agent.frontends.cli.patience import patiently, wait_option
 from agent.frontends.cli.shown_options import option_name, option_value
+from agent.frontends.cli.table import Column, Table
 from agent.paths import control_socket_path
 from agent.protocol.events import Choice, Option
 from agent.protocol.messages import Attach, Configure
 from agent.protocol.methods import SESSION_ATTACH, SESSION_CONFIGURE
 
+OPTIONS = Table(
+    Column("OPTION", typed=True),
+    Column("NAME", least=12),
+    Column("VALUE", least=12, typed=True),
+    Column("CHOICES", least=16, cut="wrapped", typed=True),
+    left_out=("NAME",),
+)
+CHOICES = Table(Column("VALUE", typed=True), Column("NAME", least=12), Column("NOW", optional=True), left_out=("NAME",))
 COMPLETE_SECONDS = 1.0
 """A shell that waits longer for completions feels broken."""
 
@@ -146,11 +155,11 @@ def _print_options(printer: Printer, options: Sequence[Option]) -> None:
     rows = [
         (option.id, option.name, option.value, ", ".join(choice.id for choice in option.choices)) for option in options
     ]
-    for line in printer.table(("OPTION", "NAME", "VALUE", "CHOICES"), rows, shrink=("NAME", "CHOICES")):
+    for line in OPTIONS.lines(printer, rows):
         printer.line(line)
 
 
 def _print_choices(printer: Printer, option: Option) -> None:
     rows = [(choice.id, choice.name, "set" if choice.id == option.value else "") for choice in option.choices]
-    for line in printer.table(("VALUE", "NAME", "NOW"), rows, shrink=("NAME",)):
+    for line in CHOICES.lines(printer, rows):
         printer.line(line)

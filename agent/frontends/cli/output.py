@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, talk on stderr, tables that fit, colour that never alone carries meaning."""
+"""What commands print: data on stdout, talk on stderr, colour that never alone carries meaning."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from agent.client.terminal_text import Style, clean, fit, width
+from agent.client.terminal_text import Style, clean
 from agent.protocol.characters import escaped, unsafe
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-Cell = str | tuple[str, Style]
-GAP = 2
-NARROWEST = 6
-"""Columns that a shortened cell keeps."""
 
 
 class Printer:
@@ -50,6 +46,14 @@ class Printer:
         except (OSError, ValueError):
             return 80
 
+    @property
+    def rows(self) -> int:
+        """Height of the terminal that stdout is; 24 if it does not say."""
+        try:
+            return os.get_terminal_size(self.out.fileno()).lines or 24
+        except (OSError, ValueError):
+            return 24
+
     def now(self) -> float:
         """The present time, in Unix seconds."""
         return time.time()  # noqa: TID251 - agent.clock imports asyncio, which the start-up budget has no room for
@@ -64,6 +68,13 @@ class Printer:
         self.out.flush()
         self.err.write(self._painted(told, style, self.err_color) + "\n")
         self.err.flush()
+
+    def beside(self, text: str) -> None:
+        """Print a line about a list: below it on a terminal; in a pipe on stderr, for it is no row."""
+        if self.tty:
+            self.line(self.paint(text, "dim"))
+        else:
+            self.talk(text, "dim")
 
     def ask(self, label: str) -> None:
         """Print what stands before what is typed, on stderr."""
@@ -100,43 +111,16 @@ class Printer:
         return f"\x1b[0;{_CODES[style]}m{text}\x1b[0m" if style and color else text
 
     def when(self, stamp: str | None) -> str:
-        """An RFC 3339 time: as it is in a pipe, as an age on a terminal; "-" for none."""
+        """An RFC 3339 time: as it is in a pipe, as an age on a terminal; empty for none."""
         if not stamp:
-            return "-"
+            return ""
         return age(stamp, self.now()) if self.tty else stamp
-
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[Cell]], *, shrink: Sequence[str] = ()) -> list[str]:
-        """The lines of a table, its head first. Too wide for the terminal, columns named in `shrink` give way."""
-        cells = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
-        plain = [[(clean(text), style) for text, style in row] for row in cells]
-        widths = [max([len(name), *(width(row[i][0]) for row in plain)]) for i, name in enumerate(head)]
-        if self.columns is not None:
-            _narrow(widths, self.columns, [head.index(name) for name in shrink])
-        lines = [self.paint(self._row([(name, "") for name in head], widths), "bold")]
-        return lines + [self._row(row, widths) for row in plain]
-
-    def _row(self, row: Sequence[tuple[str, Any]], widths: Sequence[int]) -> str:
-        shown = []
-        for i, ((text, style), columns) in enumerate(zip(row, widths, strict=True)):
-            cut = fit(text, columns)
-            pad = "" if i == len(widths) - 1 else " " * (columns - width(cut) + GAP)
-            shown.append(self.paint(cut, style) + pad)
-        return "".join(shown).rstrip()
 
 
 def _json(value: Any, indent: int | None = None) -> str:
     # The same value in other words: a terminal obeys some characters that JSON lets pass.
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return unsafe.sub(lambda found: escaped(found.group()), text)
-
-
-def _narrow(widths: list[int], columns: int, order: Sequence[int]) -> None:
-    # Takes columns from the widest of those that may give way, until the table fits or none can give more.
-    while sum(widths) + GAP * (len(widths) - 1) > columns:
-        widest = max(order, key=lambda i: widths[i], default=None)
-        if widest is None or widths[widest] <= NARROWEST:
-            return
-        widths[widest] -= 1
 
 
 def age(stamp: str, now: float) -> str:

@@ -12,13 +12,22 @@ from agent.client.terminal_text import Style, clean
 from agent.errors import Ambiguous, DeviceNotFound
 from agent.frontends.cli.confusables import warnings
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Cell, Printer
+from agent.frontends.cli.output import Printer
+from agent.frontends.cli.table import Below, Column, Table, tabbed
+from agent.frontends.cli.table import Row as Line
 
 Row = dict[str, Any]
 """A device as `peer.list` gives it: `agent.protocol.model.DeviceRow`, without the cost of its import."""
 
 _STYLES: dict[str, Style] = {"online": "green", "stale": "yellow", "offline": "dim"}
-HEAD = ("NAME", "STATE", "SESSIONS", "ADDRESS", "HEARD")
+TABLE = Table(
+    Column("NAME", least=24, cut="middle", typed=True),
+    Column("STATE", least=20),
+    Column("SESSIONS", least=8),
+    Column("ADDRESS", least=21, cut="middle"),
+    Column("HEARD"),
+    left_out=("HEARD", "ADDRESS", "SESSIONS"),
+)
 
 
 @click.command()
@@ -58,32 +67,54 @@ def lines(rows: Sequence[Row], printer: Printer) -> list[str]:
     """The table of devices, this one first."""
     ordered = sorted(rows, key=lambda row: not row["self"])
     doubts = warnings(rows)
-    cells = [_cells(row, printer, doubts.get(row["id"], "")) for row in ordered]
-    return printer.table(HEAD, cells, shrink=("NAME", "STATE", "ADDRESS"))
+    if not printer.tty:
+        return [tabbed(_fields(row, doubts.get(row["id"], ""))) for row in ordered]
+    told: list[Line] = []
+    for row in ordered:
+        told += _cells(row, printer, doubts.get(row["id"], ""))
+    return TABLE.lines(printer, told)
 
 
-def _cells(row: Row, printer: Printer, doubt: str) -> list[Cell]:
+def _cells(row: Row, printer: Printer, doubt: str) -> list[Line]:
     dim: Style = "dim" if row["state"] == "offline" else ""
-    name = device_name(row) + (" (this device)" if row["self"] else "") + (f" {doubt}" if doubt else "")
-    heard = "-" if row["self"] else printer.when(row["heard_at"])
-    return [(name, dim), (_state(row, printer), _STYLES.get(row["state"], "")), (_sessions(row), dim),
-            (_address(row, whole=printer.columns is None), dim), (heard, dim)]  # fmt: skip
+    name = device_name(row) + (" (this device)" if row["self"] else "")
+    heard = "" if row["self"] else printer.when(row["heard_at"])
+    cells: Line = [(name, dim), (_state(row, printer), _STYLES.get(row["state"], "")), (_sessions(row), dim),
+                   (_address(row), dim), (heard, dim)]  # fmt: skip
+    return [cells, *([Below((doubt, "yellow"))] if doubt else [])]  # where no long name pushes it out
+
+
+def _fields(row: Row, doubt: str) -> list[str]:
+    # In a pipe. What was there first stays in its place; more is added at the end.
+    return [
+        device_name(row),
+        row["state"],
+        str(row["sessions"]),
+        ",".join(_addresses(row)),
+        row["heard_at"] or "",
+        row["id"],
+        "this device" if row["self"] else "paired" if row["paired"] else "not paired",
+        str(row["working"]),
+        str(row["needs_input"]),
+        row.get("since") or "",
+        row.get("reason", ""),
+        doubt,
+    ]
 
 
 def device_name(row: Row) -> str:
     """The name of a device, else where it is (R7)."""
     name = clean(str(row.get("name") or "")).strip()
-    return name or (_address(row, whole=False) if row.get("addresses") else clean(str(row["id"])))
+    return name or (_address(row) if row.get("addresses") else clean(str(row["id"])))
 
 
 def _state(row: Row, printer: Printer) -> str:
-    words = [str(row["state"])]
+    text = str(row["state"])
+    if not row["paired"] and not row["self"]:
+        text += ", not paired"
     if row["state"] == "offline" and row.get("since"):
-        words.append(f"since {printer.when(row['since'])}")
-    if row.get("reason"):
-        words.append(f"({row['reason']})")
-    text = " ".join(words)
-    return text if row["paired"] or row["self"] else f"{text}, not paired"
+        text += f"{'' if row['paired'] else ','} since {printer.when(row['since'])}"
+    return f"{text} ({row['reason']})" if row.get("reason") else text
 
 
 def _sessions(row: Row) -> str:
@@ -93,11 +124,13 @@ def _sessions(row: Row) -> str:
     return f"{row['sessions']} ({', '.join(parts)})" if parts else str(row["sessions"])
 
 
-def _address(row: Row, *, whole: bool) -> str:
-    shown = [f"[{host}]:{row['port']}" if ":" in host else f"{host}:{row['port']}" for host in row["addresses"]]
-    if not shown:
-        return "-"
-    return ",".join(shown) if whole or len(shown) == 1 else f"{shown[0]} +{len(shown) - 1}"
+def _addresses(row: Row) -> list[str]:
+    return [f"[{host}]:{row['port']}" if ":" in host else f"{host}:{row['port']}" for host in row["addresses"]]
+
+
+def _address(row: Row) -> str:
+    first, *more = _addresses(row) or [""]
+    return f"{first} +{len(more)}" if more else first
 
 
 def find_device(client: Client, wanted: str) -> Row:

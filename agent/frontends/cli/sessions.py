@@ -8,18 +8,31 @@ from typing import Any
 
 import click
 
-from agent.client.terminal_text import Style, clean, session_title
+from agent.client.terminal_text import Style, clean, fit, session_title
 from agent.frontends.cli.complete import complete_device
 from agent.frontends.cli.duration import counted
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Cell, Printer, short_device, short_ids
+from agent.frontends.cli.output import Printer, short_device, short_ids
+from agent.frontends.cli.table import Below, Cell, Column, Heading, Table, tabbed
+from agent.frontends.cli.table import Row as Line
 
 Row = dict[str, Any]
 """A session as `session.list` gives it: `agent.protocol.model.SessionRow`, without the cost of its import."""
 
 REMOTE = "Live on other devices"
+EMPTY = "no sessions yet: start one with `agent new`"
 AWAY = "Out of reach, as last known"
-HEAD = ("STATUS", "TITLE", "DEVICE", "BACKEND", "UPDATED", "ID")
+TABLE = Table(
+    Column("STATUS"),
+    Column("TITLE", least=30, typed=True),
+    Column("MARKS", optional=True),
+    Column("DEVICE", least=8),
+    Column("BACKEND", least=8),
+    Column("CWD", least=14, cut="middle", optional=True),
+    Column("UPDATED"),
+    Column("ID"),
+    left_out=("CWD", "BACKEND", "UPDATED", "MARKS", "DEVICE", "STATUS"),
+)
 _STYLES: dict[str, Style] = {"starting": "cyan", "idle": "", "working": "green", "needs-input": "yellow",
                              "ended": "dim", "failed": "red"}  # fmt: skip
 
@@ -41,20 +54,29 @@ def sessions(app: App, as_json: bool, watch: bool, on: str | None, *, everything
         from agent.frontends.cli.watch import watch as follow
 
         asked = {"scope": "all", "all": everything or app.printer.tty}  # on a terminal they are folded
-        return follow(app, "session", asked,
-                      lambda rows: [*lines(shown(of(rows, device), everything), app.printer),
-                                    *([] if everything else folded(of(rows, device), {}, app.printer))],
+        return follow(app, "session", asked, lambda rows: screen(of(rows, device), app.printer, everything=everything),
                       only=lambda row: not device or row["device"]["id"] == device)  # fmt: skip
     if as_json:
         app.printer.json(of(app.client.call("session.list", {"all": everything}), device))
         return Exit.OK
     rows = of(app.client.call("session.list", {"all": True}), device)
     devices = {row["id"]: row for row in app.client.call("peer.list") if device in ("", row["id"])}
-    refused = refusing(devices.values(), app.printer)
-    status = show(shown(rows, everything), app.printer, as_json=False, quiet=bool(rows or refused))
-    for line in [*([] if everything else folded(rows, devices, app.printer)), *refused]:
+    refused = refusing(devices.values())
+    for line in lines(shown(rows, everything), app.printer):
         app.printer.line(line)
-    return status
+    for line in [*([] if everything else folded(rows, devices, app.printer)), *refused]:
+        app.printer.beside(line)
+    if not rows and not refused:
+        app.printer.hint(EMPTY)
+    return Exit.OK
+
+
+def screen(rows: Sequence[Row], printer: Printer, *, everything: bool) -> list[str]:
+    """All that `--watch` shows on a terminal."""
+    away = [] if everything else folded(rows, {}, printer)
+    below = away if rows else [EMPTY]
+    room = printer.columns or 0
+    return [*lines(shown(rows, everything), printer), *(printer.paint(fit(line, room), "dim") for line in below)]
 
 
 def shown(rows: Sequence[Row], everything: bool) -> list[Row]:
@@ -75,14 +97,13 @@ def folded(rows: Sequence[Row], devices: Mapping[str, Row], printer: Printer) ->
             f"{device_of(its[0])} is offline{_since(row.get('since') or row.get('heard_at'), printer.now())}: "
             f"{counted(len(its), 'session')} (agent sessions --all)"
         )
-    return [printer.paint(line, "dim") for line in told]
+    return told
 
 
-def refusing(devices: Iterable[Row], printer: Printer) -> list[str]:
+def refusing(devices: Iterable[Row]) -> list[str]:
     """A line for each paired device that is there and does not accept this one: why it has no sessions (R14)."""
     there = [row for row in devices if row["paired"] and row["state"] == "online" and row.get("reason")]
-    told = sorted(f"{clean(row['name']) or short_device(row['id'])} {clean(row['reason'])}" for row in there)
-    return [printer.paint(line, "dim") for line in told]
+    return sorted(f"{clean(row['name']) or short_device(row['id'])} {clean(row['reason'])}" for row in there)
 
 
 def of(rows: Sequence[Row], device: str) -> list[Row]:
@@ -99,55 +120,82 @@ def _since(stamp: str | None, now: float) -> str:
         return ""
 
 
-def show(rows: Sequence[Row], printer: Printer, *, as_json: bool, quiet: bool = False) -> int:
-    """Print the sessions; `quiet`: that there are none needs no word."""
-    if as_json:
-        printer.json(rows)
-        return Exit.OK
-    for line in lines(rows, printer):
-        printer.line(line)
-    if not rows and not quiet:
-        printer.hint("no sessions yet: start one with `agent new`")
-    return Exit.OK
-
-
 def lines(rows: Sequence[Row], printer: Printer) -> list[str]:
     """The table of sessions: local ones, then those of others under a heading, which is there only if they are (R6)."""
     if not rows:
         return []
     rows = sorted(sorted(rows, key=lambda row: row["id"]), key=lambda row: row["updated_at"], reverse=True)  # R4
-    short = short_ids([row["id"] for row in rows]) if printer.tty else {}
     parts = {
         "": [row for row in rows if row["local"]],
         REMOTE: [row for row in rows if not row["local"] and not row.get("away")],
         AWAY: [row for row in rows if row.get("away")],
     }
-    cells = [_cells(row, short.get(row["id"]) or row["id"], printer) for part in parts.values() for row in part]
-    head, *body = printer.table(HEAD, cells, shrink=("TITLE", "DEVICE", "BACKEND"))
-    told: list[str] = []
+    if not printer.tty:
+        return [tabbed(_fields(row)) for part in parts.values() for row in part]
+    short = short_ids([row["id"] for row in rows])
+    told: list[Line] = []
     for name, part in parts.items():
-        if not part:
-            continue
-        heading = [printer.paint(name, "bold")] if name else []
-        told += [*([""] if told else []), *heading, *([] if told else [head]), *body[: len(part)]]
-        del body[: len(part)]
-    return told
+        if name and part:
+            told.append(Heading(name))
+        for row in part:
+            told += _cells(row, short[row["id"]], printer)
+    return TABLE.lines(printer, told)
 
 
-def _cells(row: Row, shown: str, printer: Printer) -> list[Cell]:
-    status = row["status"] if row["status"] in _STYLES else "idle"  # R7
-    words = [status.replace("-", " ")]
+def _status(row: Row) -> str:
+    return row["status"] if row["status"] in _STYLES else "idle"  # R7
+
+
+def _reach(row: Row) -> str:
     if row.get("away"):
-        words.append("(offline)")
-    elif row.get("stale"):
-        words.append("(stale)")
-    elif not row["local"] and not row["attachable"]:
-        words.append("(not paired)")
+        return "offline"
+    if row.get("stale"):
+        return "stale"
+    return "" if row["local"] or row["attachable"] else "not paired"
+
+
+def _watching(row: Row) -> int:
+    return sum(each["count"] for each in row.get("participants", ()))
+
+
+def _cells(row: Row, shown: str, printer: Printer) -> list[Line]:
+    status, reach, watching = _status(row), _reach(row), _watching(row)
+    marks = ", ".join(filter(None, (_share(row), f"{watching} watching" if watching else "")))
+    words = [status.replace("-", " "), *([f"({reach})"] if reach else [])]
     if row.get("queued"):
         words.append(f"+{row['queued']}")
     dim: Style = "dim" if row.get("stale") or not row["attachable"] else ""
-    return [(" ".join(words), dim or _STYLES[status]), (title_of(row), dim), (device_of(row), dim),
-            (row["backend"] or "-", dim), (printer.when(row["updated_at"]), dim), (shown, dim)]  # fmt: skip
+    cells: list[Cell] = [(" ".join(words), dim or _STYLES[status]), (title_of(row), dim), (marks, dim),
+                         (device_of(row), dim), (row["backend"], dim), (_where(row), dim),
+                         (printer.when(row["updated_at"]), dim), (shown, dim)]  # fmt: skip
+    question = row.get("question") if status == "needs-input" else ""
+    return [cells, *([Below((f"? {question}", dim or "yellow"))] if question else [])]
+
+
+def _fields(row: Row) -> list[str]:
+    # In a pipe. What was there first stays in its place; more is added at the end.
+    return [
+        _status(row),
+        title_of(row),
+        device_of(row),
+        row["backend"],
+        row["updated_at"],
+        row["id"],
+        _reach(row) or ("here" if row["local"] else "online"),
+        str(row.get("queued", 0)),
+        _share(row),
+        str(_watching(row)),
+        row.get("cwd", ""),
+        row.get("question", ""),
+    ]
+
+
+def _share(row: Row) -> str:
+    return "" if row.get("share", "all") == "all" else str(row["share"])
+
+
+def _where(row: Row) -> str:
+    return str(row.get("short_cwd") or row.get("cwd", ""))
 
 
 def title_of(row: Row) -> str:

@@ -16,11 +16,21 @@ from agent.frontends.cli.confusables import warnings
 from agent.frontends.cli.duration import counted, span, spoken
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer, local_time, short_device
+from agent.frontends.cli.table import Below, Column, Row, Table, tabbed
 
 if TYPE_CHECKING:
     from agent.protocol.messages import Pair
 
-HEAD = ("NAME", "ID", "ROLE", "LET IN BY", "PAIRED", "SEEN", "STATE")
+TABLE = Table(
+    Column("NAME", least=24, cut="middle", typed=True),
+    Column("ID", typed=True),
+    Column("ROLE", least=16),
+    Column("LET IN BY", least=9),
+    Column("PAIRED"),
+    Column("SEEN"),
+    Column("STATE", least=16),
+    left_out=("PAIRED", "LET IN BY", "SEEN", "STATE", "ROLE"),
+)
 JOIN_SECONDS = 60.0
 """For finding the window on the network and the five messages."""
 TTL, TTL_MAX = 300.0, 3600.0
@@ -274,20 +284,8 @@ def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
     if as_json:
         printer.json(rows)
         return Exit.OK
-    doubts = {one: f" {doubt}" for one, doubt in warnings([{**row, "paired": True} for row in rows]).items()}
-    cells = [
-        (
-            _name(row) + doubts.get(row["id"], ""),
-            short_device(row["id"]) if printer.tty else row["id"],
-            _role(row),
-            _let_in_by(row),
-            printer.when(row["paired_at"]),
-            "-" if row["self"] else printer.when(row["seen_at"]),
-            row["state"] + (f" ({clean(row['reason'])})" if row.get("reason") else ""),
-        )
-        for row in sorted(rows, key=lambda row: not row["self"])
-    ]
-    for line in printer.table(HEAD, cells, shrink=("NAME", "ROLE", "LET IN BY", "STATE")):
+    doubts = warnings([{**row, "paired": True} for row in rows])
+    for line in _lines(sorted(rows, key=lambda row: not row["self"]), doubts, printer):
         printer.line(line)
     if all(row["self"] for row in rows):
         printer.hint("no other device yet: run `agent pair` here and `agent join` there")
@@ -305,23 +303,58 @@ def _limited(printer: Printer, others: list[dict[str, Any]], *, limited: bool) -
             printer.talk(f"{who}, which it let in meanwhile, is in now", "yellow")
 
 
-def _name(row: dict[str, Any]) -> str:
-    name, was = clean(row["name"]), clean(row.get("was", ""))
-    return name + (" (this device)" if row["self"] else "") + (f" (was {was})" if was else "")
+def _lines(rows: list[dict[str, Any]], doubts: dict[str, str], printer: Printer) -> list[str]:
+    if not printer.tty:
+        return [tabbed(_fields(row, doubts.get(row["id"], ""))) for row in rows]
+    told: list[Row] = []
+    for row in rows:
+        told.append(_cells(row, printer))
+        if row["id"] in doubts:
+            told.append(Below((doubts[row["id"]], "yellow")))
+    return TABLE.lines(printer, told)
+
+
+def _cells(row: dict[str, Any], printer: Printer) -> Row:
+    was = row.get("was", "")
+    return (
+        row["name"] + (" (this device)" if row["self"] else "") + (f" (was {was})" if was else ""),
+        short_device(row["id"]),
+        _role(row),
+        _let_in_by(row),
+        printer.when(row["paired_at"]),
+        "" if row["self"] else printer.when(row["seen_at"]),
+        row["state"] + (f" ({row['reason']})" if row.get("reason") else ""),
+    )
+
+
+def _fields(row: dict[str, Any], doubt: str) -> list[str]:
+    # In a pipe. What was there first stays in its place; more is added at the end.
+    return [
+        row["name"],
+        row["id"],
+        "this device" if row["self"] else _role(row),
+        _let_in_by(row),
+        row["paired_at"] or "",
+        row["seen_at"] or "",
+        row["state"],
+        row.get("reason", ""),
+        row.get("was", ""),
+        doubt,
+    ]
 
 
 def _let_in_by(row: dict[str, Any]) -> str:
     # A device that is in no household is paired with this one alone.
     by = row.get("admitted_by")
     if not by:
-        return "-"
+        return ""
     return "(founder)" if by["id"] == row["id"] else clean(by["name"])
 
 
 def _role(row: dict[str, Any]) -> str:
     # What it is to this device, and all that limits it. A service that runs on from an older version tells no roles.
     if row["self"]:
-        return "-"
+        return ""
     words = [str(row.get("role", "member")), *(["read-only"] if row.get("read_only") else [])]
     if row.get("session"):
         words.append(f"only {clean(row['session'])}")

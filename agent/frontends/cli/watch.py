@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import msgspec
 from agent.client.stream import ConnectionBack, ConnectionLost, Stream, streaming
 from agent.client.view import ServiceAway, sentence
 from agent.frontends.cli.main import App, Exit
+from agent.frontends.cli.output import Printer
 from agent.protocol.methods import PEER_CHANGED, PEER_WATCH, SESSION_CHANGED, SESSION_WATCH, Method, NotificationKind
 
 Row = dict[str, Any]
@@ -19,7 +21,9 @@ _WATCHES: dict[Subject, tuple[Method[Any, Any], NotificationKind[Any]]] = {
     "peer": (PEER_WATCH, PEER_CHANGED),
     "session": (SESSION_WATCH, SESSION_CHANGED),
 }
-CLEAR = "\x1b[H\x1b[J"
+HOME, WIPE_LINE, WIPE_BELOW = "\x1b[H", "\x1b[2K", "\x1b[J"
+BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"
+"""Around what a terminal is to show at once (synchronised output); others pass over it."""
 
 
 def watch(
@@ -95,6 +99,7 @@ class _Watch:
         self._draw = draw
         self._only = only
         self._rows: dict[str, Row] = {}
+        self._drawn: tuple[list[str], int] | None = None  # lines on the screen, and its height
 
     async def run(self) -> None:
         async with streaming(self._path) as stream:
@@ -102,10 +107,12 @@ class _Watch:
             async with asyncio.TaskGroup() as tasks:
                 if self._printer.tty:
                     tasks.create_task(self._tick(), name="cli.redraw")
+                    asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._redraw_all)
                 async for note in stream.notes():
                     if isinstance(note, ConnectionLost):
                         self._printer.talk(sentence(ServiceAway()), "yellow")
                     elif isinstance(note, ConnectionBack):
+                        self._drawn = None  # what was said meanwhile goes
                         await self._restart(stream)
                     elif isinstance(note, _WATCHES[self._subject][1].params):
                         changed, gone = _merge(self._rows, note)
@@ -124,9 +131,7 @@ class _Watch:
 
     def _show(self, changed: Sequence[Row], gone: Sequence[Row]) -> None:
         if self._printer.tty:
-            lines = self._draw(list(self._rows.values()))
-            self._printer.out.write(("" if self._printer.dumb else CLEAR) + "\n".join(lines) + "\n")
-            self._printer.out.flush()
+            self._redraw(news=bool(changed or gone))
             return
         for row in changed:
             if self._only(row):
@@ -134,3 +139,34 @@ class _Watch:
         for row in gone:
             if self._only(row):
                 self._printer.json_line({**row, "removed": True})
+
+    def _redraw_all(self) -> None:
+        self._drawn = None  # the terminal has another size
+        self._redraw(news=False)
+
+    def _redraw(self, *, news: bool) -> None:
+        lines = self._draw(list(self._rows.values()))
+        if self._printer.dumb:  # it keeps all that it was ever told, so ages alone are no reason
+            if news or self._drawn is None:
+                self._drawn = (lines, 0)
+                self._printer.out.write("\n".join(lines) + "\n\n")
+                self._printer.out.flush()
+            return
+        height = self._printer.rows
+        lines = _at_most(lines, height - 1, self._printer)
+        if (lines, height) == self._drawn:
+            return
+        # Line by line over what is there: a screen that is wiped first flickers.
+        begin = HOME + (WIPE_BELOW if self._drawn is None else "")
+        text = "".join(f"{WIPE_LINE}{line}\n" for line in lines)
+        self._drawn = (lines, height)
+        self._printer.out.write(f"{BEGIN}{begin}{text}{WIPE_BELOW}{END}")
+        self._printer.out.flush()
+
+
+def _at_most(lines: list[str], most: int, printer: Printer) -> list[str]:
+    # What does not fit would scroll away the beginning, again and again.
+    if len(lines) <= most:
+        return lines
+    kept = lines[: max(0, most - 1)]
+    return [*kept, printer.paint(f"… {len(lines) - len(kept)} more lines", "dim")]

@@ -17,7 +17,7 @@ from agent.errors import Forbidden, ReadOnly
 from agent.protocol.audit import Action, AuditEntry
 from agent.protocol.messages import AuditNoted, PairNews
 from tests.frontends.cli.test_attach import Terminal
-from tests.frontends.conftest import Agent
+from tests.frontends.conftest import Agent, Screen
 from tests.frontends.gateway import DESK, HERE, FakeGateway
 
 
@@ -79,13 +79,13 @@ def test_a_guest_is_told_what_it_may_do(gateway: FakeGateway, agent: Agent) -> N
     assert "2027-01-" in ran.err
 
 
-def test_devices_shows_roles_limits_and_ends(gateway: FakeGateway, agent: Agent) -> None:
+def test_devices_shows_roles_limits_and_ends(gateway: FakeGateway, screen: Screen) -> None:
     row = {"id": DESK, "name": "desk", "fingerprint": "0", "self": False, "paired_at": None, "seen_at": None,
            "state": "online", "role": "member", "read_only": False, "session": "", "expires_at": None}  # fmt: skip
     guest = {**row, "name": "pad", "role": "guest", "read_only": True, "session": HERE,
              "expires_at": "2027-01-15T20:00:00Z"}  # fmt: skip
     gateway.paired = [{**row, "name": "laptop", "self": True}, {**row, "was": "p\x1bi"}, guest]
-    lines = agent("devices").out.splitlines()
+    lines = screen("devices", columns=160).splitlines()
     assert "ROLE" in lines[0]
     assert " member " in lines[2]
     assert lines[2].startswith("desk (was p\N{REPLACEMENT CHARACTER}i) ")
@@ -113,8 +113,8 @@ def test_audit_shows_who_did_what(gateway: FakeGateway, agent: Agent) -> None:
         AuditEntry(at=f"{AT}1.000Z", device=DESK, name="desk", action="refused", detail="session.close: x"),
     ]
     lines = agent("audit").out.splitlines()
-    assert lines[1].split() == ["2026-01-01T00:00:00.000Z", "de�sk", "prompted", HERE, "7", "-"]
-    assert lines[2].split()[2:] == ["refused", "-", "-", "session.close:", "x"]
+    assert lines[0].split("\t") == ["2026-01-01T00:00:00.000Z", "de�sk", "prompted", HERE, "7", ""]
+    assert lines[1].split("\t")[2:] == ["refused", "", "", "session.close: x"]
     (first, second) = json.loads(agent("audit", "--json").out)
     assert first == {"at": "2026-01-01T00:00:00.000Z", "device": DESK, "name": "de\x1bsk", "action": "prompted",
                      "session": HERE, "length": 7, "detail": ""}  # fmt: skip
@@ -170,16 +170,15 @@ def test_audit_follows_and_leaves_nothing_out_over_a_restart(gateway: FakeGatewa
     assert (again.since, again.limit) == (f"{AT}2.000Z", 5000)
 
 
-def test_audit_follows_as_one_table(gateway: FakeGateway, home: Path) -> None:
+def test_audit_follows_a_line_an_entry(gateway: FakeGateway, home: Path) -> None:
+    gateway.audit = [entry(0, "attached")]
     with following(gateway) as running:
         assert running.stdout
-        head = running.stdout.readline()
-        assert head.split() == ["TIME", "DEVICE", "DID", "SESSION", "LENGTH", "DETAIL"]
-        for second, action in enumerate(("prompted", "refused")):
+        assert running.stdout.readline() == f"{AT}0.000Z\tdesk\tattached\t\t\t\n"
+        for second, action in enumerate(("prompted", "refused"), 1):
             gateway.tell("audit.noted", AuditNoted(entries=(entry(second, action, session=HERE),)))  # type: ignore[arg-type]
-            line = running.stdout.readline()
-            assert line.split()[:4] == [f"{AT}{second}.000Z", "desk", action, HERE]
-        assert line.index("refused") - line.index("desk") == head.index("DID") - head.index("DEVICE")
+            line = running.stdout.readline().rstrip("\n")
+            assert line.split("\t") == [f"{AT}{second}.000Z", "desk", action, HERE, "", ""]
 
 
 def test_audit_ends_when_its_reader_leaves(gateway: FakeGateway, home: Path) -> None:

@@ -340,10 +340,10 @@ def test_prompt_asks_on_a_terminal_and_hides_a_secret(gateway: FakeGateway) -> N
 def test_watch_redraws_on_a_terminal(gateway: FakeGateway) -> None:
     shown = Terminal("sessions", "--watch")
     try:
-        shown.until("\x1b[H\x1b[JSTATUS")
+        shown.until("\x1b[H\x1b[J\x1b[2KSTATUS")
         shown.until("Build")
         gateway.tell("session.changed", SessionsChanged(changed=(session(title="Deploy"),)))
-        shown.until("\x1b[H\x1b[JSTATUS")
+        shown.until("\x1b[H\x1b[2KSTATUS")  # line over line: a screen that is wiped first flickers
         assert "Build" not in shown.until("s3ss\n")  # the shortest unique prefix
         shown.type("\x03")
         assert shown.child.wait(10) == 130

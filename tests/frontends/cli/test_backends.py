@@ -14,7 +14,7 @@ from agent.errors import BackendFailed, DeviceNotFound
 from agent.frontends.cli.backends import lines
 from agent.frontends.cli.output import Printer
 from agent.protocol.backends import BackendRow, ListBackends
-from tests.frontends.conftest import Agent
+from tests.frontends.conftest import Agent, Screen
 from tests.frontends.gateway import FakeGateway
 
 
@@ -33,17 +33,44 @@ def filled(gateway: FakeGateway) -> FakeGateway:
     return gateway
 
 
-def test_ready_ones_come_first_and_the_default_is_marked(filled: FakeGateway, agent: Agent) -> None:
-    ran = agent("backends")
-    assert ran.status == 0
-    assert ran.out.splitlines() == [
+def test_ready_ones_come_first_and_the_default_is_marked(filled: FakeGateway, agent: Agent, screen: Screen) -> None:
+    assert screen("backends").splitlines() == [
         "NAME             STATE    WHAT",
         "ollama           ready    about ollama: 0.12.6 at http://127.0.0.1:11434: qwen3",
         "shell (default)  ready    about shell",
         "bad              missing  ImportError: x",
         "zed              missing  zed is not on PATH; npm i -g zed",
     ]
+    ran = agent("backends")
     assert ran.err == ""
+    assert ran.out.splitlines() == [
+        "ollama\tready\tabout ollama: 0.12.6 at http://127.0.0.1:11434: qwen3\t\tx",
+        "shell\tready\tabout shell\tdefault\tx",
+        "bad\tmissing\tImportError: x\t\tx",
+        "zed\tmissing\tzed is not on PATH; npm i -g zed\t\tx",
+    ]
+
+
+def test_what_to_do_about_a_missing_one_is_never_cut(gateway: FakeGateway, screen: Screen) -> None:
+    hint = "npm install -g @zed-industries/claude-code-acp, then run `agent service restart` and look again"
+    gateway.backends = [row("claude", ready=False, missing="claude-code-acp is not on PATH", hint=hint)]
+    for columns in (20, 40, 60, 100, 200):
+        shown = screen("backends", columns=columns)
+        assert "".join(hint.split()) in "".join(shown.split())
+        assert max(map(len, shown.splitlines())) <= columns
+    assert hint in screen("backends", "claude", columns=40)
+
+
+def test_one_backend_is_told_in_full_by_its_name(filled: FakeGateway, agent: Agent) -> None:
+    assert agent("backends", "SHELL").out.splitlines() == [
+        "name    shell (default)",
+        "state   ready",
+        "kind    x",
+        "what    about shell",
+    ]
+    assert [each["name"] for each in json.loads(agent("backends", "zed", "--json").out)] == ["zed"]
+    ran = agent("backends", "zod")
+    assert (ran.status, ran.err) == (1, "agent: no backend 'zod'\n  hint: there are: bad, ollama, shell, zed\n")
 
 
 def test_a_default_that_cannot_be_used_gives_advice(gateway: FakeGateway, agent: Agent) -> None:
@@ -83,10 +110,10 @@ def test_what_another_device_calls_its_backends_drives_no_terminal(gateway: Fake
         assert "\u202e" not in out
 
 
-def test_those_of_which_the_same_is_said_are_one_line(gateway: FakeGateway, agent: Agent) -> None:
+def test_those_of_which_the_same_is_said_are_one_line(gateway: FakeGateway, screen: Screen) -> None:
     missing = {"b": "not there", "a": "not there", "c": "broken"}
     gateway.backends = [row(name, ready=False, missing=why, hint="ask there") for name, why in missing.items()]
-    out = agent("backends").out
+    out = screen("backends")
     assert [" ".join(line.split()) for line in out.splitlines()[1:]] == [
         "2 more missing a, b: not there; ask there",
         "c missing broken; ask there",

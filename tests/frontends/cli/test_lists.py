@@ -14,21 +14,25 @@ import msgspec
 from agent.protocol.messages import PairedRow
 from agent.protocol.model import SessionId, Status
 from agent.protocol.times import rfc3339
-from tests.frontends.conftest import Agent
+from tests.frontends.conftest import Agent, Screen
 from tests.frontends.gateway import DESK, HERE, THERE, FakeGateway, device, session
 
 
-def test_peers_lists_this_device_first_and_marked(gateway: FakeGateway, agent: Agent) -> None:
+def test_peers_lists_this_device_first_and_marked(gateway: FakeGateway, agent: Agent, screen: Screen) -> None:
     gateway.devices = [device(DESK, "desk", working=1, needs_input=1, sessions=3), device()]
-    ran = agent("peers")
-    head, own, desk = ran.out.splitlines()
+    head, own, desk = screen("peers").splitlines()
     assert head.split() == ["NAME", "STATE", "SESSIONS", "ADDRESS", "HEARD"]
     assert own.startswith("laptop (this device)")
     assert desk.split()[0] == "desk"
     assert "3 (1 working, 1 needs input)" in desk
-    assert "192.0.2.1:4000,[fe80::1%eth0]:4000" in desk  # untruncated in a pipe
-    assert "2027-01-15T08:00:00Z" in desk
+    ran = agent("peers")
     assert (ran.status, ran.err) == (0, "")
+    own, desk = ran.out.splitlines()
+    assert own.split("\t")[0] == "laptop"
+    assert desk.split("\t") == [
+        "desk", "online", "3", "192.0.2.1:4000,[fe80::1%eth0]:4000", "2027-01-15T08:00:00Z", DESK, "paired",
+        "1", "1", "", "", "",
+    ]  # fmt: skip
 
 
 def test_json_is_the_rows_as_they_came(gateway: FakeGateway, agent: Agent) -> None:
@@ -45,40 +49,51 @@ def test_an_empty_list_is_success_with_one_hint(gateway: FakeGateway, agent: Age
     assert agent("sessions", "--json").out == "[]\n"
 
 
-def test_an_unpaired_and_an_offline_device_are_told_in_words(gateway: FakeGateway, agent: Agent) -> None:
+def test_an_unpaired_and_an_offline_device_are_told_in_words(
+    gateway: FakeGateway, agent: Agent, screen: Screen
+) -> None:
     gateway.devices = [
         device(),
         device(DESK, "", paired=False, state="offline", since="2027-01-15T08:00:00Z", reason="it said goodbye"),
     ]
-    line = agent("peers").out.splitlines()[2]
+    line = screen("peers").splitlines()[2]
     assert line.startswith("192.0.2.1:4000 +1")  # R7
-    assert "offline since 2027-01-15T08:00:00Z (it said goodbye), not paired" in line
+    assert "offline, not paired, since now (it said goodbye)" in line
+    fields = agent("peers").out.splitlines()[1].split("\t")
+    assert (fields[1], fields[6]) == ("offline", "not paired")
+    assert fields[9:11] == ["2027-01-15T08:00:00Z", "it said goodbye"]
 
 
-def test_names_from_the_network_are_cleaned(gateway: FakeGateway, agent: Agent) -> None:  # T10
-    gateway.devices = [device(), device(DESK, "a\x1b]0;x\x07\u202eb\nc")]
-    gateway.sessions = [session(title="t\x1b[2J\r\u2066x")]
-    for command in ("peers", "sessions"):
-        out = agent(command).out
-        assert not set("\x1b\x07\r\u202e\u2066") & set(out)
-        assert len(out.splitlines()) == (3 if command == "peers" else 2)
+def test_names_from_the_network_are_cleaned(gateway: FakeGateway, agent: Agent, screen: Screen) -> None:  # T10
+    gateway.devices = [device(), device(DESK, "a\x1b]0;x\x07\u202eb\nc\td")]
+    gateway.sessions = [session(title="t\x1b[2J\r\u2066x\ty")]
+    for command, rows in (("peers", 2), ("sessions", 1)):
+        piped, shown = agent(command).out.splitlines(), screen(command)
+        assert not set("\x1b\x07\r\u202e\u2066") & set("".join(piped) + shown)
+        assert {line.count("\t") for line in piped} == {11}
+        assert (len(piped), len(shown.splitlines())) == (rows, rows + 1)
 
 
-def test_remote_sessions_stand_under_their_heading_only_if_there_are_any(gateway: FakeGateway, agent: Agent) -> None:
-    assert "Live on other devices" not in agent("sessions").out  # R6
+def test_remote_sessions_stand_under_their_heading_only_if_there_are_any(
+    gateway: FakeGateway, agent: Agent, screen: Screen
+) -> None:
+    assert "Live on other devices" not in screen("sessions")  # R6
     gateway.sessions = [session(THERE, "Deploy"), session(title="")]
-    lines = agent("sessions").out.splitlines()
+    lines = screen("sessions").splitlines()
     assert "Untitled session" in lines[1]  # R7, local first
     assert lines[2:4] == ["", "Live on other devices"]
     assert "Deploy" in lines[4]
     assert "desk" in lines[4]
+    assert [line.split("\t")[6] for line in agent("sessions").out.splitlines()] == ["here", "online"]
 
 
-def test_a_stale_session_says_so_without_colour(gateway: FakeGateway, agent: Agent) -> None:
+def test_a_stale_session_says_so_without_colour(gateway: FakeGateway, agent: Agent, screen: Screen) -> None:
     gateway.sessions = [session(THERE, stale=True, status=Status.NEEDS_INPUT), session(THERE, attachable=False)]
-    out = agent("sessions").out
+    out = screen("sessions")
     assert "needs input (stale)" in out
     assert "idle (not paired)" in out
+    fields = [line.split("\t") for line in agent("sessions").out.splitlines()]
+    assert [(row[0], row[6]) for row in fields] == [("needs-input", "stale"), ("idle", "not paired")]
 
 
 def test_sessions_on_one_device(gateway: FakeGateway, agent: Agent) -> None:
@@ -96,22 +111,27 @@ def test_sessions_on_one_device(gateway: FakeGateway, agent: Agent) -> None:
 
 def test_wait_returns_as_soon_as_another_device_is_listed(gateway: FakeGateway, agent: Agent) -> None:
     gateway.devices = [device(), device(DESK, "desk")]
-    assert len(agent("peers", "--wait", "30").out.splitlines()) == 3
+    assert len(agent("peers", "--wait", "30").out.splitlines()) == 2
     gateway.devices = [device()]
     ran = agent("peers", "--wait", "0.2")
-    assert (ran.status, len(ran.out.splitlines())) == (0, 2)
+    assert (ran.status, len(ran.out.splitlines())) == (0, 1)
     assert [name for name, _ in gateway.calls].count("peer.watch") == 1
 
 
-def test_sessions_of_devices_that_are_away_are_folded(gateway: FakeGateway, agent: Agent) -> None:  # R12, R6
+def test_sessions_of_devices_that_are_away_are_folded(
+    gateway: FakeGateway, agent: Agent, screen: Screen
+) -> None:  # R12, R6
     since = rfc3339(time() - 240)
     gateway.devices.append(device(DESK, "desk", state="offline", since=since))
     gateway.sessions.append(session(THERE, "Deploy", away=True, stale=True, attachable=False))
-    out = agent("sessions").out
+    out = screen("sessions")
     assert "Deploy" not in out
     assert out.splitlines()[-1] == "desk is offline for 4 min: 1 session (agent sessions --all)"
     assert "Live on other devices" not in out
-    listed = agent("sessions", "--all").out
+    ran = agent("sessions")
+    assert len(ran.out.splitlines()) == 1
+    assert ran.err == "desk is offline for 4 min: 1 session (agent sessions --all)\n"  # no row, so not in the data
+    listed = screen("sessions", "--all")
     assert "Out of reach, as last known" in listed
     assert "Deploy" in listed
     assert "idle (offline)" in listed
@@ -127,22 +147,24 @@ def test_sessions_that_are_all_away_are_no_reason_to_start_one(gateway: FakeGate
         session(SessionId("s3sotherccccccccc"), "Other", away=True),
     ]
     ran = agent("sessions")
-    assert (ran.out, ran.err) == ("desk is offline: 2 sessions (agent sessions --all)\n", "")
+    assert (ran.out, ran.err) == ("", "desk is offline: 2 sessions (agent sessions --all)\n")
 
 
-def test_a_device_that_refuses_this_one_says_so_in_every_list(gateway: FakeGateway, agent: Agent) -> None:  # R14
+def test_a_device_that_refuses_this_one_says_so_in_every_list(
+    gateway: FakeGateway, agent: Agent, screen: Screen
+) -> None:  # R14
     reason = "does not accept this device (unpaired or revoked)"
     gateway.devices.append(device(DESK, "desk", sessions=0, reason=reason))
     row = PairedRow(
         id=DESK, name="desk", fingerprint="", self=False, paired_at=None, seen_at=None, state="online", reason=reason
     )
     gateway.paired = [msgspec.to_builtins(row)]
-    assert agent("sessions").out.splitlines()[-1] == f"desk {reason}"
+    assert screen("sessions").splitlines()[-1] == f"desk {reason}"
     gateway.sessions = []
     ran = agent("sessions", "--on", "desk")
-    assert (ran.out, ran.err) == (f"desk {reason}\n", "")
-    assert f"online ({reason})" in agent("peers").out
-    assert f"online ({reason})" in agent("devices").out
+    assert (ran.out, ran.err) == ("", f"desk {reason}\n")
+    assert f"online ({reason})" in screen("peers", columns=160)
+    assert f"online ({reason})" in screen("devices", columns=160)
 
 
 def test_sessions_that_are_away_are_completed(gateway: FakeGateway, home: Path) -> None:  # R12

@@ -15,7 +15,7 @@ from agent.frontends.cli.options import complete_option, complete_value
 from agent.frontends.cli.options import set as command
 from agent.paths import control_socket_path
 from tests.frontends.agents import AgentGateway
-from tests.frontends.conftest import Agent
+from tests.frontends.conftest import Agent, Screen
 from tests.frontends.gateway import HERE
 
 
@@ -26,17 +26,18 @@ def gateway(home: Path) -> Iterator[AgentGateway]:
     fake.close()
 
 
-def test_what_may_be_set_is_listed_with_what_is_set(gateway: AgentGateway, agent: Agent) -> None:
-    assert agent("set", "Build").out.splitlines() == [
+def test_what_may_be_set_is_listed_with_what_is_set(gateway: AgentGateway, agent: Agent, screen: Screen) -> None:
+    assert screen("set", "Build").splitlines() == [
         "OPTION  NAME   VALUE  CHOICES",
         "mode    Mode   ask    ask, free",
         "m       Model  small  small, large",
     ]
-    assert agent("set", HERE, "model").out.splitlines() == [  # T10
+    assert screen("set", HERE, "model").splitlines() == [  # T10
         "VALUE  NAME       NOW",
         "small  Small one  set",
         "large  La�[2Jrge",
     ]
+    assert agent("set", "Build").out == "mode\tMode\task\task, free\nm\tModel\tsmall\tsmall, large\n"
     rows = json.loads(agent("set", HERE, "--json").out)
     assert rows[0] == {
         "id": "mode", "name": "Mode", "value": "ask", "category": "mode",

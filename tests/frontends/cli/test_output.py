@@ -161,17 +161,6 @@ def test_no_text_costs_more_than_its_length(unit: str) -> None:
     assert time.process_time() - begun < 4.0  # 0.1 s, and was many minutes
 
 
-def test_a_table_gives_way_where_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    printer = _on_terminal(monkeypatch, columns="40")
-    rows = [("a" * 60, "idle", "0123456789"), ("b", "needs input", "abcdefghij")]
-    lines = printer.table(("TITLE", "STATUS", "ID"), rows, shrink=("TITLE",))
-    assert all(width(TerminalText(color=False).feed(line)) <= 40 for line in lines)
-    assert lines[1].endswith("idle         0123456789")
-    assert "…" in lines[1]
-    monkeypatch.undo()
-    assert "a" * 60 in Printer(environ={}).table(("TITLE", "STATUS", "ID"), rows, shrink=("TITLE",))[1]
-
-
 class _Tty(io.StringIO):
     def isatty(self) -> bool:
         return True

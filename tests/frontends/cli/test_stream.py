@@ -238,7 +238,7 @@ def test_join_and_devices(gateway: FakeGateway, agent: Agent) -> None:
         "state": "online",
     }
     gateway.paired = [row, {**row, "id": "own", "name": "laptop", "self": True}]
-    assert [line.split()[0] for line in agent("devices").out.splitlines()] == ["NAME", "laptop", "desk"]
+    assert [line.split()[0] for line in agent("devices").out.splitlines()] == ["laptop", "desk"]
     assert agent("unpair", "desk").status == 0
 
 

@@ -1,0 +1,166 @@
+"""Tables on terminals of every width, and as fields in a pipe."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.client.terminal_text import clean, fit_middle, width, wrap
+from agent.frontends.cli import audit, backends, options, peers, sessions, trust
+from agent.frontends.cli.output import Printer
+from agent.frontends.cli.table import Below, Cell, Column, Heading, Row, Table
+from agent.protocol.model import DeviceId, ParticipantRef, SessionId, Status
+from tests.frontends.gateway import DESK, HERE, NOW, THERE, device, session
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def printer(columns: int | None) -> Printer:
+    """A printer on a terminal of so many columns, without colours; or in a pipe."""
+    made = Printer(environ={"COLUMNS": str(columns), "NO_COLOR": "1"})
+    made.tty = columns is not None
+    made.now = lambda: NOW + 100.0  # type: ignore[method-assign]
+    return made
+
+
+def rows() -> list[dict[str, Any]]:
+    made = [
+        session(HERE, "Deploy the site", status=Status.NEEDS_INPUT, cwd="/srv/site"),
+        session(
+            SessionId("a9d2aaaaaaaaaaaa"),
+            "fix the parser so that it reads every kind of stream",
+            status=Status.WORKING,
+            backend="codex",
+            cwd="/home/ada/src/lan-agent/agent/adapters",
+            queued=2,
+            participants=(ParticipantRef("desk", 2),),
+            local=True,
+        ),
+        session(SessionId("b9d2aaaaaaaaaaaa"), "日本語のタイトル 👩", share="private", backend="claude", local=True),
+        session(THERE, "", stale=True, share="read-only"),
+    ]
+    shown = [msgspec.to_builtins(row) for row in made]
+    shown[0]["question"] = "Run `rm -rf build && make deploy TARGET=production`? It cannot be undone"
+    shown[1]["short_cwd"] = "~/src/lan-agent/agent/adapters"
+    return shown
+
+
+@pytest.mark.parametrize("columns", [60, 100, 200])
+def test_sessions_at_three_widths(columns: int) -> None:
+    shown = (GOLDEN / f"sessions_{columns}.txt").read_text(encoding="utf-8")
+    assert "\n".join(sessions.lines(rows(), printer(columns))) + "\n" == shown
+
+
+LONG = "offline since yesterday, and the cable was pulled by somebody who did not say why"
+
+
+def test_devices_at_three_widths() -> None:
+    listed = [
+        msgspec.to_builtins(row)
+        for row in (
+            device(),
+            device(DESK, "desk", working=1, needs_input=1, sessions=3),
+            device(DeviceId("strangeraaaaaaaa"), "1aptop " * 8, paired=False, state="offline", reason=LONG),
+            device(DeviceId("strangerbbbbbbbb"), "Iaptop", paired=False),
+        )
+    ]
+    told = {columns: peers.lines(listed, printer(columns)) for columns in (60, 100, 200)}
+    assert [lines[0].split() for lines in told.values()] == [
+        ["NAME", "STATE", "SESSIONS"],
+        ["NAME", "STATE", "SESSIONS", "ADDRESS", "HEARD"],
+        ["NAME", "STATE", "SESSIONS", "ADDRESS", "HEARD"],
+    ]
+    for lines in told.values():
+        assert lines[1].startswith("laptop (this device)")
+        assert lines[-1] == "  ⚠ looks like another name"  # no name is so long that it hides this
+        assert "offline, not paired" in lines[3]
+
+
+def test_what_people_type_is_the_last_to_go() -> None:
+    for columns in (30, 40, 60):
+        lines = sessions.lines(rows(), printer(columns))
+        assert [line.split()[-1] for line in lines if "…" in line and "?" not in line] == ["a9d2"]
+        assert "Deploy the site" in "\n".join(lines)
+
+
+def test_a_path_is_cut_in_its_middle() -> None:
+    assert fit_middle("~/src/lan-agent/agent/adapters", 14) == "~/src…adapters"
+    assert fit_middle("日本語のパス/日本語", 9) == "日本…本語"
+    assert [fit_middle("abc", columns) for columns in (0, 1, 2, 3)] == ["", "…", "a…", "abc"]
+
+
+def test_a_growing_table_keeps_its_columns() -> None:
+    entries = [
+        {"at": "2027-01-15T08:00:00Z", "name": "desk", "device": DESK, "action": action, "session": HERE}
+        for action in ("prompted", "attached")
+    ]
+    terminal = printer(120)
+    head, first = audit.GROWING.lines(terminal, [["2027-01-15 08:00:00", *audit._cells(entries[0], terminal)[1:]]])
+    (second,) = audit.GROWING.lines(
+        terminal, [["2027-01-15 08:00:00", *audit._cells(entries[1], terminal)[1:]]], head=False
+    )
+    assert first.index("prompted") == second.index("attached") == head.index("DID")
+
+
+def test_a_pipe_has_neither_head_nor_headings_and_every_row_as_many_tabs() -> None:
+    piped = sessions.lines(rows(), printer(None))
+    assert [line.split("\t")[0] for line in piped] == ["working", "idle", "needs-input", "idle"]
+    assert {line.count("\t") for line in piped} == {11}
+    fields = piped[0].split("\t")
+    assert fields == [
+        "working", "fix the parser so that it reads every kind of stream", "desk", "codex", "2027-01-15T08:00:00Z",
+        "a9d2aaaaaaaaaaaa", "here", "2", "", "2", "/home/ada/src/lan-agent/agent/adapters", "",
+    ]  # fmt: skip
+    assert piped[2].endswith("\tRun `rm -rf build && make deploy TARGET=production`? It cannot be undone")
+
+
+TABLES = (
+    sessions.TABLE, peers.TABLE, trust.TABLE, audit.TABLE, audit.GROWING, backends.TABLE, options.OPTIONS,
+    options.CHOICES,
+)  # fmt: skip
+TEXT = st.text(st.one_of(st.characters(), st.sampled_from("日本語👩🇩🇪한글 \t\n\u0301ab/")), max_size=90)
+"""What somebody may have called it: with wide characters, marks, blanks and controls."""
+
+
+def _drawn(chosen: random.Random, table: Table, texts: list[str]) -> list[Row]:
+    # Rows with these texts in any of their cells.
+    made: list[Row] = []
+    for _ in range(chosen.randint(0, 6)):
+        cells: list[Cell] = [chosen.choice([*texts, ""]) for _ in table.columns]
+        made += [cells, *([Below(chosen.choice(texts))] if texts and chosen.random() < 0.3 else [])]
+    return [*([Heading(chosen.choice(texts))] if texts else []), *made]
+
+
+@given(st.sampled_from(TABLES), st.lists(TEXT, max_size=6), st.integers(8, 250), st.randoms(use_true_random=False))
+def test_no_line_is_wider_than_the_terminal(
+    table: Table, texts: list[str], columns: int, chosen: random.Random
+) -> None:
+    drawn = _drawn(chosen, table, texts)
+    for line in table.lines(printer(columns), drawn):
+        assert width(line) <= columns
+        assert clean(line) == line
+    piped = table.lines(printer(None), drawn)
+    assert len(piped) == sum(not isinstance(row, Heading | Below) for row in drawn)
+    for line in piped:
+        assert line.count("\t") == len(table.columns) - 1
+        assert clean(line.replace("\t", "")) == line.replace("\t", "")
+
+
+@given(TEXT, st.integers(2, 40))
+def test_wrapped_text_is_whole_and_fits(text: str, columns: int) -> None:
+    lines = wrap(text, columns)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert all(width(line) <= columns for line in lines)
+
+
+def test_columns_are_left_out_in_the_order_that_the_table_states() -> None:
+    table = Table(Column("A", typed=True), Column("B"), Column("C"), Column("D"), left_out=("C", "B", "D"))
+    row = ["a" * 10, "b" * 10, "c" * 10, "d" * 10]
+    heads = [table.lines(printer(columns), [row])[0].split() for columns in (46, 45, 33, 21, 9)]
+    assert heads == [["A", "B", "C", "D"], ["A", "B", "D"], ["A", "D"], ["A"], ["A"]]
