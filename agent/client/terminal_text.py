@@ -8,6 +8,7 @@ from typing import Literal
 from unicodedata import category, combining, east_asian_width
 
 from agent.protocol.characters import BLANK, EMOJI_STYLE, JOINERS, hidden_in_text, unseen
+from agent.protocol.control_sequences import ControlSequences
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
 """How a line is painted where there are colours; never the only thing that carries a meaning."""
@@ -18,15 +19,8 @@ LINE_MAX = 4096
 """Characters kept of a title or a label."""
 MARKS_MAX = 2
 """Combining marks kept on one character: more of them paint over the lines around."""
-HELD_MAX = 4096
-"""Characters of an unfinished escape sequence that are waited for."""
 
 _LEFT_OUT = frozenset(JOINERS + EMOJI_STYLE)
-_ESCAPE = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # CSI
-    r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC: none holds an escape, so each is read once
-    r"|[ -/]*[0-OQ-WYZ\\`-~])"  # the short ones
-)
 _SGR = re.compile(r"\x1b\[([0-9;:]{0,256})m")
 _CONCEAL = 8
 _COLOURS = frozenset({38, 48, 58})
@@ -34,6 +28,7 @@ _COLOURS = frozenset({38, 48, 58})
 _ARGUMENTS = {"2": 3, "5": 1}
 """How many numbers follow a kind of colour: red, green and blue; or a place in the palette."""
 _RETURN = re.compile("\r+\n|\r")
+_COLOURS_AT_END = re.compile(r"(?:\x1b\[[0-9;:]*m)+\Z")
 
 
 def clean(text: str, limit: int = 512) -> str:
@@ -70,7 +65,8 @@ def session_title(title: str) -> str:
 
 def plain(text: str) -> str:
     """Output of a program without what moves a cursor or colours; its lines stay."""
-    return TerminalText(color=False).feed(text)
+    whole = TerminalText(color=False)
+    return whole.feed(text) + whole.end()
 
 
 def width(text: str) -> int:
@@ -133,47 +129,52 @@ def wrap(text: str, columns: int) -> list[str]:
     return [*lines, line] if line else lines
 
 
+def leaves_open(shown: str, *, before: bool) -> bool:
+    """Whether a line is open once cleaned output was printed; `before`: whether one was. Colours print nothing."""
+    printed = _COLOURS_AT_END.sub("", shown)
+    return not printed.endswith("\n") if printed else before
+
+
 class TerminalText:
     """Output of a program elsewhere, on its way to our terminal: lines, tabs and perhaps colours pass, nothing else.
 
-    Colours do not hide: "conceal" is left out. A carriage return begins a line, so that nothing is painted over.
-    Stateful, since an escape sequence may be cut anywhere by the stream.
+    Colours do not hide: "conceal" is left out. A carriage return begins a line, so that nothing is painted over. All
+    that stands between control sequences is shown. Stateful, since the stream may cut a sequence anywhere.
     """
 
     def __init__(self, *, color: bool) -> None:
         self._color = color
-        self._held = ""
+        self._sequences = ControlSequences()
+        self._return = ""  # perhaps half of a line's end
         self._painted = False
 
     def feed(self, text: str) -> str:
         """Take more of the output; what of it may be printed now."""
-        text, self._held = self._held + text, ""
-        kept: list[str] = []
-        at = 0
-        while (start := text.find("\x1b", at)) >= 0:
-            kept.append(text[at:start])
-            found = _ESCAPE.match(text, start)
-            if found is None:
-                if len(text) - start < HELD_MAX:
-                    self._held, at = text[start:], len(text)
-                    break
-                at = start + 1  # never finished: drop the escape itself, its text is harmless without it
-                continue
-            if self._color and _harmless(found.group()):
-                kept.append(found.group())
-                self._painted = True
-            at = found.end()
-        kept.append(text[at:])
-        shown = "".join(kept)
-        if shown.endswith("\r") and not self._held:
-            shown, self._held = shown.rstrip("\r"), "\r"  # perhaps half of a line's end
-        return hidden_in_text.sub("", _RETURN.sub("\n", shown))
+        shown = self._return + "".join(self._kept(part) for part in self._sequences.feed(text))
+        kept = shown.rstrip("\r")
+        self._return = "\r" if len(kept) < len(shown) else ""
+        return _lines(kept)
 
     def end(self) -> str:
-        """The sequence that puts the terminal right after the text."""
-        self._held = ""
-        painted, self._painted = self._painted, False
-        return "\x1b[0m" if painted else ""
+        """What was held back until now, and the sequence that puts the terminal right after the text."""
+        rest = self._sequences.end()
+        shown = _lines(self._return + rest) if rest else ""
+        if self._painted:
+            shown += "\x1b[0m"
+        self._return, self._painted = "", False
+        return shown
+
+    def _kept(self, part: str | re.Match[str]) -> str:
+        if isinstance(part, str):
+            return part
+        if not self._color or not _harmless(part.group()):
+            return ""
+        self._painted = True
+        return part.group()
+
+
+def _lines(text: str) -> str:
+    return hidden_in_text.sub("", _RETURN.sub("\n", text))
 
 
 def _harmless(sequence: str) -> bool:

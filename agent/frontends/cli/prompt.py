@@ -19,7 +19,7 @@ from agent.client.reading import ReplyText, event_json, used
 from agent.client.request_text import request_lines
 from agent.client.stream import Stream, streaming
 from agent.client.styled_lines import Line
-from agent.client.terminal_text import TerminalText, clean
+from agent.client.terminal_text import TerminalText, clean, leaves_open
 from agent.client.turn_ends import turn_end
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, SessionView, sentence
 from agent.errors import AgentError
@@ -287,10 +287,13 @@ class _Turn:
     def _print(self, text: str) -> None:
         if self._as_json or not text:
             return
-        shown = self._filter.feed(text)
-        self._app.printer.out.write(shown)
-        self._app.printer.out.flush()
-        self._open = not text.endswith("\n")
+        self._write(self._filter.feed(text))
+
+    def _write(self, shown: str) -> None:
+        if shown:
+            self._app.printer.out.write(shown)
+            self._app.printer.out.flush()
+            self._open = leaves_open(shown, before=self._open)
 
     def _talk(self, lines: Iterable[Line]) -> None:
         # Beside the reply, for a person who watches.
@@ -303,7 +306,7 @@ class _Turn:
 
     def _end_line(self) -> None:
         if not self._as_json:
-            self._app.printer.out.write(self._filter.end())
+            self._write(self._filter.end())
         if self._open:
             self._open = False
             self._app.printer.line()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.client.terminal_text import Style, fit, width
+from agent.client.terminal_text import Style, fit, leaves_open, width
 from agent.frontends.cli.output import Printer
 
 ERASE = "\r\x1b[K"
@@ -90,7 +90,7 @@ class SplitScreen:
     def _write(self, text: str) -> None:
         self.printer.out.write(text)
         self.printer.out.flush()
-        self._open = not text.endswith("\n")
+        self._open = leaves_open(text, before=self._open)
 
     def _erase(self) -> None:
         if self._drawn:

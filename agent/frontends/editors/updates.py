@@ -98,13 +98,11 @@ class EditorUpdates:
             case UserMessage():
                 return [*self._unfenced(), self._said(payload)]
             case MessageDelta():
-                new = self._reply.take(payload, merged=entry.merged)
+                new = self._filter.feed(self._reply.take(payload, merged=entry.merged))
                 return [*begun, *self._text(payload.turn, payload.part, new)]
             case MessageComplete():
-                new = self._reply.take(payload)
-                shown = [*begun, *self._text(payload.turn, payload.part, new), *self._unfenced()]
-                self._filter.end()
-                return shown
+                new = self._filter.feed(self._reply.take(payload)) + self._filter.end()
+                return [*begun, *self._text(payload.turn, payload.part, new), *self._unfenced()]
             case ThoughtDelta():
                 new = self._thought.take(payload, merged=entry.merged)
                 return [*begun, *self._thinks(payload.turn, payload.part, new)]
@@ -137,8 +135,7 @@ class EditorUpdates:
         name = "" if message.sender.device == self._own else f"[{name_of(message.sender)}] "
         return EditorUserChunk(content=EditorText(name + plain(message.text)), message_id=f"user-{message.turn}")
 
-    def _text(self, turn: int, part: int, text: str) -> list[Update]:
-        shown = self._filter.feed(text)
+    def _text(self, turn: int, part: int, shown: str) -> list[Update]:
         if not shown:
             return []
         message = f"reply-{turn}-{part}"

@@ -81,7 +81,7 @@ class EventMapping:
             case MessageStart(turn=turn):
                 return self._begun(turn)
             case MessageDelta():
-                new = self._reply.take(payload, merged=entry.merged)
+                new = self._filter.feed(self._reply.take(payload, merged=entry.merged))
                 return [*self._begun(payload.turn), *self._more(new)]
             case MessageComplete():
                 return self._complete(payload)
@@ -135,8 +135,7 @@ class EventMapping:
 
     # --- the reply ---------------------------------------------------------------------------------------------------
 
-    def _more(self, text: str) -> list[UiEvent]:
-        shown = self._filter.feed(text)
+    def _more(self, shown: str) -> list[UiEvent]:
         if not shown:
             return []
         opened = f"{FENCE}\n" if self._verbatim and not self._text else ""
@@ -145,8 +144,7 @@ class EventMapping:
 
     def _complete(self, done: MessageComplete) -> list[UiEvent]:
         frames = self._begun(done.turn)
-        frames += self._more(self._reply.take(done))
-        self._filter.end()
+        frames += self._more(self._filter.feed(self._reply.take(done)) + self._filter.end())
         text = plain(done.text)
         if self._committed and text.startswith(self._committed):
             text = text[len(self._committed) :]

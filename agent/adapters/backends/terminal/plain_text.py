@@ -5,15 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 
-# A string ends at any escape, as in a terminal. No pattern looks beyond the next one: a program must not be able to
-# make this slow, for everybody waits meanwhile.
-_SEQUENCE = re.compile(
-    r"\x1b\[(?P<arguments>[0-?]*)[ -/]*(?P<final>[@-~])"  # CSI
-    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|(?=\x1b))"  # OSC, DCS and other strings
-    r"|\x1b[ -/]*[0-Z\\^-~]"
-)
-_BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)?$")
-_STRING_MAX = 8192
+from agent.protocol.control_sequences import ControlSequences
+
 _LINE_MAX = 8192
 _COLUMNS_MAX = 500
 """Columns that the cursor is moved at once."""
@@ -24,7 +17,7 @@ class PlainText:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._begun = ""  # a control sequence that has not ended yet
+        self._sequences = ControlSequences()
         self._line: list[str] = []
         self._at = 0  # where in the line the next character goes
 
@@ -35,20 +28,21 @@ class PlainText:
 
     def feed(self, data: bytes) -> str:
         """Take output, and return the lines that are complete with it."""
-        text = self._begun + self._decoder.decode(data)
-        begun = _BEGUN.search(text, max(0, len(text) - _STRING_MAX))
-        text, self._begun = (text[: begun.start()], begun[0]) if begun else (text, "")
         done: list[str] = []
-        at = 0
-        for found in _SEQUENCE.finditer(text):
-            self._write(text[at : found.start()], done)
-            self._move(found, done)
-            at = found.end()
-        self._write(text[at:], done)
+        for part in self._sequences.feed(self._decoder.decode(data)):
+            if isinstance(part, str):
+                self._write(part, done)
+            else:
+                self._move(part, done)
         return "".join(done)
 
     def rest(self) -> str:
-        """Return the line that has not ended; it is over now."""
+        """Return the line that has not ended, with what was held back of it; it is over now."""
+        done: list[str] = []
+        self._write(self._sequences.end(), done)
+        return "".join(done) + self._whole_line()
+
+    def _whole_line(self) -> str:
         text = "".join(self._line)
         self._line = []
         self._at = 0
@@ -86,10 +80,10 @@ class PlainText:
                 self._line[self._at : self._at + len(piece)] = piece
                 self._at += len(piece)
                 if len(self._line) > _LINE_MAX:
-                    done.append(self.rest())
+                    done.append(self._whole_line())
 
     def _end(self, done: list[str]) -> None:
-        done.append(self.rest().rstrip(" ") + "\n")
+        done.append(self._whole_line().rstrip(" ") + "\n")
 
 
 def _columns(arguments: str) -> int:
