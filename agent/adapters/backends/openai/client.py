@@ -6,6 +6,7 @@ No proxy, cookie or redirect has a part in it: a key goes to the host that the s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import re
 from collections.abc import Mapping
@@ -16,9 +17,10 @@ import aiohttp
 import msgspec
 
 from agent.adapters.backends.openai.address import ServerAddress
-from agent.adapters.backends.openai.chunks import Chunk, EventLines, ServerFault, decode, fault_of
-from agent.adapters.backends.openai.servers import SeenServer, ServerSpot, listed
+from agent.adapters.backends.openai.chunks import WORDS_IN, Chunk, ChunkReader, ServerFault, words_of
+from agent.adapters.backends.openai.servers import SeenServer, ServerSpot, models_of
 from agent.errors import BackendFailed
+from agent.protocol.lenient import read
 
 CONNECT = 5.0
 """Seconds to connect."""
@@ -42,6 +44,17 @@ async def page_of(response: aiohttp.ClientResponse, most: int) -> bytes:
     return page
 
 
+async def beginning_of(response: aiohttp.ClientResponse) -> bytes:
+    """Read as much of an answer as may have words for a person, whatever comes of the rest."""
+    page = b""
+    with contextlib.suppress(aiohttp.ClientError, OSError):
+        async for data in response.content.iter_any():
+            page += data
+            if len(page) >= WORDS_IN:
+                break
+    return page
+
+
 class TooLong(BackendFailed):
     """What was sent is more than the model takes."""
 
@@ -51,28 +64,32 @@ class NoUsage(BackendFailed):
 
 
 class StreamedReply:
-    """A completion as it is streamed; whoever has one must `close` it."""
+    """A completion as it is streamed; whoever has one must `close` it. `read` says what has come."""
 
     def __init__(self, opened: AsyncExitStack, response: aiohttp.ClientResponse) -> None:
         self._opened = opened
         self._response = response
-        self._lines = EventLines()
-        self.done = False  # whether the server has said that this is all
+        self._broke: Exception | None = None  # told when all that came before it is read
+        self.read = ChunkReader()
 
     async def more(self) -> list[Chunk]:
-        """The messages that have come meanwhile; none: it has ended. Raises: BackendFailed, aiohttp's errors."""
-        if self._response.content_type == "application/json":  # it does not stream at all
-            self.done = True
-            whole = await page_of(self._response, PAGE_MAX)
-            return [decode(whole)] if whole.strip() else []
+        """The messages that have come meanwhile; none: it has ended. Raises: aiohttp's errors."""
         chunks: list[Chunk] = []
-        while not chunks and not self._lines.done:
-            data = await self._response.content.readany()
-            chunks = self._lines.feed(data) if data else self._lines.end()
-            if not data:
-                break
-        self.done = self._lines.done
-        return chunks
+        while not chunks and not self.read.done and (data := await self._data()):
+            chunks = self.read.feed(data)
+        return chunks or self.read.end()
+
+    async def _data(self) -> bytes:
+        if self._broke is not None:
+            raise self._broke
+        content = self._response.content
+        try:
+            return await content.readany()
+        except (aiohttp.ClientError, OSError) as exc:
+            self._broke = exc
+            if not (left := content._read_nowait(-1)):  # noqa: SLF001 - text that came before, else lost
+                raise
+            return left
 
     def hang_up(self) -> None:
         """Break the connection, which tells the server to stop; whoever waits for more gets an error."""
@@ -98,10 +115,9 @@ class ServerClient:
         async with asyncio.timeout(seconds), self._session() as session:
             try:
                 async with session.get(f"{self.address.url}/models", allow_redirects=False) as response:
-                    page = await page_of(response, PAGE_MAX)
                     if response.status in {401, 403}:
-                        raise self._refusal(response.status, page)
-                    return listed(page) if response.status == 200 else None
+                        raise self._refusal(response.status, await beginning_of(response))
+                    return models_of(await page_of(response, PAGE_MAX)) if response.status == 200 else None
             except (aiohttp.ClientError, OSError) as exc:
                 if isinstance(exc, TimeoutError):
                     raise
@@ -113,7 +129,9 @@ class ServerClient:
             session = await opened.enter_async_context(self._session())
             response = await session.post(f"{self.address.url}/chat/completions", json=body, allow_redirects=False)
             if response.status != 200:
-                raise self._refusal(response.status, await page_of(response, PAGE_MAX))
+                page = await beginning_of(response)
+                response.close()
+                raise self._refusal(response.status, page)
             return StreamedReply(opened.pop_all(), response)
 
     def _session(self) -> aiohttp.ClientSession:
@@ -129,7 +147,7 @@ class ServerClient:
 
     # --- what went wrong ---------------------------------------------------------------------------------------------
 
-    def broken(self, error: BaseException) -> BackendFailed:
+    def broken(self, error: BaseException) -> BackendFailed:  # noqa: PLR0911 - one return a kind of error
         """The error to tell for a connection that failed."""
         name = self.address.name
         if isinstance(error, BackendFailed):
@@ -144,41 +162,45 @@ class ServerClient:
         if isinstance(error, TimeoutError):
             waited = f"{CONNECT:g} s" if isinstance(error, aiohttp.ConnectionTimeoutError) else f"{self._silence:g} s"
             return BackendFailed(f"{name} said nothing for {waited}", hint="see whether it is stuck, or too slow")
+        if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError) and "encoding" in str(error):
+            hint = "switch compression off in that server, or in the proxy before it"
+            return BackendFailed(f"{name} answers compressed, which was not asked for", hint=hint)
         return BackendFailed(f"{name}: the connection broke", hint="send it again; see that server's log")
 
     def fault(self, fault: ServerFault) -> BackendFailed:
         """The error to tell for one that the server told: in its own words, in one line, without the key."""
-        said = " ".join((fault.message or "").split())[:300]
-        if key := self._known_key():
-            said = said.replace(key, "…")
+        said = self.without_key(fault.words)
         if _OVERFLOW.search(f"{fault.code} {fault.type} {said}"):
             return TooLong(f"{self.address.name}: more than the model takes: {said}", hint="start another session")
         return BackendFailed(f"{self.address.name}: {said or 'an error without a word'}", hint="see that server's log")
 
+    def without_key(self, words: str) -> str:
+        """Words of the server without the key that is sent to it."""
+        try:
+            key = self.address.key(self._environ)
+        except BackendFailed:
+            return words
+        return words.replace(key, "…") if key else words
+
     def _refusal(self, status: int, page: bytes) -> BackendFailed:
         name = self.address.name
-        try:
-            fault = fault_of(decode(page)) or ServerFault()
-        except BackendFailed:
-            fault = ServerFault()
+        chunk = read(page, Chunk) or Chunk()
+        words = self.without_key(words_of(page))
+        told = f": {words}" if words else ""
         if status in {401, 403}:
             hint = "set key_env or key_file of that backend (docs/settings.md)"
-            return BackendFailed(f"{name} refuses the key, or wants one", hint=hint)
-        if status in {400, 422} and "stream_options" in (fault.message or page[:2000].decode(errors="replace")):
+            return BackendFailed(f"{name} refuses the key, or wants one{told}", hint=hint)
+        if status in {400, 422} and b"stream_options" in page:
             return NoUsage(f"{name} does not know stream_options")
         if 300 <= status < 400:
             return BackendFailed(f"{name} sends us elsewhere", hint="correct its url in config.toml")
         if status == 429:
-            return BackendFailed(f"{name} has no time for us now (429)", hint="send it again later")
-        if fault.message:
+            return BackendFailed(f"{name} has no time for us now (429){told}", hint="send it again later")
+        if (fault := chunk.fault) is not None and fault.words:
             return self.fault(fault)
-        return BackendFailed(f"{name} answered with HTTP status {status}", hint="see that server's log, and its url")
-
-    def _known_key(self) -> str:
-        try:
-            return self.address.key(self._environ)
-        except BackendFailed:
-            return ""
+        return BackendFailed(
+            f"{name} answered with HTTP status {status}{told}", hint="see that server's log, and its url"
+        )
 
 
 HERE = "`agent backends` on that device shows where it should be"

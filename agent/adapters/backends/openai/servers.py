@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from agent.adapters.backends.openai.address import base_of, is_loopback, parsed
 from agent.protocol.bounds import Many, Whole, Words
+from agent.protocol.lenient import read
 
 T = TypeVar("T")
 NO_TALKERS = ("embed", "rerank", "whisper", "tts", "clip")
@@ -60,21 +61,29 @@ class _Tags(Struct):
     models: Many[_Tag]
 
 
-class _Meta(Struct):
-    n_ctx_train: Whole = 0
-
-
 class _Model(Struct):
     id: Words
     object: Literal["model"]
-    owned_by: Words | None = None
-    max_model_len: Whole | None = None  # vLLM
-    meta: _Meta | None = None  # llama.cpp
+    # What does not tell whose list it is may be anything.
+    owned_by: Raw = Raw(b"null")
+    max_model_len: Raw = Raw(b"null")  # vLLM
 
 
 class _Models(Struct):
     object: Literal["list"]
     data: Many[_Model]
+
+
+class _AnyModel(Struct):
+    id: Words | None = None
+    name: Words | None = None
+    model: Words | None = None
+    max_model_len: Whole | None = None
+
+
+class _AnyModels(Struct):
+    data: Many[_AnyModel | Words] | None = None
+    models: Many[_AnyModel | Words] | None = None
 
 
 class _Generation(Struct):
@@ -103,22 +112,38 @@ def listed(data: bytes, *, owner: str = "", not_owner: str = "") -> SeenServer |
     found = _as(_Models, data)
     if found is None:
         return None
-    owners = {model.owned_by or "" for model in found.data}
+    owners = {read(model.owned_by, str) or "" for model in found.data}
     if (owner and owners - {owner}) or (not_owner and not_owner in owners):
         return None
-    talkers = [model for model in found.data if not any(word in model.id.lower() for word in NO_TALKERS)]
-    models = talkers or found.data
-    context = max((model.max_model_len or 0 for model in models), default=0)
-    return SeenServer(tuple(model.id for model in models), context=context)
+    return _seen([(model.id, read(model.max_model_len, int) or 0) for model in found.data])
+
+
+def models_of(data: bytes) -> SeenServer | None:
+    """The models of a server that the settings name, however it lists them; None if that is no list at all."""
+    page = read(data, _AnyModels) or _AnyModels(data=read(data, Many[_AnyModel | Words]))
+    found = page.data if page.data is not None else page.models
+    if found is None:
+        return None
+    models = [_AnyModel(id=each) if isinstance(each, str) else each for each in found]
+    named = [(each.id or each.model or each.name or "", each.max_model_len or 0) for each in models]
+    return _seen([each for each in named if each[0]])
+
+
+def _seen(models: list[tuple[str, int]]) -> SeenServer:
+    # Of each: its id, and the tokens that it takes, 0: not told.
+    talkers = _talkers([name for name, _ in models])
+    return SeenServer(tuple(talkers), context=max((size for name, size in models if name in talkers), default=0))
+
+
+def _talkers(names: list[str]) -> list[str]:
+    return [name for name in names if not any(word in name.lower() for word in NO_TALKERS)] or names
 
 
 def _ollama(pages: Pages) -> SeenServer | None:
     version, tags = _as(_Version, pages["/api/version"]), _as(_Tags, pages["/api/tags"])
     if version is None or tags is None:
         return None
-    names = [tag.name for tag in tags.models]
-    talkers = [name for name in names if not any(word in name.lower() for word in NO_TALKERS)]
-    return SeenServer(tuple(talkers or names), version.version)
+    return SeenServer(tuple(_talkers([tag.name for tag in tags.models])), version.version)
 
 
 def _llama_cpp(pages: Pages) -> SeenServer | None:

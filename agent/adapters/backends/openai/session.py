@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import aiohttp
 
-from agent.adapters.backends.openai.chunks import Chunk, fault_of
 from agent.adapters.backends.openai.client import NoUsage, ServerClient, StreamedReply, TooLong
 from agent.adapters.backends.openai.conversation import Conversation, Message
+from agent.adapters.backends.openai.reply import ReceivedReply
 from agent.adapters.backends.tasks import BackendTasks, SessionClosed
 from agent.errors import BackendFailed, BadParams
-from agent.ports import Described, Emit, Finished, Said, Thought
-from agent.protocol.events import TEXT_MAX, Answer, Choice, Option, Usage
+from agent.ports import Described, Emit, Finished
+from agent.protocol.events import Answer, Choice, Option, Usage
 from agent.tasks import owned
 
 log = logging.getLogger(__name__)
 
-PIECE = 16_384
-"""Characters emitted at a time (`ports.Backend`)."""
 CHOICES_MAX = 256
 """Models offered (`protocol.events.Option`)."""
 MODEL = "model"
@@ -38,9 +36,7 @@ class _Turn:
 
     def __init__(self, prompt: str) -> None:
         self.prompt = prompt
-        self.said = ""
-        self.tokens = 0
-        self.finish = ""  # why the model stopped
+        self.received = ReceivedReply()
         self.stopped = False
         self.reply: StreamedReply | None = None
         self.reading: asyncio.Task[Any] | None = None
@@ -132,6 +128,7 @@ class ChatSession:
     # --- a turn ------------------------------------------------------------------------------------------------------
 
     async def _run(self, turn: _Turn) -> None:
+        kept = True  # in what is sent next; what was interrupted or cut has been read by somebody
         try:
             end = await self._talk(turn)
         except SessionClosed:
@@ -141,15 +138,19 @@ class ChatSession:
         except (BackendFailed, aiohttp.ClientError, OSError) as exc:
             told = self._server.broken(exc)
             error = f"{told}: {told.hint}" if told.hint else str(told)
-            end = Finished(status="error", error=error.replace(self._models[self._model], self._model))
+            end = self._failed(turn, error.replace(self._models[self._model], self._model))
+            kept = False
         except Exception as exc:
             log.exception("a turn failed", extra={"backend": self._server.address.name})
-            end = Finished(status="error", error=f"{exc!r}")
-        if end.status != "error":
-            # What failed is left out of what is sent next; what was interrupted has been read by somebody.
-            self._conversation.add(turn.prompt, turn.said)
+            end = self._failed(turn, f"{exc!r}")
+            kept = False
+        if kept:
+            self._conversation.add(turn.prompt, turn.received.said)
         self._turn = None  # the next prompt may come while the end is told
         await self._tell(end)
+
+    def _failed(self, turn: _Turn, error: str) -> Finished:
+        return Finished(status="error", cause="cut" if turn.received.said else "", error=error)
 
     async def _talk(self, turn: _Turn) -> Finished:
         while True:
@@ -165,7 +166,7 @@ class ChatSession:
                     raise
                 self._usage = False
             except TooLong:
-                if turn.said or not self._conversation.halve(turn.prompt):
+                if turn.received.said or not self._conversation.halve(turn.prompt):
                     raise
 
     async def _ask(self, turn: _Turn, messages: list[Message]) -> Finished:
@@ -175,48 +176,28 @@ class ChatSession:
         reply = turn.reply = await self._unless_stopped(turn, self._server.chat(body))
         try:
             while chunks := await self._unless_stopped(turn, reply.more()):
-                await self._say(turn, chunks)
-                for chunk in chunks:
-                    self._note(turn, chunk)
+                for event in turn.received.take(chunks):
+                    await self._tell(event)
+                    turn.check()
+                if fault := next((chunk.fault for chunk in chunks if chunk.fault), None):
+                    raise self._server.fault(fault)
         finally:
             turn.reply = None
             await reply.close()
-        if not reply.done and not turn.finish:
-            raise BackendFailed(f"{self._server.address.name} broke off in the middle", hint="send it again")
-        if turn.finish == "length":
-            await self._tell(Described(note="the reply was cut: the model has reached its limit"))
-        usage = Usage(used=turn.tokens, size=self._context) if turn.tokens else None
-        return Finished(status="complete", usage=usage)
+        return await self._ended(turn.received, reply)
 
-    def _note(self, turn: _Turn, chunk: Chunk) -> None:
-        if fault := fault_of(chunk):
-            raise self._server.fault(fault)
-        if chunk.usage and chunk.usage.total_tokens:
-            turn.tokens = chunk.usage.total_tokens
-        for choice in chunk.choices or ():
-            turn.finish = choice.finish_reason or turn.finish
-
-    async def _say(self, turn: _Turn, chunks: Sequence[Chunk]) -> None:
-        # What came at once is told at once, thoughts and reply in their order.
-        kind: type[Said | Thought] = Said
-        held = ""
-        for chunk in chunks:
-            for choice in chunk.choices or ():
-                more = choice.delta or choice.message
-                for each, text in ((Thought, more.thought), (Said, more.text)) if more else ():
-                    if text and each is not kind:
-                        await self._tell_text(turn, kind, held)
-                        kind, held = each, ""
-                    held += text
-        await self._tell_text(turn, kind, held)
-
-    async def _tell_text(self, turn: _Turn, kind: type[Said | Thought], text: str) -> None:
-        for start in range(0, len(text), PIECE):
-            piece = text[start : start + PIECE]
-            if kind is Said and len(turn.said) < TEXT_MAX:
-                turn.said += piece
-            await self._tell(kind(piece))
-            turn.check()
+    async def _ended(self, received: ReceivedReply, reply: StreamedReply) -> Finished:
+        name, stray = self._server.address.name, self._server.without_key(reply.read.stray)
+        if not reply.read.done and not received.finish:
+            if stray and not received.said:
+                raise BackendFailed(f"{name} sent what is no chat completion: {stray}", hint="see that server's log")
+            beside = f", after what is no chat completion: {stray}" if stray else ""
+            raise BackendFailed(f"{name} broke off in the middle{beside}", hint="send it again")
+        if received.said and reply.read.broken:
+            await self._tell(Described(note=f"{name} sent a piece that could not be read: {stray}"))
+        cause, error = received.ending(stray)
+        usage = Usage(used=received.tokens, size=self._context) if received.tokens else None
+        return Finished(status="error" if cause else "complete", cause=cause, error=error, usage=usage)
 
     async def _unless_stopped(self, turn: _Turn, work: Coroutine[Any, Any, T]) -> T:
         reading: asyncio.Task[T] = owned(work, "backends.openai.read", awaited=True)

@@ -8,7 +8,7 @@ import pytest
 
 from agent.adapters.backends.openai.client import PROBE_MAX, probe
 from agent.adapters.backends.openai.family import PROBE_EVERY, FoundChat, OpenAIFamily
-from agent.adapters.backends.openai.servers import KNOWN, KnownServer, SeenServer, ServerSpot, listed, spots
+from agent.adapters.backends.openai.servers import KNOWN, KnownServer, SeenServer, ServerSpot, listed, models_of, spots
 from agent.errors import BackendFailed
 from agent.ports import BackendConfig, Start
 from agent.protocol.model import SessionId
@@ -224,3 +224,36 @@ def test_what_the_settings_name_takes_the_place_of_what_is_found() -> None:
     assert [member.name for member in members[:2]] == ["ollama", "other"]
     assert sorted(member.name for member in members) == sorted({*BY_NAME, "other"})
     assert members[0].description == "my own"
+
+
+@pytest.mark.parametrize(
+    ("page", "models"),
+    [
+        (b'{"object":"list","data":[{"id":"a","object":"model"},{"id":"b"}]}', ("a", "b")),
+        (b'[{"id":"a"},{"name":"b"},"c"]', ("a", "b", "c")),
+        (b'{"models":[{"model":"a","name":"A"},{"name":"b"}]}', ("a", "b")),
+        (b'{"data":[{"id":3},{"id":null},{"object":"model"},null,{"id":"a","max_model_len":"x"}]}', ("3", "a")),
+        (b'{"data":{"id":"a"}}', ("a",)),
+        (b'\xef\xbb\xbf{"data":[{"id":"a\xff"}]}', ("a\ufffd",)),
+        (b'{"data":[]}', ()),
+        (b"[]", ()),
+        (b'{"data":[{"id":"text-embed"},{"id":"a"}]}', ("a",)),
+    ],
+)
+def test_a_server_that_the_settings_name_may_list_its_models_in_any_way(page: bytes, models: tuple[str, ...]) -> None:
+    seen = models_of(page)
+    assert seen is not None
+    assert seen.models == models
+
+
+@pytest.mark.parametrize("page", [b"", b"{}", b"null", b'{"data":null}', b'{"error":"no"}', b"<html>", b"[" * 100_000])
+def test_what_is_no_list_of_models_is_none(page: bytes) -> None:
+    assert models_of(page) is None
+
+
+def test_what_does_not_tell_whose_list_it_is_may_be_anything() -> None:
+    page = b'{"object":"list","data":[{"id":"a","object":"model","owned_by":"vllm","max_model_len":4096.0,"meta":3}]}'
+    assert listed(page, owner="vllm") == SeenServer(("a",), context=4096)
+    odd = b'{"object":"list","data":[{"id":"a","object":"model","owned_by":[],"max_model_len":"?"}]}'
+    assert listed(odd) == SeenServer(("a",))
+    assert listed(odd, owner="vllm") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from typing import Any
 
@@ -12,8 +13,9 @@ from agent.adapters.backends.openai.address import ServerAddress
 from agent.adapters.backends.openai.client import ServerClient, probe
 from agent.adapters.backends.openai.conversation import Conversation
 from agent.adapters.backends.openai.family import ConfiguredChat
+from agent.adapters.backends.openai.reply import PIECE
 from agent.adapters.backends.openai.servers import KNOWN, ServerSpot
-from agent.adapters.backends.openai.session import PIECE, ChatSession
+from agent.adapters.backends.openai.session import ChatSession
 from agent.errors import BackendFailed, BadParams
 from agent.ports import (
     Backend,
@@ -30,7 +32,7 @@ from agent.ports import (
 )
 from agent.protocol.events import Usage
 from agent.protocol.model import SessionId
-from tests.adapters.backends.openai.canned import JSON, Canned, CannedServer, told
+from tests.adapters.backends.openai.canned import JSON, SSE, Canned, CannedServer, told
 from tests.adapters.backends.openai.canned import said as message
 from tests.fakes.clock import settle
 from tests.fakes.listener import Listener, finished, run, said
@@ -223,8 +225,8 @@ async def test_a_reply_that_was_cut_by_the_model_says_so() -> None:
         session = chat(server.server(), listener)
         events = await run(session, listener, "a")
         await session.close()
-    assert Described(note="the reply was cut: the model has reached its limit") in events
-    assert finished(events).status == "complete"
+    assert said(events) == "half"
+    assert (finished(events).status, finished(events).cause) == ("error", "max_tokens")
 
 
 async def test_a_server_that_does_not_hang_up_after_the_end_is_not_waited_for() -> None:
@@ -246,6 +248,76 @@ async def test_each_way_to_end_is_an_end(end: bytes) -> None:
         await session.close()
 
 
+PIECES = told(message("hel"), message("lo"))
+STOP = told(message("", "stop"), "[DONE]")
+FAULT = b'event: error\ndata: {"message":"over capacity"}\n\n'
+CALL = told('{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f"}}]},"finish_reason":"tool_calls"}]}')
+BROKEN = told(message("hel"), '{"choices":[{"delta":{"content":"xx', message("lo"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "status", "error"),
+    [
+        (Canned(b"\xef\xbb\xbf" + PIECES + STOP), "hello", "complete", ""),
+        (Canned(PIECES.replace(b'"index":0,', b'"index":0,\ndata: ') + STOP), "hello", "complete", ""),
+        (Canned(told(message("hi "), message("\\ud83d"), message("\\ude00")) + STOP), "hi 😀", "complete", ""),
+        (Canned(PIECES + told('{"choices":[],"usage":{"total_tokens":3.0}}') + STOP), "hello", "complete", ""),
+        (Canned(PIECES + b"event: ping\ndata: ping\n\n" + STOP), "hello", "complete", ""),
+        (Canned(PIECES + FAULT), "hello", "error", "one: over capacity"),
+        (Canned(CALL), "", "error", "the model called a tool (f)"),
+        (Canned(PIECES + STOP, kind=JSON), "hello", "complete", ""),
+        (Canned(b'{"choices":[{"message":{"content":"hello"}}]}', kind=SSE), "hello", "complete", ""),
+        (Canned(b'{"choices":[{"text":"hello"}]}', kind=JSON), "hello", "complete", ""),
+        (Canned(PIECES + STOP, kind="text/plain"), "hello", "complete", ""),
+        (Canned(gzip.compress(PIECES + STOP), headers={"Content-Encoding": "gzip"}), "hello", "complete", ""),
+        (Canned(PIECES + STOP, headers={"Content-Encoding": "br"}), "", "error", "one answers compressed"),
+        (Canned(STOP), "", "error", ""),
+        (Canned(b'{"message":"Unauthorized"}', kind=JSON), "", "error", "no chat completion: Unauthorized"),
+        (Canned(b"<html><title>Log in</title>", kind="text/html"), "", "error", "no chat completion: Log in"),
+        (Canned(PIECES, cut=True), "hello", "error", "one: the connection broke"),
+        (Canned(PIECES + b"upstream reset\n"), "hello", "error", "one broke off in the middle, after what is no chat"),
+    ],
+    ids=["bom", "lines", "halves", "usage", "ping", "fault", "tool", "SSE as JSON", "JSON as SSE", "text", "plain",
+         "gzip", "br", "nothing", "refusal in JSON", "page", "broken", "cut"],
+)  # fmt: skip
+async def test_text_that_came_is_told_and_what_follows_says_how_it_ended(
+    answer: Canned, text: str, status: str, error: str
+) -> None:
+    async with CannedServer([answer]) as server:
+        listener = Listener()
+        session = chat(server.server(), listener)
+        events = await run(session, listener, "a")
+        await session.close()
+    assert said(events) == text
+    assert finished(events).status == status
+    assert error in finished(events).error
+    assert (finished(events).cause != "") == (status == "error" and (bool(text) or not error or "tool" in error))
+
+
+async def test_a_piece_that_could_not_be_read_is_told_and_the_rest_is_said() -> None:
+    async with CannedServer(
+        [Canned(told(message("hel"), '{"choices":[{"delta":{"content":"xx', message("lo")) + STOP)]
+    ) as server:
+        listener = Listener()
+        session = chat(server.server(), listener)
+        events = await run(session, listener, "a")
+        await session.close()
+    assert said(events) == "hello"
+    [note] = [event.note for event in events if isinstance(event, Described)]
+    assert note.startswith("one sent a piece that could not be read: ")
+    assert finished(events).status == "complete"
+
+
+async def test_a_reply_that_was_cut_is_sent_with_the_next_prompt() -> None:
+    async with CannedServer([Canned(told(message("half", "length"), "[DONE]")), OK]) as server:
+        listener = Listener()
+        session = chat(server.server(), listener)
+        await run(session, listener, "a")
+        await run(session, listener, "go on")
+        await session.close()
+        assert sent(server) == ["a", "half", "go on"]
+
+
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 
@@ -257,6 +329,11 @@ async def test_each_way_to_end_is_an_end(end: bytes) -> None:
         (Canned(b""), "one broke off in the middle"),
         (Canned(told(message("a"), "nonsense")), "no chat completion"),
         (Canned(b"", 401), "one refuses the key, or wants one"),
+        (Canned(b'{"detail":"no account"}', 403, JSON), "one refuses the key, or wants one: no account"),
+        (Canned(b'{"error":{"message":"20 a minute"}}', 429, JSON), "one has no time for us now (429): 20 a minute"),
+        (Canned(b"Bad \x1b[1mgateway", 502, "text/plain"), "one answered with HTTP status 502: Bad [1mgateway"),
+        (Canned(b"<title>Sorry</title>" + b"x" * 5_000_000, 503, "text/html"), "HTTP status 503: Sorry"),
+        (Canned(b'{"title":"Full","detail":"come back"}', 500, "application/problem+json"), "one: come back"),
         (Canned(b'{"error":{"message":"no model x"}}', 404, JSON), "one: no model x"),
         (Canned(b"<html>", 502, "text/html"), "one answered with HTTP status 502"),
         (Canned(b"", 429), "one has no time for us now"),
