@@ -5,6 +5,6 @@ itself), a followed session (`follow`: its log, every entry once), its view (`vi
 sentences), a waiting call (`pending`: a request that waits for a device out of reach).
 
 What people read: `reading` (replies, answers), `turn_ends` (how a turn ended), `request_text` and `form_input` (what a
-session asks), `styled_lines` and `terminal_text` (made fit for a terminal). What people send: `prompts`, `answers`.
-Nothing here prints, reads a keyboard or knows click: that is left to the front ends.
+session asks), `styled_lines` and `terminal_text` (made fit for a terminal). What people send: `prompts`, `answers` and
+the `choices` that they name. Nothing here prints, reads a keyboard or knows click: that is left to the front ends.
 """

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from agent.client.choices import chosen
 from agent.client.request_text import default_of
 from agent.client.terminal_text import clean, fit
 from agent.errors import BadParams
 from agent.protocol.answers import DECLINE, checked
-from agent.protocol.events import Answer, Choice, Field, RequestOpen, Scalar
+from agent.protocol.events import Answer, Field, RequestOpen, Scalar
 
 LABEL_MAX = 40
 """Columns of what stands before the input."""
@@ -101,9 +101,23 @@ def value_of(field: Field, text: str) -> Scalar | list[str]:
                 raise BadParams(f"{clean(field.name)} is yes or no")
             return _TRUTH[word.lower()]
         case "choice":
-            return chosen(field.choices, word)
+            return chosen(field.choices, word, own_words=field.own_words)
         case "choices":
-            return [chosen(field.choices, each) for each in word.split(",") if each.strip()]
+            return _several(field, word)
+
+
+def _several(field: Field, word: str) -> list[str]:
+    # All that means no choice is one answer in one's own words, commas and all.
+    found: list[str] = []
+    own: list[str] = []
+    for each in (each.strip() for each in word.split(",") if each.strip()):
+        try:
+            found.append(chosen(field.choices, each))
+        except BadParams:
+            if not field.own_words:
+                raise
+            own.append(each)
+    return [*found, *([", ".join(own)] if own else [])]
 
 
 def _default(field: Field) -> Scalar | list[str]:
@@ -120,14 +134,3 @@ def _number(field: Field, word: str) -> int | float:
     if not math.isfinite(value) or abs(value) > INTEGER_MAX:
         raise BadParams(f"{clean(field.name)} is a {'whole number' if field.type == 'integer' else 'number'}")
     return value
-
-
-def chosen(choices: Sequence[Choice], text: str) -> str:
-    """The id of a choice that is given by number, id or name. Raises: BadParams."""
-    word = text.strip()
-    if word.isdecimal() and 1 <= int(word) <= len(choices):
-        return choices[int(word) - 1].id
-    for choice in choices:
-        if word == choice.id or word.lower() == choice.name.lower():
-            return choice.id
-    raise BadParams(f"{clean(word)!r} is none of the choices", hint=f"give a number from 1 to {len(choices)}")

@@ -24,6 +24,7 @@ from agent.protocol.events import (
     ThoughtDelta,
     Usage,
 )
+from agent.protocol.messages import Answered
 from agent.protocol.model import Sender, SessionId
 
 VERBATIM = frozenset({"shell", "terminal"})
@@ -100,7 +101,7 @@ def _amount(count: int) -> str:
     return str(count)
 
 
-def answered(request: RequestOpen | None, closed: RequestClosed) -> str:
+def answered(request: RequestOpen | None, closed: RequestClosed | Answered) -> str:
     """What a request was answered with, in one clean line; `request`, where it is known, names the choices."""
     answer = closed.answer
     if isinstance(answer, dict):
@@ -108,6 +109,17 @@ def answered(request: RequestOpen | None, closed: RequestClosed) -> str:
         return " · ".join(fields) or "an empty form"
     named = {choice.id: choice.name for choice in request.choices} if request else {}
     return clean(named.get(answer, answer), TEXT_MAX) or "(hidden)"
+
+
+def request_over(request: RequestOpen | None, closed: RequestClosed | Answered) -> str:
+    """Who answered a request first, and how, or why it is no longer asked: for whoever comes too late (S9).
+
+    One clean line; `request`, where it is known, names the choices.
+    """
+    if closed.status == "expired":
+        return "no longer asked" + (f": {clean(closed.reason, 4096)}" if closed.reason else "")
+    who = name_of(closed.by) if closed.by is not None else "somebody"
+    return f"{who} answered first" + (f": {answered(request, closed)}" if closed.answer else "")
 
 
 def _value(value: Scalar | list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.client.choices import called
 from agent.client.styled_lines import Line, block, patch_lines, shown
 from agent.client.terminal_text import clean, one_line
 from agent.protocol.events import Choice, Field, RequestOpen
@@ -24,12 +25,15 @@ def asked_line(request: RequestOpen) -> str:
     return one_line(request.prompt) or "The session waits for input"
 
 
-def request_lines(request: RequestOpen, *, fields: bool = True) -> list[Line]:
-    """A request in lines: its subject, what is asked, and the choices (or fields) with their numbers."""
+def request_lines(request: RequestOpen, *, fields: bool = True, ids: bool = False) -> list[Line]:
+    """A request in lines: its subject, what is asked, and the choices (or fields) with their numbers.
+
+    `ids`: for whoever answers from a script, also the ids of the choices.
+    """
     told: list[Line] = [
         *_detail(request.detail),
         (f"? {asked_line(request)}", "yellow"),
-        *_choices(request.choices, "  "),
+        *_choices(request.choices, "  ", ids=ids, own_words=request.own_words),
     ]
     if request.kind != "form":
         return told
@@ -46,9 +50,12 @@ def _detail(detail: str) -> list[Line]:
     return block(lines, DETAIL_MAX)
 
 
-def _choices(choices: tuple[Choice, ...], indent: str) -> list[Line]:
-    return [(f"{indent}{number}) {clean(choice.name) or clean(choice.id)}", "yellow")
-            for number, choice in enumerate(choices, 1)]  # fmt: skip
+def _choices(choices: tuple[Choice, ...], indent: str, *, ids: bool = False, own_words: bool) -> list[Line]:
+    told: list[Line] = []
+    for number, choice in enumerate(choices, 1):
+        name = called(choice) if ids else clean(choice.name) or clean(choice.id)
+        told.append((f"{indent}{number}) {name}", "yellow"))
+    return [*told, (f"{indent}(or in your own words)", "dim")] if own_words else told
 
 
 def field_lines(field: Field) -> list[Line]:
@@ -61,7 +68,7 @@ def field_lines(field: Field) -> list[Line]:
     title = f": {clean(field.title)}" if field.title and field.title != field.name else ""
     told: list[Line] = [(f"  {clean(field.name)} ({', '.join(takes)}){title}", "yellow")]
     told += [(f"    {shown(line)}", "dim") for line in field.description.splitlines()]
-    return told + _choices(field.choices, "    ")
+    return told + _choices(field.choices, "    ", own_words=field.own_words)
 
 
 def default_of(field: Field) -> str:

@@ -11,6 +11,7 @@ and where, `links` and `pairing` connections, `clock` the time.
 
 from agent.ports.addresses import AddressStore, OwnAddresses
 from agent.ports.backends import (
+    TURN_OVER,
     Asked,
     Backend,
     BackendConfig,
@@ -70,6 +71,7 @@ from agent.protocol.events import (
 
 __all__ = [
     "SIZE_MAX",
+    "TURN_OVER",
     "AddressStore",
     "Answer",
     "Asked",

@@ -132,12 +132,22 @@ class Asked(Struct, frozen=True, kw_only=True):
     detail: str = ""  # what it is about: the command, the diff
     fields: tuple[Field, ...] = ()  # of a form; its answer is an object, or "decline"
     local: bool = False  # answered on this device only, as the password of its owner
+    own_words: bool = False  # of choices: the program takes any other text as well
+
+
+TURN_OVER: dict[TurnStatus, str] = {
+    "complete": "the turn is over",
+    "interrupted": "the turn was interrupted",
+    "error": "the turn has failed",
+}
+"""Why nobody waits for the answers to what a turn has asked, by how it ended: for `Withdrew`."""
 
 
 class Withdrew(Struct, frozen=True):
     """The program no longer waits for the answer to a question."""
 
     request_id: str
+    reason: str = ""  # why, as a part of a sentence: "the turn was interrupted"
 
 
 class Described(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ DECLINE = "decline"
 def checked(request: RequestOpen, answer: Answer) -> Answer:
     """The answer as the program gets it. Raises: BadParams (not one of the choices, not text), TooLarge."""
     if request.kind == "choices":
-        return _chosen(request.choices, answer, "")
+        return _chosen(request.choices, answer, "", own_words=request.own_words)
     if request.kind == "form":
         return _form(request.fields, answer)
     if not isinstance(answer, str):
@@ -37,12 +37,17 @@ def checked_option(options: Sequence[Option], option: str, value: str) -> str:
     raise BadParams(f"there is no option {option!r}", hint=f"there are: {there or 'none'}")
 
 
-def _chosen(choices: Sequence[Choice], answer: object, where: str) -> str:
-    for choice in choices:
-        if answer in (choice.id, choice.name):
-            return choice.id
+def _chosen(choices: Sequence[Choice], answer: object, where: str, *, own_words: bool = False) -> str:
+    # An id before any name: one choice may be called what another one's id is, and allow more.
+    found = {choice.id for choice in choices if answer == choice.id}
+    found = found or {choice.id for choice in choices if answer == choice.name}
+    if len(found) == 1:
+        return found.pop()
+    if own_words and not found and isinstance(answer, str) and answer.strip():
+        return answer
     listed = ", ".join(choice.id for choice in choices[:20])
-    raise BadParams(f"{where}{answer!r} is not one of the choices", hint=f"choose one of: {listed}")
+    why = "is the name of several choices" if found else "is not one of the choices"
+    raise BadParams(f"{where}{answer!r} {why}", hint=f"choose one of: {listed}")
 
 
 def _form(fields: Sequence[Field], answer: Answer) -> Answer:
@@ -73,9 +78,9 @@ def _value(field: Field, value: Scalar | list[str]) -> Scalar | list[str]:
         case "number", int() | float() if not isinstance(value, bool):
             return value
         case "choice", str():
-            return _chosen(field.choices, value, f"{field.name}: ")
+            return _chosen(field.choices, value, f"{field.name}: ", own_words=field.own_words)
         case "choices", list():
-            return [_chosen(field.choices, each, f"{field.name}: ") for each in value]
+            return [_chosen(field.choices, each, f"{field.name}: ", own_words=field.own_words) for each in value]
         case _:
             raise BadParams(f"{field.name!r} takes {_KINDS[field.type]}")
 

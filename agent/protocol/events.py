@@ -163,6 +163,7 @@ class Field(Struct, frozen=True, kw_only=True, omit_defaults=True):
     choices: Annotated[tuple[Choice, ...], Meta(max_length=64)] = ()  # of a `choice`, or of several `choices`
     required: bool = False
     default: Short | Whole | Real | bool | None = None
+    own_words: bool = False  # of a `choice` or several: any other text is an answer, too
 
 
 class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -176,6 +177,7 @@ class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: Text = ""  # what it is about: the command, the diff
     fields: Annotated[tuple[Field, ...], Meta(max_length=64)] = ()  # of a form
     local: bool = False  # only a client of the session's own device may answer
+    own_words: bool = False  # of `choices`: any other text is an answer, too
 
 
 class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -186,6 +188,7 @@ class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: Literal["answered", "expired"]
     answer: Answer = ""
     by: Sender | None = None
+    reason: Short = ""  # of an expired one: why nobody waits for the answer any more
 
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -210,6 +210,8 @@ class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: Literal["accepted", "already-answered", "expired"]
     by: Sender | None = None
     request_id: Id = ""
+    answer: Answer = ""  # already answered: how; empty for a secret
+    reason: Reason = ""  # expired: why nobody waits for the answer any more
 
 
 class EventOf(Struct, frozen=True, kw_only=True):

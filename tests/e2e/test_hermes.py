@@ -179,7 +179,7 @@ def test_two_answer_at_once_and_the_command_runs_once(household: Household) -> N
 
     home.laptop.run("prompt", session, "--no-wait", home.recipe.asking("echo twice >> made.txt"))
     home.question(session)
-    home.laptop.run("answer", session, "deny")
+    home.laptop.run("answer", session, "no")
     assert home.settled(session)["status"] == "complete"
     assert made.read_text() == "once\n"
 
@@ -195,6 +195,12 @@ def test_a_choice_and_a_line_are_answered_from_the_laptop(household: Household) 
     home.laptop.run("answer", session, "coffee")
     home.settled(session)
     assert "coffee" in home.reply(session)  # the model tells what the tool gave
+
+    home.laptop.run("prompt", session, "--no-wait", choose)
+    assert home.question(session)["own_words"]
+    home.laptop.run("answer", session, "rather cocoa")  # "Other", in Hermes's own windows
+    home.settled(session)
+    assert "rather cocoa" in home.reply(session)
 
     home.laptop.run("prompt", session, "--no-wait", 'model: call clarify {"question": "Which word?"}')
     assert home.question(session)["kind"] == "line"

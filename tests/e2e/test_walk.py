@@ -218,10 +218,11 @@ def test_a_question_is_answered_from_another_device_once(household: Household) -
             assert (closed["answer"], closed["by"]["name"]) == ("Ada", "pi")
         again = late.call("request.answer", session_id=session, request_id=request["request_id"], answer="Bob")
         assert again["status"] == "already-answered"
-        assert again["by"]["name"] == "pi"
+        assert (again["by"]["name"], again["answer"]) == ("pi", "Ada")
     assert asking.end() == 0
     assert "hello Ada" in reply(desk.events(session))
-    assert box.run("answer", session, "too late", status=4).stderr.startswith("agent: the session asks nothing")
+    told = laptop.run("answer", session, "too late", status=1).stderr
+    assert told == "agent: pi answered first: Ada; your answer was not sent\n"
     laptop.wait_for_session(session, status="idle")
 
 

@@ -97,6 +97,7 @@ class FakeGateway:
         self.away = False  # whether the session's device is out of reach
         self._holding: set[asyncio.Task[None]] = set()
         self._held: dict[str, asyncio.Future[None]] = {}  # requests that wait for it, by call id
+        self.beaten_by: messages.Answered | None = None  # who is always first with an answer
         self._turns: dict[str, int] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._attached: set[web.WebSocketResponse] = set()
@@ -307,6 +308,8 @@ class FakeGateway:
                 return Page(epoch=self.epoch, seq=len(self.log), events=tuple(found), more=more, session_id=HERE)
             case "prompt.submit":
                 return await self._submit(params)
+            case "request.answer" if self.beaten_by is not None:
+                return self.beaten_by
             case "request.answer":
                 request = self.requests.pop(params.request_id, None)
                 if request is None:

@@ -197,10 +197,11 @@ async def test_a_question_is_seen_by_who_attaches_while_it_is_open_and_answered_
             retry = await desk.sessions.answer(
                 AnswerRequest(session_id=session, answer="Ada", request_id=first.request_id), phone
             )
-            assert (first.status, again.status, again.by, retry.status) == (
+            assert (first.status, again.status, again.by, again.answer, retry.status) == (
                 "accepted",
                 "already-answered",
                 phone,
+                "Ada",
                 "accepted",
             )
             await viewer.until("turn.complete")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from agent.client.answers import Answering, answer_of, too_late
+from agent.client.answers import Answering, answer_of, over_before, too_late
 from agent.client.request_text import field_lines, request_lines
 from agent.client.stream import streaming
 from agent.client.terminal_text import clean
@@ -31,9 +31,11 @@ from agent.protocol.methods import REQUEST_ANSWER, SESSION_ATTACH
 def answer(app: App, session: str, words: tuple[str, ...], wait: float) -> int:
     """Answer what a session asks.
 
-    ANSWER is text, or the number, id or name of a choice; `-` reads it from standard input, which is how a password
-    is given. A form takes a JSON object, or `decline`. Without ANSWER, a terminal is asked, a form field by field.
-    REQUEST is needed only while several are open.
+    ANSWER is text, or the number, id or name of a choice; `yes`, `no`, `always` and `never` are the choice that allows
+    or refuses once or for good, wherever it stands. `-` reads ANSWER from standard input, which is how a password is
+    given. A form takes a JSON object, or `decline`; one of a single field takes its value. Where the program takes
+    your own words beside its choices, any other text is those. Without ANSWER, a terminal is asked, a form field by
+    field. REQUEST is needed only while several are open.
     """
     if len(words) > 2:
         raise click.UsageError("one answer is needed: quote it")
@@ -48,13 +50,17 @@ def answer(app: App, session: str, words: tuple[str, ...], wait: float) -> int:
 async def _answer(app: App, session: str, wanted: str, given: str | None, wait: float) -> int:
     async with streaming(app.client.path, wait=wait) as stream:
         attached = await patiently(app, stream, SESSION_ATTACH, Attach(session_id=session))
+        over = "" if _open(attached.requests, wanted) else over_before(attached, wanted, stream.clock.time())
+        if over:
+            app.printer.error(f"{over}; your answer was not sent")
+            return Exit.FAILED
         request = pick(attached.requests, wanted)
         found = await ask(request, app.printer) if given is None else answer_of(request, given)
         if found is None:
             return Exit.INTERRUPTED
         params = AnswerRequest(session_id=attached.session_id, request_id=request.request_id, answer=found)
         told = await patiently(app, stream, REQUEST_ANSWER, params)
-    why = too_late(told)
+    why = too_late(told, request)
     if why:
         app.printer.error(why)
         return Exit.FAILED
@@ -90,7 +96,7 @@ async def ask(request: RequestOpen, printer: Printer) -> Answer | None:
 
 def pick(requests: Sequence[RequestOpen], wanted: str) -> RequestOpen:
     """The open request of that id or unique prefix, or the only one. Raises: RequestNotFound, Ambiguous."""
-    found = [request for request in requests if request.request_id.startswith(wanted)]
+    found = _open(requests, wanted)
     exact = [request for request in found if request.request_id == wanted]
     if len(exact or found) > 1:
         listed = "\n".join(f"{clean(request.request_id)}  {clean(request.prompt)}" for request in found)
@@ -98,3 +104,7 @@ def pick(requests: Sequence[RequestOpen], wanted: str) -> RequestOpen:
     if not found:
         raise RequestNotFound(f"no open request {wanted!r}" if wanted else "the session asks nothing")
     return (exact or found)[0]
+
+
+def _open(requests: Sequence[RequestOpen], wanted: str) -> list[RequestOpen]:
+    return [request for request in requests if request.request_id.startswith(wanted)]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import click
 
-from agent.client.answers import Answering, submit_answer, too_late
+from agent.client.answers import Answering, how_to_answer, submit_answer, too_late
 from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall, WaitingLines
 from agent.client.prompts import excerpt, not_sent
@@ -26,7 +26,7 @@ from agent.frontends.cli.patience import wait_option
 from agent.frontends.cli.screen import SplitScreen
 from agent.frontends.cli.sessions import device_of, title_of
 from agent.frontends.cli.transcript import TranscriptPrinter, style_of
-from agent.protocol.events import TEXT_MAX, Answer, Command, RequestOpen
+from agent.protocol.events import TEXT_MAX, Answer, Command, RequestClosed, RequestOpen
 from agent.protocol.messages import Interrupt, Submitted
 from agent.protocol.methods import SESSION_INTERRUPT
 from agent.protocol.model import SessionRow
@@ -204,6 +204,7 @@ class _Attachment:
         async for change in changes:
             match change:
                 case LogEntry():
+                    self._drop_draft(change)
                     self._transcript.show(change)
                 case Hydration():
                     self._hydrate(change)
@@ -233,7 +234,7 @@ class _Attachment:
         if request is None:
             self._answering = None
         elif self._answering is None or self._answering.request != request:
-            self._answering = Answering(request)
+            self._answering = Answering(request, self._keyboard.editor.text)
         return self._answering
 
     def _redraw(self) -> None:
@@ -284,6 +285,17 @@ class _Attachment:
         self._answered = request.request_id
         self._controls.begin(tasks, lambda call: self._answer(stream, request, complete, given, call))
 
+    def _drop_draft(self, entry: LogEntry) -> None:
+        # Half an answer to what is no longer asked would be sent as a prompt; it may be half a password.
+        asked, closed = self._answering, entry.payload
+        if not isinstance(closed, RequestClosed) or asked is None or asked.request.request_id != closed.request_id:
+            return
+        editor = self._keyboard.editor
+        if lost := asked.unsent(editor.text, closed):
+            self._screen.notice(f"-- {lost}", "yellow")
+            editor.clear()
+            editor.put_back(asked.drafted)
+
     async def _answer(
         self, stream: Stream, request: RequestOpen, answer: Answer, given: Typed, call: WaitingCall
     ) -> None:
@@ -295,8 +307,8 @@ class _Attachment:
                 self._keyboard.editor.put_back(given.text)
         else:
             self._view.answered(request.request_id)
-            if told.status == "already-answered":
-                self._screen.notice(f"-- {too_late(told)}", "yellow")
+            if why := too_late(told, request):
+                self._screen.notice(f"-- {why}", "yellow")
         finally:
             self._answered = None
 
@@ -369,4 +381,4 @@ class _Attachment:
         self._screen.notice(f"-- {which}{clean(str(exc), 4096)}" + (f" ({clean(exc.hint)})" if exc.hint else ""), "red")
 
     def _hint_answer(self, request: RequestOpen) -> None:
-        self._screen.notice(f"-- answer with: agent answer {self._mark.session} {clean(request.request_id)} ANSWER")
+        self._screen.notice(f"-- answer with {how_to_answer(self._mark.session, request)}")

@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator, Iterable
 import click
 import msgspec
 
-from agent.client.answers import submit_answer
+from agent.client.answers import how_to_answer, submit_answer, too_late
 from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall
 from agent.client.prompts import not_sent, standing
-from agent.client.reading import ReplyText, event_json, used
+from agent.client.reading import ReplyText, event_json, request_over, used
 from agent.client.request_text import request_lines
 from agent.client.stream import Stream, streaming
 from agent.client.styled_lines import Line
-from agent.client.terminal_text import TerminalText, clean, leaves_open
+from agent.client.terminal_text import TerminalText, leaves_open
 from agent.client.turn_ends import turn_end
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, SessionView, sentence
 from agent.errors import AgentError
@@ -127,6 +127,7 @@ class _Turn:
         self._filter = TerminalText(color=app.printer.color)
         self._open = False  # stdout is in the middle of a line
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._answered: set[str] = set()  # ids of requests whose answers are on their way from here
         self._interrupted, self._accepted = asyncio.Event(), asyncio.Event()
         self._left: asyncio.Future[int] | None = None
         self._seen = 0
@@ -275,9 +276,11 @@ class _Turn:
             case RequestOpen():
                 return payload
             case RequestClosed(request_id=request_id):
-                task = self._asking.pop(request_id, None)
-                if task is not None:
+                task = self._asking.get(request_id)
+                if task is not None and not task.done() and request_id not in self._answered:
                     task.cancel()
+                    self._end_line()
+                    self._app.printer.talk(request_over(entry.closes, payload), "yellow")
             case TurnComplete():
                 self._leave(self._outcome(payload))
             case _:
@@ -330,14 +333,17 @@ class _Turn:
         printer, session = self._app.printer, self._mark.session
         self._end_line()
         if not (sys.stdin.isatty() and printer.err_tty):
-            for text, style in request_lines(request):
+            for text, style in request_lines(request, ids=True):
                 printer.talk(text, style)
-            printer.talk(f"  answer with: agent answer {session} {clean(request.request_id)} ANSWER")
+            printer.talk(f"  answer with {how_to_answer(session, request)}")
             return
         try:
             found = await ask(request, printer)
             if found is not None:
-                await submit_answer(stream, session, request, found)
+                self._answered.add(request.request_id)
+                why = too_late(await submit_answer(stream, session, request, found), request)
+                if why:
+                    printer.talk(why, "yellow")
         except AgentError as exc:
             printer.error(str(exc), exc.hint)
 

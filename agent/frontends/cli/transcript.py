@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.client.reading import ReplyText, answered, name_of, used
+from agent.client.reading import ReplyText, answered, name_of, request_over, used
 from agent.client.request_text import request_lines
 from agent.client.styled_lines import Line
 from agent.client.terminal_text import Style, TerminalText, clean
@@ -131,7 +131,7 @@ class TranscriptPrinter:
 
     def _asked(self, closed: RequestClosed, request: RequestOpen | None) -> None:
         if closed.status == "expired":
-            self._screen.line("  no longer asked", "dim")
+            self._screen.line(f"  {request_over(request, closed)}", "dim")
             return
         who = f"[{name_of(closed.by)}]" if closed.by else "answered"
         self._screen.line(f"{who} {answered(request, closed)}", "cyan")

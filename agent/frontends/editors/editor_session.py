@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agent.client.answers import submit_answer
+from agent.client.answers import submit_answer, too_late
 from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall, WaitingLines
 from agent.client.prompts import new_prompt
@@ -29,7 +29,7 @@ from agent.errors import AgentError, NotRunning, PeerLost, TakenBack
 from agent.frontends.editors.connection import EditorPeer
 from agent.frontends.editors.options import changes, with_value
 from agent.frontends.editors.outgoing import EditorTitle, SessionUpdate, Update
-from agent.frontends.editors.questions import answer_from, how_to_answer
+from agent.frontends.editors.questions import answer_from, elsewhere
 from agent.frontends.editors.sessions import where
 from agent.frontends.editors.turns import AwaitedTurns
 from agent.frontends.editors.updates import EditorUpdates, commands_of
@@ -73,6 +73,7 @@ class EditorSession:
         self._stream: Stream | None = None
         self._updates = EditorUpdates("")
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._answered: set[str] = set()  # ids of open requests whose answers are on their way, or were sent
         self._failure: AgentError | None = None
         self.turns = turns or AwaitedTurns()
         self.options: tuple[Option, ...] = ()
@@ -274,16 +275,20 @@ class EditorSession:
 
     def _asked(self, request_id: str) -> None:
         job = self._asking.pop(request_id, None)
-        if job is not None:
+        if job is not None and request_id not in self._answered:
             job.cancel()
+        self._answered.discard(request_id)
 
     async def _question(self, request: RequestOpen) -> None:
         try:
             answer = await answer_from(self._peer, self.id, request, forms=self._forms)
             if answer is not None:
-                await submit_answer(self._connected(), self.id, request, answer)
-                return  # who was first is told by the event
+                self._answered.add(request.request_id)
+                why = too_late(await submit_answer(self._connected(), self.id, request, answer), request)
+                if why:
+                    await self._note(why)
+                return
         except AgentError as exc:
             await self._note(f"not answered from here: {exc}")
         if request.request_id in self._asking and not self.turns.stopping:
-            await self._note(how_to_answer(self.id, request))
+            await self._note(elsewhere(self.id, request))

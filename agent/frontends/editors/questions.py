@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from agent.client.answers import how_to_answer
 from agent.client.request_text import asked_line
 from agent.client.terminal_text import one_line, plain
 from agent.frontends.editors.connection import EditorPeer
@@ -15,11 +18,17 @@ from agent.frontends.editors.outgoing import (
     PermissionTool,
 )
 from agent.frontends.editors.updates import request_tool
-from agent.protocol.events import Answer, Choice, Field, RequestOpen
+from agent.protocol.events import Answer, Choice, Field, RequestOpen, Scalar
 
 KINDS = frozenset({"allow_once", "allow_always", "reject_once", "reject_always"})
 _REFUSALS = ("no", "n", "reject", "deny", "cancel", "abort", "decline")
 _FIELD = "answer"
+OWN_WORDS = "_custom"
+"""What follows the name of a field in that of the one beside it, for an answer in one's own words (Claude's names)."""
+_OTHER = {
+    "choice": "Your own answer instead of one of those above",
+    "choices": "Your own answer, beside those chosen above",
+}
 _TYPES = {"text": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
 
 
@@ -29,7 +38,8 @@ async def answer_from(peer: EditorPeer, session: str, request: RequestOpen, *, f
     A secret is never asked there: an editor shows and keeps what is typed. Keys are for a terminal. When cancelled,
     the question is taken back. Raises: ClientRefused, BadParams.
     """
-    if request.kind == "choices" and request.choices:
+    in_a_form = request.own_words and forms  # only a form has room for them
+    if request.kind == "choices" and request.choices and not in_a_form:
         told = await peer.ask("session/request_permission", permission(session, request), PermissionAnswer)
         return told.outcome.option_id if isinstance(told.outcome, Selected) else None
     if not forms or request.kind in {"secret", "keys"}:
@@ -37,21 +47,25 @@ async def answer_from(peer: EditorPeer, session: str, request: RequestOpen, *, f
     given = await peer.ask("elicitation/create", form(session, request), ElicitationAnswer)
     content = given.content or {}
     if request.kind == "form":
-        return "decline" if given.action == "decline" else dict(content) if given.action == "accept" else None
-    return str(content.get(_FIELD, "") or "") if given.action == "accept" else None
+        filled = _with_own_words(request.fields, dict(content))
+        return "decline" if given.action == "decline" else filled if given.action == "accept" else None
+    if given.action != "accept":
+        return None
+    said = str(content.get(_FIELD + OWN_WORDS, "") or "") or str(content.get(_FIELD, "") or "")
+    return said if said or not request.choices else None
 
 
-def how_to_answer(session: str, request: RequestOpen) -> str:
+def elsewhere(session: str, request: RequestOpen) -> str:
     """A line that says to the person at the editor how to answer elsewhere."""
     if request.kind == "keys":
         return f"{asked_line(request)}: it waits for keys; `agent attach {session}` in a terminal"
-    answer = {"secret": "-` types it in", "form": "JSON` answers"}.get(request.kind, "ANSWER` answers")
-    return f"{asked_line(request)}: in a terminal, `agent answer {session} {one_line(request.request_id)} {answer}"
+    return f"{asked_line(request)}: in a terminal, {how_to_answer(session, request)}"
 
 
 def permission(session: str, request: RequestOpen) -> AskPermission:
     """A request with choices, as a permission that the editor asks for."""
-    detail = plain(request.detail)
+    own_words = f"In your own words: in a terminal, {how_to_answer(session, request)}" if request.own_words else ""
+    detail = "\n\n".join(filter(None, (plain(request.detail), own_words)))
     return AskPermission(
         session_id=session,
         tool_call=PermissionTool(
@@ -69,14 +83,35 @@ def permission(session: str, request: RequestOpen) -> AskPermission:
 def form(session: str, request: RequestOpen) -> AskForm:
     """A request for a line or a form, as a form that the editor shows."""
     if request.kind == "form":
-        properties = {field.name: _property(field) for field in request.fields}
-        required = [field.name for field in request.fields if field.required]
+        fields = request.fields
+    elif request.choices:
+        fields = (Field(name=_FIELD, type="choice", title="Answer", choices=request.choices, own_words=True),)
     else:
-        properties, required = {_FIELD: {"type": "string", "title": asked_line(request)}}, []
+        fields = (Field(name=_FIELD, title=asked_line(request)),)
+    properties: Json = {}
+    for field in fields:
+        properties[field.name] = _property(field)
+        if field.own_words:
+            properties[field.name + OWN_WORDS] = {"type": "string", "title": "Other", "description": _OTHER[field.type]}
+    required = [field.name for field in fields if field.required and not field.own_words]
     schema: Json = {"type": "object", "properties": properties, "required": required}
     detail = plain(request.detail)
     message = f"{asked_line(request)}\n\n{detail}" if detail else asked_line(request)
     return AskForm(session_id=session, message=message, requested_schema=schema, mode="form")
+
+
+def _with_own_words(fields: Sequence[Field], content: dict[str, Scalar | list[str]]) -> Answer:
+    for field in fields:
+        own = content.pop(field.name + OWN_WORDS, None) if field.own_words else None
+        if not own:
+            continue
+        picked = content.get(field.name)
+        content[field.name] = [*picked, str(own)] if isinstance(picked, list) else _alone(field, str(own))
+    return content
+
+
+def _alone(field: Field, own: str) -> str | list[str]:
+    return [own] if field.type == "choices" else own
 
 
 def _kind(choice: Choice) -> str:

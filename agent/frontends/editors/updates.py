@@ -6,7 +6,7 @@ from collections.abc import Container
 
 import msgspec
 
-from agent.client.reading import FENCE, ReplyText, answered, name_of, session_over
+from agent.client.reading import FENCE, ReplyText, answered, name_of, request_over, session_over
 from agent.client.request_text import asked_line
 from agent.client.terminal_text import TerminalText, clean, one_line, plain, session_title
 from agent.client.turn_ends import turn_end
@@ -240,7 +240,7 @@ def commands_of(commands: tuple[Command, ...]) -> AvailableCommands:
 
 def _answered(closed: RequestClosed, request: RequestOpen | None) -> str:
     if closed.status == "expired":
-        return "no longer asked"
+        return request_over(request, closed)
     who = f"[{name_of(closed.by)}] " if closed.by else ""
     return who + answered(request, closed)
 

@@ -6,7 +6,7 @@ rest a clarification: a line, a choice by name, a form field by field.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from agent.client.answers import answer_of
 from agent.client.form_input import FormInput
@@ -18,8 +18,10 @@ from agent.protocol.answers import checked
 from agent.protocol.events import Answer, Choice, RequestOpen
 
 KINDS = {"allow_once": "once", "allow_always": "always", "reject_once": "deny"}
-APPROVALS = ("once", "session", "always", "deny")
-"""What the UI offers, in its order."""
+APPROVALS = {"once": "allow_once", "session": "allow_always", "always": "allow_always", "deny": "reject_once"}
+"""What the UI offers, in its order, and as which kind of choice."""
+OVER_MAX = 32
+"""Questions of which is kept what became of them, for an answer that comes too late."""
 EMPTY, LEAVE = "Answer with an empty line", "Leave it unanswered"
 UNSEEN = 1.0
 """Seconds after a question took the place of another one in which an approval is not taken: it was meant for that."""
@@ -28,8 +30,11 @@ UNSEEN = 1.0
 def approvals(request: RequestOpen) -> dict[str, Choice]:
     """Hermes's choices and what they mean here; empty, if the request is no such question."""
     found: dict[str, Choice] = {}
+    if request.own_words:
+        return found
     for choice in request.choices:
-        word = choice.id if choice.id in APPROVALS else KINDS.get(choice.kind, "")
+        kind = APPROVALS.get(choice.id, "none")  # an id counts only if it is no other kind of choice than it says
+        word = choice.id if choice.kind in {"", kind} and kind != "none" else KINDS.get(choice.kind, "")
         if not word or word in found:
             return {}
         found[word] = choice
@@ -45,6 +50,8 @@ class UiQuestions:
         self._open: dict[str, RequestOpen] = {}  # oldest first
         self._shown: RequestOpen | None = None
         self._form: FormInput | None = None
+        self._labels: dict[str, str] = {}  # of the choices that the UI shows: what each means as an answer
+        self._over: dict[str, str] = {}  # what became of questions that were closed, oldest first
         self._doubting = False  # the UI sends nothing for both a dismissed question and an empty line: it was asked
         self._left: set[str] = set()  # what the person does not want to answer here
         self._replaced_at: float | None = None
@@ -82,6 +89,12 @@ class UiQuestions:
             self._replaced_at = now
         return True, frames
 
+    def told_over(self, request_id: str, what: str) -> None:
+        """Keep what became of a question, for an answer to it that comes too late (S9)."""
+        self._over[request_id] = what
+        if len(self._over) > OVER_MAX:
+            del self._over[next(iter(self._over))]
+
     def answers(self, request_id: str) -> None:
         """Note that the answer to a question is on its way from here."""
         self._answered.add(request_id)
@@ -118,7 +131,8 @@ class UiQuestions:
         request = self._shown
         choices = approvals(request) if request is not None else {}
         if request is None or not choices:
-            raise RequestNotFound("no approval is asked for now", hint="")
+            last = next(reversed(self._over.values()), "")  # an approval of the UI's names no question
+            raise RequestNotFound(last or "no approval is asked for now", hint="")
         if self._replaced_at is not None and now - self._replaced_at < UNSEEN:
             raise BadParams("that was answered elsewhere, and this is another question: look again", hint="")
         if word not in choices:
@@ -129,7 +143,8 @@ class UiQuestions:
         """The request and the answer that typed text means, or what to ask next. Raises: RequestNotFound."""
         request = self._shown
         if request is None or request.request_id != request_id.partition("#")[0]:
-            raise RequestNotFound("that is no longer asked", hint="")
+            over = self._over.get(request_id.partition("#")[0], "that is no longer asked")
+            raise RequestNotFound(over, hint="")
         if self._doubting:
             return self._undoubted(request, text)
         if request.kind == "line" and not text:
@@ -138,6 +153,7 @@ class UiQuestions:
         if not text and request.kind != "form":
             return request, None, self._leave(request)
         try:
+            text = self._labels.get(text, text)
             answer = self._form.take(text) if self._form is not None else answer_of(request, text)
         except BadParams as exc:
             return request, None, [line(f"-- {exc}" + (f" ({exc.hint})" if exc.hint else "")), self._frame(request)]
@@ -179,14 +195,26 @@ class UiQuestions:
         if self._form is not None:
             field = self._form.field
             about = "\n".join(text for text, _ in field_lines(field)) if field is not None else "all of it, as JSON"
-            names = tuple(clean(choice.name) for choice in field.choices) if field and field.type == "choice" else ()
-            return _clarify(request, f"{asked_line(request)}\n{about}\n  (decline refuses to fill it in)", names)
+            self._labels = labels(field.choices) if field and field.type == "choice" else {}
+            question = f"{asked_line(request)}\n{about}\n  (decline refuses to fill it in)"
+            return _clarify(request, question, tuple(self._labels))
         choices = approvals(request)
         if choices:
             return _approval(request, choices)
-        return _clarify(
-            request, asked_line(request), tuple(clean(each.name) or clean(each.id) for each in request.choices)
-        )
+        self._labels = labels(request.choices)
+        return _clarify(request, asked_line(request), tuple(self._labels))
+
+
+def labels(choices: Sequence[Choice]) -> dict[str, str]:
+    """What the UI shows of each choice, in their order, and what that means as an answer: its number.
+
+    The UI sends back what it shows, which is cleaned and may be the number or the name of another choice.
+    """
+    shown: dict[str, str] = {}
+    for number, choice in enumerate(choices, 1):
+        name = clean(choice.name) or clean(choice.id)
+        shown[name if name not in shown else f"{name} ({number})"] = f"#{number}"
+    return shown
 
 
 def _approval(request: RequestOpen, choices: dict[str, Choice]) -> UiEvent:

@@ -12,7 +12,7 @@ from agent.client.answers import submit_answer, too_late
 from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall, WaitingLines
 from agent.client.prompts import new_prompt, not_sent
-from agent.client.reading import VERBATIM, answered, name_of
+from agent.client.reading import VERBATIM, answered, name_of, request_over
 from agent.client.stream import Stream, first_error, streaming
 from agent.client.terminal_text import clean
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
@@ -163,10 +163,12 @@ class UiSession:
 
     async def _closed(self, closed: RequestClosed, request: RequestOpen | None, now: float) -> None:
         own = self._questions.was_answered(closed.request_id)
+        over = request_over(request, closed)
+        self._questions.told_over(closed.request_id, over)
         withdrawn, frames = self._questions.closed(closed.request_id, now)
         await self._ask((withdrawn, []))
         if closed.status == "expired":
-            await self._line("-- no longer asked")
+            await self._line(f"-- {over}")
         elif not own and closed.by is not None:
             await self._line(f"[{name_of(closed.by)}] answered: {answered(request, closed)}")
         await self._emit(frames)
@@ -281,7 +283,7 @@ class UiSession:
         except AgentError:
             self._questions.not_answered(request.request_id)
             raise
-        why = too_late(told)
-        if why:
+        why = too_late(told, request)
+        if why and told.status != "expired":  # which the log tells
             await self._line(f"-- {why}")
         return told.status == "accepted"

@@ -31,8 +31,9 @@ def decide_answer(
 def answer_result(request: AnswerRequest, by: Sender, closed: RequestClosed, *, first: bool) -> Answered:
     """The result of `request.answer`: whether this answer counted, and whose did (S9)."""
     if closed.status == "expired":
-        return Answered(status="expired", request_id=closed.request_id)
+        return Answered(status="expired", request_id=closed.request_id, reason=closed.reason)
     # The same answer of the same device is a retry over a new link, not a second opinion (L5).
     retried = closed.by == by and closed.answer in (request.answer, "")
     status: Literal["accepted", "already-answered"] = "accepted" if first or retried else "already-answered"
-    return Answered(status=status, by=closed.by, request_id=closed.request_id)
+    told = "" if status == "accepted" else closed.answer
+    return Answered(status=status, by=closed.by, request_id=closed.request_id, answer=told)

@@ -76,10 +76,12 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
                 detail=budget.text(event.detail, DETAIL),
                 fields=budget.fields(event.fields),
                 local=event.local,
+                own_words=event.own_words,
             )
             return Decision((request,))
         case Withdrew() if (request_id := budget.text(event.request_id, ID)) in session.requests:
-            return Decision((RequestClosed(turn=turn, request_id=request_id, status="expired"),))
+            reason = budget.text(event.reason, SHORT)
+            return Decision((RequestClosed(turn=turn, request_id=request_id, status="expired", reason=reason),))
         case Described():
             info = SessionInfo(
                 title=None if event.title is None or session.named else clean(bounded_text(event.title), TITLE_MAX),

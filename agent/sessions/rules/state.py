@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from agent.errors import Ambiguous, Busy, Forbidden, PromptNotFound, RequestNotFound, SessionEnded
+from agent.ports import TURN_OVER
 from agent.protocol.answers import checked
 from agent.protocol.events import (
     Answer,
@@ -193,7 +194,7 @@ class SessionMachine:
         done = TurnComplete(
             turn=turn, status=status, exit_status=exit_status, cwd=cwd, error=error, usage=usage, cause=cause
         )
-        return self._then_next((*self._requests.expired(), *self._end_part(status), done))
+        return self._then_next((*self._requests.expired(TURN_OVER[status]), *self._end_part(status), done))
 
     def ended(
         self,
@@ -209,7 +210,7 @@ class SessionMachine:
         """
         if not self.status.live:
             return Decision()
-        payloads: list[Payload] = [*self._requests.expired(), *self._end_unprompted()]
+        payloads: list[Payload] = [*self._requests.expired(f"the session has {status}"), *self._end_unprompted()]
         if self.running is not None and exit_status == 0:
             payloads += self._end_part("complete")
             payloads.append(TurnComplete(turn=self.running, status="complete", exit_status=0, cause="program_ended"))
@@ -226,7 +227,7 @@ class SessionMachine:
         """Go on after a restart of the service: the running turn is closed as interrupted, waiting prompts run (S3)."""
         if not self.status.live:
             return Decision()
-        payloads: list[Payload] = [*self._requests.expired()]
+        payloads: list[Payload] = [*self._requests.expired(reason)]
         if self.running is not None:
             payloads += self._end_part("interrupted")
             payloads.append(TurnComplete(turn=self.running, status="interrupted", error=reason))
@@ -394,6 +395,9 @@ class SessionRequests:
         if len(self._closed) > CLOSED_MAX:
             del self._closed[next(iter(self._closed))]
 
-    def expired(self) -> tuple[RequestClosed, ...]:
-        """Entries that close all open requests, whose answers nobody needs any more."""
-        return tuple(RequestClosed(turn=r.turn, request_id=r.request_id, status="expired") for r in self.open.values())
+    def expired(self, reason: str) -> tuple[RequestClosed, ...]:
+        """Entries that close all open requests, whose answers nobody needs any more, and why."""
+        return tuple(
+            RequestClosed(turn=request.turn, request_id=request.request_id, status="expired", reason=reason)
+            for request in self.open.values()
+        )

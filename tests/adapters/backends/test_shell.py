@@ -14,7 +14,7 @@ import pytest
 from agent.adapters.backends.pty.hangup import members
 from agent.adapters.backends.shell import ShellBackend
 from agent.adapters.backends.shell.driver import CommandEnded, CommandStarted, ReportReader, ShellReady
-from agent.adapters.backends.shell.session import BACKGROUND_MAX, Background, ShellSession
+from agent.adapters.backends.shell.session import BACKGROUND_MAX, WENT_ON, Background, ShellSession
 from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import Asked, Described, Exited, Finished, Said, Start, Withdrew
 from agent.protocol.model import SessionId
@@ -283,7 +283,7 @@ async def test_a_program_that_stops_waiting_withdraws_its_question(
     await shell.prompt("sh -c 'echo $$ > pid; exec cat'; until [ -e go ]; do sleep 0.02; done; echo done")
     asked = await listener.until_asked()
     os.kill(int((home / "pid").read_text()), signal.SIGTERM)
-    while (event := await listener.next()) != Withdrew(asked.request_id):
+    while (event := await listener.next()) != Withdrew(asked.request_id, WENT_ON):
         assert not isinstance(event, Finished), event
     (home / "go").touch()
     assert said(await listener.turn()).endswith("done\n")

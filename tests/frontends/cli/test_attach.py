@@ -16,9 +16,17 @@ from pathlib import Path
 import pytest
 
 from agent.errors import SessionNotFound
-from agent.protocol.events import MessageDelta, MessageStart, SessionInfo
-from agent.protocol.messages import ParticipantsChanged, PeerLink, SessionLost, SessionsChanged
-from agent.protocol.model import Participant
+from agent.protocol.events import (
+    Choice,
+    MessageDelta,
+    MessageStart,
+    RequestClosed,
+    RequestKind,
+    RequestOpen,
+    SessionInfo,
+)
+from agent.protocol.messages import Answered, ParticipantsChanged, PeerLink, SessionLost, SessionsChanged
+from agent.protocol.model import Participant, Sender
 from tests.fakes.waiting import SECONDS
 from tests.frontends.gateway import DESK, HERE, OWN, FakeGateway, _reply, session
 
@@ -169,6 +177,53 @@ def test_requests_are_answered_by_line_number_and_in_secret(gateway: FakeGateway
     terminal.type("hunter2\r")
     assert "hunter2" not in terminal.until("(hidden)")
     assert gateway.called("request.answer")[-1].answer == "hunter2"
+
+
+@pytest.mark.parametrize("kind", ["line", "secret"])
+def test_half_an_answer_to_what_another_device_answered_is_not_sent_as_a_prompt(
+    gateway: FakeGateway, terminal: Terminal, kind: RequestKind
+) -> None:  # S9
+    asked = RequestOpen(turn=1, request_id="r1", kind=kind, prompt="Who?")
+    closed = RequestClosed(
+        turn=1, request_id="r1", status="answered", answer="Bob", by=Sender(device=DESK, name="desk")
+    )  # fmt: skip
+    gateway._turns["another's"] = 1
+    terminal.until("> ")
+    terminal.type("echo ")
+    terminal.until("> echo ")
+    gateway.emit(asked)
+    terminal.until("answer: ")
+    if kind == "line":
+        terminal.type("Ada")
+        terminal.until("echo Ada")
+    gateway.emit(closed)
+    if kind == "line":
+        terminal.until("-- desk answered first: Bob; your answer was not sent: echo Ada\n")
+    terminal.until("[desk] Bob\n")
+    terminal.until("> echo ")  # what stood there before the question
+    terminal.type("on\r")
+    terminal.until("[laptop] echo on\n")
+    assert [call.text for call in gateway.called("prompt.submit")] == ["echo on"]
+    assert not gateway.called("request.answer")
+
+
+def test_the_loser_of_a_race_is_told_who_was_first_and_may_use_own_words(
+    gateway: FakeGateway, terminal: Terminal
+) -> None:  # S9
+    colours = (Choice(id="r", name="Red"), Choice(id="g", name="Green"))
+    asked = RequestOpen(
+        turn=1, request_id="c1", kind="choices", prompt="Which?", choices=colours, own_words=True
+    )  # fmt: skip
+    terminal.until("> ")
+    gateway._turns["another's"] = 1
+    gateway.requests["c1"] = asked
+    gateway.emit(asked)
+    terminal.until("? Which?\n  1) Red\n  2) Green\n  (or in your own words)\n")
+    terminal.until("answer, or your own words: ")
+    gateway.beaten_by = Answered(status="already-answered", by=Sender(device=DESK, name="desk"), answer="g")
+    terminal.type("rather mauve\r")
+    terminal.until("-- desk answered first: Green\n")
+    assert gateway.called("request.answer")[0].answer == "rather mauve"
 
 
 def test_ctrl_c_interrupts_the_turn_and_leaves_when_idle(gateway: FakeGateway, terminal: Terminal) -> None:

@@ -135,7 +135,9 @@ def test_attach_asks_field_by_field_and_starts_over_when_refused(gateway: AgentG
         shown.until("   count: 3\n")
         shown.until("mode [Do it]: ")
         shown.type("x\r")
-        shown.until("-- 'x' is none of the choices (give a number from 1 to 2)\n")
+        shown.until(
+            "-- 'x' is none of the choices (give a number, name or id: 1 = Ask first (ask), 2 = Do it (free))\n"
+        )
         shown.type("1\r")
         shown.until("why: ")
         shown.type("\r")
@@ -151,8 +153,8 @@ def test_attach_asks_field_by_field_and_starts_over_when_refused(gateway: AgentG
         shown.until("count: ")
         shown.type("4\r")
         shown.until("mode [Do it]: ")
-        gateway.emit(RequestClosed(turn=1, request_id="form-2", status="expired"))
-        shown.until("no longer asked\n")
+        gateway.emit(RequestClosed(turn=1, request_id="form-2", status="expired", reason="the turn is over"))
+        shown.until("  no longer asked: the turn is over\n")
         shown.until("> ")
     finally:
         shown.close()

@@ -12,9 +12,19 @@ from pathlib import Path
 import pytest
 
 from agent.errors import NotPaired, PeerUnreachable
-from agent.protocol.events import MessageDelta, MessageStart, ToolComplete, ToolStart, UserMessage
+from agent.protocol.events import (
+    Choice,
+    MessageDelta,
+    MessageStart,
+    RequestClosed,
+    RequestOpen,
+    ToolComplete,
+    ToolStart,
+    UserMessage,
+)
+from agent.protocol.model import Sender
 from tests.frontends.conftest import Agent
-from tests.frontends.gateway import HERE, FakeGateway, _reply, _sender
+from tests.frontends.gateway import DESK, HERE, FakeGateway, _reply, _sender
 
 
 def test_the_reply_alone_goes_to_stdout(gateway: FakeGateway, agent: Agent) -> None:
@@ -128,13 +138,30 @@ def test_a_request_tells_how_to_answer_and_answer_does(gateway: FakeGateway, hom
     ) as child:  # fmt: skip
         assert child.stderr is not None
         told = [child.stderr.readline() for _ in range(4)]
-        assert told == ["? Go?\n", "  1) Yes\n", "  2) No\n", f"  answer with: agent answer {HERE} r1 ANSWER\n"]
+        answer = f"`agent answer {HERE} r1 ANSWER`, where ANSWER is yes, no, or a number, name or id"
+        assert told == ["? Go?\n", "  1) Yes (y)\n", "  2) No (n)\n", f"  answer with {answer}\n"]
         wrong = agent("answer", HERE, "7")
         assert (wrong.status, wrong.err.splitlines()[0]) == (1, "agent: '7' is none of the choices")
         assert agent("answer", HERE, "2") == (0, "", "")
         out, _ = child.communicate(timeout=20)
     assert (child.returncode, out) == (0, "got n\n")
     assert agent("answer", HERE, "2").status == 4
+
+
+def test_who_answers_too_late_is_told_who_was_first(gateway: FakeGateway, agent: Agent) -> None:  # S9
+    choices = (Choice(id="a", name="Allow", kind="allow_once"), Choice(id="d", name="Deny", kind="reject_once"))
+    desk = Sender(device=DESK, name="desk")
+    gateway.emit(
+        RequestOpen(turn=1, request_id="r1", kind="choices", prompt="Go?", choices=choices),
+        RequestClosed(turn=1, request_id="r1", status="answered", answer="a", by=desk),
+        RequestOpen(turn=1, request_id="r2", kind="line"),
+        RequestClosed(turn=1, request_id="r2", status="expired", reason="the turn was interrupted"),
+    )
+    late = "your answer was not sent\n"
+    assert agent("answer", HERE, "r1", "no") == (1, "", f"agent: desk answered first: Allow; {late}")
+    assert agent("answer", HERE, "r2", "no") == (1, "", f"agent: no longer asked: the turn was interrupted; {late}")
+    assert "  no longer asked: the turn was interrupted\n" in agent("log", HERE).out
+    assert not gateway.called("request.answer")
 
 
 def test_log_prints_who_said_what(gateway: FakeGateway, agent: Agent) -> None:

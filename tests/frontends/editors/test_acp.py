@@ -32,8 +32,9 @@ from agent.protocol.events import (
     TurnComplete,
     UserMessage,
 )
-from agent.protocol.messages import PeerLink
+from agent.protocol.messages import Answered, PeerLink
 from agent.protocol.model import Sender
+from tests.fakes.waiting import until
 from tests.frontends.conftest import Agent
 from tests.frontends.gateway import DESK, HERE, THERE, FakeGateway, _reply, _sender, session
 
@@ -364,6 +365,60 @@ async def test_when_another_device_is_first_the_question_is_taken_back(gateway: 
         editor.send({"id": question["id"], "result": {"outcome": {"outcome": "selected", "optionId": "y"}}})  # too late
         assert (await editor.prompt("echo on"))["result"]["stopReason"] == "end_turn"
         assert gateway.called("request.answer") == []
+
+
+async def test_who_answers_too_late_is_told_who_was_first(gateway: FakeGateway) -> None:  # S9
+    by_desk = Sender(device=DESK, name="desk")
+    gateway.beaten_by = Answered(status="already-answered", by=by_desk, answer="n")
+    async with editing(gateway) as editor:
+        editor.begin_prompt("choose Sure?")
+        question = await editor.asked("session/request_permission")
+        editor.send({"id": question["id"], "result": {"outcome": {"outcome": "selected", "optionId": "y"}}})
+        await editor.says("[desk answered first: No]")
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        ({"answer": "g"}, "g"),
+        ({"answer_custom": "mauve"}, "mauve"),
+        ({"answer": "g", "answer_custom": "mauve"}, "mauve"),
+    ],
+)
+async def test_own_words_are_taken_in_a_form(gateway: FakeGateway, content: Row, answer: str) -> None:
+    colours = (Choice(id="r", name="Red"), Choice(id="g", name="Green"))
+    gateway.requests["c"] = RequestOpen(
+        turn=1, request_id="c", kind="choices", prompt="Which?", choices=colours, own_words=True
+    )
+    async with editing(gateway, can=FORMS) as editor:
+        question = await editor.asked("elicitation/create")
+        editor.send({"id": question["id"], "result": {"action": "accept", "content": content}})
+        await until(lambda: bool(gateway.called("request.answer")))
+        assert gateway.called("request.answer")[0].answer == answer
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        ({"one": "g", "some": ["r"], "some_custom": "mauve"}, {"one": "g", "some": ["r", "mauve"]}),
+        ({"one_custom": "mauve", "some_custom": "grey"}, {"one": "mauve", "some": ["grey"]}),
+        ({"one_custom": "", "some": ["g"]}, {"some": ["g"]}),
+    ],
+)
+async def test_own_words_beside_the_fields_of_a_form_are_part_of_them(
+    gateway: FakeGateway, content: Row, answer: Row
+) -> None:
+    colours = (Choice(id="r", name="Red"), Choice(id="g", name="Green"))
+    fields = (
+        Field(name="one", type="choice", choices=colours, own_words=True),
+        Field(name="some", type="choices", choices=colours, own_words=True),
+    )
+    gateway.requests["f"] = RequestOpen(turn=1, request_id="f", kind="form", prompt="Which?", fields=fields)
+    async with editing(gateway, can=FORMS) as editor:
+        question = await editor.asked("elicitation/create")
+        editor.send({"id": question["id"], "result": {"action": "accept", "content": content}})
+        await until(lambda: bool(gateway.called("request.answer")))
+        assert gateway.called("request.answer")[0].answer == answer
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from agent.client.reading import FENCE
 from agent.client.view import SessionView
 from agent.frontends.editors.options import changes, shown, state
-from agent.frontends.editors.questions import form, how_to_answer, permission
+from agent.frontends.editors.questions import elsewhere, form, permission
 from agent.frontends.editors.turns import AwaitedTurns
 from agent.frontends.editors.updates import TOOL_TEXT_MAX, EditorUpdates, sides
 from agent.protocol.events import (
@@ -374,7 +374,38 @@ def test_a_form_is_a_flat_schema() -> None:
     ],
 )
 def test_what_an_editor_cannot_ask_names_the_command(kind: Any, how: str) -> None:
-    assert how in how_to_answer("s", RequestOpen(turn=1, request_id="r", kind=kind))
+    assert how in elsewhere("s", RequestOpen(turn=1, request_id="r", kind=kind))
+
+
+def test_own_words_have_a_field_of_their_own_beside_the_choice() -> None:
+    asked = form(
+        "s", RequestOpen(turn=1, request_id="r", kind="choices", prompt="Which?", choices=CHOICES, own_words=True)
+    )
+    assert as_sent(asked)["requestedSchema"] == {
+        "type": "object",
+        "properties": {
+            "answer": {
+                "type": "string",
+                "title": "Answer",
+                "oneOf": [{"const": "y", "title": "Yes"}, {"const": "n", "title": "No"}],
+            },
+            "answer_custom": {
+                "type": "string",
+                "title": "Other",
+                "description": "Your own answer instead of one of those above",
+            },
+        },
+        "required": [],
+    }
+    field = Field(name="q", type="choices", choices=CHOICES, own_words=True, required=True)
+    asked = form("s", RequestOpen(turn=1, request_id="r", kind="form", fields=(field,)))
+    assert list(asked.requested_schema["properties"]) == ["q", "q_custom"]  # type: ignore[call-overload]
+
+
+def test_an_editor_without_forms_is_told_where_own_words_are_taken() -> None:
+    asked = RequestOpen(turn=1, request_id="r", kind="choices", prompt="Which?", choices=CHOICES, own_words=True)
+    (block,) = as_sent(permission("s", asked))["toolCall"]["content"]
+    assert block["content"]["text"].startswith("In your own words: in a terminal, `agent answer s r ANSWER`")
 
 
 def test_options_are_modes_models_and_configuration() -> None:

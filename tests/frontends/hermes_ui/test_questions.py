@@ -62,6 +62,15 @@ def test_allowing_and_refusing_is_an_approval_as_recorded() -> None:
             ),
             {"once": "once", "session": "session", "deny": "deny"},
         ),
+        # An id of Hermes's for another kind of choice: the kind counts.
+        (
+            (
+                Choice(id="once", name="", kind="allow_always"),
+                Choice(id="always", name="", kind="allow_once"),
+                Choice(id="deny", name="", kind="reject_once"),
+            ),
+            {"always": "once", "once": "always", "deny": "deny"},
+        ),
         # Two of one kind, another kind, nothing to refuse with: the UI has no words for these.
         ((*ALLOW, Choice(id="a3", name="", kind="allow_once")), {}),
         ((*ALLOW, Choice(id="r2", name="Never", kind="reject_always")), {}),
@@ -72,6 +81,22 @@ def test_allowing_and_refusing_is_an_approval_as_recorded() -> None:
 def test_which_choices_are_an_approval(choices: tuple[Choice, ...], words: dict[str, str]) -> None:
     found = approvals(request(kind="choices", choices=choices))
     assert {word: choice.id for word, choice in found.items()} == words
+
+
+def test_what_takes_own_words_is_no_approval_and_takes_them() -> None:
+    asked = questions()
+    ((kind, payload),) = shown(asked.opened(request(kind="choices", choices=ALLOW, own_words=True)))
+    assert (kind, payload["choices"]) == ("clarify.request", ["Allow once", "Always", "Reject"])
+    assert asked.given("r", "rather not now")[1] == "rather not now"
+    assert asked.given("r", "Always")[1] == "a2"
+
+
+def test_the_choice_that_was_shown_is_meant_whatever_others_are_called() -> None:  # T10
+    odd = (Choice(id="2", name="one\x1b[2J"), Choice(id="1", name="two"), Choice(id="x", name="two"))
+    asked = questions()
+    ((_, payload),) = shown(asked.opened(request(kind="choices", choices=odd)))
+    assert payload["choices"] == ["one\ufffd[2J", "two", "two (3)"]
+    assert [asked.given("r", label)[1] for label in payload["choices"]] == ["2", "1", "x"]
 
 
 def test_an_approval_is_answered_by_the_choice_of_the_session() -> None:
@@ -178,8 +203,13 @@ def test_a_question_that_was_answered_elsewhere_is_withdrawn() -> None:  # S9
     asked.opened(request("two"))
     assert asked.closed("two", 0.0) == (False, [])  # it was not shown
     assert asked.closed("one", 0.0) == (True, [])
-    with pytest.raises(RequestNotFound):
+    with pytest.raises(RequestNotFound, match="no longer asked"):
         asked.given("one", "late")
+    asked.told_over("one", "desk answered first: 42")
+    with pytest.raises(RequestNotFound, match="desk answered first: 42"):
+        asked.given("one#1", "late")
+    with pytest.raises(RequestNotFound, match="desk answered first: 42"):
+        asked.chosen("once", 0.0)
 
 
 def test_an_approval_meant_for_the_question_before_is_not_taken() -> None:

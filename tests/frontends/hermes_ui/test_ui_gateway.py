@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,7 +16,6 @@ from agent.errors import Forbidden, NotRunning, SessionNotFound
 from agent.frontends.hermes_ui.connection import listening
 from agent.frontends.hermes_ui.session_list import SessionList
 from agent.frontends.hermes_ui.ui_gateway import OURS, UiGateway
-from agent.paths import control_socket_path
 from agent.protocol.events import (
     Choice,
     Command,
@@ -408,33 +405,19 @@ async def test_a_question_that_another_device_answered_is_put_away_and_a_line_sa
         assert "so far" in (await ui.event("message.complete"))["payload"]["text"]  # this puts a question away
         await ui.event("message.start")
         await ui.event("review.summary", "[desk] answered: No")
-        assert (await ui.refused("approval.respond", choice="once"))["code"] == 4009
+        late = await ui.refused("approval.respond", choice="once")
+        assert (late["code"], late["message"]) == (4009, "desk answered first: No")
 
 
-class Beaten(FakeGateway):
-    """The desk is always first with an answer."""
-
-    async def _result(self, method: str, params: Any) -> object:
-        if method == "request.answer":
-            return Answered(status="already-answered", by=BY_DESK)
-        return await super()._result(method, params)
-
-
-@pytest.fixture
-def beaten(home: Path) -> Iterator[FakeGateway]:
-    fake = Beaten(control_socket_path(os.environ))
-    yield fake
-    fake.close()
-
-
-async def test_whoever_was_first_is_named_to_the_second(beaten: FakeGateway) -> None:  # S9
-    async with connected(beaten) as ui:
+async def test_whoever_was_first_is_named_to_the_second(gateway: FakeGateway) -> None:  # S9
+    gateway.beaten_by = Answered(status="already-answered", by=BY_DESK, answer="no")
+    async with connected(gateway) as ui:
         await shown(ui)
         request = RequestOpen(turn=1, request_id="r", kind="choices", prompt="Run it?", choices=ALLOW)
-        await asyncio.to_thread(beaten.emit, request)
+        await asyncio.to_thread(gateway.emit, request)
         await ui.event("approval.request")
         assert await ui.call("approval.respond", choice="once") == {"resolved": 0}
-        await ui.event("review.summary", "answered by desk")
+        await ui.event("review.summary", "-- desk answered first: No")
 
 
 async def test_a_question_that_is_open_already_is_asked_after_the_snapshot(gateway: FakeGateway) -> None:  # S9

@@ -42,8 +42,10 @@ from agent.protocol.events import (
     make_event,
     payload_of,
 )
+from agent.protocol.messages import Answered, AnswerRequest
 from agent.protocol.model import DeviceId, Sender, SessionId, Status
 from agent.protocol.snapshot import Tail, compact
+from agent.sessions.rules.answers import answer_result
 from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend
 from agent.sessions.rules.mapping import payloads_of
 from agent.sessions.rules.reply import HEAD_MAX, TAIL_MAX
@@ -209,7 +211,28 @@ def test_a_request_of_a_turn_that_ended_is_told_expired() -> None:  # S9
     log.prompt("read x")
     log.says(Asked(request_id="q1", kind="line"), Finished(status="interrupted"))
     _, closed = log.session.answer("q1", "late", ME)
-    assert closed == RequestClosed(turn=1, request_id="q1", status="expired")
+    why = "the turn was interrupted"
+    assert closed == RequestClosed(turn=1, request_id="q1", status="expired", reason=why)
+    late = AnswerRequest(session_id=SessionId("s"), request_id="q1", answer="late")
+    assert answer_result(late, ME, closed, first=False) == Answered(status="expired", request_id="q1", reason=why)
+
+
+def test_why_a_question_is_open_no_more_is_in_the_log() -> None:  # S9
+    log = Log()
+    log.prompt("read x")
+    log.says(Asked(request_id="q1", kind="line"), Withdrew("q1", "nobody answered in time"))
+    log.says(Asked(request_id="q2", kind="line"), Exited(status="failed", reason="killed"))
+    reasons = {name: log.session.answer(name, "late", ME)[1].reason for name in ("q1", "q2")}
+    assert reasons == {"q1": "nobody answered in time", "q2": "the session has failed"}
+
+
+def test_own_words_beside_choices_are_an_answer_where_the_program_takes_them() -> None:
+    log = Log()
+    log.prompt("which?")
+    log.says(Asked(request_id="q1", kind="choices", choices=(Choice(id="r", name="Red"),), own_words=True))
+    decision, closed = log.session.answer("q1", "rather mauve", ME)
+    assert decision.effects == (HandAnswer("q1", "rather mauve"),)
+    assert closed.answer == "rather mauve"
 
 
 def test_choices_are_taken_by_id_or_name_and_nothing_else() -> None:  # S9

@@ -6,11 +6,13 @@ Permissions and forms are each shown alone: a question need not belong to any to
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from agent.adapters.backends.acp.connection import Connection
 from agent.adapters.backends.acp.schema import ABSENT, BAD, METHOD_NOT_FOUND
@@ -18,7 +20,7 @@ from agent.adapters.backends.acp.tools import ID_MAX, shown_of, text_of_input
 from agent.ports import Asked, BackendEvent, Withdrew
 from agent.protocol.answers import DECLINE
 from agent.protocol.bounds import Amount, Many, Table, Whole, Words
-from agent.protocol.events import Answer, Choice, Field
+from agent.protocol.events import Answer, Choice, Field, Scalar
 from agent.protocol.jsonrpc import CANCELLED, Notification, Request
 
 PERMISSION, ELICITATION = "session/request_permission", "elicitation/create"
@@ -112,6 +114,7 @@ class AgentQuestion(Struct):
     options: dict[str, str] = {}  # what people choose -> optionId
     refusals: frozenset[str] = frozenset()  # of these
     defaults: dict[str, str | int | float | bool] = {}  # of a form
+    own_words: dict[str, str] = {}  # of a form: a field -> the one beside it that takes one's own words
     elicitation: str = ""  # id of one that ends elsewhere
 
 
@@ -206,11 +209,27 @@ def _elicitation(name: str, request: Request[Raw]) -> AgentQuestion | None:
         asked = Asked(request_id=name, kind="choices", prompt=told.message, choices=choices, detail=told.url)
         return AgentQuestion(request, asked, refusals=frozenset({DECLINE}), elicitation=told.id)
     required = set(told.schema.required or ())
-    fields = tuple(_field(key, each, required=key in required) for key, each in told.schema.properties.items())
+    fields = [_field(key, each, required=key in required) for key, each in told.schema.properties.items()]
+    own_words = _own_words(fields)
+    fields = [replace(field, own_words=field.name in own_words) for field in fields
+              if field.name not in own_words.values()]  # fmt: skip
     defaults = {field.name: field.default for field in fields if field.default is not None}
-    return AgentQuestion(
-        request, Asked(request_id=name, kind="form", prompt=told.message, fields=fields), defaults=defaults
-    )
+    asked = Asked(request_id=name, kind="form", prompt=told.message, fields=tuple(fields))
+    return AgentQuestion(request, asked, defaults=defaults, own_words=own_words)
+
+
+def _own_words(fields: Sequence[Field]) -> dict[str, str]:
+    """Which fields have another one beside them that takes an answer in one's own words ("Other").
+
+    The protocol has no form for that. Claude's agent asks `question_0` and after it `question_0_custom`; up to 0.44 one
+    `customAnswer` at the end, which belongs to no single one of several questions.
+    """
+    beside: dict[str, str] = {}
+    for field, other in pairwise(fields):
+        named = {f"{field.name}_custom", *(["customAnswer"] if len(fields) == 2 else [])}
+        if field.type in {"choice", "choices"} and not field.required and other.type == "text" and other.name in named:
+            beside[field.name] = other.name
+    return beside
 
 
 def _field(name: str, told: _Property, *, required: bool) -> Field:
@@ -237,8 +256,27 @@ def _answer(question: AgentQuestion, answer: Answer) -> object:
         option = question.options.get(answer) if isinstance(answer, str) else None
         return TAKEN_BACK[PERMISSION] if option is None else {"outcome": {"outcome": "selected", "optionId": option}}
     if isinstance(answer, Mapping):
-        return {"action": ACCEPT, "content": {**question.defaults, **answer}}
+        return {"action": ACCEPT, "content": _content(question, {**question.defaults, **answer})}
     return {"action": ACCEPT if answer == ACCEPT else DECLINE}
+
+
+def _content(question: AgentQuestion, values: dict[str, Scalar | list[str]]) -> dict[str, Scalar | list[str]]:
+    # What is none of the choices goes into the field beside them.
+    for field in question.asked.fields:
+        beside, value = question.own_words.get(field.name), values.get(field.name)
+        if beside is None or value is None:
+            continue
+        ids = {choice.id for choice in field.choices}
+        given = value if isinstance(value, list) else [str(value)]
+        own = ", ".join(each for each in given if each not in ids)
+        if own:
+            values[beside] = own
+            picked = [each for each in given if each in ids]
+            if picked:
+                values[field.name] = picked
+            else:
+                del values[field.name]
+    return values
 
 
 class QuestionDelivery:
@@ -271,12 +309,12 @@ class QuestionDelivery:
         if notice.method == _CANCEL:
             if question := self._questions.taken_back(notice.params):
                 self._of(question).refuse(question.request.id, CANCELLED, "cancelled")
-                await self._tell(Withdrew(question.asked.request_id))
+                await self._tell(Withdrew(question.asked.request_id, "the agent takes no answer any more"))
             return True
         if notice.method == ELICITATION_DONE:
             if question := self._questions.done_elsewhere(notice.params):
                 self._of(question).respond(question.request.id, {"action": ACCEPT})
-                await self._tell(Withdrew(question.asked.request_id))
+                await self._tell(Withdrew(question.asked.request_id, "it was done in a browser"))
             return True
         return False
 
@@ -289,13 +327,13 @@ class QuestionDelivery:
         self._of(question).respond(question.request.id, result)
         return refuses(question, answer)
 
-    async def take_back(self) -> bool:
-        """Answer all open questions with `cancelled`, and tell whether there were any."""
+    async def take_back(self, reason: str) -> bool:
+        """Answer all open questions with `cancelled`, and tell whether there were any. `reason`: for `Withdrew`."""
         questions = self._questions.withdraw()
         for question in questions:
             self._of(question).respond(question.request.id, TAKEN_BACK[question.request.method])
         for question in questions:
-            await self._tell(Withdrew(question.asked.request_id))
+            await self._tell(Withdrew(question.asked.request_id, reason))
         return bool(questions)
 
     def _of(self, question: AgentQuestion) -> Connection:

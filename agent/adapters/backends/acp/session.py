@@ -22,7 +22,7 @@ from agent.adapters.backends.acp.updates import UpdateMapper, joined
 from agent.adapters.backends.launching import heed_keyboard, working_folder
 from agent.adapters.backends.tasks import BackendTasks
 from agent.errors import IN_THE_LOG, AgentError, BackendFailed
-from agent.ports import Described, Emit, Finished, Said, Start
+from agent.ports import TURN_OVER, Described, Emit, Finished, Said, Start
 from agent.ports.backends import no_history
 from agent.protocol.events import Answer
 from agent.protocol.jsonrpc import Notification, Request, Response
@@ -146,7 +146,7 @@ class AcpSession:
         if turn is not None and turn.number:
             await self._finish(turn, Outcome("interrupted" if turn.cancelled.is_set() else "error", how))
         elif turn is None and agent.session:
-            await self._questions.take_back()
+            await self._questions.take_back(how)
             await self._tell(Described(note=f"{how}; the next prompt starts it again"))
         await self._supervisor.end()
 
@@ -232,7 +232,7 @@ class AcpSession:
         turn.ending = True
         if outcome.recycle:
             self._supervisor.retire()
-        await self._questions.take_back()
+        await self._questions.take_back(TURN_OVER[outcome.status])
         self._updates.end_turn(outcome.status)
         await self._tell(*self._updates.events())
         self._after_cancel = turn.cancelled.is_set() and not outcome.recycle
@@ -245,7 +245,7 @@ class AcpSession:
 
     async def _cancel(self, turn: AgentTurn) -> None:
         turn.in_tools = bool(self._questions.open) or self._updates.tools.running
-        if await self._questions.take_back():
+        if await self._questions.take_back(TURN_OVER["interrupted"]):
             await asyncio.sleep(self._timeouts.gap)
         agent = self._supervisor.agent
         if turn.ending or agent is None:

@@ -231,7 +231,7 @@ class SessionFollower:
         except Refusal:
             if self.at.found and self._hub.own is None:
                 return  # it is gone: it is closed when the list is told
-            await self.tracker.tell(self.tracker.questions.clear())
+            await self.tracker.tell(self.tracker.questions.clear("Hermes was started again"))
             snapshot = await self.at.resume()
             self._seq = 0
             await self._emit(self.at.ids())

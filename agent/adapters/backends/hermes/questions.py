@@ -28,6 +28,9 @@ _CHOICES = {
 }
 
 
+NOT_IN_TIME = "nobody answered in time"
+
+
 class _Part(Struct, frozen=True):
     qid: Words = ""
     question: Words | None = ""
@@ -109,22 +112,24 @@ class HermesQuestions:
     def ended(self, event: GatewayEvent) -> list[BackendEvent] | None:
         """The events by which the gateway waits no more for an answer; None, if this one is about something else."""
         if event.type == "request.cancel":
-            number = payload(event.payload, _Cancelled).id
-            return self._remove(lambda each: each.number == number)
+            cancelled = payload(event.payload, _Cancelled)
+            reason = self._redactor.redacted(cancelled.reason or "") or "Hermes takes no answer any more"
+            return self._remove(lambda each: each.number == cancelled.id, reason)
         if event.type in {"sudo.expire", "secret.expire", "clarify.expire"}:
             request_id = payload(event.payload, _Asked).request_id
-            return self._remove(lambda each: each.request_id == request_id and not each.number)
+            return self._remove(lambda each: each.request_id == request_id and not each.number, NOT_IN_TIME)
         return None
 
     def tool_over(self, command: str, *, last: bool) -> list[BackendEvent]:
         """Note that a tool has ended: nobody waits for its approval. `last`: no other one runs."""
         return self._remove(
-            lambda each: each.what == "approval" and not each.number and (last or each.command == command)
+            lambda each: each.what == "approval" and not each.number and (last or each.command == command),
+            "its tool has ended",
         )
 
-    def clear(self) -> list[BackendEvent]:
-        """Withdraw everything: the turn is over, and nobody waits for any answer."""
-        return self._remove(lambda _: True)
+    def clear(self, reason: str) -> list[BackendEvent]:
+        """Withdraw everything: the turn is over, and nobody waits for any answer. `reason`: for `Withdrew`."""
+        return self._remove(lambda _: True, reason)
 
     def take(self, request_id: str) -> PendingQuestion | None:
         """Take the question that was answered; None, if it is no longer open. `more` must follow."""
@@ -152,12 +157,12 @@ class HermesQuestions:
         self._open.append(self._made(what, payload(raw, _Asked), number, f"{what}-{self._prefix}-{self._count}"))
         return self.more()
 
-    def _remove(self, gone: Callable[[PendingQuestion], bool]) -> list[BackendEvent]:
+    def _remove(self, gone: Callable[[PendingQuestion], bool], reason: str) -> list[BackendEvent]:
         removed = [each for each in self._open if gone(each)]
         self._open = [each for each in self._open if not gone(each)]
         ids = [each.asked.request_id for each in removed if each.asked.request_id in self._shown]
         self._shown.difference_update(ids)
-        return [*(Withdrew(each) for each in ids), *(self.more() if removed else ())]
+        return [*(Withdrew(each, reason) for each in ids), *(self.more() if removed else ())]
 
     def _made(self, what: What, told: _Asked, number: str, request_id: str) -> PendingQuestion:
         redacted = self._redactor.redacted
@@ -181,7 +186,9 @@ class HermesQuestions:
         elif what == "clarify" and told.choices:
             words = {_id(at, each): each for at, each in enumerate(told.choices)}
             choices = tuple(Choice(id=key, name=each) for key, each in words.items())
-            asked = Asked(request_id=request_id, kind="choices", prompt=told.question or "", choices=choices)
+            asked = Asked(
+                request_id=request_id, kind="choices", prompt=told.question or "", choices=choices, own_words=True
+            )
         elif what == "clarify":
             asked = Asked(request_id=request_id, kind="line", prompt=told.question or "")
         else:
@@ -201,6 +208,7 @@ class HermesQuestions:
 
 class _Cancelled(Struct, frozen=True):
     id: Words = ""
+    reason: Words | None = ""
 
 
 def _field(part: _Part) -> Field:
@@ -208,7 +216,7 @@ def _field(part: _Part) -> Field:
     kind: Literal["text", "choice", "choices"] = "text"
     if choices:
         kind = "choices" if part.multi_select else "choice"
-    return Field(name=part.qid, title=part.question or "", type=kind, choices=choices)
+    return Field(name=part.qid, title=part.question or "", type=kind, choices=choices, own_words=bool(choices))
 
 
 def _id(at: int, choice: str) -> str:

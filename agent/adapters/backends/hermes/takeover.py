@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.ports import Asked, BackendEvent, Described, Withdrew
+from agent.ports import TURN_OVER, Asked, BackendEvent, Described, Withdrew
 from agent.protocol.events import Answer, Choice
 
 TAKE, LEAVE = "take", "leave"
@@ -45,7 +45,7 @@ class Takeover:
             return [Asked(request_id=self._elsewhere, kind="choices", prompt=ASKS_THERE, choices=choices)]
         if not waits and self._elsewhere:
             gone, self._elsewhere = self._elsewhere, ""
-            return [Withdrew(gone)]
+            return [Withdrew(gone, "it was answered there, or is over")]
         return []
 
     def answered(self, request_id: str, answer: Answer) -> bool:
@@ -62,10 +62,11 @@ class Takeover:
     def over(self) -> list[BackendEvent]:
         """Begin anew: the prompt was handed over, or never will be."""
         asked = self._asked
+        reason = TURN_OVER["interrupted" if self.stopped else "error"]
         self._asked = ""
         self.decided = None
         self.stopped = False
-        return [Withdrew(asked)] if asked else []
+        return [Withdrew(asked, reason)] if asked else []
 
     def taken(self) -> Described:
         """What is said to those who watch here, and to the owner over there."""

@@ -19,6 +19,7 @@ from agent.adapters.backends.hermes.questions import HermesQuestions
 from agent.adapters.backends.hermes.redact import Redactor
 from agent.adapters.backends.hermes.wire import GatewayEvent
 from agent.ports import (
+    TURN_OVER,
     BackendEvent,
     Described,
     Emit,
@@ -130,11 +131,11 @@ class TurnTracker:
         turn = self.turn
         if turn is None:
             return
-        await self.tell(self.questions.clear())
-        self.turn = None
-        self._keep(Exchange(turn.text, "".join(turn.said)))
         if turn.interrupting and status != "complete":
             status, error = "interrupted", ""
+        await self.tell(self.questions.clear(TURN_OVER[status]))
+        self.turn = None
+        self._keep(Exchange(turn.text, "".join(turn.said)))
         if not turn.muted:
             await self._emit(Finished(status=status, error=error, usage=usage, cause=cause))
 

@@ -25,7 +25,7 @@ from agent.adapters.backends.shell.subshells import outlast_busy_copies
 from agent.adapters.backends.shell.turn import LOOK_MAX, QUIET, ShellTurn, typed
 from agent.adapters.backends.tasks import BackendTasks
 from agent.errors import BackendFailed
-from agent.ports import Asked, Described, Emit, Finished, Said, Withdrew
+from agent.ports import TURN_OVER, Asked, Described, Emit, Finished, Said, Withdrew
 from agent.processes import children
 from agent.protocol.control_sequences import without_sequences
 from agent.protocol.events import Answer, RequestKind, TurnStatus
@@ -36,6 +36,7 @@ CHUNK = 16_384
 DRAIN_MAX = 1_048_576
 """Bytes still read when a command is over: all of its own output, without waiting for jobs that print for ever."""
 
+WENT_ON = "the command went on without an answer"
 BACKGROUND_MAX = 65_536
 """Characters of what jobs have printed that are kept: the newest."""
 
@@ -257,7 +258,8 @@ class ShellSession:
         turn = self._turn
         if turn is not None and turn.asked is not None:
             asked, turn.asked = turn.asked, None
-            await self._tell(Withdrew(asked.request_id))
+            reason = TURN_OVER["interrupted"] if turn.interrupts else WENT_ON
+            await self._tell(Withdrew(asked.request_id, reason))
 
     # --- beside it ---------------------------------------------------------------------------------------------------
 

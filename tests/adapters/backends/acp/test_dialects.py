@@ -90,7 +90,7 @@ async def test_a_conversation_with(agent: str, play: Play, begin: Begin, listene
     asked = await listener.until_asked()
     await session.interrupt()
     events = await listener.turn()
-    assert Withdrew(asked.request_id) in events
+    assert Withdrew(asked.request_id, "the turn was interrupted") in events
     assert finished(events).status == "interrupted"
 
     events = await run(session, listener, "model: say 2")
@@ -138,7 +138,7 @@ async def test_hermes_is_started_anew_when_a_cancel_is_answered_by_an_error(
     asked = await listener.until_asked()
     await session.interrupt()
     events = await listener.turn()
-    assert Withdrew(asked.request_id) in events
+    assert Withdrew(asked.request_id, "the turn was interrupted") in events
     assert finished(events).status == "interrupted"
     events = await run(session, listener, "model: say 2")
     assert said(events) == "piece 1 piece 2 "

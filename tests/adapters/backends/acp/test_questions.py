@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from msgspec import Raw
@@ -45,7 +46,7 @@ async def test_what_is_asked_is_taken_back_before_the_cancel(begin: Begin, liste
         asked = await listener.until_asked()
         await session.interrupt()
         events = await listener.turn()
-        assert events == [Withdrew(asked.request_id), Finished(status="interrupted")]
+        assert events == [Withdrew(asked.request_id, "the turn was interrupted"), Finished(status="interrupted")]
     assert said(await run(session, listener, "say fine")) == "fine "
 
 
@@ -87,7 +88,7 @@ async def test_a_page_that_was_opened_elsewhere_is_no_longer_asked_for(begin: Be
     await session.prompt("url opened")
     asked = await listener.until_asked()
     events = await listener.turn()
-    assert events[0] == Withdrew(asked.request_id)
+    assert events[0] == Withdrew(asked.request_id, "it was done in a browser")
     assert said(events) == "url accept"
 
 
@@ -100,7 +101,7 @@ async def test_questions_of_an_agent_that_dies_are_withdrawn(begin: Begin, liste
     asked = await listener.until_asked()
     os.kill(session.processes()[0], signal.SIGKILL)
     events = await listener.turn()
-    assert Withdrew(asked.request_id) in events
+    assert Withdrew(asked.request_id, "the turn has failed") in events
     assert finished(events).status == "error"
     await session.answer(asked.request_id, "Ada")  # no error, and nobody gets it
     assert said(await run(session, listener, "say x")) == "x "
@@ -151,6 +152,84 @@ def test_options_whose_ids_are_too_long_or_the_same_can_be_told_apart() -> None:
     found = questions.answered(question.asked.request_id, "option-1")
     assert found
     assert found[1] == {"outcome": {"outcome": "selected", "optionId": "x" * 200}}
+
+
+def elicitation(properties: dict[str, object], *required: str) -> Request[Raw]:
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    params = {"mode": "form", "message": "Which?", "requestedSchema": schema}
+    return Request(Raw(b"1"), "elicitation/create", Raw(json.dumps(params).encode()))
+
+
+def select(*labels: str, several: bool = False) -> dict[str, object]:
+    """A question as Claude's agent asks it (claude-agent-acp, `askUserQuestionsToCreateRequest`)."""
+    options = [{"const": label, "title": label, "description": f"about {label}"} for label in labels]
+    if several:
+        return {"type": "array", "title": "Colour", "items": {"anyOf": options}}
+    return {"type": "string", "title": "Colour", "oneOf": options}
+
+
+OTHER = {"type": "string", "title": "Other", "description": "Type your own answer"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "content"),
+    [
+        ({"question_0": "red"}, {"question_0": "red"}),
+        ({"question_0": "rather mauve"}, {"question_0_custom": "rather mauve"}),
+        ({"question_1": ["red", "mauve"]}, {"question_1": ["red"], "question_1_custom": "mauve"}),
+        ({"question_1": ["mauve"]}, {"question_1_custom": "mauve"}),
+        ({"question_0": "blue", "question_1": ["blue"]}, {"question_0": "blue", "question_1": ["blue"]}),
+    ],
+)
+def test_a_question_of_claude_takes_own_words_beside_its_choices(answer: dict[str, Any], content: object) -> None:
+    questions = AgentQuestions()
+    question = questions.ask(
+        elicitation(
+            {
+                "question_0": select("red", "blue"),
+                "question_0_custom": OTHER,
+                "question_1": select("red", "blue", several=True),
+                "question_1_custom": OTHER,
+            }
+        )
+    )
+    assert question
+    assert [(field.name, field.type, field.own_words) for field in question.asked.fields] == [
+        ("question_0", "choice", True), ("question_1", "choices", True),
+    ]  # fmt: skip
+    found = questions.answered(question.asked.request_id, answer)
+    assert found
+    assert found[1] == {"action": "accept", "content": content}
+
+
+def test_the_only_question_of_an_older_claude_takes_own_words_too() -> None:
+    question = AgentQuestions().ask(elicitation({"question_0": select("red"), "customAnswer": OTHER}))
+    assert question
+    assert question.own_words == {"question_0": "customAnswer"}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        # One box for several questions belongs to none of them.
+        {"question_0": select("red"), "question_1": select("red"), "customAnswer": OTHER},
+        {"colour": select("red"), "other": OTHER},
+        {"name": {"type": "string"}, "name_custom": OTHER},
+        {"name": select("red"), "name_custom": {"type": "integer"}},
+    ],
+)
+def test_other_fields_beside_a_choice_stay_fields(properties: dict[str, object]) -> None:
+    question = AgentQuestions().ask(elicitation(properties))
+    assert question
+    assert [field.name for field in question.asked.fields] == list(properties)
+    assert not any(field.own_words for field in question.asked.fields)
+
+
+def test_a_choice_that_must_be_made_takes_no_own_words() -> None:
+    # Its answer must stand in the field itself.
+    question = AgentQuestions().ask(elicitation({"q": select("red"), "q_custom": OTHER}, "q"))
+    assert question
+    assert len(question.asked.fields) == 2
 
 
 def test_an_agent_that_asks_without_end_is_not_heard() -> None:

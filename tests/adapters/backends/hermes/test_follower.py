@@ -251,7 +251,7 @@ async def test_a_prompt_that_waits_for_leave_to_take_may_be_interrupted() -> Non
         asked = await listener.until_asked()
         await session.interrupt()
         events = await listener.turn()
-        assert Withdrew(asked.request_id) in events
+        assert Withdrew(asked.request_id, "the turn was interrupted") in events
         assert finished(events).status == "interrupted"
         await let_go(session)
 

@@ -14,7 +14,7 @@ from agent.adapters.backends.hermes.history import GOES_ON, PastTool, PastTurn, 
 from agent.adapters.backends.hermes.questions import HermesQuestions
 from agent.adapters.backends.hermes.redact import Redactor
 from agent.adapters.backends.hermes.turns import TurnTracker
-from agent.adapters.backends.hermes.wire import GatewayEvent, HistoryEntry
+from agent.adapters.backends.hermes.wire import GatewayEvent, GatewayQuestion, HistoryEntry
 from agent.ports import (
     Asked,
     BackendEvent,
@@ -101,7 +101,19 @@ def test_questions(kind: str, asks: str, choices: list[str]) -> None:
     assert isinstance(asked, Asked)
     assert asked.kind == asks
     assert [choice.id for choice in asked.choices] == choices
-    assert questions.clear() == [Withdrew(asked.request_id)]
+    assert asked.own_words == (kind == "clarify.request")  # whose every surface offers "Other"
+    assert questions.clear("the turn is over") == [Withdrew(asked.request_id, "the turn is over")]
+
+
+def test_questions_of_a_form_take_own_words_beside_their_choices() -> None:
+    questions = HermesQuestions(REDACTOR, remote_secrets=False)
+    parts = [{"qid": "a", "question": "Which?", "choices": ["red", "blue"]}, {"qid": "b", "question": "Why?"}]
+    (asked,) = (
+        questions.question(GatewayQuestion("srq-1", "clarify", "s", Raw(json.dumps({"questions": parts}).encode())))
+        or []
+    )
+    assert isinstance(asked, Asked)
+    assert [(field.type, field.own_words) for field in asked.fields] == [("choice", True), ("text", False)]
 
 
 async def test_whole_turns_as_they_were_recorded() -> None:
