@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pwd
 import random
 import secrets
 import signal
@@ -15,6 +16,7 @@ from base64 import b32encode
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from aiohttp import web
 
@@ -49,10 +51,12 @@ from agent.gateway.router import Router
 from agent.gateway.server import Gateway
 from agent.gateway.trust import TrustHandlers, household_routes
 from agent.health import Health, Reporter
+from agent.paths import HOMELESS
 from agent.ports import Channel, Clock
 from agent.presence.last_known import LastKnown
 from agent.presence.prober import Prober
 from agent.problems import Problems
+from agent.processes import PROC, listening
 from agent.protocol import names
 from agent.protocol.codec import PROTOCOL, Codec
 from agent.protocol.messages import Ready
@@ -79,6 +83,7 @@ def run(name: str | None, port: int | None, interfaces: list[str] | None) -> int
     try:
         where = home(os.environ)
         settings = load(where.config_file, os.environ, {"name": name, "port": port, "interfaces": interfaces})
+        give_home(where)
         limits.raise_own()
         with only_one(where.runtime) as lock:
             asyncio.run(Service(where, settings, lock=lock).run())
@@ -94,6 +99,16 @@ def run(name: str | None, port: int | None, interfaces: list[str] | None) -> int
         assert isinstance(first, AgentError)
         return told(first)
     return 0
+
+
+def give_home(where: Home) -> None:
+    """Give a user that has no home directory one, where what it starts can keep things: the folder of the settings."""
+    try:
+        Path.home()
+    except RuntimeError:
+        private_folder(where.config)
+        os.environ["HOME"] = str(where.config)
+        say(f"agent: {HOMELESS}: sessions start in {where.config}; HOME names another")
 
 
 def told(error: AgentError) -> int:
@@ -138,7 +153,7 @@ class Service:
         self._identity = identity = load_or_create_identity(
             where.state, machine=this_machine(where.state), notice=problems.notice
         )
-        name = names.own_name(settings.name, os.uname().nodename, identity.id)
+        name = names.own_name(settings.name, os.uname().nodename, identity.id, beside_others(state))
         hosts = LOOPBACK if settings.interfaces == ("lo",) else ANY_ADDRESS
         sockets = bind_lan_port(settings.port, hosts, state)
         own = Ready(
@@ -426,6 +441,23 @@ def bind_lan_port(wanted: int, hosts: tuple[str, ...], state: StateFile) -> list
     sockets = bind(0, hosts)
     state.put("port", int(sockets[0].getsockname()[1]))
     return sockets
+
+
+def beside_others(state: StateFile, proc: Path = PROC) -> str:
+    """The name of this user, if another one had the usual port at a start of this device; else empty.
+
+    Both devices would be called by the host's name. It is remembered: a name must not change with who starts first.
+    """
+    user = os.geteuid()
+    others = any(each.port == DEFAULT_PORT and each.user != user for each in listening(proc / "net") or ())
+    if others:
+        state.put("beside-others", 1)
+    if not state.get("beside-others"):
+        return ""
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 def new_id() -> str:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agent.errors import ConfigError
-from agent.paths import runtime_folder
+from agent.paths import FOR_HOMELESS, HOMELESS, SOCKET, expanded, runtime_folder
 from agent.ports.backends import BACKEND_NAME, BackendConfig
 from agent.protocol.model import NAME_MAX
 
@@ -76,21 +76,28 @@ class Home(Struct, frozen=True):
     @property
     def control_socket(self) -> Path:
         """Where clients of this user connect."""
-        return self.runtime / "control.sock"
+        return self.runtime / SOCKET
 
 
 def home(environ: Mapping[str, str]) -> Home:
-    """Where this device keeps its things: `LAN_AGENT_HOME` puts all under one folder, else the system's places."""
+    """Where this device keeps its things: `LAN_AGENT_HOME` puts all under one folder, else the system's places.
+
+    Raises: ConfigError, if this user has no home directory.
+    """
     if folder := environ.get("LAN_AGENT_HOME"):
-        root = Path(folder).expanduser().absolute()
+        root = expanded(folder)
         return Home(config=root, state=root / "state", runtime=runtime_folder(environ))
     import platformdirs  # noqa: PLC0415 - 18 ms that a home of one's own does not need
 
-    return Home(
-        config=Path(platformdirs.user_config_dir("lan-agent")),
-        state=Path(platformdirs.user_state_dir("lan-agent")),
-        runtime=runtime_folder(environ),
-    )
+    runtime = runtime_folder(environ)
+    try:
+        return Home(
+            config=Path(platformdirs.user_config_dir("lan-agent")),
+            state=Path(platformdirs.user_state_dir("lan-agent")),
+            runtime=runtime,
+        )
+    except RuntimeError as exc:  # no HOME, and no entry in the table of users
+        raise ConfigError(HOMELESS, hint=FOR_HOMELESS) from exc
 
 
 def load(file: Path, environ: Mapping[str, str], given: Mapping[str, object]) -> Settings:
@@ -152,7 +159,8 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8"
-        raise ConfigError(f"{file} cannot be read: {reason}") from exc
+        hint = "make it readable and UTF-8; HOME or LAN_AGENT_HOME names another place"
+        raise ConfigError(f"{file} cannot be read: {reason}", hint=hint) from exc
     except RecursionError as exc:
         raise ConfigError(f"{file} is not TOML that anybody would write: too deep") from exc
     except tomllib.TOMLDecodeError as exc:

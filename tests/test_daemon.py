@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.daemon import Service, say
+from agent.adapters.storage.state import StateFile
+from agent.daemon import DEFAULT_PORT, Service, beside_others, say
 from agent.gateway.router import Router
 from agent.protocol.methods import METHODS
 from agent.settings import Home, Settings
@@ -233,3 +235,16 @@ def test_t11_nobody_who_takes_the_output_is_needed(monkeypatch: pytest.MonkeyPat
         say("den is online")
     with suppress(OSError):
         stream.close()
+
+
+@pytest.mark.parametrize(("user", "added"), [(0, ""), (1, pwd.getpwuid(os.geteuid()).pw_name)])
+def test_the_second_user_of_a_machine_is_named_by_the_first_start(tmp_path: Path, user: int, added: str) -> None:
+    net = tmp_path / "proc/net"
+    net.mkdir(parents=True)
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    row = f"   0: 0100007F:{DEFAULT_PORT:04X} 00000000:0000 0A 0:0 00:0 0 {os.geteuid() + user} 0 99 1\n"
+    (net / "tcp").write_text(head + row)
+    state = tmp_path / "state"
+    assert beside_others(StateFile(state), tmp_path / "proc") == added
+    (net / "tcp").write_text(head)  # the other one is not there: the name stays
+    assert beside_others(StateFile(state), tmp_path / "proc") == added

@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "adapters.net": PURE | {"tasks", "pending_calls"},
     "adapters.storage": PURE | {"tasks"},
     # Beside the layers: what the daemon resolves once and hands to the parts as values.
-    "paths": set(),
+    "paths": {"errors"},
     "settings": PURE | {"paths"},
     "log": {"protocol"},
     "clock": set(),
@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "daemon": PURE
     | ADAPTERS
     | ALL_DOMAINS
-    | {"assembly", "gateway", "health", "problems", "settings", "log", "clock", "paths", "tasks"},
+    | {"assembly", "gateway", "health", "problems", "settings", "log", "clock", "paths", "processes", "tasks"},
     # Front ends talk to the service over its socket: they know the wire, not the parts behind it.
     "client": LOCAL,
     "frontends": set(),

@@ -74,10 +74,13 @@ def display_name(name: str, endpoint: Endpoint | None, device: str = "") -> str:
     return address(endpoint) if endpoint else short_id(device)
 
 
-def own_name(chosen: str, host_name: str, device: DeviceId) -> str:
-    """This device's name: the chosen one, else the first label of the host name, else the short id."""
+def own_name(chosen: str, host_name: str, device: DeviceId, user: str = "") -> str:
+    """This device's name: the chosen one, else the first label of the host name, else the short id.
+
+    `user` is added to the host's name if several users of it have a device each: `den-ann`.
+    """
     label = host_name.partition(".")[0]
-    for name in (chosen, "" if label.lower() == "localhost" else label):
+    for name in (chosen, "" if label.lower() == "localhost" else f"{label}-{user}" if user and label else label):
         cleaned = clean(name, NAME_MAX)
         if cleaned:
             return cleaned

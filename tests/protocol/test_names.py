@@ -79,6 +79,8 @@ def test_this_device_is_never_without_a_name() -> None:
     assert own_name("Study", "den.local", DEN) == "Study"
     assert own_name(" \n", "den.local", DEN) == "den"
     assert own_name("", "localhost.localdomain", DEN) == "abcd-efgh"
+    assert own_name("", "den.local", DEN, "ann") == "den-ann"
+    assert own_name("Study", "den.local", DEN, "ann") == "Study"
 
 
 @given(ANY_TEXT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 from pathlib import Path
@@ -21,6 +22,23 @@ def working_folder(cwd: str) -> Path:
     if not os.access(folder, os.X_OK):
         raise BackendFailed(f"not allowed to enter {folder}", hint="give another directory: --cwd DIR")
     return folder
+
+
+def not_started(what: str, exc: OSError) -> BackendFailed:
+    """The error for a program, or a terminal for one, that the system refused, with what its owner can do about it."""
+    reason, hint = _REFUSALS.get(exc.errno or 0, (exc.strerror or str(exc), "see `agent backends` on that device"))
+    return BackendFailed(f"{what} could not be started: {reason}", hint=hint)
+
+
+_CLOSE = "`agent close` sessions that nobody needs on that device, or"
+_REFUSALS = {
+    errno.EMFILE: ("too many files are open", f"{_CLOSE} start its service with a higher `ulimit -n`"),
+    errno.ENFILE: ("that machine has too many files open", "end some programs on that device"),
+    errno.EAGAIN: ("no more processes may run", f"{_CLOSE} raise `ulimit -u` for its user"),
+    errno.ENOMEM: ("no memory is left", f"{_CLOSE} end other programs there"),
+    errno.EINVAL: ("too few files may be open", "start its service with a higher `ulimit -n`"),
+}
+"""What refuses to start a program, and what to do, by errno(3): fork(2), execve(2), pipe(2), F_DUPFD of fcntl(2)."""
 
 
 def heed_keyboard() -> None:

@@ -17,10 +17,10 @@ import msgspec
 
 from agent.adapters.net.accept import ANY_ADDRESS, AcceptLoop, bind
 from agent.adapters.net.tls import pairing_client_context, pairing_server_context, peer_certificate
-from agent.errors import PairingFailed, PeerUnreachable, TurnedAway
+from agent.errors import AgentError, PairingFailed, PeerUnreachable, TurnedAway
 from agent.ports import Clock, PairingExchange
 from agent.ports.pairing import FRAME_MAX
-from agent.protocol.identity import Identity
+from agent.protocol.identity import BadCertificate, Identity, check_profile
 from agent.protocol.model import Endpoint
 from agent.tasks import spawn
 
@@ -91,27 +91,32 @@ class TlsPairing:
     @asynccontextmanager
     async def connect(self, endpoints: Sequence[Endpoint]) -> AsyncIterator[PairingExchange]:
         """Reach one window at the first endpoint that answers. Raises: PeerUnreachable."""
-        reader, writer = await self._first(endpoints)
+        (reader, writer), endpoint = await self._first(endpoints)
         certificate = peer_certificate(writer.transport)
-        exchange = _Exchange(reader, writer, certificate or b"", self._run_seconds)
+        exchange = _Exchange(reader, writer, certificate or b"", self._run_seconds, endpoint)
         try:
+            exchange.look()
             yield exchange
         finally:
             await exchange.close()
 
-    async def _first(self, endpoints: Sequence[Endpoint]) -> Streams:
+    async def _first(self, endpoints: Sequence[Endpoint]) -> tuple[Streams, Endpoint]:
         context = pairing_client_context()
-        won: list[Streams] = []
+        won: list[tuple[Streams, Endpoint]] = []
+        problems: list[OSError] = []
         tasks: list[asyncio.Task[None]] = []
 
         async def attempt(endpoint: Endpoint, delay: float) -> None:
             await self._clock.sleep(delay)
-            with suppress(OSError):
+            try:
                 streams = await _open(endpoint, context)
-                won.append(streams)
-                for task in tasks:
-                    if task is not asyncio.current_task():
-                        task.cancel()
+            except OSError as exc:
+                problems.append(exc)
+                return
+            won.append((streams, endpoint))
+            for task in tasks:
+                if task is not asyncio.current_task():
+                    task.cancel()
 
         try:
             async with asyncio.timeout(CONNECT_SECONDS), asyncio.TaskGroup() as group:
@@ -122,30 +127,66 @@ class TlsPairing:
         except TimeoutError:
             pass
         except asyncio.CancelledError:
-            for _, writer in won:
+            for (_, writer), _ in won:
                 writer.transport.abort()
             raise
-        for _, writer in won[1:]:
+        for (_, writer), _ in won[1:]:
             writer.transport.abort()
         if not won:
-            where = ", ".join(f"{each.host} port {each.port}" for each in endpoints)
-            raise PeerUnreachable(
-                f"no pairing window answers at {where}", hint="`agent pair` must still be open on that device"
-            )
+            raise _nobody(endpoints, problems)
         return won[0]
+
+
+def _nobody(endpoints: Sequence[Endpoint], problems: Sequence[OSError]) -> PeerUnreachable:
+    where = ", ".join(map(_place, endpoints))
+    if any(isinstance(each, ssl.SSLError | ConnectionResetError) for each in problems):
+        return _no_window(where)
+    if problems and all(isinstance(each, socket.gaierror) for each in problems):
+        hint = "check the name, or give the address that `agent pair` shows"
+        return PeerUnreachable(f"no address is known for {endpoints[0].host}", hint=hint)
+    hint = "`agent pair` must still be open on that device, and shows its address and port"
+    return PeerUnreachable(f"no pairing window answers at {where}", hint=hint)
+
+
+def _no_window(where: str) -> PeerUnreachable:
+    hint = "give the address and port that `agent pair` shows, while it waits: not those of the service"
+    return PeerUnreachable(f"what answers at {where} is no pairing window, or one that has just closed", hint=hint)
+
+
+def _place(endpoint: Endpoint) -> str:
+    return f"{endpoint.host} port {endpoint.port}"
 
 
 class _Exchange:
     # `ports.PairingExchange` over a pair of streams.
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, certificate: bytes, seconds: float
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        certificate: bytes,
+        seconds: float,
+        joined: Endpoint | None = None,
     ) -> None:
+        # `joined`: where a window is thought to be; the joiner's side has it.
         self.certificate = certificate
         self.host = _host_of(writer.get_extra_info("peername"))
         self.spoken = False  # whether the other side has sent anything
         self._reader, self._writer = reader, writer
         self._deadline = asyncio.get_running_loop().time() + seconds
+        self._joined = joined
+
+    def look(self) -> None:
+        """Look whether a device of ours answers. Raises: PeerUnreachable."""
+        try:
+            check_profile(self.certificate)
+        except BadCertificate as exc:
+            assert self._joined is not None
+            raise _no_window(_place(self._joined)) from exc
+
+    def _broken(self, told: str) -> AgentError:
+        # Another port of this program ends a connection that shows no certificate, and says nothing.
+        return PairingFailed(told) if self.spoken or self._joined is None else _no_window(_place(self._joined))
 
     async def send(self, frame: bytes) -> None:
         assert len(frame) <= FRAME_MAX
@@ -156,7 +197,7 @@ class _Exchange:
         except TimeoutError:
             raise PairingFailed("the other device was too slow") from None
         except OSError as exc:
-            raise PairingFailed("the connection to the other device broke") from exc
+            raise self._broken("the connection to the other device broke") from exc
 
     async def receive(self) -> bytes:
         frame = await self._read()
@@ -196,7 +237,7 @@ class _Exchange:
         except TimeoutError:
             raise PairingFailed("the other device was too slow") from None
         except (OSError, EOFError) as exc:
-            raise PairingFailed("the other device hung up") from exc
+            raise self._broken("the other device hung up") from exc
 
 
 def _make_room(held: dict[asyncio.Task[None], _Exchange]) -> bool:

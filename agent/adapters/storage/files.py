@@ -129,4 +129,5 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _failed(doing: str, path: Path, exc: OSError) -> StateError:
-    return StateError(f"cannot {doing} {path}: {exc.strerror}", hint="check the disk and the folder's permissions")
+    hint = "check the disk and the folder's permissions; HOME or LAN_AGENT_HOME puts it elsewhere"
+    return StateError(f"cannot {doing} {path}: {exc.strerror}", hint=hint)

@@ -19,6 +19,7 @@ import click
 from agent import __version__
 from agent.client.control_socket import Client
 from agent.errors import AgentError
+from agent.frontends.cli import streams
 from agent.frontends.cli.output import Printer
 from agent.paths import control_socket_path
 
@@ -149,6 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.platform == "win32":
         sys.stderr.write("agent: Windows is not supported yet\n  hint: it runs on Linux and macOS\n")
         return Exit.FAILED
+    streams.prepare()
     complete = os.environ.get("_AGENT_COMPLETE")
     if complete:
         from click.shell_completion import shell_complete
@@ -158,9 +160,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except OSError as exc:
-        if exc.errno != errno.EPIPE:
-            raise
-        return _reader_left()
+        streams.abandon()
+        if exc.errno != errno.EPIPE:  # else the reader left, as in `agent log … | head`, and wants no message
+            Printer(environ=os.environ).error(*streams.refused(exc))
+        return Exit.FAILED
     return status
 
 
@@ -186,6 +189,8 @@ def _run(argv: list[str]) -> int:
         return Exit.INTERRUPTED
     except (AgentError, BaseExceptionGroup) as exc:
         told = _cause(exc)
+        if isinstance(told, OSError):
+            raise told from exc
         printer.error(str(told), told.hint)
         return STATUS_OF.get(told.kind, Exit.FAILED)
 
@@ -196,28 +201,14 @@ def check_text(text: str, what: str) -> None:
         raise click.UsageError(f"{what} is not UTF-8 text")
 
 
-def _cause(exc: BaseException) -> AgentError:
-    # A task group wraps what one of its tasks raised; one AgentError is what the person needs to know of it.
-    if isinstance(exc, AgentError):
-        return exc
-    if isinstance(exc, BaseExceptionGroup):
-        if exc.subgroup(BrokenPipeError) is not None:
-            raise BrokenPipeError(errno.EPIPE, "the reader left") from exc
-        for inner in exc.exceptions:
-            if isinstance(inner, AgentError) or (isinstance(inner, BaseExceptionGroup) and inner.subgroup(AgentError)):
-                return _cause(inner)
+def _cause(exc: BaseException) -> AgentError | OSError:
+    # A task group wraps what one of its tasks raised; one error is what the person needs to know of it.
+    for kind in (BrokenPipeError, AgentError, OSError):
+        one: BaseException | None = exc
+        if isinstance(exc, BaseExceptionGroup):
+            one = exc.subgroup(kind)
+        while isinstance(one, BaseExceptionGroup):
+            one = one.exceptions[0]
+        if isinstance(one, kind):
+            return one
     raise exc
-
-
-def _reader_left() -> int:
-    # `agent log … | head`: no message, and nothing more to say when Python flushes at exit.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(nowhere, stream.fileno())
-        except ValueError:  # already closed
-            continue
-    os.close(nowhere)
-    return Exit.FAILED

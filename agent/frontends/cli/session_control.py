@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from agent.client.terminal_text import clean
 from agent.frontends.cli.complete import complete_backend, complete_device, complete_session
 from agent.frontends.cli.main import App, Exit, check_text
 from agent.frontends.cli.patience import call, wait_option
+from agent.paths import expanded
 from agent.protocol.messages import Interrupt, OnSession, Rename
 from agent.protocol.methods import SESSION_CLOSE, SESSION_INTERRUPT, SESSION_RENAME
 
@@ -32,7 +31,7 @@ def new(
 ) -> int:
     """Start a session and print its id."""
     if not on:
-        cwd = str(Path(cwd).expanduser().absolute())
+        cwd = str(expanded(cwd))
         check_text(cwd, "the name of the session's directory")
     asked = {"device": on, "backend": backend, "title": title, "cwd": cwd, "command": command}
     if private:

@@ -30,6 +30,7 @@ ADDRESSES_MAX = 8
 _CODE = re.compile(r"([0-9]{2})([0-9]{6})")
 _LONG = re.compile(r"[a-z2-7]{26}")
 _BETWEEN = re.compile(r"[\s\u2010-\u2015\u2212-]+")
+_LINK_LOCAL = re.compile(r"fe[89ab][0-9a-f]:", re.IGNORECASE)
 _DEVICE = re.compile(r"[a-z2-7]{16}")
 
 
@@ -118,6 +119,8 @@ def _parse_link(query: str) -> Code:
 def parse_address(text: str) -> Endpoint | None:
     """Read `HOST:PORT`, an IPv6 host in brackets; None if the text is something else."""
     host, _, port = text.strip().rpartition(":")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        return None
     if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port[:6]) < 65536:
         return None
     return Endpoint(host.removeprefix("[").removesuffix("]"), int(port))
@@ -126,11 +129,13 @@ def parse_address(text: str) -> Endpoint | None:
 def given_address(text: str) -> Endpoint:
     """Read the address that a person gave. Raises: BadParams."""
     endpoint = parse_address(text)
-    if endpoint is not None:
-        return endpoint
-    raise BadParams(
-        f"{clean(text, 80)!r} is not HOST:PORT", hint="`agent pair` shows its address, like 192.168.1.7:41234"
-    )
+    if endpoint is None:
+        hint = "`agent pair` shows its address, like 192.168.1.7:41234 or [fd00::7]:41234"
+        raise BadParams(f"{clean(text, 80)!r} is not HOST:PORT", hint=hint)
+    if _LINK_LOCAL.match(endpoint.host) and "%" not in endpoint.host:
+        hint = f"name the interface of this device behind it: [{endpoint.host}%eth0]:{endpoint.port}"
+        raise BadParams(f"{clean(endpoint.host, 80)} is link-local: every network has one of those", hint=hint)
+    return endpoint
 
 
 def _unreadable() -> PairingFailed:

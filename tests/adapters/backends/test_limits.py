@@ -33,3 +33,21 @@ def test_the_service_may_open_all_that_the_system_allows_and_its_programs_as_man
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["256", str(hard)]
+
+
+TIGHT = """
+import resource
+from agent.adapters.backends import limits
+from agent.errors import ConfigError
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+try:
+    limits.raise_own()
+except ConfigError as exc:
+    print(exc.in_full)
+"""
+
+
+def test_a_limit_that_leaves_no_room_for_work_is_told_before_anything_fails() -> None:
+    done = subprocess.run([sys.executable, "-c", TIGHT], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("only 40 files may be open at once here, and the service needs 128 at least; `ulimit")

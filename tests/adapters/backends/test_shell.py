@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -173,11 +174,118 @@ async def test_a_users_start_up_file_is_read_and_its_noise_dropped(
     assert said(await run(backend, listener, "pwd")) == f"{home}\n"
 
 
-async def test_a_start_up_file_that_runs_another_program_is_left_out(
-    start: Starter, listener: Listener, home: Path
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("exec sh", "it starts another program (sh)"),
+        ("exec bash --norc", "it starts another program (bash)"),
+        ("exec true", "it ends the shell"),
+        ("exit 3", "it ends the shell"),
+        ("readonly PROMPT_COMMAND='echo hi'", "PROMPT_COMMAND is read-only in it"),
+    ],
+)
+async def test_a_start_up_file_that_gives_no_prompt_is_left_out_and_the_first_reply_says_why(
+    start: Starter, listener: Listener, home: Path, lines: str, reason: str
 ) -> None:
-    home.joinpath(".bashrc").write_text("exec true\n")
-    assert said(await run(await start(), listener, "echo fine")) == "fine\n"
+    home.joinpath(".bashrc").write_text(f"{lines}\n")
+    shell = await start()
+    assert said(await run(shell, listener, "echo fine")) == f"~/.bashrc is left out: {reason}\nfine\n"
+    assert said(await run(shell, listener, "echo fine")) == "fine\n"
+
+
+async def test_so_is_one_that_waits_for_somebody_to_type(
+    start: Starter, listener: Listener, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.adapters.backends.shell.START_SECONDS", 0.5)
+    home.joinpath(".bashrc").write_text("read -p 'name? ' name\n")
+    told = "~/.bashrc is left out: it did not come to its end within 0.5 s\n"
+    assert said(await run(await start(), listener, "echo fine")) == f"{told}fine\n"
+
+
+@pytest.mark.parametrize("line", ["readonly TMOUT=1; export TMOUT", "TMOUT=1", "readonly IFS=:"])
+async def test_a_start_up_file_for_idle_people_cuts_no_command(
+    start: Starter, listener: Listener, home: Path, line: str
+) -> None:
+    home.joinpath(".bashrc").write_text(f"{line}\n")
+    shell = await start()
+    for _ in range(2):
+        events = await run(shell, listener, "for i in 1 2 3 4; do echo tick $i; sleep 0.4; done; cd /; printf 'a  '")
+        assert said(events) == "tick 1\ntick 2\ntick 3\ntick 4\na  "
+        assert events[-1] == Finished(status="complete", exit_status=0, cwd="/")
+
+
+async def test_an_alarm_for_idle_people_in_the_services_environment_cuts_no_command(
+    start: Starter, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMOUT", "1")
+    assert said(await run(await start(), listener, "sleep 1.5; echo whole")) == "whole\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "output"),
+    [
+        ("set -x", "echo hi", "+++ echo hi\nhi\n"),
+        ("set -v", "echo hi", "echo hi\nhi\n"),
+        ("trap 'echo D' DEBUG", "echo hi; echo ho", "D\nhi\nD\nho\n"),
+        ("set -T; trap 'echo D' DEBUG", "echo hi", "D\nhi\n"),
+        ("trap 'echo E' ERR", "false; echo $?; false", "E\n1\nE\n"),
+        ("trap 'echo E' ERR", "true", ""),
+        ("trap 'echo \"it is\n\"' DEBUG; set -x; set +x; trap - DEBUG", "echo $-", "himBHs\n"),
+        ("trap 'echo D' DEBUG", "trap -p", "D\ntrap -- 'echo D' DEBUG\n"),
+        ("(exit 3)", "echo $?", "3\n"),
+    ],
+)
+async def test_what_is_to_happen_at_each_command_happens_at_those_of_the_user_only(
+    shell: ShellSession, listener: Listener, before: str, command: str, output: str
+) -> None:
+    await run(shell, listener, before)
+    for _ in range(2):
+        assert said(await run(shell, listener, command)) == output
+        if before == "(exit 3)":
+            return
+
+
+async def test_an_interrupt_leaves_the_users_traps_and_traces_as_they_are(
+    shell: ShellSession, listener: Listener
+) -> None:
+    await run(shell, listener, "trap 'echo D' DEBUG; set -x")
+    await shell.prompt("sleep 30")
+    await listener.next()  # the trap or the trace of it: it runs
+    await shell.interrupt()
+    await listener.turn()
+    await shell.interrupt()  # one that comes too late throws bash to the top of the driver, with nothing to put away
+    assert said(await run(shell, listener, "echo hi")) == "++++ echo D\nD\n+++ echo hi\nhi\n"
+
+
+async def test_no_terminal_left_is_told_with_a_remedy(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError("out of pty devices")
+
+    monkeypatch.setattr("pty.openpty", none_left)
+    with pytest.raises(BackendFailed, match="all terminals of that device are in use") as refused:
+        await start()
+    assert "kernel.pty.max" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.EMFILE, "too many files are open"),
+        (errno.EAGAIN, "no more processes may run"),
+        (errno.ENOMEM, "no memory is left"),
+        (errno.EINVAL, "too few files may be open"),
+        (errno.EACCES, "Permission denied"),
+    ],
+)
+async def test_what_the_system_refuses_is_told_in_words(
+    start: Starter, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", refuse)
+    with pytest.raises(BackendFailed, match=f"bash could not be started: {reason}"):
+        await start()
 
 
 async def test_twenty_megabytes_arrive_whole_while_the_loop_runs_on(shell: ShellSession, listener: Listener) -> None:

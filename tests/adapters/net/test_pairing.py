@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.net.accept import AcceptLoop, bind
 from agent.adapters.net.pairing import EXCHANGES, REFUSED, TlsPairing
-from agent.adapters.net.tls import client_context, pairing_client_context
+from agent.adapters.net.tls import client_context, pairing_client_context, server_context
 from agent.clock import SystemClock
 from agent.errors import PairingFailed, PeerUnreachable, TurnedAway
 from agent.ports import PairingExchange
@@ -141,6 +142,38 @@ async def test_a_dead_address_of_a_window_does_not_hinder_the_others(tmp_path: P
         endpoints = [dead, Endpoint("::1", window.port)]
         async with lab.transport.connect(endpoints) as exchange:
             assert await play(lab, exchange, SECRET) is not None
+
+
+async def test_an_address_where_something_else_answers_is_told_apart_from_one_where_nothing_does(
+    tmp_path: Path,
+) -> None:
+    async with gateways(tmp_path) as (den, lab, window):
+
+        async def other_program(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"SSH-2.0-other\r\n")
+            await writer.drain()
+            writer.close()
+
+        own = AcceptLoop(
+            bind(0, ["127.0.0.1"]),
+            lambda: server_context(den.identity, [lab.identity.certificate]),
+            asyncio.Protocol,
+            SystemClock(),
+        )
+        ssh = await asyncio.start_server(other_program, "127.0.0.1", 0)
+        serving = asyncio.get_running_loop().create_task(own.run())
+        async with ssh:
+            for port in (own.endpoints[0].port, ssh.sockets[0].getsockname()[1]):
+                with pytest.raises(
+                    PeerUnreachable, match=f"what answers at 127.0.0.1 port {port} is no pairing window"
+                ):
+                    await lab.service.join(window.code, f"127.0.0.1:{port}")
+        serving.cancel()
+        await asyncio.wait([serving])
+        own.close()
+        with pytest.raises(PeerUnreachable, match=r"no address is known for nowhere\.invalid"):
+            await lab.service.join(window.code, "nowhere.invalid:7471")
+        assert (await lab.service.join(window.code, f"127.0.0.1:{window.port}")).certificate == den.identity.certificate
 
 
 async def test_three_wrong_codes_over_the_wire(tmp_path: Path) -> None:
@@ -284,9 +317,9 @@ async def test_a_joiner_that_is_refused_is_told_from_one_that_lost_the_connectio
     async with serving(den, refuse) as endpoint:
         with pytest.raises(TurnedAway):
             await lab.service.join("42-913-577", f"127.0.0.1:{endpoint.port}")
-    for answer in (hang_up_at_once, never_confirm):
+    for answer, error in ((hang_up_at_once, PeerUnreachable), (never_confirm, PairingFailed)):
         async with serving(den, answer) as endpoint:
-            with pytest.raises(PairingFailed, match=r"hung up|broke"):
+            with pytest.raises(error, match=r"hung up|broke|just closed"):
                 await lab.service.join("42-913-577", f"127.0.0.1:{endpoint.port}")
     assert lab.trust.devices() == []
 

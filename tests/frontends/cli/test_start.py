@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from agent import paths
 from agent.client.control_socket import Client
 from agent.errors import KINDS, AgentError, NotRunning, TooLarge
 from agent.frontends.cli.main import COMMANDS, STATUS_OF
-from agent.paths import SOCKET_PATH_MAX, control_socket_path
+from agent.paths import SOCKET, SOCKET_PATH_MAX, control_socket_path, runtime_folder
 from agent.protocol.model import SessionId
 from tests.frontends.conftest import Agent
 from tests.frontends.gateway import HERE, FakeGateway, session
@@ -115,8 +117,64 @@ def test_a_long_home_gets_a_short_socket(tmp_path: Path) -> None:
     assert len(os.fsencode(path)) <= SOCKET_PATH_MAX
     assert path != control_socket_path({"LAN_AGENT_HOME": long + "y"})
     assert control_socket_path({"LAN_AGENT_HOME": "/h"}) == Path("/h/run/control.sock")
-    if sys.platform == "linux":
-        assert control_socket_path({"XDG_RUNTIME_DIR": "/tmp"}) == Path("/tmp/lan-agent/control.sock")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the runtime folder of systemd's logins")
+def test_the_runtime_folder_is_this_users_own_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(named: Path | str) -> Path:
+        return control_socket_path({"XDG_RUNTIME_DIR": str(named)}).parent
+
+    assert found(tmp_path) == tmp_path / "lan-agent"
+    user = os.getuid() + 1000
+    monkeypatch.setattr(os, "getuid", lambda: user)  # after `su`: the folder is the one that was left
+    spare = Path(f"/tmp/lan-agent-{user}/run")
+    assert [found(tmp_path), found(tmp_path / "none"), found("")] == [spare] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as above")
+def test_a_service_that_was_there_before_the_first_login_is_found_where_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, spare = Path(f"/run/user/{os.getuid()}"), Path(f"/tmp/lan-agent-{os.getuid()}/run")
+    there = {usual}
+    monkeypatch.setattr(paths, "_is_ours", lambda path: Path(path) in there)
+    for environ in ({}, {"XDG_RUNTIME_DIR": str(usual)}):
+        assert runtime_folder(environ) == usual / "lan-agent"
+        there.add(spare / SOCKET)
+        assert runtime_folder(environ) == spare
+        there.add(usual / "lan-agent" / SOCKET)
+        assert runtime_folder(environ) == usual / "lan-agent"
+        there = {usual}
+
+
+@pytest.mark.parametrize(
+    ("environ", "command", "status", "told"),
+    [
+        ({}, "up --interface lo", 78, "this user has no home directory"),
+        ({"LAN_AGENT_HOME": "~/x"}, "up", 78, "cannot tell where ~/x is: this user has no home directory"),
+        ({"LAN_AGENT_HOME": "~/x"}, "peers", 78, "cannot tell where ~/x is: this user has no home directory"),
+        ({"LAN_AGENT_HOME": "/nowhere"}, "new --cwd '~/x'", 78, "cannot tell where ~/x is"),
+        ({"HOME": "/proc/self"}, "up --interface lo", 78, "cannot use /proc/self/"),
+    ],
+)
+def test_a_user_without_a_home_is_told_what_to_set(
+    environ: dict[str, str], command: str, status: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "LAN_AGENT_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    nobody = (
+        "import pwd, sys\nfrom agent.frontends.cli.main import main\n"
+        "def nobody(user): raise KeyError(user)\npwd.getpwuid = nobody\nsys.exit(main(sys.argv[1:]))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", nobody, *shlex.split(command)],
+        env={**os.environ, **environ}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    first, hint = ran.stderr.splitlines()
+    assert (ran.returncode, first[: len(told) + 7]) == (status, f"agent: {told}")
+    assert "HOME" in hint
 
 
 def test_completion_offers_names_and_is_silent_without_a_service(gateway: FakeGateway, home: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -8,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import PairingFailed
+from agent.errors import BadParams, PairingFailed
 from agent.ports.pairing import FRAME_MAX
 from agent.protocol.identity import Identity
 from agent.protocol.model import Endpoint
-from agent.trust.rules.code import Code, new_code, new_long_code, parse_code
+from agent.protocol.names import address
+from agent.trust.rules.code import Code, given_address, new_code, new_long_code, parse_code
 from agent.trust.rules.handshake import Bundle, Grant, Hello, HelloReply, Host, Joiner, Proof, Thanks, WrongCode, decode
 from tests.fakes.trust import identity
 
@@ -416,3 +418,24 @@ def test_no_text_does_more_than_fail_to_be_a_code(text: str) -> None:
         return
     assert len(code.secret) in {6, 26}
     assert len(code.endpoints) <= 8
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("192.168.1.7", "is not HOST:PORT"),
+        ("den.local:0", "is not HOST:PORT"),
+        ("fd00::7:41234", "is not HOST:PORT"),  # where the address ends nobody can tell
+        ("[fe80::1]:41234", "fe80::1 is link-local"),
+        ("[FE8A::1]:41234", "FE8A::1 is link-local"),
+    ],
+)
+def test_an_address_that_leads_nowhere_for_sure_is_refused_with_the_form_that_does(typed: str, told: str) -> None:
+    with pytest.raises(BadParams, match=re.escape(told)) as refused:
+        given_address(typed)
+    assert "]:41234" in refused.value.hint
+
+
+@pytest.mark.parametrize("typed", ["den.local:41234", "[fe80::1%eth0]:41234", "[::1]:41234", "10.0.0.7:41234"])
+def test_an_address_with_all_that_it_needs_is_taken(typed: str) -> None:
+    assert address(given_address(typed)) == typed

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import cast
 
 from agent.adapters.backends.acp.timeouts import Timeouts
+from agent.adapters.backends.launching import not_started
 from agent.adapters.backends.limits import give_back
 from agent.adapters.backends.process_owner import SESSION_MARK
-from agent.errors import BackendFailed
 from agent.protocol.model import SessionId
 from agent.protocol.names import clean
 
@@ -189,8 +189,7 @@ async def launch(
             start_new_session=True,
         )
     except OSError as exc:
-        reason = exc.strerror or str(exc)
-        raise BackendFailed(f"{argv[0]} could not be started: {reason}", hint="see `agent backends`") from exc
+        raise not_started(argv[0], exc) from exc
     give_back(process.pid)
     return process
 

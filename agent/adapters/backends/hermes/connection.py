@@ -17,7 +17,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.adapters.backends.hermes import wire
-from agent.adapters.backends.hermes.wire import GatewayEvent, GatewayQuestion, GatewayReady, Refusal, Unreached
+from agent.adapters.backends.hermes.wire import (
+    GatewayEvent,
+    GatewayQuestion,
+    GatewayReady,
+    Refusal,
+    TokenRefused,
+    Unreached,
+)
 from agent.pending_calls import PendingCall
 from agent.protocol.bounds import Whole, Words
 from agent.protocol.jsonrpc import CallFailed, End
@@ -110,10 +117,11 @@ async def connect(base: str, token: str) -> GatewayConnection:
             )
         async with asyncio.timeout(CONNECT):
             ready = await _ready(socket)
-    except aiohttp.WSServerHandshakeError:
+    except aiohttp.WSServerHandshakeError as exc:
         await http.close()
-        hint = "give its token in token_file (docs/hermes.md)"
-        raise Unreached("the Hermes gateway does not accept our token", hint=hint) from None
+        if exc.status not in {401, 403}:
+            raise Unreached(f"the Hermes gateway answers with HTTP status {exc.status}", hint="see its log") from None
+        raise TokenRefused from None
     except (aiohttp.ClientError, OSError, ValueError, TypeError):  # TypeError: a frame that is no text
         await http.close()
         raise Unreached("no Hermes gateway answers", hint="see `agent backends`") from None

@@ -10,6 +10,7 @@ from agent.adapters.backends.hermes.hub import Hub, HubTimeouts
 from agent.adapters.backends.hermes.process import end_leftovers
 from agent.adapters.backends.hermes.redact import Redactor
 from agent.adapters.backends.hermes.session import HermesSession
+from agent.adapters.backends.hermes.wire import TokenRefused
 from agent.adapters.backends.launching import working_folder
 from agent.errors import BackendFailed
 from agent.ports import Backend, BackendConfig, BackendType, Emit, Inspection, Offered, Start
@@ -100,6 +101,8 @@ class HermesBackend:
             gateway, _ = await gateway_to_join(self._config)
         except BackendFailed as exc:
             return Inspection(missing=str(exc), hint=exc.hint)
+        if isinstance(hub.trouble, TokenRefused):
+            return Inspection(missing=str(hub.trouble), hint=hub.trouble.hint)
         return Inspection(detail=f"Hermes {gateway.version} on port {gateway.port}")
 
 

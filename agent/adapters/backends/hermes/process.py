@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 
 from agent.adapters.backends.hermes.config import TOKEN, GatewayConfig
-from agent.adapters.backends.launching import working_folder
+from agent.adapters.backends.launching import not_started, working_folder
 from agent.adapters.backends.limits import give_back
 from agent.adapters.backends.process_owner import SESSION_MARK
 from agent.errors import BackendFailed
@@ -102,7 +102,7 @@ class GatewayProcess:
                 start_new_session=True,
             )
         except OSError as exc:
-            raise BackendFailed(f"Hermes could not be started: {exc.strerror}", hint="see `agent backends`") from exc
+            raise not_started("Hermes", exc) from exc
         give_back(process.pid)
         self._process = process
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()

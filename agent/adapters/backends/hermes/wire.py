@@ -57,6 +57,13 @@ class Unreached(BackendFailed):
     """No answer of the Hermes gateway."""
 
 
+class TokenRefused(Unreached):
+    """The Hermes gateway answers, and lets nobody in with the token that we have."""
+
+    text = "the Hermes gateway does not accept our token"
+    hint = "put the one that it tells into the file that token_file names (docs/hermes.md)"
+
+
 class GatewayFrame(Struct, frozen=True):
     """Any message that a gateway sends."""
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import fcntl
 import os
 import pty
 import termios
 from typing import Literal
+
+from agent.adapters.backends.launching import not_started
+from agent.errors import BackendFailed
 
 Mode = Literal["lines", "no-echo", "raw"]
 
@@ -20,8 +24,14 @@ class PseudoTerminal:
     """
 
     def __init__(self, rows: int, columns: int, *, plain: bool) -> None:
-        r"""Open a terminal of that size; `plain`: lines end in "\n", as text does. Raises: OSError, if none is left."""
-        self.master, self._slave = pty.openpty()
+        r"""Open a terminal of that size; `plain`: lines end in "\n", as text does. Raises: BackendFailed."""
+        try:
+            self.master, self._slave = pty.openpty()
+        except OSError as exc:
+            if exc.errno in {errno.EMFILE, errno.ENFILE}:
+                raise not_started("a terminal", exc) from exc
+            hint = "end programs there that hold some, or raise the limit (Linux: `sysctl kernel.pty.max`)"
+            raise BackendFailed("all terminals of that device are in use", hint=hint) from exc
         os.set_blocking(self.master, False)
         self.name = os.ttyname(self._slave)
         if plain:

@@ -34,26 +34,30 @@ class ShellBackend:
         """Start bash, which reads ~/.bashrc, and tell its directory.
 
         A restored session whose directory is gone starts in the user's home and says so. A ~/.bashrc that never gives
-        the prompt back (it runs another shell, or waits for input) is left out. Raises: BackendFailed.
+        the prompt back (it runs another shell, or waits for input) is left out, which the first reply says.
+
+        Raises: BackendFailed.
         """
-        moved = ""
+        told = ""
         try:
             folder = working_folder(start.cwd)
         except BackendFailed as exc:
             if not start.restored:
                 raise
-            folder, moved = Path.home(), f"{exc}: the shell starts in your home directory\n"
+            folder, told = Path.home(), f"{exc}: the shell starts in your home directory\n"
         for with_rc in (True, False):
             session = ShellSession(await launch(start.session, folder, with_rc=with_rc), emit)
             try:
-                if await session.ready(START_SECONDS):
-                    await session.begin(moved)
+                reason = await session.ready(START_SECONDS)
+                if not reason:
+                    await session.begin(told)
                     return session
             except BaseException:
                 await session.close()
                 raise
             await session.close()
-        raise BackendFailed("bash did not get ready", hint="try `bash -i` in a terminal on that device")
+            told += f"~/.bashrc is left out: {reason}\n"
+        raise BackendFailed(f"bash did not get ready: {reason}", hint="try `bash -i` in a terminal on that device")
 
 
 __all__ = ["ShellBackend"]

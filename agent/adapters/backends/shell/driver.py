@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.adapters.backends.launching import heed_keyboard
+from agent.adapters.backends.launching import heed_keyboard, not_started
 from agent.adapters.backends.limits import give_back
 from agent.adapters.backends.process_owner import SESSION_MARK
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.errors import BackendFailed
 from agent.ports import Exited
+from agent.processes import command_line
 from agent.protocol.model import SessionId
 
 ROWS, COLUMNS = 24, 120
@@ -48,6 +49,11 @@ class RunningShell:
     commands: int  # descriptor: the driver's fd 9
     reports: int  # descriptor: the driver's fd 8
     token: str
+
+    def given_way(self) -> str:
+        """The program that has taken the place of bash (`exec`), by its command line; empty: none, or nobody knows."""
+        words = command_line(self.process.pid)
+        return "" if not words or str(DRIVER) in words else Path(words[0]).name
 
     def last_word(self) -> Exited:
         """How bash ended; to be asked once it has."""
@@ -93,7 +99,7 @@ async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> RunningS
             )  # fmt: skip
             undo.pop_all()
     except OSError as exc:
-        raise BackendFailed(f"bash could not be started: {exc}") from exc
+        raise not_started("bash", exc) from exc
     give_back(process.pid)
     os.close(driver_in)
     os.close(driver_out)
@@ -116,6 +122,12 @@ def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
     return high[0], high[1]
 
 
+class StartupRefused(NamedTuple):
+    """The user's start-up file has set bash up so that it cannot be driven."""
+
+    reason: str  # goes on after "it is left out: "
+
+
 class ShellReady(NamedTuple):
     """Bash runs nothing and has taken nothing: at the start, and after a command got lost on its way."""
 
@@ -136,7 +148,7 @@ class CommandEnded(NamedTuple):
     directory: str
 
 
-Report = ShellReady | CommandStarted | CommandEnded
+Report = StartupRefused | ShellReady | CommandStarted | CommandEnded
 
 
 class ReportReader:
@@ -163,4 +175,6 @@ def _parse(text: str) -> Report | None:
             return CommandEnded(int(fields[0]), int(fields[1]), fields[2])
     except (ValueError, IndexError):
         return None
+    if kind == "left":
+        return StartupRefused(rest)
     return ShellReady(rest) if kind == "ready" else None

@@ -20,6 +20,7 @@ from agent.adapters.backends.shell.driver import (
     ReportReader,
     RunningShell,
     ShellReady,
+    StartupRefused,
 )
 from agent.adapters.backends.shell.subshells import outlast_busy_copies
 from agent.adapters.backends.shell.turn import LOOK_MAX, QUIET, ShellTurn, typed
@@ -62,7 +63,7 @@ class ShellSession:
         self._count = 0
         self._asked_count, self._prefix = 0, secrets.token_hex(4)
         self._background, self._directory = Background(), ""
-        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._ready: asyncio.Future[str] = self._loop.create_future()
         self._loop.add_reader(self._terminal.master, self._on_output)
         self._loop.add_reader(running.reports, self._on_report)
         self._exit = owned(self._process.wait(), "backends.shell.exit")
@@ -71,11 +72,19 @@ class ShellSession:
         self._tell = self._tasks.emit
         self._tasks.spawn(self._run(), "session")
 
-    async def ready(self, seconds: float) -> bool:
-        """Whether the driver in bash answered within that time."""
+    async def ready(self, seconds: float) -> str:
+        """Wait for the driver in bash; why it does not answer within that time, empty if it does."""
         either: list[asyncio.Future[Any]] = [self._ready, self._exit]
-        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        return self._ready.done()
+        until = self._loop.time() + seconds
+        while not self._ready.done():
+            await asyncio.wait(either, timeout=LOOK_MAX, return_when=asyncio.FIRST_COMPLETED)
+            if self._exit.done():
+                return "it ends the shell"
+            if program := self._shell.given_way():
+                return f"it starts another program ({program})"
+            if self._loop.time() >= until:
+                return f"it did not come to its end within {seconds:g} s"
+        return self._ready.result()
 
     async def begin(self, note: str) -> None:
         """Tell where bash starts; after `ready`. The first turn says `note` first, not what start-up files printed."""
@@ -89,7 +98,7 @@ class ShellSession:
             raise BackendFailed("the shell has ended", hint="start another session: `agent new`")
         assert self._turn is None, "one turn at a time"
         self._count += 1
-        frame = f"{self._shell.token} {self._count} {text}\0".encode(errors="replace")
+        frame = f"{self._shell.token} {self._count} {text} {self._shell.token}\0".encode(errors="replace")
         self._turn = ShellTurn(self._count, frame, children(self._process.pid), self._loop.time())
         if "\0" in text:
             self._refused = "a command cannot hold NUL characters"
@@ -194,7 +203,7 @@ class ShellSession:
             await self._tell(Finished(status="error", error=error, cwd=self._directory))
         while self._reports:
             report, turn = self._reports.popleft(), self._turn
-            if turn is None or isinstance(report, ShellReady) or report.number != turn.number:
+            if turn is None or isinstance(report, ShellReady | StartupRefused) or report.number != turn.number:
                 await self._at_the_top(report)
             elif isinstance(report, CommandStarted):
                 turn.started = True
@@ -206,9 +215,12 @@ class ShellSession:
         """Bash reports outside of a turn: it is ready, or an interrupt that came late threw it there once more."""
         await self._take_output(DRAIN_MAX)
         self._background.forget_blank_line()  # bash began a new line before it reported
-        if isinstance(report, ShellReady) and not self._ready.done():
+        if isinstance(report, StartupRefused):
+            if not self._ready.done():
+                self._ready.set_result(report.reason)
+        elif isinstance(report, ShellReady) and not self._ready.done():
             self._directory = report.directory
-            self._ready.set_result(None)
+            self._ready.set_result("")
         elif self._turn is not None and not self._turn.started:  # it may have torn the command
             self._commands.feed(self._turn.frame)
 

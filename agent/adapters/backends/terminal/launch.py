@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.adapters.backends.launching import heed_keyboard
+from agent.adapters.backends.launching import heed_keyboard, not_started
 from agent.adapters.backends.limits import give_back
 from agent.adapters.backends.process_owner import SESSION_MARK
 from agent.adapters.backends.pty.terminal import PseudoTerminal
@@ -68,6 +68,6 @@ async def launch(session: SessionId, folder: Path, command: Sequence[str]) -> Ru
             )  # fmt: skip
             undo.pop_all()
     except OSError as exc:
-        raise BackendFailed(f"{command[0]} could not be started: {exc}") from exc
+        raise not_started(command[0], exc) from exc
     give_back(process.pid)
     return RunningProgram(process, terminal)

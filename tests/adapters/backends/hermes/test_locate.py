@@ -70,6 +70,9 @@ async def test_a_wrong_token_is_told_and_not_shown(tmp_path: Path) -> None:  # T
         backend = HermesBackend(join(gateway.url, token_file=str(file)), timeouts=QUICK)
         with pytest.raises(BackendFailed, match="does not accept our token") as caught:
             await backend.start(Start(session=SessionId("one")), Listener().emit)
+        found = await backend.inspect()
+    assert found.missing == str(caught.value) == "the Hermes gateway does not accept our token"
+    assert "token_file" in found.hint
     assert "wrong-and-secret" not in str(caught.value) + caught.value.hint
 
 
