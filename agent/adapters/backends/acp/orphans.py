@@ -22,7 +22,7 @@ from agent.protocol.model import SessionId
 
 GRACE = 0.3
 """Seconds between SIGTERM and SIGKILL."""
-KILLED_SECONDS = 2.0
+KILLED_SECONDS = 10.0
 """Seconds to wait for processes that were killed; one that is stuck in the kernel is left to it."""
 UNCLAIMED = 10.0
 """Seconds after which a child that has ended is an orphan: asyncio takes its own within milliseconds."""
