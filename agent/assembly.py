@@ -60,6 +60,7 @@ class Outside(Struct, frozen=True, kw_only=True):
     chance: Callable[[], float]  # from 0.0 to 1.0: spreads load, guards nothing
     entropy: Callable[[int], bytes]  # that many bytes that nobody can guess
     new_id: Callable[[], str]
+    home: str = ""  # the user's home folder, for which people write `~`
 
 
 class Assembly:
@@ -150,6 +151,7 @@ class Assembly:
             new_id=outside.new_id,
             trusts=trusted.trusts,
             problems=problems,
+            home=outside.home,
         )
         self.sessions.changed.subscribe(self.presence.local_sessions)
         self.sessions.noted.subscribe(self.audit.note)

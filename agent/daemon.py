@@ -208,6 +208,7 @@ class Service:
             chance=random.random,
             entropy=secrets.token_bytes,
             new_id=new_id,
+            home=os.path.expanduser("~"),  # noqa: PTH111 - without one it stays as it is, and nothing begins with it
         )
 
         # The parts, and those that only a whole service has.

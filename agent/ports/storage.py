@@ -25,6 +25,7 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     backend: str
     created_at: float  # Unix seconds
     title: str = ""
+    derived_title: str = ""  # what it is called without a title: its program, else its first prompt
     cwd: str = ""
     command: tuple[str, ...] = ()
     lineage: tuple[str, ...] = ()

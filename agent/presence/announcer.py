@@ -109,6 +109,8 @@ class Announcer:
         sessions = [
             row for row in self._registry.sessions("local") if row.share != "private"
         ]  # nor sealed, nor counted
+        if self._keys is None:  # for anyone to read: nobody chose these words for that
+            sessions = [replace(row, title="") if row.untitled else row for row in sessions]
         revision = next_revision(self._revision, int(self._clock.time() * 1000))
         record = make_record(own.id, revision, own.name, port=own.port, sessions=sessions)
         sealing = self._keys.current() if self._keys is not None else None

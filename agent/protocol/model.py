@@ -191,3 +191,6 @@ class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
     stale: bool = False  # its device is not surely there (R10)
     away: bool = False  # its device is out of reach: the row says what was known last (R12)
     share: Share = "all"  # what other devices may do with it; of a remote one: what this one may
+    untitled: bool = False  # nobody gave it a title: `title` is its program or its first prompt
+    short_cwd: Line = ""  # `cwd` as its device shows it: with `~` for the home there; empty: not known
+    question: Line = ""  # first words of the oldest open request

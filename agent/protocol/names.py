@@ -34,6 +34,16 @@ def clean(text: str, limit: int) -> str:
     return _limit_marks(unicodedata.normalize("NFC", _limit_marks(kept))).strip()[:limit].rstrip()
 
 
+def first_words(text: str, limit: int) -> str:
+    """The beginning of a text on one clean line of at most `limit` characters; `…` says that it goes on."""
+    line = " ".join(clean(text, CUT * limit).split())
+    if len(line) <= limit:
+        return line
+    cut = line[: limit - 1]
+    whole, _, _ = cut.rpartition(" ")
+    return (whole if len(whole) > limit // 2 else cut).rstrip() + "…"
+
+
 def _limit_marks(text: str) -> str:
     # Whatever is sorted or drawn onto the character before it counts, as marks are by which NFC takes long.
     kept: list[str] = []

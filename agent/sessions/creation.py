@@ -44,7 +44,7 @@ def check_command(request: CreateSession) -> str:
 
 
 def _program(command: Sequence[str]) -> str:
-    # The program's name without arguments: a title is announced, and an argument may be a secret.
+    # Without arguments: what a session is called is announced, and an argument may be a secret.
     return PurePath(command[0]).name if command else ""
 
 
@@ -57,7 +57,8 @@ def new_meta(
         epoch=epoch,
         backend=request.backend,
         created_at=now,
-        title=clean(request.title or _program(request.command), TITLE_MAX),
+        title=clean(request.title, TITLE_MAX),
+        derived_title=clean(_program(request.command), TITLE_MAX),
         cwd=request.cwd,
         command=request.command,
         share=request.share,

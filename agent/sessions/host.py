@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -66,8 +67,9 @@ class Sessions:
         new_id: Callable[[], str],
         trusts: Callable[[DeviceId], bool],
         problems: Problems,
+        home: str = "",
     ) -> None:
-        """`trusts`: whether another device's prompts may still run (`trust_changed` follows)."""
+        """`trusts`: whether another device's prompts may still run (`trust_changed` follows). `home`: the user's."""
         self._own = own
         self._store = store
         self._clock = clock
@@ -77,6 +79,7 @@ class Sessions:
         self._new_id = new_id
         self._trusts = trusts
         self._problems = problems
+        self._home = home
         self.changed: Observers[[Iterable[SessionRow], Iterable[SessionId]]] = Observers()
         """Observers of changed session rows, and of the ids of sessions that are no longer listed."""
         self.noted: Observers[[Action, DeviceId, SessionId, int]] = Observers()
@@ -89,7 +92,7 @@ class Sessions:
         self._capacity = Capacity(own, self.index)
         self._stalled = ""
         self._stored_rows = StoredRows(store, self._hosted.__contains__, problems.notice)
-        self.attachments = Attachments(own.id, self.noted.notify)
+        self.attachments = Attachments(own.id, self.noted.notify, self._terminal_changed)
         self._adoption = Adoption(
             backends=backends,
             hosted=self._hosted,
@@ -157,6 +160,8 @@ class Sessions:
             name_of=self._name_of,
             changed=self._row_changed,
             new_epoch=self._new_id,
+            home=self._home,
+            at_terminal=partial(self.attachments.at_terminal, meta.id),
         )
         backend = self._backends.get(meta.backend)
         return HostedSession(session_log, backend, self._running, self._may_prompt, self._stored_rows.described)
@@ -169,8 +174,13 @@ class Sessions:
     def _row_changed(self, row: SessionRow) -> None:
         self.changed.notify((row,), ())
         hosted = self._hosted.get(row.id)
-        if hosted is not None and row.title != hosted.log.meta.title:
+        if hosted is not None and hosted.log.retitled:
             spawn(self._running, self._stored_rows.titled(hosted.log), f"sessions.title-{row.id}")
+
+    def _terminal_changed(self, session: SessionId) -> None:
+        hosted = self._hosted.get(session)
+        if hosted is not None:
+            hosted.log.publish_row()
 
     def _host(self, hosted: HostedSession) -> None:
         session = hosted.log.meta.id

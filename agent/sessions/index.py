@@ -59,13 +59,13 @@ class HostedIndex:
         if meta is not None and sees(exact, meta.share):
             return meta
         known = {
-            session: OwnSession(hosted.log.state.title, "live" if hosted.log.state.status.live else "ended")
+            session: OwnSession(hosted.log.state.called, "live" if hosted.log.state.status.live else "ended")
             for session, hosted in self.hosted.items()
             if sees(session, hosted.log.meta.share)
         }
         for session, meta in self.closed.items():
             if sees(session, meta.share):
-                known[session] = OwnSession(meta.title, "closed")
+                known[session] = OwnSession(meta.title or meta.derived_title, "closed")
         found = find_own(selector, known, self._device)
         return self.hosted[found].log.meta if found in self.hosted else self.closed[found]
 

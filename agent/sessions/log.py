@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -77,9 +78,17 @@ class SessionLog:
         name_of: Callable[[DeviceId], str],
         changed: Callable[[SessionRow], None],
         new_epoch: Callable[[], str],
+        home: str,
+        at_terminal: Callable[[], Sequence[DeviceId]],
     ) -> None:
+        """`home`: the user's home folder, for which `~` stands where a working directory is shown; empty: none.
+
+        `at_terminal`: the devices that watch the session's terminal, each as often as it does.
+        """
         self.meta = meta
-        self.state = SessionMachine(meta.id, epoch=meta.epoch, title=meta.title, cwd=meta.cwd)
+        self.state = SessionMachine(
+            meta.id, epoch=meta.epoch, title=meta.title, derived_title=meta.derived_title, cwd=meta.cwd
+        )
         self.state.updated_at = meta.created_at
         self.state.named = bool(meta.title) and not meta.found
         self.viewers = Viewers(meta.id, name_of)
@@ -91,6 +100,8 @@ class SessionLog:
         self._clock = clock
         self._changed = changed
         self._new_epoch = new_epoch
+        self._home = home
+        self._at_terminal = at_terminal
         self._epoch = meta.epoch  # under which events are added
         self._tail = Tail()
         self._published = 0  # number of the last event that was shown
@@ -303,7 +314,17 @@ class SessionLog:
 
     def closed_meta(self) -> SessionMeta:
         """The row to store for this session once it is closed."""
-        return msgspec.structs.replace(self.meta, closed=True, title=self.state.title, cwd=self.state.cwd)
+        return msgspec.structs.replace(self.titled_meta(), closed=True, cwd=self.state.cwd)
+
+    @property
+    def retitled(self) -> bool:
+        """Whether the session is called otherwise than the stored row says."""
+        return self.titled_meta() != self.meta
+
+    def titled_meta(self) -> SessionMeta:
+        """The stored row with the titles that the session has now."""
+        state = self.state
+        return msgspec.structs.replace(self.meta, title=state.title, derived_title=state.derived_title.text)
 
     def publish_row(self) -> None:
         """Report the session's row to `changed`, if it differs from the last one reported."""
@@ -317,7 +338,8 @@ class SessionLog:
         state = self.state
         return SessionRow(
             id=self.meta.id,
-            title=state.title,
+            title=state.called,
+            untitled=not state.title,
             status=Status.STARTING if self.unread else Status.FAILED if self.damage else state.status,
             device=self.own,
             local=True,
@@ -326,15 +348,30 @@ class SessionLog:
             model=state.model,
             created_at=rfc3339(self.meta.created_at),
             updated_at=rfc3339(state.updated_at),
-            participants=tuple(ParticipantRef(p.device, p.count) for p in self.viewers.participants()),
+            participants=self._watching(),
             queued=state.queued,
             cwd=state.cwd,
+            short_cwd=shortened(state.cwd, self._home),
+            question=state.question,
             lineage=self.meta.lineage,
             share=self.meta.share,
         )
 
+    def _watching(self) -> tuple[ParticipantRef, ...]:
+        counts = Counter(self._at_terminal())
+        for each in self.viewers.participants():
+            counts[each.device] += each.count
+        return tuple(ParticipantRef(device, count) for device, count in sorted(counts.items()))
+
     def _snapshot(self) -> Snapshot:
         return Snapshot(session=self.row(), events=tuple(self._tail), truncated=self._tail.truncated)
+
+
+def shortened(path: str, home: str) -> str:
+    """A path with `~` for the home folder, as a shell shows it."""
+    if home and path == home:
+        return "~"
+    return f"~{path.removeprefix(home)}" if home and path.startswith(f"{home}/") else path
 
 
 class StoredRows:
@@ -380,10 +417,9 @@ class StoredRows:
     async def titled(self, session_log: SessionLog) -> None:
         """Store a session's title in its row, too: after a restart the row is listed before the log is read."""
         async with self._lock:
-            meta, title = session_log.meta, session_log.state.title
-            if meta.title != title:
+            if session_log.retitled:
                 with suppress(AgentError):  # the log has it
-                    await self._put(session_log, msgspec.structs.replace(meta, title=title))
+                    await self._put(session_log, session_log.titled_meta())
 
     async def close(self, session_log: SessionLog) -> SessionMeta:
         """Store the last row of a session and return it. Raises: StoreFull."""

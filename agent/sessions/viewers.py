@@ -129,8 +129,9 @@ def event_of(session: SessionId, event: Event) -> EventOf:
 class Attachments:
     """The channels that watch the log or the terminal of any session here."""
 
-    def __init__(self, own: DeviceId, noted: Noted) -> None:
-        self._own, self._noted = own, noted
+    def __init__(self, own: DeviceId, noted: Noted, terminal_changed: Callable[[SessionId], None]) -> None:
+        """`terminal_changed` takes a session whose terminal somebody began or ceased to watch."""
+        self._own, self._noted, self._terminal_changed = own, noted, terminal_changed
         self._attached: dict[Channel, set[SessionId]] = {}
         self._terminals: dict[Channel, set[SessionId]] = {}
         self._watched: dict[Channel, set[SessionId]] = {}  # once attached over a channel that is still open
@@ -149,6 +150,8 @@ class Attachments:
         for table in (self._terminals if terminal else self._attached, self._watched):
             table.setdefault(channel, set()).add(session)
         channel.busy(attached=True)
+        if terminal:
+            self._terminal_changed(session)
 
     def leave(self, channel: Channel, session: SessionId, *, terminal: bool = False) -> None:
         """Record that a channel no longer watches a session's log, or its terminal."""
@@ -162,13 +165,18 @@ class Attachments:
             table.pop(channel, None)
         if not sessions and not other.get(channel):
             channel.busy(attached=False)
+        if terminal:
+            self._terminal_changed(session)
 
     def drop(self, channel: Channel) -> set[SessionId]:
         """Forget a channel that is gone. Returns the sessions whose log it watched."""
         self._watched.pop(channel, None)
         sessions = self._attached.pop(channel, set())
-        for session in sorted(sessions | self._terminals.pop(channel, set())):
+        terminals = self._terminals.pop(channel, set())
+        for session in sorted(sessions | terminals):
             self._noted("detached", channel.device or self._own, session, 0)
+        for session in terminals:
+            self._terminal_changed(session)
         return sessions
 
     def typed(self, channel: Channel, session: SessionId) -> None:
@@ -179,6 +187,10 @@ class Attachments:
         """The channels that watch a session's log or terminal."""
         tables = (self._attached, self._terminals)
         return list({channel: None for table in tables for channel, sessions in table.items() if session in sessions})
+
+    def at_terminal(self, session: SessionId) -> list[DeviceId]:
+        """The devices that watch a session's terminal, each as often as it does."""
+        return [channel.device or self._own for channel, shown in self._terminals.items() if session in shown]
 
     def forget(self, session: SessionId) -> None:
         """Forget a session that is closed: no channel watches it any more."""

@@ -289,6 +289,23 @@ async def test_a_private_session_is_not_announced(
         assert readings(member)[-1] != before
 
 
+async def test_words_that_nobody_chose_for_a_title_are_not_announced_in_the_open(
+    clock: FakeClock, lan: MemoryLan
+) -> None:
+    member = lan.join()
+    one = Machine(clock, member, mode="open")
+    async with running(one):
+        called = structs.replace(row("abcdefghijklmnop", at=clock.time(), title="my secret plan"), untitled=True)
+        one.presence.local_sessions([called], [])
+        await clock.advance(40.0)
+        assert b"abcdef,i," in readings(member)[-1]
+        assert b"secret" not in readings(member)[-1]
+        assert [each.title for each in one.registry.sessions("local")] == ["my secret plan"]
+        one.presence.local_sessions([structs.replace(called, title="plan", untitled=False)], [])
+        await clock.advance(40.0)
+        assert b",plan" in readings(member)[-1]
+
+
 async def test_a_title_waits_and_an_unchanged_record_is_not_published(clock: FakeClock, lan: MemoryLan) -> None:
     member = lan.join()
     one = Machine(clock, member)

@@ -319,6 +319,19 @@ async def test_a_title_that_a_person_gave_is_not_changed_by_the_agent() -> None:
         assert desk.rows[free].title == "once more"
 
 
+async def test_a_session_is_called_by_its_program_until_that_names_it() -> None:
+    class Program(AgentBackend):
+        takes_command = True
+
+    async with at_desk(agent := Program()) as desk:
+        command = ("/usr/bin/vim", "--token=x", "notes.md")
+        session = await desk.sessions.create(CreateSession(backend="agent", command=command), ME)
+        assert (desk.rows[session].title, desk.rows[session].untitled) == ("vim", True)
+        await agent.sessions[0].emit(Described(title="notes.md - VIM"))
+        await settle()
+        assert (desk.rows[session].title, desk.rows[session].untitled) == ("notes.md - VIM", False)
+
+
 async def test_a_program_that_cannot_return_has_ended_with_the_service() -> None:  # S10
     class Mortal(AgentBackend):
         ends_with_service = "it ended with the service"

@@ -268,7 +268,8 @@ async def test_a_program_that_has_ended_says_nothing_more() -> None:
         await settle()
         log = await whole_log(desk, session)
         assert [event.type for event in log][-1] == "session.info"
-        assert (desk.rows[session].status, desk.rows[session].title) == (Status.ENDED, "")
+        row = desk.rows[session]
+        assert (row.status, row.title, row.untitled) == (Status.ENDED, "go", True)
         with pytest.raises(SessionEnded):
             await submit(desk, session, "more")
 

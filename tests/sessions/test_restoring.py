@@ -83,6 +83,22 @@ async def test_a_title_that_was_given_later_is_listed_before_the_log_is_read() -
         store.let.set()
 
 
+async def test_what_it_is_called_without_a_title_is_listed_before_the_log_is_read_and_after_it_is_closed() -> None:
+    store, ids = HeldLogs(), count(1)
+    async with running(store, ids) as desk:
+        session = await desk.sessions.create(CreateSession(), ME)
+        assert (desk.rows[session].title, desk.rows[session].untitled) == ("", True)
+        await submit(desk, session, "fix the parser")
+        await settle()
+    store.let.clear()
+    async with running(store, ids) as desk:
+        assert (desk.rows[session].title, desk.rows[session].untitled) == ("fix the parser", True)
+        store.let.set()
+        await settle()
+        await desk.sessions.close("Fix the Parser", ME)  # what is shown can be typed
+        assert desk.sessions.index.find("fix the parser").id == session
+
+
 async def test_the_most_recent_log_is_read_first_and_one_that_is_asked_for_before_it() -> None:
     store, ids = HeldLogs(), count(1)
     sessions = await made(store, ids, "a", "b", "c", "d", "e")
@@ -396,7 +412,7 @@ def test_an_event_that_is_none_is_told_as_a_note() -> None:
 async def test_a_device_watches_as_much_as_it_may_and_no_more_whenever_its_requests_are_carried_out() -> None:
     ours, _ = pair()
     watching = channel(ours, FakeClock(), device=PHONE)
-    attachments = Attachments(OWN, lambda *_: None)
+    attachments = Attachments(OWN, lambda *_: None, lambda session: None)
     for number in range(ATTACHED_MAX):
         attachments.join(watching, PHONE, SessionId(str(number)))
     attachments.join(watching, PHONE, SessionId("0"))  # again is no more

@@ -174,6 +174,22 @@ async def test_what_is_typed_arrives_once_and_is_noted_once_without_text(where: 
         assert len(desk.notices) == where  # another device's first key, as its first prompt
 
 
+async def test_who_watches_a_terminal_counts_among_those_who_watch_the_session() -> None:  # S8
+    async with network("desk", "pi") as (_, devices):
+        desk, pi = devices
+        session = await create(desk)
+
+        def watching(device: Device) -> list[tuple[str, int]]:
+            (row,) = device.registry.sessions()
+            return [(each.device, each.count) for each in row.participants]
+
+        async with eye(desk, session), eye(pi, session):
+            await settle()
+            assert watching(desk) == watching(pi) == sorted([(desk.id, 1), (pi.id, 1)])
+        await settle()
+        assert watching(desk) == watching(pi) == []
+
+
 async def test_the_smallest_viewer_gives_the_size_and_all_are_told() -> None:
     async with network("desk", "pi") as (_, (desk, pi)):
         session = await create(desk)

@@ -63,6 +63,7 @@ class Table:
     def __init__(self, *columns: Column, left_out: Sequence[str] = ()) -> None:
         names = [column.name for column in columns]
         self.columns = columns
+        self.left_out = tuple(left_out)
         self._left_out = [names.index(name) for name in left_out]
 
     def lines(self, printer: Printer, rows: Iterable[Row], *, head: bool = True) -> list[str]:

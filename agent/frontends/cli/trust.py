@@ -285,7 +285,7 @@ def devices(app: App, *, as_json: bool, read_only: str, full: str) -> int:
         printer.json(rows)
         return Exit.OK
     doubts = warnings([{**row, "paired": True} for row in rows])
-    for line in _lines(sorted(rows, key=lambda row: not row["self"]), doubts, printer):
+    for line in lines(sorted(rows, key=lambda row: not row["self"]), doubts, printer):
         printer.line(line)
     if all(row["self"] for row in rows):
         printer.hint("no other device yet: run `agent pair` here and `agent join` there")
@@ -303,7 +303,8 @@ def _limited(printer: Printer, others: list[dict[str, Any]], *, limited: bool) -
             printer.talk(f"{who}, which it let in meanwhile, is in now", "yellow")
 
 
-def _lines(rows: list[dict[str, Any]], doubts: dict[str, str], printer: Printer) -> list[str]:
+def lines(rows: list[dict[str, Any]], doubts: dict[str, str], printer: Printer) -> list[str]:
+    """The table of trusted devices; `doubts`: what to say beside which name, by id."""
     if not printer.tty:
         return [tabbed(_fields(row, doubts.get(row["id"], ""))) for row in rows]
     told: list[Row] = []

@@ -330,6 +330,7 @@ class RemoteDevice:
                 return msgspec.structs.replace(
                     row,
                     title=row.title if cut or not title else title,
+                    untitled=row.untitled and (cut or title in ("", row.title)),
                     status=source.status,
                     updated_at=max(updated_at, row.updated_at),
                     local=False,

@@ -12,8 +12,10 @@ from agent.protocol.times import rfc3339, unix_seconds
 
 _ID = re.compile(r"[a-z2-7]{16}")
 """The ids that this program makes. Of any other form one could be a word that somebody types for a title (R13)."""
+QUESTION_MAX = 256
+"""Characters of the first words of a question."""
 LINEAGE_MAX = 16
-FIXED = 376
+FIXED = 412
 """Bytes of the field names and short values of a row."""
 LINEAGE_ID_MAX = 128
 """Bytes of an id in a lineage; a longer one is left out, for it would be no id if it were cut."""
@@ -34,6 +36,8 @@ def sanitised(row: SessionRow, now: float) -> SessionRow | None:
         backend=clean(row.backend, 64),
         model=clean(row.model, 128),
         cwd=clean(row.cwd, 512),
+        short_cwd=clean(row.short_cwd, 512),
+        question=clean(row.question, QUESTION_MAX),
         created_at=created_at,
         updated_at=updated_at,
         participants=row.participants[:64],
@@ -43,6 +47,6 @@ def sanitised(row: SessionRow, now: float) -> SessionRow | None:
 
 def row_size(row: SessionRow) -> int:
     """About how many bytes a row takes in a message; as JSON at most twice as many, if all text must be escaped."""
-    texts = [row.title, row.backend, row.model, row.cwd, row.device.name, *row.lineage]
+    texts = [row.title, row.backend, row.model, row.cwd, row.short_cwd, row.question, row.device.name, *row.lineage]
     texts += [each.device for each in row.participants]
     return FIXED + len(texts) * 4 + len(row.participants) * 24 + sum(len(each.encode()) for each in texts)

@@ -33,6 +33,7 @@ from agent.protocol.events import (
     payload_of,
 )
 from agent.protocol.model import DeviceId, Sender, SessionId, Status
+from agent.protocol.names import first_words
 from agent.protocol.prompts import PromptQueue, QueuedPrompt, Withdrawn
 from agent.protocol.times import unix_seconds
 from agent.protocol.turn_causes import REASONS, TurnCause
@@ -42,6 +43,10 @@ from agent.sessions.rules.reply import ReplyBuffer
 
 QUEUE_MAX = 64
 """Prompts that may wait in one session."""
+DERIVED_MAX = 60
+"""Characters of a prompt that stand for a title."""
+QUESTION_MAX = 160
+"""Characters of a question that are listed."""
 CLOSED_MAX = 256
 """Closed requests that are remembered, so that a later answer gets the first one."""
 
@@ -49,11 +54,14 @@ CLOSED_MAX = 256
 class SessionMachine:
     """The state of one session, as its log gives it, and what follows from requests and backend events."""
 
-    def __init__(self, session_id: SessionId, *, epoch: str = "", title: str = "", cwd: str = "") -> None:
-        """`epoch` is the first one of the log."""
+    def __init__(
+        self, session_id: SessionId, *, epoch: str = "", title: str = "", derived_title: str = "", cwd: str = ""
+    ) -> None:
+        """`epoch` is the first one of the log, `derived_title` what the session is called without a title."""
         self.epochs = Epochs(epoch)
         self.id = session_id
         self.title = title
+        self.derived_title = DerivedTitle(derived_title)
         self.cwd = cwd
         self.model = ""
         self.seq = 0  # number of the last event
@@ -80,6 +88,16 @@ class SessionMachine:
         if self.requests:
             return Status.NEEDS_INPUT
         return Status.IDLE if self.running is None else Status.WORKING
+
+    @property
+    def called(self) -> str:
+        """The title, else what stands for it; empty until there is something."""
+        return self.title or self.derived_title.text
+
+    @property
+    def question(self) -> str:
+        """First words of the oldest open request; empty without one."""
+        return self._requests.question
 
     @property
     def queued(self) -> int:
@@ -269,6 +287,7 @@ class SessionMachine:
         """Take the next event of the log, just stored or read back."""
         self.seq = event.seq
         payload = payload_of(event)
+        self.derived_title.apply(payload, self.queue)
         self.queue.apply(payload)
         match payload:
             case MessageDelta():
@@ -361,6 +380,27 @@ def _taken_back(waiting: QueuedPrompt, by: Sender) -> TurnComplete:
     return TurnComplete(turn=waiting.turn, status="interrupted", error=why, withdrawn_by=by)
 
 
+class DerivedTitle:
+    """What a session is called without a title: its program, else the first words of the first prompt that ran.
+
+    Not of one that waits: if it is taken back it is not to be read in every list.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def apply(self, payload: Payload | None, queue: PromptQueue) -> None:
+        """Take the next entry of the log, before `queue` takes it."""
+        if self.text:
+            return
+        match payload:
+            case UserMessage(queued=False):
+                self.text = first_words(payload.text, DERIVED_MAX)
+            case MessageStart():
+                begins = next((each.text for each in queue if each.turn == payload.turn), "")
+                self.text = first_words(begins, DERIVED_MAX)
+
+
 class SessionRequests:
     """The requests of one session: which are open, and how those before were closed (S9)."""
 
@@ -383,6 +423,12 @@ class SessionRequests:
         if found is None:
             raise RequestNotFound(f"the session has no question {request_id}")
         return found
+
+    @property
+    def question(self) -> str:
+        """First words of the oldest open request; empty without one. No answer is told."""
+        oldest = next(iter(self.open.values()), None)
+        return first_words(oldest.prompt, QUESTION_MAX) if oldest is not None else ""
 
     def apply(self, entry: RequestOpen | RequestClosed) -> None:
         """Take an entry of the log that opens or closes a request."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from agent.client.terminal_text import clean, fit_middle, width, wrap
 from agent.frontends.cli import audit, backends, options, peers, sessions, trust
 from agent.frontends.cli.output import Printer
 from agent.frontends.cli.table import Below, Cell, Column, Heading, Row, Table
-from agent.protocol.model import DeviceId, ParticipantRef, SessionId, Status
+from agent.protocol.audit import AuditEntry
+from agent.protocol.backends import BackendRow
+from agent.protocol.messages import PairedRow
+from agent.protocol.model import DeviceId, DeviceRow, ParticipantRef, SessionId, SessionRow, Status
 from tests.frontends.gateway import DESK, HERE, NOW, THERE, device, session
 
+QUESTION = "Run `rm -rf build && make deploy TARGET=production`? It cannot be undone"
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -31,13 +36,14 @@ def printer(columns: int | None) -> Printer:
 
 def rows() -> list[dict[str, Any]]:
     made = [
-        session(HERE, "Deploy the site", status=Status.NEEDS_INPUT, cwd="/srv/site"),
+        session(HERE, "Deploy the site", status=Status.NEEDS_INPUT, cwd="/srv/site", question=QUESTION),
         session(
             SessionId("a9d2aaaaaaaaaaaa"),
             "fix the parser so that it reads every kind of stream",
             status=Status.WORKING,
             backend="codex",
             cwd="/home/ada/src/lan-agent/agent/adapters",
+            short_cwd="~/src/lan-agent/agent/adapters",
             queued=2,
             participants=(ParticipantRef("desk", 2),),
             local=True,
@@ -45,10 +51,7 @@ def rows() -> list[dict[str, Any]]:
         session(SessionId("b9d2aaaaaaaaaaaa"), "日本語のタイトル 👩", share="private", backend="claude", local=True),
         session(THERE, "", stale=True, share="read-only"),
     ]
-    shown = [msgspec.to_builtins(row) for row in made]
-    shown[0]["question"] = "Run `rm -rf build && make deploy TARGET=production`? It cannot be undone"
-    shown[1]["short_cwd"] = "~/src/lan-agent/agent/adapters"
-    return shown
+    return [msgspec.to_builtins(row) for row in made]
 
 
 @pytest.mark.parametrize("columns", [60, 100, 200])
@@ -117,7 +120,7 @@ def test_a_pipe_has_neither_head_nor_headings_and_every_row_as_many_tabs() -> No
         "working", "fix the parser so that it reads every kind of stream", "desk", "codex", "2027-01-15T08:00:00Z",
         "a9d2aaaaaaaaaaaa", "here", "2", "", "2", "/home/ada/src/lan-agent/agent/adapters", "",
     ]  # fmt: skip
-    assert piped[2].endswith("\tRun `rm -rf build && make deploy TARGET=production`? It cannot be undone")
+    assert piped[2].endswith(f"\t{QUESTION}")
 
 
 TABLES = (
@@ -164,3 +167,40 @@ def test_columns_are_left_out_in_the_order_that_the_table_states() -> None:
     row = ["a" * 10, "b" * 10, "c" * 10, "d" * 10]
     heads = [table.lines(printer(columns), [row])[0].split() for columns in (46, 45, 33, 21, 9)]
     assert heads == [["A", "B", "C", "D"], ["A", "B", "D"], ["A", "D"], ["A"], ["A"]]
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "lists.md").read_text(encoding="utf-8")
+PAIRED: dict[str, Any] = {
+    "id": DESK,
+    "name": "desk",
+    "self": False,
+    "paired_at": None,
+    "seen_at": None,
+    "state": "online",
+}
+BACKEND: dict[str, Any] = {"name": "a", "kind": "a", "ready": True, "default": True, "description": "", "detail": ""}
+AUDIT = {"at": "", "name": "desk", "device": DESK, "action": "prompted"}
+
+
+@pytest.mark.parametrize(
+    ("command", "table", "struct", "piped"),
+    [
+        ("sessions", sessions.TABLE, SessionRow, sessions.lines(rows()[:1], printer(None))),
+        ("peers", peers.TABLE, DeviceRow, peers.lines([msgspec.to_builtins(device())], printer(None))),
+        ("devices", trust.TABLE, PairedRow, trust.lines([PAIRED], {}, printer(None))),
+        ("backends", backends.TABLE, BackendRow, backends.lines([BACKEND], printer(None))),
+        ("audit", audit.TABLE, AuditEntry, audit.TABLE.lines(printer(None), [audit._cells(AUDIT, printer(None))])),
+    ],
+)
+def test_the_page_has_every_field_of_a_list(
+    command: str, table: Table, struct: type[msgspec.Struct], piped: list[str]
+) -> None:
+    part = PAGE.partition(f"## `agent {command}`\n")[2].partition("\n## ")[0]
+    numbers = re.findall(r"^\| (\d+) \|", part, re.MULTILINE)
+    assert numbers == [str(number + 1) for number in range(piped[0].count("\t") + 1)]
+    told = re.findall(r"^\| `(\w+)` \| (\S+) \|", part, re.MULTILINE)
+    assert [name for name, _ in told] == list(struct.__struct_fields__)
+    changelog = (Path(__file__).parents[3] / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert all(since in changelog for _, since in told)
+    order = re.search(r"Left out first: ([^.]+)\.", part)
+    assert (order[1].split(", ") if order else []) == list(table.left_out)
