@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from agent.errors import AgentError, BadFrame, BadParams, BadRequest
+from agent.protocol import lenient
 from agent.protocol.bounds import Whole, Words
 
 T = TypeVar("T")
@@ -188,6 +189,59 @@ class End(Generic[Frame, Taken]):
 # --- programs that are not ours ---------------------------------------------------------------------------------------
 
 
+class LenientEnd(End[Frame, Taken]):
+    """An end whose other side may write the ids of its answers as it likes: read by `protocol.lenient`.
+
+    An answer whose id nobody has used is the answer to the only request that waits for one.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Outgoing], Frame],
+        decode: Callable[[Frame], Taken | Response[Any]],
+        *,
+        prefix: str = "",
+    ) -> None:
+        super().__init__(encode, decode, prefix=prefix)
+        self._used = 0
+        self._open: set[int | str] = set()
+
+    @property
+    def open(self) -> frozenset[int | str]:
+        """The ids of the requests that wait for an answer."""
+        return frozenset(self._open)
+
+    def request(self, method: str, params: object, slot: Slot | None = None) -> tuple[int | str, Frame]:
+        """Make a request, as `End` does, and remember that it is open."""
+        request_id, frame = super().request(method, params, slot)
+        self._used += 1
+        self._open.add(request_id)
+        return request_id, frame
+
+    def receive(self, frame: Frame) -> Taken | Response[Any] | None:
+        """Read a frame, as `End` does."""
+        message = self._decode(frame)
+        return self.answered(message) if isinstance(message, Response) else message
+
+    def answered(self, answer: Response[Any]) -> Response[Any] | None:
+        """Take an answer; return it with the id of its request, or None if it is in its slot now."""
+        if not self.made(answer.id) and len(self._open) == 1:
+            answer = Response(next(iter(self._open)), answer.result, answer.error)
+        if answer.id is not None:
+            self._open.discard(answer.id)
+        return None if self.settle(answer) else answer
+
+    def made(self, request_id: int | str | None) -> bool:
+        """Whether a request with that id was ever made."""
+        number = str(request_id).removeprefix(self._prefix)
+        return number.isdecimal() and len(number) < 20 and 0 < int(number) <= self._used
+
+    def forget(self, request_id: int | str) -> None:
+        """Wait no longer for the answer to a request."""
+        super().forget(request_id)
+        self._open.discard(request_id)
+
+
 class _ErrorObject(Struct, frozen=True):
     code: Whole = 0
     message: Words = ""
@@ -204,16 +258,13 @@ class CallFailed(Exception):
         self.data = data
 
 
-_error_objects = msgspec.json.Decoder(_ErrorObject)
-
-
 def call_failed(error: Raw) -> CallFailed:
     """Read the error of an answer; one that does not have the form of an error becomes the message, cut."""
-    try:
-        read = _error_objects.decode(error)
-    except (ValueError, RecursionError):
-        return CallFailed(bytes(error)[:500].decode(errors="replace"))
-    return CallFailed(read.message, read.code, Raw(bytes(read.data)))
+    found = lenient.read(error, _ErrorObject)
+    if found is None or not (found.message or found.code or bytes(error) == b"{}"):
+        said = lenient.read(error, str)
+        return CallFailed((bytes(error).decode(errors="replace") if said is None else said)[:500])
+    return CallFailed(found.message, found.code, Raw(bytes(found.data)))
 
 
 def decoded(decoder: msgspec.json.Decoder[T], text: bytes | str) -> T:

@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 from msgspec import Raw, inspect
@@ -87,7 +87,11 @@ class LenientReader:
         return backslashes + _REPLACEMENT + rest
 
 
-def read(data: bytes | str | Raw, kind: type[T]) -> T | None:
+@overload
+def read(data: bytes | str | Raw, kind: type[T]) -> T | None: ...
+@overload
+def read(data: bytes | str | Raw, kind: Any) -> Any: ...
+def read(data: bytes | str | Raw, kind: Any) -> Any:
     """Read JSON that stands alone as that type; None if nothing of it can be. Raises nothing."""
     return LenientReader().read(data, kind)
 

@@ -13,6 +13,7 @@ from agent.protocol.codec import msgpack
 from agent.protocol.jsonrpc import (
     CallFailed,
     End,
+    LenientEnd,
     Notification,
     Request,
     Response,
@@ -175,7 +176,7 @@ def json_encode(message: object) -> bytes:
         (b'{"code": -32000, "message": "log in", "data": {"a": 1}, "more": 1}', -32000, "log in"),
         (b'{"code": -32000}', -32000, ""),
         (b"{}", 0, ""),
-        (b'"it broke"', 0, '"it broke"'),
+        (b'"it broke"', 0, "it broke"),
         (b'{"code": "E1"}', 0, '{"code": "E1"}'),
         (b"[" * 5000, 0, "[" * 500),
     ],
@@ -213,3 +214,35 @@ def test_an_error_for_another_program_ends_with_its_hint() -> None:
     told = error_object(SessionNotFound("no session x"), {"session-not-found": 4001})
     assert told == {"code": 4001, "message": "no session x (see `agent sessions`)"}
     assert error_object(SessionNotFound("no session x", hint=""), {})["code"] == SessionNotFound.code
+
+
+def lenient_end() -> LenientEnd[object, object]:
+    """An end whose frames are messages as they are."""
+    return LenientEnd(lambda message: message, lambda frame: frame)
+
+
+def test_an_answer_with_an_id_of_nobody_is_that_of_the_only_open_request() -> None:
+    end, slot = lenient_end(), Held()
+    end.request("a", {}, slot)
+    assert end.open == {1}
+    assert end.receive(Response("what", Raw(b"3"))) is None
+    assert (slot.result, len(end.open)) == (Raw(b"3"), 0)
+    end.request("b", {})
+    answer = end.receive(Response(None, error=CallFailed("no")))
+    assert isinstance(answer, Response)
+    assert answer.id == 2  # nobody waits in a slot: whoever sent it hears of it
+
+
+def test_an_answer_that_could_be_of_two_requests_is_of_none_and_a_late_one_is_of_its_own() -> None:
+    end = lenient_end()
+    first, second = Held(), Held()
+    end.request("a", {}, first)
+    end.request("b", {}, second)
+    stray = end.receive(Response("what", Raw(b"3")))
+    assert isinstance(stray, Response)
+    assert not end.made(stray.id)
+    end.forget(1)
+    late = end.receive(Response(1, Raw(b"4")))
+    assert isinstance(late, Response)
+    assert end.made(late.id)
+    assert (first.done(), second.done(), set(end.open)) == (False, False, {2})

@@ -9,12 +9,22 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.adapters.backends.acp.process import AgentProcess
-from agent.adapters.backends.acp.schema import TOO_LARGE, AgentResponse, Garbage, Other, decode
+from agent.adapters.backends.acp.schema import (
+    PARSE_ERROR,
+    TOO_LARGE,
+    AgentResponse,
+    Garbage,
+    Other,
+    decode,
+    messages_in,
+)
 from agent.pending_calls import PendingCall
-from agent.protocol.jsonrpc import CallFailed, End, Response
+from agent.protocol.jsonrpc import CallFailed, LenientEnd, Response
+from agent.protocol.lenient import LenientReader, number_or_text
 
 _encode = msgspec.json.Encoder().encode
-_ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)')
+_ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?)')
+_OF_AN_ANSWER = (b'"jsonrpc"', b'"result"', b'"error"', b'"stopReason"')
 
 LINE_MAX = 4_194_304
 """Bytes of one line that are kept: four times what a frame of ours may carry."""
@@ -35,7 +45,8 @@ class Connection:
     def __init__(self, process: AgentProcess) -> None:
         self.process = process
         self._lines = LineSplitter()
-        self._end: End[bytes, Other] = End(_encode, decode)
+        self._reader = LenientReader()
+        self._end: LenientEnd[bytes, Other] = LenientEnd(_encode, self._decoded)
         self._gone = False
         self._loop = asyncio.get_running_loop()
         self.heard_at = 0.0  # by the loop's clock
@@ -54,7 +65,7 @@ class Connection:
             data = await self.process.read()
             self.heard_at = self._loop.time()
             lines = self._lines.feed(data) if data else [self._lines.rest()]
-            messages = [each for line in lines if line and (each := self._message(line)) is not None]
+            messages = [each for line in lines if line for each in self._messages(line)]
             if not data:
                 self._gone = True
                 self._end.fail(AgentGone)
@@ -91,21 +102,41 @@ class Connection:
         if not self._gone:
             self.process.write(line + b"\n")
 
-    def _message(self, line: bytes | LongLine) -> Other | AgentResponse | None:
-        return self._too_long(line) if isinstance(line, LongLine) else self._end.receive(line)
+    def _decoded(self, line: bytes) -> Other | AgentResponse:
+        return decode(line, self._reader)
 
-    def _too_long(self, line: LongLine) -> Other | AgentResponse:
+    def _messages(self, line: bytes | LongLine) -> list[Other | AgentResponse]:
+        if isinstance(line, LongLine):
+            said = f"a line of {line.size / 1e6:.1f} MB, more than is read"
+            return self._unread(said, line.head, line.tail, TOO_LARGE)
+        found = self._end.receive(line)
+        parts = messages_in(line, self._reader) if isinstance(found, Garbage) else []
+        told: list[Other | AgentResponse] = []
+        for part, each in [(part, self._end.receive(part)) for part in parts] or [(line, found)]:
+            if isinstance(each, Garbage):
+                told += self._unread(each.text, part[:EDGE], part[-EDGE:], PARSE_ERROR) if part.strip() else []
+            elif isinstance(each, Response) and not self._end.made(each.id):
+                told.append(Garbage("an answer to a request that nobody made"))
+            elif each is not None:
+                told.append(each)
+        return told
+
+    def _unread(self, said: str, head: bytes, tail: bytes, code: int) -> list[Other | AgentResponse]:
         # What waits for it must not wait for ever: neither the agent for its request, nor a turn for its end.
-        said = f"a line of {line.size / 1e6:.1f} MB, more than is read"
-        found = _ID.search(line.head) or _ID.search(line.tail)
-        if found is None:
-            return Garbage(said)
-        if b'"method"' in line.head or b'"method"' in line.tail:
-            self.refuse(Raw(found[1]), TOO_LARGE, said)
-            return Garbage(said)
-        number = int(found[1]) if not found[1].startswith(b'"') else 0
-        answer = Response(number, error=CallFailed(f"the answer was {said}"))
-        return Garbage(said) if self._end.settle(answer) else answer
+        told: list[Other | AgentResponse] = [Garbage(said)]
+        named = [found[1] for part in (head, tail) for found in _ID.finditer(part)]
+        if b'"method"' in head or b'"method"' in tail:
+            if named:
+                self.refuse(Raw(named[0]), code, said)
+            return told
+        if not any(word in head + tail for word in _OF_AN_ANSWER):
+            return told
+        waiting = [number for each in named if (number := number_or_text(Raw(each))) in self._end.open]
+        if not waiting and b'"stopReason"' in head + tail:
+            waiting = [*self._end.open][:1]
+        if waiting and (answer := self._end.answered(Response(waiting[0], error=CallFailed(f"the answer was {said}")))):
+            told.append(answer)
+        return told
 
 
 class LongLine(Struct, frozen=True):

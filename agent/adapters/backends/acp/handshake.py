@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,11 +13,12 @@ from agent import __version__
 from agent.adapters.backends.acp.connection import AgentGone, Connection
 from agent.adapters.backends.acp.options import OpenAnswer
 from agent.adapters.backends.acp.quirks import Quirks, quirks_of
-from agent.adapters.backends.acp.schema import ABSENT, AUTH_REQUIRED, BAD, PROTOCOL, given
+from agent.adapters.backends.acp.schema import ABSENT, AUTH_REQUIRED, PROTOCOL, given
 from agent.adapters.backends.acp.timeouts import Timeouts
 from agent.errors import BackendFailed
 from agent.protocol.bounds import Many, Whole, Words
 from agent.protocol.jsonrpc import CallFailed
+from agent.protocol.lenient import read
 from agent.protocol.names import clean
 
 T = TypeVar("T")
@@ -109,8 +109,7 @@ class AgentClient:
             self._load = "session/load"
         elif given(_read(capabilities.sessions, _Sessions).resume):
             self._load = "session/resume"
-        with contextlib.suppress(*BAD):
-            self._methods = msgspec.json.decode(told.methods, type=Many[_Method])
+        self._methods = read(told.methods, Many[_Method]) or []
         self.greeted = True
 
     async def open(self, folder: Path, known: str) -> OpenedSession:
@@ -185,16 +184,11 @@ class AgentClient:
 def fault_text(error: CallFailed) -> str:
     """The error that an agent answered with, in one line."""
     parts = [error.message or f"error {error.code}"]
-    if given(error.data):
-        with contextlib.suppress(*BAD):
-            details = msgspec.json.decode(error.data, type=Words | _Details)
-            parts.append(details if isinstance(details, str) else details.details or details.message)
+    if details := read(error.data, Words | _Details):
+        parts.append(details if isinstance(details, str) else details.details or details.message)
     return clean(": ".join(part for part in parts if part), TEXT_MAX)
 
 
 def _read(raw: Raw, kind: type[T]) -> T:
     # Without what does not fit: an agent that tells it wrong may work all the same.
-    with contextlib.suppress(*BAD):
-        if given(raw):
-            return msgspec.json.decode(raw, type=kind)
-    return kind()
+    return read(raw, kind) or kind()

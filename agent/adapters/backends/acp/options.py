@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import msgspec
 from msgspec import Raw, Struct
 
-from agent.adapters.backends.acp.schema import ABSENT, BAD, given
+from agent.adapters.backends.acp.schema import ABSENT
 from agent.errors import BadParams
 from agent.ports import Described
 from agent.protocol.bounds import Many, Words
 from agent.protocol.events import Choice, Option
+from agent.protocol.lenient import read
 
 MODE, MODEL = "mode", "model"
 """Ids and categories."""
@@ -65,12 +64,6 @@ class _Configs(Struct):
     config: Raw = msgspec.field(default=ABSENT, name="configOptions")
 
 
-_modes = msgspec.json.Decoder(_Modes)
-_models = msgspec.json.Decoder(_Models)
-_configs = msgspec.json.Decoder(Many[_Config])
-_answers = msgspec.json.Decoder(_Configs)
-
-
 class SessionOptions:
     """The options of one session; `described` tells all of them."""
 
@@ -83,12 +76,8 @@ class SessionOptions:
     def opened(self, state: OpenAnswer) -> None:
         """Take what an agent answers when it opens the session."""
         self._config = {}
-        self._modes = _Modes()
-        self._models = _Models()
-        with contextlib.suppress(*BAD):
-            self._modes = _modes.decode(state.modes) if given(state.modes) else _Modes()
-        with contextlib.suppress(*BAD):
-            self._models = _models.decode(state.models) if given(state.models) else _Models()
+        self._modes = read(state.modes, _Modes) or _Modes()
+        self._models = read(state.models, _Models) or _Models()
         self._take(state.config)
 
     def config_changed(self, config: Raw) -> Described | None:
@@ -145,9 +134,7 @@ class SessionOptions:
 
     def was_set(self, option: str, value: str, answer: Raw) -> Described:
         """Note that the agent has taken a value; its `answer` may tell all options."""
-        told = False
-        with contextlib.suppress(*BAD):
-            told = self._take(_answers.decode(answer).config)
+        told = self._take((read(answer, _Configs) or _Configs()).config)
         if not told and option in self._config:
             config = self._config[option]
             config.current = value == "true" if config.type == "boolean" else value
@@ -168,12 +155,10 @@ class SessionOptions:
         ]
 
     def _take(self, config: Raw) -> bool:
-        if not given(config):
+        found = read(config, Many[_Config])
+        if found is None:
             return False
-        try:
-            self._config = {each.id: each for each in _configs.decode(config)}
-        except BAD:
-            return False
+        self._config = {each.id: each for each in found}
         return True
 
 

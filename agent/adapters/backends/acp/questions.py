@@ -15,13 +15,14 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from agent.adapters.backends.acp.connection import Connection
-from agent.adapters.backends.acp.schema import ABSENT, BAD, METHOD_NOT_FOUND
+from agent.adapters.backends.acp.schema import ABSENT, METHOD_NOT_FOUND
 from agent.adapters.backends.acp.tools import ID_MAX, shown_of, text_of_input
 from agent.ports import Asked, BackendEvent, Withdrew
 from agent.protocol.answers import DECLINE
 from agent.protocol.bounds import Amount, Many, Table, Whole, Words
 from agent.protocol.events import Answer, Choice, Field, Scalar
 from agent.protocol.jsonrpc import CANCELLED, Notification, Request
+from agent.protocol.lenient import number_or_text, read
 
 PERMISSION, ELICITATION = "session/request_permission", "elicitation/create"
 ELICITATION_DONE = "elicitation/complete"
@@ -100,10 +101,6 @@ class _Cancelled(Struct):
 
 _Type = Literal["text", "integer", "number", "boolean", "choice", "choices"]
 _TYPES: dict[str, _Type] = {"integer": "integer", "number": "number", "boolean": "boolean"}
-_permissions = msgspec.json.Decoder(_Permission)
-_elicitations = msgspec.json.Decoder(_Elicitation)
-_dones = msgspec.json.Decoder(_Done)
-_cancels = msgspec.json.Decoder(_Cancelled)
 
 
 class AgentQuestion(Struct):
@@ -131,10 +128,7 @@ class AgentQuestions:
             return None
         self._count += 1
         name = f"{self._prefix}-{self._count}"
-        try:
-            question = _permission(name, request) if request.method == PERMISSION else _elicitation(name, request)
-        except BAD:
-            return None
+        question = _permission(name, request) if request.method == PERMISSION else _elicitation(name, request)
         if question is not None:
             self.open[name] = question
         return question
@@ -146,18 +140,12 @@ class AgentQuestions:
 
     def taken_back(self, params: Raw) -> AgentQuestion | None:
         """Close the question that the agent cancels (`$/cancel_request`)."""
-        try:
-            number = bytes(_cancels.decode(params).request)
-        except BAD:
-            return None
-        return self._close(lambda each: bytes(each.request.id) == number)
+        number = number_or_text((read(params, _Cancelled) or _Cancelled()).request)
+        return self._close(lambda each: number is not None and number_or_text(each.request.id) == number)
 
     def done_elsewhere(self, params: Raw) -> AgentQuestion | None:
         """Close the question that was answered in a browser (`elicitation/complete`)."""
-        try:
-            done = _dones.decode(params).id
-        except BAD:
-            return None
+        done = (read(params, _Done) or _Done()).id
         return self._close(lambda each: bool(done) and each.elicitation == done)
 
     def withdraw(self) -> list[AgentQuestion]:
@@ -179,7 +167,9 @@ def refuses(question: AgentQuestion, answer: Answer) -> bool:
 
 
 def _permission(name: str, request: Request[Raw]) -> AgentQuestion | None:
-    permission = _permissions.decode(request.params)
+    permission = read(request.params, _Permission)
+    if permission is None:
+        return None
     tool = permission.tool
     options: dict[str, str] = {}
     choices: list[Choice] = []
@@ -202,7 +192,9 @@ def _permission(name: str, request: Request[Raw]) -> AgentQuestion | None:
 
 
 def _elicitation(name: str, request: Request[Raw]) -> AgentQuestion | None:
-    told = _elicitations.decode(request.params)
+    told = read(request.params, _Elicitation)
+    if told is None:
+        return None
     if told.mode == "url":
         choices = (Choice(id=ACCEPT, name="I have opened it", kind="allow_once"),
                    Choice(id=DECLINE, name="No", kind="reject_once"))  # fmt: skip

@@ -6,6 +6,7 @@ Source: agentclientprotocol.com/protocol/v1, schema 1.19; docs/design/acp.md.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec import Raw, Struct
 
 from agent.protocol.bounds import Amount, Many, Words
 from agent.protocol.jsonrpc import CallFailed, Notification, Request, Response, call_failed
+from agent.protocol.lenient import BAD, LenientReader, items, number_or_text, read
 
 PROTOCOL = 1
 """The version that is spoken."""
@@ -20,6 +22,7 @@ PROTOCOL = 1
 AUTH_REQUIRED = -32000
 METHOD_NOT_FOUND = -32601
 TOO_LARGE = -32600
+PARSE_ERROR = -32700
 """JSON-RPC error codes."""
 
 ABSENT = Raw(b"")
@@ -42,6 +45,10 @@ class Block(Struct):
     resource: Raw = ABSENT
 
 
+Content = Block | Words | Many[Block]
+"""Content of a message: a block, and what some agents write in its place."""
+
+
 class _Update(Struct, tag_field="sessionUpdate"):
     pass
 
@@ -49,14 +56,14 @@ class _Update(Struct, tag_field="sessionUpdate"):
 class AgentMessage(_Update, tag="agent_message_chunk"):
     """Update: more of the agent's reply."""
 
-    content: Block
+    content: Content
     message_id: Words | None = msgspec.field(default=None, name="messageId")
 
 
 class AgentThought(_Update, tag="agent_thought_chunk"):
     """Update: more of what the agent thinks aloud."""
 
-    content: Block
+    content: Content
 
 
 class ReplayedPrompt(_Update, tag="user_message_chunk"):
@@ -123,6 +130,7 @@ class SessionInfoChanged(_Update, tag="session_info_update"):
     """Update: what the session is called."""
 
     title: Words | None = None
+    meta: Raw = msgspec.field(default=ABSENT, name="_meta")
 
 
 class Cost(Struct):
@@ -187,6 +195,7 @@ AgentResponse = Response[CallFailed]
 
 
 class _Frame(Struct):
+    jsonrpc: Raw = ABSENT
     id: Raw = ABSENT
     method: Words = ""
     params: Raw = ABSENT
@@ -204,44 +213,50 @@ class _Loose(Struct):
 
 
 _update = msgspec.json.Decoder(_UpdateFrame)
-_frame = msgspec.json.Decoder(_Frame)
-_loose = msgspec.json.Decoder(_Loose)
-BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that do not fit."""
+BATCH_MAX = 1_024
+"""Messages of one line."""
+_BEGINS = re.compile(rb'(?=\{\s*"jsonrpc"\s*:)')
 
 
-def decode(line: bytes) -> Other | AgentResponse:
-    """Decode one line of an agent, whatever it holds."""
+def decode(line: bytes, reader: LenientReader | None = None) -> Other | AgentResponse:
+    """Decode one message of an agent, whatever it holds. `reader`: that of the stream."""
     try:
         return _update.decode(line).params
     except BAD:
         pass
-    try:
-        frame = _frame.decode(line)
-    except BAD:
+    reader = reader or LenientReader()
+    frame = reader.read(line, _Frame)
+    if frame is None:
         return Garbage(line[:200].decode(errors="replace"))
     if frame.method and given(frame.id):
         return Request(frame.id.copy(), frame.method, frame.params.copy())
     if frame.method == "session/update":
-        return _strange(frame.params)
+        return reader.read(frame.params, Updated) or _strange(frame.params)
     if frame.method:
         return Notification(frame.method, frame.params.copy())
     return _answer(frame) or Garbage(line[:200].decode(errors="replace"))
 
 
+def messages_in(line: bytes, reader: LenientReader) -> list[bytes]:
+    """The messages of a line that is none: of a batch, of several without an end of line, or behind a log's words."""
+    line = reader.mended(line)
+    if line.startswith(b"["):
+        return [bytes(each) for each in items(line, BATCH_MAX)]
+    pieces = [piece for piece in _BEGINS.split(line, BATCH_MAX) if piece.strip()]
+    return pieces if len(pieces) > 1 else []
+
+
 def _answer(frame: _Frame) -> AgentResponse | None:
-    try:
-        number = int(bytes(frame.id))
-    except ValueError:
-        return None
+    number = number_or_text(frame.id)
+    told = bytes(frame.result) or given(frame.error)
+    if not (given(frame.jsonrpc) and (told or number is not None)) and not (told and bytes(frame.id)):
+        return None  # the line of a log that is written in JSON
     if given(frame.error):
         return Response(number, error=call_failed(frame.error))
     return Response(number, frame.result.copy())
 
 
 def _strange(params: Raw) -> Strange:
-    try:
-        loose = _loose.decode(params)
-    except BAD:
-        return Strange("session/update", params.copy())
-    return Strange(loose.update.kind if loose.update else "session/update", params.copy(), loose.session)
+    loose = read(params, _Loose) or _Loose()
+    kind = loose.update.kind if loose.update else ""
+    return Strange(kind or "session/update", params.copy(), loose.session)

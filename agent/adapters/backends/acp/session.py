@@ -208,6 +208,7 @@ class AcpSession:
             return
         self._replaying, self._remembers = False, True
         turn.content_before = self._updates.content
+        self._updates.begin_turn()
         prompt = {"sessionId": agent.session, "prompt": [{"type": "text", "text": turn.text}]}
         turn.number = agent.connection.send("session/prompt", prompt)
 
@@ -218,12 +219,20 @@ class AcpSession:
             turn.problem = exc.in_full
 
     async def _replied(self, agent: RunningAgent, turn: AgentTurn, reply: AgentResponse) -> None:
+        told = prompt_answer(reply)
+        self._updates.heed(told.meta)
+        self._updates.used_by(told.usage, told.meta)
         silent = self._updates.content == turn.content_before
-        outcome = outcome_of(turn, reply, agent.client.quirks, silent=silent, after_cancel=self._after_cancel)
+        outcome = outcome_of(
+            turn,
+            reply,
+            agent.client.quirks,
+            silent=silent,
+            after_cancel=self._after_cancel,
+            complaint=self._updates.complaint,
+        )
         if reply.error is not None and reply.error.code == AUTH_REQUIRED and outcome.status == "error":
             outcome = Outcome("error", agent.client.needs_login(reply.error))
-        told = prompt_answer(reply)
-        self._updates.used_by(told.usage, told.meta)
         await self._finish(turn, outcome)
 
     async def _finish(self, turn: AgentTurn, outcome: Outcome) -> None:

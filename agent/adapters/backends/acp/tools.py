@@ -9,10 +9,11 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.adapters.backends.acp.diffs import diff_of
-from agent.adapters.backends.acp.schema import ABSENT, BAD, AgentToolCall, Block, given
+from agent.adapters.backends.acp.schema import ABSENT, AgentToolCall, Content, given
 from agent.ports import BackendEvent, ToolFinished, ToolProgressed, ToolStarted
 from agent.protocol.bounds import Many, Words
 from agent.protocol.events import TEXT_MAX, Diff, TurnStatus
+from agent.protocol.lenient import read
 
 TOOLS_MAX = 256
 """Tools that are known: those that have ended are forgotten first, then the oldest."""
@@ -24,7 +25,7 @@ _ENDS: dict[str, TurnStatus] = {"completed": "complete", "failed": "error", "can
 
 class _Content(Struct):
     type: Words = ""
-    content: Block | None = None
+    content: Content | None = None
     path: Words = ""
     old: Words | None = msgspec.field(default=None, name="oldText")
     new: Words | None = msgspec.field(default=None, name="newText")
@@ -50,12 +51,6 @@ class _Output(Struct):
 
 class _Input(Struct):
     command: Words | Many[Words] | None = None
-
-
-_contents = msgspec.json.Decoder(_Content)
-_metas = msgspec.json.Decoder(_Meta)
-_outputs = msgspec.json.Decoder(Words | _Output)
-_inputs = msgspec.json.Decoder(_Input)
 
 
 class Shown(Struct):
@@ -150,9 +145,8 @@ def shown_of(content: Sequence[Raw]) -> Shown:
     texts: list[str] = []
     diffs: list[Diff] = []
     for raw in content:
-        try:
-            item = _contents.decode(raw)
-        except BAD:
+        item = read(raw, _Content)
+        if item is None:
             continue
         if item.type == "diff" and item.new is not None and len(diffs) < DIFFS_MAX:
             diffs.append(diff_of(item.path, item.old, item.new))
@@ -161,8 +155,12 @@ def shown_of(content: Sequence[Raw]) -> Shown:
     return Shown("\n".join(texts), tuple(diffs))
 
 
-def text_of(block: Block) -> str:
-    """A content block as text; what is no text is named."""
+def text_of(block: Content) -> str:
+    """Content as text; what is no text is named."""
+    if isinstance(block, str):
+        return block
+    if isinstance(block, list):
+        return "".join(map(text_of, block))
     if block.type in {"text", ""}:
         return block.text
     if block.type == "resource_link":
@@ -172,22 +170,16 @@ def text_of(block: Block) -> str:
 
 def streamed_of(meta: Raw) -> str:
     """Output that came in `_meta`, as some agents send it even to clients without terminals."""
-    if not given(meta):
-        return ""
-    try:
-        found = _metas.decode(meta)
-    except BAD:
-        return ""
-    return found.output.data if found.output else ""
+    found = read(meta, _Meta)
+    return found.output.data if found and found.output else ""
 
 
 def text_of_output(raw: Raw) -> str:
     """The `rawOutput` of a tool call as text."""
     if not given(raw):
         return ""
-    try:
-        found = _outputs.decode(raw)
-    except BAD:
+    found = read(raw, Words | _Output)
+    if found is None:
         return _compact(raw)
     if isinstance(found, str):
         return found
@@ -202,10 +194,7 @@ def text_of_input(raw: Raw = ABSENT, *, beside: Sequence[Diff] = ()) -> str:
     """
     if not given(raw) or bytes(raw) == b"{}":
         return ""
-    try:
-        command = _inputs.decode(raw).command
-    except BAD:
-        command = None
+    command = (read(raw, _Input) or _Input()).command
     if isinstance(command, list):
         return command[2] if len(command) == 3 and command[1] in {"-c", "-lc"} else " ".join(command)
     return command or ("" if beside else _compact(raw))

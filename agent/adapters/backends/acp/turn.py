@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import msgspec
 from msgspec import Raw, Struct
 
 from agent.adapters.backends.acp.handshake import fault_text
 from agent.adapters.backends.acp.quirks import Quirks
-from agent.adapters.backends.acp.schema import ABSENT, BAD, AgentResponse, given
+from agent.adapters.backends.acp.schema import ABSENT, AgentResponse
 from agent.protocol.bounds import Words
 from agent.protocol.events import TurnStatus
+from agent.protocol.lenient import read
 from agent.protocol.turn_causes import TurnCause
 
 LOST_STEP = "the agent lost step after the interrupt and is started anew: send the prompt again"
@@ -21,6 +21,9 @@ _STOPS: dict[str, TurnCause] = {
     "max_turn_requests": "max_turn_requests",
     "refusal": "refusal",
 }
+
+_FAILED = {"error", "failed"}
+"""Stop reasons that no protocol has, and that some agents tell."""
 
 
 class AgentTurn:
@@ -62,17 +65,16 @@ class PromptAnswer(Struct):
 
 def prompt_answer(reply: AgentResponse) -> PromptAnswer:
     """Decode the answer to a prompt; one that does not fit counts as an ordinary end."""
-    with contextlib.suppress(*BAD):
-        if given(reply.result):
-            return msgspec.json.decode(reply.result, type=PromptAnswer)
-    return PromptAnswer()
+    return read(reply.result, PromptAnswer) or PromptAnswer()
 
 
-def outcome_of(turn: AgentTurn, reply: AgentResponse, quirks: Quirks, *, silent: bool, after_cancel: bool) -> Outcome:
+def outcome_of(  # noqa: PLR0911 - one return a kind of end
+    turn: AgentTurn, reply: AgentResponse, quirks: Quirks, *, silent: bool, after_cancel: bool, complaint: str = ""
+) -> Outcome:
     """How a turn ended, by the answer to its prompt.
 
-    `silent`: the turn had no content. `after_cancel`: the turn before was cancelled. Once a cancel of ours is under way
-    the turn was interrupted, whatever the answer says.
+    `silent`: the turn had no content. `after_cancel`: the turn before was cancelled. `complaint`: what the agent said
+    beside of a failure. Once a cancel of ours is under way the turn was interrupted, whatever the answer says.
     """
     if turn.cancelled.is_set():
         recycle = quirks.recycle == "always" or (quirks.recycle == "in-tools" and turn.in_tools)
@@ -86,6 +88,8 @@ def outcome_of(turn: AgentTurn, reply: AgentResponse, quirks: Quirks, *, silent:
         return Outcome("interrupted", "" if turn.refused else "the agent stopped by itself")
     if silent and after_cancel:
         return Outcome("error", LOST_STEP, recycle=True)
+    if complaint or reason in _FAILED:
+        return Outcome("error", complaint or "the agent says that it failed")
     # A command of the agent itself (`/compact`) may have nothing to say.
     cause = _STOPS.get(reason, "empty" if silent and not turn.text.startswith("/") else "")
     return Outcome("error" if cause else "complete", cause=cause)

@@ -12,7 +12,6 @@ from msgspec import Raw, Struct, structs
 
 from agent.adapters.backends.acp.options import SessionOptions
 from agent.adapters.backends.acp.schema import (
-    BAD,
     AgentMessage,
     AgentPlan,
     AgentThought,
@@ -26,15 +25,18 @@ from agent.adapters.backends.acp.schema import (
     Strange,
     Update,
     UsageChanged,
-    given,
 )
 from agent.adapters.backends.acp.tools import ToolTracker, text_of
 from agent.ports import BackendEvent, Described, Planned, Said, Thought, Unknown
-from agent.protocol.bounds import Amount
+from agent.protocol.bounds import Amount, Table, Words
 from agent.protocol.events import Command, PlanEntry, TurnStatus, Usage
+from agent.protocol.lenient import read
+from agent.protocol.names import clean
 
 CHUNK = 16_384
 """Characters of one `Said` (docs/design/backends.md)."""
+COMPLAINT_MAX = 500
+"""Characters of an agent's own words for what went wrong."""
 UNKNOWN_MAX = 65_536
 """Bytes that are kept of what has no name here."""
 UNKNOWN_COUNT = 256
@@ -59,8 +61,22 @@ class _QuotaMeta(Struct):
     quota: _Quota = msgspec.field(default_factory=_Quota)
 
 
-_tokens = msgspec.json.Decoder(_Tokens)
-_quotas = msgspec.json.Decoder(_QuotaMeta)
+class _OwnError(Struct):
+    message: Words = ""
+    details: Words = msgspec.field(default="", name="additionalDetails")
+
+
+class _OwnState(Struct):
+    """What an agent tells of itself in `_meta`, under its own name."""
+
+    error: _OwnError | Words | None = None
+
+    @property
+    def words(self) -> str:
+        """The agent's own words for what went wrong."""
+        if isinstance(self.error, _OwnError):
+            return ": ".join(filter(None, (self.error.message, self.error.details)))
+        return self.error or ""
 
 
 class UpdateMapper:
@@ -71,6 +87,8 @@ class UpdateMapper:
         self.options = options
         self.content = 0  # updates that said or did something, so far
         self.usage: Usage | None = None
+        self._failed = False  # whether the agent says so of itself
+        self._words = ""  # the agent's own, for what went wrong last
         self._strange = 0
         self._events: list[BackendEvent] = []
         self._texts: list[str] = []
@@ -94,13 +112,14 @@ class UpdateMapper:
                 self._note(Described(commands=known))
             case UsageChanged():
                 self._used(update)
-            case SessionInfoChanged(title=str() as title):
-                self._note(Described(title=title))
+            case SessionInfoChanged():
+                self.heed(update.meta)
+                self._note(Described(title=update.title) if update.title is not None else None)
             case ModeChanged():
                 self._note(self.options.mode_changed(update.mode))
             case ConfigChanged():
                 self._note(self.options.config_changed(update.options))
-            case SessionInfoChanged() | ReplayedPrompt():
+            case ReplayedPrompt():
                 pass
 
     def take_strange(self, strange: Strange) -> None:
@@ -129,19 +148,33 @@ class UpdateMapper:
             self._events += self.tools.end(status)
         self._message = None
 
+    def begin_turn(self) -> None:
+        """Forget what the agent has said of itself before."""
+        self._failed, self._words = False, ""
+
+    def heed(self, meta: Raw) -> None:
+        """Take what the agent tells of itself: a state that is a failure (seen: codex), and why."""
+        told = bytes(meta)
+        self._failed = b'"systemError"' in told or (self._failed and b'"active"' not in told)
+        words = (own.words for own in (read(meta, Table[_OwnState]) or {}).values())
+        self._words = next(filter(None, words), self._words)
+
+    @property
+    def complaint(self) -> str:
+        """Why the turn is a failure although the agent ends it in order, in one line; empty if it is none (S14)."""
+        if not self._failed:
+            return ""
+        words = clean(self._words, COMPLAINT_MAX)
+        return f"the agent reports an error: {words}" if words else "the agent reports an error"
+
     def used_by(self, usage: Raw, meta: Raw) -> None:
         """Take the tokens that an answer to a prompt tells, from agents that tell them only there."""
         if self.usage is not None:
             return
-        total = 0.0
-        try:
-            if given(usage):
-                total = _tokens.decode(usage).total
-            elif given(meta):
-                count = _quotas.decode(meta).quota.token_count
-                total = count.input_tokens + count.output_tokens
-        except BAD:
-            return
+        total = (read(usage, _Tokens) or _Tokens()).total
+        if not total:
+            count = (read(meta, _QuotaMeta) or _QuotaMeta()).quota.token_count
+            total = count.input_tokens + count.output_tokens
         if total > 0:
             self.usage = Usage(used=int(total))
 

@@ -27,10 +27,13 @@ mode ID           changes its mode
 environ NAME      says that variable
 memory            says the prompts of this session so far
 request METHOD    asks the client for something it does not offer; says the error
+write LINES       writes these lines (a JSON list in Latin-1) as they are: `$ID` is the prompt's, `$SESSION` the session
+ask-float         asks for permission, by a request whose id is 7.0; then says what it got
 
 Options: --no-load, --resume (instead of load), --needs-login, --deaf (does not end with its input), --name NAME,
 --version VERSION, --wrong-version, --no-start (ends before it answers), --state FILE (sessions that outlive it),
---cancel-fails, --cancel-ends-nothing, --banner TEXT, --replay-late.
+--cancel-fails, --cancel-ends-nothing, --banner TEXT, --replay-late, --bom (before its first message),
+--ids text|float|null|other (how it writes ids of answers back).
 """
 
 from __future__ import annotations
@@ -50,12 +53,13 @@ Row = dict[str, Any]
 
 parser = argparse.ArgumentParser()
 for flag in ("no-load", "resume", "needs-login", "deaf", "wrong-version", "no-start", "cancel-fails",
-             "cancel-ends-nothing", "replay-late"):  # fmt: skip
+             "cancel-ends-nothing", "replay-late", "bom"):  # fmt: skip
     parser.add_argument(f"--{flag}", action="store_true")
 parser.add_argument("--name", default="odd")
 parser.add_argument("--version", default="1.0.0")
 parser.add_argument("--state", default="")
 parser.add_argument("--banner", default="")
+parser.add_argument("--ids", default="")
 OPTIONS = parser.parse_args()
 
 MODES = {"currentModeId": "ask", "availableModes": [{"id": "ask", "name": "Ask"}, {"id": "auto", "name": "Auto"}]}
@@ -90,10 +94,14 @@ class Agent:
         self.session = ""
         self.prompt: int | None = None  # id of the request that waits for its answer
         self.held = self.ignoring = False
-        self.asked: dict[str, str] = {}  # id of a request of ours -> what it is about
+        self.asked: dict[str | float, str] = {}  # id of a request of ours -> what it is about
         self.count = 0
 
     def send(self, message: Row) -> None:
+        if OPTIONS.ids and "method" not in message:
+            number = message["id"]
+            written = {"text": str(number), "float": float(number), "null": None, "other": f"answer to {number}"}
+            message = message | {"id": written[OPTIONS.ids]}
         sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
         sys.stdout.flush()
 
@@ -104,10 +112,11 @@ class Agent:
     def say(self, text: str, kind: str = "agent_message_chunk") -> None:
         self.update(kind, content={"type": "text", "text": text})
 
-    def request(self, about: str, method: str, params: Row) -> None:
+    def request(self, about: str, method: str, params: Row, number: float | None = None) -> None:
         self.count += 1
-        self.asked[f"r-{self.count}"] = about
-        self.send({"id": f"r-{self.count}", "method": method, "params": {"sessionId": self.session, **params}})
+        name = f"r-{self.count}" if number is None else number
+        self.asked[name] = about
+        self.send({"id": name, "method": method, "params": {"sessionId": self.session, **params}})
 
     def end(self, reason: str = "end_turn", **fields: Any) -> None:
         number, self.prompt, self.held = self.prompt, None, False
@@ -276,6 +285,17 @@ class Agent:
         call = {"toolCallId": "perm-1", "title": text or "Name: ", "rawInput": {"command": "whoami"}}
         self.request("name", "session/request_permission", {"toolCall": call, "options": CHOICES})
 
+    def turn_ask_float(self, text: str) -> None:
+        call = {"toolCallId": "perm-1", "title": "Name: "}
+        self.request("name", "session/request_permission", {"toolCall": call, "options": CHOICES}, number=7.0)
+
+    def turn_write(self, lines: str) -> None:
+        for line in json.loads(lines):
+            written = line.replace("$ID", str(self.prompt)).replace("$SESSION", self.session)
+            sys.stdout.buffer.write(written.encode("latin-1") + b"\n")
+        sys.stdout.buffer.flush()
+        self.prompt = None
+
     def turn_form(self, text: str) -> None:
         self.request("form", "elicitation/create", {"mode": "form", "message": "Who?", "requestedSchema": FORM})
 
@@ -382,6 +402,8 @@ def main() -> None:
         sys.exit(7)
     if OPTIONS.banner:
         sys.stdout.write(OPTIONS.banner + "\n")
+    if OPTIONS.bom:
+        sys.stdout.write("\ufeff")
     agent = Agent()
     for line in sys.stdin:
         agent.handle(json.loads(line))
