@@ -41,6 +41,7 @@ from agent.protocol.events import (
 from agent.protocol.messages import Attached, Page, Ready, Snapshot, Submitted
 from agent.protocol.methods import METHODS
 from agent.protocol.model import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
+from agent.protocol.prompts import Withdrawn
 from agent.protocol.snapshot import compact
 from agent.protocol.waiting import CancelCall, Patient, Waiting
 
@@ -99,6 +100,7 @@ class FakeGateway:
         self._held: dict[str, asyncio.Future[None]] = {}  # requests that wait for it, by call id
         self.beaten_by: messages.Answered | None = None  # who is always first with an answer
         self._turns: dict[str, int] = {}
+        self._waiting: list[UserMessage] = []
         self._sockets: set[web.WebSocketResponse] = set()
         self._attached: set[web.WebSocketResponse] = set()
         self._loop = asyncio.new_event_loop()
@@ -308,6 +310,13 @@ class FakeGateway:
                 return Page(epoch=self.epoch, seq=len(self.log), events=tuple(found), more=more, session_id=HERE)
             case "prompt.submit":
                 return await self._submit(params)
+            case "prompt.withdraw":
+                waiting = next((each for each in self._waiting if each.prompt_id == params.prompt_id), None)
+                if waiting is None:
+                    return Withdrawn(status="started", running=True)
+                self._waiting.remove(waiting)
+                self._later(TurnComplete(turn=waiting.turn, status="interrupted", withdrawn_by=_sender()))
+                return Withdrawn(status="withdrawn", text=waiting.text, turn=waiting.turn, by=_sender())
             case "request.answer" if self.beaten_by is not None:
                 return self.beaten_by
             case "request.answer":
@@ -375,6 +384,10 @@ class FakeGateway:
                 self._later(said, *_reply(turn, rest + "\n"))
             case "fail":
                 self._later(said, *_reply(turn, "no\n", exit_status=3))
+            case "later":
+                waiting = msgspec.structs.replace(said, queued=True)
+                self._waiting.append(waiting)
+                self._later(waiting)
             case "ask" | "secret" | "choose":
                 kind: Any = {"ask": "line", "secret": "secret", "choose": "choices"}[word]
                 choices = (Choice(id="y", name="Yes"), Choice(id="n", name="No")) if word == "choose" else ()

@@ -7,10 +7,10 @@ Commands: `up`, `peers`, `sessions`, `session_control` (new, interrupt, close, r
 `raw` (attach to a terminal), `prompt`, `answer`, `options` (set), `log`, `trust` (pair, join, unpair, devices),
 `audit`, `status`, `schema`, `demo`, and the starters of other front ends, `acp` and `hermes`.
 
-What they share: `streams`, `output`, `table` for lists, `watch` for those that stay, `patience`, `transcript`,
-`activity` and `shown_options` for what a session says, `keyboard`, `line_editor`, `screen`, `outbox` and
-`raw_terminal` for what is typed, `complete` for the shell, `duration`, `qr`, and `confusables` for names that look
-alike.
+What they share: `streams`, `output`, `table` for lists, `watch` for those that stay, `patience`, `transcript`, `tail`
+(its end), `activity`, `progress` (of the running turn) and `shown_options` for what a session says, `keyboard`,
+`line_editor`, `screen`, `outbox`, `controls` and `raw_terminal` for what is typed, `complete` for the shell,
+`duration`, `qr`, and `confusables` for names that look alike.
 
 Left to others: the connection and a followed session (`agent.client`). A command must start fast: docs/performance.md
 has its budget. Page: docs/commands.md.

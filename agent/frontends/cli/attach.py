@@ -8,25 +8,28 @@ from collections.abc import AsyncIterator, Sequence
 
 import click
 
-from agent.client.answers import Answering, how_to_answer, submit_answer, too_late
+from agent.client.answers import how_to_answer
 from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall, WaitingLines
-from agent.client.prompts import excerpt, not_sent
+from agent.client.prompts import not_sent
 from agent.client.stream import Stream, streaming
 from agent.client.terminal_text import clean, session_title
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
 from agent.errors import AgentError, PeerLost, SessionNotFound, TakenBack
 from agent.frontends.cli.complete import complete_session
+from agent.frontends.cli.controls import AnswerLine, Controls, TakeBack, tell_trouble
 from agent.frontends.cli.keyboard import Input, InterruptPressed, Keyboard, Stopped
-from agent.frontends.cli.line_editor import InputEnded, LineChanged, Typed
+from agent.frontends.cli.line_editor import InputEnded, LineChanged, TakeBackPressed, Typed
 from agent.frontends.cli.main import STATUS_OF, App, Exit
-from agent.frontends.cli.outbox import Controls, Outbox
-from agent.frontends.cli.output import local_time
-from agent.frontends.cli.patience import wait_option
+from agent.frontends.cli.outbox import Outbox
+from agent.frontends.cli.output import Printer, local_time
+from agent.frontends.cli.patience import saying, wait_option
+from agent.frontends.cli.progress import TurnProgress
 from agent.frontends.cli.screen import SplitScreen
 from agent.frontends.cli.sessions import device_of, title_of
+from agent.frontends.cli.tail import LINES, TranscriptTail
 from agent.frontends.cli.transcript import TranscriptPrinter, style_of
-from agent.protocol.events import TEXT_MAX, Answer, Command, RequestClosed, RequestOpen
+from agent.protocol.events import TEXT_MAX, Command, RequestOpen
 from agent.protocol.messages import Interrupt, Submitted
 from agent.protocol.methods import SESSION_INTERRUPT
 from agent.protocol.model import SessionRow
@@ -42,16 +45,21 @@ LEAVE = "Ctrl-C again, or Ctrl-D, leaves; the session goes on"
 
 @click.command()
 @click.argument("session", required=False, shell_complete=complete_session)
+@click.option("--tail", type=click.IntRange(min=0), default=LINES, show_default=True, metavar="N",
+              help="Print the last N lines of its transcript.")  # fmt: skip
+@click.option("--all", "everything", is_flag=True, help="Print all of its transcript.")
 @click.option("--raw", is_flag=True, help="Show its terminal as it is: for sessions of the backend terminal.")
 @click.option("--detach-key", metavar="KEY", default="ctrl-]", show_default=True, help="Key that leaves, with --raw.")
 @wait_option
 @click.pass_obj
-def attach(app: App, session: str | None, *, raw: bool, detach_key: str, wait: float) -> int:
+def attach(
+    app: App, session: str | None, *, tail: int, everything: bool, raw: bool, detach_key: str, wait: float
+) -> int:
     """Follow a session, type prompts, answer its questions.
 
-    Ctrl-C interrupts the running turn, Alt-Enter sends a prompt that does, Ctrl-D leaves. In a pipe every line is a
-    prompt; at the end of the input it waits for what is running and queued. With --raw the program's own screen and
-    keyboard.
+    Ctrl-C interrupts the running turn (it clears what is typed first), Alt-Enter sends a prompt that does, Up or Esc
+    takes the newest waiting prompt back, Ctrl-D leaves. In a pipe every line is a prompt; at the end of the input it
+    waits for what is running and queued. With --raw the program's own screen and keyboard.
 
     While the session's device is out of reach, what is typed waits; Ctrl-C takes it back.
     """
@@ -59,12 +67,30 @@ def attach(app: App, session: str | None, *, raw: bool, detach_key: str, wait: f
         from agent.frontends.cli.raw import raw_attached_to
 
         return raw_attached_to(app, session or choose(app), detach_key, wait=wait)
-    return attached_to(app, session or choose(app), wait=wait)
+    return attached_to(app, session or choose(app), wait=wait, lines=None if everything else tail)
 
 
-def attached_to(app: App, session: str, *, wait: float = PATIENCE) -> int:
-    """Stay with a session; the exit status. `wait`: seconds that anything may wait for a device out of reach."""
-    return asyncio.run(_Attachment(app, session, wait).run())
+def attached_to(app: App, session: str, *, wait: float = PATIENCE, lines: int | None = LINES) -> int:
+    """Stay with a session; the exit status.
+
+    `wait`: seconds that anything may wait for a device out of reach; `lines` of its transcript are printed, None: all.
+    """
+    return asyncio.run(_attach(app, session, wait, lines))
+
+
+async def _attach(app: App, session: str, wait: float, lines: int | None) -> int:
+    async with streaming(app.client.path, wait=wait) as stream:
+        stream.waiting = saying(app)
+        mark, view = Mark(session), SessionView(stream.device)
+        changes = view.changes(follow(stream, mark))
+        first = await anext(changes)  # the terminal is touched only once there is a session
+        assert isinstance(first, Hydration)
+        return await _Attachment(app, stream, mark, view, lines).run(first, changes)
+
+
+def is_lively(printer: Printer) -> bool:
+    """Whether there is a terminal to draw on and to type at."""
+    return sys.stdin.isatty() and printer.tty and not printer.dumb
 
 
 def choose(app: App) -> str:
@@ -102,66 +128,68 @@ def commands_line(commands: Sequence[Command]) -> str:
     return f"-- commands: {' '.join(named)}" + (f" and {rest} more" if rest else "")
 
 
+def follows(waiting: int, *, keys: bool) -> str:
+    """What comes after a turn that is interrupted; `keys`: there are some that take prompts back."""
+    told = "1 prompt waits and runs next" if waiting == 1 else f"{waiting} prompts wait and run next"
+    return told + ("; Up takes the newest back" if keys else "")
+
+
 class _Attachment:
-    def __init__(self, app: App, session: str, wait: float) -> None:
-        printer = app.printer
-        self._path, self._wait = app.client.path, wait
-        self._lively = sys.stdin.isatty() and printer.tty and not printer.dumb
-        self._screen = SplitScreen(printer, lively=self._lively)
-        self._transcript = TranscriptPrinter(self._screen)
-        self._mark = Mark(session)
-        self._view: SessionView
+    def __init__(self, app: App, stream: Stream, mark: Mark, view: SessionView, lines: int | None) -> None:
+        self._printer = app.printer
+        self._stream, self._mark, self._view = stream, mark, view
+        self._lively = is_lively(app.printer)
+        self._screen = screen = SplitScreen(app.printer, lively=self._lively)
+        self._tail = TranscriptTail(screen, lines)
+        self._transcript = TranscriptPrinter(screen)
+        self._progress = TurnProgress()
+        self._backend = ""
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()  # as fast as a person types, or as long as the pipe is
-        self._outbox: Outbox
-        self._controls = Controls(self._waiting, self._redraw)
-        self._answered: str | None = None  # id of the request whose answer is on its way
-        self._waiting_lines = WaitingLines()
         self._keyboard = Keyboard(STDIN, self._inputs.put_nowait, lively=self._lively)
-        self._answering: Answering | None = None
-        self._left: asyncio.Future[int] | None = None
+        self._waiting_lines = WaitingLines()
+        self._controls = controls = Controls(self._waiting, self._redraw)
+        self._outbox = outbox = Outbox(
+            stream,
+            mark,
+            shown=lambda text: screen.notice(f"> {clean(text, TEXT_MAX)}"),
+            waiting=self._waiting,
+            accepted=self._accepted,
+            failed=self._not_sent,
+        )
+        editor = self._keyboard.editor
+        self._answers = AnswerLine(stream, mark, view, screen=screen, editor=editor, controls=controls)
+        self._take_back = TakeBack(stream, mark, view, screen=screen, editor=editor, controls=controls, outbox=outbox)
+        self._left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._ended_input = False
         self._warned = False
         self._interrupted = -1  # the turn that Ctrl-C was meant for last: once more, and it leads out
         self._failed_with: int = Exit.OK  # status of the first prompt of a pipe that was not accepted
 
-    async def run(self) -> int:
-        self._left = left = asyncio.get_running_loop().create_future()
-        async with streaming(self._path, wait=self._wait) as stream:
-            stream.waiting = self._waiting
-            self._view = SessionView(stream.device)
-            changes = self._view.changes(follow(stream, self._mark))
-            first = await anext(changes)  # the terminal is touched only once there is a session
-            assert isinstance(first, Hydration)
-            self._outbox = Outbox(
-                stream,
-                self._mark,
-                shown=lambda text: self._screen.notice(f"> {clean(text, TEXT_MAX)}"),
-                waiting=self._waiting,
-                accepted=self._accepted,
-                failed=self._not_sent,
-            )
-            self._banner(first)
-            with self._keyboard.reading(self._control):
-                try:
-                    async with asyncio.TaskGroup() as tasks:
-                        jobs = [
-                            tasks.create_task(self._follow(changes), name="cli.follow"),
-                            tasks.create_task(self._listen(stream, tasks), name="cli.input"),
-                            tasks.create_task(self._outbox.run(), name="cli.submit"),
-                        ]
-                        self._redraw()
-                        status: int = await left
-                        self._controls.cancel()
-                        for job in jobs:
-                            job.cancel()
-                finally:
-                    for line in self._outbox.given_back():
-                        self._screen.notice(f"-- {line}", "yellow")
-                    self._screen.close()
+    async def run(self, first: Hydration, changes: AsyncIterator[Change]) -> int:
+        self._stream.waiting = self._waiting
+        await self._banner(first)
+        screen = self._screen
+        with self._keyboard.reading(self._control, resized=screen.resized, stops=screen.hide, goes_on=screen.come_back):
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    jobs = [
+                        tasks.create_task(self._follow(changes), name="cli.follow"),
+                        tasks.create_task(self._listen(tasks), name="cli.input"),
+                        tasks.create_task(self._outbox.run(), name="cli.submit"),
+                        tasks.create_task(self._tick(), name="cli.progress"),
+                    ]
+                    self._redraw()
+                    status: int = await self._left
+                    self._controls.cancel()
+                    for job in jobs:
+                        job.cancel()
+            finally:
+                screen.bottom("", "", "")
+                for line in self._outbox.given_back():
+                    screen.notice(f"-- {line}", "yellow")
+                screen.close()
         if self._lively:
-            self._screen.notice(
-                f"-- left {clean(self._mark.session)}; `agent attach {clean(self._mark.session)}` returns"
-            )
+            screen.notice(f"-- left {clean(self._mark.session)}; `agent attach {clean(self._mark.session)}` returns")
         return status or self._failed_with
 
     def _control(self, sequence: str) -> None:
@@ -169,34 +197,36 @@ class _Attachment:
         self._screen.printer.out.flush()
 
     def _leave(self, status: int) -> None:
-        if self._left is not None and not self._left.done():
+        if not self._left.done():
             self._left.set_result(status)
 
     # --- what the session does ---------------------------------------------------------------------------------------
 
-    def _banner(self, first: Hydration) -> None:
+    async def _banner(self, first: Hydration) -> None:
         session = self._view.session
         if first.session is not None:
+            self._backend = first.session.backend
             for line in banner(first.session):
                 self._screen.notice(line)
             if first.session.backend == TERMINAL:
                 self._screen.notice(f"-- it has a terminal: `agent attach --raw {session}` shows it")
-            if first.truncated:
-                self._screen.notice(f"-- earlier: `agent log {session}`")
         here = also_here(self._view.others.values())
         if here:
             self._screen.notice(f"-- {here}")
-        self._hydrate(first)
+        await self._hydrate(first)
         if self._lively and first.commands:
             self._screen.notice(commands_line(first.commands))
         if self._lively:
             self._screen.notice("-- Ctrl-C interrupts the turn, Alt-Enter steers it, Ctrl-D leaves")
 
-    def _hydrate(self, hydration: Hydration) -> None:
+    async def _hydrate(self, hydration: Hydration) -> None:
         if hydration.anew:
             self._screen.notice(f"-- {sentence(LogReplaced())}. It says:", "yellow")
-            self._transcript = TranscriptPrinter(self._screen)
-        self._transcript.hydrate(hydration)
+            self._progress = TurnProgress()
+        for entry in hydration.entries:
+            self._progress.take(entry, self._printer.now(), live=False)
+        if hydration.session is not None:  # else the log was resumed
+            self._transcript = await self._tail.show(self._stream, self._view.session, self._mark.seq, hydration)
         if hydration.again and not hydration.anew:
             self._screen.notice(f"-- {sentence(Resumed())}")
 
@@ -204,14 +234,24 @@ class _Attachment:
         async for change in changes:
             match change:
                 case LogEntry():
-                    self._drop_draft(change)
+                    self._answers.drop_draft(change)
+                    self._progress.take(change, self._printer.now(), live=True)
                     self._transcript.show(change)
                 case Hydration():
-                    self._hydrate(change)
+                    await self._hydrate(change)
                 case _:
                     self._screen.notice(f"-- {sentence(change)}", style_of(change))
             self._redraw()
             self._maybe_leave()
+
+    async def _tick(self) -> None:
+        # Time goes on while nothing happens.
+        while True:
+            await asyncio.sleep(1.0)
+            if self._lively:
+                self._redraw()
+            elif self._printer.tty and self._progress.due(self._printer.now()):
+                self._screen.notice(self._running())
 
     def _maybe_leave(self) -> None:
         if self._view.ended:
@@ -222,116 +262,87 @@ class _Attachment:
 
     # --- what the person does ----------------------------------------------------------------------------------------
 
-    @property
-    def _request(self) -> RequestOpen | None:
-        requests = self._view.requests.values()
-        return next((request for request in requests if request.request_id != self._answered), None)
-
-    @property
-    def _asked(self) -> Answering | None:
-        # A form that is half filled in goes on until its request is answered, here or elsewhere.
-        request = self._request
-        if request is None:
-            self._answering = None
-        elif self._answering is None or self._answering.request != request:
-            self._answering = Answering(request, self._keyboard.editor.text)
-        return self._answering
+    def _running(self) -> str:
+        # One line that tells what runs and what waits; "" if that needs no word.
+        return self._progress.line(
+            self._printer.now(),
+            (self._printer.columns or 80) - 1,
+            backend=self._backend,
+            asked=self._answers.request is not None,
+            waiting=len(self._view.queue),
+            unsent=len(self._outbox.unsent),
+            newest=self._take_back.newest if self._lively else "",
+        )
 
     def _redraw(self) -> None:
-        asked, editor = self._asked, self._keyboard.editor
+        asked, editor = self._answers.asked, self._keyboard.editor
         editor.secret = asked is not None and asked.request.kind == "secret"
+        editor.takes_back = not editor.secret and bool(self._take_back.newest)
+        running = self._running()
         prompt = "> " if asked is None else asked.label
-        if self._view.running and asked is None and not editor.text:
+        if self._view.running and asked is None and not editor.text and not running:
             prompt = ""
-        self._screen.edit(prompt, *(("", 0) if editor.secret else (editor.text, editor.cursor)))
+        self._screen.bottom(running, prompt, *(("", 0) if editor.secret else (editor.text, editor.cursor)))
 
-    async def _listen(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
+    async def _listen(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             given = await self._inputs.get()
             match given:
-                case Typed(text=text) if text.strip() or self._request is not None:
+                case Typed(text=text) if text.strip() or self._answers.request is not None:
                     self._warned = False
-                    self._typed(stream, tasks, given)
+                    self._typed(tasks, given)
                 case InterruptPressed():
-                    self._interrupt(stream, tasks)
+                    self._interrupt(tasks)
+                case TakeBackPressed():
+                    self._take_back.take(tasks)
                 case Stopped(signal=number):
                     self._leave(128 + number)
                 case InputEnded() if self._lively:
                     self._leave(Exit.OK)
                 case InputEnded():
                     self._ended_input = True
-                    if self._request is not None:
-                        self._hint_answer(self._request)
+                    if self._answers.request is not None:
+                        self._hint_answer(self._answers.request)
                     self._maybe_leave()
                 case LineChanged() | Typed():
                     pass
             self._redraw()
 
-    def _typed(self, stream: Stream, tasks: asyncio.TaskGroup, given: Typed) -> None:
-        asked = self._asked
+    def _typed(self, tasks: asyncio.TaskGroup, given: Typed) -> None:
+        asked = self._answers.asked
         if asked is None or (given.steer and given.text.strip() and asked.request.kind != "secret"):
             self._outbox.put(given)
-            return
-        label = asked.label
-        try:
-            answer = asked.take(given.text)
-        except AgentError as exc:
-            self._trouble(exc)
-            return
-        if answer is None:
-            self._screen.notice(f"   {label}{clean(given.text)}")
-            return
-        request, complete = asked.request, answer
-        self._answered = request.request_id
-        self._controls.begin(tasks, lambda call: self._answer(stream, request, complete, given, call))
-
-    def _drop_draft(self, entry: LogEntry) -> None:
-        # Half an answer to what is no longer asked would be sent as a prompt; it may be half a password.
-        asked, closed = self._answering, entry.payload
-        if not isinstance(closed, RequestClosed) or asked is None or asked.request.request_id != closed.request_id:
-            return
-        editor = self._keyboard.editor
-        if lost := asked.unsent(editor.text, closed):
-            self._screen.notice(f"-- {lost}", "yellow")
-            editor.clear()
-            editor.put_back(asked.drafted)
-
-    async def _answer(
-        self, stream: Stream, request: RequestOpen, answer: Answer, given: Typed, call: WaitingCall
-    ) -> None:
-        try:
-            told = await submit_answer(stream, self._mark.session, request, answer, call=call)
-        except AgentError as exc:
-            self._trouble(exc)
-            if request.kind in {"line", "keys", "choices"}:
-                self._keyboard.editor.put_back(given.text)
         else:
-            self._view.answered(request.request_id)
-            if why := too_late(told, request):
-                self._screen.notice(f"-- {why}", "yellow")
-        finally:
-            self._answered = None
+            self._answers.take(asked, given, tasks)
 
-    def _interrupt(self, stream: Stream, tasks: asyncio.TaskGroup) -> None:
-        if self._keyboard.editor.clear() or self._take_back(stream):
-            return
+    def _interrupt(self, tasks: asyncio.TaskGroup) -> None:
         turn = self._view.turn
-        if self._view.running and self._interrupted != turn:
+        if self._keyboard.editor.clear():
+            if self._view.running:
+                self._screen.notice("-- line cleared; Ctrl-C again interrupts the turn")
+        elif self._take_back.unsent:
+            if self._lively:
+                self._take_back.take_unsent()
+            else:
+                self._leave(Exit.INTERRUPTED)
+        elif self._view.running and self._interrupted != turn:
             self._interrupted, self._warned = turn, not self._lively
-            self._controls.begin(tasks, lambda call: self._stop(stream, turn, call))
+            if self._view.queue:
+                self._screen.notice(f"-- interrupting; {follows(len(self._view.queue), keys=self._lively)}")
+            self._controls.begin(tasks, lambda call: self._stop(turn, call))
         elif self._lively and not self._warned:
             self._warned = True
             self._screen.notice(f"-- {LEAVE}")
         else:
             self._leave(Exit.OK if self._lively else Exit.INTERRUPTED)
 
-    async def _stop(self, stream: Stream, turn: int, call: WaitingCall) -> None:
+    async def _stop(self, turn: int, call: WaitingCall) -> None:
         try:
-            await stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self._mark.session, turn=turn), call=call)
+            await self._stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self._mark.session, turn=turn), call=call)
         except AgentError as exc:
             if isinstance(exc, TakenBack):
                 self._interrupted = -1
-            self._trouble(exc)
+            tell_trouble(self._screen, exc)
 
     # --- what was not sent yet ---------------------------------------------------------------------------------------
 
@@ -349,7 +360,7 @@ class _Attachment:
         if isinstance(exc, TakenBack):
             self._screen.notice("-- taken back: it was not sent")
         else:
-            self._trouble(exc, given.text)
+            tell_trouble(self._screen, exc, given.text)
         line = not_sent(given.text, doubtful=isinstance(exc, PeerLost))
         if self._lively:
             if not self._keyboard.editor.put_back(given.text):
@@ -362,23 +373,6 @@ class _Attachment:
                 self._leave(Exit.UNREACHABLE)
         self._redraw()
         self._maybe_leave()
-
-    def _take_back(self, stream: Stream) -> bool:
-        # The newest of what waits, and whether there was any.
-        control = self._controls.newest_waiting()
-        if not self._outbox.waits and control is None:
-            return False
-        if not self._lively:
-            self._leave(Exit.INTERRUPTED)
-        elif control is not None:
-            stream.take_back(control)
-        elif (given := self._outbox.take_back()) is not None:
-            self._keyboard.editor.put_back(given.text)
-        return True
-
-    def _trouble(self, exc: AgentError, about: str = "") -> None:
-        which = f"{clean(excerpt(about))}: " if about and isinstance(exc, PeerLost) else ""
-        self._screen.notice(f"-- {which}{clean(str(exc), 4096)}" + (f" ({clean(exc.hint)})" if exc.hint else ""), "red")
 
     def _hint_answer(self, request: RequestOpen) -> None:
         self._screen.notice(f"-- answer with {how_to_answer(self._mark.session, request)}")

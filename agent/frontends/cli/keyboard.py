@@ -7,15 +7,18 @@ import os
 import signal
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from msgspec import Struct
 
-from agent.frontends.cli.line_editor import InputEnded, LineChanged, LineEditor, Typed
+from agent.frontends.cli.line_editor import InputEnded, LineChanged, LineEditor, TakeBackPressed, Typed
 
 CHUNK = 65_536
+ESCAPE = 0.1
+"""Seconds after which Esc is no beginning of another key: what a terminal sends for one key comes at once."""
 PASTE_ON, PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
 
 
@@ -29,7 +32,7 @@ class Stopped(Struct, frozen=True):
     signal: int
 
 
-Input = Typed | LineChanged | InputEnded | InterruptPressed | Stopped
+Input = Typed | LineChanged | InputEnded | TakeBackPressed | InterruptPressed | Stopped
 
 
 class Keyboard:
@@ -41,10 +44,22 @@ class Keyboard:
         self._take = take
         self._lively = lively
         self._line = b""
+        self._escape: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def reading(self, write: Callable[[str], object]) -> Iterator[None]:
-        """Listen for the block; `write` puts a control sequence on the terminal."""
+    def reading(
+        self,
+        write: Callable[[str], object],
+        *,
+        resized: Callable[[], object],
+        stops: Callable[[], object],
+        goes_on: Callable[[], object],
+    ) -> Iterator[None]:
+        """Listen for the block; `write` puts a control sequence on the terminal.
+
+        Told at once: `resized`, that the terminal has another size; `stops`, that Ctrl-Z hands it to the shell, and
+        `goes_on`, that it is ours again, and that others have printed meanwhile.
+        """
         loop = asyncio.get_running_loop()
         stop = {signal.SIGTERM, signal.SIGHUP}
         loop.add_signal_handler(signal.SIGINT, self._take, InterruptPressed())
@@ -53,7 +68,8 @@ class Keyboard:
         before = termios.tcgetattr(self._fd) if self._lively else None
         if before is not None:
             self._unecho()
-            loop.add_signal_handler(signal.SIGCONT, self._resumed, write)
+            self._mind_stops(before, write, stops, goes_on)
+            loop.add_signal_handler(signal.SIGWINCH, resized)
             write(PASTE_ON)
         try:
             self._listen(loop)
@@ -64,6 +80,8 @@ class Keyboard:
                 loop.remove_signal_handler(number)
             if before is not None:
                 loop.remove_signal_handler(signal.SIGCONT)
+                loop.remove_signal_handler(signal.SIGWINCH)
+                loop.remove_signal_handler(signal.SIGTSTP)
                 termios.tcsetattr(self._fd, termios.TCSADRAIN, before)
                 write(PASTE_OFF)
 
@@ -80,11 +98,40 @@ class Keyboard:
         attributes[6][termios.VMIN], attributes[6][termios.VTIME] = 1, 0
         termios.tcsetattr(self._fd, termios.TCSADRAIN, attributes)
 
-    def _resumed(self, write: Callable[[str], object]) -> None:
-        # After Ctrl-Z and `fg` the shell has put the terminal back to its own ways.
-        self._unecho()
-        write(PASTE_ON)
-        self._take(LineChanged())
+    def _mind_stops(
+        self,
+        before: list[Any],
+        write: Callable[[str], object],
+        stops: Callable[[], object],
+        goes_on: Callable[[], object],
+    ) -> None:
+        # Ctrl-Z gives the shell its terminal as it was. Where there is none, the system lets nobody stop.
+        loop = asyncio.get_running_loop()
+
+        def back() -> None:
+            self._unecho()  # the shell has put the terminal back to its own ways
+            write(PASTE_ON)
+            goes_on()
+
+        def suspend() -> None:
+            stops()
+            write(PASTE_OFF)
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, before)
+            loop.remove_signal_handler(signal.SIGCONT)
+            loop.remove_signal_handler(signal.SIGTSTP)
+            os.kill(os.getpid(), signal.SIGTSTP)
+            self._mind_stops(before, write, stops, goes_on)
+            back()
+
+        loop.add_signal_handler(signal.SIGTSTP, suspend)
+        loop.add_signal_handler(signal.SIGCONT, back)
+
+    def _escaped(self) -> None:
+        self._tell(self.editor.escape())
+
+    def _tell(self, actions: Iterable[Input]) -> None:
+        for action in actions:
+            self._take(action)
 
     def _readable(self) -> bool:
         try:
@@ -98,8 +145,11 @@ class Keyboard:
             self._take(InputEnded())
             return False
         if self._lively:
-            for action in self.editor.feed(data):
-                self._take(action)
+            if self._escape is not None:
+                self._escape.cancel()
+            self._tell(self.editor.feed(data))
+            if self.editor.escape_waits:
+                self._escape = asyncio.get_running_loop().call_later(ESCAPE, self._escaped)
             return True
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:

@@ -47,7 +47,11 @@ class InputEnded(Struct, frozen=True):
     """Ctrl-D on an empty line, or the end of the input."""
 
 
-Action = Typed | LineChanged | InputEnded
+class TakeBackPressed(Struct, frozen=True):
+    """Arrow-up or Esc on an empty line, while a prompt waits that can be taken back."""
+
+
+Action = Typed | LineChanged | InputEnded | TakeBackPressed
 
 
 class LineEditor:
@@ -57,6 +61,7 @@ class LineEditor:
         self.text = ""
         self.cursor = 0  # the character of `text` that it stands on
         self.secret = False  # such a line is neither shown nor remembered
+        self.takes_back = False  # whether there is something that waits, and can be taken back into the line
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._unread = ""
         self._pasting = False
@@ -87,12 +92,24 @@ class LineEditor:
             at = found.end()
         return [*actions, LineChanged()]
 
+    @property
+    def escape_waits(self) -> bool:
+        """Whether Esc was pressed on an empty line, which is the beginning of another key or meant as it is."""
+        return self._unread == "\x1b" and not self.text and not self._pasting
+
+    def escape(self) -> list[Action]:
+        """Take Esc as it is, since nothing has followed it."""
+        self._unread = ""
+        return [TakeBackPressed()] if self.takes_back else []
+
     def clear(self) -> bool:
-        """Empty the line; whether anything was on it."""
-        had = bool(self.text)
+        """Empty the line, which the history keeps; whether anything was on it."""
+        line = self.text
+        if line and not self.secret and (not self._history or self._history[-1] != line):
+            self._history = [*self._history, line][-HISTORY_MAX:]
         self._show("")
         self._at = len(self._history)
-        return had
+        return bool(line)
 
     def put_back(self, text: str) -> bool:
         """Show text that was typed before, unless something else is on the line; whether it is shown."""
@@ -108,9 +125,9 @@ class LineEditor:
         elif key == "\x04" and not self.text:
             actions.append(InputEnded())
         elif key == "\x04":
-            self._edit("cut right")
+            self._edit("cut right", actions)
         else:
-            self._edit(_KEYS.get(key, ""))
+            self._edit(_KEYS.get(key, ""), actions)
 
     def _sequence(self, sequence: str, actions: list[Action]) -> None:
         if sequence in {_PASTE_BEGIN, _PASTE_END}:
@@ -120,12 +137,10 @@ class LineEditor:
         elif sequence in {"\x1b\r", "\x1b\n"}:
             actions.append(Typed(self._take(), steer=True))
         else:
-            self._edit(_KEYS.get(sequence, ""))
+            self._edit(_KEYS.get(sequence, ""), actions)
 
     def _take(self) -> str:
         line = self.text
-        if line and not self.secret and (not self._history or self._history[-1] != line):
-            self._history = [*self._history, line][-HISTORY_MAX:]
         self.clear()
         return line
 
@@ -135,7 +150,10 @@ class LineEditor:
         self.text = self.text[: self.cursor] + kept + self.text[self.cursor :]
         self.cursor += len(kept)
 
-    def _edit(self, what: str) -> None:
+    def _edit(self, what: str, actions: list[Action]) -> None:
+        if what == "older" and self.takes_back and not self.text:
+            actions.append(TakeBackPressed())
+            return
         if what in {"older", "newer"}:
             self._recall(-1 if what == "older" else 1)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 
 from agent.client.follow import Mark
 from agent.client.pending import WaitingCall
@@ -60,6 +60,11 @@ class Outbox:
     def waits(self) -> bool:
         """Whether the person was told that something was not sent yet."""
         return self._current is not None and self._current[1].note is not None
+
+    @property
+    def unsent(self) -> list[str]:
+        """The prompts of which the person was told that they were not sent yet, in order."""
+        return [self._current[0].text, *(given.text for given in self._queue)] if self._current and self.waits else []
 
     def put(self, given: Typed) -> None:
         """Send a prompt, after all that were put before it."""
@@ -119,34 +124,3 @@ class Outbox:
         else:
             self._current = None
             self._accepted(told)
-
-
-class Controls:
-    """Answers and interrupts on their way: carried out beside the input, since nobody who types waits for them."""
-
-    def __init__(self, waiting: Callable[[Waiting], None], done: Callable[[], None]) -> None:
-        """`waiting` is told why one has no answer yet; `done` is called when one is over."""
-        self._waiting, self._done = waiting, done
-        self._tasks: dict[WaitingCall, asyncio.Task[None]] = {}
-
-    def begin(self, group: asyncio.TaskGroup, work: Callable[[WaitingCall], Coroutine[None, None, None]]) -> None:
-        """Carry out an answer or an interrupt, as a task of the group."""
-        call = WaitingCall(self._waiting)
-
-        async def carried_out() -> None:
-            try:
-                await work(call)
-            finally:
-                del self._tasks[call]
-                self._done()
-
-        self._tasks[call] = group.create_task(carried_out(), name="cli.control")
-
-    def newest_waiting(self) -> WaitingCall | None:
-        """The last answer or interrupt of which the person was told that it waits."""
-        return next((call for call in reversed(self._tasks) if call.note is not None), None)
-
-    def cancel(self) -> None:
-        """Give up all answers and interrupts that are on their way."""
-        for task in self._tasks.values():
-            task.cancel()

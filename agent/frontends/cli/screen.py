@@ -1,50 +1,60 @@
-"""Output that goes on above a line that is being typed, without garbling either."""
+"""Output that goes on above what is typed, and above a line that tells what runs, without garbling any of them."""
 
 from __future__ import annotations
+
+import re
 
 from agent.client.terminal_text import Style, fit, leaves_open, width
 from agent.frontends.cli.output import Printer
 
-ERASE = "\r\x1b[K"
+ERASE, UP = "\r\x1b[K", "\x1b[A"
+BELOW = "\x1bD"
+"""IND: one row down in the same column, scrolling where it must."""
+SAVE, BACK = "\x1b7", "\x1b8"
+"""DECSC, DECRC: the terminal remembers the place of the cursor, and the colours."""
+PLAIN, ERASE_BELOW = "\x1b[m", "\x1b[J"
+EVERYTHING = 2**62
+TAB = 8
+_PLAIN = frozenset({"\x1b[m", "\x1b[0m"})
+_END = re.compile(r"\A((?:\x1b\[[0-9;:]*m)*)\t*\n?")
+_SGR = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 class SplitScreen:
     """Where a followed session is printed.
 
-    With an input line (`lively`: stdin and stdout are a terminal) all goes to stdout: while something is typed,
-    output is held back to whole lines and printed above it. Without, what the session says goes to stdout and the
-    talk to stderr.
+    On a terminal (`lively`: stdin too) all goes to stdout, and the last rows are ours: a line that tells what runs, and
+    the line that is typed. Output goes on above them, in the middle of a line too. Elsewhere what the session says goes
+    to stdout and the talk to stderr, and there are no such rows.
     """
 
     def __init__(self, printer: Printer, *, lively: bool) -> None:
         self.printer, self.lively = printer, lively
+        self.skipped = 0  # lines that were left out
+        self._skips = 0  # lines that are left out from here on
         self._open = False  # output stands in the middle of a line
-        self._drawn = False  # the input line is on the screen
-        self._typed = False  # and has text on it
+        self._filled = 0  # columns of that line, as if the terminal had room for all of it
+        self._severed = False  # that line was ended on the screen only: what follows of it begins a row
+        self._painted = False  # colours of the output are in force
+        self._away = False  # the rows are not drawn
+        self._live = ""
         self._prompt = ""
         self._shown = ""
         self._cursor = 0
-        self._held = ""
+        self._rows: list[int] = []  # columns of each row of ours that is on the screen
+        self._column = 0  # of the last one, where the cursor is
+        self._hangs = False  # the terminal remembers where output goes on, and in which colours
+
+    # --- what the session says ---------------------------------------------------------------------------------------
 
     def text(self, text: str) -> None:
         """Print more of the session's own output."""
-        if not text:
-            return
-        if self._drawn and self._typed:
-            text = self._held + text
-            end = text.rfind("\n") + 1
-            whole, self._held = text[:end], text[end:]
-            if whole:
-                self._erase()
-                self._write(whole)
-                self._draw()
-            return
-        self._erase()
-        self._write(text)
+        if text:  # a prompt alone comes back once all is said
+            self._put(self._erased() + self._written(text) + (self._drawn() if self._live or self._shown else ""))
 
     def line(self, text: str, style: Style = "") -> None:
         """Print a line of the session's own output."""
-        start = "\n" if self._held or self._open else ""
+        start = "\n" if self._open else ""
         self.text(f"{start}{self.printer.paint(text, style)}\n")
 
     def notice(self, text: str, style: Style = "dim") -> None:
@@ -53,60 +63,156 @@ class SplitScreen:
             self.line(text, style)
             return
         self.end_line()
-        self.printer.talk(text, style)
+        if not self._skips:
+            self.printer.talk(text, style)
 
     def end_line(self) -> None:
         """Begin a new line unless one has just begun."""
-        if self._held or self._open:
+        if self._open:
             self.text("\n")
 
-    def edit(self, prompt: str, text: str, cursor: int = 0) -> None:
-        """Show the input line, its cursor on that character; with neither prompt nor text, take it away."""
+    def skip(self, lines: int = EVERYTHING) -> None:
+        """Leave out so many of the lines that follow; `skipped` counts them. 0: no more."""
+        self._skips = lines
+
+    # --- the rows at the bottom --------------------------------------------------------------------------------------
+
+    def bottom(self, live: str, prompt: str, text: str, cursor: int = 0) -> None:
+        """Show what runs, in one clean line, and the input line, its cursor on that character; each if not empty."""
         if not self.lively:
             return
         shown = text.replace("\n", "⏎").replace("\t", " ")
-        if self._drawn and (prompt, shown, cursor) == (self._prompt, self._shown, self._cursor):
+        wanted = live, prompt, shown, cursor
+        drawn = bool(self._rows) or not (live or prompt or shown)
+        if drawn and wanted == (self._live, self._prompt, self._shown, self._cursor):
             return
-        self._erase()
-        self._prompt = prompt
-        self._shown = shown
-        self._cursor = cursor
-        self._typed = bool(text)
-        if not self._typed and self._held:
-            held, self._held = self._held, ""
-            self._write(held)
-        if prompt or text:
-            if self._open and not text:
-                return  # the session is in the middle of a line: the prompt can wait, typing cannot
-            self._draw()
+        erased = self._erased()
+        self._live, self._prompt, self._shown, self._cursor = wanted
+        self._put(erased + self._drawn())
+
+    def resized(self) -> None:
+        """Draw the rows for the present size; a terminal has wrapped those that are too long for it now."""
+        if not self._rows:
+            return
+        columns = self._columns
+        above = sum(max(1, -(-row // columns)) for row in self._rows[:-1]) + self._column // columns
+        erased = "\r" + UP * above + ERASE_BELOW
+        self._severed |= self._open  # where that line ends now, only the terminal knows
+        self._rows, self._hangs = [], False
+        self._put(erased + self._drawn())
+
+    def hide(self) -> None:
+        """Take the rows away and draw none, since the terminal is another's, until `come_back`."""
+        self._put(self._erased())
+        self._away = True
+
+    def come_back(self) -> None:
+        """Draw the rows anew, below what others have printed: the cursor stands at the start of a row."""
+        self._severed |= self._open
+        self._rows, self._hangs, self._away = [], False, False
+        self._put(self._drawn())
 
     def close(self) -> None:
         """Leave the terminal at the start of a line."""
-        self.edit("", "")
+        self.bottom("", "", "")
         if self._open and self.printer.tty:
-            self._write("\n")
+            self._put(self._written("\n"))
         self.printer.out.flush()
 
-    def _write(self, text: str) -> None:
-        self.printer.out.write(text)
-        self.printer.out.flush()
-        self._open = leaves_open(text, before=self._open)
+    # --- sequences ---------------------------------------------------------------------------------------------------
 
-    def _erase(self) -> None:
-        if self._drawn:
-            self.printer.out.write(ERASE)
-            self._drawn = False
+    @property
+    def _columns(self) -> int:
+        return self.printer.columns or 80
 
-    def _draw(self) -> None:
-        room = (self.printer.columns or 80) - width(self._prompt) - 1
-        shown, behind = window(self._shown, self._cursor, room)
-        if self._open:
-            self.printer.out.write("\n")
-            self._open = False
-        back = f"\x1b[{behind}D" if behind else ""
-        self.printer.out.write(self.printer.paint(self._prompt, "cyan") + shown + back)
-        self.printer.out.flush()
-        self._drawn = True
+    def _put(self, text: str) -> None:
+        # All at once, so that nothing flickers.
+        if text:
+            self.printer.out.write(text)
+            self.printer.out.flush()
+
+    def _written(self, text: str) -> str:
+        begun = self._open
+        self._open = leaves_open(text, before=begun)
+        if self._skips:
+            text = self._left(text)
+        painted = _SGR.findall(text)
+        self._painted = painted[-1] not in _PLAIN if painted else self._painted
+        if _SGR.sub("", text):
+            if self._severed and begun:
+                text = _END.sub(r"\1", text, count=1)  # on the screen it has ended already
+                begun = False
+            self._severed = False
+            self._fill(text, begun=begun)
+        return text
+
+    def _left(self, text: str) -> str:
+        # What of the text is not left out.
+        ends = min(text.count("\n"), self._skips)
+        self._skips -= ends
+        self.skipped += ends
+        return "" if self._skips else text.split("\n", ends)[-1]
+
+    def _fill(self, text: str, *, begun: bool) -> None:
+        *whole, last = _SGR.sub("", text).split("\n")
+        filled = self._filled if begun and not whole else 0
+        *tabbed, rest = last.split("\t")
+        for piece in tabbed:
+            filled = _tab(_filled(filled, piece, self._columns), self._columns)
+        self._filled = _filled(filled, rest, self._columns)
+
+    def _erased(self) -> str:
+        rows, hangs = self._rows, self._hangs
+        self._rows, self._hangs = [], False
+        if hangs:
+            return BACK + PLAIN + ERASE_BELOW + BACK
+        return ERASE + (UP + ERASE) * (len(rows) - 1) if rows else ""
+
+    def _drawn(self) -> str:
+        if self._away or not (self._live or self._prompt or self._shown):
+            return ""
+        columns = self._columns
+        rows = [fit(self._live, columns - 1)] if self._live else []
+        drawn = [self.printer.paint(row, "dim") for row in rows]
+        self._column = width(rows[0]) if rows else 0
+        if self._prompt or self._shown:
+            prompt = fit(self._prompt, columns // 2)
+            shown, behind = window(self._shown, self._cursor, columns - width(prompt) - 1)
+            rows.append(prompt + shown)
+            drawn.append(self.printer.paint(prompt, "cyan") + shown + (f"\x1b[{behind}D" if behind else ""))
+            self._column = width(rows[-1]) - behind
+        self._rows = [width(row) for row in rows]
+        return self._placed(len(rows)) + "\n".join(drawn)
+
+    def _placed(self, rows: int) -> str:
+        # Where the rows begin: at the start of one, below a line that is not finished.
+        start = ""
+        below = self._open and not self._severed
+        if below and self._filled and not self._filled % self._columns:
+            start = "\n"  # it fills its row: what follows of it begins one anyway
+            self._severed = True
+            below = False
+        self._hangs = below or self._painted
+        if not self._hangs:
+            return start
+        room = rows - 1 + below
+        return start + BELOW * room + (f"\x1b[{room}A" if room else "") + SAVE + ("\n" if below else "")
+
+
+def _filled(before: int, text: str, columns: int) -> int:
+    # Columns of a wrapped line with more text: a wide character that does not fit a row leaves its last column empty.
+    if text.isascii():
+        return before + len(text)
+    for character in text:
+        wide = width(character)
+        before += wide + (wide == 2 and before % columns == columns - 1)
+    return before
+
+
+def _tab(before: int, columns: int) -> int:
+    # Tabs end before the last column of a row, and do not begin another one.
+    at = before % columns
+    return before if before and not at else before - at + min(at // TAB * TAB + TAB, columns - 1)
 
 
 def window(text: str, cursor: int, room: int) -> tuple[str, int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
+from agent.client.prompts import excerpt
 from agent.client.reading import ReplyText, answered, name_of, request_over, used
 from agent.client.request_text import request_lines
 from agent.client.styled_lines import Line
@@ -43,12 +44,11 @@ class TranscriptPrinter:
         self._unasked = 0  # the part of turn 0 that is being shown
         self._thinking = False
 
-    def hydrate(self, hydration: Hydration) -> None:
-        """Print what attaching has brought: entries, what the session still asks, what it is set to."""
-        for entry in hydration.entries:
-            self.show(entry)
+    def settle(self, hydration: Hydration, shown: Container[str] = ()) -> None:
+        """Print what stands after the entries of a hydration: what is asked and was not `shown`, what is set."""
         for request in hydration.opened:
-            self._lines(request_lines(request))
+            if request.request_id not in shown:
+                self._lines(request_lines(request))
         self._settle(self._settled.options(hydration.options))
 
     def show(self, entry: LogEntry) -> None:
@@ -137,6 +137,11 @@ class TranscriptPrinter:
         self._screen.line(f"{who} {answered(request, closed)}", "cyan")
 
     def _done(self, turn: TurnComplete) -> None:
+        message = self._queued.pop(turn.turn, None)
+        if turn.withdrawn_by is not None:
+            what = [clean(excerpt(message.text))] if message else []
+            self._lines([(f"-- {' · '.join([turn_end(turn).line, *what])}", "dim")])
+            return
         self._screen.text(self._filter.end())
         self._screen.line(status_line(turn), "dim" if turn_end(turn).outcome == "success" else "red")
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,17 +19,22 @@ import pytest
 from agent.errors import SessionNotFound
 from agent.protocol.events import (
     Choice,
+    MessageComplete,
     MessageDelta,
     MessageStart,
     RequestClosed,
     RequestKind,
     RequestOpen,
     SessionInfo,
+    TurnComplete,
+    UserMessage,
+    make_event,
 )
 from agent.protocol.messages import Answered, ParticipantsChanged, PeerLink, SessionLost, SessionsChanged
 from agent.protocol.model import Participant, Sender
 from tests.fakes.waiting import SECONDS
-from tests.frontends.gateway import DESK, HERE, OWN, FakeGateway, _reply, session
+from tests.frontends.cli.emulator import Emulator
+from tests.frontends.gateway import DESK, HERE, NOW, OWN, FakeGateway, _reply, session
 
 
 class Terminal:
@@ -59,8 +65,10 @@ class Terminal:
 
     def until(self, wanted: str, seconds: float = SECONDS) -> str:
         """Read until `wanted` is printed after what was read before; the text up to it, without colours."""
+        end = time.monotonic() + seconds  # noqa: TID251 - a test's watch
         while (found := self.text.find(wanted, self._at)) < 0:
-            assert select.select([self.fd], [], [], seconds)[0], f"{wanted!r} not in {self.text[self._at :]!r}"
+            left = max(0.0, end - time.monotonic())  # noqa: TID251 - as above
+            assert select.select([self.fd], [], [], left)[0], f"{wanted!r} not in {self.text[self._at :]!r}"
             try:
                 data = os.read(self.fd, 65_536)
             except OSError:  # what Linux says when the command has ended
@@ -69,6 +77,21 @@ class Terminal:
             self._raw += data
         before, self._at = self.text[self._at : found], found + len(wanted)
         return before
+
+    def until_shown(self, *lines: str) -> None:
+        """Read until the last lines on the screen are these."""
+        end = time.monotonic() + SECONDS  # noqa: TID251 - a test's watch
+        while (shown := self.lines()[-len(lines) :]) != list(lines):
+            left = max(0.0, end - time.monotonic())  # noqa: TID251 - as above
+            assert select.select([self.fd], [], [], left)[0], f"{lines!r} are not on the screen: {shown!r}"
+            self._raw += os.read(self.fd, 65_536)
+        self._at = len(self.text)
+
+    def lines(self) -> list[str]:
+        """What stands on the screen, and what has scrolled off it."""
+        screen = Emulator()
+        screen.feed(self._raw.decode(errors="replace").replace("\r\n", "\n"))
+        return screen.lines()
 
     def restored(self) -> bool:
         return termios.tcgetattr(self._inner)[:4] == self.before[:4]
@@ -118,7 +141,7 @@ def test_output_does_not_garble_what_is_typed(gateway: FakeGateway, terminal: Te
     terminal.until("> echo ab")
     gateway._turns["another's"] = 1
     gateway.emit(*_reply(1, "one\ntwo"))
-    terminal.until("\r\x1b[Kone\n> echo ab")  # a whole line goes above the input line, which is drawn again
+    terminal.until_shown("one", "two", "-- done · exit 0 · /src", "> echo ab")
     terminal.type("c\r")
     terminal.until("[laptop] echo abc\nabc\n")
 
@@ -133,7 +156,7 @@ def test_the_cursor_is_drawn_where_the_line_is_edited(gateway: FakeGateway, term
     terminal.until("> echo abc日本\x1b[12D")
     gateway._turns["another's"] = 1
     gateway.emit(*_reply(1, "one\n"))
-    terminal.until("\r\x1b[Kone\n> echo abc日本\x1b[12D")  # printed above, the cursor where it was
+    terminal.until_shown("one", "-- done · exit 0 · /src", "> echo abc日本")  # printed above, the cursor where it was
     terminal.type("\r")
     terminal.until("[laptop] echo abc日本\nabc日本\n")
 
@@ -246,6 +269,68 @@ def test_ctrl_c_interrupts_the_turn_and_leaves_when_idle(gateway: FakeGateway, t
     assert terminal.restored()
 
 
+@pytest.mark.parametrize("key", ["\x1b[A", "\x1b"])
+def test_up_or_esc_takes_the_newest_waiting_prompt_back_into_the_line(
+    gateway: FakeGateway, terminal: Terminal, key: str
+) -> None:  # S12
+    terminal.until("> ")
+    terminal.type("sleep\r")
+    terminal.until("waiting\n")
+    terminal.type("later one\r")
+    terminal.until("[laptop] later one (queued)\n")
+    terminal.type("later two\r")
+    terminal.until("[laptop] later two (queued)\n")
+    terminal.type(key)
+    terminal.until('-- never ran: taken back by laptop · "later two"\n')
+    terminal.type("!")
+    terminal.until("> later two!")
+    terminal.type("\x15")
+    terminal.type(key)
+    terminal.until('taken back by laptop · "later one"\n')
+    terminal.until("> later one")
+    assert len(gateway.called("prompt.withdraw")) == 2
+
+
+def test_a_prompt_that_began_meanwhile_is_not_taken_back_and_that_is_said(
+    gateway: FakeGateway, terminal: Terminal
+) -> None:  # S12
+    terminal.until("> ")
+    terminal.type("later one\r")
+    terminal.until("[laptop] later one (queued)\n")
+    gateway._waiting.clear()
+    terminal.type("\x1b[A")
+    terminal.until('-- "later one" runs already; Ctrl-C interrupts it\n')
+
+
+def test_ctrl_c_clears_the_line_first_and_says_what_a_second_one_does_and_what_waits(
+    gateway: FakeGateway, terminal: Terminal
+) -> None:
+    terminal.until("> ")
+    terminal.type("sleep\r")
+    terminal.until("waiting\n")
+    terminal.type("later one\r")
+    terminal.until("[laptop] later one (queued)\n")
+    terminal.type("half")
+    terminal.until("> half")
+    terminal.type("\x03")
+    terminal.until("-- line cleared; Ctrl-C again interrupts the turn\n")
+    assert not gateway.called("session.interrupt")
+    terminal.type("\x03")
+    terminal.until("-- interrupting; 1 prompt waits and runs next; Up takes the newest back\n")
+    gateway.wait_for("session.interrupt")
+
+
+def test_a_turn_that_goes_on_is_told_in_one_line_above_the_input(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("sleep\r")
+    terminal.until("waiting\n")
+    terminal.until("-- working ")
+    terminal.until(" s · sleep · Ctrl-C interrupts\n> ")
+    terminal.type("\x03")
+    terminal.until_shown("waiting", "-- interrupted", ">")
+    assert not any("working" in line for line in terminal.lines())
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_terminal_is_restored_when_it_is_ended(gateway: FakeGateway, terminal: Terminal, number: int) -> None:
     terminal.until("> ")
@@ -353,6 +438,73 @@ def test_without_a_session_it_asks_which(gateway: FakeGateway) -> None:
         assert shown.child.wait(10) == 0
     finally:
         shown.close()
+
+
+def attached(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "agent", "attach", *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=False, timeout=30,
+    )  # fmt: skip
+
+
+def long_log(gateway: FakeGateway, turns: int, newest: int = 40) -> None:
+    """A log of many turns, four lines and five entries each, of which a snapshot has the newest entries."""
+    sender = Sender(device=DESK, name="desk")
+    said = [
+        entry
+        for turn in range(1, turns + 1)
+        for entry in (
+            UserMessage(turn=turn, prompt_id=f"p{turn}", text=f"prompt {turn}", sender=sender),
+            MessageStart(turn=turn),
+            MessageDelta(turn=turn, text=f"line 1 of {turn}\n"),
+            MessageComplete(turn=turn, text=f"line 1 of {turn}\nline 2 of {turn}\n", status="complete"),
+            TurnComplete(turn=turn, status="complete"),
+        )
+    ]
+    gateway.log = [make_event(seq, payload, NOW) for seq, payload in enumerate(said, 1)]
+    gateway.newest = newest
+
+
+def test_the_end_of_a_long_transcript_is_printed_and_how_much_is_before_it(gateway: FakeGateway, home: Path) -> None:
+    long_log(gateway, 20_000)
+    ran = attached(HERE)
+    shown = ran.stdout.splitlines()
+    assert len(shown) == 200
+    assert shown[:4] == ["[desk] prompt 19951", "line 1 of 19951", "line 2 of 19951", "-- done"]
+    assert shown[-1] == "-- done"
+    assert f"-- before this: 19950 prompts, 99750 entries; `agent log {HERE}` prints all\n" in ran.stderr
+    assert len(gateway.called("session.history")) == 1  # not the whole log
+
+
+def test_as_many_lines_are_printed_as_one_asks_for(gateway: FakeGateway, home: Path) -> None:
+    long_log(gateway, 30)
+    ran = attached("--tail", "3", HERE)
+    assert ran.stdout.splitlines() == ["line 1 of 30", "line 2 of 30", "-- done"]
+    assert "-- before this: 30 prompts, 148 entries;" in ran.stderr
+    assert not gateway.called("session.history")
+    assert attached("--tail", "0", HERE).stdout == ""
+    assert len(attached("--tail", "100", HERE).stdout.splitlines()) == 100
+    long_log(gateway, 500)
+    everything = attached("--all", HERE)
+    assert everything.stdout.splitlines()[0] == "[desk] prompt 1"
+    assert len(everything.stdout.splitlines()) == 2000
+    assert "before this" not in everything.stderr
+
+
+def test_a_long_reply_is_cut_within_and_says_so(gateway: FakeGateway, home: Path) -> None:
+    gateway.emit(*_reply(1, "".join(f"line {number}\n" for number in range(1000))))
+    ran = attached("--tail", "4", HERE)
+    assert ran.stdout.splitlines() == ["line 997", "line 998", "line 999", "-- done · exit 0 · /src"]
+    assert "and the beginning of this; `agent log" in ran.stderr
+
+
+def test_a_question_of_long_ago_is_asked_once(gateway: FakeGateway, home: Path) -> None:  # S9
+    long_log(gateway, 30)
+    request = RequestOpen(turn=1, request_id="r1", kind="line", prompt="Name?")
+    gateway.log[2] = make_event(3, request, NOW)
+    gateway.requests["r1"] = request
+    for argv in (("--tail", "500"), ("--tail", "4"), ("--all",)):
+        assert attached(*argv, HERE).stdout.count("? Name?") == 1
 
 
 def test_in_a_pipe_each_line_is_a_prompt_and_the_end_waits_for_them(gateway: FakeGateway, home: Path) -> None:

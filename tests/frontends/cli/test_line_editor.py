@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.client.terminal_text import clean, width
-from agent.frontends.cli.line_editor import LineChanged, LineEditor, Typed
+from agent.frontends.cli.line_editor import LineChanged, LineEditor, TakeBackPressed, Typed
 from agent.frontends.cli.screen import window
 
 LEFT, RIGHT, UP, DOWN = "\x1b[D", "\x1b[C", "\x1b[A", "\x1b[B"
@@ -64,6 +64,42 @@ def test_an_emptied_line_is_no_draft() -> None:
     assert not editor.clear()
     editor.feed(f"{UP}{DOWN}".encode())
     assert editor.text == ""
+
+
+def test_a_line_that_was_cleared_is_kept_by_the_history() -> None:
+    editor = typed("one\r", "half")
+    editor.clear()
+    editor.feed(f"{UP}".encode())
+    assert editor.text == "half"
+    editor.secret = True
+    editor.clear()
+    editor.feed(b"hunter2")
+    editor.clear()
+    editor.secret = False
+    editor.feed(f"{UP}{UP}".encode())
+    assert editor.text == "one"
+
+
+def waits_after(editor: LineEditor, key: str) -> bool:
+    editor.feed(key.encode())
+    return editor.escape_waits
+
+
+def test_up_and_esc_on_an_empty_line_take_back_what_waits_and_are_the_history_otherwise() -> None:  # S12
+    editor = typed("one\r")
+    editor.takes_back = True
+    assert editor.feed(UP.encode()) == [TakeBackPressed(), LineChanged()]
+    assert waits_after(editor, "\x1b")
+    assert editor.escape() == [TakeBackPressed()]
+    assert not waits_after(editor, "draft")
+    editor.feed(UP.encode())
+    assert editor.text == "one"
+    assert not waits_after(editor, "\x1b")  # Esc, Enter steers
+    assert editor.feed(b"\r") == [Typed("one", steer=True), LineChanged()]
+    editor.takes_back = False
+    editor.feed(b"\x1b")
+    assert editor.escape() == []
+    assert editor.feed(UP.encode()) == [LineChanged()]
 
 
 def test_several_pasted_lines_are_one_prompt_where_the_cursor_is() -> None:
