@@ -270,19 +270,29 @@ def call_failed(error: Raw) -> CallFailed:
 def decoded(decoder: msgspec.json.Decoder[T], text: bytes | str) -> T:
     """Read a message. Raises: BadFrame (no JSON), BadRequest (JSON, and no message)."""
     try:
-        return decoder.decode(text)
+        return _mended(decoder, text)
     except msgspec.ValidationError as exc:
         raise BadRequest(f"not a message of JSON-RPC 2.0: {exc}") from exc
-    except (ValueError, RecursionError) as exc:
+    except lenient.BAD as exc:
         raise BadFrame(f"not JSON: {exc}") from exc
 
 
 def converted(raw: Raw, kind: type[T], *, hint: str = "") -> T:
     """Read parameters, or a result, as that type. Raises: BadParams, with that hint."""
     try:
-        return msgspec.json.decode(raw, type=kind)
-    except (ValueError, RecursionError) as exc:
+        return _mended(msgspec.json.Decoder(kind), raw)
+    except lenient.BAD as exc:
         raise BadParams(str(exc), hint=hint) from exc
+
+
+def _mended(decoder: msgspec.json.Decoder[T], text: bytes | str) -> T:
+    # Types are strict: who asks for something wrong is told. Half a character in a prompt costs nobody the prompt.
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError:
+        raise
+    except lenient.BAD:
+        return decoder.decode(lenient.LenientReader().mended(text))
 
 
 def error_object(error: AgentError, codes: Mapping[str, int]) -> dict[str, object]:

@@ -244,6 +244,8 @@ def _tag_of(name: str) -> type[Any]:
 
 
 def _many(raw: bytes, kind: inspect.ListType | inspect.VarTupleType, depth: int) -> Any:
+    if raw == b"null":
+        raise _Misfit
     # One that should be a list and is its only element counts as that list.
     elements = _elements(raw, kind.max_length or MANY_MAX) if raw.startswith(b"[") else [Raw(raw)]
     found = []

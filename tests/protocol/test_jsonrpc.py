@@ -246,3 +246,11 @@ def test_an_answer_that_could_be_of_two_requests_is_of_none_and_a_late_one_is_of
     assert isinstance(late, Response)
     assert end.made(late.id)
     assert (first.done(), second.done(), set(end.open)) == (False, False, {2})
+
+
+def test_half_a_character_from_an_editor_costs_no_prompt_and_its_types_are_strict() -> None:
+    assert decoded(_named, rb'{"name": "x\ud83d"}') == Named("x")
+    assert decoded(_named, b'\xef\xbb\xbf{"name": "\xff"}') == Named("\ufffd")
+    assert converted(Raw(b'{"name": "\xff"}'), Named) == Named("\ufffd")
+    with pytest.raises(BadParams):
+        converted(Raw(rb'{"name": ["\ud83d"]}'), Named)

@@ -27,7 +27,8 @@ from agent.adapters.backends.hermes.wire import (
 )
 from agent.pending_calls import PendingCall
 from agent.protocol.bounds import Whole, Words
-from agent.protocol.jsonrpc import CallFailed, End
+from agent.protocol.jsonrpc import CallFailed, LenientEnd
+from agent.protocol.lenient import LenientReader, read
 
 CONNECT = 5.0
 """Seconds to connect, and again for the first frame."""
@@ -59,7 +60,10 @@ class GatewayConnection:
         self._socket = socket
         self.epoch = ready.replay_epoch
         self.newer = ready.replay_epoch is not None
-        self._end: End[str, GatewayEvent | GatewayQuestion | None] = End(wire.encode, wire.decode, prefix="a")
+        self._reader = LenientReader()
+        self._end: LenientEnd[str, GatewayEvent | GatewayQuestion | None] = LenientEnd(
+            wire.encode, lambda data: wire.decode(data, self._reader), prefix="a"
+        )
         self._over = False
 
     async def call(self, method: str, params: dict[str, Any], *, seconds: float) -> Raw:
@@ -85,10 +89,11 @@ class GatewayConnection:
     async def run(self, heard: Heard) -> None:
         """Read until the connection ends; then every waiting `call` has failed."""
         try:
-            while (message := await self._socket.receive()).type is aiohttp.WSMsgType.TEXT:
-                item = self._end.receive(message.data)
-                if isinstance(item, GatewayEvent | GatewayQuestion):
-                    await heard(item)
+            while (message := await self._socket.receive()).type in _DATA:
+                for data in wire.messages_in(message.data, self._reader):
+                    item = self._end.receive(data)
+                    if isinstance(item, GatewayEvent | GatewayQuestion):
+                        await heard(item)
         finally:
             self._over = True
             self._end.fail(_lost)
@@ -146,14 +151,19 @@ async def token_of(base: str, seconds: float) -> str:
     return found[1].decode() if found else ""
 
 
+_DATA = {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}
 _CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
 
 
 async def _ready(socket: aiohttp.ClientWebSocketResponse) -> GatewayReady:
     while True:
-        item = wire.decode(await socket.receive_str())
-        if isinstance(item, GatewayEvent) and item.type == "gateway.ready":
-            return msgspec.json.decode(item.payload, type=GatewayReady)
+        message = await socket.receive()
+        if message.type not in _DATA:
+            raise ConnectionResetError
+        for data in wire.messages_in(message.data, LenientReader()):
+            item = wire.decode(data)
+            if isinstance(item, GatewayEvent) and item.type == "gateway.ready":
+                return read(item.payload, GatewayReady) or GatewayReady()
 
 
 async def _page(address: str, seconds: float) -> bytes | None:

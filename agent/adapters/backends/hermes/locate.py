@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Struct
 
 from agent.adapters.backends.hermes.config import GatewayConfig
@@ -20,6 +19,7 @@ from agent.adapters.backends.hermes.connection import status_of, token_of
 from agent.errors import BackendFailed
 from agent.processes import PROC, command_line, listening, listening_of, of_this_user
 from agent.protocol.bounds import Many, Whole, Words
+from agent.protocol.lenient import read
 
 PORT = 9119
 """Where a gateway listens unless it is told otherwise."""
@@ -148,8 +148,8 @@ def _listening(proc: Path, pid: int) -> set[int]:
 
 def _ledger(home: Path) -> list[_Spawned]:
     try:
-        rows = msgspec.json.decode((home / LEDGER).read_bytes(), type=Many[_Spawned])
-    except (OSError, ValueError, RecursionError):
+        rows = read((home / LEDGER).read_bytes(), Many[_Spawned]) or []
+    except OSError:
         return []
     return [row for row in rows if row.purpose in {"serve", "dashboard", "gateway"} and not row.isolated]
 

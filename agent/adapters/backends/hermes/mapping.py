@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from agent.adapters.backends.hermes.redact import Redactor
 from agent.ports import BackendEvent, Described, Planned, Said, Thought, ToolFinished, ToolStarted
+from agent.protocol import lenient
 from agent.protocol.bounds import Many, Table, Whole, Words
 from agent.protocol.events import PlanEntry, TurnStatus, Usage
 
@@ -103,10 +104,7 @@ class _Todo(Struct, frozen=True):
 
 def payload(raw: Raw, kind: type[T]) -> T:
     """Decode what an event carries; all defaults, if it is something else."""
-    try:
-        return msgspec.json.decode(raw, type=kind, strict=False)
-    except (ValueError, RecursionError):
-        return kind()
+    return lenient.read(raw, kind) or kind()
 
 
 def pieces(text: str | None, kind: type[Said | Thought] = Said) -> list[BackendEvent]:
@@ -191,10 +189,8 @@ def _entry(todo: Raw, redactor: Redactor) -> PlanEntry | None:
 
 
 def _read(raw: Raw | None, kind: type[V]) -> V | None:
-    try:
-        return None if raw is None else msgspec.json.decode(raw, type=kind)
-    except (ValueError, RecursionError):
-        return None
+    # A number is no text here: it would be told as one.
+    return lenient.read(raw, kind) if raw is not None and bytes(raw).startswith((b'"', b"{", b"[")) else None
 
 
 def _fields(raw: Raw) -> dict[str, Raw]:

@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.errors import BackendFailed
-from agent.protocol import jsonrpc
+from agent.protocol import jsonrpc, lenient
 from agent.protocol.bounds import Amount, Many, Whole, Words
 from agent.protocol.jsonrpc import CallFailed, Outgoing, Response, call_failed
+from agent.protocol.lenient import LenientReader, items, number_or_text
 
 ALLOWED = frozenset(
     {
@@ -67,11 +68,15 @@ class TokenRefused(Unreached):
 class GatewayFrame(Struct, frozen=True):
     """Any message that a gateway sends."""
 
-    id: Words | Whole | None = None
+    id: Raw = Raw(b"null")
     method: Words = ""
     params: Raw = Raw(b"{}")
     result: Raw = Raw(b"")
     error: Raw = Raw(b"null")
+
+
+BATCH_MAX = 1_024
+"""Messages of one frame."""
 
 
 class _Params(Struct, frozen=True):
@@ -112,7 +117,7 @@ class LiveSession(Struct, frozen=True):
 
 
 class _Rows(Struct, frozen=True):
-    sessions: Many[LiveSession] = []
+    sessions: Many[LiveSession]  # a list that is not there is not one that is empty
 
 
 class HistoryEntry(Struct, frozen=True):
@@ -184,29 +189,42 @@ class GatewayReady(Struct, frozen=True):
     replay_epoch: Words | Whole | None = None
 
 
-_frames = msgspec.json.Decoder(GatewayFrame)
-_params = msgspec.json.Decoder(_Params)
+Message = GatewayEvent | GatewayQuestion | Response[CallFailed]
+"""What a frame holds."""
 
 
-def decode(data: str) -> GatewayEvent | GatewayQuestion | Response[CallFailed] | None:
-    """Decode one frame; None for what is no event, question or answer. Raises nothing."""
-    try:
-        frame = _frames.decode(data)
-        if not frame.method:
-            return _answer(frame)
-        params = _params.decode(frame.params)
-    except (ValueError, RecursionError):
+def decode(data: str, reader: LenientReader | None = None) -> Message | None:
+    """Decode one message; None for what is none. `reader`: that of the connection. Raises nothing."""
+    reader = reader or LenientReader()
+    frame = reader.read(data, GatewayFrame)
+    if frame is None:
+        return None
+    number = number_or_text(frame.id)
+    if not frame.method:
+        return _answer(frame, number)
+    params = reader.read(frame.params, _Params)
+    if params is None:
         return None
     session = params.session_id or ""
     if frame.method == "event":
         return GatewayEvent(params.type, session, params.payload, params.seq)
-    return None if frame.id is None else GatewayQuestion(str(frame.id), frame.method, session, frame.params)
+    return None if number is None else GatewayQuestion(str(number), frame.method, session, frame.params)
 
 
-def _answer(frame: GatewayFrame) -> Response[CallFailed]:
-    if bytes(frame.error) == b"null":
-        return Response(str(frame.id), frame.result)
-    return Response(str(frame.id), error=call_failed(frame.error))
+def messages_in(data: str | bytes, reader: LenientReader) -> list[str]:
+    """The messages of one frame, text or not: of a batch, or the only one."""
+    text = data if isinstance(data, str) else data.decode(errors="replace")
+    text = text.removeprefix("\ufeff")
+    if not text.startswith("["):
+        return [text]
+    return [bytes(each).decode() for each in items(reader.mended(text), BATCH_MAX)]
+
+
+def _answer(frame: GatewayFrame, number: int | str | None) -> Response[CallFailed] | None:
+    name = None if number is None else str(number)
+    if bytes(frame.error) != b"null":
+        return Response(name, error=call_failed(frame.error))
+    return Response(name, frame.result) if name or bytes(frame.result) else None
 
 
 def encode(message: Outgoing) -> str:
@@ -233,10 +251,10 @@ def rows(result: Raw) -> list[LiveSession]:
 
 def read(result: Raw, kind: type[T]) -> T:
     """Decode a result as that type. Raises: BackendFailed."""
-    try:
-        return msgspec.json.decode(result, type=kind)
-    except (ValueError, RecursionError) as exc:
-        raise BackendFailed("the Hermes gateway said what nobody here understands", hint="see its version") from exc
+    found = lenient.read(result, kind)
+    if found is None:
+        raise BackendFailed("the Hermes gateway said what nobody here understands", hint="see its version")
+    return found
 
 
 def events(missed: MissedEvents, session: str) -> list[GatewayEvent]:

@@ -88,6 +88,7 @@ class ScriptedGateway:
         self.calls: list[tuple[str, Json]] = []
         self.answers: list[Json] = []
         self.sockets: set[web.WebSocketResponse] = set()
+        self.odd = False  # whether it sends batches, as bytes that begin with a byte order mark, and ids in its own way
         self.mute = False  # whether it answers nothing, as one that is stuck
         self.port = 0
         self._numbers = itertools.count(1)
@@ -220,6 +221,10 @@ class ScriptedGateway:
 
     async def _send(self, ws: web.WebSocketResponse, frame: Json) -> None:
         with contextlib.suppress(ConnectionError):
+            if self.odd:
+                frame |= {"id": f"answer to {frame['id']}"} if "method" not in frame else {}
+                await ws.send_bytes(json.dumps([{"jsonrpc": "2.0", **frame}, None]).encode("utf-8-sig"))
+                return
             await ws.send_str(json.dumps({"jsonrpc": "2.0", **frame}))
 
     def _handler(self, method: str, params: Json) -> Any:

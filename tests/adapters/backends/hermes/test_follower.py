@@ -91,6 +91,16 @@ async def new(there: Bench, listener: Listener) -> Backend:
     return await there.backend.start(Start(session=SessionId("n")), listener.emit)
 
 
+async def test_a_gateway_that_writes_frames_its_own_way_is_understood() -> None:
+    async with ScriptedGateway().running() as gateway:
+        gateway.odd = True
+        backend, listener = HermesBackend(join(gateway.url), timeouts=QUICK), Listener()
+        session = await backend.start(Start(session=SessionId("n")), listener.emit)
+        assert isinstance(await listener.next(), Described)
+        assert said(await run(session, listener, "hello")) == "hello"
+        await let_go(session)
+
+
 # --- the list ---------------------------------------------------------------------------------------------------------
 
 
