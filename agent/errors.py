@@ -184,7 +184,7 @@ class PromptNotFound(AgentError):
     """The session has no such prompt."""
 
     text = "no such prompt"
-    kind, code, hint = "prompt-not-found", -32024, "`agent log` shows what was sent"
+    kind, code, hint = "prompt-not-found", -32024, "`agent withdraw SESSION --list` shows what waits"
 
 
 class Forbidden(AgentError):

@@ -29,6 +29,7 @@ KEPT: dict[str, str] = {
     "agent.adapters.backends.acp.diffs": "pure: texts in, patch out, with tests of its own; nothing of it is ACP's",
     "agent.adapters.backends.acp.turn": "the state of one turn, which the session replaces whole with the next prompt",
     "agent.adapters.net.heartbeat": "the ping rule (L3) with its figures, which tests of links name by themselves",
+    "agent.frontends.cli.reply_printer": "what one turn prints; `prompt`, which sends and gives up, has a job already",
     "agent.frontends.cli.qr": "the only module that may import segno",
     "agent.gateway.terminals": "one handler module a domain",
     "agent.links.rules.address_book": "pure rules of a service that is not",

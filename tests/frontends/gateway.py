@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from agent.errors import (
     Forbidden,
     MethodNotFound,
     PeerUnreachable,
+    PromptNotFound,
     RequestNotFound,
     SessionNotFound,
     TakenBack,
@@ -37,11 +39,12 @@ from agent.protocol.events import (
     TurnComplete,
     UserMessage,
     make_event,
+    payload_of,
 )
 from agent.protocol.messages import Attached, Page, Ready, Snapshot, Submitted
 from agent.protocol.methods import METHODS
 from agent.protocol.model import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
-from agent.protocol.prompts import Withdrawn
+from agent.protocol.prompts import PromptQueue, Withdraw, Withdrawn
 from agent.protocol.snapshot import compact
 from agent.protocol.waiting import CancelCall, Patient, Waiting
 
@@ -72,12 +75,13 @@ def session(which: SessionId = HERE, title: str = "Build", **more: Any) -> Sessi
 
 
 class FakeGateway:
-    """Answers as a gateway would. A prompt `echo X` replies X; `ask` opens a request; `wait` runs until interrupted."""
+    """Answers as a gateway would. Prompts: `echo X` replies X, `ask` opens a request, `later` waits, `wait` goes on."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.devices = [device()]
-        self.busy = False  # whether a turn runs that was there before
+        self.busy = False  # whether a turn runs that was there before: prompts wait
+        self.begins: Literal["", "and runs", "and ends"] = ""  # what waits, just before it would be taken back
         self.sessions = [session()]
         self.paired: list[dict[str, Any]] = []
         self.names = ["laptop"]  # told by gateway.ready, one a connection; the last one again and again
@@ -100,7 +104,6 @@ class FakeGateway:
         self._held: dict[str, asyncio.Future[None]] = {}  # requests that wait for it, by call id
         self.beaten_by: messages.Answered | None = None  # who is always first with an answer
         self._turns: dict[str, int] = {}
-        self._waiting: list[UserMessage] = []
         self._sockets: set[web.WebSocketResponse] = set()
         self._attached: set[web.WebSocketResponse] = set()
         self._loop = asyncio.new_event_loop()
@@ -143,9 +146,13 @@ class FakeGateway:
 
     def wait_for(self, method: str) -> None:
         """Return once it was called."""
+        self.wait_until(lambda: bool(self.called(method)))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Return once the condition holds."""
         until = time.monotonic() + 20  # noqa: TID251 - a test's watch
-        while not self.called(method):
-            assert time.monotonic() < until, f"{method} was not called"  # noqa: TID251 - as above
+        while not condition():
+            assert time.monotonic() < until, "what a test waits for does not come"  # noqa: TID251 - as above
             time.sleep(0.01)
 
     def back(self) -> None:
@@ -302,7 +309,8 @@ class FakeGateway:
                 )
                 shown = None if resumed else self._snapshot()
                 return Attached(session_id=HERE, epoch=self.epoch, seq=len(self.log), snapshot=shown, resumed=resumed,
-                                participants=self.participants, requests=tuple(self.requests.values()))  # fmt: skip
+                                participants=self.participants, requests=tuple(self.requests.values()),
+                                queue=tuple(self.queue))  # fmt: skip
             case "session.history":
                 after = params.after or 0
                 found = self.log[after:][: params.limit]
@@ -310,13 +318,6 @@ class FakeGateway:
                 return Page(epoch=self.epoch, seq=len(self.log), events=tuple(found), more=more, session_id=HERE)
             case "prompt.submit":
                 return await self._submit(params)
-            case "prompt.withdraw":
-                waiting = next((each for each in self._waiting if each.prompt_id == params.prompt_id), None)
-                if waiting is None:
-                    return Withdrawn(status="started", running=True)
-                self._waiting.remove(waiting)
-                self._later(TurnComplete(turn=waiting.turn, status="interrupted", withdrawn_by=_sender()))
-                return Withdrawn(status="withdrawn", text=waiting.text, turn=waiting.turn, by=_sender())
             case "request.answer" if self.beaten_by is not None:
                 return self.beaten_by
             case "request.answer":
@@ -330,7 +331,14 @@ class FakeGateway:
             case "session.interrupt" if self.stubborn:
                 pass
             case "session.interrupt":
+                dropped = tuple(self.queue) if params.all else None
+                await self._emit(*(_withdrawn(each.turn) for each in dropped or ()))
                 self._later(TurnComplete(turn=max(self._turns.values(), default=1), status="interrupted"))
+                return messages.Interrupted(turn=1, queue=tuple(self.queue), dropped=dropped)
+            case "prompt.list":
+                return tuple(self.queue)
+            case "prompt.withdraw":
+                return await self._withdraw(params)
             case "device.pair":
                 code = LONG if params.long else "42-913-577"
                 link = f"lan-agent://pair?s={LONG}" if params.long else ""
@@ -373,21 +381,44 @@ class FakeGateway:
     def _later(self, *payloads: Payload) -> None:
         self._loop.call_later(0.01, lambda: self._loop.create_task(self._emit(*payloads)))
 
+    @property
+    def queue(self) -> PromptQueue:
+        """What waits, as the log has it."""
+        queue = PromptQueue()
+        for event in self.log:
+            queue.apply(payload_of(event))
+        return queue
+
+    async def _withdraw(self, params: Withdraw) -> Withdrawn:
+        waiting = self.queue.find(params.prompt_id)
+        if waiting is None:
+            raise PromptNotFound
+        if self.begins:
+            runs = self.begins == "and runs"
+            await self._emit(*_reply(waiting.turn, "ran\n")[: 1 if runs else None])
+            return Withdrawn(status="started", turn=waiting.turn, running=runs)
+        await self._emit(_withdrawn(waiting.turn))
+        return Withdrawn(status="withdrawn", text=waiting.text, turn=waiting.turn, by=_sender())
+
     async def _submit(self, params: messages.Submit) -> Submitted:
         if params.prompt_id in self._turns:
             return Submitted(turn=self._turns[params.prompt_id], status="duplicate", session_id=HERE)
         turn = self._turns[params.prompt_id] = len(self._turns) + 1
-        said = UserMessage(turn=turn, prompt_id=params.prompt_id, text=params.text, sender=_sender())
         word, _, rest = params.text.partition(" ")
+        waits = self.busy or word == "later"
+        said = UserMessage(
+            turn=turn, prompt_id=params.prompt_id, text=params.text, sender=_sender(), queued=waits,
+            steer=waits and params.steer,
+        )  # fmt: skip
+        if waits:
+            before = 1 + len(self.queue)
+            await self._emit(said)
+            return Submitted(turn=turn, status="queued", position=1 if params.steer else before, session_id=HERE)
         match word:
             case "echo":
                 self._later(said, *_reply(turn, rest + "\n"))
             case "fail":
                 self._later(said, *_reply(turn, "no\n", exit_status=3))
-            case "later":
-                waiting = msgspec.structs.replace(said, queued=True)
-                self._waiting.append(waiting)
-                self._later(waiting)
             case "ask" | "secret" | "choose":
                 kind: Any = {"ask": "line", "secret": "secret", "choose": "choices"}[word]
                 choices = (Choice(id="y", name="Yes"), Choice(id="n", name="No")) if word == "choose" else ()
@@ -396,12 +427,15 @@ class FakeGateway:
                 self._later(said, request)
             case _:
                 self._later(said, MessageStart(turn=turn), MessageDelta(turn=turn, text="waiting\n"))
-        status: Literal["queued", "started"] = "queued" if self.busy else "started"
-        return Submitted(turn=turn, status=status, position=int(self.busy), session_id=HERE)
+        return Submitted(turn=turn, status="started", session_id=HERE)
 
 
 def _sender() -> Sender:
     return Sender(device=OWN, name="laptop")
+
+
+def _withdrawn(turn: int) -> TurnComplete:
+    return TurnComplete(turn=turn, status="interrupted", error="taken back by laptop", withdrawn_by=_sender())
 
 
 def _reply(turn: int, text: str, exit_status: int = 0) -> tuple[Payload, ...]:

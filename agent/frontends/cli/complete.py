@@ -1,4 +1,4 @@
-"""Completion of device and session names, from the running service: quick, and silent when there is none."""
+"""Completion of what the running service knows by name: quick, and silent when there is no service."""
 
 from __future__ import annotations
 
@@ -50,6 +50,15 @@ def complete_backend(ctx: click.Context, _param: click.Parameter, incomplete: st
         CompletionItem(clean(row["name"]), help=clean(row["description"] if row["ready"] else row["missing"]))
         for row in _ask("backend.list", {"device": ctx.params.get("on") or ""})
         if row["name"].startswith(incomplete)
+    ]
+
+
+def complete_prompt(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completions of a prompt: ids of those that wait in the session named before, with their texts as help."""
+    return [
+        CompletionItem(clean(row["prompt_id"]), help=f"{clean(row['text'], 60)} ({clean(row['sender']['name'])})")
+        for row in _ask("prompt.list", {"session_id": ctx.params.get("session") or "", "wait": 0})
+        if row["prompt_id"].startswith(incomplete)
     ]
 
 

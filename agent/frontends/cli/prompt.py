@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
 import click
 import msgspec
@@ -14,39 +14,33 @@ import msgspec
 from agent.client.answers import how_to_answer, submit_answer, too_late
 from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall
-from agent.client.prompts import not_sent, standing
-from agent.client.reading import ReplyText, event_json, request_over, used
+from agent.client.prompts import not_sent, prompts_before, prompts_named, standing, taken_back, to_withdraw
+from agent.client.reading import event_json, request_over
 from agent.client.request_text import request_lines
 from agent.client.stream import Stream, streaming
-from agent.client.styled_lines import Line
-from agent.client.terminal_text import TerminalText, leaves_open
-from agent.client.turn_ends import turn_end
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, SessionView, sentence
 from agent.errors import AgentError
-from agent.frontends.cli.activity import ActivityLines
 from agent.frontends.cli.answer import ask
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.keyboard import piped_text
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.patience import call, saying, wait_option
+from agent.frontends.cli.reply_printer import ReplyPrinter
 from agent.frontends.cli.transcript import style_of
 from agent.protocol.events import (
-    MessageComplete,
-    MessageDelta,
-    PlanUpdate,
+    MessageStart,
     RequestClosed,
     RequestOpen,
-    ToolComplete,
-    ToolStart,
-    ToolUpdate,
     TurnComplete,
     UserMessage,
 )
 from agent.protocol.messages import History, Interrupt, Submit
-from agent.protocol.methods import PROMPT_SUBMIT, SESSION_HISTORY, SESSION_INTERRUPT
+from agent.protocol.methods import PROMPT_SUBMIT, PROMPT_WITHDRAW, SESSION_HISTORY, SESSION_INTERRUPT
+from agent.protocol.prompts import Withdraw
 from agent.protocol.waiting import Waiting
 
-_STATUSES = {"success": Exit.OK, "failure": Exit.FAILED, "interrupted": Exit.INTERRUPTED}
+TAKING_BACK = 5.0
+"""Seconds that taking a prompt back may wait for a device that is out of reach."""
 
 
 @click.command()
@@ -56,6 +50,8 @@ _STATUSES = {"success": Exit.OK, "failure": Exit.FAILED, "interrupted": Exit.INT
 @click.option("--steer", is_flag=True, help="Stop the running turn, and go before what waits.")
 @click.option("--json", "as_json", is_flag=True, help="Print the events of the turn, one a line.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Wait S seconds at most.")
+@click.option("--withdraw", "withdraws", is_flag=True,
+              help="At the end of --timeout or at Ctrl-C, take it back if it has not begun.")  # fmt: skip
 @wait_option
 @click.option("--id", "prompt_id", metavar="ID", help="Of the prompt: the same one again never runs twice.")
 @click.pass_obj
@@ -68,12 +64,14 @@ def prompt(
     steer: bool,
     as_json: bool,
     timeout: float | None,
+    withdraws: bool,
     wait: float,
     prompt_id: str | None,
 ) -> int:
     """Send one prompt and print the reply. TEXT `-` reads it from standard input.
 
-    While the session's device is out of reach it waits; Ctrl-C takes the prompt back.
+    While the session's device is out of reach it waits; Ctrl-C takes the prompt back. Ctrl-C while the turn runs
+    interrupts it. While other turns run before it, Ctrl-C leaves, and the prompt stays, unless --withdraw is given.
 
     Exit status: 0 when the turn is complete, 1 when it failed or a shell command did, 130 when it was interrupted,
     6 when the device stayed out of reach, 7 when the time was up (a turn that began goes on).
@@ -85,7 +83,8 @@ def prompt(
     submit = Submit(session_id=session, prompt_id=prompt_id or uuid.uuid4().hex, text=asked, steer=steer)
     if no_wait:
         return _send_only(app, submit, wait, as_json=as_json, piped=piped)
-    return asyncio.run(_Turn(app, submit, wait, as_json=as_json, known=prompt_id is not None, piped=piped).run(timeout))
+    turn = _Turn(app, submit, wait, as_json=as_json, known=prompt_id is not None, piped=piped, withdraws=withdraws)
+    return asyncio.run(turn.run(timeout))
 
 
 def _send_only(app: App, submit: Submit, wait: float, *, as_json: bool, piped: bool) -> int:
@@ -99,17 +98,22 @@ def _send_only(app: App, submit: Submit, wait: float, *, as_json: bool, piped: b
         app.printer.json({"prompt_id": submit.prompt_id, **msgspec.to_builtins(told)})
         return Exit.OK
     app.printer.line(submit.prompt_id)
-    app.printer.talk(standing(told, steer=submit.steer))
+    where = standing(told, steer=submit.steer)
+    if told.status == "queued":
+        where += f"; {to_withdraw(submit.session_id, submit.prompt_id)} takes it back"
+    app.printer.talk(where)
     return Exit.OK
 
 
 class _Turn:
     """One prompt's turn, from submitting to its end."""
 
-    def __init__(self, app: App, submit: Submit, wait: float, *, as_json: bool, known: bool, piped: bool) -> None:
+    def __init__(
+        self, app: App, submit: Submit, wait: float, *, as_json: bool, known: bool, piped: bool, withdraws: bool
+    ) -> None:
         """`wait`: seconds for a device that is out of reach. `known`: the prompt's id was given, perhaps once more.
 
-        `piped`: the text came from standard input, so nobody else has it.
+        `piped`: the text came from standard input, so nobody else has it. `withdraws`: whoever gives up takes it back.
         """
         self._app = app
         self._submit = submit
@@ -120,15 +124,15 @@ class _Turn:
         self._say = saying(app)
         self._sending: WaitingCall | None = None  # the prompt on its way
         self._mark = Mark(submit.session_id)
+        self._withdraws = withdraws
         self._turn = 0
-        self._started = False
+        self._queued = False  # it was accepted, and its turn has not begun
+        self._taking_back = False
         self._view = SessionView()
-        self._reply, self._work = ReplyText(), ActivityLines()
-        self._filter = TerminalText(color=app.printer.color)
-        self._open = False  # stdout is in the middle of a line
+        self._reply = ReplyPrinter(app.printer, as_json=as_json)
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._answered: set[str] = set()  # ids of requests whose answers are on their way from here
-        self._interrupted, self._accepted = asyncio.Event(), asyncio.Event()
+        self._interrupted, self._accepted, self._over = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._left: asyncio.Future[int] | None = None
         self._seen = 0
 
@@ -138,17 +142,12 @@ class _Turn:
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGTERM, self._leave, 128 + signal.SIGTERM)
         try:
-            async with asyncio.timeout(seconds), streaming(self._app.client.path, wait=self._wait) as stream:
+            async with asyncio.timeout(seconds) as limit, streaming(self._app.client.path, wait=self._wait) as stream:
+                limit.reschedule(None)
                 stream.waiting = self._waits
-                return await self._run(stream, self._left)
+                return await self._run(stream, self._left, seconds)
         except TimeoutError:
-            self._end_line()
-            if not self._turn:
-                self._give_back()
-                self._app.printer.error(f"it was not accepted within {seconds:g} s")
-                return Exit.TIMED_OUT
-            hint = f"`agent attach {self._mark.session}` follows it, `agent interrupt {self._mark.session}` stops it"
-            self._app.printer.error(f"no end of the turn within {seconds:g} s; it goes on", hint)
+            self._not_accepted(seconds)
             return Exit.TIMED_OUT
         except (AgentError, BaseExceptionGroup):
             if not self._turn:
@@ -158,16 +157,17 @@ class _Turn:
             loop.remove_signal_handler(signal.SIGINT)
             loop.remove_signal_handler(signal.SIGTERM)
 
-    async def _run(self, stream: Stream, left: asyncio.Future[int]) -> int:
+    async def _run(self, stream: Stream, left: asyncio.Future[int], seconds: float | None) -> int:
         async with asyncio.TaskGroup() as tasks:
             jobs = [
                 tasks.create_task(self._follow(stream, tasks), name="cli.follow"),
                 tasks.create_task(self._stop(stream), name="cli.interrupt"),
+                tasks.create_task(self._expire(stream, seconds), name="cli.timeout"),
             ]
             status = await left
             for job in [*jobs, *self._asking.values()]:
                 job.cancel()
-        self._end_line()
+        self._reply.end_line()
         return status
 
     def _leave(self, status: int) -> None:
@@ -182,7 +182,8 @@ class _Turn:
         params = msgspec.structs.replace(self._submit, session_id=self._mark.session)
         self._sending = WaitingCall(self._waits)
         told = await stream.insist(PROMPT_SUBMIT, params, call=self._sending)
-        self._turn, self._started = told.turn, told.status != "queued"
+        self._turn = told.turn
+        self._queued = told.status == "queued" or (told.status == "duplicate" and told.position > 0)
         self._accepted.set()
         if told.status == "queued" or (told.status == "duplicate" and self._known):
             self._app.printer.talk(standing(told, steer=params.steer), "dim")
@@ -202,14 +203,14 @@ class _Turn:
 
     async def _start_over(self, stream: Stream) -> None:
         # S15: turns have other numbers, and the prompt is in the copy or not. It is not sent again: it may have run.
-        self._end_line()
+        self._reply.start_over()
         self._app.printer.talk(sentence(LogReplaced()), "yellow")
-        self._reply = ReplyText()
         self._seen = 0
         self._turn = 0
-        async for entry in self._logged(stream, self._mark.seq):
+        async for entry in _logged(stream, self._view, self._mark.seq):
             if isinstance(entry.payload, UserMessage) and entry.payload.prompt_id == self._submit.prompt_id:
                 self._turn = entry.payload.turn
+                self._queued = entry.payload.queued
             self._entry(entry)
         if not self._turn:
             hint = f"`agent log {self._mark.session}` shows what is left; send it again if it is to run"
@@ -226,21 +227,10 @@ class _Turn:
 
     async def _replay(self, stream: Stream, seq: int) -> None:
         # It was sent before: its turn may be over, and longer ago than the snapshot reaches.
-        async for entry in self._logged(stream, seq):
+        async for entry in _logged(stream, self._view, seq):
             self._entry(entry)
-
-    async def _logged(self, stream: Stream, seq: int) -> AsyncIterator[LogEntry]:
-        # The log up to `seq`, as long as nothing has ended this.
-        after = 0
-        while after < seq and not (self._left and self._left.done()):
-            asked = History(session_id=self._mark.session, after=after, limit=1000)
-            page = await stream.insist(SESSION_HISTORY, asked)
-            for event in page.events:
-                if event.seq <= seq:
-                    yield self._view.entry(event)
-            if not page.events:
+            if self._left is not None and self._left.done():
                 return
-            after = page.events[-1].seq
 
     def _take(self, change: Change, tasks: asyncio.TaskGroup, stream: Stream) -> None:
         match change:
@@ -262,76 +252,35 @@ class _Turn:
         self._seen = entry.event.seq
         payload = entry.payload
         turn_of = getattr(payload, "turn", None)
-        if isinstance(payload, TurnComplete) and turn_of == self._turn - 1:
-            self._started = True
         if turn_of != self._turn:
             return None
         if self._as_json:
             self._app.printer.json_line(event_json(self._mark.session, entry.event))
+        self._reply.show(payload, merged=entry.merged)
         match payload:
-            case MessageDelta() | MessageComplete():
-                self._print(self._reply.take(payload, merged=entry.merged))
-            case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
-                self._talk(self._work.lines(payload, merged=entry.merged))
+            case MessageStart():
+                self._queued = False
             case RequestOpen():
                 return payload
             case RequestClosed(request_id=request_id):
                 task = self._asking.get(request_id)
                 if task is not None and not task.done() and request_id not in self._answered:
                     task.cancel()
-                    self._end_line()
+                    self._reply.end_line()
                     self._app.printer.talk(request_over(entry.closes, payload), "yellow")
             case TurnComplete():
-                self._leave(self._outcome(payload))
+                self._over.set()
+                if not (self._taking_back and payload.withdrawn_by):
+                    self._leave(self._reply.over(payload))
             case _:
                 pass
         return None
-
-    def _print(self, text: str) -> None:
-        if self._as_json or not text:
-            return
-        self._write(self._filter.feed(text))
-
-    def _write(self, shown: str) -> None:
-        if shown:
-            self._app.printer.out.write(shown)
-            self._app.printer.out.flush()
-            self._open = leaves_open(shown, before=self._open)
-
-    def _talk(self, lines: Iterable[Line]) -> None:
-        # Beside the reply, for a person who watches.
-        if self._as_json or not self._app.printer.err_tty:
-            return
-        for number, (text, style) in enumerate(lines):
-            if not number:
-                self._end_line()
-            self._app.printer.talk(text, style)
-
-    def _end_line(self) -> None:
-        if not self._as_json:
-            self._write(self._filter.end())
-        if self._open:
-            self._open = False
-            self._app.printer.line()
-        self._app.printer.out.flush()
-
-    def _outcome(self, turn: TurnComplete) -> int:
-        self._end_line()
-        end = turn_end(turn)
-        if end.word == "failed" or (end.reason and end.outcome == "failure"):
-            self._app.printer.error(end.reason or "the turn failed")
-        elif end.reason or (self._app.printer.err_tty and end.shortfall):
-            self._app.printer.talk(end.reason or end.shortfall, "dim")
-        words = used(turn.usage) if turn.usage else []
-        if words:
-            self._talk([(f"-- {' · '.join(words)}", "dim")])
-        return _STATUSES[end.outcome]
 
     # --- the person --------------------------------------------------------------------------------------------------
 
     async def _ask(self, stream: Stream, request: RequestOpen) -> None:
         printer, session = self._app.printer, self._mark.session
-        self._end_line()
+        self._reply.end_line()
         if not (sys.stdin.isatty() and printer.err_tty):
             for text, style in request_lines(request, ids=True):
                 printer.talk(text, style)
@@ -362,15 +311,80 @@ class _Turn:
         if not self._turn:
             stream.take_back(self._sending)  # how that went ends `_follow`, or there is a turn after all
             await self._accepted.wait()
-        if self._started:
+        before = self._before
+        if self._queued and await self._taken_back(stream):
+            self._app.printer.talk(f"it had not begun, {before}, and was taken back", "yellow")
+            self._leave(Exit.INTERRUPTED)
+        elif self._queued:
+            self._app.printer.talk(f"it has not begun, {before}; it will run", "yellow")
+            self._app.printer.hint(f"{to_withdraw(self._mark.session, self._submit.prompt_id)} takes it back")
+            self._leave(Exit.INTERRUPTED)
+        else:
             self._app.printer.talk("interrupting", "dim")
             asked = Interrupt(session_id=self._mark.session, turn=self._turn)
-            await stream.insist(SESSION_INTERRUPT, asked)
+            told = await stream.insist(SESSION_INTERRUPT, asked)
+            if told.queue:
+                self._app.printer.talk(f"runs next: {prompts_named(told.queue)}", "dim")
+
+    async def _expire(self, stream: Stream, seconds: float | None) -> None:
+        if seconds is None:
             return
-        self._app.printer.talk("it stays queued and will run", "yellow")
-        self._leave(Exit.INTERRUPTED)
+        await asyncio.sleep(seconds)
+        self._reply.end_line()
+        session, before = self._mark.session, self._before
+        if not self._turn:
+            self._not_accepted(seconds)
+        elif self._queued and await self._taken_back(stream):
+            self._app.printer.error(f"it had not begun within {seconds:g} s, {before}, and was taken back")
+        elif self._queued:
+            hint = f"it will run; {to_withdraw(session, self._submit.prompt_id)} takes it back"
+            self._app.printer.error(f"it has not begun within {seconds:g} s, {before}", hint)
+        else:
+            hint = f"`agent attach {session}` follows it, `agent interrupt {session}` stops it"
+            self._app.printer.error(f"no end of the turn within {seconds:g} s; it goes on", hint)
+        self._leave(Exit.TIMED_OUT)
+
+    async def _taken_back(self, stream: Stream) -> bool:
+        # If that is wanted, and the prompt has not begun meanwhile.
+        if not self._withdraws:
+            return False
+        self._taking_back = True
+        asked = Withdraw(session_id=self._mark.session, prompt_id=self._submit.prompt_id, wait=TAKING_BACK)
+        try:
+            told = await stream.insist(PROMPT_WITHDRAW, asked)
+        except AgentError as exc:
+            self._app.printer.error(f"it could not be taken back: {exc}", exc.hint)
+            return False
+        if told.status == "started":
+            self._queued = False
+            return False
+        await self._over.wait()
+        if self._gives_back:
+            self._app.printer.talk(taken_back(self._submit.text), "yellow")
+        return True
+
+    @property
+    def _before(self) -> str:
+        return prompts_before(self._view.queue, self._view.turn, self._turn)
+
+    def _not_accepted(self, seconds: float | None) -> None:
+        self._give_back()
+        self._app.printer.error(f"it was not accepted within {seconds:g} s")
 
     def _give_back(self) -> None:
         # At once refused it is still on the command line; after minutes of waiting it is looked for here.
         if self._gives_back:
             self._app.printer.talk(not_sent(self._submit.text), "yellow")
+
+
+async def _logged(stream: Stream, view: SessionView, seq: int) -> AsyncIterator[LogEntry]:
+    # The log of the session that is followed, up to `seq`.
+    after = 0
+    while after < seq:
+        page = await stream.insist(SESSION_HISTORY, History(session_id=view.session, after=after, limit=1000))
+        for event in page.events:
+            if event.seq <= seq:
+                yield view.entry(event)
+        if not page.events:
+            return
+        after = page.events[-1].seq

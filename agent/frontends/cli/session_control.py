@@ -1,4 +1,4 @@
-"""`agent new`, `interrupt`, `close`, `rename`, `share`: one request each."""
+"""`agent new`, `close`, `rename`, `share`: one request each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from agent.frontends.cli.complete import complete_backend, complete_device, comp
 from agent.frontends.cli.main import App, Exit, check_text
 from agent.frontends.cli.patience import call, wait_option
 from agent.paths import expanded
-from agent.protocol.messages import Interrupt, OnSession, Rename
-from agent.protocol.methods import SESSION_CLOSE, SESSION_INTERRUPT, SESSION_RENAME
+from agent.protocol.messages import OnSession, Rename
+from agent.protocol.methods import SESSION_CLOSE, SESSION_RENAME
 
 START_SECONDS = 90.0
 """A peer may have to be dialled, and an agent to be started, before a session answers."""
@@ -53,16 +53,6 @@ def _stay(app: App, session: str, backend: str) -> int:
 
         return raw_attached_to(app, session)
     return attached_to(app, session)
-
-
-@click.command()
-@click.argument("session", shell_complete=complete_session)
-@wait_option
-@click.pass_obj
-def interrupt(app: App, session: str, wait: float) -> int:
-    """Stop the running turn of a session."""
-    call(app, SESSION_INTERRUPT, Interrupt(session_id=session), wait=wait)
-    return Exit.OK
 
 
 @click.command()

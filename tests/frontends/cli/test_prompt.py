@@ -71,8 +71,9 @@ def test_steer_is_asked_for(gateway: FakeGateway, agent: Agent) -> None:
 
 def test_what_is_steered_into_a_running_turn_is_told_to_go_first(gateway: FakeGateway, agent: Agent) -> None:
     gateway.busy = True
-    assert agent("prompt", HERE, "--no-wait", "echo", "hi").err == "queued, 1 before it\n"
-    assert agent("prompt", HERE, "--no-wait", "--steer", "x").err == "goes first, once the running turn has stopped\n"
+    assert agent("prompt", HERE, "--no-wait", "echo", "hi").err.startswith("queued, 1 before it; `agent withdraw")
+    steered = agent("prompt", HERE, "--no-wait", "--steer", "x").err
+    assert steered.startswith("goes first, once the running turn has stopped; ")
 
 
 def test_what_the_agent_does_stays_out_of_the_reply(gateway: FakeGateway, agent: Agent) -> None:

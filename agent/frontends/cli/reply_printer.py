@@ -1,0 +1,91 @@
+"""One turn on stdout and stderr: its reply as it comes, beside it what the agent does, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.client.reading import ReplyText, used
+from agent.client.styled_lines import Line
+from agent.client.terminal_text import TerminalText, leaves_open
+from agent.client.turn_ends import turn_end
+from agent.frontends.cli.activity import ActivityLines
+from agent.frontends.cli.main import Exit
+from agent.frontends.cli.output import Printer
+from agent.protocol.events import (
+    MessageComplete,
+    MessageDelta,
+    Payload,
+    PlanUpdate,
+    ToolComplete,
+    ToolStart,
+    ToolUpdate,
+    TurnComplete,
+)
+
+_STATUSES = {"success": Exit.OK, "failure": Exit.FAILED, "interrupted": Exit.INTERRUPTED}
+
+
+class ReplyPrinter:
+    """Prints the reply on stdout, and beside it on stderr what the agent does."""
+
+    def __init__(self, printer: Printer, *, as_json: bool) -> None:
+        """`as_json`: stdout has the events, so neither is printed."""
+        self._printer = printer
+        self._as_json = as_json
+        self._reply, self._work = ReplyText(), ActivityLines()
+        self._filter = TerminalText(color=printer.color)
+        self._open = False  # stdout is in the middle of a line
+
+    def start_over(self) -> None:
+        """Print the reply of another log: nothing of it was printed before."""
+        self.end_line()
+        self._reply = ReplyText()
+
+    def show(self, payload: Payload | None, *, merged: bool) -> None:
+        """Print what an entry of the turn adds."""
+        match payload:
+            case MessageDelta() | MessageComplete():
+                text = self._reply.take(payload, merged=merged)
+                if text and not self._as_json:
+                    self._write(self._filter.feed(text))
+            case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
+                self._talk(self._work.lines(payload, merged=merged))
+            case _:
+                pass
+
+    def over(self, turn: TurnComplete) -> Exit:
+        """Say how the turn ended; the exit status for that."""
+        self.end_line()
+        end = turn_end(turn)
+        if end.word == "failed" or (end.reason and end.outcome == "failure"):
+            self._printer.error(end.reason or "the turn failed")
+        elif end.reason or (self._printer.err_tty and end.shortfall):
+            self._printer.talk(end.reason or end.shortfall, "dim")
+        words = used(turn.usage) if turn.usage else []
+        if words:
+            self._talk([(f"-- {' · '.join(words)}", "dim")])
+        return _STATUSES[end.outcome]
+
+    def end_line(self) -> None:
+        """End the line that the reply has begun."""
+        if not self._as_json:
+            self._write(self._filter.end())
+        if self._open:
+            self._open = False
+            self._printer.line()
+        self._printer.out.flush()
+
+    def _talk(self, lines: Iterable[Line]) -> None:
+        # For a person who watches.
+        if self._as_json or not self._printer.err_tty:
+            return
+        for number, (text, style) in enumerate(lines):
+            if not number:
+                self.end_line()
+            self._printer.talk(text, style)
+
+    def _write(self, shown: str) -> None:
+        if shown:
+            self._printer.out.write(shown)
+            self._printer.out.flush()
+            self._open = leaves_open(shown, before=self._open)
