@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.client.choices import called
-from agent.client.styled_lines import Line, block, patch_lines, shown
+from agent.client.styled_lines import Line, block, painted_patch, shown
 from agent.client.terminal_text import clean, one_line
 from agent.protocol.events import Choice, Field, RequestOpen
 
@@ -46,7 +46,7 @@ def request_lines(request: RequestOpen, *, fields: bool = True, ids: bool = Fals
 def _detail(detail: str) -> list[Line]:
     lines = detail.splitlines()
     if any(line.startswith("@@ ") for line in lines):
-        return patch_lines(lines, DETAIL_MAX)
+        return painted_patch(lines, DETAIL_MAX)
     return block(lines, DETAIL_MAX)
 
 

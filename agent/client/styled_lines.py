@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from agent.client.terminal_text import Style, clean, plain
 from agent.protocol.events import Diff
+from agent.protocol.excerpts import changed_lines, left_out, lines_of_patch
 
 Line = tuple[str, Style]
 """A line and how it is painted; the style never alone carries meaning."""
@@ -22,7 +23,7 @@ def shown(line: str) -> str:
     """A line cleaned, its tabs as spaces. Nothing is cut in silence: a person decides by what is shown."""
     line = line.expandtabs(4)
     rest = len(line) - LONG
-    return clean(line, LONG) + (f"… ({rest:,} more characters)" if rest > 0 else "")
+    return clean(line, LONG) + (f" {left_out(rest)}" if rest > 0 else "")
 
 
 def block(lines: Sequence[str], most: int, style: Style = "") -> list[Line]:
@@ -37,18 +38,20 @@ def output_lines(text: str) -> list[str]:
 
 
 def diff_lines(diff: Diff) -> list[Line]:
-    """A diff as lines: the file, how many of its lines come and go, and which."""
-    lines = diff.patch.splitlines()
-    added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
+    """A diff as lines: the file, how many of all its lines come and go, and which."""
+    added, removed = changed_lines(diff)
     head = f"  {clean(diff.path, LONG)} (+{added} -{removed})"
-    return [(head, "bold"), *patch_lines(lines, DIFF_MAX)]
+    return [(head, "bold"), *painted_patch(lines_of_patch(diff), DIFF_MAX, cut=diff.cut)]
 
 
-def patch_lines(lines: Sequence[str], most: int) -> list[Line]:
-    """Lines of a unified diff: those that come begin with + and are green, those that go with - and are red."""
+def painted_patch(lines: Sequence[str], most: int, *, cut: int = 0) -> list[Line]:
+    """Lines of a unified diff: those that come begin with + and are green, those that go with - and are red.
+
+    `cut`: lines that follow and are not here.
+    """
     told: list[Line] = [(INDENT + shown(line), _STYLES.get(line[:1], "")) for line in lines[:most]]
-    return [*told, *_left_out(len(lines) - most)]
+    return [*told, *_left_out(max(0, len(lines) - most) + cut)]
 
 
 def _left_out(count: int) -> list[Line]:
-    return [(f"{INDENT}… {count:,} more lines", "dim")] if count > 0 else []
+    return [(INDENT + left_out(count, "lines"), "dim")] if count > 0 else []

@@ -93,6 +93,9 @@ class Diff(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     path: Short
     patch: Text  # unified diff, without the two lines of file names
+    cut: Count = 0  # lines that were left out at its end
+    added: Count = 0  # of a diff that was cut: lines that come, of all
+    removed: Count = 0  # and that go
 
 
 DIFFS_MAX = 32

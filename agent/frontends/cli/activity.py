@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from agent.client.styled_lines import INDENT, Line, diff_lines, output_lines, shown
 from agent.client.terminal_text import clean
 from agent.protocol.events import Diff, PlanEntry, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
+from agent.protocol.excerpts import left_out
 
 FIRST, LAST = 8, 8
 """Lines shown of a tool's output: its first ones at once, its last ones when it is done. `agent log --json` has all."""
@@ -45,8 +46,8 @@ class ToolOutput:
     def end(self) -> list[Line]:
         """The lines to show at the end of the output."""
         told = self._take(output_lines(self._begun)) if self._begun else []
-        if (left_out := self._later - len(self._last)) > 0:
-            told.append((f"{INDENT}… {left_out:,} lines left out", "dim"))
+        if (gone := self._later - len(self._last)) > 0:
+            told.append((INDENT + left_out(gone, "lines"), "dim"))
         return [*told, *((INDENT + line, "dim") for line in self._last)]
 
     def _take(self, lines: Iterable[str]) -> list[Line]:
@@ -84,7 +85,8 @@ class RunningTools:
         told: list[Line] = [(f"  tool: {title}" + (f" ({', '.join(notes)})" if notes else ""), "dim")]
         lines = event.input.splitlines() if event.input.strip() not in event.title else []
         told += [(f"{INDENT}< {shown(line)}", "dim") for line in lines[:INPUT_MAX]]
-        return [*told, (f"{INDENT}< …", "dim")] if len(lines) > INPUT_MAX else told
+        more = len(lines) - INPUT_MAX
+        return [*told, (f"{INDENT}< {left_out(more, 'lines')}", "dim")] if more > 0 else told
 
     def updated(self, event: ToolUpdate, *, merged: bool = False) -> list[Line]:
         """The lines for what a tool gave; `merged`: the event has all that it gave so far."""

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 from agent.client.prompts import excerpt
 from agent.client.reading import ReplyText, answered, name_of, request_over, used
 from agent.client.request_text import request_lines
-from agent.client.styled_lines import Line
+from agent.client.styled_lines import Line, shown
 from agent.client.terminal_text import Style, TerminalText, clean
 from agent.client.turn_ends import turn_end
 from agent.client.view import WARNINGS, Hydration, LinkBack, LogEntry, News, StorageBack
@@ -105,7 +105,7 @@ class TranscriptPrinter:
         self._screen.end_line()
         who = self._screen.printer.paint(f"[{name_of(message.sender)}]", "cyan")
         self._screen.text(
-            "\n".join([f"{who} {clean(first, TEXT_MAX)}{note}", *(f"  {clean(line)}" for line in more)]) + "\n"
+            "\n".join([f"{who} {clean(first, TEXT_MAX)}{note}", *(f"  {shown(line)}" for line in more)]) + "\n"
         )
 
     def _begin(self, start: MessageStart) -> None:

@@ -44,10 +44,11 @@ from agent.protocol.events import (
     TurnComplete,
     UserMessage,
 )
+from agent.protocol.excerpts import Excerpt, left_out
 
 KINDS = frozenset({"read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode", "other"})
 TOOL_TEXT_MAX = 16_384
-"""Characters of a running tool's output that are told, the newest: each update carries them all."""
+"""Characters of a running tool's output that are told, its beginning and its end: each update carries them all."""
 _DONE = {"complete": "completed", "interrupted": "failed", "error": "failed"}
 
 
@@ -55,7 +56,7 @@ class _Tool:
     def __init__(self, wire_id: str, title: str) -> None:
         self.wire_id = wire_id
         self.title = title
-        self.text = ""
+        self.output = Excerpt(TOOL_TEXT_MAX)
         self.diffs: tuple[Diff, ...] = ()
 
 
@@ -171,13 +172,15 @@ class EditorUpdates:
         tool.title = title or tool.title
         tool.diffs = payload.diffs or tool.diffs
         if isinstance(payload, ToolComplete):
-            status, tool.text = _DONE[payload.status], payload.output or tool.text
+            status, text = _DONE[payload.status], payload.output or tool.output.text
             self._tools.pop(payload.tool_id, None)
         else:
             status = "in_progress"
-            whole = merged and payload.text.startswith(tool.text)
-            tool.text = (payload.text if whole else tool.text + payload.text)[-TOOL_TEXT_MAX:]
-        content = _content(tool.text, tool.diffs)
+            if merged and payload.text.startswith(tool.output.head):
+                tool.output = Excerpt(TOOL_TEXT_MAX)
+            tool.output.add(payload.text)
+            text = tool.output.text
+        content = _content(text, tool.diffs)
         if not known:  # what began before the log that there is
             return EditorToolCall(tool_call_id=tool.wire_id, title=tool.title, status=status, content=content)
         return EditorToolCallUpdate(tool_call_id=tool.wire_id, title=title, status=status, content=content)
@@ -265,6 +268,9 @@ def _content(text: str, diffs: tuple[Diff, ...]) -> tuple[Content | DiffContent,
 
 def _diff(diff: Diff) -> DiffContent:
     old, new = sides(diff.patch)
+    if diff.cut:
+        mark = left_out(diff.cut, "lines") + "\n"
+        old, new = None if old is None else old + mark, new + mark
     return DiffContent(path=one_line(diff.path), old_text=old, new_text=new)
 
 

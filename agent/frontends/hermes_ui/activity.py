@@ -5,16 +5,19 @@ from __future__ import annotations
 from agent.client.terminal_text import clean, one_line, plain
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent
 from agent.protocol.events import Diff, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
+from agent.protocol.excerpts import Excerpt
 
 SUMMARY_MAX = 160
 """Characters of a tool's output that stand behind its name."""
+OUTPUT_MAX = 16_384
+"""Characters of a tool's output that are kept while it runs, its beginning and its end."""
 
 
 class _Tool:
     def __init__(self, name: str, began: float) -> None:
         self.name = name
         self.began = began
-        self.text = ""
+        self.output = Excerpt(OUTPUT_MAX)
         self.diffs: tuple[Diff, ...] = ()
 
 
@@ -52,14 +55,14 @@ class ActivityEvents:
         tool = self._tools.get(update.tool_id)
         if tool is None:
             return []
-        tool.text = (tool.text + update.text)[-SUMMARY_MAX * 4 :]
+        tool.output.add(update.text)
         tool.diffs = update.diffs or tool.diffs
-        preview = summary(tool.text) or one_line(update.title)
+        preview = summary(tool.output.text) or one_line(update.title)
         return [UiEvent("tool.progress", {"name": tool.name, "preview": preview})] if preview else []
 
     def _completed(self, done: ToolComplete, at: float) -> UiEvent:
         tool = self._tools.pop(done.tool_id, None) or _Tool("tool", at)
-        output = plain(done.output) or tool.text
+        output = plain(done.output or tool.output.text)
         told: Json = {
             "tool_id": _id(done),
             "name": tool.name,

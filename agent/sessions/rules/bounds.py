@@ -9,7 +9,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from agent.protocol.bounds import NUMBER_MAX, amount, number
-from agent.protocol.events import Choice, Command, Diff, Field, Option, PlanEntry, Usage
+from agent.protocol.events import DIFFS_MAX, TEXT_MAX, Choice, Command, Diff, Field, Option, PlanEntry, Usage
+from agent.protocol.excerpts import shortened, shortened_diff
 from agent.protocol.names import clean
 
 SHORT = 4096
@@ -41,6 +42,10 @@ class CharacterBudget:
         self._left -= len(kept)
         return kept
 
+    def shown(self, text: str, limit: int) -> str:
+        """A text that people read: cut to `limit` characters in its middle, where it says so."""
+        return self.text(shortened(text, min(limit, self._left)), limit)
+
     def choices(self, choices: Sequence[Choice], most: int) -> tuple[Choice, ...]:
         """Choices of a question, at most `most`, each text cut to its limit."""
         return self._many(
@@ -66,12 +71,12 @@ class CharacterBudget:
     def plan(self, entries: Sequence[PlanEntry]) -> tuple[PlanEntry, ...]:
         """Entries of a plan, each text cut to its limit."""
         return self._many(
-            entries[:128], lambda e: replace(e, text=self.text(e.text, SHORT), priority=self.text(e.priority, ID))
+            entries[:128], lambda e: replace(e, text=self.shown(e.text, SHORT), priority=self.text(e.priority, ID))
         )
 
     def diffs(self, diffs: Sequence[Diff]) -> tuple[Diff, ...]:
         """Diffs of files, each path and patch cut to its limit."""
-        return self._many(diffs[:32], lambda d: Diff(path=self.text(d.path, SHORT), patch=self.text(d.patch, DETAIL)))
+        return self._many(diffs[:DIFFS_MAX], self._diff)
 
     def usage(self, usage: Usage | None) -> Usage | None:
         """The usage of a model, with numbers that a frame and a store can hold."""
@@ -84,6 +89,11 @@ class CharacterBudget:
             currency=self.text(usage.currency, ID),
         )
 
+    def _diff(self, diff: Diff) -> Diff:
+        path = self.text(diff.path, SHORT)
+        kept = shortened_diff(diff, min(DETAIL, self._left))
+        return replace(kept, path=path, patch=self.text(kept.patch, TEXT_MAX))
+
     def _field(self, field: Field) -> Field:
         default = self.text(field.default, SHORT) if isinstance(field.default, str) else field.default
         if isinstance(default, int | float) and not abs(default) <= NUMBER_MAX:
@@ -92,7 +102,7 @@ class CharacterBudget:
             field,
             name=self.text(field.name, ID),
             title=self.text(field.title, SHORT),
-            description=self.text(field.description, SHORT),
+            description=self.shown(field.description, SHORT),
             choices=self.choices(field.choices, 64),
             default=default,
         )

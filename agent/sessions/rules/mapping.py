@@ -18,6 +18,7 @@ from agent.ports import (
     Withdrew,
 )
 from agent.protocol.events import (
+    DIFFS_MAX,
     TEXT_MAX,
     MessageDelta,
     Other,
@@ -31,6 +32,7 @@ from agent.protocol.events import (
     ToolStart,
     ToolUpdate,
 )
+from agent.protocol.excerpts import left_out
 from agent.protocol.model import TITLE_MAX
 from agent.protocol.names import clean
 from agent.sessions.rules.bounds import DETAIL, ID, SHORT, CharacterBudget, bounded_text
@@ -54,7 +56,7 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
         case Said():
             return _reply(session, bounded_text(event.text))
         case Finished():
-            cwd, error = budget.text(event.cwd, SHORT), budget.text(event.error, SHORT)
+            cwd, error = budget.text(event.cwd, SHORT), budget.shown(event.error, SHORT)
             return session.finished(
                 event.status,
                 exit_status=event.exit_status,
@@ -64,16 +66,16 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
                 cause=event.cause,
             )
         case Exited():
-            reason = budget.text(event.reason, REASON)
+            reason = budget.shown(event.reason, REASON)
             return session.ended(event.status, reason, "error", exit_status=event.exit_status)
         case Asked() if (request_id := budget.text(event.request_id, ID)) not in session.requests:
             request = RequestOpen(
                 turn=turn,
                 request_id=request_id,
                 kind=event.kind,
-                prompt=budget.text(event.prompt, SHORT),
+                prompt=budget.shown(event.prompt, SHORT),
                 choices=budget.choices(event.choices, 64),
-                detail=budget.text(event.detail, DETAIL),
+                detail=budget.shown(event.detail, DETAIL),
                 fields=budget.fields(event.fields),
                 local=event.local,
                 own_words=event.own_words,
@@ -87,13 +89,13 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
                 title=None if event.title is None or session.named else clean(bounded_text(event.title), TITLE_MAX),
                 cwd=None if event.cwd is None else budget.text(event.cwd, SHORT),
                 model=None if event.model is None else clean(bounded_text(event.model), SHORT),
-                note=budget.text(event.note, SHORT),
+                note=budget.shown(event.note, SHORT),
                 options=None if event.options is None else budget.options(event.options),
                 commands=None if event.commands is None else budget.commands(event.commands),
             )
             return Decision() if _known(session, info) else Decision((info,))
         case Thought() | ToolStarted() | ToolProgressed() | ToolFinished() | Planned():
-            return Decision((*session.end_part(), _aside(event, session.running or 0, budget)))
+            return Decision((*session.end_part(), *_asides(session, event, budget)))
         case Unknown():
             return Decision(
                 (Other(turn=turn, kind=budget.text(event.kind, SHORT), data=budget.text(event.data, TEXT_MAX)),)
@@ -122,35 +124,49 @@ def _reply(session: SessionMachine, text: str) -> Decision:
     return Decision((*begin, *(MessageDelta(turn=session.running or 0, part=part, text=piece) for piece in pieces)))
 
 
-def _aside(
-    event: Thought | ToolStarted | ToolProgressed | ToolFinished | Planned, turn: int, budget: CharacterBudget
-) -> Payload:
+def _asides(
+    session: SessionMachine,
+    event: Thought | ToolStarted | ToolProgressed | ToolFinished | Planned,
+    budget: CharacterBudget,
+) -> tuple[Payload, ...]:
+    turn, tools = session.running or 0, session.tools
     match event:
         case Thought():
-            return ThoughtDelta(turn=turn, text=budget.text(event.text, TEXT_MAX))
+            return (ThoughtDelta(turn=turn, text=budget.shown(event.text, TEXT_MAX)),)
         case ToolStarted():
-            return ToolStart(
+            start = ToolStart(
                 turn=turn,
                 tool_id=budget.text(event.tool_id, ID),
-                title=budget.text(event.title, SHORT),
+                title=budget.shown(event.title, SHORT),
                 tool=budget.text(event.tool, SHORT),
-                input=budget.text(event.input, TEXT_MAX),
+                input=budget.shown(event.input, TEXT_MAX),
             )
+            return (*tools.room(), start)
         case ToolProgressed():
-            return ToolUpdate(
+            tool_id = budget.text(event.tool_id, ID)
+            update = ToolUpdate(
                 turn=turn,
-                tool_id=budget.text(event.tool_id, ID),
-                text=budget.text(event.text, TEXT_MAX),
-                title=budget.text(event.title, SHORT),
+                tool_id=tool_id,
+                text=budget.shown(tools.take(tool_id, event.text), TEXT_MAX),
+                title=budget.shown(event.title, SHORT),
                 diffs=budget.diffs(event.diffs),
             )
+            return (update,) if update.text or update.title or update.diffs else ()
         case ToolFinished():
-            return ToolComplete(
+            end = ToolComplete(
                 turn=turn,
                 tool_id=budget.text(event.tool_id, ID),
                 status=event.status,
-                output=budget.text(event.output, TEXT_MAX),
+                output=budget.shown(_with_files_left_out(event), TEXT_MAX),
                 diffs=budget.diffs(event.diffs),
             )
+            return tools.ending(end)
         case Planned():
-            return PlanUpdate(turn=turn, entries=budget.plan(event.entries))
+            return (PlanUpdate(turn=turn, entries=budget.plan(event.entries)),)
+
+
+def _with_files_left_out(event: ToolFinished) -> str:
+    more = len(event.diffs) - DIFFS_MAX
+    if more <= 0:
+        return event.output
+    return "\n".join([*([event.output] if event.output else []), left_out(more, "changed files")])

@@ -1,11 +1,47 @@
-"""The reply of a running turn, bounded: the head streams, the tail is kept, text between them is counted (S2, L7)."""
+"""What a turn says, bounded: the head streams, the tail is kept, what lies between them is counted (S2, L7)."""
 
 from __future__ import annotations
+
+from agent.protocol.events import MessageComplete, MessageDelta, TurnStatus
+from agent.protocol.excerpts import left_out
 
 HEAD_MAX = 98_304
 """Characters of a turn's reply that stream as they come."""
 TAIL_MAX = 16_384
 """Characters that are kept of the end of what comes after the head."""
+GAP = "\n… what follows is left out, until its end\n"
+"""Streams where the first character is left out: how many there are is known at the end."""
+
+
+class OutputBound:
+    """How much of an output that streams is logged: `take` its head as it comes, `rest` its tail at the end."""
+
+    def __init__(self, head: int = HEAD_MAX, tail: int = TAIL_MAX) -> None:
+        self._head_max, self._tail_max = head, tail
+        self.logged = 0  # characters
+        self._tail = ""
+        self._left_out = 0
+
+    def take(self, text: str) -> str:
+        """The beginning of new output that may be logged now; the rest is kept as the tail, or counted."""
+        room = max(0, self._head_max - self.logged)
+        if len(text) <= room:
+            return text
+        kept = self._tail + text[room:]
+        self._tail = kept[-self._tail_max :]
+        gone = len(kept) - len(self._tail)
+        mark = GAP if gone and not self._left_out else ""
+        self._left_out += gone
+        return text[:room] + mark
+
+    def rest(self) -> str:
+        """What is still to be logged at the end: how much was left out, then the tail."""
+        return f"{left_out(self._left_out)}\n{self._tail}" if self._left_out else self._tail
+
+    def end(self) -> None:
+        """Forget the tail: it was logged."""
+        self._tail = ""
+        self._left_out = 0
 
 
 class ReplyBuffer:
@@ -15,9 +51,7 @@ class ReplyBuffer:
         self.part = 0
         self.open = False
         self._pieces: list[str] = []
-        self._logged = 0  # characters of all parts of this turn
-        self._tail = ""
-        self._left_out = 0
+        self._bound = OutputBound()  # of all parts of this turn
 
     @property
     def text(self) -> str:
@@ -35,28 +69,26 @@ class ReplyBuffer:
     def add(self, text: str) -> None:
         """Add text of the open part that was logged."""
         self._pieces.append(text)
-        self._logged += len(text)
+        self._bound.logged += len(text)
 
     def end(self) -> None:
         """End the open part of the reply."""
         self.open = False
         self._pieces = []
-        self._tail = ""
-        self._left_out = 0
+        self._bound.end()
 
     def take(self, text: str) -> str:
         """The beginning of new output that may be logged now; the rest is kept as the tail, or counted."""
-        room = max(0, HEAD_MAX - self._logged)
-        if len(text) > room:
-            kept = self._tail + text[room:]
-            self._tail = kept[-TAIL_MAX:]
-            self._left_out += len(kept) - len(self._tail)
-            text = text[:room]
-        return text
+        return self._bound.take(text)
 
     def rest(self) -> str:
         """The text that is still to be logged when the part ends: how much was left out, then the tail."""
-        if not self._left_out:
-            return self._tail
-        amount = f"{self._left_out / 1e6:.1f} MB" if self._left_out >= 100_000 else f"{self._left_out:,} characters"
-        return f"\n… {amount} left out …\n{self._tail}"
+        return self._bound.rest()
+
+    def closed(self, turn: int, status: TurnStatus) -> tuple[MessageDelta | MessageComplete, ...]:
+        """The entries that end the open part of a turn's reply; none, if no part is open."""
+        if not self.open:
+            return ()
+        rest = self.rest()
+        whole = MessageComplete(turn=turn, part=self.part, text=self.text + rest, status=status)
+        return (MessageDelta(turn=turn, part=self.part, text=rest), whole) if rest else (whole,)

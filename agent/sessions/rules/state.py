@@ -25,6 +25,9 @@ from agent.protocol.events import (
     RequestClosed,
     RequestOpen,
     SessionInfo,
+    ToolComplete,
+    ToolStart,
+    ToolUpdate,
     TurnComplete,
     TurnStatus,
     Usage,
@@ -40,6 +43,7 @@ from agent.protocol.turn_causes import REASONS, TurnCause
 from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend, Verdict
 from agent.sessions.rules.epochs import Epochs
 from agent.sessions.rules.reply import ReplyBuffer
+from agent.sessions.rules.tools import SessionTools
 
 QUEUE_MAX = 64
 """Prompts that may wait in one session."""
@@ -77,6 +81,7 @@ class SessionMachine:
         self.queue = PromptQueue()
         self._prompts: dict[str, int] = {}  # prompt_id -> turn
         self._withdrawn: dict[int, Sender] = {}  # turns that never run, and who took their prompts back
+        self.tools = SessionTools()
         self._requests = SessionRequests()
         self.requests = self._requests.open  # by id, oldest first
 
@@ -126,7 +131,7 @@ class SessionMachine:
         if waits:
             before = (self.running is not None) + (0 if steers else len(self.queue))
             return Decision((message,), self.interrupt().effects if steers else ()), Verdict(turn, "queued", before)
-        payloads = (*self._end_unprompted(), message, MessageStart(turn=turn))
+        payloads = (*self._end_between(), message, MessageStart(turn=turn))
         return Decision(payloads, (StartTurn(turn, text),)), Verdict(turn, "started")
 
     def withdraw(self, prompt_id: str, by: Sender, *, owner: bool) -> tuple[Decision, Withdrawn]:
@@ -164,7 +169,7 @@ class SessionMachine:
             return Decision((SessionInfo(note=f"[{sender.name} {sender.client}] {text}"[:4096]),))
         turn = self.turns + 1
         message = UserMessage(turn=turn, prompt_id=f"{self.id}-{turn}", text=text, sender=sender)
-        return Decision((*self._end_unprompted(), message, MessageStart(turn=turn)))
+        return Decision((*self._end_between(), message, MessageStart(turn=turn)))
 
     def answer(self, request_id: str, answer: Answer, by: Sender) -> tuple[Decision, RequestClosed]:
         """Answer a request once (S9). The second value is how the request was closed, now or before.
@@ -212,7 +217,8 @@ class SessionMachine:
         done = TurnComplete(
             turn=turn, status=status, exit_status=exit_status, cwd=cwd, error=error, usage=usage, cause=cause
         )
-        return self._then_next((*self._requests.expired(TURN_OVER[status]), *self._end_part(status), done))
+        closed = (*self._requests.expired(TURN_OVER[status]), *self.tools.closed(turn, status))
+        return self._then_next((*closed, *self._end_part(status), done))
 
     def ended(
         self,
@@ -228,14 +234,12 @@ class SessionMachine:
         """
         if not self.status.live:
             return Decision()
-        payloads: list[Payload] = [*self._requests.expired(f"the session has {status}"), *self._end_unprompted()]
-        if self.running is not None and exit_status == 0:
-            payloads += self._end_part("complete")
-            payloads.append(TurnComplete(turn=self.running, status="complete", exit_status=0, cause="program_ended"))
-        elif self.running is not None:
-            payloads += self._end_part(turn_status)
-            why = f"the session has ended: {reason}" if status == "ended" and turn_status == "error" else reason
-            payloads.append(TurnComplete(turn=self.running, status=turn_status, exit_status=exit_status, error=why))
+        told: TurnStatus = "complete" if exit_status == 0 else turn_status
+        payloads: list[Payload] = [*self._requests.expired(f"the session has {status}"), *self.tools.closed(None, told)]
+        payloads += self._end_unprompted()
+        if self.running is not None:
+            why = f"the session has ended: {reason}" if status == "ended" and told == "error" else reason
+            payloads += (*self._end_part(told), _last_turn(self.running, told, why, exit_status))
         unrun = f"the session ended before it ran ({reason})" if reason else "the session ended before it ran"
         payloads += (TurnComplete(turn=p.turn, status=turn_status, error=unrun) for p in self.queue)
         payloads.append(SessionInfo(status=status, note=reason))
@@ -245,7 +249,7 @@ class SessionMachine:
         """Go on after a restart of the service: the running turn is closed as interrupted, waiting prompts run (S3)."""
         if not self.status.live:
             return Decision()
-        payloads: list[Payload] = [*self._requests.expired(reason)]
+        payloads: list[Payload] = [*self._requests.expired(reason), *self.tools.closed(None, "interrupted")]
         if self.running is not None:
             payloads += self._end_part("interrupted")
             payloads.append(TurnComplete(turn=self.running, status="interrupted", error=reason))
@@ -299,6 +303,9 @@ class SessionMachine:
                 self._began(payload)
             case MessageComplete():
                 (self.reply if payload.turn else self.unprompted).end()
+            case ToolStart() | ToolUpdate() | ToolComplete():
+                self.tools.apply(payload)
+                return
             case RequestOpen() | RequestClosed():
                 self._requests.apply(payload)
             case TurnComplete():
@@ -350,23 +357,18 @@ class SessionMachine:
         waiting = next(iter(self.queue), None)
         if waiting is None:
             return Decision(payloads)
-        started = (*payloads, *self._end_unprompted(), MessageStart(turn=waiting.turn))
+        started = (*payloads, *self._end_between(), MessageStart(turn=waiting.turn))
         return Decision(started, (StartTurn(waiting.turn, waiting.text),))
 
+    def _end_between(self) -> tuple[Payload, ...]:
+        # What was said and done between two turns ends with the next one.
+        return (*self.tools.closed(0, "complete"), *self._end_unprompted())
+
     def _end_unprompted(self) -> tuple[Payload, ...]:
-        reply = self.unprompted
-        if not reply.open:
-            return ()
-        whole = reply.text + reply.rest()
-        return (MessageComplete(turn=0, part=reply.part, text=whole, status="complete"),)
+        return self.unprompted.closed(0, "complete")
 
     def _end_part(self, status: TurnStatus) -> tuple[Payload, ...]:
-        turn, reply = self.running, self.reply
-        if turn is None or not reply.open:
-            return ()
-        rest = reply.rest()
-        whole = MessageComplete(turn=turn, part=reply.part, text=reply.text + rest, status=status)
-        return (MessageDelta(turn=turn, part=reply.part, text=rest), whole) if rest else (whole,)
+        return () if self.running is None else self.reply.closed(self.running, status)
 
     def _position(self, prompt_id: str, turn: int) -> int:
         if self.queue.find(prompt_id) is None:
@@ -378,6 +380,12 @@ def _taken_back(waiting: QueuedPrompt, by: Sender) -> TurnComplete:
     # Readers of earlier versions take it for a turn that was interrupted, and show the reason.
     why = f"taken back by {by.name} before it ran"
     return TurnComplete(turn=waiting.turn, status="interrupted", error=why, withdrawn_by=by)
+
+
+def _last_turn(turn: int, status: TurnStatus, why: str, exit_status: int | None) -> TurnComplete:
+    if status == "complete":
+        return TurnComplete(turn=turn, status=status, exit_status=exit_status, cause="program_ended")
+    return TurnComplete(turn=turn, status=status, exit_status=exit_status, error=why)
 
 
 class DerivedTitle:

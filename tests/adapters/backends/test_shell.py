@@ -597,7 +597,7 @@ def test_the_background_keeps_the_newest_and_counts_the_rest() -> None:
     background = Background()
     assert not background
     background.add("a" * 10 + "b" * BACKGROUND_MAX)
-    assert background.take() == "[10 characters left out]\n" + "b" * BACKGROUND_MAX
+    assert background.take() == "… 10 characters left out\n" + "b" * BACKGROUND_MAX
     assert not background
     background.add("c")
     assert background.take() == "c"

@@ -119,10 +119,10 @@ def test_nothing_of_what_is_allowed_is_hidden(detail: str) -> None:  # T10
 
 
 def test_what_is_left_out_is_said() -> None:
-    assert shown("x" * (LONG + 7)) == "x" * LONG + "… (7 more characters)"
+    assert shown("x" * (LONG + 7)) == "x" * LONG + " … 7 characters left out"
     long = RequestOpen(turn=1, request_id="r", kind="choices", detail="line\n" * (DETAIL_MAX + 5))
-    assert texts(request_lines(long))[DETAIL_MAX] == "    … 5 more lines"
-    assert texts(diff_lines(Diff(path="a", patch="+x\n" * (DIFF_MAX + 1))))[-1] == "    … 1 more lines"
+    assert texts(request_lines(long))[DETAIL_MAX] == "    … 5 lines left out"
+    assert texts(diff_lines(Diff(path="a", patch="+x\n" * (DIFF_MAX + 1))))[-1] == "    … 1 lines left out"
 
 
 @given(st.lists(st.text(alphabet="ab\r", max_size=4), max_size=60), st.integers(1, 9))

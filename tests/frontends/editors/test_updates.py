@@ -308,7 +308,9 @@ def test_a_running_tools_output_is_bounded_and_its_end_is_whole() -> None:
     start = ToolStart(turn=1, tool_id="t", title="Run")
     many = [ToolUpdate(turn=1, tool_id="t", text="x" * 10_000) for _ in range(5)]
     found = told(start, *many, ToolComplete(turn=1, tool_id="t", status="complete", output="y" * 100_000))
-    assert len(found[-2]["content"][0]["content"]["text"]) == TOOL_TEXT_MAX
+    text = found[-2]["content"][0]["content"]["text"]
+    assert "\n… 33,680 characters left out\n" in text
+    assert len(text) <= TOOL_TEXT_MAX
     assert len(found[-1]["content"][0]["content"]["text"]) == 100_000
 
 

@@ -48,7 +48,7 @@ from agent.protocol.snapshot import Tail, compact
 from agent.sessions.rules.answers import answer_result
 from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend
 from agent.sessions.rules.mapping import payloads_of
-from agent.sessions.rules.reply import HEAD_MAX, TAIL_MAX
+from agent.sessions.rules.reply import GAP, HEAD_MAX, TAIL_MAX
 from agent.sessions.rules.state import QUEUE_MAX, SessionMachine
 
 ME = Sender(device=DeviceId("laptop"), name="laptop")
@@ -173,7 +173,8 @@ def test_a_reply_without_end_keeps_head_and_tail_and_says_what_is_missing() -> N
     whole = payload_of(log.events[-2])
     assert isinstance(whole, MessageComplete)
     assert len(whole.text) < HEAD_MAX + TAIL_MAX + 100
-    assert "… 0.2 MB left out …" in whole.text
+    gone = 300_000 - HEAD_MAX - TAIL_MAX
+    assert f"{GAP}… {gone:,} characters left out\n" in whole.text
     assert whole.text.startswith("0" * 99)
     assert whole.text.endswith("2999\n")
     deltas = [payload_of(event) for event in log.events if event.type == "message.delta"]

@@ -15,6 +15,7 @@ from agent.adapters.backends.acp.schema import (
     AgentResponse,
     Garbage,
     Other,
+    Unread,
     decode,
     messages_in,
 )
@@ -28,7 +29,7 @@ _OF_AN_ANSWER = (b'"jsonrpc"', b'"result"', b'"error"', b'"stopReason"')
 
 LINE_MAX = 4_194_304
 """Bytes of one line that are kept: four times what a frame of ours may carry."""
-EDGE = 512
+EDGE = 4096
 """Bytes of a longer line that are kept from its beginning and from its end."""
 
 
@@ -107,8 +108,9 @@ class Connection:
 
     def _messages(self, line: bytes | LongLine) -> list[Other | AgentResponse]:
         if isinstance(line, LongLine):
-            said = f"a line of {line.size / 1e6:.1f} MB, more than is read"
-            return self._unread(said, line.head, line.tail, TOO_LARGE)
+            named, said = unread(line), f"a line of {line.size / 1e6:.1f} MB, more than is read"
+            answers = [] if named.update else self._unread(said, line.head, line.tail, TOO_LARGE)[1:]
+            return [named, *answers]
         found = self._end.receive(line)
         parts = messages_in(line, self._reader) if isinstance(found, Garbage) else []
         told: list[Other | AgentResponse] = []
@@ -145,6 +147,29 @@ class LongLine(Struct, frozen=True):
     size: int  # bytes
     head: bytes
     tail: bytes
+
+
+def unread(line: LongLine) -> Unread:
+    """What the ends of a line tell of it: an image or a resource by its name, and the tool call that it is about."""
+    kind, uri = _field(line, "mimeType"), _field(line, "uri") or _field(line, "name")
+    what = f"{kind or 'a line'} of {line.size / 1e6:.1f} MB left out"
+    return Unread(
+        what=f"{what}: {uri}" if uri else what,
+        update=_field(line, "sessionUpdate"),
+        tool=_field(line, "toolCallId"),
+        title=_field(line, "title") or None,
+        status=_field(line, "status") or None,
+    )
+
+
+def _field(line: LongLine, name: str) -> str:
+    # Of something that is nested, perhaps: good enough for a name.
+    pattern = rb'"%s"\s*:\s*("(?:[^"\\]|\\.){0,300}")' % name.encode()
+    found = re.findall(pattern, line.head + b"\n" + line.tail)
+    try:
+        return msgspec.json.decode(found[0], type=str) if found else ""
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
 
 
 class LineSplitter:

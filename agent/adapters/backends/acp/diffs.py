@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from agent.protocol.events import Diff
+from agent.protocol.excerpts import shortened_diff
 
 CHARACTERS_MAX = 262_144
 """Of old and new text together that are compared; difflib's time grows with the square of the lines."""
@@ -13,13 +14,12 @@ LINES_MAX = 4_000
 PATCH_MAX = 65_536
 """Characters of a patch."""
 CONTEXT = 3
-CUT = "\\ more was changed than is shown here\n"
 
 
 def diff_of(path: str, old: str | None, new: str) -> Diff:
     """The change of a file as a patch without the two lines of file names. `old` None: the file is new.
 
-    What is too large to compare is shown as replaced as a whole; a patch that is too long ends in `CUT`.
+    What is too large to compare is shown as replaced as a whole; a patch that is too long says how much is left out.
     """
     before, after = _lines(old or ""), _lines(new)
     head = _alike(before, after)
@@ -34,7 +34,7 @@ def diff_of(path: str, old: str | None, new: str) -> Diff:
     else:
         patch = difflib.unified_diff(old_part, new_part, n=CONTEXT, lineterm="")
         lines = [_moved(line, skipped) + "\n" for line in list(patch)[2:]]
-    return Diff(path=path, patch=_bounded(lines))
+    return shortened_diff(Diff(path=path, patch="".join(lines)), PATCH_MAX)
 
 
 def _lines(text: str) -> list[str]:
@@ -61,12 +61,3 @@ def _moved(line: str, by: int) -> str:
 def _shifted(span: str, by: int) -> str:
     start, comma, count = span.partition(",")
     return f"{int(start) + by}{comma}{count}"
-
-
-def _bounded(lines: list[str]) -> str:
-    size = 0
-    for number, line in enumerate(lines):
-        size += len(line)
-        if size > PATCH_MAX:
-            return "".join(lines[:number]) + CUT
-    return "".join(lines)

@@ -21,6 +21,7 @@ from agent.ports import Asked, BackendEvent, Withdrew
 from agent.protocol.answers import DECLINE
 from agent.protocol.bounds import Amount, Many, Table, Whole, Words
 from agent.protocol.events import Answer, Choice, Field, Scalar
+from agent.protocol.excerpts import shortened
 from agent.protocol.jsonrpc import CANCELLED, Notification, Request
 from agent.protocol.lenient import number_or_text, read
 
@@ -186,7 +187,7 @@ def _permission(name: str, request: Request[Raw]) -> AgentQuestion | None:
     patches = (f"{diff.path}\n{diff.patch}" for diff in shown.diffs)
     about = [text_of_input(tool.raw_input, beside=shown.diffs), shown.text, *patches]
     title = tool.title or tool.kind or "The agent asks for permission"
-    detail = "\n".join(dict.fromkeys(text for text in about if text and text != title))[:DETAIL_MAX]
+    detail = shortened("\n".join(dict.fromkeys(text for text in about if text and text != title)), DETAIL_MAX)
     asked = Asked(request_id=name, kind="choices", prompt=title, choices=tuple(choices), detail=detail)
     return AgentQuestion(request, asked, options, frozenset(refusals))
 

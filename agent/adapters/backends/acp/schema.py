@@ -183,13 +183,23 @@ class Strange(Struct):
     session: Words = ""
 
 
+class Unread(Struct):
+    """A line of the agent that was too long to be read: what its beginning and its end tell of it."""
+
+    what: Words  # named as a person reads it, with its size
+    update: Words = ""  # kind of the update; empty: it was none
+    tool: Words = ""  # id of the tool call that it is about
+    title: Words | None = None
+    status: Words | None = None  # of the tool call
+
+
 class Garbage(Struct):
     """A line of the agent that is no message."""
 
     text: Words
 
 
-Other = Updated | Strange | Request[Raw] | Notification | Garbage
+Other = Updated | Strange | Unread | Request[Raw] | Notification | Garbage
 """What an agent says that is no answer. The `id` of a request is sent back as it came."""
 AgentResponse = Response[CallFailed]
 

@@ -14,7 +14,7 @@ from agent.adapters.backends.acp.options import SessionOptions
 from agent.adapters.backends.acp.orphans import Orphans
 from agent.adapters.backends.acp.questions import QuestionDelivery
 from agent.adapters.backends.acp.running_agent import AgentProgram, RunningAgent
-from agent.adapters.backends.acp.schema import AUTH_REQUIRED, AgentResponse, Garbage, Other, Strange, Updated
+from agent.adapters.backends.acp.schema import AUTH_REQUIRED, AgentResponse, Garbage, Other, Strange, Unread, Updated
 from agent.adapters.backends.acp.supervisor import AgentSupervisor
 from agent.adapters.backends.acp.timeouts import Timeouts
 from agent.adapters.backends.acp.turn import AgentTurn, Outcome, outcome_of, prompt_answer
@@ -157,7 +157,7 @@ class AcpSession:
             if isinstance(message, Updated):
                 if message.session == agent.session or not agent.session:
                     (self._updates.replayed if self._replaying else self._updates.take)(message.update)
-            elif isinstance(message, Strange):
+            elif isinstance(message, Strange | Unread):
                 if not self._replaying:
                     self._updates.take_strange(message)
             else:

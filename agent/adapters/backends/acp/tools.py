@@ -13,6 +13,7 @@ from agent.adapters.backends.acp.schema import ABSENT, AgentToolCall, Content, g
 from agent.ports import BackendEvent, ToolFinished, ToolProgressed, ToolStarted
 from agent.protocol.bounds import Many, Words
 from agent.protocol.events import TEXT_MAX, Diff, TurnStatus
+from agent.protocol.excerpts import Excerpt, left_out, shortened
 from agent.protocol.lenient import read
 
 TOOLS_MAX = 256
@@ -29,6 +30,12 @@ class _Content(Struct):
     path: Words = ""
     old: Words | None = msgspec.field(default=None, name="oldText")
     new: Words | None = msgspec.field(default=None, name="newText")
+
+
+class _Resource(Struct):
+    uri: Words = ""
+    mime: Words = msgspec.field(default="", name="mimeType")
+    text: Words | None = None  # else it is a `blob`
 
 
 class _Delta(Struct):
@@ -62,10 +69,24 @@ class Shown(Struct):
 
 class _Tool(Struct):
     title: str = ""
-    text: str = ""  # of `content`, as it was told last
-    streamed: str = ""  # output that came in pieces
+    text: str = ""  # of `content`, as it was told last, shortened
+    told: int = 0  # characters of it that were told
+    told_hash: int = 0  # what they were
+    streamed: Excerpt | None = None  # output that came in pieces
     diffs: tuple[Diff, ...] = ()
     over: bool = False
+
+    @property
+    def all_streamed(self) -> str:
+        """The output that came in pieces."""
+        return self.streamed.text if self.streamed else ""
+
+    def more(self, text: str) -> str:
+        """What a whole text adds to what was told of it; all of it, if it is another one."""
+        goes_on = len(text) >= self.told and hash(text[: self.told]) == self.told_hash
+        added = text[self.told :] if goes_on or not self.told else text
+        self.text, self.told, self.told_hash = shortened(text, TEXT_MAX), len(text), hash(text)
+        return added
 
 
 class ToolTracker:
@@ -90,10 +111,10 @@ class ToolTracker:
         status = _ENDS.get(call.status or "")
         if status is not None and not tool.over:
             tool.over = True
-            output = tool.text or text_of_output(call.raw_output) or tool.streamed
-            events.append(ToolFinished(tool_id=tool_id, status=status, output=output[:TEXT_MAX], diffs=tool.diffs))
-            tool.text = tool.streamed = ""
-            tool.diffs = ()
+            output = tool.text or text_of_output(call.raw_output) or tool.all_streamed
+            output = shortened(output, TEXT_MAX)
+            events.append(ToolFinished(tool_id=tool_id, status=status, output=output, diffs=tool.diffs))
+            tool.text, tool.told, tool.streamed, tool.diffs = "", 0, None, ()
         return events
 
     def end(self, status: TurnStatus) -> list[BackendEvent]:
@@ -102,7 +123,7 @@ class ToolTracker:
         for tool_id, tool in self._tools.items():
             if not tool.over:
                 tool.over = True
-                output = (tool.text or tool.streamed)[:TEXT_MAX]
+                output = tool.text or tool.all_streamed
                 events.append(ToolFinished(tool_id=tool_id, status=status, output=output, diffs=tool.diffs))
         return events
 
@@ -123,16 +144,17 @@ class ToolTracker:
         diffs: tuple[Diff, ...] = ()
         if call.content is not None:  # all of it, not more of it
             shown = shown_of(call.content)
-            more = shown.text.removeprefix(tool.text)
+            more = tool.more(shown.text)
             diffs = () if shown.diffs == tool.diffs else shown.diffs
-            tool.text, tool.diffs = shown.text[:TEXT_MAX], shown.diffs
+            tool.diffs = shown.diffs
         if piece := streamed_of(call.meta):
-            tool.streamed = (tool.streamed + piece)[-TEXT_MAX:]
+            tool.streamed = tool.streamed or Excerpt(TEXT_MAX)
+            tool.streamed.add(piece)
             more += piece
         ends = call.status in _ENDS and not tool.over
         if ends or not (more or diffs or title):
             return [ToolProgressed(tool_id=tool_id, title=title)] if title else []
-        return [ToolProgressed(tool_id=tool_id, text=more[:TEXT_MAX], title=title, diffs=diffs)]
+        return [ToolProgressed(tool_id=tool_id, text=more, title=title, diffs=diffs)]
 
 
 def short_id(text: str) -> str:
@@ -141,22 +163,29 @@ def short_id(text: str) -> str:
 
 
 def shown_of(content: Sequence[Raw]) -> Shown:
-    """The output and diffs that the `content` of a tool call shows. What does not fit is left out."""
+    """The output and diffs that the `content` of a tool call shows. What does not fit is named."""
     texts: list[str] = []
     diffs: list[Diff] = []
+    more = 0  # changed files beyond those
     for raw in content:
         item = read(raw, _Content)
         if item is None:
+            texts.append("[content that cannot be read]")
             continue
-        if item.type == "diff" and item.new is not None and len(diffs) < DIFFS_MAX:
-            diffs.append(diff_of(item.path, item.old, item.new))
+        if item.type == "diff" and item.new is not None:
+            if len(diffs) < DIFFS_MAX:
+                diffs.append(diff_of(item.path, item.old, item.new))
+            else:
+                more += 1
         elif item.content is not None and (text := text_of(item.content)):
             texts.append(text)
+    if more:
+        texts.append(left_out(more, "changed files"))
     return Shown("\n".join(texts), tuple(diffs))
 
 
 def text_of(block: Content) -> str:
-    """Content as text; what is no text is named."""
+    """Content as text: a resource below its address; what is no text is named."""
     if isinstance(block, str):
         return block
     if isinstance(block, list):
@@ -165,7 +194,11 @@ def text_of(block: Content) -> str:
         return block.text
     if block.type == "resource_link":
         return f"[{block.name or 'file'}: {block.uri}]"
-    return f"[{block.mime or block.type}]"
+    found = read(block.resource, _Resource) if block.type == "resource" and given(block.resource) else None
+    if found is not None and found.text is not None:
+        return f"[{found.uri or 'resource'}]\n{found.text}" + ("" if found.text.endswith("\n") else "\n")
+    kind, uri = (found.mime, found.uri) if found is not None else (block.mime, block.uri)
+    return f"[{kind or block.type}: {uri}]" if uri else f"[{kind or block.type}]"
 
 
 def streamed_of(meta: Raw) -> str:
@@ -201,4 +234,4 @@ def text_of_input(raw: Raw = ABSENT, *, beside: Sequence[Diff] = ()) -> str:
 
 
 def _compact(raw: Raw) -> str:
-    return bytes(raw)[:TEXT_MAX].decode(errors="replace")
+    return shortened(bytes(raw).decode(errors="replace"), TEXT_MAX)

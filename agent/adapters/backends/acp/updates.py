@@ -23,6 +23,7 @@ from agent.adapters.backends.acp.schema import (
     ReplayedPrompt,
     SessionInfoChanged,
     Strange,
+    Unread,
     Update,
     UsageChanged,
 )
@@ -37,6 +38,8 @@ CHUNK = 16_384
 """Characters of one `Said` (docs/design/backends.md)."""
 COMPLAINT_MAX = 500
 """Characters of an agent's own words for what went wrong."""
+SAID_MAX = 1000
+"""Characters of a note."""
 UNKNOWN_MAX = 65_536
 """Bytes that are kept of what has no name here."""
 UNKNOWN_COUNT = 256
@@ -122,13 +125,30 @@ class UpdateMapper:
             case ReplayedPrompt():
                 pass
 
-    def take_strange(self, strange: Strange) -> None:
-        """Take a message of the agent that has no name here."""
+    def take_strange(self, strange: Strange | Unread) -> None:
+        """Take a message of the agent that has no name here, or that was too long to be read."""
+        if isinstance(strange, Unread):
+            self._take_unread(strange)
+            return
         self._strange += 1
         if self._strange > UNKNOWN_COUNT:
             return
         data = bytes(strange.data)[:UNKNOWN_MAX].decode(errors="replace")
         self._note(Unknown(strange.kind, data))
+
+    def _take_unread(self, line: Unread) -> None:
+        # At its place: in its tool call, whose end may be all that is known of it, or in the reply.
+        said = f"[{line.what}]"
+        if line.tool and line.update in {"tool_call", "tool_call_update"}:
+            content = [Raw(msgspec.json.encode({"type": "content", "content": {"type": "text", "text": said}}))]
+            kind = AgentToolCall if line.update == "tool_call" else AgentToolUpdate
+            self.take(kind(id=line.tool, title=line.title, status=line.status, content=content))
+        elif line.update == "agent_thought_chunk":
+            self._add(Thought, f"\n{said}\n")
+        elif line.update == "agent_message_chunk":
+            self._add(Said, f"\n{said}\n")
+        elif line.update != "user_message_chunk":
+            self._note(Described(note=said[:SAID_MAX]))
 
     def replayed(self, update: Update) -> None:
         """Take an update that may tell again what is in the log: only what is no content counts."""

@@ -16,6 +16,7 @@ from agent.ports import BackendEvent, Described, Planned, Said, Thought, ToolFin
 from agent.protocol import lenient
 from agent.protocol.bounds import Many, Table, Whole, Words
 from agent.protocol.events import PlanEntry, TurnStatus, Usage
+from agent.protocol.excerpts import shortened
 
 CHUNK = 16_384
 """Characters of one piece of text (docs/design/backends.md)."""
@@ -155,7 +156,7 @@ def _tool_complete(raw: Raw, redactor: Redactor) -> list[BackendEvent]:
     events: list[BackendEvent] = []
     if tool.tool_id:
         status, output = _outcome(tool.result)
-        text = redactor.redacted(output)[:OUTPUT_MAX]
+        text = shortened(redactor.redacted(output), OUTPUT_MAX)
         events.append(ToolFinished(tool_id=tool.tool_id, status=status, output=text))
     todos = _read(tool.todos, Many[Raw])
     if todos is not None:

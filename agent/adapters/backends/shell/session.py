@@ -30,6 +30,7 @@ from agent.ports import TURN_OVER, Asked, Described, Emit, Finished, Said, Withd
 from agent.processes import children
 from agent.protocol.control_sequences import without_sequences
 from agent.protocol.events import Answer, RequestKind, TurnStatus
+from agent.protocol.excerpts import left_out
 from agent.tasks import owned
 
 CHUNK = 16_384
@@ -331,6 +332,6 @@ class Background:
 
     def take(self) -> str:
         """Return all of the text; then there is none."""
-        text = f"[{self._left_out:,} characters left out]\n{self._text}" if self._left_out else self._text
+        text = f"{left_out(self._left_out)}\n{self._text}" if self._left_out else self._text
         self._text, self._left_out = "", 0
         return text

@@ -17,6 +17,7 @@ from agent.errors import BackendFailed, TooLarge
 from agent.ports import Emit, Exited, Finished, Said
 from agent.ports.terminal import Terminal
 from agent.protocol.events import Answer
+from agent.protocol.excerpts import left_out
 from agent.tasks import owned
 
 QUIET = 0.1
@@ -31,7 +32,9 @@ BEGIN_MAX, BEGIN_LOOK = 1.0, 0.01
 """Seconds that a program gets to be ready for what is typed, and between looks at it meanwhile."""
 
 SAID_MAX = 65_536
-"""Characters of one reply; of the rest only the count is told. The terminal itself shows everything."""
+"""Characters of one reply that are told as they come. The terminal itself shows everything."""
+END_MAX = 16_384
+"""Bytes of what comes after those that are told at the end of the reply."""
 PIECE = 16_384
 """Characters emitted at a time."""
 LINE_MAX = 4000
@@ -177,14 +180,19 @@ class TerminalTurn:
         self._plain = PlainText()
         self._echo = text.strip()
         self._text = ""  # to be said
-        self._said = self._left_out = 0  # characters; of what is not looked at, bytes
+        self._said = 0  # characters
+        self._late = bytearray()  # the end of what came after those
+        self._left_out = 0  # bytes between the two
         self.half_line = False  # whether the last line that was written has not ended
 
     def heard(self, data: bytes, now: float) -> None:
         """Take output of the program."""
         self.stirred_at = now
         if self._said >= SAID_MAX:
-            self._left_out += len(data)
+            self._late += self._plain.rest().encode() + data
+            gone = max(0, len(self._late) - END_MAX)
+            self._left_out += gone
+            del self._late[:gone]
             self.half_line = not data.endswith(b"\n")
         else:
             self._add(self._plain.feed(data))
@@ -194,10 +202,24 @@ class TerminalTurn:
         """The next piece of the reply; `whole`: the last line, too, ended or not. Empty: nothing more now."""
         if whole:
             self._add(self._plain.rest())
+        if whole and not self._text:
+            self._text = self._end()
         piece, self._text = self._text[:PIECE], self._text[PIECE:]
-        if not piece and whole and self._left_out:
-            piece, self._left_out = f"\n[{self._left_out:,} characters more: `agent attach --raw` shows them]\n", 0
         return piece
+
+    def _end(self) -> str:
+        # What came after the most that is said: how much of it is not there, then its end, from a line's beginning on.
+        late, self._late = bytes(self._late), bytearray()
+        if not late:
+            return ""
+        if self._left_out:
+            cut = late.find(b"\n") + 1
+            self._left_out += cut
+            late = late[cut:]
+        end = PlainText()
+        text = end.feed(late) + end.rest()
+        mark = f"\n{left_out(self._left_out, 'bytes')}: `agent attach --raw` shows them\n" if self._left_out else ""
+        return mark + text
 
     def _add(self, text: str) -> None:
         if self._echo and text:
@@ -212,5 +234,5 @@ class TerminalTurn:
             self._echo = ""
         room = max(0, SAID_MAX - self._said)
         self._said += len(text[:room])
-        self._left_out += len(text[room:])
+        self._late += text[room:].encode()
         self._text += text[:room]

@@ -338,6 +338,13 @@ class Agent:
         self.say("after")
         self.end()
 
+    def turn_picture(self, size: str) -> None:
+        self.update("tool_call", toolCallId="shot", title="Look", status="in_progress")
+        image = {"type": "image", "mimeType": "image/png", "uri": "file:///shot.png", "data": "A" * int(size)}
+        content = [{"type": "content", "content": image}]
+        self.update("tool_call_update", toolCallId="shot", status="completed", content=content)
+        self.end()
+
     def turn_long_reply(self, size: str) -> None:
         self.end(padding="z" * int(size))
 

@@ -36,14 +36,21 @@ async def test_a_banner_before_the_first_message_is_no_fault(begin: Begin, liste
     assert said(await run(session, listener, "say hello")) == "hello "
 
 
-async def test_a_line_of_8_mb_is_left_out_with_a_note(begin: Begin, listener: Listener) -> None:
+async def test_a_line_of_8_mb_is_named_at_its_place_each_time(begin: Begin, listener: Listener) -> None:
     session = await begin(odd())
     await described(listener)
-    events = await run(session, listener, "long 8000000")
-    assert said(events) == "after"
-    assert [e.note for e in events if isinstance(e, Described)] == [
-        "odd wrote what is no message: a line of 8.0 MB, more than is read"
-    ]
+    for _ in range(2):
+        events = await run(session, listener, "long 8000000")
+        assert said(events) == "\n[a line of 8.0 MB left out]\nafter"
+        assert finished(events).status == "complete"
+
+
+async def test_an_image_that_is_too_large_is_named_and_its_tool_ends(begin: Begin, listener: Listener) -> None:
+    session = await begin(odd())
+    await described(listener)
+    events = await run(session, listener, "picture 6000000")
+    (end,) = [e for e in events if isinstance(e, ToolFinished)]
+    assert (end.status, end.output) == ("complete", "[image/png of 6.0 MB left out: file:///shot.png]")
     assert finished(events).status == "complete"
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.backends.acp.connection import LineSplitter, LongLine
-from agent.adapters.backends.acp.diffs import CUT, PATCH_MAX, diff_of
+from agent.adapters.backends.acp.connection import EDGE, LineSplitter, LongLine, unread
+from agent.adapters.backends.acp.diffs import PATCH_MAX, diff_of
 from agent.adapters.backends.acp.options import SessionOptions
 from agent.adapters.backends.acp.schema import Strange, Updated, decode
 from agent.adapters.backends.acp.updates import UpdateMapper
@@ -32,11 +32,20 @@ def test_lines_come_out_as_they_went_in_however_they_are_cut(lines: list[bytes],
 
 
 def test_of_a_line_that_is_too_long_its_ends_are_kept() -> None:
-    splitter = LineSplitter(most=1000)
-    line = b"A" * 600 + b"B" * 5000 + b"C" * 600
+    splitter = LineSplitter(most=10_000)
+    line = b"A" * 5000 + b"B" * 9000 + b"C" * 5000
     found = [each for i in range(0, len(line), 100) for each in splitter.feed(line[i : i + 100])]
     assert found == []
-    assert splitter.feed(b"\nnext\n") == [LongLine(6200, b"A" * 512, b"C" * 512), b"next"]
+    assert splitter.feed(b"\nnext\n") == [LongLine(19000, b"A" * EDGE, b"C" * EDGE), b"next"]
+
+
+def test_a_line_that_is_too_long_is_named_by_its_ends() -> None:
+    head = b'{"params":{"update":{"sessionUpdate":"tool_call_update","toolCallId":"t1","content":[{"type":"content",'
+    tail = b'"mimeType":"image/png","uri":"file:///a%20b.png"}}],"status":"failed"}},"method":"session/update"}'
+    told = unread(LongLine(5_000_000, head, tail))
+    assert (told.update, told.tool, told.status) == ("tool_call_update", "t1", "failed")
+    assert told.what == "image/png of 5.0 MB left out: file:///a%20b.png"
+    assert unread(LongLine(5_000_000, b"x" * 99, b"y" * 99)).what == "a line of 5.0 MB left out"
 
 
 # --- patches ---------------------------------------------------------------------------------------------------------
@@ -85,10 +94,12 @@ def applied(old: str, patch: str) -> list[str]:
 
 def test_what_is_too_large_is_shown_as_replaced_and_cut() -> None:
     old, new = "\n".join(f"a{i}" for i in range(30_000)), "\n".join(f"b{i}" for i in range(30_000))
-    patch = diff_of("a", old, new).patch
-    assert patch.startswith("@@ -1,30000 +1,30000 @@\n-a0\n")
-    assert patch.endswith(CUT)
-    assert len(patch) <= PATCH_MAX + len(CUT)
+    diff = diff_of("a", old, new)
+    assert diff.patch.startswith("@@ -1,30000 +1,30000 @@\n-a0\n")
+    assert diff.patch.endswith(f"\n\\ … {diff.cut:,} lines left out\n")
+    assert (diff.added, diff.removed) == (30_000, 30_000)
+    assert diff.patch.count("\n") - 1 + diff.cut == 60_001
+    assert len(diff.patch) <= PATCH_MAX
 
 
 # --- updates ---------------------------------------------------------------------------------------------------------
@@ -288,3 +299,45 @@ def test_no_update_whatever_it_holds_breaks_anything(updates: list[tuple[str, di
 @given(st.binary(max_size=60))
 def test_no_line_breaks_anything(line: bytes) -> None:
     decode(line)
+
+
+# --- what is cut says so ---------------------------------------------------------------------------------------------
+
+
+def resource(**fields: Any) -> dict[str, Any]:
+    return {"type": "content", "content": {"type": "resource", "resource": fields}}
+
+
+def test_an_embedded_resource_is_shown_below_its_address() -> None:
+    events = told(
+        call(title="Read", content=[resource(uri="file:///a.txt", text="line 1\nline 2", mimeType="text/plain")]),
+        more(status="completed", content=[resource(uri="file:///b.png", blob="AAAA", mimeType="image/png")]),
+        {"sessionUpdate": "agent_message_chunk", "content": resource(uri="x:y", text="said\n")["content"]},
+    )
+    assert events[1] == ToolProgressed(tool_id="t", text="[file:///a.txt]\nline 1\nline 2\n")
+    assert isinstance(events[2], ToolFinished)
+    assert events[2].output == "[image/png: file:///b.png]"
+    assert events[3] == Said("[x:y]\nsaid\n")
+
+
+def test_a_tools_output_that_is_too_long_keeps_its_end() -> None:
+    output = "begin\n" + "x" * 500_000 + "\nerror: no such file\n"
+    for fields in ({"content": [content(output)]}, {"rawOutput": output}):
+        end = told(call(title="make"), more(status="failed", **fields))[-1]
+        assert isinstance(end, ToolFinished)
+        assert end.output.startswith("begin\n")
+        assert " characters left out\n" in end.output
+        assert end.output.endswith("\nerror: no such file\n")
+
+
+def test_a_tools_output_that_grows_is_told_once_however_long_it_is() -> None:
+    whole = "".join(f"{number:07}\n" for number in range(40_000))
+    events = told(call(title="make"), *(more(content=[content(whole[:end])]) for end in (8, 160_000, 320_000)))
+    assert "".join(each.text for each in events if isinstance(each, ToolProgressed)) == whole
+
+
+def test_changed_files_beyond_the_most_are_counted() -> None:
+    files = [{"type": "diff", "path": f"{n}", "oldText": None, "newText": "x"} for n in range(40)]
+    end = told(call(title="Edit"), more(status="completed", content=files))[-1]
+    assert isinstance(end, ToolFinished)
+    assert (len(end.diffs), end.output) == (32, "… 8 changed files left out")
