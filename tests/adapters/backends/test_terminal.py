@@ -23,7 +23,7 @@ from agent.adapters.backends.terminal.plain_text import PlainText
 from agent.adapters.backends.terminal.screen import ProgramScreen, Queries
 from agent.adapters.backends.terminal.session import END_MAX, SAID_MAX, TerminalSession, TerminalTurn, typed
 from agent.errors import BackendFailed, TooLarge
-from agent.ports import Exited, Finished, RunsPrograms, Start
+from agent.ports import Described, Exited, Finished, RunsPrograms, Start
 from agent.ports.terminal import ShowsTerminal, Terminal
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import CHUNK, RING, Size
@@ -305,6 +305,11 @@ async def test_without_a_command_it_is_the_login_shell(
     monkeypatch.setenv("SHELL", str(shell))
     session = await begin()
     await Watcher(session.terminal).until(b"the shell of the user: -l")
+    unnamed = await TerminalBackend().start(Start(session=SESSION), listener.emit)
+    told = await listener.next()
+    await unnamed.close()
+    assert isinstance(told, Described)
+    assert told.title == "shell"  # R7
 
 
 # --- prompts ----------------------------------------------------------------------------------------------------------

@@ -104,6 +104,7 @@ def test_the_fast_path_imports_nothing_heavy(gateway: FakeGateway) -> None:  # D
     program = (
         "import sys\nfrom agent.frontends.cli.main import main\n"
         "status = main(['peers', '--wait', '0']) + main(['sessions', '--on', 'laptop'])\n"
+        "status += main(['backends']) + main(['audit'])\n"
         "heavy = {'aiohttp', 'zeroconf', 'msgspec', 'asyncio', 'platformdirs', 'http.client', 'ssl'}\n"
         "sys.exit(f'{status} {heavy & set(sys.modules)}')"
     )

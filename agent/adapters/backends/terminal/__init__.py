@@ -42,10 +42,12 @@ class TerminalBackend:
         from agent.adapters.backends.terminal.session import TerminalSession  # noqa: PLC0415 - as said
 
         folder = working_folder(start.cwd)
-        session = TerminalSession(await launch(start.session, folder, command_of(start.command, folder)), emit)
+        command = command_of(start.command, folder)
+        session = TerminalSession(await launch(start.session, folder, command), emit)
         try:
             await session.ready()
-            await emit(Described(cwd=str(folder)))
+            shell = None if start.command else Path(command[0]).name  # of another one the service knows the name
+            await emit(Described(title=shell, cwd=str(folder)))
         except BaseException:
             await session.close()
             raise
