@@ -27,6 +27,8 @@ _COLOURS = frozenset({38, 48, 58})
 """Parameters of SGR that take arguments: the colour of the text, of the background, of the underline."""
 _ARGUMENTS = {"2": 3, "5": 1}
 """How many numbers follow a kind of colour: red, green and blue; or a place in the palette."""
+_MEDIAL = re.compile("[\u1160-\u11ff\ud7b0-\ud7ff]")
+"""Vowels and finals of Hangul that stand in the cell of the consonant before them, as in file names of macOS."""
 _RETURN = re.compile("\r+\n|\r")
 _COLOURS_AT_END = re.compile(r"(?:\x1b\[[0-9;:]*m)+\Z")
 
@@ -78,7 +80,7 @@ def width(text: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _columns(character: str) -> int:
-    if combining(character) or category(character) in {"Mn", "Me", "Cf"}:
+    if combining(character) or category(character) in {"Mn", "Me", "Cf"} or _MEDIAL.match(character):
         return 0
     return 2 if east_asian_width(character) in {"W", "F"} else 1
 

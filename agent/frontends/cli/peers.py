@@ -40,7 +40,7 @@ def peers(app: App, as_json: bool, watch: bool, wait: float | None) -> int:
     if watch:
         from agent.frontends.cli.watch import watch as follow
 
-        return follow(app, "peer", {}, lambda rows: lines(rows, app.printer))
+        return follow(app, "peer", {}, lambda rows: lines(rows, app.printer), as_json=as_json)
     rows = app.client.call("peer.list")
     if wait and all(row["self"] for row in rows):
         from agent.frontends.cli.watch import wait_for

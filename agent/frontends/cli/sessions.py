@@ -53,9 +53,10 @@ def sessions(app: App, as_json: bool, watch: bool, on: str | None, *, everything
     if watch:
         from agent.frontends.cli.watch import watch as follow
 
-        asked = {"scope": "all", "all": everything or app.printer.tty}  # on a terminal they are folded
+        folds = app.printer.tty and not as_json
+        asked = {"scope": "all", "all": everything or folds}
         return follow(app, "session", asked, lambda rows: screen(of(rows, device), app.printer, everything=everything),
-                      only=lambda row: not device or row["device"]["id"] == device)  # fmt: skip
+                      as_json=as_json, only=lambda row: not device or row["device"]["id"] == device)  # fmt: skip
     if as_json:
         app.printer.json(of(app.client.call("session.list", {"all": everything}), device))
         return Exit.OK

@@ -32,14 +32,15 @@ def watch(
     params: Row,
     draw: Callable[[Sequence[Row]], list[str]],
     *,
+    as_json: bool,
     only: Callable[[Row], bool] = lambda _row: True,
 ) -> int:
     """Show a list and its changes until Ctrl-C.
 
-    In a pipe every line is a row as `--json` has it: all of them first, then each that changed; one that is gone
-    comes a last time with `"removed": true`.
+    In a pipe, or with `as_json`, every line is a row as `--json` has it: all of them first, then each that changed; one
+    that is gone comes a last time with `"removed": true`.
     """
-    asyncio.run(_Watch(app, subject, params, draw, only).run())
+    asyncio.run(_Watch(app, subject, params, None if as_json or not app.printer.tty else draw, only).run())
     return Exit.OK
 
 
@@ -90,9 +91,10 @@ class _Watch:
         app: App,
         subject: Subject,
         params: Row,
-        draw: Callable[[Sequence[Row]], list[str]],
+        draw: Callable[[Sequence[Row]], list[str]] | None,
         only: Callable[[Row], bool],
     ) -> None:
+        """`draw` makes the lines of a screen; without it rows are printed as JSON, one a line."""
         self._printer, self._path = app.printer, app.client.path
         self._subject = subject
         self._params = params
@@ -105,7 +107,7 @@ class _Watch:
         async with streaming(self._path) as stream:
             await self._restart(stream)
             async with asyncio.TaskGroup() as tasks:
-                if self._printer.tty:
+                if self._draw is not None:
                     tasks.create_task(self._tick(), name="cli.redraw")
                     asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._redraw_all)
                 async for note in stream.notes():
@@ -130,8 +132,8 @@ class _Watch:
             self._show([], [])
 
     def _show(self, changed: Sequence[Row], gone: Sequence[Row]) -> None:
-        if self._printer.tty:
-            self._redraw(news=bool(changed or gone))
+        if self._draw is not None:
+            self._redraw(self._draw(list(self._rows.values())), news=bool(changed or gone))
             return
         for row in changed:
             if self._only(row):
@@ -142,10 +144,9 @@ class _Watch:
 
     def _redraw_all(self) -> None:
         self._drawn = None  # the terminal has another size
-        self._redraw(news=False)
+        self._show([], [])
 
-    def _redraw(self, *, news: bool) -> None:
-        lines = self._draw(list(self._rows.values()))
+    def _redraw(self, lines: list[str], *, news: bool) -> None:
         if self._printer.dumb:  # it keeps all that it was ever told, so ages alone are no reason
             if news or self._drawn is None:
                 self._drawn = (lines, 0)

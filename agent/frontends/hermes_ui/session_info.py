@@ -132,7 +132,7 @@ def active(row: SessionRow, shown_as: str, *, current: bool) -> Json:
         "title": title_of(row),
         "status": status_of(row),
         "model": model_of(row),
-        "preview": "",
+        "preview": _line(row.question),
         "message_count": 0,
         "started_at": started_at(row),
         "last_active": _seconds(row.updated_at),

@@ -40,7 +40,7 @@ from tests.frontends.gateway import DESK, HERE, NOW, OWN, FakeGateway, _reply, s
 class Terminal:
     """A command on a terminal of its own."""
 
-    def __init__(self, *argv: str) -> None:
+    def __init__(self, *argv: str, term: str = "xterm") -> None:
         self.fd, inner = pty.openpty()
         self.before = termios.tcgetattr(inner)
         self._inner = inner
@@ -49,7 +49,7 @@ class Terminal:
         )
         self.child = subprocess.Popen(  # as its controlling terminal, so that Ctrl-C is a signal
             [sys.executable, "-c", enter, str(inner), "-m", "agent", *argv],
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+            env={**os.environ, "TERM": term, "COLUMNS": "80"},
             pass_fds=[inner],
         )
         self._raw = b""
@@ -540,6 +540,29 @@ def test_prompt_asks_on_a_terminal_and_hides_a_secret(gateway: FakeGateway) -> N
         assert gateway.called("request.answer")[0].answer == "hunter2"
         assert shown.child.wait(10) == 0
         assert shown.restored()
+    finally:
+        shown.close()
+
+
+def test_watch_prints_json_on_a_terminal_if_that_is_asked_for(gateway: FakeGateway) -> None:
+    for command in ("sessions", "peers"):
+        shown = Terminal(command, "--watch", "--json")
+        try:
+            assert '"id"' in shown.until("}\n")
+            assert "\x1b" not in shown.text
+        finally:
+            shown.close()
+
+
+def test_a_dumb_terminal_is_told_what_changed_and_no_more(gateway: FakeGateway) -> None:
+    shown = Terminal("sessions", "--watch", term="dumb")
+    try:
+        shown.until("Build")
+        gateway.tell("session.changed", SessionsChanged(changed=(session(title="Deploy"),)))
+        shown.until("Deploy")
+        shown.type("\x03")
+        assert shown.child.wait(10) == 130
+        assert "\x1b" not in shown.text
     finally:
         shown.close()
 

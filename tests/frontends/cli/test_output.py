@@ -36,6 +36,7 @@ def test_a_fitted_text_is_never_wider(text: str, columns: int) -> None:
 def test_wide_and_combining_characters_are_measured() -> None:
     assert width("日本") == 4
     assert width("e\u0301") == 1
+    assert width("\u1112\u1161\u11ab\u1100\u1173\u11af") == width("한글") == 4
     assert fit("日本語", 5) == "日本…"
     assert clean("a" + "\u0301" * 50) == "a\u0301\u0301"
 

@@ -123,6 +123,13 @@ def test_a_pipe_has_neither_head_nor_headings_and_every_row_as_many_tabs() -> No
     assert piped[2].endswith(f"\t{QUESTION}")
 
 
+def test_rows_of_an_older_service_are_listed() -> None:
+    late = ("participants", "queued", "cwd", "lineage", "stale", "away", "share", "untitled", "short_cwd", "question")
+    old = [{name: value for name, value in row.items() if name not in late} for row in rows()]
+    assert [line.split()[-1] for line in sessions.lines(old, printer(100))[1:4]] == ["a9d2", "b9d2", "s3ss"]
+    assert {line.count("\t") for line in sessions.lines(old, printer(None))} == {11}
+
+
 TABLES = (
     sessions.TABLE, peers.TABLE, trust.TABLE, audit.TABLE, audit.GROWING, backends.TABLE, options.OPTIONS,
     options.CHOICES,

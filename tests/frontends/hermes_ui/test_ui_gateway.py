@@ -163,7 +163,7 @@ async def test_without_a_service_there_is_nothing_to_show(gateway: FakeGateway) 
 async def test_sessions_of_all_devices_are_listed_with_their_device(gateway: FakeGateway) -> None:
     gateway.sessions = [
         session(),
-        session(THERE, "Ask\x1b", status=Status.NEEDS_INPUT, model="large"),
+        session(THERE, "Ask\x1b", status=Status.NEEDS_INPUT, model="large", question="may I?"),
         session(THERE, "Hidden", attachable=False),
     ]
     gateway.sessions[2] = msgspec.structs.replace(gateway.sessions[2], id="unreachable")
@@ -173,6 +173,7 @@ async def test_sessions_of_all_devices_are_listed_with_their_device(gateway: Fak
             (HERE, "Build", "idle", "shell", True),
             (THERE, "Ask\N{REPLACEMENT CHARACTER} · desk", "waiting", "large", False),
         ]
+        assert [row["preview"] for row in rows] == ["", "may I?"]
         assert_like(rows[0], result_of("session.active_list")["sessions"][0])
         stored = (await ui.call("session.list", limit=200))["sessions"]
         assert {row["id"] for row in stored} == {HERE, THERE}  # the UI shows those that are not live: none
