@@ -5,7 +5,7 @@ Then each field is read by itself: null or another type where a default may stan
 stand in for each other, what does not fit in a list is left out of it, text is cut to its bound. Only what has no
 default decides whether anything can be read at all. What is sound takes none of these ways and costs nothing.
 
-Our own wire is strict: `codec`. Measured traps of msgspec: docs/design/wire.md.
+Our own wire is strict: `codec`. Reasons and measurements: docs/decisions/0031-lenient-reader.md.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ BAD = (ValueError, RecursionError)
 """What msgspec raises for bytes that do not fit: its own errors and UnicodeDecodeError are ValueErrors."""
 MENDED_MAX = 1_048_576
 """Bytes beyond which only the encoding is mended: the rest takes time for every text in them."""
+PARTS_MAX = 4 * MANY_MAX
+"""Values of one message, in all its lists and objects."""
+CROWDED = 2 * PARTS_MAX
+"""Bytes below which no message has so many."""
 HALVES_MAX = 65_536
 """Characters beyond U+FFFF of one message that are looked at, whether they are whole."""
 DEPTH_MAX = 32
@@ -52,6 +56,8 @@ class LenientReader:
 
     def read(self, data: bytes | str | Raw, kind: type[T]) -> T | None:
         """Read a message as that type; None if nothing of it can be. Raises nothing."""
+        if too_many(data):
+            return None
         try:
             found: T = _decoder(kind).decode(data)
         except BAD:
@@ -94,6 +100,20 @@ def read(data: bytes | str | Raw, kind: Any) -> Any: ...
 def read(data: bytes | str | Raw, kind: Any) -> Any:
     """Read JSON that stands alone as that type; None if nothing of it can be. Raises nothing."""
     return LenientReader().read(data, kind)
+
+
+def too_many(data: bytes | str | Raw) -> bool:
+    """Whether a message has more parts than anybody's has: each takes thirty times its bytes once it is read."""
+    raw = data.encode(errors="replace") if isinstance(data, str) else bytes(data)
+    if len(raw) <= CROWDED or raw.count(b",") < PARTS_MAX:
+        return False
+    commas = at = 0  # outside of texts
+    for text in _TEXT.finditer(raw):
+        commas += raw.count(b",", at, text.start())
+        at = text.end()
+        if commas >= PARTS_MAX:
+            return True
+    return commas + raw.count(b",", at) >= PARTS_MAX
 
 
 def items(data: bytes | Raw, most: int = MANY_MAX) -> list[Raw]:
@@ -258,25 +278,19 @@ def _many(raw: bytes, kind: inspect.ListType | inspect.VarTupleType, depth: int)
 
 
 def _elements(raw: bytes, most: int) -> list[Raw]:
-    _check_count(raw)
+    if too_many(raw):
+        raise _Misfit
     found: list[Raw] = _decoded(raw, list[Raw])[:most]
     return found
 
 
 def _table(raw: bytes, kind: inspect.DictType, depth: int) -> dict[str, Any]:
-    _check_count(raw)
     found: dict[str, Any] = {}
     for name, value in _decoded(raw, dict[str, Raw]).items():
         if len(found) < (kind.max_length or MANY_MAX):
             with contextlib.suppress(_Misfit):
                 found[name] = _fitted(bytes(value), kind.value_type, depth + 1)
     return found
-
-
-def _check_count(raw: bytes) -> None:
-    # An element takes 30 times its two bytes: more than this is nobody's list. Commas of texts do not count.
-    if raw.count(b",") > 4 * MANY_MAX and _TEXT.sub(b"", raw).count(b",") > 4 * MANY_MAX:
-        raise _Misfit
 
 
 def _text(raw: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any, Literal
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Raw, Struct, field
 
 from agent.protocol.bounds import Amount, Many, Table, Whole, Words
-from agent.protocol.lenient import DEPTH_MAX, LenientReader, items, number_or_text, read
+from agent.protocol.lenient import DEPTH_MAX, PARTS_MAX, LenientReader, items, number_or_text, read
 
 
 class Inner(Struct, frozen=True):
@@ -144,6 +145,33 @@ def test_a_text_is_cut_to_its_bound_and_a_list_to_its_own() -> None:
     assert items(b"[" + b"0," * 300_000 + b"0]") == []  # each would take thirty times its bytes
     assert len(items(b'["' + b"0," * 300_000 + b'"]')) == 1
     assert items(b"{}") == items(b"") == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"many":[' + b"0," * 500_000 + b'0],"text":3}',
+        b'{"many":[' + b"{}," * 340_000 + b"{}]}",
+        b'{"many":[' + rb'"\ud83d",' * 110_000 + b"0]}",
+        b'{"table":{' + b",".join(b'"%d":0' % number for number in range(100_000)) + b',"x":"y"}}',
+        b'{"text":"' + b"\xff" * 1_000_000 + b'"}',
+        b'{"either":["' + b"a," * 500_000 + b'"],"number":"3"}',
+        b"[" * 1_000_000,
+    ],
+    ids=["numbers", "objects", "halves", "keys", "bytes", "commas", "brackets"],
+)
+def test_t11_no_message_of_a_megabyte_takes_more_than_40(data: bytes) -> None:
+    tracemalloc.start()
+    read(data, Message)
+    items(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40_000_000
+
+
+def test_a_message_of_too_many_values_is_none_and_commas_of_texts_are_no_values() -> None:
+    assert read(b'{"x":[' + b"0," * PARTS_MAX + b'0],"text":"a"}', Message) is None
+    assert told(b'{"x":"' + b"0," * PARTS_MAX + b'","text":"a"}').text == "a"
 
 
 def test_depth_has_an_end() -> None:

@@ -25,7 +25,7 @@ from agent.protocol.lenient import LenientReader, number_or_text
 
 _encode = msgspec.json.Encoder().encode
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?)')
-_OF_AN_ANSWER = (b'"jsonrpc"', b'"result"', b'"error"', b'"stopReason"')
+_OF_AN_ANSWER = (b'"result"', b'"error"', b'"stopReason"')
 
 LINE_MAX = 4_194_304
 """Bytes of one line that are kept: four times what a frame of ours may carry."""
@@ -131,10 +131,10 @@ class Connection:
             if named:
                 self.refuse(Raw(named[0]), code, said)
             return told
-        if not any(word in head + tail for word in _OF_AN_ANSWER):
-            return told
+        if not any(word in head or word in tail for word in (b'"jsonrpc"', b'"stopReason"')):
+            return told  # the line of a log
         waiting = [number for each in named if (number := number_or_text(Raw(each))) in self._end.open]
-        if not waiting and b'"stopReason"' in head + tail:
+        if not waiting and any(word in head or word in tail for word in _OF_AN_ANSWER):
             waiting = [*self._end.open][:1]
         if waiting and (answer := self._end.answered(Response(waiting[0], error=CallFailed(f"the answer was {said}")))):
             told.append(answer)

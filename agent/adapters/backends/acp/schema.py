@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from agent.protocol.bounds import Amount, Many, Words
 from agent.protocol.jsonrpc import CallFailed, Notification, Request, Response, call_failed
-from agent.protocol.lenient import BAD, LenientReader, items, number_or_text, read
+from agent.protocol.lenient import BAD, CROWDED, LenientReader, items, number_or_text, read, too_many
 
 PROTOCOL = 1
 """The version that is spoken."""
@@ -225,15 +225,15 @@ class _Loose(Struct):
 _update = msgspec.json.Decoder(_UpdateFrame)
 BATCH_MAX = 1_024
 """Messages of one line."""
+_SIGNS = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+_WORDS = re.compile(rb"[A-Za-z0-9]")
 _BEGINS = re.compile(rb'(?=\{\s*"jsonrpc"\s*:)')
 
 
 def decode(line: bytes, reader: LenientReader | None = None) -> Other | AgentResponse:
     """Decode one message of an agent, whatever it holds. `reader`: that of the stream."""
-    try:
-        return _update.decode(line).params
-    except BAD:
-        pass
+    if (update := _sound_update(line)) is not None:
+        return update
     reader = reader or LenientReader()
     frame = reader.read(line, _Frame)
     if frame is None:
@@ -247,13 +247,30 @@ def decode(line: bytes, reader: LenientReader | None = None) -> Other | AgentRes
     return _answer(frame) or Garbage(line[:200].decode(errors="replace"))
 
 
+def _sound_update(line: bytes) -> Updated | None:
+    # Most lines by far; a crowded one would be read before its bounds are looked at.
+    if len(line) > CROWDED and too_many(line):
+        return None
+    try:
+        return _update.decode(line).params
+    except BAD:
+        return None
+
+
 def messages_in(line: bytes, reader: LenientReader) -> list[bytes]:
-    """The messages of a line that is none: of a batch, of several without an end of line, or behind a log's words."""
+    """The messages of a line that is none: of a batch, or of several without an end of line between them.
+
+    What stands before the first may be signs of a terminal, but no words: they are a log, which may quote messages.
+    """
     line = reader.mended(line)
     if line.startswith(b"["):
         return [bytes(each) for each in items(line, BATCH_MAX)]
-    pieces = [piece for piece in _BEGINS.split(line, BATCH_MAX) if piece.strip()]
-    return pieces if len(pieces) > 1 else []
+    first, *pieces = _BEGINS.split(line, BATCH_MAX)
+    if first.startswith(b"{"):
+        pieces = [first, *pieces]
+    elif _WORDS.search(_SIGNS.sub(b"", first)):
+        return []
+    return pieces if len(pieces) > 1 or first else []
 
 
 def _answer(frame: _Frame) -> AgentResponse | None:

@@ -58,7 +58,8 @@ async def written(begin: Begin, listener: Listener, *lines: str) -> list[Backend
         (["", " ", "\r", chunk("a") + "\r", "\xef\xbb\xbf" + chunk("b"), END + " \r"], "ab"),
         (["[" + chunk("a") + "," + chunk("b") + "]", f"[{END}]"], "ab"),
         ([chunk("a") + chunk("b") + END], "ab"),
-        (["\x1b[2mINFO\x1b[0m ready " + chunk("a"), END], "a"),
+        (["\x1b[2K\x1b[0m... " + chunk("a"), END], "a"),
+        (["DEBUG sent " + chunk("a"), chunk("a"), '[WARN] {"error":"x"', END], "a"),  # a log that quotes it
         ([HEAD + '{"sessionUpdate":"agent_message_chunk","content":"a","messageId":7}}}', END], "a"),
         ([HEAD + '{"sessionUpdate":"agent_message_chunk","content":[{"type":"text","text":"a"}]}}}', END], "a"),
         ([chunk("a").replace('"type":"text"', '"type":null,"name":3,"resource":NaN,"_meta":null'), END], "a"),
@@ -87,6 +88,7 @@ async def test_a_turn_with_odd_lines_says_all_and_ends(
         (END[:-1], 'the answer was {"jsonrpc"'),
         (END[:-1].replace("$ID", '"$ID"'), 'the answer was {"jsonrpc"'),
         ('"result":{"stopReason":"end_turn"}}', 'the answer was "result"'),
+        ('{"jsonrpc":"2.0","error":{"code":-1', 'the answer was {"jsonrpc"'),
         ('{"jsonrpc":"2.0","id":null,"error":{"code":"-32700","message":"Parse error"}}', "Parse error"),
         ('{"jsonrpc":"2.0","id":$ID,"error":"out of cheese"}', "out of cheese"),
         ('{"jsonrpc":"2.0","id":$ID,"error":{"message":["out","of"],"code":3}}', "error 3"),
