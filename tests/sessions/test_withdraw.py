@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from contextlib import suppress
 from itertools import count
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent.errors import Forbidden, StoreFull
-from agent.protocol.events import TurnComplete, payload_of
+from agent.errors import Forbidden, PromptNotFound, StoreFull
+from agent.protocol.events import MessageStart, Payload, TurnComplete, UserMessage, payload_of
 from agent.protocol.messages import CreateSession, Interrupt
 from agent.protocol.model import Sender, SessionId
 from agent.protocol.prompts import QUEUED_TEXT_MAX, Withdraw, Withdrawn
@@ -129,3 +134,74 @@ async def test_an_interrupt_of_all_by_another_device_drops_its_own_and_the_other
         assert (told.dropped, [each.text for each in told.queue]) == ((), ["desks"])
         await settle()
         assert desk.echo.sessions[-1].prompts == ["@hold", "desks"]
+
+
+class Racing:
+    """A session that lives several times; what is done to it between two rounds of the loop is done at once."""
+
+    def __init__(self) -> None:
+        self.store, self.ids = MemoryTranscripts(), count(1)
+        self.session = SessionId("")
+        self.withdrawn: set[str] = set()
+        self.handed: Counter[str] = Counter()  # prompts that a program got
+
+    async def live(self, steps: list[tuple[str, int]]) -> None:
+        async with running(self.store, self.ids) as desk:
+            self.session = self.session or await desk.sessions.create(CreateSession(), ME)
+            async with asyncio.TaskGroup() as racing:
+                for step, number in steps:
+                    if step == "settle":
+                        await settle()
+                    else:
+                        racing.create_task(getattr(self, step)(desk, f"@hold {number}"))
+            await settle()
+            self.handed.update(text for each in desk.echo.sessions for text in each.prompts)
+
+    async def submit(self, desk: Desk, prompt_id: str) -> None:
+        await submit(desk, self.session, prompt_id)
+
+    async def withdraw(self, desk: Desk, prompt_id: str) -> None:
+        with suppress(PromptNotFound):
+            if (await withdraw(desk, self.session, prompt_id)).status == "withdrawn":
+                self.withdrawn.add(prompt_id)
+
+    async def interrupt(self, desk: Desk, _: str) -> None:
+        await desk.sessions.prompting.interrupt(Interrupt(session_id=self.session), ME)
+
+    async def drop(self, desk: Desk, _: str) -> None:
+        told = await desk.sessions.prompting.interrupt(Interrupt(session_id=self.session, all=True), ME)
+        self.withdrawn.update(each.prompt_id for each in told.dropped or ())
+
+    async def release(self, desk: Desk, _: str) -> None:
+        for backend in desk.echo.sessions:
+            backend.released.set()
+
+    async def end(self) -> list[Payload | None]:
+        """The whole log, once the program has nothing more to do."""
+        async with running(self.store, self.ids) as desk:
+            await settle()
+            while desk.rows[self.session].status == "working":
+                await released(desk)
+            self.handed.update(text for each in desk.echo.sessions for text in each.prompts)
+            return [payload_of(event) for event in await whole_log(desk, self.session)]
+
+
+STEPS = st.tuples(
+    st.sampled_from(["submit", "submit", "withdraw", "interrupt", "drop", "release", "settle"]), st.integers(0, 5)
+)
+
+
+@given(st.lists(st.lists(STEPS, max_size=12), max_size=3))
+async def test_in_any_order_each_prompt_is_handed_over_once_or_withdrawn(lives: list[list[tuple[str, int]]]) -> None:
+    # S3, S12: as in `rules/test_withdraw`, with the lock, the store and a program.
+    world = Racing()
+    for steps in [[], *lives]:
+        await world.live(steps)
+    log = await world.end()
+    turns = {said.turn: said.prompt_id for said in log if isinstance(said, UserMessage)}
+    begun = Counter(turns[start.turn] for start in log if isinstance(start, MessageStart))
+    over = Counter(turns[done.turn] for done in log if isinstance(done, TurnComplete))
+    assert over == Counter(turns.values())
+    for prompt_id in turns.values():
+        assert begun[prompt_id] == (prompt_id not in world.withdrawn)
+        assert world.handed[prompt_id] <= begun[prompt_id]

@@ -136,7 +136,7 @@ class EditorAgent:
 
     async def _close(self, params: Raw) -> EditorAnswer:
         session = converted(params, incoming.OnEditorSession).session_id
-        self._of(session).turns.leave()
+        await self._of(session).close()
         self._leave(session)
         return EditorAnswer({})
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.client.answers import submit_answer, too_late
 from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall, WaitingLines
-from agent.client.prompts import new_prompt
+from agent.client.prompts import new_prompt, prompts_named
 from agent.client.reading import VERBATIM
 from agent.client.stream import Stream, first_error, streaming
 from agent.client.terminal_text import one_line
@@ -31,11 +31,12 @@ from agent.frontends.editors.options import changes, with_value
 from agent.frontends.editors.outgoing import EditorTitle, SessionUpdate, Update
 from agent.frontends.editors.questions import answer_from, elsewhere
 from agent.frontends.editors.sessions import where
-from agent.frontends.editors.turns import AwaitedTurns
+from agent.frontends.editors.turns import AwaitedTurns, Stop
 from agent.frontends.editors.updates import EditorUpdates, commands_of
-from agent.protocol.events import Option, RequestClosed, RequestOpen, SessionInfo
+from agent.protocol.events import MessageStart, Option, RequestClosed, RequestOpen, SessionInfo
 from agent.protocol.messages import Configure, History, Interrupt
-from agent.protocol.methods import PROMPT_SUBMIT, SESSION_CONFIGURE, SESSION_HISTORY, SESSION_INTERRUPT
+from agent.protocol.methods import PROMPT_SUBMIT, PROMPT_WITHDRAW, SESSION_CONFIGURE, SESSION_HISTORY, SESSION_INTERRUPT
+from agent.protocol.prompts import Withdraw
 from agent.protocol.snapshot import compact
 from agent.protocol.waiting import PATIENCE, Waiting
 
@@ -175,12 +176,21 @@ class EditorSession:
                 await self._set_options(options)
             case _:
                 pass
-        if self.turns.see(entry.payload):
-            tasks.create_task(self._stop(stream), name="acp.stop")  # entries go on meanwhile
+        if self.turns.see(entry.payload) and isinstance(entry.payload, MessageStart):
+            stop = Stop(interrupts=(entry.payload.turn,))
+            tasks.create_task(self._stop(stream, stop), name="acp.stop")  # entries go on meanwhile
 
-    async def _stop(self, stream: Stream) -> None:
-        with suppress(AgentError):  # it has ended meanwhile
-            await stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self.id))
+    async def _stop(self, stream: Stream, stop: Stop) -> None:
+        try:
+            for prompt_id in stop.withdraws:
+                await stream.insist(PROMPT_WITHDRAW, Withdraw(session_id=self.id, prompt_id=prompt_id))
+            for turn in stop.interrupts:
+                told = await stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self.id, turn=turn))
+                if told.queue:
+                    await self._note(f"runs next: {prompts_named(told.queue)}")
+        except AgentError as exc:
+            what = "not taken back, but stopped when it begins" if stop.withdraws else "not interrupted"
+            await self._note(f"{what}: {exc}")
 
     async def _show(self, entry: LogEntry) -> None:
         # Of the past. A prompt that is waited for has its end in there if the session was opened again.
@@ -237,8 +247,7 @@ class EditorSession:
                 return "cancelled"
             finally:
                 self._sending.remove(call)
-            if self.turns.accepted(waiting, told):
-                await stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self.id, turn=told.turn))
+            await self._stop(stream, self.turns.accepted(waiting, told))
             return await waiting.done
         finally:
             self.turns.over(params.prompt_id)
@@ -248,11 +257,17 @@ class EditorSession:
         if self._stream is not None:
             for call in self._sending:
                 self._stream.take_back(call)
-        if self.turns.cancel() and self._stream is not None:
-            try:
-                await self._stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self.id))
-            except AgentError as exc:
-                await self._note(f"not interrupted: {exc}")
+        stop = self.turns.cancel()
+        if self._stream is not None:
+            await self._stop(self._stream, stop)
+
+    async def close(self) -> None:
+        """End for the editor what it waits for: what runs goes on, and what waits is taken back if that can be now."""
+        for prompt_id in self.turns.leave():
+            if self._stream is not None:
+                with suppress(AgentError):
+                    asked = Withdraw(session_id=self.id, prompt_id=prompt_id, wait=0.0)
+                    await self._stream.insist(PROMPT_WITHDRAW, asked)
 
     async def configure(self, option: str, value: str) -> None:
         """Set an option of the session. Raises: BadParams, BackendFailed, and what the service tells."""

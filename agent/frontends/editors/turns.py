@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Container, Iterable
+from typing import NamedTuple
 
 from agent.client.turn_ends import StopReason, turn_end
 from agent.errors import AgentError, BackendFailed
@@ -11,10 +12,18 @@ from agent.protocol.events import MessageStart, Payload, TurnComplete, UserMessa
 from agent.protocol.messages import Submitted
 
 
+class Stop(NamedTuple):
+    """What must be done for an editor that has cancelled its prompts."""
+
+    interrupts: tuple[int, ...] = ()  # turns that run; 0: whichever does
+    withdraws: tuple[str, ...] = ()  # ids of prompts that wait
+
+
 class AwaitedPrompt:
     """A prompt of the editor's, until its turn is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, prompt_id: str) -> None:
+        self.id = prompt_id
         self.done: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         self.turn: int | None = None  # None: not known yet
         self.started = False
@@ -22,7 +31,7 @@ class AwaitedPrompt:
 
 
 class AwaitedTurns:
-    """The prompts that the editor waits for, and the turns that must not run on when they begin."""
+    """The prompts that the editor waits for, and the turns that must not run on should they begin all the same."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, AwaitedPrompt] = {}  # by prompt id
@@ -40,29 +49,29 @@ class AwaitedTurns:
 
     def sent(self, prompt_id: str) -> AwaitedPrompt:
         """Begin to wait for a prompt that is on its way."""
-        waiting = self._waiting[prompt_id] = AwaitedPrompt()
+        waiting = self._waiting[prompt_id] = AwaitedPrompt(prompt_id)
         return waiting
 
     def over(self, prompt_id: str) -> None:
         """Forget a prompt: the editor has its answer."""
         self._waiting.pop(prompt_id, None)
 
-    def accepted(self, waiting: AwaitedPrompt, told: Submitted) -> bool:
-        """Note that the session has taken a prompt; whether its turn must be interrupted at once."""
+    def accepted(self, waiting: AwaitedPrompt, told: Submitted) -> Stop:
+        """Note that the session has taken a prompt; what must be done if it was cancelled meanwhile."""
         waiting.turn = told.turn
         waiting.started = waiting.started or told.status == "started"
-        return waiting.stopped and not waiting.done.done() and self._stop(waiting)
+        return self._stop([waiting] if waiting.stopped and not waiting.done.done() else [])
 
-    def cancel(self) -> bool:
-        """Stop whatever the editor waits for; whether the running turn must be interrupted.
+    def cancel(self) -> Stop:
+        """Stop whatever the editor waits for, or whichever turn runs if it waits for none.
 
-        A prompt that waits behind somebody else's turn ends for the editor now; its turn is stopped when it begins.
+        A prompt that waits behind somebody else's turn ends for the editor now. It is withdrawn; should its turn begin
+        all the same, as on a device of an earlier version, it is stopped then.
         """
         waiting = [each for each in self._waiting.values() if not each.done.done()]
         for each in waiting:
             each.stopped = True
-        running = [each for each in waiting if each.turn is not None and self._stop(each)]
-        return bool(running) or not waiting
+        return self._stop(waiting) if waiting else Stop(interrupts=(0,))
 
     def see(self, payload: Payload | None) -> bool:
         """Take an entry of the log, after it was shown; whether the turn that begins must be interrupted."""
@@ -103,11 +112,12 @@ class AwaitedTurns:
             if waiting.turn is None and not waiting.done.done():
                 _fails(waiting, reason)
 
-    def leave(self) -> None:
-        """End every prompt as cancelled: the editor closes the session."""
-        for waiting in self._waiting.values():
-            if not waiting.done.done():
-                waiting.done.set_result("cancelled")
+    def leave(self) -> tuple[str, ...]:
+        """End every prompt as cancelled: the editor closes the session. Returns the ids of those that wait."""
+        open_ones = [each for each in self._waiting.values() if not each.done.done()]
+        for each in open_ones:
+            each.done.set_result("cancelled")
+        return tuple(each.id for each in open_ones if not each.started)
 
     def fail(self, reason: AgentError) -> None:
         """End every prompt with a reason: nothing more will be heard of the session."""
@@ -118,14 +128,19 @@ class AwaitedTurns:
     def _of(self, turn: int) -> list[AwaitedPrompt]:
         return [each for each in self._waiting.values() if each.turn == turn and not each.done.done()]
 
-    def _stop(self, waiting: AwaitedPrompt) -> bool:
-        if waiting.started:
-            return True
-        assert waiting.turn is not None
-        self._doomed.add(waiting.turn)
-        if not waiting.done.done():
-            waiting.done.set_result("cancelled")
-        return False
+    def _stop(self, prompts: Iterable[AwaitedPrompt]) -> Stop:
+        interrupts, withdraws = [], []
+        for each in prompts:
+            if each.turn is None:
+                continue  # on its way: `accepted` follows
+            if each.started:
+                interrupts.append(each.turn)
+                continue
+            withdraws.append(each.id)
+            self._doomed.add(each.turn)
+            if not each.done.done():
+                each.done.set_result("cancelled")
+        return Stop(tuple(interrupts), tuple(withdraws))
 
 
 def _end(waiting: AwaitedPrompt, done: TurnComplete) -> None:

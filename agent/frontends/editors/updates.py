@@ -72,7 +72,7 @@ class EditorUpdates:
         self._where = where
         self._reply, self._thought = ReplyText(), ReplyText()
         self._filter = TerminalText(color=False)
-        self._waiting: dict[int, UserMessage] = {}  # queued prompts, by turn: shown when it begins
+        self._waiting: dict[int, UserMessage] = {}  # queued prompts, by turn; those of others are shown when it begins
         self._tools: dict[str, _Tool] = {}
         self._message = ""  # id of the fenced message, while its fence is open
         self._in_line = False  # whether what was said last needs an end of its line
@@ -88,16 +88,10 @@ class EditorUpdates:
         An entry that this version does not know means nothing.
         """
         payload = entry.payload
-        begun = [] if isinstance(payload, UserMessage) else self._begin(getattr(payload, "turn", 0))
+        begun = [] if isinstance(payload, UserMessage | TurnComplete) else self._begin(getattr(payload, "turn", 0))
         match payload:
-            case UserMessage(prompt_id=prompt_id) if prompt_id in skip:
-                self._mine.add(payload.turn)
-                return []
-            case UserMessage(queued=True):
-                self._waiting[payload.turn] = payload
-                return []
             case UserMessage():
-                return [*self._unfenced(), self._said(payload)]
+                return self._prompted(payload, own=payload.prompt_id in skip)
             case MessageDelta():
                 new = self._filter.feed(self._reply.take(payload, merged=entry.merged))
                 return [*begun, *self._text(payload.turn, payload.part, new)]
@@ -114,7 +108,7 @@ class EditorUpdates:
             case RequestOpen() | RequestClosed():
                 return [*begun, *self._unfenced(), self._request(payload)]
             case TurnComplete():
-                return [*begun, *self._unfenced(), *self._done(payload)]
+                return self._over(payload)
             case SessionInfo():
                 return self._info(payload)
             case _:
@@ -128,9 +122,16 @@ class EditorUpdates:
 
     # --- text --------------------------------------------------------------------------------------------------------
 
+    def _prompted(self, message: UserMessage, *, own: bool) -> list[Update]:
+        if own:
+            self._mine.add(message.turn)
+        if message.queued:
+            self._waiting[message.turn] = message
+        return [] if own or message.queued else [*self._unfenced(), self._said(message)]
+
     def _begin(self, turn: int) -> list[Update]:
         said = self._waiting.pop(turn, None)
-        return [] if said is None else [*self._unfenced(), self._said(said)]
+        return [] if said is None or turn in self._mine else [*self._unfenced(), self._said(said)]
 
     def _said(self, message: UserMessage) -> Update:
         name = "" if message.sender.device == self._own else f"[{name_of(message.sender)}] "
@@ -198,6 +199,17 @@ class EditorUpdates:
         return EditorToolCallUpdate(tool_call_id=wire_id, status=status, content=content)
 
     # --- the session -------------------------------------------------------------------------------------------------
+
+    def _over(self, turn: TurnComplete) -> list[Update]:
+        if turn.turn not in self._waiting:
+            return [*self._unfenced(), *self._done(turn)]
+        # It never began: another turn may run, of which nothing is over.
+        begun, end = self._begin(turn.turn), turn_end(turn)
+        if turn.withdrawn_by is not None:  # nobody has seen it here, or who has cancelled it
+            taken = turn.turn in self._mine and turn.withdrawn_by.device != self._own
+            return self.note(end.line) if taken else []
+        told_as_answer = end.stop is None and turn.turn in self._mine
+        return begun if told_as_answer else [*begun, *self.note(end.line)]
 
     def _done(self, turn: TurnComplete) -> list[Update]:
         shown: list[Update] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
+from agent.client.prompts import excerpt
 from agent.client.reading import FENCE, ReplyText, name_of, session_over
 from agent.client.terminal_text import TerminalText, clean, plain
 from agent.client.turn_ends import turn_end
@@ -50,7 +51,8 @@ class EventMapping:
         self._committed = ""  # the beginning of that part, when it was made a message before its end
         self._part: str | None = None  # a whole part that waits for what comes after it
         self._ended: set[int] = set()  # turns; a steered one is over before one of a lower number
-        self._waiting: dict[int, UserMessage] = {}  # prompts of others, shown when their turn begins
+        self._waiting: dict[int, UserMessage] = {}  # queued prompts, by turn; those of others are shown when it begins
+        self._own: set[int] = set()  # turns of prompts that the UI shows itself
 
     @property
     def running(self) -> bool:
@@ -64,8 +66,8 @@ class EventMapping:
 
     @property
     def queued(self) -> list[UserMessage]:
-        """The prompts whose turn has not begun."""
-        return list(self._waiting.values())
+        """The prompts of others whose turn has not begun."""
+        return [message for turn, message in self._waiting.items() if turn not in self._own]
 
     def take(  # noqa: PLR0911 - one case an event type
         self, entry: LogEntry, *, mine: Container[str] = ()
@@ -110,12 +112,12 @@ class EventMapping:
     # --- prompts -----------------------------------------------------------------------------------------------------
 
     def _said(self, message: UserMessage, mine: Container[str]) -> list[UiEvent]:
-        if message.prompt_id in mine:
-            return []
-        if not message.queued:
-            return [said(message)]
-        self._waiting[message.turn] = message
-        return [said(message, "queued")]
+        own = message.prompt_id in mine
+        if own:
+            self._own.add(message.turn)
+        if message.queued:
+            self._waiting[message.turn] = message
+        return [] if own else [said(message, "queued" if message.queued else "")]
 
     def _begun(self, turn: int) -> list[UiEvent]:
         # A turn begins, or a part of one after another part.
@@ -129,7 +131,7 @@ class EventMapping:
         self._committed = ""
         self.info.running = True
         asked = self._waiting.pop(turn, None)
-        if asked is not None:
+        if asked is not None and turn not in self._own:
             frames.append(said(asked))
         return [*frames, UiEvent("message.start")]
 
@@ -173,7 +175,19 @@ class EventMapping:
         self._text, self._committed = "", ""
         return UiEvent("message.complete", {"text": text, "status": status, "usage": self.info.usage})
 
+    def _never_ran(self, turn: TurnComplete, message: UserMessage) -> list[UiEvent]:
+        # Another turn may run, of which nothing is over. Without one the UI waits for an end.
+        self._ended.add(turn.turn)
+        own = turn.turn in self._own
+        ends = own and self._turn is None
+        waits = [self._end("interrupted"), self.info.over(turn, local=self._local)] if ends else []
+        about = plain(message.text) if own else f"[{name_of(message.sender)}] {excerpt(message.text)}"
+        return [*waits, line(f"-- {turn_end(turn).line}: {about}")]
+
     def _over(self, turn: TurnComplete) -> list[UiEvent]:
+        waiting = self._waiting.pop(turn.turn, None)
+        if waiting is not None:
+            return self._never_ran(turn, waiting)
         frames = self._begun(turn.turn) if turn.turn != self._turn else []
         self._work.over()
         self._ended.add(turn.turn)

@@ -11,7 +11,7 @@ from typing import Literal
 from agent.client.answers import submit_answer, too_late
 from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall, WaitingLines
-from agent.client.prompts import new_prompt, not_sent
+from agent.client.prompts import new_prompt, not_sent, prompts_named
 from agent.client.reading import VERBATIM, answered, name_of, request_over
 from agent.client.stream import Stream, first_error, streaming
 from agent.client.terminal_text import clean
@@ -21,10 +21,11 @@ from agent.frontends.hermes_ui.event_mapping import EventMapping, MessageHistory
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent, line
 from agent.frontends.hermes_ui.questions import UiQuestions
 from agent.frontends.hermes_ui.session_info import UiSessionInfo, info_of, is_running, started_at, status_of
-from agent.protocol.events import Answer, RequestClosed, RequestOpen
+from agent.protocol.events import Answer, RequestClosed, RequestOpen, UserMessage
 from agent.protocol.messages import History, Interrupt
-from agent.protocol.methods import PROMPT_SUBMIT, SESSION_HISTORY, SESSION_INTERRUPT
+from agent.protocol.methods import PROMPT_SUBMIT, PROMPT_WITHDRAW, SESSION_HISTORY, SESSION_INTERRUPT
 from agent.protocol.model import SessionRow
+from agent.protocol.prompts import Withdraw
 from agent.protocol.waiting import PATIENCE, Waiting
 
 CLIENT = "hermes"
@@ -53,6 +54,8 @@ class UiSession:
         self._make: Callable[[], EventMapping]  # as it was before the first event of the log
         self._questions = UiQuestions(session, local=True)
         self._mine: set[str] = set()  # ids of prompts that the UI shows itself
+        self._sent: set[str] = set()  # ids of all prompts of the UI
+        self._own_turns: set[int] = set()
         self._failure: AgentError | None = None
         self.snapshot: Json = {}  # as it was attached
         self.attached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -154,6 +157,8 @@ class UiSession:
     async def _entry(self, stream: Stream, entry: LogEntry) -> None:
         await self._emit(self._events.take(entry, mine=self._mine))
         match entry.payload:
+            case UserMessage(prompt_id=prompt_id, turn=turn) if prompt_id in self._sent:
+                self._own_turns.add(turn)
             case RequestOpen() as request if not entry.merged:
                 await self._emit(self._questions.opened(request))
             case RequestClosed() as closed:
@@ -221,6 +226,7 @@ class UiSession:
         """Send a prompt; whether its turn runs. Raises: BadParams, TooLarge, and what the service tells."""
         params = new_prompt(self.id, text, client=CLIENT)
         self._mine.add(params.prompt_id)
+        self._sent.add(params.prompt_id)
         call = WaitingCall(self._waits)
         self._sending[call] = text
         try:
@@ -244,20 +250,35 @@ class UiSession:
         await self._line(f"-- {not_sent(text)}")
 
     async def take_back(self) -> bool:
-        """Take back the newest prompt that waits; whether there was one."""
+        """Take back the newest prompt that waits for its device, or behind somebody else's turn; False if none does."""
         waiting = [call for call in self._sending if call.note is not None]
         if waiting and self._stream is not None:
             self._stream.take_back(waiting[-1])
-        return bool(waiting)
+        return bool(waiting) or await self._withdraw()
+
+    async def _withdraw(self) -> bool:
+        queued = [each for each in self._view.queue if each.prompt_id in self._sent]
+        if not queued or self._view.turn in self._own_turns:
+            return False
+        asked = Withdraw(session_id=self.id, prompt_id=max(queued, key=lambda each: each.turn).prompt_id, client=CLIENT)
+        try:
+            told = await self._connected().insist(PROMPT_WITHDRAW, asked)
+        except AgentError as exc:
+            await self._line(f"-- not taken back: {clean(exc.in_full, 1000)}")
+            return True
+        return told.status == "withdrawn"
 
     async def steer(self, text: str) -> None:
         """Stop the turn that runs and send a prompt first, as a line: the UI shows such a prompt nowhere."""
         params = new_prompt(self.id, text, client=CLIENT, steer=True)
+        self._sent.add(params.prompt_id)
         await self._connected().insist(PROMPT_SUBMIT, params)
 
     async def interrupt(self) -> None:
-        """Stop the turn of the session that runs."""
-        await self._connected().insist(SESSION_INTERRUPT, Interrupt(session_id=self.id))
+        """Stop the turn of the session that runs, and say what waits behind it."""
+        told = await self._connected().insist(SESSION_INTERRUPT, Interrupt(session_id=self.id, turn=self._view.turn))
+        if told.queue:
+            await self._line(f"-- runs next: {prompts_named(told.queue)}")
 
     async def choose(self, word: str) -> int:
         """Answer an approval; how many were answered. Raises: RequestNotFound, BadParams."""

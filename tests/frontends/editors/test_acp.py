@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent.errors import BackendFailed
+from agent.errors import BackendFailed, MethodNotFound
 from agent.frontends.editors.connection import EditorPeer
 from agent.frontends.editors.editor_agent import EditorAgent
 from agent.frontends.editors.pipes import LINE_MAX, Pipes
@@ -297,6 +297,52 @@ async def test_cancel_interrupts_and_the_turn_ends_cancelled(gateway: FakeGatewa
         editor.notify(how, sessionId=HERE, requestId=asked)
         assert (await editor.answer(asked))["result"] == {"stopReason": "cancelled"}
         assert len(gateway.called("session.interrupt")) == 1
+
+
+def queued(turn: int, by: Sender) -> UserMessage:
+    return UserMessage(turn=turn, prompt_id=f"p{turn}", text="theirs", sender=by, queued=True)
+
+
+@pytest.mark.parametrize("how", ["session/cancel", "$/cancel_request"])
+async def test_cancel_of_a_prompt_that_waits_withdraws_it_and_lets_the_others_turn_run(
+    gateway: FakeGateway, how: str
+) -> None:  # S12
+    desks = Sender(device=DESK, name="desk")
+    await emit(gateway, UserMessage(turn=1, prompt_id="x", text="go", sender=desks), MessageStart(turn=1))
+    await emit(gateway, queued(2, desks))
+    gateway.busy, gateway._turns = True, {"x": 1, "p2": 2}
+    async with editing(gateway) as editor:
+        asked = editor.begin_prompt("mine")
+        await asyncio.to_thread(gateway.wait_until, lambda: len(gateway.queue) == 2)
+        editor.notify(how, sessionId=HERE, requestId=asked)
+        assert (await editor.answer(asked))["result"] == {"stopReason": "cancelled"}
+        await asyncio.to_thread(gateway.wait_until, lambda: [each.turn for each in gateway.queue] == [2])
+        assert not gateway.called("session.interrupt")
+
+
+async def test_what_cannot_be_withdrawn_is_said_and_stopped_when_it_begins(gateway: FakeGateway) -> None:  # S12
+    gateway.busy = True
+    gateway.refusals["prompt.withdraw"] = MethodNotFound("desk's lan-agent is too old for this")
+    async with editing(gateway) as editor:
+        asked = editor.begin_prompt("mine")
+        await asyncio.to_thread(gateway.wait_until, lambda: len(gateway.queue) == 1)
+        editor.notify("session/cancel", sessionId=HERE)
+        assert (await editor.answer(asked))["result"] == {"stopReason": "cancelled"}
+        await editor.says("[not taken back, but stopped when it begins: desk's lan-agent is too old for this]")
+        await emit(gateway, MessageStart(turn=1))
+        await asyncio.to_thread(gateway.wait_for, "session.interrupt")
+        assert [call.turn for call in gateway.called("session.interrupt")] == [1]
+
+
+async def test_a_prompt_that_waits_when_its_session_is_closed_never_runs(gateway: FakeGateway) -> None:  # S12
+    gateway.busy = True
+    async with editing(gateway) as editor:
+        asked = editor.begin_prompt("mine")
+        await asyncio.to_thread(gateway.wait_until, lambda: len(gateway.queue) == 1)
+        assert await editor.ask("session/close", sessionId=HERE) == {}
+        assert (await editor.answer(asked))["result"] == {"stopReason": "cancelled"}
+        assert len(gateway.queue) == 0
+        assert gateway.called("session.close") + gateway.called("session.interrupt") == []
 
 
 async def test_prompts_of_others_and_their_replies_stream_outside_of_turns(gateway: FakeGateway) -> None:

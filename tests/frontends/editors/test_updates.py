@@ -12,7 +12,7 @@ from agent.client.reading import FENCE
 from agent.client.view import SessionView
 from agent.frontends.editors.options import changes, shown, state
 from agent.frontends.editors.questions import elsewhere, form, permission
-from agent.frontends.editors.turns import AwaitedTurns
+from agent.frontends.editors.turns import AwaitedTurns, Stop
 from agent.frontends.editors.updates import TOOL_TEXT_MAX, EditorUpdates, sides
 from agent.protocol.events import (
     TYPES,
@@ -279,6 +279,29 @@ def test_a_queued_prompt_is_told_when_its_turn_begins() -> None:
     assert [row["content"]["text"] for row in found] == ["a", "b", "[interrupted]\n\n", "[desk] next", "c"]
 
 
+def test_a_prompt_that_is_taken_back_while_a_turn_runs_ends_nothing_of_it() -> None:  # S12
+    theirs = UserMessage(turn=2, prompt_id="p", text="next", sender=DESK, queued=True)
+    mine = UserMessage(turn=3, prompt_id="mine", text="mine", sender=OWN, queued=True)
+    begun = (MessageStart(turn=1), ToolStart(turn=1, tool_id="t", title="make"), theirs, mine)
+    went = tuple(TurnComplete(turn=turn, status="interrupted", withdrawn_by=OWN) for turn in (2, 3))
+    more = ToolUpdate(turn=1, tool_id="t", text="built")
+    found = told(*begun, *went, more, skip=("mine",))
+    assert [row["sessionUpdate"] for row in found] == ["tool_call", "tool_call_update"]
+    by_another = TurnComplete(turn=3, status="interrupted", withdrawn_by=DESK)
+    assert text_of(told(*begun, by_another, skip=("mine",))) == "[never ran: taken back by desk]\n\n"
+
+
+def test_a_prompt_that_is_dropped_while_a_turn_runs_is_shown_with_why() -> None:  # T4
+    theirs = UserMessage(turn=2, prompt_id="p", text="next", sender=DESK, queued=True)
+    dropped = TurnComplete(turn=2, status="error", error="unpaired")
+    tool = ToolStart(turn=1, tool_id="t", title="make")
+    found = told(MessageStart(turn=1), tool, theirs, dropped, ToolUpdate(turn=1, tool_id="t", text="built"))
+    assert [row["sessionUpdate"] for row in found] == [
+        "tool_call", "user_message_chunk", "agent_message_chunk", "tool_call_update"
+    ]  # fmt: skip
+    assert text_of(found) == "[failed: unpaired]\n\n"
+
+
 def test_output_of_a_shell_is_a_block_that_is_closed_before_anything_else() -> None:
     found = told(
         MessageDelta(turn=1, text="Name? "), RequestOpen(turn=1, request_id="r", kind="line"),
@@ -444,12 +467,21 @@ def see(turns: AwaitedTurns, *payloads: Payload) -> list[bool]:
     return [turns.see(payload) for payload in payloads]
 
 
-async def test_a_queued_prompt_that_is_cancelled_ends_now_and_is_stopped_when_it_begins() -> None:
+async def test_a_queued_prompt_that_is_cancelled_ends_now_and_is_withdrawn() -> None:  # S12
     turns = AwaitedTurns()
     waiting = turns.sent("p")
-    assert not turns.accepted(waiting, accepted(2, "queued"))
-    assert not turns.cancel()  # the running turn is somebody else's
+    assert turns.accepted(waiting, accepted(2, "queued")) == Stop()
+    assert turns.cancel() == Stop(withdraws=("p",))  # the running turn is somebody else's
     assert await waiting.done == "cancelled"
+    turns.over("p")
+    taken_back = TurnComplete(turn=2, status="interrupted", withdrawn_by=OWN)
+    assert see(turns, taken_back, MessageStart(turn=2)) == [False, False]
+
+
+async def test_a_prompt_that_is_not_withdrawn_in_time_is_stopped_when_it_begins() -> None:
+    turns = AwaitedTurns()
+    turns.accepted(turns.sent("p"), accepted(2, "queued"))
+    turns.cancel()
     turns.over("p")
     done = TurnComplete(turn=1, status="complete")
     assert see(turns, done, MessageStart(turn=2), MessageStart(turn=2, part=2)) == [False, True, False]
@@ -459,7 +491,7 @@ async def test_a_running_prompt_that_is_cancelled_is_interrupted_and_ends_with_i
     turns = AwaitedTurns()
     waiting = turns.sent("p")
     turns.accepted(waiting, accepted(1, "started"))
-    assert turns.cancel()
+    assert turns.cancel() == Stop(interrupts=(1,))
     assert turns.stopping
     see(turns, TurnComplete(turn=1, status="error", error="killed"))
     assert await waiting.done == "cancelled"  # whatever the reason says
@@ -468,22 +500,38 @@ async def test_a_running_prompt_that_is_cancelled_is_interrupted_and_ends_with_i
 async def test_a_cancel_that_comes_before_the_prompt_was_taken_is_not_lost() -> None:
     turns = AwaitedTurns()
     waiting = turns.sent("p")
-    assert not turns.cancel()
-    assert turns.accepted(waiting, accepted(1, "started"))
+    assert turns.cancel() == Stop()
+    assert turns.accepted(waiting, accepted(1, "started")) == Stop(interrupts=(1,))
+
+
+async def test_a_cancel_before_the_prompt_was_queued_withdraws_it_then() -> None:  # S12
+    turns = AwaitedTurns()
+    running, waiting = turns.sent("p"), turns.sent("q")
+    turns.accepted(running, accepted(1, "started"))
+    assert turns.cancel() == Stop(interrupts=(1,))
+    assert turns.accepted(waiting, accepted(2, "queued")) == Stop(withdraws=("q",))
+    assert await waiting.done == "cancelled"
+
+
+async def test_leaving_tells_which_prompts_wait() -> None:
+    turns = AwaitedTurns()
+    turns.accepted(turns.sent("p"), accepted(1, "started"))
+    turns.accepted(turns.sent("q"), accepted(2, "queued"))
+    assert turns.leave() == ("q",)
 
 
 async def test_a_turn_that_is_over_before_its_prompt_was_acknowledged_counts() -> None:
     turns = AwaitedTurns()
     waiting = turns.sent("p")
-    assert not turns.cancel()
+    assert turns.cancel() == Stop()
     mine = UserMessage(turn=7, prompt_id="p", text="x", sender=OWN)
     see(turns, mine, MessageStart(turn=7), TurnComplete(turn=7, status="complete"))
-    assert not turns.accepted(waiting, accepted(7, "started"))  # an interrupt would hit the next turn
+    assert turns.accepted(waiting, accepted(7, "started")) == Stop()  # an interrupt would hit the next turn
     assert await waiting.done == "cancelled"
 
 
 async def test_a_cancel_without_a_prompt_stops_what_runs() -> None:
-    assert AwaitedTurns().cancel()
+    assert AwaitedTurns().cancel() == Stop(interrupts=(0,))
 
 
 async def test_ends_that_nobody_heard_are_not_waited_for() -> None:

@@ -106,6 +106,29 @@ def test_a_queued_prompt_is_told_when_it_comes_and_when_its_turn_begins() -> Non
     assert texts(told(MessageStart(turn=2))) == [("review.summary", "[desk] second"), ("message.start", "")]
 
 
+def test_a_prompt_that_is_taken_back_is_a_line_and_the_turn_that_runs_goes_on() -> None:  # S12
+    told = Told(mine=["mine"])
+    told(said("first"), MessageStart(turn=1), MessageDelta(turn=1, text="one"))
+    waits = (said("fix it", turn=2, queued=True), said("by me", turn=3, prompt_id="mine", sender=HERE, queued=True))
+    assert texts(told(*waits)) == [("review.summary", "[desk] (queued) fix it")]
+    gone = [done(turn, status="interrupted", withdrawn_by=by) for turn, by in ((2, DESK), (3, HERE))]
+    assert texts(told(*gone)) == [
+        ("review.summary", '-- never ran: taken back by desk: [desk] "fix it"'),
+        ("review.summary", "-- never ran: taken back by laptop: by me"),
+    ]
+    assert told.events.running
+    assert told.events.info.running
+    assert texts(told(MessageDelta(turn=1, text=" two"))) == [("message.delta", " two")]
+
+
+def test_ones_own_prompt_that_is_taken_back_while_nothing_runs_lets_the_ui_go_on() -> None:  # S12
+    told = Told(mine=["mine"])  # the program is still starting
+    told(said("by me", prompt_id="mine", sender=HERE, queued=True))
+    (end, about) = told(done(status="interrupted", withdrawn_by=HERE))
+    assert (end[0], end[1]["status"]) == ("message.complete", "interrupted")
+    assert about[1]["text"] == "-- never ran: taken back by laptop: by me"
+
+
 # --- message.start, delta, complete; turn.complete ----------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from agent.errors import Forbidden, NotRunning, SessionNotFound
+from agent.errors import Forbidden, MethodNotFound, NotRunning, SessionNotFound
 from agent.frontends.hermes_ui.connection import listening
 from agent.frontends.hermes_ui.session_list import SessionList
 from agent.frontends.hermes_ui.ui_gateway import OURS, UiGateway
@@ -237,6 +237,44 @@ async def test_steering_and_interrupting(gateway: FakeGateway) -> None:
         assert gateway.called("prompt.submit")[1].steer
         assert await ui.call("session.interrupt", session_id=HERE) == result_of("session.interrupt")
         assert (await ui.event("message.complete"))["payload"]["status"] == "interrupted"
+
+
+async def test_an_interrupt_takes_back_ones_own_prompt_behind_somebody_elses_turn(gateway: FakeGateway) -> None:  # S12
+    gateway.emit(UserMessage(turn=1, prompt_id="x", text="go", sender=BY_DESK), MessageStart(turn=1))
+    gateway.busy, gateway._turns = True, {"x": 1}
+    async with connected(gateway) as ui:
+        await shown(ui)
+        assert (await ui.call("prompt.submit", session_id=HERE, text="by me"))["status"] == "queued"
+        assert await ui.call("session.interrupt", session_id=HERE) == result_of("session.interrupt")
+        await ui.event("review.summary", "never ran: taken back by laptop: by me")
+        assert len(gateway.queue) == 0
+        assert not gateway.called("session.interrupt")
+        await ui.call("session.interrupt", session_id=HERE)  # now nothing of one's own waits
+        assert len(gateway.called("session.interrupt")) == 1
+
+
+async def test_an_interrupt_stops_ones_own_turn_and_says_what_runs_next(gateway: FakeGateway) -> None:  # S12
+    async with connected(gateway) as ui:
+        await shown(ui)
+        await ui.call("prompt.submit", session_id=HERE, text="wait")
+        await ui.event("message.delta")
+        gateway.busy = True
+        assert (await ui.call("prompt.submit", session_id=HERE, text="then this"))["status"] == "queued"
+        await ui.call("session.interrupt", session_id=HERE)
+        await ui.event("review.summary", "runs next: 1 prompt: ")
+        assert [call.turn for call in gateway.called("session.interrupt")] == [1]
+        assert not gateway.called("prompt.withdraw")
+
+
+async def test_what_cannot_be_taken_back_is_said(gateway: FakeGateway) -> None:
+    gateway.emit(UserMessage(turn=1, prompt_id="x", text="go", sender=BY_DESK), MessageStart(turn=1))
+    gateway.busy, gateway._turns = True, {"x": 1}
+    gateway.refusals["prompt.withdraw"] = MethodNotFound("desk's lan-agent is too old for this", hint="update it")
+    async with connected(gateway) as ui:
+        await shown(ui)
+        await ui.call("prompt.submit", session_id=HERE, text="by me")
+        await ui.call("session.interrupt", session_id=HERE)
+        await ui.event("review.summary", "not taken back: desk's lan-agent is too old for this; update it")
 
 
 async def test_others_are_seen(gateway: FakeGateway) -> None:  # S7, S8, L5
