@@ -18,7 +18,7 @@ from agent.ports import BackendConfig
 from agent.protocol.events import TYPES
 from agent.protocol.methods import METHODS, NOTIFICATIONS
 from agent.settings import PREFIX
-from tests import wire_page
+from tests import backends_page, wire_page
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -88,6 +88,14 @@ def test_the_wire_page_has_every_error_with_its_code() -> None:
     table = rows(section(WIRE, "Errors"))
     known = {kind: error.code for kind, error in KINDS.items()} | {AgentError.kind: AgentError.code}
     assert {kind: int(row.split("|")[2]) for kind, row in table.items()} == known
+
+
+# --- backends --------------------------------------------------------------------------------------------------------
+
+
+def test_the_backends_page_has_the_tables_of_all_that_a_backend_is_given_and_emits() -> None:
+    page = text(DOCS / "design" / "backends.md")
+    assert backends_page.with_table(page) == page, "run `python -m tests.backends_page`"
 
 
 # --- settings --------------------------------------------------------------------------------------------------------

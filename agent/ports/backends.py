@@ -49,13 +49,13 @@ async def no_history(characters: int) -> list[Exchange]:  # noqa: ARG001 - the t
 class Start(Struct, frozen=True, kw_only=True):
     """The parameters with which a session's program is started."""
 
-    session: SessionId
+    session: SessionId  # its id: for logs, and for the mark of programs (`RunsPrograms`)
     cwd: str = ""  # empty: the user's home
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()  # program and arguments; empty unless the kind `takes_command`
     restored: bool = False  # the session has a history: the service was restarted, or the program was stopped when idle
     lineage: tuple[str, ...] = ()  # ids that `Described` gave before, newest last
     model: str = ""  # the same of its model
-    history: History = no_history
+    history: History = no_history  # `await history(8000)`: the newest turns in so many characters, oldest first
     found: bool = False  # not started from here: join what runs under that lineage (`FindsSessions`)
 
 
@@ -85,18 +85,18 @@ class Thought(Struct, frozen=True):
 class ToolStarted(Struct, frozen=True, kw_only=True):
     """The agent begins to use a tool."""
 
-    tool_id: str
-    title: str
-    tool: str = ""
-    input: str = ""
+    tool_id: str  # unique in the turn
+    title: str  # what people read: "Run the tests"
+    tool: str = ""  # its kind or name: read, edit, execute, …
+    input: str = ""  # what it is given: the command, JSON
 
 
 class ToolProgressed(Struct, frozen=True, kw_only=True):
     """A running tool gives more output."""
 
     tool_id: str
-    text: str = ""
-    title: str = ""
+    text: str = ""  # added to its output
+    title: str = ""  # in place of the first one
     diffs: tuple[Diff, ...] = ()
 
 
@@ -125,10 +125,10 @@ class Unknown(Struct, frozen=True):
 class Asked(Struct, frozen=True, kw_only=True):
     """The program asks a person a question, and waits for the answer."""
 
-    request_id: str  # unique in the session
-    kind: RequestKind
-    prompt: str = ""
-    choices: tuple[Choice, ...] = ()
+    request_id: str  # unique in the session, for ever
+    kind: RequestKind  # a line of text, one that is not shown, single keys, one of `choices`, a form of `fields`
+    prompt: str = ""  # the question
+    choices: tuple[Choice, ...] = ()  # of kind `choices`; the answer is the id of one
     detail: str = ""  # what it is about: the command, the diff
     fields: tuple[Field, ...] = ()  # of a form; its answer is an object, or "decline"
     local: bool = False  # answered on this device only, as the password of its owner
@@ -153,13 +153,13 @@ class Withdrew(Struct, frozen=True):
 class Described(Struct, frozen=True, kw_only=True):
     """Properties of the session that have changed; absent fields have not."""
 
-    title: str | None = None
-    cwd: str | None = None
-    model: str | None = None
+    title: str | None = None  # in place of the program's earlier ones, never of one that a person gave
+    cwd: str | None = None  # the directory in which it works now
+    model: str | None = None  # which model answers
     lineage: tuple[str, ...] = ()  # a durable id of the backend's own (S11), kept for `Start.lineage`
     ours: bool = False  # a session that was found is as one started from here, from now on: `Start.found` no more
     options: tuple[Option, ...] | None = None  # all that may be set now
-    commands: tuple[Command, ...] | None = None
+    commands: tuple[Command, ...] | None = None  # all that may be typed as `/name` now
     note: str = ""  # one line for whoever reads the log
     notice: str = ""  # one line for the owner of this device, shown in `agent status`
 
@@ -168,18 +168,18 @@ class Finished(Struct, frozen=True, kw_only=True):
     """The running turn is over, with its status. One with a `cause` or an error is never complete (S14)."""
 
     status: TurnStatus
-    cause: TurnCause = ""
-    exit_status: int | None = None
-    cwd: str = ""
-    error: str = ""
-    usage: Usage | None = None
+    cause: TurnCause = ""  # why it is no success; each has its sentence (`protocol/turn_causes.py`)
+    exit_status: int | None = None  # of a command; not 0: the turn was no success
+    cwd: str = ""  # the directory after it
+    error: str = ""  # one line of your own, in place of the cause's
+    usage: Usage | None = None  # what the turn used
 
 
 class Exited(Struct, frozen=True, kw_only=True):
     """The program ended and takes no more prompts: by itself (ended) or against its will (failed)."""
 
     status: Literal["ended", "failed"]
-    reason: str = ""
+    reason: str = ""  # one line
     exit_status: int | None = None  # of a program that ended by itself
 
 
@@ -311,8 +311,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     """One conversation that runs now, outside of this service."""
 
     key: str  # durable, the backend's own: the session has it in its lineage (S11)
-    title: str = ""
-    cwd: str = ""
+    title: str = ""  # empty: none yet
+    cwd: str = ""  # the directory in which it works
 
 
 Offered = Callable[[Sequence[Offer]], Awaitable[None]]
