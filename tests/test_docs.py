@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from agent.protocol.events import TYPES
 from agent.protocol.methods import METHODS, NOTIFICATIONS
 from agent.settings import PREFIX
 from tests import backends_page, wire_page
+from tests.e2e.shown import ALL, ELSEWHERE
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -164,6 +166,37 @@ def test_the_commands_page_has_every_command_with_its_options(name: str) -> None
     assert command is not None
     options = {option for param in command.params if isinstance(param, click.Option) for option in param.opts}
     assert set(re.findall(r"--[a-z-]+", shown[name])) == {option for option in options if option.startswith("--")}
+
+
+def test_every_command_and_option_that_the_pages_show_is_run_by_a_test() -> None:
+    shown = {
+        f"{command} {option}".strip()
+        for command, rest in re.findall(r"^### `agent (\w+)([^`]*)`$", text(DOCS / "commands.md"), re.MULTILINE)
+        for option in ["", *re.findall(r"--[a-z-]+", rest)]
+    }
+    run = {
+        f"{words[0]} {option}".strip()
+        for words in (shlex.split(each.line) for each in ALL)
+        for option in ["", *(word for word in words if word.startswith("--"))]
+    }
+    assert {each for each in shown - run if not {each, each.partition(" ")[2]} & ELSEWHERE.keys()} == set()
+
+
+README_SHOWS = {
+    "42-913-577": "{code}",
+    "codex": "{backend}",
+    "~/project": "{work} --title Build",
+    "mode read-only": "mode {mode}",
+}
+"""What stands in the README for what another run has."""
+
+
+def test_the_lines_that_the_readme_shows_are_run_as_they_stand() -> None:
+    lines = re.findall(r"^\w+ \$ agent (.+?)(?:\s+# .*)?$", text(README), re.MULTILINE)
+    run = {each.line for each in ALL}
+    for shown, word in README_SHOWS.items():
+        lines = [line.replace(shown, word) for line in lines]
+    assert [line for line in lines if line not in run and line not in ELSEWHERE] == []
 
 
 def test_the_commands_page_has_every_exit_status() -> None:
