@@ -9,11 +9,11 @@ from aiohttp import web
 from msgspec import Raw
 
 from agent.client.terminal_text import clean
-from agent.errors import AgentError, BadParams, MethodNotFound
+from agent.errors import AgentError, BadParams, MethodNotFound, SessionNotFound
 from agent.frontends.hermes_ui import incoming
 from agent.frontends.hermes_ui.connection import UiAnswer, UiPeer
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent
-from agent.frontends.hermes_ui.session_info import active, stored
+from agent.frontends.hermes_ui.session_info import active, stored, title_of
 from agent.frontends.hermes_ui.session_list import SessionList
 from agent.frontends.hermes_ui.switcher import SessionSwitcher
 from agent.frontends.hermes_ui.ui_session import UiSession
@@ -160,9 +160,16 @@ class UiGateway:
             return UiAnswer({"title": draft.title, "session_key": draft.name, "pending": True})
         viewing = self._showing.of(asked.session_id)
         if asked.title is None:
-            return UiAnswer({"title": viewing.info.title, "session_key": viewing.id})
+            return UiAnswer({"title": self._called(viewing), "session_key": viewing.id})
         await self._listing.request(SESSION_RENAME, Rename(session_id=viewing.id, title=asked.title))
         return UiAnswer({"title": asked.title, "pending": False})
+
+    def _called(self, viewing: UiSession) -> str:
+        # Without a title the list knows what stands for it, which is no event of the session.
+        try:
+            return title_of(self._listing.find(viewing.id))
+        except SessionNotFound:
+            return viewing.info.title
 
     async def _usage(self, params: Raw) -> UiAnswer:
         return UiAnswer(self._of(params).info.usage)
@@ -170,7 +177,7 @@ class UiGateway:
     async def _status(self, params: Raw) -> UiAnswer:
         viewing = self._of(params)
         info = viewing.info
-        told = {"Session": viewing.id, "Title": info.title, "Where": info.place, "Backend": info.provider,
+        told = {"Session": viewing.id, "Title": self._called(viewing), "Where": info.place, "Backend": info.provider,
                 "Model": info.model, "Turn running": "yes" if info.running else "no"}  # fmt: skip
         return UiAnswer({"output": "\n".join(f"{name}: {value}" for name, value in told.items() if value)})
 

@@ -212,6 +212,18 @@ async def test_a_snapshot_has_the_shape_of_a_real_one_and_events_follow_it(gatew
         assert gateway.called("session.rename")[0].title == "New"
 
 
+async def test_what_stands_for_a_title_is_told_as_the_list_has_it(gateway: FakeGateway) -> None:  # R7
+    gateway.sessions = [session(title="", untitled=True)]
+    async with connected(gateway) as ui:
+        await shown(ui)
+        assert (await ui.call("session.title", session_id=HERE))["title"] == "Untitled session"
+        called = SessionsChanged(changed=(session(title="fix the parser", untitled=True),))
+        await asyncio.to_thread(gateway.tell, "session.changed", called)
+        while (await ui.call("session.title", session_id=HERE))["title"] != "fix the parser":
+            pass
+        assert "Title: fix the parser" in (await ui.call("session.status", session_id=HERE))["output"]
+
+
 async def test_a_prompt_is_sent_with_an_id_of_its_own_and_streams(gateway: FakeGateway) -> None:
     async with connected(gateway) as ui:
         await shown(ui)
