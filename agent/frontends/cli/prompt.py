@@ -81,6 +81,8 @@ def prompt(
     if not asked.strip():
         raise click.UsageError("the prompt is empty")
     submit = Submit(session_id=session, prompt_id=prompt_id or uuid.uuid4().hex, text=asked, steer=steer)
+    if no_wait and withdraws:
+        raise click.UsageError("--withdraw is for a command that waits: leave out --no-wait")
     if no_wait:
         return _send_only(app, submit, wait, as_json=as_json, piped=piped)
     turn = _Turn(app, submit, wait, as_json=as_json, known=prompt_id is not None, piped=piped, withdraws=withdraws)

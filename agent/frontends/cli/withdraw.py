@@ -70,7 +70,7 @@ def pick(queue: Sequence[QueuedPrompt], wanted: str | None, session: str, own: s
         if newest is not None:
             return newest.prompt_id
         if not queue:
-            hint = f"`agent interrupt {session}` stops what runs"
+            hint = f"it may have begun: `agent interrupt {session}` stops what runs"
             raise PromptNotFound(f"nothing waits in {session}", hint=hint)
         hint = f"{to_withdraw(session, queue[0].prompt_id)} takes back what runs next, on the session's own device"
         raise PromptNotFound(f"nothing of this device waits; of others {prompts_named(queue)}", hint=hint)

@@ -123,7 +123,8 @@ class SessionMachine:
         if not self.status.live:
             raise SessionEnded
         if len(self.queue) >= QUEUE_MAX:
-            raise Busy(f"{QUEUE_MAX} prompts are waiting already")
+            hint = "wait for some of them to run; `agent withdraw SESSION` takes back your newest"
+            raise Busy(f"{QUEUE_MAX} prompts are waiting already", hint=hint)
         turn = self.turns + 1
         waits = self.running is not None or bool(self.queue) or self._lifecycle is Status.STARTING
         steers = waits and steer

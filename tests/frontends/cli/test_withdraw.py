@@ -78,7 +78,9 @@ def test_several_prompts_that_begin_alike_are_listed(busy: FakeGateway, agent: A
 def test_that_nothing_waits_is_said_with_status_4(gateway: FakeGateway, agent: Agent) -> None:
     ran = agent("withdraw", "Build")
     assert (ran.status, ran.out) == (4, "")
-    assert ran.err == "agent: nothing waits in Build\n  hint: `agent interrupt Build` stops what runs\n"
+    assert (
+        ran.err == "agent: nothing waits in Build\n  hint: it may have begun: `agent interrupt Build` stops what runs\n"
+    )
     assert agent("withdraw", "Build", "--list") == (0, "", "nothing waits\n")
     assert agent("withdraw", "Build", "--list", "--json").out == "[]\n"
 
@@ -214,6 +216,13 @@ def test_a_prompt_that_cannot_be_taken_back_stays_and_that_is_said(busy: FakeGat
 def test_no_wait_says_how_to_take_it_back(busy: FakeGateway, agent: Agent) -> None:
     ran = agent("prompt", "Build", "--no-wait", "--id", "my prompt", "hello")
     assert ran.err == "queued, 4 before it; `agent withdraw Build 'my prompt'` takes it back\n"
+
+
+def test_no_wait_and_withdraw_are_refused_together(busy: FakeGateway, agent: Agent) -> None:
+    ran = agent("prompt", HERE, "--no-wait", "--withdraw", "hello")
+    assert (ran.status, ran.out) == (2, "")
+    assert "leave out --no-wait" in ran.err
+    assert waiting(busy) == [2, 3, 4]
 
 
 def test_whoever_is_told_by_another_device_that_it_took_the_prompt_back_has_status_130(

@@ -103,8 +103,9 @@ def test_a_full_queue_says_so_and_takes_nothing() -> None:  # S1
     log = Log()
     for n in range(QUEUE_MAX + 1):
         log.prompt(f"p{n}")
-    with pytest.raises(Busy):
+    with pytest.raises(Busy) as refused:
         log.prompt("one too many")
+    assert "`agent withdraw SESSION`" in refused.value.hint
     assert log.session.queued == QUEUE_MAX
 
 
