@@ -6,6 +6,10 @@ do next. An `AgentError` is somebody's mistake or the network's; anything else t
 
 from __future__ import annotations
 
+import re
+
+SCHEMA = "`agent schema` prints what is taken"
+
 
 class AgentError(Exception):
     """Base of everything a user or a peer may be told. `str()` is one line that says what is wrong."""
@@ -25,6 +29,15 @@ class AgentError(Exception):
             self.hint = hint
         self.retry_after = retry_after
 
+    def lead_on(self, *, session: str = "", device: str = "") -> None:
+        """Put what is meant into the commands of the hint, which say SESSION and DEVICE, so that they can be pasted."""
+        import shlex  # noqa: PLC0415 - every command imports this module, and few have an error
+
+        for placeholder, name in (("SESSION", session), ("DEVICE", device)):
+            if name:
+                parts = re.split(rf"\b{placeholder}\b", self.hint)
+                self.hint = shlex.quote(name).join(parts)
+
     @property
     def in_full(self) -> str:
         """What is wrong and what to do next, in one line: for where one text is all there is."""
@@ -38,13 +51,13 @@ IN_THE_LOG = "the service's log there says more: `journalctl --user -u lan-agent
 class BadFrame(AgentError):
     """A message that the schema does not describe."""
 
-    kind, code, hint = "bad-frame", -32700, "see docs/design/wire.md"
+    kind, code, hint = "bad-frame", -32700, SCHEMA
 
 
 class BadRequest(AgentError):
     """A well-formed message that is not a request, answer or notification."""
 
-    kind, code, hint = "bad-request", -32600, "see docs/design/wire.md"
+    kind, code, hint = "bad-request", -32600, SCHEMA
 
 
 class MethodNotFound(AgentError):
@@ -57,11 +70,13 @@ class MethodNotFound(AgentError):
 class BadParams(AgentError):
     """Parameters that the method does not take."""
 
-    kind, code, hint = "bad-params", -32602, "see docs/design/wire.md"
+    kind, code = "bad-params", -32602
 
 
 class Undescribed(BadParams):
     """Parameters that the schema does not describe: nothing was looked at, and three in a row end a connection."""
+
+    hint = SCHEMA
 
 
 class SessionNotFound(AgentError):
@@ -141,7 +156,7 @@ class LogDamaged(AgentError):
     """The session's log is damaged, so nothing is added to it."""
 
     kind, code = "log-damaged", -32022
-    hint = "`agent log` shows what can be read, `agent close` takes the session off the list; docs/state.md has more"
+    hint = "`agent log SESSION` shows what can be read, `agent close SESSION` takes the session off the list"
 
 
 class BackendFailed(AgentError):
@@ -171,13 +186,13 @@ class SessionEnded(AgentError):
     """The session that is meant has ended."""
 
     text = "that session has ended"
-    kind, code, hint = "session-ended", -32014, "`agent log` still shows it; `agent new` starts another"
+    kind, code, hint = "session-ended", -32014, "`agent log SESSION` still shows it; `agent new` starts another"
 
 
 class RequestNotFound(AgentError):
     """The session asks no such question."""
 
-    kind, code, hint = "request-not-found", -32015, "`agent log` shows what was asked"
+    kind, code, hint = "request-not-found", -32015, "`agent log SESSION` shows what was asked"
 
 
 class PromptNotFound(AgentError):
@@ -208,7 +223,8 @@ class ConfigError(AgentError):
 class StateError(AgentError):
     """A file of the service's own state cannot be used."""
 
-    kind, code, hint = "bad-state", -32019, "see docs/state.md"
+    kind, code = "bad-state", -32019
+    hint = "put it right or restore it from a copy, then start again"
 
 
 class ServiceOver(AgentError):

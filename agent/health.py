@@ -18,6 +18,8 @@ from agent.protocol.ratelimit import Bucket, Rate
 from agent.protocol.times import rfc3339
 from agent.trust.devices import TrustedDevices
 
+REACH = ("network", "household", "twin", "twin ")
+"""Subjects of problems because of which devices do not find or trust each other."""
 STRANGERS = Rate(20.0, 20)
 """Lines about devices that are not paired: anybody can announce 20 new ones a second, for ever."""
 
@@ -55,6 +57,7 @@ class Health:
             home=self._home,
             notices=parts.problems.notices,
             problems=parts.problems.current,
+            reach=parts.problems.about(REACH),
         )
 
 

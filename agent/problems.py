@@ -5,7 +5,7 @@ Lasting trouble is a condition here, no log line.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 NOTICES_MAX = 20
 """Notices that are kept; the oldest leaves first."""
@@ -27,6 +27,15 @@ class Problems:
     def current(self) -> tuple[str, ...]:
         """What does not work, one line each, in the order in which it began."""
         return tuple(self._current.values())
+
+    def about(self, subjects: Iterable[str]) -> tuple[str, ...]:
+        """What does not work of those subjects; one that ends with a space stands for all that begin so."""
+        wanted = tuple(subjects)
+        return tuple(
+            text
+            for about, text in self._current.items()
+            if any(about == each or (each.endswith(" ") and about.startswith(each)) for each in wanted)
+        )
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -5,12 +5,15 @@ docs/settings.md lists every setting; a test holds the two together.
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import msgspec.inspect
 from msgspec import Meta, Struct
 
 from agent.errors import ConfigError
@@ -19,7 +22,9 @@ from agent.ports.backends import BACKEND_NAME, BackendConfig
 from agent.protocol.model import NAME_MAX
 
 PREFIX = "LAN_AGENT_"
-ADVICE = "docs/settings.md lists the settings"
+SHOWN_MAX = 60
+"""Characters of a wrong value that an error shows."""
+_UNKNOWN = re.compile(r"contains unknown field `(.*)`")
 
 
 class PresenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,9 +123,9 @@ def load(file: Path, environ: Mapping[str, str], given: Mapping[str, object]) ->
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as exc:
-        what, name = _told(exc)
+        what, name = _told(exc, Settings, values)
         where = told_by.get(name.partition("[")[0], str(file))
-        raise ConfigError(f"{where}: {name}: {what}" if name else f"{where}: {what}", hint=ADVICE) from exc
+        raise ConfigError(f"{where}: {what}") from exc
     return msgspec.structs.replace(settings, backends=backends)
 
 
@@ -129,16 +134,68 @@ def names() -> list[str]:
     return [name for name, _ in _names(Settings)]
 
 
-def _told(error: msgspec.ValidationError) -> tuple[str, str]:
-    # What is wrong, and where.
+def _told(error: msgspec.ValidationError, kind: type[Struct], values: object) -> tuple[str, str]:
+    # What is wrong, in words of our own with what is allowed; and the setting, empty if it is an unknown one.
     what, _, place = " ".join(str(error).split()).partition(" - at `$.")
-    return what, place.rstrip("`")
+    place = place.rstrip("`")
+    unknown = _UNKNOWN.search(what)
+    fields = [part for part in re.split(r"\.|\[.*?\]", place) if part]
+    if unknown:
+        for part in fields:
+            kind = _type_of(kind, part)
+        known = [field.name for field in msgspec.structs.fields(kind)]
+        near = get_close_matches(unknown[1], known, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        above = f"{place}." if place else ""
+        return f"there is no setting {above}{unknown[1]}: {meant}there are {listed(known)}", ""
+    allowed: Any = kind
+    for part in fields:
+        allowed = _type_of(allowed, part)
+        values = values.get(part) if isinstance(values, dict) else values
+    shown = "" if values is None or isinstance(values, dict | list) else f", not {shortened(values)}"
+    return f"{f'{place} ' if place else ''}takes {takes(allowed)}{shown}", place
+
+
+def _type_of(kind: Any, field: str) -> Any:
+    return next((each.type for each in msgspec.structs.fields(kind) if each.name == field), None)
+
+
+def takes(kind: Any) -> str:
+    """What a setting of that type may be, in words."""
+    match msgspec.inspect.type_info(kind):
+        case msgspec.inspect.LiteralType(values=values):
+            words = f"one of {listed(values)}"
+        case msgspec.inspect.BoolType():
+            words = "true or false"
+        case msgspec.inspect.IntType(ge=least, le=most):
+            words = f"a whole number from {least} to {most}"
+        case msgspec.inspect.StrType(max_length=most):
+            words = f"text of up to {most} characters" if most else "text"
+        case msgspec.inspect.VarTupleType():
+            words = "a list of texts"
+        case msgspec.inspect.DictType():
+            words = "a table of texts"
+        case _:
+            words = "a table"
+    return words
+
+
+def listed(words: Iterable[object]) -> str:
+    """Words as a person lists them: `a, b and c`."""
+    *most, last = map(str, words)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def shortened(value: object) -> str:
+    """A value that somebody gave, short enough for one line."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= SHOWN_MAX else f"{text[: SHOWN_MAX - 1]}…"
 
 
 def _backends(tables: object, file: Path) -> dict[str, BackendConfig]:
     # One by one: msgspec does not say in which entry of a dictionary something is wrong.
     if not isinstance(tables, dict):
-        raise ConfigError(f"{file}: backends must be tables: [backends.NAME]", hint=ADVICE)
+        raise ConfigError(f"{file}: backends must be tables: [backends.NAME]")
     found: dict[str, BackendConfig] = {}
     for name, table in tables.items():
         if not BACKEND_NAME.fullmatch(name):
@@ -147,8 +204,8 @@ def _backends(tables: object, file: Path) -> dict[str, BackendConfig]:
         try:
             found[name] = msgspec.convert(table, BackendConfig, strict=False)
         except msgspec.ValidationError as exc:
-            what, field = _told(exc)
-            raise ConfigError(f"{file}: backends.{name}{f'.{field}' if field else ''}: {what}", hint=ADVICE) from exc
+            what, _ = _told(exc, BackendConfig, None)  # no value is shown: it may be a secret
+            raise ConfigError(f"{file}: backends.{name}: {what}") from exc
     return found
 
 

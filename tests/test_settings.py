@@ -78,21 +78,21 @@ def test_an_empty_list_in_the_environment_empties_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("port = 70000", "port: Expected `int` <= 65535"),
-        ("port = true", "port: Expected `int`, got `bool`"),
-        ("port = 1.5", "port: Expected `int`, got `float`"),
-        ("port = 99999999999999999999999", "port: "),
-        ("name = 5", "name: Expected `str`, got `int`"),
-        ("name = 2020-01-01", "name: Expected `str`, got `date`"),
-        (f'name = "{"x" * 64}"', "name: Expected `str` of length <= 63"),
-        ('interfaces = "eth0"', "interfaces: Expected `array`, got `str`"),
-        ("interfaces = [1]", "interfaces[0]: Expected `str`"),
-        ('[presence]\nmode = "loud"', "presence.mode: Invalid enum value 'loud'"),
-        ("[links]\nmax = 0", "links.max: Expected `int` >= 1"),
-        ("links = 3", "links: Expected `object`, got `int`"),
-        ('nam = "den"', "unknown field `nam`"),
-        ('"two\\nlines" = 1', "unknown field `two lines`"),
-        ("[links]\nmaximum = 3", "links: Object contains unknown field `maximum`"),
+        ("port = 70000", "port takes a whole number from 0 to 65535, not 70000"),
+        ("port = true", "port takes a whole number from 0 to 65535, not true"),
+        ("port = 1.5", "port takes a whole number from 0 to 65535, not 1.5"),
+        ("port = 99999999999999999999999", "port takes "),
+        ("name = 5", "name takes text of up to 63 characters, not 5"),
+        ("name = 2020-01-01", "name takes text of up to 63 characters, not datetime.date"),
+        (f'name = "{"x" * 64}"', "name takes text of up to 63 characters, not 'xxx"),
+        ('interfaces = "eth0"', "interfaces takes a list of texts, not 'eth0'"),
+        ("interfaces = [1]", "interfaces[0] takes a list of texts"),
+        ('[presence]\nmode = "loud"', "presence.mode takes one of hidden, open and sealed, not 'loud'"),
+        ("[links]\nmax = 0", "links.max takes a whole number from 1 to 1024, not 0"),
+        ("links = 3", "links takes a table, not 3"),
+        ('nam = "den"', "there is no setting nam: did you mean name? there are name, port, interfaces, "),
+        ('"two\\nlines" = 1', "there is no setting two lines: there are name, "),
+        ("[links]\nmaximum = 3", "there is no setting links.maximum: did you mean max? there are max and mode"),
         ("name = ", "is not TOML"),
         ("name = 'a'\nname = 'b'", "is not TOML"),
         (b"name = '\xff'", "not UTF-8"),
@@ -118,12 +118,12 @@ def test_a_bad_variable_is_named_instead_of_the_file(tmp_path: Path) -> None:
         "presence.mode": "",
         "name": "x" * 64,
     }.items():
-        with pytest.raises(ConfigError, match=rf"^{variable(name)}: {name}: "):
+        with pytest.raises(ConfigError, match=rf"^{variable(name)}: {name} takes "):
             load(tmp_path / "config.toml", {variable(name): text}, {})
 
 
 def test_a_bad_option_is_named_instead_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^the command line: name: "):
+    with pytest.raises(ConfigError, match=r"^the command line: name takes text of up to 63 characters"):
         load(write(tmp_path, 'name = "den"'), {"LAN_AGENT_NAME": "desk"}, {"name": "x" * 64})
 
 
@@ -152,11 +152,11 @@ def test_backends_are_tables_by_name(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("backends = 3", "backends must be tables"),
-        ("[backends]\nmine = 3", "backends.mine: Expected `object`, got `int`"),
-        ("[backends.mine]\nargs = []", "backends.mine: Object contains unknown field `args`"),
-        ('[backends.mine]\nargv = "x"', "backends.mine.argv: Expected `array`, got `str`"),
-        ("[backends.other]\n[backends.mine]\nenv = {A = 1}", "backends.mine.env[...]: Expected `str`, got `int`"),
-        ('[backends.mine]\nkey = "sk-1"', "unknown field `key`"),
+        ("[backends]\nmine = 3", "backends.mine: takes a table"),
+        ("[backends.mine]\nargs = []", "backends.mine: there is no setting args: did you mean argv? there are kind, "),
+        ('[backends.mine]\nargv = "x"', "backends.mine: argv takes a list of texts"),
+        ("[backends.other]\n[backends.mine]\nenv = {A = 1}", "backends.mine: env[...] takes a table of texts"),
+        ('[backends.mine]\nkey = "sk-1"', "backends.mine: there is no setting key: did you mean key_env?"),
         ("[backends.MINE]", "'MINE' is no name for a backend"),
         ('[backends."a b"]', "'a b' is no name for a backend"),
         ('[backends."a\\nb"]', "is no name for a backend"),

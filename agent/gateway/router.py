@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from agent.errors import Forbidden, MethodNotFound, NotPaired
+from agent.errors import AgentError, Forbidden, MethodNotFound, NotPaired
 from agent.gateway.forwarder import Forwarder, Here
 from agent.gateway.guard import InsideGuard
 from agent.gateway.presence import PresenceHandlers
@@ -113,6 +113,13 @@ class Router:
         return self._answer(route, request, Caller(channel, device, self._registry.name_of(device)))
 
     async def _answer(self, route: Route[Any, Any] | SessionRoute[Any, Any], request: Any, caller: Caller) -> object:
+        try:
+            return await self._answer_of(route, request, caller)
+        except AgentError as exc:
+            exc.lead_on(session=getattr(request, "session_id", ""))
+            raise
+
+    async def _answer_of(self, route: Route[Any, Any] | SessionRoute[Any, Any], request: Any, caller: Caller) -> object:
         if isinstance(route, Route):
             return await route.answer(request, caller)
         where = await self._forwarder.locate(caller.channel, request)

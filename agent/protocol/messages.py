@@ -433,4 +433,5 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     presence: Word  # presence.mode
     home: Line  # state folder
     problems: Rows[Line] = ()  # lasting trouble, one line each
+    reach: Rows[Line] = ()  # of the problems, those because of which devices do not find or trust each other
     notices: Rows[Line] = ()  # what happened since the start and the owner should know, one line each

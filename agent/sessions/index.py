@@ -94,10 +94,15 @@ class Capacity:
         """
         reserved = self._reserved
         if len(self._index.hosted) + reserved.total() >= SESSIONS_MAX:
-            raise Busy(f"{SESSIONS_MAX} sessions are open on {self._own.name}", hint="`agent close` some")
+            raise Busy(
+                f"{SESSIONS_MAX} sessions are open on {self._own.name}", hint="end some of them: `agent close SESSION`"
+            )
         started = self._index.created_by(creator) + reserved[creator]
         if creator != self._own.id and started >= FROM_OTHER_MAX:
-            raise Busy(f"{FROM_OTHER_MAX} sessions of this device are open there", hint="`agent close` some")
+            raise Busy(
+                f"{FROM_OTHER_MAX} sessions of this device are open there",
+                hint="end some of them: `agent close SESSION`",
+            )
         reserved[creator] += 1
         try:
             yield

@@ -198,7 +198,10 @@ class HostedTerminals:
         program = hosted.runner.shown or await hosted.runner.start()
         if not isinstance(program, ShowsTerminal):
             backend = hosted.log.meta.backend
-            raise BadParams(f"that session ({backend}) has no terminal to show", hint="`agent attach` without --raw")
+            raise BadParams(
+                f"that session ({backend}) has no terminal to show",
+                hint="leave out --raw",
+            )
         session = hosted.log.meta.id
         return self._shown.setdefault(session, _WatchedTerminal(session, program.terminal, self._window))
 

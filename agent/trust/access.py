@@ -12,6 +12,7 @@ from agent.ports import Clock
 from agent.protocol.messages import CreateSession
 from agent.protocol.methods import Method, On, P, R, Right
 from agent.protocol.model import DeviceId, PairedDevice, SessionRow, Share
+from agent.protocol.names import short_id
 from agent.protocol.ratelimit import Bucket, Rate
 from agent.sessions.host import Sessions
 from agent.trust.audit import Audit
@@ -89,9 +90,13 @@ class AccessControl:
             share = meta.share
         refusal = access.refusal(method.right, share, self._clock.time())
         if refusal is not None:
+            refusal.lead_on(session=getattr(request, "session_id", ""), device=short_id(device))
             raise refusal
         if isinstance(request, CreateSession) and request.share != "all":
-            raise Forbidden("only the device that has a session decides who shares it", hint="`agent share` over there")
+            raise Forbidden(
+                "only the device that has a session decides who shares it",
+                hint="make it private on that device",
+            )
         if method.quota is not None:
             self._take(device, method.quota)
         return request

@@ -74,7 +74,7 @@ def test_prompts_of_every_kind_run_once_when_the_cable_is_back(household: Househ
         command.wait_for(f"not sent yet: {AWAY} for")
     told = laptop.run("sessions")
     assert "desk is offline for" in told.stderr
-    assert "(agent sessions --all)" in told.stderr
+    assert "(`agent sessions --all`)" in told.stderr
     assert "cable" not in told.stdout
     assert "cable" in laptop.run("sessions", "--all").stdout
     desk.host.plug()

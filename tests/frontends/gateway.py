@@ -51,6 +51,11 @@ from agent.protocol.waiting import CancelCall, Patient, Waiting
 NOW = 1_800_000_000.0
 OWN, DESK = DeviceId("abcdefghijklmnop"), DeviceId("qrstuvwxyz234567")
 HERE, THERE = SessionId("s3ssionaaaaaaaaa"), SessionId("s3sremotebbbbbbb")
+STATUS = messages.StatusReport(
+    id=OWN, name="laptop", version="0.1.0", pid=1, port=7471, addresses=("192.0.2.1",), interfaces=("eth0",),
+    started_at="2027-01-15T08:00:00Z", uptime=60.0, paired=1, online=0, links=0, sessions=1, presence="sealed",
+    home="/state",
+)  # fmt: skip
 LONG = "abcd-efgh-ijkl-mnop-qrst-uvwx-ya"
 
 
@@ -96,6 +101,7 @@ class FakeGateway:
         self.let_in: tuple[DeviceRef, ...] = ()  # by the device that is unpaired or limited
         self.joined: dict[str, Any] = {}  # of the row that joining gives
         self.audit: list[AuditEntry] = []
+        self.status: dict[str, Any] = {}  # of the report that `gateway.status` gives
         self.backends: list[BackendRow] = []
         self.windows: list[str] = []  # names of devices that show such a code
         self.participants: tuple[Participant, ...] = ()
@@ -366,6 +372,8 @@ class FakeGateway:
                 )
             case "device.limit":
                 return messages.Limited(others=self.let_in)
+            case "gateway.status":
+                return msgspec.structs.replace(STATUS, **self.status)
             case "session.share" | "session.configure":
                 pass
             case "session.close" | "session.rename" | "session.detach":

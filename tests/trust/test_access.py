@@ -159,6 +159,19 @@ async def test_a_closed_private_session_stays_private() -> None:
         assert (meta[0].closed, meta[0].share) == (True, "private")  # and after a restart
 
 
+async def test_what_is_left_of_an_ended_session_is_named_as_it_was_asked_for() -> None:
+    """The command in the hint can be pasted, here and on a device that asks over a link."""
+    async with network("desk", "laptop") as (_, (desk, laptop)):
+        session = await create(desk)
+        async with desk.client() as local, laptop.client() as viewer:
+            await local.ask("session.rename", Rename(session_id=session, title="my build"))
+            await local.ask("session.close", OnSession(session_id=session))
+            ended = await fails(local, "prompt.submit", Submit(session_id="my build", prompt_id="x", text="x"))
+            assert ended.hint == "`agent log 'my build'` still shows it; `agent new` starts another"
+            far = await fails(viewer, "prompt.submit", Submit(session_id=session, prompt_id="y", text="x", wait=0))
+            assert "SESSION" not in far.hint
+
+
 async def test_only_its_own_device_decides_who_shares_a_session() -> None:
     async with network("desk", "laptop") as (_, (desk, laptop)):
         session = await create(desk)
@@ -196,7 +209,8 @@ async def test_read_only_lets_watch_and_nothing_else(how: str) -> None:
             await viewer.until("turn.complete")
             refused = await fails(viewer, "prompt.submit", Submit(session_id=session, prompt_id="x", text="x"))
             assert isinstance(refused, ReadOnly)
-            assert refused.hint
+            line = f"share {session} all" if how == "session" else f"devices --full {short_id(laptop.id)}"
+            assert refused.hint == f"its owner may allow more there: `agent {line}`"
         if how == "device":
             async with desk.client() as local:
                 await local.ask("device.limit", LimitDevice(device="laptop", read_only=False))

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 GROUP = "lan_agent.backends"
 OWN = "lan-agent"
-CORRECT = "correct config.toml and start the service again (docs/settings.md)"
+CORRECT = "correct config.toml and start the service again"
 UPDATE = "update or uninstall the package that has it, then start the service again"
 
 

@@ -30,7 +30,7 @@ def not_started(what: str, exc: OSError) -> BackendFailed:
     return BackendFailed(f"{what} could not be started: {reason}", hint=hint)
 
 
-_CLOSE = "`agent close` sessions that nobody needs on that device, or"
+_CLOSE = "end sessions that nobody needs on that device (`agent close ID`), or"
 _REFUSALS = {
     errno.EMFILE: ("too many files are open", f"{_CLOSE} start its service with a higher `ulimit -n`"),
     errno.ENFILE: ("that machine has too many files open", "end some programs on that device"),

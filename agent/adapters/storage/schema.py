@@ -94,7 +94,7 @@ def _advice(exc: sqlite3.Error) -> str:
         return "restore it from a copy, or move it away with its -wal and -shm and start again: a new one is made"
     if (getattr(exc, "sqlite_errorcode", 0) & 0xFF) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return "another program has it open, on this machine or another one: end that"
-    return "the file is left as it is; free some space, or put the state on a local disk: docs/state.md"
+    return "the file is left as it is; free some space, or put the state on a local disk (LAN_AGENT_HOME)"
 
 
 def _make_durable(connection: sqlite3.Connection) -> None:

@@ -77,7 +77,9 @@ class SqliteTranscripts:
             lacks = " and ".join(
                 [*([] if can.locks else ["no locks"]), *([] if can.maps else ["no shared memory maps"])]
             )
-            notice(f"the file system of {path.parent} has {lacks}: transcripts are kept more slowly; see docs/state.md")
+            notice(
+                f"the file system of {path.parent} has {lacks}: transcripts are kept more slowly than on a local disk"
+            )
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="storage.reader")
         self._connections: list[sqlite3.Connection] = []
         self._mine = local()  # the connection of a reading thread

@@ -54,9 +54,14 @@ class Trusted(Struct, frozen=True):
         devices.update((device.id, device) for device in put)
         limits = self.limits if limits is None else limits
         if len(devices) > max(DEVICES_MAX, len(self.devices)):
-            raise StateError(f"{DEVICES_MAX:,} devices are paired already", hint="`agent unpair` some")
+            raise StateError(
+                f"{DEVICES_MAX:,} devices are paired already", hint="put some of them out: `agent unpair DEVICE`"
+            )
         if len(limits) > max(LIMITS_MAX, len(self.limits)):
-            raise StateError(f"{LIMITS_MAX:,} devices may only watch already", hint="`agent devices --full` for some")
+            raise StateError(
+                f"{LIMITS_MAX:,} devices may only watch already",
+                hint="lift some of the limits: `agent devices --full DEVICE`",
+            )
         return Trusted({known: _limited(device, limits) for known, device in devices.items()}, dict(limits))
 
 

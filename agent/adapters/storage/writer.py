@@ -222,7 +222,7 @@ class Writer:
     def _told(self, exc: sqlite3.Error) -> StoreFull:
         told = StoreFull(f"the transcripts in {self._path} cannot be written: {exc}")
         if (getattr(exc, "sqlite_errorcode", 0) & 0xFF) not in _SHORT_OF_SPACE:
-            told.hint = "see docs/state.md"
+            told.hint = "see to the file and its disk on that device; it goes on by itself once that can be written"
         return told
 
 

@@ -13,6 +13,9 @@ What they share: `streams`, `output`, `table` for lists, `watch` for those that 
 `line_editor`, `screen`, `outbox`, `controls` and `raw_terminal` for what is typed, `complete` for the shell,
 `duration`, `qr`, and `confusables` for names that look alike.
 
+Options and help: `parameters` is what options take, `usage` what is said of wrong use, `examples` what every help has.
+`welcome` is what `agent` alone says.
+
 Left to others: the connection and a followed session (`agent.client`). A command must start fast: docs/performance.md
 has its budget. Page: docs/commands.md.
 """

@@ -29,7 +29,10 @@ def acp(app: App, *, session: str, on: str, backend: str, wait: float) -> int:
     if session and (on or backend):
         raise click.UsageError("--on and --backend are for new sessions: give them without SESSION")
     if sys.stdin.isatty():
-        app.printer.talk("this is for editors, which start it themselves: see docs/acp.md; Ctrl-D leaves", "dim")
+        app.printer.talk(
+            "this is for editors: name it in their settings as the command of an agent; Ctrl-D leaves",
+            "dim",
+        )
     asyncio.run(_run(app, session, on, backend, wait))
     return Exit.OK
 

@@ -23,6 +23,7 @@ from agent.frontends.cli.line_editor import InputEnded, LineChanged, TakeBackPre
 from agent.frontends.cli.main import STATUS_OF, App, Exit
 from agent.frontends.cli.outbox import Outbox
 from agent.frontends.cli.output import Printer, local_time
+from agent.frontends.cli.parameters import Whole
 from agent.frontends.cli.patience import saying, wait_option
 from agent.frontends.cli.progress import TurnProgress
 from agent.frontends.cli.screen import SplitScreen
@@ -45,7 +46,7 @@ LEAVE = "Ctrl-C again, or Ctrl-D, leaves; the session goes on"
 
 @click.command()
 @click.argument("session", required=False, shell_complete=complete_session)
-@click.option("--tail", type=click.IntRange(min=0), default=LINES, show_default=True, metavar="N",
+@click.option("--tail", type=Whole(), default=LINES, show_default=True, metavar="N",
               help="Print the last N lines of its transcript.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Print all of its transcript.")
 @click.option("--raw", is_flag=True, help="Show its terminal as it is: for sessions of the backend terminal.")
@@ -106,7 +107,7 @@ def choose(app: App) -> str:
         away = row.get("away")
         state = "offline" if away else row["status"]
         app.printer.talk(f"{number:3}) {title_of(row)} · {device_of(row)} · {state}", "dim" if away else "")
-    chosen = click.prompt("session", type=click.IntRange(1, len(rows)), default=1, err=True)
+    chosen = click.prompt("session", type=Whole(1, len(rows)), default=1, err=True)
     return str(rows[int(chosen) - 1]["id"])
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.client.terminal_text import Style, clean
-from agent.frontends.cli.duration import seconds
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Printer, short_device, stamp_of
+from agent.frontends.cli.output import Printer, short_device
+from agent.frontends.cli.parameters import Moment, Whole
 from agent.frontends.cli.table import Cell, Column, Table
 
 if TYPE_CHECKING:
@@ -43,14 +43,15 @@ _STYLES: dict[str, Style] = {"refused": "red", "paired": "green", "unpaired": "y
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON; with --follow one a line.")
-@click.option("--since", metavar="WHEN", default="", help="Only from then on: a time (RFC 3339), or 30min, 8h, 2d ago.")
-@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT, metavar="N",
+@click.option("--since", type=Moment(), metavar="WHEN",
+              help="Only from then on: 30min, 8h, 2d ago; today, yesterday, 2026-01-31, 2026-01-31T12:00.")  # fmt: skip
+@click.option("--limit", type=Whole(1, LIMIT_MAX), default=LIMIT, metavar="N",
               help="The newest N; default 1000.")  # fmt: skip
 @click.option("--follow", "stay", is_flag=True, help="Stay and print what comes.")
 @click.pass_obj
-def audit(app: App, *, as_json: bool, since: str, limit: int, stay: bool) -> int:
+def audit(app: App, *, as_json: bool, since: str | None, limit: int, stay: bool) -> int:
     """Show who attached, prompted, answered and paired here, oldest first."""
-    asked = {"since": _since(since, app.printer), "limit": limit}
+    asked = {"since": since or "", "limit": limit}
     if stay:
         import asyncio
 
@@ -138,11 +139,6 @@ def _clock(stamp: str) -> str:
         return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except ValueError:
         return clean(stamp, 40)
-
-
-def _since(text: str, printer: Printer) -> str:
-    ago = seconds(text)
-    return text.strip() if ago is None else stamp_of(printer.now() - ago)
 
 
 def _whole(entry: dict[str, Any]) -> dict[str, Any]:

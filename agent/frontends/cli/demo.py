@@ -188,10 +188,10 @@ class _Demo:
         try:
             status = command.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            raise DemoFailed(f"`agent {argv[0]}` on {device.name} took more than {PATIENCE:g} s", device) from None
+            raise DemoFailed(f"agent {argv[0]} on {device.name} took more than {PATIENCE:g} s", device) from None
         self._running.remove(command)
         if status:
-            raise DemoFailed(f"`agent {argv[0]}` on {device.name} ended with status {status}", device)
+            raise DemoFailed(f"agent {argv[0]} on {device.name} ended with status {status}", device)
 
     def _pair(self, host: DemoDevice, guest: DemoDevice) -> None:
         self._type(host, ["pair"])

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import re
 
-import click
-
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
-_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(s|min|h|d|)")
+_SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?(s|min|h|d|)")
+FORMS = "90, 30min, 8h or 2d"
+"""Spans as they are typed."""
 
 
 def seconds(text: str) -> float | None:
     """A span in seconds, which stand without a unit too; None for anything else."""
     found = _SPAN.fullmatch(text.strip())
     return float(found[1]) * _UNITS[found[2]] if found else None
-
-
-def span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """The callback of an option that takes one: its value becomes seconds."""
-    if value is None:
-        return None
-    found = seconds(value)
-    if not found:
-        raise click.BadParameter(f"{value!r} is not a time like 90, 30min, 8h or 2d", ctx, param)
-    return found
 
 
 def counted(number: float, noun: str, nouns: str = "") -> str:
@@ -33,7 +23,7 @@ def counted(number: float, noun: str, nouns: str = "") -> str:
 
 def spoken(span: float) -> str:
     """So many seconds in words, in the largest unit in which they are a whole number: `1 hour`, `90 seconds`."""
-    for unit, name in ((3600.0, "hour"), (60.0, "minute")):
+    for unit, name in ((86_400.0, "day"), (3600.0, "hour"), (60.0, "minute")):
         if span >= unit and not span % unit:
             return counted(span / unit, name)
     return counted(span, "second")

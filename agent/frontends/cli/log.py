@@ -13,6 +13,7 @@ from agent.client.stream import streaming
 from agent.client.view import LogReplaced, SessionView, sentence
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.main import App, Exit
+from agent.frontends.cli.parameters import Whole
 from agent.frontends.cli.patience import call, saying, wait_option
 from agent.frontends.cli.screen import SplitScreen
 from agent.frontends.cli.transcript import TranscriptPrinter
@@ -27,7 +28,7 @@ PAGE = 500
 @click.command()
 @click.argument("session", shell_complete=complete_session)
 @click.option("--json", "as_json", is_flag=True, help="Print the events, one a line.")
-@click.option("--since", type=click.IntRange(min=0), default=0, metavar="SEQ", help="Only events after that number.")
+@click.option("--since", type=Whole(), default=0, metavar="SEQ", help="Only events after that number.")
 @click.option("--follow", "stay", is_flag=True, help="Stay and print what comes.")
 @wait_option
 @click.pass_obj

@@ -46,6 +46,7 @@ STATUS_OF = {
     "request-not-found": Exit.NOT_FOUND,
     "prompt-not-found": Exit.NOT_FOUND,
     "ambiguous": Exit.NOT_FOUND,
+    "bad-params": Exit.USAGE,
     "not-paired": Exit.NOT_PAIRED,
     "refused": Exit.NOT_PAIRED,
     "forbidden": Exit.NOT_PAIRED,
@@ -62,6 +63,9 @@ STATUS_OF = {
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """How Python keeps bytes that are not UTF-8. No encoding of the wire carries them."""
+
+HELP = frozenset({"-h", "--help"})
+"""Options that show the help of a command."""
 
 # Command -> module, and what `agent --help` says of it without importing that module.
 COMMANDS = {
@@ -123,13 +127,25 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was asked for; its help, if that is wanted, has examples."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None and not HELP.isdisjoint(rest):
+            from agent.frontends.cli.examples import epilog
+
+            command.epilog = epilog(name)
+        return name, command, rest
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for; each error in its words knows which one that was."""
         try:
             return super().invoke(ctx)
         except click.UsageError as exc:
             if exc.ctx is None:  # click's parser does not say whose option lacks its value
-                exc.ctx = click.Context(self, parent=ctx, info_name=ctx.invoked_subcommand)
+                asked = str(ctx.invoked_subcommand)
+                exc.ctx = click.Context(self.get_command(ctx, asked) or self, parent=ctx, info_name=asked)
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
@@ -138,13 +154,22 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": sorted(HELP), "max_content_width": 100},
+    epilog="Each command has examples: `agent new --help`. `agent` alone says what to do next.",
+)
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the output.")
 @click.version_option(__version__, prog_name="lan-agent")
 @click.pass_context
 def agent(ctx: click.Context, color: Literal["auto", "always", "never"]) -> None:
     """List, watch, prompt and start agent sessions on every machine of the home network."""
     ctx.obj = App(Printer(color=color, environ=os.environ))
+    if ctx.invoked_subcommand is None:
+        from agent.frontends.cli.welcome import welcome
+
+        welcome(ctx.obj.printer, ctx.obj.client.path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -179,8 +204,10 @@ def _run(argv: list[str]) -> int:
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.UsageError as exc:
-        asked = exc.ctx.command_path if exc.ctx else "agent"
-        printer.error(exc.format_message(), f"see `{asked} --help`")
+        from agent.frontends.cli.usage import wrong_usage
+
+        exc.ctx = exc.ctx or click.Context(agent, info_name="agent")
+        printer.error(*wrong_usage(exc, COMMANDS))
         return Exit.USAGE
     except click.ClickException as exc:
         printer.error(exc.format_message())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from agent.frontends.cli.parameters import Span
 from agent.protocol.methods import Method, R
 from agent.protocol.waiting import PATIENCE, WAIT_MAX, Patient, Waiting
 
@@ -23,7 +24,7 @@ Q = TypeVar("Q", bound=Patient)
 
 wait_option: Callable[[Any], Any] = click.option(
     "--wait",
-    type=click.FloatRange(min=0, max=WAIT_MAX),
+    type=Span(0.0, WAIT_MAX),
     default=PATIENCE,
     metavar="S",
     help="Wait S seconds for a device that is out of reach; 600 without it, 0: fail at once.",

@@ -13,6 +13,7 @@ from agent.errors import Ambiguous, DeviceNotFound
 from agent.frontends.cli.confusables import warnings
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer
+from agent.frontends.cli.parameters import Span
 from agent.frontends.cli.table import Below, Column, Table, tabbed
 from agent.frontends.cli.table import Row as Line
 
@@ -33,7 +34,7 @@ TABLE = Table(
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 @click.option("--watch", is_flag=True, help="Stay and show changes; JSON lines in a pipe.")
-@click.option("--wait", type=click.FloatRange(min=0), metavar="S", help="Wait up to S seconds for another device.")
+@click.option("--wait", type=Span(), metavar="S", help="Wait up to S seconds for another device.")
 @click.pass_obj
 def peers(app: App, as_json: bool, watch: bool, wait: float | None) -> int:
     """List the devices on this network, this one first."""
@@ -41,12 +42,22 @@ def peers(app: App, as_json: bool, watch: bool, wait: float | None) -> int:
         from agent.frontends.cli.watch import watch as follow
 
         return follow(app, "peer", {}, lambda rows: lines(rows, app.printer), as_json=as_json)
+    if not as_json:
+        tell_reach(app)
     rows = app.client.call("peer.list")
     if wait and all(row["self"] for row in rows):
         from agent.frontends.cli.watch import wait_for
 
         rows = wait_for(app, "peer", {}, wait, lambda found: any(not row["self"] for row in found))
     return show(rows, app.printer, as_json=as_json)
+
+
+def tell_reach(app: App) -> dict[str, Any]:
+    """Say on stderr what keeps devices from finding or trusting each other, as `agent status` knows it; its report."""
+    report: dict[str, Any] = app.client.call("gateway.status")
+    for problem in report.get("reach", ()):  # a service that runs on from an older version tells none
+        app.printer.talk(f"problem: {problem}", "red")
+    return report
 
 
 def show(rows: Sequence[Row], printer: Printer, *, as_json: bool) -> int:

@@ -24,6 +24,7 @@ from agent.frontends.cli.answer import ask
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.keyboard import piped_text
 from agent.frontends.cli.main import App, Exit
+from agent.frontends.cli.parameters import Span
 from agent.frontends.cli.patience import call, saying, wait_option
 from agent.frontends.cli.reply_printer import ReplyPrinter
 from agent.frontends.cli.transcript import style_of
@@ -49,7 +50,7 @@ TAKING_BACK = 5.0
 @click.option("--no-wait", is_flag=True, help="Only send it; print its id.")
 @click.option("--steer", is_flag=True, help="Stop the running turn, and go before what waits.")
 @click.option("--json", "as_json", is_flag=True, help="Print the events of the turn, one a line.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Wait S seconds at most.")
+@click.option("--timeout", type=Span(0.1), metavar="S", help="Wait S seconds at most.")
 @click.option("--withdraw", "withdraws", is_flag=True,
               help="At the end of --timeout or at Ctrl-C, take it back if it has not begun.")  # fmt: skip
 @wait_option

@@ -59,7 +59,7 @@ def raw_attached_to(app: App, session: str, detach_key: str = DETACH, *, wait: f
     """
     key = DetachKey(detach_key)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise click.UsageError("--raw needs a terminal; in a pipe use `agent prompt` and `agent log`")
+        raise click.UsageError("--raw needs a terminal; in a pipe use `agent prompt SESSION -` and `agent log SESSION`")
     return asyncio.run(_RawAttachment(app, session, key, wait).run())
 
 

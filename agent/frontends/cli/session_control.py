@@ -31,8 +31,11 @@ def new(
 ) -> int:
     """Start a session and print its id."""
     if not on:
-        cwd = str(expanded(cwd))
+        folder = expanded(cwd)
+        given, cwd = cwd, str(folder)
         check_text(cwd, "the name of the session's directory")
+        if given and not folder.is_dir():
+            raise click.UsageError(f"--cwd: there is no directory {cwd}")
     asked = {"device": on, "backend": backend, "title": title, "cwd": cwd, "command": command}
     if private:
         asked["share"] = "private"

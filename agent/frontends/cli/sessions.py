@@ -61,6 +61,10 @@ def sessions(app: App, as_json: bool, watch: bool, on: str | None, *, everything
         app.printer.json(of(app.client.call("session.list", {"all": everything}), device))
         return Exit.OK
     rows = of(app.client.call("session.list", {"all": True}), device)
+    if all(row["local"] for row in rows):  # why there are none of others
+        from agent.frontends.cli.peers import tell_reach
+
+        tell_reach(app)
     devices = {row["id"]: row for row in app.client.call("peer.list") if device in ("", row["id"])}
     refused = refusing(devices.values())
     for line in lines(shown(rows, everything), app.printer):
@@ -96,7 +100,7 @@ def folded(rows: Sequence[Row], devices: Mapping[str, Row], printer: Printer) ->
         row = devices.get(device) or {}
         told.append(
             f"{device_of(its[0])} is offline{_since(row.get('since') or row.get('heard_at'), printer.now())}: "
-            f"{counted(len(its), 'session')} (agent sessions --all)"
+            f"{counted(len(its), 'session')} (`agent sessions --all`)"
         )
     return told
 

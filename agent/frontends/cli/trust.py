@@ -13,9 +13,11 @@ from agent.client.terminal_text import clean
 from agent.errors import Ambiguous, PairingFailed, TimedOut
 from agent.frontends.cli.complete import complete_device, complete_session
 from agent.frontends.cli.confusables import warnings
-from agent.frontends.cli.duration import counted, span, spoken
+from agent.frontends.cli.duration import counted, spoken
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer, local_time, short_device
+from agent.frontends.cli.parameters import Span, Whole
+from agent.frontends.cli.peers import tell_reach
 from agent.frontends.cli.table import Below, Column, Row, Table, tabbed
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ JOIN_SECONDS = 60.0
 """For finding the window on the network and the five messages."""
 TTL, TTL_MAX = 300.0, 3600.0
 """Seconds that a window waits."""
+CODE_SHORT = 12
+"""Characters of a code that is typed; a longer one is pasted."""
 TEXT_MAX = 1024
 """Characters of a code that are read from a pipe."""
 GUESSED = "somebody may be guessing: `agent pair --long` gives a code that cannot be used up"
@@ -42,7 +46,7 @@ GUESSED = "somebody may be guessing: `agent pair --long` gives a code that canno
 
 @click.command()
 @click.option(
-    "--ttl", callback=span, metavar="TIME", help="Wait so long, default 5min; a guest stays so long, default 8h."
+    "--ttl", type=Span(1.0), metavar="TIME", help="Wait so long, default 5min; a guest stays so long, default 8h."
 )
 @click.option("--long", "long", is_flag=True, help="A code to paste or to scan, which nobody can use up by guessing.")
 @click.option("--guest", is_flag=True, help="Let it in on this device alone, for a while; it starts and ends nothing.")
@@ -59,7 +63,7 @@ def pair(app: App, *, ttl: float | None, long: bool, guest: bool, read: bool, se
 
     wait, stay = (TTL, ttl or STAY) if guest else (ttl or TTL, STAY)
     if not 1.0 <= wait <= TTL_MAX or stay > STAY_MAX:
-        raise click.UsageError("`--ttl` is 1 second to an hour; for a guest, up to a year")
+        raise click.UsageError("--ttl takes 1 second to 1 hour, and for a guest up to 365 days: like 90, 30min or 8h")
     asked = Pair(ttl=wait, long=long, guest=guest, read_only=read, session=session, stay=stay)
     return asyncio.run(_pair(app, asked))
 
@@ -71,6 +75,7 @@ async def _pair(app: App, asked: Pair) -> int:
     from agent.protocol.methods import DEVICE_PAIR
 
     printer = app.printer
+    report = tell_reach(app)
     async with streaming(app.client.path, patience=0.0) as stream:  # the window closes with this connection
         window = await stream.once(DEVICE_PAIR, asked)
         printer.line(window.code)
@@ -79,6 +84,10 @@ async def _pair(app: App, asked: Pair) -> int:
             show_qr(printer, window.link)
         if asked.guest:
             printer.talk(f"whoever uses it is a guest of this device: {_terms(asked.read_only, asked.session, 'here')}")
+        if report["presence"] == "hidden":
+            printer.talk(
+                "this device is not announced (presence.mode is hidden): the other one needs --address", "yellow"
+            )
         _explain(printer, window.code, window.ttl, [f"{_host(host)}:{window.port}" for host in window.addresses])
         async for note in stream.notes():
             if not isinstance(note, PairNews):
@@ -97,9 +106,11 @@ def _host(address: str) -> str:
 
 
 def _explain(printer: Printer, code: str, ttl: float, addresses: list[str]) -> None:
-    printer.talk("on the other device, run:  agent join" + ("  and paste the code" if len(code) > 12 else f" {code}"))
+    line = f"agent join {code}" if len(code) <= CODE_SHORT else "agent join"
+    printer.talk(f"on the other device, run:  {line}{'' if code in line else '  and paste the code'}")
     for address in addresses[:1]:
-        printer.talk(f"without multicast there:   agent join {code} --address {address}", "dim")
+        line = f"agent join {code} --address {address}"
+        printer.talk(f"without multicast there:   {line}", "dim")
     printer.talk("it needs `agent up` there, on the same network; either device may show the code", "dim")
     printer.talk(f"waiting for {spoken(ttl)}; Ctrl-C stops", "dim")
 
@@ -179,6 +190,7 @@ def join(app: App, code: str | None, address: str, device: str) -> int:
         code = piped_line(TEXT_MAX)
     elif code is None:
         code = click.prompt("code shown on the other device", prompt_suffix=": ", err=True)
+    tell_reach(app)
     asked = {"code": code, "address": address, "name": device}
     try:
         row = app.client.call("device.join", asked, seconds=JOIN_SECONDS)
@@ -215,7 +227,7 @@ def _which(app: App, code: str, device: str) -> str:
     app.printer.talk("several devices show a code that begins like this; which one shows yours?", "yellow")
     for number, row in enumerate(windows, 1):
         app.printer.talk(f"{number:3}) {clean(row['name'])} at {clean(row['address'])}")
-    number = click.prompt("number", prompt_suffix=": ", err=True, type=click.IntRange(1, len(windows)))
+    number = click.prompt("number", prompt_suffix=": ", err=True, type=Whole(1, len(windows)))
     return str(windows[number - 1]["address"])
 
 

@@ -23,7 +23,7 @@ def decide_answer(
     local = {request.request_id for request in session.requests.values() if request.local}
     decision, closed = session.answer(request_id, answer, by)
     if decision.payloads and closed.request_id in local and by.device != own:
-        hint = "run `agent answer` on that device; or its owner lets others answer: remote_secrets in docs/settings.md"
+        hint = "run `agent answer SESSION` on that device; or its owner sets `remote_secrets` in config.toml"
         raise Forbidden("this question is answered on the device of the session only", hint=hint)
     return decision, closed
 

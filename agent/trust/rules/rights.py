@@ -56,10 +56,10 @@ class Access(Struct, frozen=True, kw_only=True):
             error = Forbidden(reason, hint="pair the two as members instead: `agent pair`")
         elif self.read_only and right not in LOOKS:
             error = ReadOnly(
-                "this device may only watch there", hint="its owner may allow more: `agent devices --full`"
+                "this device may only watch there", hint="its owner may allow more there: `agent devices --full DEVICE`"
             )
         elif share == "read-only" and right not in LOOKS:
-            hint = "its owner may allow more: `agent share SESSION all`"
+            hint = "its owner may allow more there: `agent share SESSION all`"
             error = ReadOnly("that session may only be watched", hint=hint)
         elif self.role == "guest" and right not in GUESTS:
             error = Forbidden("a guest may not do that", hint="ask on that device, or be paired as a member")

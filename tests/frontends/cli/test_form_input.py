@@ -168,7 +168,7 @@ def test_scripts_give_an_object_or_decline(gateway: AgentGateway, agent: Agent) 
         ('{"count": 3, "mode": "no"}', "agent: mode: 'no' is not one of the choices"),
     ):
         ran = agent("answer", HERE, wrong)
-        assert (ran.status, ran.err.splitlines()[0]) == (1, words)
+        assert (ran.status, ran.err.splitlines()[0]) == (2, words)
     assert not gateway.called("request.answer")
     assert agent("answer", HERE, json.dumps({"count": 3, "mode": "Ask first"})).status == 0
     assert gateway.called("request.answer")[0].answer == {"count": 3, "mode": "ask"}

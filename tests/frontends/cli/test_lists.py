@@ -126,11 +126,11 @@ def test_sessions_of_devices_that_are_away_are_folded(
     gateway.sessions.append(session(THERE, "Deploy", away=True, stale=True, attachable=False))
     out = screen("sessions")
     assert "Deploy" not in out
-    assert out.splitlines()[-1] == "desk is offline for 4 min: 1 session (agent sessions --all)"
+    assert out.splitlines()[-1] == "desk is offline for 4 min: 1 session (`agent sessions --all`)"
     assert "Live on other devices" not in out
     ran = agent("sessions")
     assert len(ran.out.splitlines()) == 1
-    assert ran.err == "desk is offline for 4 min: 1 session (agent sessions --all)\n"  # no row, so not in the data
+    assert ran.err == "desk is offline for 4 min: 1 session (`agent sessions --all`)\n"  # no row, so not in the data
     listed = screen("sessions", "--all")
     assert "Out of reach, as last known" in listed
     assert "Deploy" in listed
@@ -147,7 +147,7 @@ def test_sessions_that_are_all_away_are_no_reason_to_start_one(gateway: FakeGate
         session(SessionId("s3sotherccccccccc"), "Other", away=True),
     ]
     ran = agent("sessions")
-    assert (ran.out, ran.err) == ("", "desk is offline: 2 sessions (agent sessions --all)\n")
+    assert (ran.out, ran.err) == ("", "desk is offline: 2 sessions (`agent sessions --all`)\n")
 
 
 def test_a_device_that_refuses_this_one_says_so_in_every_list(

@@ -55,8 +55,8 @@ def test_an_option_is_set_by_id_or_name(gateway: AgentGateway, agent: Agent, opt
 
 
 def test_wrong_options_and_values_are_told_before_sending(gateway: AgentGateway, agent: Agent) -> None:
-    assert agent("set", HERE, "colour") == (1, "", "agent: there is no option 'colour'\n  hint: there are: mode, m\n")
-    assert agent("set", HERE, "m", "huge") == (1, "", "agent: m takes no 'huge'\n  hint: it takes: small, large\n")
+    assert agent("set", HERE, "colour") == (2, "", "agent: there is no option 'colour'\n  hint: there are: mode, m\n")
+    assert agent("set", HERE, "m", "huge") == (2, "", "agent: m takes no 'huge'\n  hint: it takes: small, large\n")
     assert agent("set", "nope").status == 4
     assert not gateway.called("session.configure")
     gateway.refusals["session.configure"] = ReadOnly()

@@ -142,7 +142,7 @@ def test_a_request_tells_how_to_answer_and_answer_does(gateway: FakeGateway, hom
         answer = f"`agent answer {HERE} r1 ANSWER`, where ANSWER is yes, no, or a number, name or id"
         assert told == ["? Go?\n", "  1) Yes (y)\n", "  2) No (n)\n", f"  answer with {answer}\n"]
         wrong = agent("answer", HERE, "7")
-        assert (wrong.status, wrong.err.splitlines()[0]) == (1, "agent: '7' is none of the choices")
+        assert (wrong.status, wrong.err.splitlines()[0]) == (2, "agent: '7' is none of the choices")
         assert agent("answer", HERE, "2") == (0, "", "")
         out, _ = child.communicate(timeout=20)
     assert (child.returncode, out) == (0, "got n\n")

@@ -180,7 +180,7 @@ async def test_signals_are_told_and_a_new_size_too(screen: Screen, number: signa
 def test_raw_needs_a_terminal_and_says_what_to_do_instead(agent: Agent) -> None:
     ran = agent("attach", "--raw", "whatever")
     assert ran.status == 2
-    assert "--raw needs a terminal; in a pipe use `agent prompt` and `agent log`" in ran.err
+    assert "--raw needs a terminal; in a pipe use `agent prompt SESSION -` and `agent log SESSION`" in ran.err
 
 
 def test_a_wrong_detach_key_is_named_first(agent: Agent) -> None:

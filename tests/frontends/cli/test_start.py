@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -33,13 +34,15 @@ def test_wrong_use_is_status_2_in_two_lines(agent: Agent, argv: list[str], gatew
     assert (ran.status, ran.out) == (2, "")
     first, second = ran.err.splitlines()
     assert first.startswith("agent: ")
-    assert second.startswith("  hint: see `agent")
+    assert re.match("  hint: .*`agent", second)
 
 
 @pytest.mark.parametrize(("argv", "command"), [(["backends", "--on"], "agent backends"), (["--color"], "agent")])
 def test_an_option_without_its_value_leads_to_the_help_that_has_it(agent: Agent, argv: list[str], command: str) -> None:
-    told = f"agent: Option '{argv[-1]}' requires an argument.\n  hint: see `{command} --help`\n"
-    assert agent(*argv) == (2, "", told)
+    ran = agent(*argv)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith(f"agent: {argv[-1]} needs a value: ")
+    assert ran.err.endswith(f"  hint: see `{command} --help`\n")
 
 
 def test_help_names_every_command_and_each_has_its_own(agent: Agent) -> None:

@@ -168,5 +168,5 @@ class AcpAgent:
 
     def _hint(self) -> str:
         if self._config.argv or not self._known.argvs:
-            return f"see [backends.{self._name}] in config.toml (docs/settings.md)"
+            return f"see [backends.{self._name}] in config.toml"
         return self._known.install

@@ -44,7 +44,7 @@ class GatewayConfig(Struct, frozen=True, kw_only=True):
                 token = opened.read(TOKEN_MAX).decode("ascii", "replace").strip()
         except OSError as exc:
             told = f"{self.name}: its token_file cannot be read: {exc.strerror}"
-            raise BackendFailed(told, hint="see token_file in docs/settings.md") from None
+            raise BackendFailed(told, hint="correct token_file, a file of your own with mode 0600") from None
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise BackendFailed(f"{self.name}: its token_file holds no token", hint="a token is one line")
         return token
@@ -54,9 +54,13 @@ def gateway_config(name: str, config: BackendConfig) -> GatewayConfig:
     """Check the settings of a gateway. Raises: BackendFailed, if they make no sense or would give a token away."""
     wrong = [field for field in ("model", "key_env", "key_file") if getattr(config, field)]
     if wrong:
-        raise BackendFailed(f'{wrong[0]} is nothing for kind "hermes"', hint="docs/settings.md has its fields")
+        raise BackendFailed(
+            f'{wrong[0]} is nothing for kind "hermes"',
+            hint="it takes mode, url, token_file, argv, env and remote_secrets",
+        )
     if config.mode not in {"", "own", "join"}:
-        raise BackendFailed(f"mode {config.mode!r} is neither own nor join", hint="see docs/hermes.md")
+        hint = "own starts a gateway of our own, join uses one that runs already"
+        raise BackendFailed(f"mode {config.mode!r} is neither own nor join", hint=hint)
     join = config.mode == "join"
     if not join and (config.url or config.token_file):
         raise BackendFailed("url and token_file are for a gateway to join", hint='set mode = "join", or leave them out')

@@ -18,7 +18,7 @@ from agent.protocol.model import SessionId
 
 GATEWAY = "hermes-gateway"
 """The member that tells of a gateway which nobody has enabled."""
-ENABLE = 'put [backends.hermes] with kind = "hermes" into config.toml (docs/hermes.md)'
+ENABLE = 'put [backends.hermes] with kind = "hermes" into config.toml'
 
 
 class HermesFamily:
@@ -90,7 +90,7 @@ class HermesBackend:
             port = hub.base.rpartition(":")[2]
             return Inspection(detail=f"Hermes {hub.version}, {kind} generation, port {port}, {whose}")
         if missing := self.missing():
-            return Inspection(missing=missing, hint="install hermes-agent, or set argv (docs/hermes.md)")
+            return Inspection(missing=missing, hint="install hermes-agent, or set argv")
         if hub.own is not None:
             trouble = hub.trouble
             detail = "a gateway of our own, started with the first session"

@@ -85,17 +85,15 @@ async def gateway_to_join(config: GatewayConfig, *, proc: Path = PROC) -> tuple[
             raise BackendFailed(told, hint="only a gateway of your own is joined: it would get your token and prompts")
         if config.base:
             told = f"no Hermes gateway answers at port {config.base.rpartition(':')[2]} of that device"
-            raise BackendFailed(
-                told, hint=f"start it there, or correct url in [backends.{config.name}] (docs/hermes.md)"
-            )
-        hint = "start one with `hermes dashboard` there (docs/hermes.md)"
+            raise BackendFailed(told, hint=f"start it there, or correct url in [backends.{config.name}]")
+        hint = "start one with `hermes dashboard` there"
         raise BackendFailed("no Hermes gateway runs on that device", hint=hint)
     token = config.token()
     for gateway in found:
         if token or (told := await token_of(gateway.base, LOOK)):
             return gateway, token or told
     port = found[0].port
-    hint = 'put its token into a file and name that as token_file, or use mode = "own" (docs/hermes.md)'
+    hint = 'put its token into a file and name that as token_file, or use mode = "own"'
     raise BackendFailed(f"the Hermes gateway on port {port} does not tell its token", hint=hint)
 
 

@@ -62,7 +62,7 @@ class TokenRefused(Unreached):
     """The Hermes gateway answers, and lets nobody in with the token that we have."""
 
     text = "the Hermes gateway does not accept our token"
-    hint = "put the one that it tells into the file that token_file names (docs/hermes.md)"
+    hint = "put the one that it tells into the file that token_file names"
 
 
 class GatewayFrame(Struct, frozen=True):

@@ -55,7 +55,7 @@ class ServerAddress(Struct, frozen=True, kw_only=True):
                 return opened.read(KEY_MAX).decode("ascii", "replace").strip()
         except OSError as exc:
             told = f"{self.name}: its key_file cannot be read: {exc.strerror}"
-            raise BackendFailed(told, hint="see key_file in docs/settings.md") from None
+            raise BackendFailed(told, hint="correct key_file, a file of your own with mode 0600") from None
 
 
 def server_address(name: str, config: BackendConfig) -> ServerAddress:
@@ -64,7 +64,9 @@ def server_address(name: str, config: BackendConfig) -> ServerAddress:
     names = [name for name in config.__struct_fields__ if name not in FIELDS]
     wrong = [name for name in names if getattr(config, name) != getattr(unset, name)]
     if wrong:
-        raise BackendFailed(f'{wrong[0]} is nothing for kind "openai"', hint="docs/settings.md has its fields")
+        raise BackendFailed(
+            f'{wrong[0]} is nothing for kind "openai"', hint="it takes url, model, key_env and key_file"
+        )
     if config.key_env and config.key_file:
         raise BackendFailed("key_env and key_file are both set", hint="leave one out")
     parts = parsed(config.url)

@@ -188,7 +188,7 @@ class ServerClient:
         words = self.without_key(words_of(page))
         told = f": {words}" if words else ""
         if status in {401, 403}:
-            hint = "set key_env or key_file of that backend (docs/settings.md)"
+            hint = "set key_env or key_file of that backend in config.toml"
             return BackendFailed(f"{name} refuses the key, or wants one{told}", hint=hint)
         if status in {400, 422} and b"stream_options" in page:
             return NoUsage(f"{name} does not know stream_options")

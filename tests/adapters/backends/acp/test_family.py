@@ -64,7 +64,7 @@ async def test_what_the_settings_say_goes_first() -> None:
     assert await agents["claude"].inspect() == Inspection(detail=f"{sys.executable} mine.py")
     assert agents["claude"].description == "my own"
     assert agents["mine"].missing() == "/no/such/program is not installed"
-    assert (await agents["mine"].inspect()).hint == "see [backends.mine] in config.toml (docs/settings.md)"
+    assert (await agents["mine"].inspect()).hint == "see [backends.mine] in config.toml"
     assert agents["empty"].missing() == "[backends.empty] has no argv"
 
 

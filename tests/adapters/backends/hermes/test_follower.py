@@ -457,7 +457,7 @@ async def test_a_gateway_that_is_gone_is_told_with_what_to_do() -> None:
         session = await backend.start(Start(session=SessionId("n")), listener.emit)
         await session.prompt("@hold")
         await gateway.until(lambda: bool(gateway.only().inflight))
-    hint = "start it there, or correct url in [backends.hermes] (docs/hermes.md)"
+    hint = "start it there, or correct url in [backends.hermes]"
     running = finished(await listener.turn())
     assert (running.status, running.error) == ("error", f"the Hermes gateway is gone; {hint}")
     later = finished(await run(session, listener, "anybody?"))
