@@ -36,11 +36,15 @@ class Ending(NamedTuple):
 
 
 class ReceivedReply:
-    """What has come of one reply so far. `finish`: the server's reason to end it; `tokens`: of the whole exchange."""
+    """What has come of one reply so far.
+
+    `finish`: the server's reason to end it; `whole`: it came in one piece; `tokens`: of the whole exchange.
+    """
 
     def __init__(self) -> None:
         self.said = ""
         self.finish = ""
+        self.whole = False
         self.tokens = 0
         self._thought = False
         self._streamed = False  # whether it comes in pieces: a whole one that follows repeats them
@@ -84,6 +88,7 @@ class ReceivedReply:
         delta, message = choice.delta, choice.message
         if delta is not None and (delta.said or delta.thought):
             self._streamed, message = True, None
+        self.whole = self.whole or (message is not None and bool(message.said))
         for more in (delta, message):
             if more is None:
                 continue

@@ -188,7 +188,7 @@ class ChatSession:
 
     async def _ended(self, received: ReceivedReply, reply: StreamedReply) -> Finished:
         name, stray = self._server.address.name, self._server.without_key(reply.read.stray)
-        if not reply.read.done and not received.finish:
+        if not (reply.read.done or received.finish or received.whole):
             if stray and not received.said:
                 raise BackendFailed(f"{name} sent what is no chat completion: {stray}", hint="see that server's log")
             beside = f", after what is no chat completion: {stray}" if stray else ""

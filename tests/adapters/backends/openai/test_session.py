@@ -268,6 +268,7 @@ BROKEN = told(message("hel"), '{"choices":[{"delta":{"content":"xx', message("lo
         (Canned(PIECES + STOP, kind=JSON), "hello", "complete", ""),
         (Canned(b'{"choices":[{"message":{"content":"hello"}}]}', kind=SSE), "hello", "complete", ""),
         (Canned(b'{"choices":[{"text":"hello"}]}', kind=JSON), "hello", "complete", ""),
+        (Canned(told('{"choices":[{"message":{"content":"hello"}}]}')), "hello", "complete", ""),
         (Canned(PIECES + STOP, kind="text/plain"), "hello", "complete", ""),
         (Canned(gzip.compress(PIECES + STOP), headers={"Content-Encoding": "gzip"}), "hello", "complete", ""),
         (Canned(PIECES + STOP, headers={"Content-Encoding": "br"}), "", "error", "one answers compressed"),
@@ -277,8 +278,8 @@ BROKEN = told(message("hel"), '{"choices":[{"delta":{"content":"xx', message("lo
         (Canned(PIECES, cut=True), "hello", "error", "one: the connection broke"),
         (Canned(PIECES + b"upstream reset\n"), "hello", "error", "one broke off in the middle, after what is no chat"),
     ],
-    ids=["bom", "lines", "halves", "usage", "ping", "fault", "tool", "SSE as JSON", "JSON as SSE", "text", "plain",
-         "gzip", "br", "nothing", "refusal in JSON", "page", "broken", "cut"],
+    ids=["bom", "lines", "halves", "usage", "ping", "fault", "tool", "SSE as JSON", "JSON as SSE", "text", "whole",
+         "plain", "gzip", "br", "nothing", "refusal in JSON", "page", "broken", "cut"],
 )  # fmt: skip
 async def test_text_that_came_is_told_and_what_follows_says_how_it_ended(
     answer: Canned, text: str, status: str, error: str
