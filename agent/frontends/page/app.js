@@ -1,0 +1,196 @@
+// The page's start: it puts the parts together, follows the route, and has the views drawn once a frame.
+
+import { actionsOf } from "./actions.js";
+import { el, say, set } from "./dom.js";
+import { shortcuts } from "./keys.js";
+import { newSession } from "./new.js";
+import { sidebar } from "./sidebar.js";
+import { Store } from "./store.js";
+import { Wire } from "./wire.js";
+import * as words from "./words.js";
+import { t } from "./words.js";
+
+// What the main part shows, by the first word of the route; a route with more than one view has them one below the other.
+const PANES = {
+  "": [welcome],
+  new: [newSession],
+  s: [],
+};
+// What stands above the main part, whatever the route: the lines of what is lost.
+const LINES = [];
+const STATUS_EVERY = 30_000;
+const SAID_EVERY = 2_000;
+
+/** What every view is given. Views read from it, and call `actions`, `go`, `say` and `head`. */
+const app = {
+  wire: null,
+  state: "connecting", // of the wire: connecting, ready, lost or refused
+  detail: null, // what the wire says with its state
+  store: new Store(),
+  session: null, // the SessionLog of the open session
+  route: parse(location.hash),
+  keep: {}, // values of `page.keep`: pins, settings
+  actions: {},
+  go,
+  say: sayLater,
+  head,
+  touch,
+  get own() {
+    return app.store.own;
+  },
+};
+
+const live = el("div", { class: "unseen", "aria-live": "polite" });
+const main = el("main", { id: "main", tabindex: "-1" });
+const lines = el("div", { id: "lines" });
+let standing = []; // views that are drawn whatever the route
+let shown = []; // views of the route
+
+/** Where the hash leads: `#/s/SESSION` is `{name: "s", id: "SESSION"}`; what is unknown is the list. */
+function parse(hash) {
+  const [, name = "", id = ""] = hash.replace(/^#/, "").split("/").map(decode);
+  return name in PANES ? { name, id } : { name: "", id: "" };
+}
+
+function decode(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return ""; // no route of ours
+  }
+}
+
+function go(hash) {
+  if (location.hash === hash) routed();
+  else location.hash = hash;
+}
+
+function routed() {
+  app.route = parse(location.hash);
+  app.actions.follow(app.route.name === "s" ? app.route.id : null);
+  show();
+  touch("route");
+  (shown.find((view) => view.focus) ?? { focus: () => main.focus({ preventScroll: true }) }).focus();
+}
+
+function show() {
+  shown = PANES[app.route.name].map((view) => view(app));
+  main.replaceChildren(lines, ...shown.map((view) => view.node));
+  document.body.dataset.route = app.route.name || "list";
+}
+
+/** The head of what the main part shows: the way back on a narrow window, the one `h1`, and what a view adds. */
+function head(title, ...more) {
+  const back = el("a", { class: "back", href: "#/", "aria-label": t("app.back") });
+  return el("header", { class: "head" }, back, el("h1", { dir: "auto" }, title), ...more);
+}
+
+function welcome() {
+  const title = el("h1");
+  const text = el("p");
+  const node = el("section", { class: "welcome" }, title, text,
+    el("p", {}, el("a", { class: "button primary", href: "#/new" }, t("sidebar.new"))));
+  function update() {
+    const { local, remote } = app.store.sessions();
+    const some = local.length + remote.length > 0;
+    say(title, t(some ? "app.choose" : "app.empty"));
+    say(text, t(some ? "app.choose.more" : "app.empty.more"));
+  }
+  update();
+  return { node, update };
+}
+
+// --- once a frame ---
+
+let changed = new Set();
+let frame = 0;
+
+/** Have the views drawn with what is different: `s:ID`, `p:ID`, `own`, `health`, `i:ITEM`, `wire`, `route`, `keep`. */
+function touch(...keys) {
+  for (const key of keys) changed.add(key);
+  // A window that is out of sight has no frames, and yet a title that counts what waits.
+  if (changed.size) frame ||= document.hidden ? setTimeout(draw) : requestAnimationFrame(draw);
+}
+
+function draw() {
+  frame = 0;
+  const keys = changed;
+  changed = new Set();
+  for (const view of [...standing, ...shown]) {
+    try {
+      view.update(keys);
+    } catch (error) {
+      console.error(error); // the other views go on
+    }
+  }
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!frame) return;
+  cancelAnimationFrame(frame);
+  frame = 0;
+  touch();
+});
+
+// --- the line that is only heard ---
+
+const toSay = [];
+let saying = 0;
+
+// One text at most every 2 s: of more that wait, the last one.
+function sayLater(text) {
+  toSay.splice(0, toSay.length, text);
+  saying ||= setTimeout(speak, live.textContent ? SAID_EVERY : 0);
+}
+
+function speak() {
+  live.textContent = toSay.shift() ?? "";
+  saying = live.textContent ? setTimeout(speak, SAID_EVERY) : 0;
+}
+
+// --- the wire ---
+
+function onState(state, detail) {
+  app.state = state;
+  app.detail = detail ?? null;
+  set(document.body, "data-wire", state);
+  touch("wire");
+  if (state === "ready") app.actions.resume();
+}
+
+function onNotify(method, params) {
+  touch(...app.store.apply(method, params));
+  app.actions.notified(method, params);
+}
+
+async function start() {
+  await words.load(localStorage.getItem("locale"));
+  app.wire = new Wire({ onState, onNotify });
+  app.actions = actionsOf(app);
+  build();
+  addEventListener("hashchange", routed);
+  shortcuts(app);
+  app.wire.start();
+  setInterval(() => document.hidden || app.state !== "ready" || app.actions.status(), STATUS_EVERY);
+}
+
+/** Make the page anew in the language in use. */
+function build() {
+  const views = LINES.map((view) => view(app));
+  lines.replaceChildren(...views.map((view) => view.node));
+  const side = sidebar(app);
+  standing = [side, ...views];
+  app.sidebar = side;
+  document.body.replaceChildren(
+    el("a", { class: "skip", href: "#main", onclick: skip }, t("app.skip")), side.node, main, live);
+  routed();
+}
+
+// A link to a part of the page would be a route.
+function skip(event) {
+  event.preventDefault();
+  (document.querySelector("#message") ?? main).focus();
+}
+
+app.build = build;
+start();

@@ -1,0 +1,220 @@
+// Nodes without HTML: elements, keyed lists, dialogs, menus. Text from others only ever becomes text nodes.
+
+/**
+ * One element. `attrs`: `on…` is a handler, `class` a text or a list with false ones left out, `dataset` an object;
+ * true sets an attribute, false and null leave it out. Children that are null or false are left out.
+ */
+export function el(tag, attrs, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attrs ?? {})) set(node, name, value);
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+/** Set, change or remove one attribute; nothing is touched if it is as wanted. */
+export function set(node, name, value) {
+  if (name.startsWith("on")) {
+    node.addEventListener(name.slice(2), value);
+  } else if (name === "dataset") {
+    Object.assign(node.dataset, value);
+  } else if (name === "style") {
+    throw new TypeError("no style attribute: the policy of the page refuses it; use a class");
+  } else {
+    const wanted = attribute(name, value);
+    if (wanted === null) node.removeAttribute(name);
+    else if (node.getAttribute(name) !== wanted) node.setAttribute(name, wanted);
+  }
+}
+
+function attribute(name, value) {
+  if (name === "class" && Array.isArray(value)) value = value.filter(Boolean).join(" ") || null;
+  if (value === null || value === undefined || value === false) return null;
+  return value === true ? "" : String(value);
+}
+
+/** Change a node's text, only if it is another one: a selection in it stays. */
+export function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+const KEYED = new WeakMap();
+
+/**
+ * Have `parent` hold one node for each item, in order. `key(item)` names it, `make(item)` builds its node once,
+ * `update(node, item, before)` is called if the item is not the very same value as before. Nodes that are in their
+ * place are not touched, so focus, folds and scroll stay. Gives the nodes by key.
+ */
+export function keyed(parent, items, key, make, update) {
+  const before = KEYED.get(parent) ?? new Map();
+  const now = new Map();
+  for (const item of items) {
+    const name = key(item);
+    const known = before.get(name);
+    if (now.has(name)) continue;
+    if (known === undefined) {
+      now.set(name, { node: make(item), item });
+    } else {
+      if (known.item !== item) update?.(known.node, item, known.item);
+      now.set(name, { node: known.node, item });
+    }
+  }
+  for (const [name, { node }] of before) if (!now.has(name)) node.remove();
+  place(parent, [...now.values()].map(({ node }) => node));
+  KEYED.set(parent, now);
+  return new Map([...now].map(([name, { node }]) => [name, node]));
+}
+
+// Walks from the end, so that a row that rises to the top is the only one that moves.
+function place(parent, nodes) {
+  let next = null;
+  for (let at = nodes.length - 1; at >= 0; at -= 1) {
+    const node = nodes[at];
+    if (node.parentNode !== parent || node.nextSibling !== next) move(parent, node, next);
+    next = node;
+  }
+}
+
+// A node that is moved loses the focus: it is given back.
+function move(parent, node, next) {
+  const focused = node.contains(document.activeElement) ? document.activeElement : null;
+  parent.insertBefore(node, next);
+  if (focused && document.activeElement !== focused) focused.focus({ preventScroll: true });
+}
+
+let labels = 0;
+
+/** A name that no other element has, for `aria-labelledby` and `for`. */
+export function uniqueId(prefix = "id") {
+  labels += 1;
+  return `${prefix}-${labels}`;
+}
+
+/**
+ * A modal dialog with a title, a body (nodes) and `actions`: `[{label, primary, danger, run}]`. `run` may be async and
+ * keeps it open by giving false; without `run` an action closes it. Esc closes; the focus goes back to where it was.
+ */
+export function dialog({ title, body = [], actions = [], onclose }) {
+  const from = document.activeElement;
+  const id = uniqueId("dialog");
+  const buttons = actions.map((action) => el("button", {
+    type: "button",
+    class: ["button", action.primary && "primary", action.danger && "danger"],
+    autofocus: action.primary && !body.length,
+    onclick: () => act(action),
+  }, action.label));
+  const form = el("form", { method: "dialog", onsubmit: submit },
+    el("h2", { id }, title), el("div", { class: "dialog-body" }, body), el("div", { class: "actions" }, buttons));
+  const node = el("dialog", { "aria-labelledby": id, class: "dialog" }, form);
+  const close = () => node.close();
+  let busy = false;
+
+  async function act(action) {
+    if (busy) return;
+    busy = true;
+    for (const button of buttons) button.disabled = true;
+    try {
+      if ((await action.run?.()) !== false) close();
+    } finally {
+      busy = false;
+      for (const button of buttons) button.disabled = false;
+    }
+  }
+
+  function submit(event) {
+    event.preventDefault();
+    const primary = actions.find((action) => action.primary);
+    if (primary) act(primary);
+  }
+
+  node.addEventListener("close", () => {
+    node.remove();
+    if (from?.isConnected) from.focus();
+    onclose?.();
+  });
+  node.addEventListener("click", (event) => event.target === node && close());
+  document.body.append(node);
+  node.showModal();
+  return { node, close };
+}
+
+/**
+ * A menu under `anchor`: `items` are `[{label, danger, run}]`. Arrows, Home, End and first letters move in it, Esc and a
+ * click elsewhere close it; the focus goes back to `anchor`.
+ */
+export function menu(anchor, items, label) {
+  const entries = items.map((item) => el("button", {
+    type: "button", role: "menuitem", tabindex: "-1", class: ["menu-item", item.danger && "danger"],
+    onclick: () => {
+      close();
+      item.run();
+    },
+  }, item.label));
+  const node = el("div", { role: "menu", class: "menu", "aria-label": label, onkeydown: key }, entries);
+  const away = (event) => node.contains(event.target) || anchor.contains(event.target) || close(false);
+
+  function key(event) {
+    const at = entries.indexOf(document.activeElement);
+    const letter = event.key.length === 1 && entries.findIndex((entry, index) =>
+      index > at && entry.textContent.trim().toLowerCase().startsWith(event.key.toLowerCase()));
+    const to = {
+      ArrowDown: (at + 1) % entries.length,
+      ArrowUp: (at - 1 + entries.length) % entries.length,
+      Home: 0,
+      End: entries.length - 1,
+    }[event.key] ?? (letter !== false && letter >= 0 ? letter : null);
+    if (event.key === "Escape" || event.key === "Tab") close();
+    else if (to !== null) entries[to].focus();
+    else return;
+    event.stopPropagation();
+    if (event.key !== "Tab") event.preventDefault();
+  }
+
+  function close(back = true) {
+    if (!node.isConnected) return;
+    node.remove();
+    anchor.setAttribute("aria-expanded", "false");
+    document.removeEventListener("pointerdown", away, true);
+    removeEventListener("resize", close);
+    document.removeEventListener("scroll", outside, true);
+    if (back === true && anchor.isConnected) anchor.focus();
+  }
+
+  const outside = () => close(false);
+  document.body.append(node);
+  under(node, anchor.getBoundingClientRect());
+  anchor.setAttribute("aria-expanded", "true");
+  document.addEventListener("pointerdown", away, true);
+  document.addEventListener("scroll", outside, true);
+  addEventListener("resize", close);
+  entries[0]?.focus({ preventScroll: true });
+  return { node, close };
+}
+
+// Below the anchor, or above it where there is no room; never outside of the window.
+function under(node, anchor) {
+  const { width, height } = node.getBoundingClientRect();
+  const below = anchor.bottom + height <= innerHeight - 8;
+  const left = Math.max(8, Math.min(anchor.right - width, innerWidth - width - 8));
+  const top = Math.max(8, below ? anchor.bottom : anchor.top - height);
+  node.style.setProperty("left", `${left}px`);
+  node.style.setProperty("top", `${top}px`);
+}
+
+/** A button that copies `text` (or what a function gives) and says so in its own words for two seconds. */
+export function copyButton(text, { label, done, failed }) {
+  let timer = 0;
+  const shown = el("span", { "aria-live": "polite" }, label);
+  return el("button", { type: "button", class: "copy", onclick: copy }, shown);
+
+  async function copy() {
+    let said = done;
+    try {
+      await navigator.clipboard.writeText(typeof text === "function" ? text() : text);
+    } catch {
+      said = failed; // no permission, or the window is not in front
+    }
+    say(shown, said);
+    clearTimeout(timer);
+    timer = setTimeout(() => say(shown, label), 2000);
+  }
+}

@@ -1,0 +1,103 @@
+// The words of the page: texts by key and language, times, numbers and lists by Intl.
+
+export const LOCALES = { en: "English", "zh-Hans": "简体中文", "zh-Hant": "繁體中文", ja: "日本語" };
+const FIRST = "en";
+
+let texts = {};
+let chosen = FIRST;
+let plurals = new Intl.PluralRules(FIRST);
+
+/** Load the texts of a locale; those that it does not have are English. Raises: Error, if the service does not give them. */
+export async function load(wanted) {
+  const name = wanted in LOCALES ? wanted : preferred();
+  const [own, english] = await Promise.all([read(name), name === FIRST ? {} : read(FIRST)]);
+  texts = { ...english, ...own };
+  chosen = name;
+  plurals = new Intl.PluralRules(name);
+  document.documentElement.lang = name;
+}
+
+async function read(name) {
+  const answer = await fetch(`/locales/${name}.json`);
+  if (!answer.ok) throw new Error(`${name}.json: ${answer.status}`);
+  return answer.json();
+}
+
+/** The locale that the browser asks for: of Chinese the script decides, else the region. */
+export function preferred(languages = navigator.languages) {
+  for (const language of languages) {
+    const { language: base, script } = new Intl.Locale(language).maximize();
+    const name = base === "zh" ? `zh-${script}` : base;
+    if (name in LOCALES) return name;
+  }
+  return FIRST;
+}
+
+/** The locale in use. */
+export function locale() {
+  return chosen;
+}
+
+/**
+ * The text of a key with its `{name}` slots filled. With a number `count` it is the form of `key.one`, `key.other` …
+ * that the language has for it. A key without a text is shown as it is: a test finds it.
+ */
+export function t(key, values = {}) {
+  const form = typeof values.count === "number" ? `${key}.${plurals.select(values.count)}` : key;
+  const text = texts[form] ?? texts[`${key}.other`] ?? texts[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (slot, name) => {
+    const value = values[name] ?? slot;
+    return typeof value === "number" ? number(value) : String(value);
+  });
+}
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** How long ago a time was, in the shortest words: `now`, `2m`, `3h`, `4d`, and a date beyond a week. */
+export function ago(iso, now = Date.now()) {
+  const seconds = (now - Date.parse(iso)) / 1000;
+  if (Number.isNaN(seconds)) return "";
+  if (seconds < MINUTE) return t("time.now");
+  if (seconds < HOUR) return unit(seconds / MINUTE, "minute");
+  if (seconds < DAY) return unit(seconds / HOUR, "hour");
+  if (seconds < 7 * DAY) return unit(seconds / DAY, "day");
+  return date(iso);
+}
+
+const made = new Map();
+
+// Intl formatters are dear to make and cheap to use.
+function formatter(Kind, options) {
+  const key = `${chosen} ${Kind.name} ${JSON.stringify(options)}`;
+  if (!made.has(key)) made.set(key, new Kind(chosen, options));
+  return made.get(key);
+}
+
+function unit(amount, name) {
+  const options = { style: "unit", unit: name, unitDisplay: "narrow", maximumFractionDigits: 0 };
+  return formatter(Intl.NumberFormat, options).format(Math.floor(amount));
+}
+
+function date(iso) {
+  const then = new Date(iso);
+  const year = then.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
+  return formatter(Intl.DateTimeFormat, { month: "short", day: "numeric", ...year }).format(then);
+}
+
+/** The time of day; with its date, if that is not today. */
+export function clock(iso, now = Date.now()) {
+  const then = new Date(iso);
+  if (Number.isNaN(then.getTime())) return "";
+  const day = then.toDateString() === new Date(now).toDateString() ? {} : { month: "short", day: "numeric" };
+  return formatter(Intl.DateTimeFormat, { hour: "2-digit", minute: "2-digit", ...day }).format(then);
+}
+
+export function number(value) {
+  return formatter(Intl.NumberFormat, {}).format(value);
+}
+
+export function list(items) {
+  return formatter(Intl.ListFormat, { type: "conjunction" }).format(items);
+}
