@@ -64,13 +64,13 @@ export function keyed(parent, items, key, make, update) {
   return new Map([...now].map(([name, { node }]) => [name, node]));
 }
 
-// Walks from the end, so that a row that rises to the top is the only one that moves.
+// Walks through what stands there. One that rose is put before it; one that sank is passed over, to be moved at its turn.
 function place(parent, nodes) {
-  let next = null;
-  for (let at = nodes.length - 1; at >= 0; at -= 1) {
-    const node = nodes[at];
-    if (node.parentNode !== parent || node.nextSibling !== next) move(parent, node, next);
-    next = node;
+  let here = parent.firstChild;
+  for (const node of nodes) {
+    if (here && here !== node && here.nextSibling === node) here = node;
+    if (here === node) here = here.nextSibling;
+    else move(parent, node, here);
   }
 }
 
@@ -180,7 +180,7 @@ export function menu(anchor, items, label) {
   }
 
   const outside = () => close(false);
-  document.body.append(node);
+  (anchor.closest("nav, main, dialog") ?? document.body).append(node);
   under(node, anchor.getBoundingClientRect());
   anchor.setAttribute("aria-expanded", "true");
   document.addEventListener("pointerdown", away, true);

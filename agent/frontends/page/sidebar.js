@@ -21,14 +21,16 @@ export function sidebar(app) {
   const refusing = el("ul", { class: "refusing" });
   const none = el("p", { class: "none", role: "status" });
   const fresh = el("ul", { class: "fresh" });
-  const health = el("span", { class: "health" });
+  const health = el("span", { class: "health", role: "img" });
   const node = el("nav", { id: "side", "aria-label": t("sidebar.name") },
-    el("div", { class: "search" }, find, waiting),
+    el("div", { class: "search" }, find,
+      el("a", { class: "button plus", href: "#/new", "aria-label": t("sidebar.new"), title: t("sidebar.new") }), waiting),
     el("div", { class: "rows", onkeydown: steps, oncontextmenu: context }, sections, away, none, refusing, fresh),
     el("div", { class: "foot" },
       el("a", { href: "#/devices" }, t("sidebar.devices"), health), el("a", { href: "#/settings" }, t("sidebar.settings"))));
   setInterval(tick, AGO_EVERY);
   draw();
+  drawHealth();
   return { node, update, focus, step };
 
   function update(changed) {
@@ -141,7 +143,7 @@ export function sidebar(app) {
       .filter((each) => !filter || each.fitting.length);
     const key = (each) => `${each.device.id} ${each.rows.length > 0}`;
     const nodes = keyed(away, list, key, makeAway, drawAwayDevice);
-    if (filter) for (const li of nodes.values()) li.firstChild.open = true;
+    if (filter) for (const li of nodes.values()) set(li.firstChild, "open", true);
     return list.reduce((sum, each) => sum + each.fitting.length, 0);
   }
 
@@ -159,7 +161,7 @@ export function sidebar(app) {
     const count = each.rows.length;
     const [summary, list] = li.firstChild.children;
     if (!count) return say(li.firstChild, what);
-    say(summary, `${what} ${t("sidebar.away.sessions", { count })}`);
+    say(summary, t("sidebar.away.sessions", { what, count }));
     keyed(list, each.fitting, (row) => row.id, makeRow, drawRow);
   }
 
@@ -194,6 +196,7 @@ export function sidebar(app) {
     const count = app.store.status?.problems?.length ?? 0;
     say(health, count ? number(count) : "");
     set(health, "aria-label", count ? t("sidebar.problems", { count }) : null);
+    health.hidden = !count;
   }
 
   function drawCurrent() {

@@ -5,6 +5,7 @@ const FIRST = "en";
 
 let texts = {};
 let chosen = FIRST;
+let regional = FIRST; // the same language as the browser's region writes times and numbers
 let plurals = new Intl.PluralRules(FIRST);
 
 /** Load the texts of a locale; those that it does not have are English. Raises: Error, if the service does not give them. */
@@ -13,6 +14,7 @@ export async function load(wanted) {
   const [own, english] = await Promise.all([read(name), name === FIRST ? {} : read(FIRST)]);
   texts = { ...english, ...own };
   chosen = name;
+  regional = navigator.languages.find((language) => nameOf(language) === name) ?? name;
   plurals = new Intl.PluralRules(name);
   document.documentElement.lang = name;
 }
@@ -23,14 +25,15 @@ async function read(name) {
   return answer.json();
 }
 
-/** The locale that the browser asks for: of Chinese the script decides, else the region. */
+/** The locale that the browser asks for. */
 export function preferred(languages = navigator.languages) {
-  for (const language of languages) {
-    const { language: base, script } = new Intl.Locale(language).maximize();
-    const name = base === "zh" ? `zh-${script}` : base;
-    if (name in LOCALES) return name;
-  }
-  return FIRST;
+  return languages.map(nameOf).find((name) => name in LOCALES) ?? FIRST;
+}
+
+// Of Chinese the script decides, which follows from the region if it is not said.
+function nameOf(language) {
+  const { language: base, script } = new Intl.Locale(language).maximize();
+  return base === "zh" ? `zh-${script}` : base;
 }
 
 /** The locale in use. */
@@ -70,8 +73,8 @@ const made = new Map();
 
 // Intl formatters are dear to make and cheap to use.
 function formatter(Kind, options) {
-  const key = `${chosen} ${Kind.name} ${JSON.stringify(options)}`;
-  if (!made.has(key)) made.set(key, new Kind(chosen, options));
+  const key = `${regional} ${Kind.name} ${JSON.stringify(options)}`;
+  if (!made.has(key)) made.set(key, new Kind(regional, options));
   return made.get(key);
 }
 

@@ -1,0 +1,109 @@
+"""Pages of a browser, for tests of what runs in it: Debian's Chromium by Playwright, under the policy of the door."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, sync_playwright
+
+FILES = Path(__file__).parents[2] / "agent" / "frontends" / "page"
+SCRIPTED = Path(__file__).parent / "scripted"
+"""Modules that take the place of the page's own of the same name."""
+CHROMIUM = "/usr/bin/chromium"
+ORIGIN = "http://page.test"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
+)
+TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield chromium
+        chromium.close()
+
+
+def serve(context: BrowserContext, complaints: list[str]) -> None:
+    """Have a context get its files from the folder, and note whatever its pages complain of."""
+
+    def answer(route: Route) -> None:
+        name = route.request.url.removeprefix(ORIGIN).partition("?")[0].lstrip("/") or "index.html"
+        path = next((at for at in (SCRIPTED / name, FILES / name) if at.is_file()), None)
+        if path is None:
+            complaints.append(f"no file {name}")
+            route.fulfill(status=404)
+            return
+        headers = {"Content-Type": f"{TYPES[path.suffix]}; charset=utf-8", "Content-Security-Policy": POLICY}
+        route.fulfill(status=200, body=path.read_bytes(), headers=headers)
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            complaints.append(message.text)
+
+    context.route("**/*", answer)
+    context.on("console", heard)
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Open the page without a service: `answers` are what its methods give, by name.
+
+    At the end nothing may have been complained of: no error, no violation of the policy, no file that is missing.
+    """
+    complaints: list[str] = []
+    contexts = []
+
+    def opened(route: str = "#/", answers: dict[str, Any] | None = None, **options: Any) -> Page:
+        context = browser.new_context(locale="en-GB", timezone_id="UTC", base_url=ORIGIN, **options)
+        contexts.append(context)
+        serve(context, complaints)
+        page = context.new_page()
+        page.add_init_script(f"globalThis.answers = {json.dumps(answers or {})}")
+        page.goto(f"/{route}")
+        page.wait_for_selector("#side", state="attached")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def empty_page(browser: Browser) -> Iterator[Page]:
+    """A document with nothing in it, from which modules can be imported."""
+    complaints: list[str] = []
+    context = browser.new_context(locale="en-GB", timezone_id="UTC", base_url=ORIGIN)
+    serve(context, complaints)
+    page = context.new_page()
+    page.goto("/empty.html")
+    yield page
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def module(empty_page: Page) -> Callable[..., Any]:
+    """Run a function of JavaScript with a module of the page: `module("store.js", "({Store}) => …", argument)`."""
+
+    def run(name: str, function: str, argument: Any = None) -> Any:
+        script = f"async ([name, argument]) => ({function})(await import(name), argument)"
+        return empty_page.evaluate(script, [f"/{name}", argument])
+
+    return run

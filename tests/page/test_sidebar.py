@@ -1,0 +1,219 @@
+"""The sidebar, a session's menu and the form for a new one, in a browser and without a service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.device
+
+Open = Callable[..., Page]
+
+
+def session(name: str, title: str, at: int = 0, *, device: str = "desk", local: bool = False, **more: Any) -> Any:
+    return {
+        "id": name,
+        "title": title,
+        "status": "idle",
+        "device": {"id": device, "name": device},
+        "local": local,
+        "attachable": True,
+        "backend": "shell",
+        "updated_at": f"2026-01-01T00:00:{at:02}.000Z",
+        **more,
+    }
+
+
+def peer(name: str, **more: Any) -> dict[str, Any]:
+    told = {"self": False, "state": "online", "paired": True, "addresses": [], "port": 0, "reason": ""}
+    return {"id": name, "name": name, **told, **more}
+
+
+NOTES = session("notes", "Notes", 1, device="laptop", local=True)
+BUILD = session("build", "Build the wire", 3, status="needs-input", question="Run `rm -r build`?")
+LOGS = session("logs", "", 2, status="dreaming", share="read-only", device="pi")
+OLD = session("old", "Old plans", 0, device="office", away=True)
+PEERS = [
+    peer("laptop", self=True),
+    peer("desk"),
+    peer("pi"),
+    peer("office", state="offline", since="2026-01-01T14:02:00.000Z"),
+    peer("den", reason="does not accept this device (unpaired or revoked)"),
+]
+BACKENDS = [
+    {"name": "shell", "kind": "shell", "description": "a shell", "ready": True, "default": True},
+    {"name": "codex", "kind": "acp", "description": "Codex", "ready": False, "default": False},
+]
+
+
+def answers(*rows: Any, peers: Any = PEERS, **more: Any) -> dict[str, Any]:
+    return {"session.watch": list(rows), "peer.watch": peers, "gateway.status": {}, "page.keep": {}, **more}
+
+
+def titles(part: Locator) -> list[str]:
+    return part.locator("li:visible .title").all_inner_texts()
+
+
+def tell(page: Page, method: str, params: Any) -> None:
+    page.evaluate("([method, params]) => service.tell(method, params)", [method, params])
+
+
+def asked(page: Page, method: str) -> list[Any]:
+    found: list[Any] = page.evaluate(
+        "(method) => service.asked.filter((each) => each.method === method).map((each) => each.params)", method
+    )
+    return found
+
+
+def entries(page: Page, title: str) -> list[str]:
+    page.get_by_role("button", name=f"Actions for {title}").focus()
+    page.keyboard.press("Enter")
+    return page.get_by_role("menuitem").all_inner_texts()
+
+
+def test_sessions_of_other_devices_have_a_section_of_their_own(open_page: Open) -> None:  # R4, R7
+    page = open_page(answers=answers(LOGS, BUILD, NOTES))
+    expect(page.get_by_role("heading", level=2)).to_have_text(["On this device", "Live on other devices"])
+    assert titles(page.get_by_role("region", name="On this device")) == ["Notes"]
+    remote = page.get_by_role("region", name="Live on other devices")
+    assert titles(remote) == ["Build the wire", "Untitled session"]
+    expect(remote.get_by_role("button", name="Build the wire").first).to_contain_text("Run `rm -r build`?")
+    expect(remote.locator("li[data-id=logs]")).to_contain_text("pi")
+    expect(remote.locator("li[data-id=logs]")).to_contain_text("idle")
+
+
+def test_without_a_session_elsewhere_there_is_no_section(open_page: Open) -> None:  # R6
+    page = open_page(answers=answers(NOTES, peers=[peer("laptop", self=True)]))
+    expect(page.get_by_role("heading", level=2)).to_have_text(["On this device"])
+    tell(page, "session.changed", {"changed": [BUILD]})
+    expect(page.get_by_role("heading", level=2)).to_have_text(["On this device", "Live on other devices"])
+    tell(page, "session.changed", {"removed": ["build"]})
+    expect(page.get_by_role("heading", level=2)).to_have_text(["On this device"])
+
+
+def test_a_device_that_is_away_folds_with_its_sessions_and_says_since_when(open_page: Open) -> None:  # R12, R14
+    page = open_page(answers=answers(NOTES, OLD))
+    away = page.locator(".away")
+    expect(away.locator("summary")).to_have_text("office is offline since 1 Jan, 14:02: 1 session")
+    expect(away.get_by_text("Old plans")).to_be_hidden()
+    away.locator("summary").click()
+    expect(away.get_by_text("Old plans")).to_be_visible()
+    expect(page.get_by_text("den does not accept this device")).to_be_visible()
+
+
+def test_a_new_session_is_offered_on_each_device_that_can_have_one(open_page: Open) -> None:  # R8
+    page = open_page(answers=answers())
+    links = page.locator(".fresh a")
+    expect(links).to_have_text(["New session", "New session on desk", "New session on pi"])
+    expect(page.locator("#side").get_by_text("No sessions yet.")).to_be_visible()
+
+
+def test_a_filter_leaves_what_fits_and_says_when_nothing_does(open_page: Open) -> None:
+    page = open_page(answers=answers(NOTES, BUILD, LOGS, OLD))
+    expect(page.get_by_text("Notes")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("wire")
+    assert titles(page.locator("#side")) == ["Build the wire"]
+    page.get_by_role("searchbox").fill("plans")
+    assert titles(page.locator("#side")) == ["Old plans"]
+    page.get_by_role("searchbox").fill("<b>")
+    expect(page.get_by_text("Nothing here is called “<b>”.")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="1 waits for you").click()
+    assert titles(page.locator("#side")) == ["Build the wire"]
+
+
+def test_the_arrows_move_from_row_to_row_and_one_row_is_in_the_order_of_tab(open_page: Open) -> None:
+    page = open_page(answers=answers(NOTES, BUILD, LOGS))
+    expect(page.locator("li[data-id]")).to_have_count(3)
+    page.get_by_role("searchbox").focus()
+    reached = []
+    for key in ("ArrowDown", "ArrowDown", "End", "ArrowUp", "Home", "ArrowRight"):
+        page.keyboard.press(key)
+        reached.append(page.evaluate("document.activeElement.parentNode.dataset.id"))
+    assert reached == ["notes", "build", "logs", "build", "notes", "notes"]
+    expect(page.locator('li .row[tabindex="0"]')).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menu", name="Actions for Notes")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Actions for Notes")).to_be_focused()
+
+
+def test_a_menu_offers_what_the_rights_allow(open_page: Open) -> None:
+    page = open_page(answers=answers({**NOTES, "status": "ended"}, BUILD, LOGS))
+    assert entries(page, "Notes") == ["Pin", "Rename", "Share", "Delete transcript"]
+    page.keyboard.press("Escape")
+    assert entries(page, "Build the wire") == ["Pin", "Rename", "Close session"]
+    page.keyboard.press("Escape")
+    assert entries(page, "Untitled session") == ["Pin"]
+
+
+def test_a_rename_that_is_refused_stays_open_and_says_why(open_page: Open) -> None:
+    refused = {"error": {"kind": "read-only", "message": "desk may be watched only", "hint": "ask its owner"}}
+    page = open_page(answers=answers(BUILD, **{"session.rename": refused}))
+    assert "Rename" in entries(page, "Build the wire")
+    page.get_by_role("menuitem", name="Rename").click()
+    page.get_by_label("Title").fill("Wire")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("desk may be watched only: ask its owner")
+    assert asked(page, "session.rename") == [{"session_id": "build", "title": "Wire"}]
+
+
+def test_a_pinned_session_stands_above_the_others_and_is_kept(open_page: Open) -> None:
+    page = open_page(answers=answers(NOTES, BUILD))
+    assert entries(page, "Build the wire")[0] == "Pin"
+    page.get_by_role("menuitem", name="Pin").click()
+    expect(page.get_by_role("heading", level=2)).to_have_text(["Pinned", "On this device"])
+    assert asked(page, "page.keep") == [{"name": "pins", "value": ["build"]}]
+
+
+def test_a_new_session_on_a_device_is_started_there_and_opened(open_page: Open) -> None:
+    made = {"session_id": "fresh"}
+    page = open_page("#/new/desk", answers(NOTES, **{"backend.list": BACKENDS, "session.create": made}))
+    expect(page.get_by_label("Program")).to_have_value("shell")
+    expect(page.get_by_label("Device", exact=True)).to_have_value("desk")
+    page.get_by_label("Folder", exact=True).fill("~/src")
+    page.get_by_label("Title").fill("Try it")
+    page.get_by_role("button", name="Start session").click()
+    page.wait_for_url("**/#/s/fresh")
+    wanted = {"device": "desk", "backend": "shell", "title": "Try it", "cwd": "~/src"}
+    assert asked(page, "session.create") == [wanted]
+
+
+@pytest.mark.parametrize("width", [320, 360, 1280, 2560])
+def test_nothing_overflows_the_window_and_the_list_scrolls_in_itself(open_page: Open, width: int) -> None:
+    long = "Refactor a very long title that must not break the layout of the sidebar at any width 修复登录问题"
+    rows = [session(f"s{each}", long, each, participants=[{"device": "x", "count": 30}]) for each in range(40)]
+    page = open_page(answers=answers(*rows), viewport={"width": width, "height": 700})
+    expect(page.locator("li[data-id]")).to_have_count(40)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("document.documentElement.scrollHeight") == 700
+    high, shown = page.locator(".rows").evaluate("(node) => [node.scrollHeight, node.clientHeight]")
+    assert high > shown
+    foot = page.get_by_role("link", name="Settings").bounding_box()
+    assert foot is not None
+    assert foot["y"] + foot["height"] <= 700
+
+
+def test_on_a_narrow_window_list_and_pane_are_two_screens(open_page: Open) -> None:
+    page = open_page("#/new", answers(NOTES, **{"backend.list": BACKENDS}), viewport={"width": 360, "height": 700})
+    expect(page.locator("#side")).to_be_hidden()
+    expect(page.get_by_role("heading", level=1)).to_have_text("New session")
+    page.get_by_role("link", name="Back to the sessions").click()
+    expect(page.get_by_text("Notes")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#side")).to_be_hidden()
+
+
+def test_shortcuts_are_listed_and_never_work_in_a_field(open_page: Open) -> None:
+    page = open_page(answers=answers(NOTES))
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("searchbox").focus()
+    page.keyboard.type("n?")
+    expect(page.get_by_role("searchbox")).to_have_value("n?")
+    assert page.evaluate("location.hash") in {"", "#/"}
