@@ -41,11 +41,13 @@ from agent.adapters.storage.identity import load_or_create_identity
 from agent.adapters.storage.last_known import LastKnownFile
 from agent.adapters.storage.lock import HomeLock, bind_socket, only_one
 from agent.adapters.storage.machine import machine_id, this_machine
+from agent.adapters.storage.page import PageFiles
 from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.adapters.storage.state import StateFile, TrustFile
 from agent.assembly import Assembly, Outside
 from agent.clock import SystemClock
 from agent.errors import AgentError, ConfigError, ServiceOver, StateError
+from agent.gateway.page import PageDoor, PageHandlers
 from agent.gateway.presence import address_routes, status_routes
 from agent.gateway.router import Router
 from agent.gateway.server import Gateway
@@ -56,7 +58,7 @@ from agent.ports import Channel, Clock
 from agent.presence.last_known import LastKnown
 from agent.presence.prober import Prober
 from agent.problems import Problems
-from agent.processes import PROC, listening
+from agent.processes import PROC, connection_owner, listening
 from agent.protocol import names
 from agent.protocol.codec import PROTOCOL, Codec
 from agent.protocol.messages import Ready
@@ -66,6 +68,7 @@ from agent.sessions.store_watch import StoreWatch
 from agent.settings import Home, Settings, home, load
 from agent.tasks import Failures, child, keep, record
 from agent.trust.devices import TrustedDevices
+from agent.trust.page_logins import PageLogins
 from agent.trust.pairing import Pairing
 from agent.trust.rules.handshake import Bundle
 
@@ -73,6 +76,8 @@ DEFAULT_PORT = 7471
 """Tried first, so that addresses in settings need no port; any free one if it is taken."""
 OPEN = 'presence.mode is "open": everybody on this network can read the titles and states of the sessions here'
 LOOPBACK = ("127.0.0.1", "::1")
+PAGE = Path(__file__).parent / "frontends" / "page"
+"""What a browser runs."""
 Part = Callable[[], Coroutine[None, None, None]]
 """Runs a part of the service until it is cancelled; called again after it has failed (docs/design/supervision.md)."""
 
@@ -250,6 +255,17 @@ class Service:
             hosts=discovery.hosts,
             now=clock.time,
         )
+        page_logins = PageLogins(own.run, PageFiles(where.state, where.runtime), clock, secrets.token_bytes)
+        page = PageDoor(
+            own=own,
+            logins=page_logins,
+            files=PAGE,
+            owner_of=_owner_of,
+            clock=clock,
+            allowed_hosts=settings.page.allowed_hosts,
+            plain=settings.page.plain,
+        )
+        page_handlers = PageHandlers(page_logins, page if settings.page.enabled else None)
         router = Router(
             registry=parts.registry,
             presence=parts.presence,
@@ -267,6 +283,7 @@ class Service:
                 household_routes(parts.gossip),
                 address_routes(parts.addresses),
                 status_routes(health.status),
+                page_handlers.routes(),
             ),
         )
 
@@ -292,6 +309,14 @@ class Service:
             "store": store_watch.run,
             "failures": partial(self._failures.run, clock),
         }
+        if settings.page.enabled:
+            self.parts["page"] = partial(
+                page.run,
+                router,
+                partial(self._doors.channel, pings=True),
+                partial(bind, settings.page.port, LOOPBACK),
+                partial(problems.problem, "page"),
+            )
         """What runs as long as the service, each by itself, by name."""
 
     async def run(self) -> None:
@@ -377,7 +402,7 @@ class Doors:
             own=own,
             router=router,
             peers=parts.peers,
-            make_channel=self._channel,
+            make_channel=self.channel,
             device_of=lambda request: listener.device_of(request.transport),
             linked=lambda request: listener.linked(request.transport),
             inside=self._session_of,
@@ -418,14 +443,26 @@ class Doors:
         assert server is not None, "the listener runs after set_up"
         return FrameGuard(server(), self._clock)
 
-    def _channel(
-        self, ws: web.WebSocketResponse, codec: Codec, *, device: DeviceId | None, transport: asyncio.Transport | None
+    def channel(
+        self,
+        ws: web.WebSocketResponse,
+        codec: Codec,
+        *,
+        device: DeviceId | None,
+        transport: asyncio.Transport | None,
+        pings: bool = False,
     ) -> Channel:
+        """Wrap an accepted WebSocket. `pings`: also of a client, so that a proxy between keeps it open."""
         cut = transport.abort if transport is not None else None
-        return WebSocketChannel(ws, codec, clock=self._clock, device=device, pings=device is not None, cut=cut)
+        return WebSocketChannel(ws, codec, clock=self._clock, device=device, pings=pings or device is not None, cut=cut)
 
     async def _session_of(self, pid: int | None) -> SessionId | None:
         return await owning_session(pid, self._index.programs(), self._index.closed)
+
+
+def _owner_of(transport: asyncio.Transport | None) -> int | None:
+    own, other = (transport.get_extra_info(each) if transport else None for each in ("sockname", "peername"))
+    return connection_owner(own[:2], other[:2]) if own and other else -1
 
 
 def bind_lan_port(wanted: int, hosts: tuple[str, ...], state: StateFile) -> list[socket.socket]:

@@ -27,7 +27,7 @@ ANCESTORS_MAX = 256
 THREADS_MAX = 64
 """Threads of a process that are looked at."""
 _PS = ("ps", "-A", "-o", "pid=,ppid=,pgid=,stat=")
-_LISTENS = "0A"
+_LISTENS, _ESTABLISHED = "0A", "01"
 _LINUX = os.uname().sysname == "Linux"
 _READ_NUMBERS = {"x86_64": "0", "aarch64": "63", "riscv64": "63", "loongarch64": "63"} | dict.fromkeys(
     ("i386", "i686", "armv6l", "armv7l", "ppc64le", "s390x"), "3"
@@ -192,10 +192,27 @@ def listening(net: Path = PROC / "net") -> list[ListeningSocket] | None:
         found = found or []
         for row in rows:
             if row[3] == _LISTENS:
-                address, _, port = row[1].partition(":")
-                told = socket.inet_ntop(family, _in_network_order(address))
-                found.append(ListeningSocket(told, int(port, 16), int(row[7]), row[9]))
+                found.append(ListeningSocket(*_told(family, row[1]), int(row[7]), row[9]))
     return found
+
+
+def connection_owner(own: tuple[str, int], other: tuple[str, int], net: Path = PROC / "net") -> int | None:
+    """The user who has the other end of a TCP connection on this machine; -1: nobody who can be told.
+
+    None if the system does not tell. Of a closed end the system says root, so only an open one may be. Linux only.
+    """
+    known = False
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        try:
+            rows = (net / name).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        known = True
+        for row in map(str.split, rows):
+            if _told(family, row[1]) == other and _told(family, row[2]) == own:
+                user = int(row[7])
+                return user if user or row[3] == _ESTABLISHED else -1
+    return -1 if known else None
 
 
 def listening_of(pid: int, proc: Path = PROC) -> list[ListeningSocket]:
@@ -237,6 +254,11 @@ def _listed() -> Iterator[Process]:
         with suppress(ProcessLookupError, PermissionError):
             session = os.getsid(int(pid))
         yield Process(int(pid), int(parent), int(group), session, state[0])
+
+
+def _told(family: socket.AddressFamily, entry: str) -> tuple[str, int]:
+    address, _, port = entry.partition(":")
+    return socket.inet_ntop(family, _in_network_order(address)), int(port, 16)
 
 
 def _in_network_order(words: str) -> bytes:

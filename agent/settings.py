@@ -53,6 +53,15 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     may_prompt_others: bool = False  # whether programs that run in sessions may use other devices (T9)
 
 
+class PageSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings on the page in the browser (T8)."""
+
+    enabled: bool = True
+    port: Annotated[int, Meta(ge=0, le=65535)] = 7480  # 0: any that is free
+    allowed_hosts: tuple[str, ...] = ()  # names of proxies with TLS that forward it
+    plain: bool = False  # at 127.0.0.1, for a browser that does not know *.localhost
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of one device."""
 
@@ -63,6 +72,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     links: LinkSettings = LinkSettings()
     peers: PeerSettings = PeerSettings()
     sessions: SessionSettings = SessionSettings()
+    page: PageSettings = PageSettings()
     backends: dict[str, BackendConfig] = {}  # by name; only in the file: a variable cannot say so much
 
 

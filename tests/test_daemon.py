@@ -23,7 +23,7 @@ from agent.adapters.storage.state import StateFile
 from agent.daemon import DEFAULT_PORT, Service, beside_others, say
 from agent.gateway.router import Router
 from agent.protocol.methods import METHODS
-from agent.settings import Home, Settings
+from agent.settings import Home, PageSettings, Settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.waiting import LOOK, SECONDS, until
 
@@ -116,7 +116,7 @@ async def running(service: Service, clock: FakeClock, place: Home) -> AsyncItera
 
 def made(place: Home) -> tuple[Service, FakeClock]:
     clock = FakeClock()
-    return Service(place, Settings(name="desk", interfaces=("lo",)), clock), clock
+    return Service(place, Settings(name="desk", interfaces=("lo",), page=PageSettings(port=0)), clock), clock
 
 
 async def test_a_whole_service_answers_every_method_of_the_wire(place: Home) -> None:
@@ -130,7 +130,7 @@ async def test_a_whole_service_answers_every_method_of_the_wire(place: Home) -> 
 
 PARTS = [
     "presence", "sessions", "proxy", "trusted", "audit", "peers", "gossip", "addresses", "last-known", "twins",
-    "listener", "pairing", "prober", "tell", "store", "failures",
+    "listener", "pairing", "prober", "tell", "store", "failures", "page",
 ]  # fmt: skip
 
 

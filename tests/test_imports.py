@@ -88,6 +88,8 @@ ONLY_IN = {
     "cryptography": (
         "agent.protocol.identity",
         "agent.trust.rules.handshake",
+        "agent.trust.rules.page_login",
+        "agent.trust.page_logins",
         "agent.presence.rules.seal",
         "agent.adapters.storage.identity",
     ),

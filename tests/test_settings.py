@@ -21,6 +21,10 @@ VALUES: dict[str, tuple[str, object, str, object, object]] = {
     "links.mode": ('"on-demand"', "on-demand", "always", "always", "on-demand"),
     "peers.static": ('["a", "b:1"]', ("a", "b:1"), "c", ("c",), ["d:2"]),
     "sessions.may_prompt_others": ("true", True, "true", True, True),
+    "page.enabled": ("false", False, "false", False, False),
+    "page.port": ("7001", 7001, "7002", 7002, 7003),
+    "page.allowed_hosts": ('["a.test"]', ("a.test",), "b.test, c.test", ("b.test", "c.test"), ["d.test"]),
+    "page.plain": ("true", True, "true", True, True),
     "sessions.backend": ('"acp"', "acp", "shell", "shell", "echo"),
 }
 

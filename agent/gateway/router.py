@@ -62,6 +62,7 @@ class Router:
         self._sessions = sessions
         self._proxy = proxy
         self._access = access
+        self.pages: set[Channel] = set()  # the clients that are pages in a browser
         self.guard = InsideGuard(allowed=may_prompt_others)
         self._forwarder = Forwarder(registry=registry, index=sessions.index, peers=peers, clock=clock)
         self.terminals = TerminalHandlers(
@@ -146,6 +147,7 @@ class Router:
 
     def on_closed(self, channel: Channel) -> None:
         """Let a channel watch nothing any more, since it is gone."""
+        self.pages.discard(channel)
         self.guard.drop(channel)
         self._sessions.drop(channel)
         self.terminals.drop(channel)

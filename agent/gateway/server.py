@@ -111,7 +111,7 @@ class Gateway:
 
     async def _client(self, request: web.Request) -> web.StreamResponse:
         ws = _websocket((MSGPACK, JSON), FRAME_IN_MAX)
-        if not await _opened(ws, request):
+        if not await opened(ws, request):
             return web.Response()  # to nobody; aiohttp would end a socket that never was one
         codec = CODECS[ws.ws_protocol or MSGPACK]
         channel = self._make_channel(ws, codec, device=None, transport=request.transport)
@@ -135,7 +135,7 @@ class Gateway:
         except Busy as exc:
             raise web.HTTPTooManyRequests(text=exc.in_full) from exc
         ws = _websocket((MSGPACK,), FRAME_OUT_MAX)
-        if not await _opened(ws, request):
+        if not await opened(ws, request):
             return web.Response()  # to nobody; aiohttp would end a socket that never was one
         self._linked(request)
         channel = self._make_channel(ws, CODECS[MSGPACK], device=device, transport=request.transport)
@@ -187,7 +187,8 @@ def _websocket(protocols: tuple[str, ...], frame_max: int) -> web.WebSocketRespo
     )
 
 
-async def _opened(ws: web.WebSocketResponse, request: web.Request) -> bool:
+async def opened(ws: web.WebSocketResponse, request: web.Request) -> bool:
+    """Upgrade a request to a WebSocket; whether whoever asked is still there."""
     # Whoever dials several addresses hangs up on all but the first that answers: that is nobody's fault.
     try:
         await ws.prepare(request)

@@ -63,6 +63,7 @@ from agent.protocol.messages import (
     WindowRow,
 )
 from agent.protocol.model import DeviceRow, Participant, SessionRow
+from agent.protocol.page import LoggedOut, OpenPage, PageOpened
 from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.protocol.terminal import (
     TerminalAttach,
@@ -237,6 +238,9 @@ DEVICE_LIMIT = Method("device.limit", LimitDevice, Limited, on=On.LOCAL, right=R
 AUDIT_LIST = Method("audit.list", ListAudit, Rows[AuditEntry], on=On.LOCAL, right=Right.READ)
 AUDIT_WATCH = Method("audit.watch", ListAudit, Rows[AuditEntry], on=On.LOCAL, right=Right.READ, follows=Follows.WATCH)
 GATEWAY_STATUS = Method("gateway.status", Nothing, StatusReport, on=On.LOCAL, right=Right.READ)
+
+PAGE_OPEN = Method("page.open", OpenPage, PageOpened, on=On.LOCAL, right=Right.TRUST)
+PAGE_LOGOUT = Method("page.logout", Nothing, LoggedOut, on=On.LOCAL, right=Right.TRUST)
 
 HOUSEHOLD_SYNC = Method(
     "household.sync", HouseholdSync, HouseholdNews, on=On.LINK, right=Right.MEMBER, large_result=True

@@ -53,7 +53,7 @@ class Device:
 
     def __init__(self, name: str, folder: Path, program: Sequence[str] = UP, more: Sequence[str] = ()) -> None:
         self.name, self.home = name, folder / name
-        self.environ = {**compiled(folder), "LAN_AGENT_HOME": str(self.home)}
+        self.environ = {**compiled(folder), "LAN_AGENT_HOME": str(self.home), "LAN_AGENT_PAGE_PORT": "0"}
         self.socket = control_socket_path(self.environ)
         self.client = Client(self.socket, seconds=10.0)
         self._argv = [sys.executable, "-P", "-m", *program, name, *more]

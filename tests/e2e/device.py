@@ -104,7 +104,13 @@ class Device:
     def __init__(self, host: Host, folder: Path, name: str, *, environ: Mapping[str, str] | None = None) -> None:
         self.host, self.name, self.home = host, name, folder
         kept = {key: value for key, value in os.environ.items() if not key.startswith("LAN_AGENT_")}
-        self.environ = {**kept, "LAN_AGENT_HOME": str(folder), "PYTHONPATH": str(ROOT), "HOME": str(folder.parent)}
+        self.environ = {
+            **kept,
+            "LAN_AGENT_HOME": str(folder),
+            "LAN_AGENT_PAGE_PORT": "0",
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(folder.parent),
+        }
         self._more = dict(environ or {})
         self._begun: list[Lines] = []
         self.socket = control_socket_path(self.environ)

@@ -165,6 +165,10 @@ ELSEWHERE = {
     "hermes --on": "as above",
     "hermes --backend": "as above",
     "hermes --hermes": "as above",
+    "page": "`tests/frontends/cli/test_page.py`, and `tests/gateway/test_page.py` for what it opens",
+    "page --code": "as above",
+    "page --logout": "as above",
+    "page --print": "as above",
     "--wait": "`tests/e2e/test_patience.py`: with the device out of reach, for each command",
 }
 """What is run by a test of its own, and which."""

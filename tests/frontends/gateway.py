@@ -44,6 +44,7 @@ from agent.protocol.events import (
 from agent.protocol.messages import Attached, Page, Ready, Snapshot, Submitted
 from agent.protocol.methods import METHODS
 from agent.protocol.model import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
+from agent.protocol.page import LoggedOut, PageOpened
 from agent.protocol.prompts import PromptQueue, Withdraw, Withdrawn
 from agent.protocol.snapshot import compact
 from agent.protocol.waiting import CancelCall, Patient, Waiting
@@ -56,6 +57,11 @@ STATUS = messages.StatusReport(
     started_at="2027-01-15T08:00:00Z", uptime=60.0, paired=1, online=0, links=0, sessions=1, presence="sealed",
     home="/state",
 )  # fmt: skip
+PAGE = "http://abcdefghijkm.localhost:7480"
+OPENED = {
+    False: PageOpened(url=PAGE, ttl=60.0, file="/run/user/1000/lan-agent/page-1.html"),
+    True: PageOpened(url=PAGE, ttl=60.0, code="abcd-2345", also=("https://desk.example.ts.net",)),
+}
 LONG = "abcd-efgh-ijkl-mnop-qrst-uvwx-ya"
 
 
@@ -298,7 +304,7 @@ class FakeGateway:
         except AgentError as exc:
             return codec.failure(asked.id, exc)
 
-    async def _result(self, method: str, params: Any) -> object:  # noqa: C901, PLR0911, PLR0912 - one case a method
+    async def _result(self, method: str, params: Any) -> object:  # noqa: C901, PLR0911, PLR0912, PLR0915 - one case a method
         selector = getattr(params, "session_id", HERE)
         if selector not in {HERE, HERE[:4], "Build"} and method != "session.list":
             raise SessionNotFound(f"no session {selector!r}")
@@ -372,6 +378,10 @@ class FakeGateway:
                 )
             case "device.limit":
                 return messages.Limited(others=self.let_in)
+            case "page.open":
+                return OPENED[params.code]
+            case "page.logout":
+                return LoggedOut(logins=2)
             case "gateway.status":
                 return msgspec.structs.replace(STATUS, **self.status)
             case "session.share" | "session.configure":

@@ -44,6 +44,7 @@ FILLED: dict[str, dict[str, object]] = {
     "device.windows": {"code": "42-913-577"},
     "device.unpair": {"device": "pi"},
     "device.limit": {"device": "pi", "read_only": True},
+    "page.open": {"code": True},
     "audit.list": {"since": "2026-01-31T12:00:00Z", "limit": 10},
     "audit.watch": {"since": "2026-01-31T12:00:00Z", "limit": 10},
     "audit.noted": {"entries": [{"at": "2026", "device": "d", "name": "dén", "action": "prompted", "length": 7}]},

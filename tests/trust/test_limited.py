@@ -37,6 +37,7 @@ from agent.protocol.messages import (
 from agent.protocol.messages import Created as CreatedSession
 from agent.protocol.methods import LOOKS, METHODS, On
 from agent.protocol.model import DeviceId, SessionId
+from agent.protocol.page import OpenPage
 from agent.protocol.prompts import Withdraw
 from agent.protocol.terminal import TerminalAttach, TerminalDetach, TerminalInput, TerminalResize
 from agent.trust.rules.keyring import EPOCH_DAYS
@@ -105,6 +106,8 @@ ASKED: dict[str, Struct] = {
     "device.windows": FindWindows(code="42"),
     "device.unpair": Unpair(device="lab"),
     "device.list": Nothing(),
+    "page.open": OpenPage(),
+    "page.logout": Nothing(),
     "device.limit": LimitDevice(device="pad", read_only=False),
     "audit.list": ListAudit(),
     "audit.watch": ListAudit(),

@@ -2,6 +2,6 @@
 
 `sqlite` keeps transcripts, written by the one thread of `writer`, in the tables of `schema`. `identity` is the key and
 `machine` which machine it was made on; `state` has the trust store and numbers; `household`, `addresses`, `last_known`
-and `audit` are one file each. `files` and `state_values` are how all of them are written and read; `lock` and
+`page` and `audit` are one file each. `files` and `state_values` are how all of them are written and read; `lock` and
 `filesystem` see to it that one service has a home. Page: docs/state.md.
 """

@@ -53,6 +53,7 @@ class DemoDevice:
         self.environ = {
             **kept,
             "LAN_AGENT_HOME": str(folder / name),
+            "LAN_AGENT_PAGE_PORT": "0",  # three on one machine
             "PYTHONPATH": str(Path(agent.__file__).parents[1]),
         }
         self.client = Client(control_socket_path(self.environ), seconds=5.0)

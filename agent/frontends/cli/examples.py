@@ -87,6 +87,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("agent audit --since yesterday", "who did what since then"),
         ("agent audit --follow", "and what comes"),
     ),
+    "page": (
+        ("agent page", "in this machine's browser"),
+        ("agent page --code", "in a browser elsewhere: shows its address and a code to type there"),
+    ),
     "status": (
         ("agent status", "how the service is doing"),
         ("agent status --json", "for a script"),

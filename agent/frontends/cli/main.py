@@ -91,6 +91,7 @@ COMMANDS = {
     "unpair": ("agent.frontends.cli.trust", "Put a device out."),
     "devices": ("agent.frontends.cli.trust", "List the devices that this one trusts."),
     "audit": ("agent.frontends.cli.audit", "Show who attached, prompted and answered here."),
+    "page": ("agent.frontends.cli.page", "Open the page in the browser, logged in."),
     "status": ("agent.frontends.cli.status", "Show how this device's service is doing."),
     "schema": ("agent.frontends.cli.schema", "Print what crosses the wire as JSON Schema."),
     "demo": ("agent.frontends.cli.demo", "Watch three devices find, pair with and prompt each other."),

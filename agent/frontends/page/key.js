@@ -1,0 +1,81 @@
+// The browser's key, and the greeting: the service proves itself first, and only then does the page sign.
+
+const CURVE = {name: "ECDSA", namedCurve: "P-256"};
+const SIGN = {name: "ECDSA", hash: "SHA-256"};
+const STORE = "keys";
+
+/** Somebody else answers at the service's port: nothing was said to it. */
+export class Impostor extends Error {}
+
+/** This browser is not logged in, or not any more. */
+export class LoggedOut extends Error {}
+
+let known = null; // {privateKey, service}: in memory from the first use, whatever becomes of the database
+let resume = ""; // known to this document only: it comes back with it after a restart of the service
+
+const bytesOf = (text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
+const base64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)));
+const words = (who, ...parts) => new TextEncoder().encode([`lan-agent-${who}`, location.origin, ...parts].join("|"));
+const nonce = () => Array.from(crypto.getRandomValues(new Uint8Array(32)), (each) => each.toString(16).padStart(2, "0")).join("");
+
+/** Name a key to the service, if this document has just logged in. */
+export async function enrol() {
+  const meta = document.querySelector("meta[name=enrol]");
+  if (!meta) return;
+  meta.remove();
+  history.replaceState(null, "", `/${location.hash}`); // a reload asks for the page, not for the login once more
+  await name(meta.content);
+}
+
+/** Log in by the code that `agent page --code` shows. Rejects with the service's words. */
+export async function loginByCode(code) {
+  const {token} = await post("/code", {code});
+  await name(token);
+}
+
+async function name(token) {
+  const pair = await crypto.subtle.generateKey(CURVE, false, ["sign"]); // not extractable: no script can give it away
+  const mine = await crypto.subtle.exportKey("spki", pair.publicKey);
+  const told = await post("/enrol", {token, key: base64(mine)});
+  const service = await crypto.subtle.importKey("spki", bytesOf(told.key), CURVE, false, ["verify"]);
+  known = {privateKey: pair.privateKey, service};
+  resume = told.resume;
+  await inStore("readwrite", (store) => store.put(known, 1));
+}
+
+async function post(path, body) {
+  const answer = await fetch(path, {method: "POST", body: JSON.stringify(body), headers: {"Content-Type": "application/json"}});
+  if (answer.ok) return answer.json();
+  const told = await answer.json().catch(() => ({message: answer.statusText, hint: ""}));
+  throw Object.assign(new Error(told.message), {hint: told.hint, kind: told.kind ?? ""});
+}
+
+/** Greet over a fresh WebSocket: `send(object)`, `next()` → the next object. Rejects with Impostor or LoggedOut. */
+export async function greet(send, next) {
+  known ??= await inStore("readonly", (store) => store.get(1));
+  if (!known) throw new LoggedOut();
+  const asked = nonce();
+  send({nonce: asked});
+  const proof = await next();
+  if (typeof proof?.nonce !== "string" || typeof proof.signature !== "string") throw new Impostor();
+  const said = words("service", asked, proof.nonce);
+  if (!(await crypto.subtle.verify(SIGN, known.service, bytesOf(proof.signature), said))) throw new Impostor();
+  const signature = base64(await crypto.subtle.sign(SIGN, known.privateKey, words("page", asked, proof.nonce)));
+  send({signature, resume});
+  resume = (await next()).resume ?? "";
+}
+
+function inStore(mode, use) {
+  return new Promise((resolve, reject) => {
+    const opening = indexedDB.open("lan-agent", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
+    opening.onerror = () => reject(opening.error);
+    opening.onsuccess = () => {
+      const transaction = opening.result.transaction(STORE, mode);
+      const asked = use(transaction.objectStore(STORE));
+      transaction.oncomplete = () => resolve(asked.result);
+      transaction.onabort = () => reject(transaction.error);
+      opening.result.onversionchange = () => opening.result.close();
+    };
+  });
+}

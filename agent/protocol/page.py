@@ -1,0 +1,84 @@
+"""What is said about the page in the browser: how it is opened, and how its logins end."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from agent.protocol.bounds import Amount, Count, Line, Rows, Word
+
+
+class OpenPage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`page.open`: let a browser in, once, within a minute."""
+
+    code: bool = False  # by a code that a person types into the page, for a browser that cannot read files of here
+
+
+class PageOpened(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result of `page.open`: where the page is, and what lets a browser in."""
+
+    url: Line
+    ttl: Amount  # seconds
+    file: Line = ""  # path of a file, for the own user only, that logs in whoever opens it in a browser
+    code: Word = ""  # or the code to type
+    also: Rows[Line] = ()  # its addresses behind proxies (`page.allowed_hosts`)
+
+
+class LoggedOut(Struct, frozen=True, kw_only=True):
+    """Result of `page.logout`: how many browsers were logged in."""
+
+    logins: Count  # how many have ended
+
+
+# --- the door's greeting, before JSON-RPC begins: page, service, page, service ---------------------------------------
+
+
+class PageAsks(Struct, frozen=True, kw_only=True):
+    """The first frame of a page."""
+
+    nonce: Word
+
+
+class ServiceProves(Struct, frozen=True, kw_only=True):
+    """The answer: signed with the key that the page pinned when it logged in. Base64, r and s."""
+
+    nonce: Word
+    signature: Word
+
+
+class PageProves(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the page says once it believes the service."""
+
+    signature: Word
+    resume: Word = ""  # known to documents that were alive before a restart of the service
+
+
+class PageWelcomed(Struct, frozen=True, kw_only=True):
+    """The last frame of the greeting; `gateway.ready` follows."""
+
+    resume: Word
+
+
+class TypedCode(Struct, frozen=True, kw_only=True):
+    """Body of `POST /code`."""
+
+    code: Word
+
+
+class PageKey(Struct, frozen=True, kw_only=True):
+    """Body of `POST /enrol`: the key of a page that has just logged in."""
+
+    token: Word
+    key: Line  # base64 of its DER
+
+
+class ServiceKey(Struct, frozen=True, kw_only=True):
+    """Answer to `POST /enrol`."""
+
+    key: Line  # base64 of its DER, to be pinned
+    resume: Word
+
+
+class MayEnrol(Struct, frozen=True, kw_only=True):
+    """Answer to `POST /code`: what lets the page name its key, once."""
+
+    token: Word
