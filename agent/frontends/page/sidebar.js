@@ -206,7 +206,7 @@ export function sidebar(app) {
     }
     const current = node.querySelector(`li[data-id="${CSS.escape(id ?? "")}"]`);
     if (current) set(current.firstChild, "aria-current", "page");
-    rove(document.activeElement?.closest?.(".rows li") ?? current ?? visible()[0]);
+    rove(document.activeElement?.closest?.(".rows li") ?? current ?? node.querySelector("li[data-id]:not([hidden])"));
   }
 
   function tick() {
