@@ -82,7 +82,7 @@ def test_sessions_of_other_devices_have_a_section_of_their_own(open_page: Open) 
     assert titles(remote) == ["Build the wire", "Untitled session"]
     expect(remote.get_by_role("button", name="Build the wire").first).to_contain_text("Run `rm -r build`?")
     expect(remote.locator("li[data-id=logs]")).to_contain_text("pi")
-    expect(remote.locator("li[data-id=logs]")).to_contain_text("idle")
+    expect(remote.locator("li[data-id=logs]").get_by_role("img", name="idle")).to_be_visible()
 
 
 def test_without_a_session_elsewhere_there_is_no_section(open_page: Open) -> None:  # R6

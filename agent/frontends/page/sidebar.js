@@ -91,9 +91,8 @@ export function sidebar(app) {
 
   function makeRow(row) {
     const button = el("button", { type: "button", class: "row", tabindex: "-1", onclick: () => app.go(`#/s/${row.id}`) },
-      el("span", { "aria-hidden": "true" }), el("span", { class: "title", dir: "auto" }), el("time"),
-      el("span", { class: "under", dir: "auto" }), el("span", { class: "marks" }),
-      el("span", { class: "question", dir: "auto" }), el("span", { class: "unseen" }));
+      el("span", { role: "img" }), el("span", { class: "title", dir: "auto" }), el("time"),
+      el("span", { class: "under", dir: "auto" }), el("span", { class: "marks" }));
     const more = el("button", {
       type: "button", class: "more", tabindex: "-1", "aria-haspopup": "menu", "aria-expanded": "false",
       onclick: () => openMenu(row.id),
@@ -106,10 +105,11 @@ export function sidebar(app) {
 
   function drawRow(li, row) {
     const [button, more] = li.children;
-    const [dot, title, time, under, marks, question, said] = button.children;
+    const [dot, title, time, under, marks, question] = button.children;
     const state = status(row);
     const name = titleOf(row);
     set(dot, "class", `dot ${state}`);
+    set(dot, "aria-label", t(`status.${state}`) + (row.stale ? `, ${t("sidebar.stale")}` : ""));
     set(li, "class", [(row.stale || row.away || !row.attachable) && "dim"]);
     say(title, name);
     set(title, "class", ["title", row.untitled && "untitled"]);
@@ -118,8 +118,10 @@ export function sidebar(app) {
     say(under, row.local ? row.short_cwd || row.backend : nameOf(row.device));
     set(button, "title", [name, nameOf(row.device), row.backend, row.short_cwd].filter(Boolean).join(" · "));
     say(marks, marksOf(row).join(" · "));
-    say(question, state === "needs-input" ? row.question ?? "" : "");
-    say(said, `, ${t(`status.${state}`)}${row.stale ? `, ${t("sidebar.stale")}` : ""}`);
+    const asks = state === "needs-input" ? row.question : "";
+    if (!asks) question?.remove();
+    else if (question) say(question, asks);
+    else button.append(el("span", { class: "question", dir: "auto" }, asks));
     set(more, "aria-label", t("sidebar.menu", { title: name }));
   }
 
