@@ -167,7 +167,12 @@ def test_a_pinned_session_stands_above_the_others_and_is_kept(open_page: Open) -
     assert entries(page, "Build the wire")[0] == "Pin"
     page.get_by_role("menuitem", name="Pin").click()
     expect(page.get_by_role("heading", level=2)).to_have_text(["Pinned", "On this device"])
+    assert titles(page.get_by_role("region", name="Pinned")) == ["Build the wire"]
     assert asked(page, "page.keep") == [{"name": "pins", "value": ["build"]}]
+    assert entries(page, "Build the wire")[0] == "Unpin"
+    page.get_by_role("menuitem", name="Unpin").click()
+    expect(page.get_by_role("heading", level=2)).to_have_text(["On this device", "Live on other devices"])
+    assert titles(page.locator("#side")) == ["Notes", "Build the wire"]
 
 
 def test_a_new_session_on_a_device_is_started_there_and_opened(open_page: Open) -> None:

@@ -42,7 +42,8 @@ const KEYED = new WeakMap();
 /**
  * Have `parent` hold one node for each item, in order. `key(item)` names it, `make(item)` builds its node once,
  * `update(node, item, before)` is called if the item is not the very same value as before. Nodes that are in their
- * place are not touched, so focus, folds and scroll stay. Gives the nodes by key.
+ * place are not touched, so focus, folds and scroll stay. A node that another list has taken over is left there. Gives the
+ * nodes by key.
  */
 export function keyed(parent, items, key, make, update) {
   const before = KEYED.get(parent) ?? new Map();
@@ -58,7 +59,7 @@ export function keyed(parent, items, key, make, update) {
       now.set(name, { node: known.node, item });
     }
   }
-  for (const [name, { node }] of before) if (!now.has(name)) node.remove();
+  for (const [name, { node }] of before) if (!now.has(name) && node.parentNode === parent) node.remove();
   place(parent, [...now.values()].map(({ node }) => node));
   KEYED.set(parent, now);
   return new Map([...now].map(([name, { node }]) => [name, node]));

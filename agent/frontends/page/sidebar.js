@@ -35,6 +35,7 @@ export function sidebar(app) {
 
   function update(changed) {
     const keys = [...changed];
+    for (const key of keys) if (key.startsWith("s:") && !app.store.session(key.slice(2))) rows.delete(key.slice(2));
     if (keys.some((key) => /^[sp]:|^(own|keep|wire)$/.test(key))) draw();
     if (changed.has("health")) drawHealth();
     if (changed.has("route")) drawCurrent();
@@ -60,17 +61,11 @@ export function sidebar(app) {
     drawCurrent();
   }
 
-  // Up to 2,000 rows are all in the page, and a filter hides some. Of more the first ones that fit are shown.
+  // Up to 2,000 rows are shown, of more the first 500 and how many there are.
   function part(name, list, fits) {
     const fitting = list.filter(fits);
-    const all = list.length <= ALL_ROWS;
-    return {
-      name,
-      list: all ? list : fitting.slice(0, FIRST_ROWS),
-      fits,
-      fitting: fitting.length,
-      more: all ? 0 : Math.max(0, fitting.length - FIRST_ROWS),
-    };
+    const shown = fitting.length > ALL_ROWS ? fitting.slice(0, FIRST_ROWS) : fitting;
+    return { name, list: shown, fitting: fitting.length };
   }
 
   function makeSection(each) {
@@ -83,13 +78,19 @@ export function sidebar(app) {
 
   function drawSection(section, each) {
     const [, list, more] = section.children;
-    const nodes = keyed(list, each.list, (row) => row.id, makeRow, drawRow);
-    for (const row of each.list) nodes.get(row.id).hidden = !each.fits(row);
-    section.hidden = !each.fitting;
-    say(more, each.more ? t("sidebar.more", { count: each.more }) : "");
+    keyed(list, each.list, (row) => row.id, makeRow, drawRow);
+    const count = each.fitting - each.list.length;
+    say(more, count ? t("sidebar.more", { count }) : "");
   }
 
+  // A row that a filter took away, or that moves to another section, comes back as it was.
   function makeRow(row) {
+    const known = rows.get(row.id);
+    if (known) drawRow(known, row);
+    return known ?? newRow(row);
+  }
+
+  function newRow(row) {
     const button = el("button", { type: "button", class: "row", tabindex: "-1", onclick: () => app.go(`#/s/${row.id}`) },
       el("span", { role: "img" }), el("span", { class: "title", dir: "auto" }), el("time"),
       el("span", { class: "under", dir: "auto" }), el("span", { class: "marks" }));
@@ -208,7 +209,7 @@ export function sidebar(app) {
     }
     const current = node.querySelector(`li[data-id="${CSS.escape(id ?? "")}"]`);
     if (current) set(current.firstChild, "aria-current", "page");
-    rove(document.activeElement?.closest?.(".rows li") ?? current ?? node.querySelector("li[data-id]:not([hidden])"));
+    rove(document.activeElement?.closest?.(".rows li") ?? current ?? node.querySelector("li[data-id]"));
   }
 
   function tick() {
