@@ -75,7 +75,7 @@ def test_a_change_names_what_is_different_and_nothing_else(module: Run) -> None:
         store.sessions().remote.length,
       ];
     }"""
-    told = [["s:a", "s:b"], ["s:a", "s:b"], [], ["p:p"], [], ["s:a"], 0]
+    told = [["loaded", "s:a", "s:b"], ["s:a", "s:b"], [], ["p:p"], [], ["s:a"], 0]
     assert module("store.js", script, [row("a"), row("b")]) == told
 
 

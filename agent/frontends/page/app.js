@@ -93,6 +93,7 @@ function welcome() {
   function update() {
     const { local, remote } = app.store.sessions();
     const some = local.length + remote.length > 0;
+    node.classList.toggle("unknown", !app.store.loaded);
     say(title, t(some ? "app.choose" : "app.empty"));
     say(text, t(some ? "app.choose.more" : "app.empty.more"));
   }
@@ -105,7 +106,7 @@ function welcome() {
 let changed = new Set();
 let frame = 0;
 
-/** Have the views drawn with what is different: `s:ID`, `p:ID`, `own`, `health`, `i:ITEM`, `wire`, `route`, `keep`. */
+/** Have the views drawn with what is different: `s:ID p:ID loaded own health wire route keep session items i:ITEM`. */
 function touch(...keys) {
   for (const key of keys) changed.add(key);
   // A window that is out of sight has no frames, and yet a title that counts what waits.

@@ -36,7 +36,7 @@ export function sidebar(app) {
   function update(changed) {
     const keys = [...changed];
     for (const key of keys) if (key.startsWith("s:") && !app.store.session(key.slice(2))) rows.delete(key.slice(2));
-    if (keys.some((key) => /^[sp]:|^(own|keep|wire)$/.test(key))) draw();
+    if (keys.some((key) => /^[sp]:|^(loaded|own|keep)$/.test(key))) draw();
     if (changed.has("health")) drawHealth();
     if (changed.has("route")) drawCurrent();
   }
@@ -169,7 +169,7 @@ export function sidebar(app) {
   }
 
   function drawNone(found, filter, only, all) {
-    if (!all) say(none, app.store.own || app.state === "ready" ? t("sidebar.none") : "");
+    if (!all) say(none, app.store.loaded ? t("sidebar.none") : "");
     else say(none, found ? "" : filter ? t("sidebar.nothing", { filter }) : only ? t("sidebar.nobody") : "");
   }
 

@@ -10,13 +10,19 @@ export class Store {
 
   /** The own device: `{id, name, version}`. The first `gateway.ready` of a page names it, no later one. */
   own = null;
+  /** Whether it is known which sessions there are. */
+  loaded = false;
   /** What `gateway.status` said, with `problems`, `reach` and `notices`; null: not asked yet. */
   status = null;
 
-  /** Take what the service says as a whole; what is left out stays. Gives all keys that may be different. */
+  /** Take what the service says as a whole; what is left out stays. Gives all keys that may be different. `loaded`: once. */
   reset({ sessions, peers, own, status }) {
     const changed = new Set();
-    if (sessions) this.#replace(this.#sessions, sessions, "s", changed);
+    if (sessions) {
+      if (!this.loaded) changed.add("loaded");
+      this.loaded = true;
+      this.#replace(this.#sessions, sessions, "s", changed);
+    }
     if (peers) this.#replace(this.#peers, peers, "p", changed);
     if (own && !this.own) {
       this.own = own;
