@@ -1,5 +1,7 @@
 // Stands for wire.js in tests of single views: no service, `window.service` says what is answered and what comes.
 
+import "./key.js"; // as the true one does: the document asks for it
+
 export class WireError extends Error {
   constructor({ code = -32603, kind = "internal", message = "", hint = "", retryAfter = null }) {
     super(message);

@@ -1,0 +1,61 @@
+"""The files of the page: small, each with its job in its first line, none with a way to make HTML of text."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+FILES = Path(__file__).parents[2] / "agent" / "frontends" / "page"
+MODULES = sorted(FILES.glob("*.js"))
+LOCALES = sorted((FILES / "locales").glob("*.json"))
+ALL_MAX = 150_000
+LOCALE_MAX = 8_000
+SINKS = re.compile(
+    r"\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|srcdoc|DOMParser"
+    r"|createContextualFragment|setAttribute\(\"(on|style))"
+)
+IMPORT = re.compile(r"""^(?:import|export)\b[^;]*?from "\./([\w.]+)";""", re.MULTILINE)
+KEY = re.compile(r"""\bt\("([\w.-]+)"(, \{[^}]*\bcount\b)?""")
+
+
+def text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def reached(name: str, seen: set[str]) -> set[str]:
+    """Modules that the browser needs for one of them."""
+    seen.add(name)
+    for other in IMPORT.findall(text(FILES / name)):
+        if other not in seen:
+            reached(other, seen)
+    return seen
+
+
+def test_all_files_together_are_small() -> None:
+    sizes = {path: path.stat().st_size for path in FILES.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) <= ALL_MAX
+    assert {path.name: sizes[path] for path in LOCALES if sizes[path] > LOCALE_MAX} == {}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_a_module_says_its_job_and_makes_no_html(path: Path) -> None:
+    first, *lines = text(path).splitlines()
+    assert re.fullmatch(r"// [A-Z`].*[.:]", first)
+    assert [line for line in lines if SINKS.search(line)] == []
+    assert [number for number, line in enumerate(lines, 2) if len(line) > 130] == []
+
+
+def test_the_document_asks_for_every_module_at_once() -> None:
+    document = text(FILES / "index.html")
+    asked = re.findall(r'<link rel="modulepreload" href="/([\w.]+)">', document)
+    assert sorted(asked) == sorted(reached("app.js", set()) - {"app.js"})
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_every_text_that_is_shown_by_its_key_is_there(path: Path) -> None:
+    words = json.loads(text(FILES / "locales" / "en.json"))
+    wanted = {f"{key}.other" if counted else key for key, counted in KEY.findall(text(path))}
+    assert wanted - set(words) == set()
