@@ -19,6 +19,7 @@ from agent.processes import (
     catches,
     children,
     command_line,
+    connection_owner,
     descendants,
     environment,
     find_process,
@@ -158,3 +159,32 @@ def test_without_proc_the_table_is_that_of_ps(
     assert [row.pid for row in descendants(os.getpid())] == [pid, child]
     program.unlink()
     assert process_table() == {}
+
+
+TCP = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1D38 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1
+   1: 0100007F:1D38 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 2
+   2: 0100007F:C350 0100007F:1D38 01 00000000:00000000 00:00000000 00000000  1001        0 3
+   3: 0100007F:C351 0100007F:1D38 05 00000000:00000000 00:00000000 00000000     0        0 0
+   4: 0100007F:C352 0100007F:1D38 01 00000000:00000000 00:00000000 00000000     0        0 4
+"""
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="the table above is of such a machine")
+def test_the_user_at_the_other_end_of_a_connection_is_told_and_a_closed_end_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "tcp").write_text(TCP)
+    own = ("127.0.0.1", 7480)
+    told = [connection_owner(own, ("127.0.0.1", port), tmp_path) for port in (50000, 50001, 50002, 50003)]
+    assert told == [1001, -1, 0, -1]
+    assert connection_owner(own, ("127.0.0.1", 50000), tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_a_connection_of_this_process_is_of_this_user(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as server:
+        own = server.getsockname()[:2]
+        with socket.create_connection(own) as client, server.accept()[0]:
+            assert connection_owner(own, client.getsockname()[:2]) == os.geteuid()
