@@ -33,6 +33,7 @@ from agent.adapters.net.link import WebSocketChannel
 from agent.adapters.net.listener import Listener
 from agent.adapters.net.pairing import TlsPairing
 from agent.adapters.net.tls import client_context, pairing_client_context
+from agent.adapters.rendering import qr
 from agent.adapters.storage.addresses import AddressFile
 from agent.adapters.storage.audit import AuditFile
 from agent.adapters.storage.files import private_folder
@@ -254,6 +255,7 @@ class Service:
             gossip=parts.gossip,
             hosts=discovery.hosts,
             now=clock.time,
+            draw=qr.modules,
         )
         page_logins = PageLogins(own.run, PageFiles(where.state, where.runtime), clock, secrets.token_bytes)
         page = PageDoor(

@@ -19,7 +19,7 @@ BASE = {"errors", "protocol"}
 PURE = BASE | {"ports"}
 DOMAINS = ("presence", "sessions", "terminals", "links", "trust")
 """In the order in which they may know each other: each one those before it, and not those behind it."""
-ADAPTERS = {"adapters.backends", "adapters.discovery", "adapters.net", "adapters.storage"}
+ADAPTERS = {"adapters.backends", "adapters.discovery", "adapters.net", "adapters.rendering", "adapters.storage"}
 FRONT_ENDS = {"frontends.cli", "frontends.editors", "frontends.hermes_ui"}
 LOCAL = BASE | {"paths", "clock", "processes", "pending_calls", "peercred"}
 """What a client of the service knows beside `client`: the wire, and where the control socket is."""
@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The flow of DESIGN §2: what is heard becomes a record where it is heard.
     "adapters.discovery": PURE | {"tasks", "presence.rules"},
     "adapters.net": PURE | {"tasks", "pending_calls"},
+    "adapters.rendering": PURE,
     "adapters.storage": PURE | {"tasks"},
     # Beside the layers: what the daemon resolves once and hands to the parts as values.
     "paths": {"errors"},
@@ -97,7 +98,7 @@ ONLY_IN = {
     "sqlite3": ("agent.adapters.storage",),
     "ssl": ("agent.adapters.net", "agent.daemon"),
     "click": ("agent.frontends.cli",),
-    "segno": ("agent.frontends.cli.qr",),
+    "segno": ("agent.adapters.rendering.qr",),
     "platformdirs": ("agent.paths", "agent.settings"),
 }
 """Library -> the modules that may import it."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from msgspec import structs
 
 from agent.errors import BadParams, Forbidden, NotPaired
 from agent.gateway.forwarder import Forwarder, There
 from agent.gateway.routes import Caller, Route, Routes
-from agent.ports import Followed
+from agent.ports import Channel, Followed
 from agent.presence.rules.registry import Registry
 from agent.protocol.audit import AuditEntry
 from agent.protocol.guests import Terms
@@ -38,6 +38,7 @@ from agent.protocol.methods import (
     AUDIT_LIST,
     AUDIT_NOTED,
     AUDIT_WATCH,
+    DEVICE_CLOSE_WINDOW,
     DEVICE_JOIN,
     DEVICE_LEAVE,
     DEVICE_LIMIT,
@@ -57,7 +58,7 @@ from agent.sessions.host import Sessions
 from agent.trust.audit import Audit
 from agent.trust.gossip import Gossip
 from agent.trust.household import Household
-from agent.trust.pairing import Pairing
+from agent.trust.pairing import Pairing, Window
 from agent.trust.rules.devices import former_name
 
 NAMESAKES_MAX = 8
@@ -76,8 +77,9 @@ class TrustHandlers:
         gossip: Gossip,
         hosts: Callable[[], tuple[str, ...]],
         now: Callable[[], float],
+        draw: Callable[[str], Awaitable[tuple[str, ...]]],
     ) -> None:
-        """`hosts` tells this device's addresses, `now` the time in Unix seconds."""
+        """`hosts` tells this device's addresses, `now` the time in Unix seconds; `draw` makes QR codes."""
         self._own = own
         self._registry = registry
         self._pairing = pairing
@@ -85,11 +87,14 @@ class TrustHandlers:
         self._gossip = gossip
         self._hosts = hosts
         self._now = now
+        self._draw = draw
+        self._shown: dict[Channel, Window] = {}  # pairing windows by the client that opened them
 
     def routes(self) -> Routes:
         """List the handlers of `device.*`, each with its method."""
         return (
             Route(DEVICE_PAIR, self.pair),
+            Route(DEVICE_CLOSE_WINDOW, self.close_window),
             Route(DEVICE_JOIN, self.join),
             Route(DEVICE_WINDOWS, self.list_windows),
             Route(DEVICE_UNPAIR, self.unpair),
@@ -108,21 +113,37 @@ class TrustHandlers:
 
         async def follow() -> None:
             # The window closes with the connection that opened it.
+            self._shown[caller.channel] = window
             try:
                 await window.over.wait()
             finally:
                 window.close()
+                self._shown.pop(caller.channel, None)
 
         hosts = self._hosts()
+        link = window.link(self._own.id, hosts)
+        try:
+            qr = await self._draw(link or window.code) if request.qr else ()
+        except BaseException:
+            window.close()
+            raise
         shown = PairWindow(
             code=window.code,
             ttl=window.ttl,
             port=window.port,
             addresses=hosts,
             tries=window.tries,
-            link=window.link(self._own.id, hosts),
+            link=link,
+            qr=qr,
         )
         return Followed(shown, follow)
+
+    async def close_window(self, request: Nothing, caller: Caller) -> Nothing:
+        """Close the pairing window that this client opened, if it is open."""
+        window = self._shown.get(caller.channel)
+        if window is not None:
+            window.close()
+        return Nothing()
 
     def _terms(self, request: Pair) -> Terms:
         session = ""

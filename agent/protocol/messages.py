@@ -282,6 +282,7 @@ class Pair(Struct, frozen=True, kw_only=True, omit_defaults=True):
     read_only: bool = False  # a guest may watch, and no more
     session: Annotated[str, Meta(max_length=256)] = ""  # the only one that a guest may reach; empty: any
     stay: Annotated[float, Meta(gt=0, le=STAY_MAX)] = STAY  # seconds that a guest may stay
+    qr: bool = False  # with its QR code
 
 
 class PairWindow(Struct, frozen=True, kw_only=True):
@@ -293,6 +294,7 @@ class PairWindow(Struct, frozen=True, kw_only=True):
     addresses: Rows[Line] = ()
     tries: Count = 3  # guesses it takes; 0: any number
     link: Line = ""  # of a long code: all that a QR code says
+    qr: Rows[Line] = ()  # its QR code, of the link if there is one: rows of modules, `1` is dark; no border
 
 
 class Namesake(Struct, frozen=True, kw_only=True):

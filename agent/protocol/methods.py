@@ -230,6 +230,7 @@ BACKEND_LIST = Method("backend.list", ListBackends, Rows[BackendRow], on=On.DEVI
 DEVICE_LIST = Method("device.list", Nothing, Rows[PairedRow], on=On.LOCAL, right=Right.LIST)
 DEVICE_WINDOWS = Method("device.windows", FindWindows, Rows[WindowRow], on=On.LOCAL, right=Right.LIST)
 DEVICE_PAIR = Method("device.pair", Pair, PairWindow, on=On.LOCAL, right=Right.TRUST, follows=Follows.WINDOW)
+DEVICE_CLOSE_WINDOW = Method("device.close_window", Nothing, Nothing, on=On.LOCAL, right=Right.TRUST)
 DEVICE_JOIN = Method("device.join", Join, PairedRow, on=On.LOCAL, right=Right.TRUST)
 DEVICE_UNPAIR = Method("device.unpair", Unpair, PairedRow, on=On.LOCAL, right=Right.TRUST)
 DEVICE_LEAVE = Method("device.leave", Nothing, Left, on=On.LOCAL, right=Right.TRUST)

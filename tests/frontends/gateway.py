@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import WSMsgType, web
 
+from agent.adapters.rendering.qr import modules
 from agent.errors import (
     AgentError,
     Ambiguous,
@@ -355,8 +356,9 @@ class FakeGateway:
                 code = LONG if params.long else "42-913-577"
                 link = f"lan-agent://pair?s={LONG}" if params.long else ""
                 return messages.PairWindow(
-                    code=code, ttl=params.ttl, port=4321, addresses=("192.0.2.1",), tries=0 if link else 3, link=link
-                )
+                    code=code, ttl=params.ttl, port=4321, addresses=("192.0.2.1",), tries=0 if link else 3, link=link,
+                    qr=await modules(link) if params.qr else (),
+                )  # fmt: skip
             case "device.windows":
                 return [messages.WindowRow(name=name, address=f"192.0.2.{n}:1") for n, name in enumerate(self.windows)]
             case "device.join":

@@ -39,7 +39,7 @@ FILLED: dict[str, dict[str, object]] = {
     "prompt.list": {"session_id": "abcd"},
     "prompt.withdraw": {"session_id": "abcd", "prompt_id": "p", "client": "agent"},
     "request.answer": {"session_id": "abcd", "answer": {"name": "x", "ok": True, "n": 1.5, "of": ["a"]}},
-    "device.pair": {"ttl": 1.0},
+    "device.pair": {"ttl": 1.0, "qr": True},
     "device.join": {"code": "12-345-678", "address": "[fe80::1%eth0]:7471"},
     "device.windows": {"code": "42-913-577"},
     "device.unpair": {"device": "pi"},

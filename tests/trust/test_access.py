@@ -465,7 +465,7 @@ async def test_a_reader_of_the_log_that_is_too_slow_starts_anew() -> None:
 # --- programs inside sessions (T9) -----------------------------------------------------------------------------------
 
 
-DEVICES = ("device.pair", "device.join", "device.unpair", "device.leave")
+DEVICES = ("device.pair", "device.close_window", "device.join", "device.unpair", "device.leave")
 
 
 @pytest.mark.parametrize("allowed", [False, True])

@@ -102,6 +102,7 @@ ASKED: dict[str, Struct] = {
     "prompt.withdraw": Withdraw(session_id=S, prompt_id="p"),
     "request.answer": AnswerRequest(session_id=S, answer="yes"),
     "device.pair": Pair(),
+    "device.close_window": Nothing(),
     "device.join": Join(code="42-913-577"),
     "device.windows": FindWindows(code="42"),
     "device.unpair": Unpair(device="lab"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from agent.frontends.cli.output import Printer
 
@@ -11,27 +12,21 @@ QUIET = 2
 _HALVES = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
 
 
-def qr_lines(text: str) -> list[str]:
-    """A QR code in lines, two rows of modules each; dark modules are drawn in the foreground's colour."""
-    import segno
-
-    rows = [[bool(module & 1) for module in row] for row in _matrix(segno.make(text, error="l", micro=False))]
+def qr_lines(modules: Sequence[str]) -> list[str]:
+    """A QR code in lines, two rows of modules each; dark modules, `1`, are drawn in the foreground's colour."""
+    wide = len(modules) + 2 * QUIET
+    inner = [[False] * QUIET + [module == "1" for module in row] + [False] * QUIET for row in modules]
+    light = [[False] * wide for _ in range(QUIET)]
+    rows = [*light, *inner, *light]
     if len(rows) % 2:
-        rows.append([False] * len(rows[0]))
+        rows.append([False] * wide)
     return [
         "".join(_HALVES[pair] for pair in zip(upper, lower, strict=True))
         for upper, lower in zip(rows[::2], rows[1::2], strict=True)
     ]
 
 
-def _matrix(code: object) -> list[bytes]:
-    # segno's rows, with a light border.
-    rows = [bytes(QUIET) + bytes(row) + bytes(QUIET) for row in code.matrix]  # type: ignore[attr-defined] # its stubs
-    empty = [bytes(len(rows[0]))] * QUIET
-    return [*empty, *rows, *empty]
-
-
-def show_qr(printer: Printer, text: str) -> bool:
+def show_qr(printer: Printer, modules: Sequence[str]) -> bool:
     """Draw a QR code on stderr; whether it could be drawn: only a terminal with colours and the room for it takes one.
 
     Black on white, whatever the terminal's colours are: many scanners do not take a code that is inverted.
@@ -42,7 +37,7 @@ def show_qr(printer: Printer, text: str) -> bool:
         "▀▄█".encode(printer.err.encoding or "ascii")
     except UnicodeEncodeError:
         return False
-    lines = qr_lines(text)
+    lines = qr_lines(modules)
     try:
         columns = os.get_terminal_size(printer.err.fileno()).columns or 80
     except (OSError, ValueError):

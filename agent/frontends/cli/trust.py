@@ -64,7 +64,7 @@ def pair(app: App, *, ttl: float | None, long: bool, guest: bool, read: bool, se
     wait, stay = (TTL, ttl or STAY) if guest else (ttl or TTL, STAY)
     if not 1.0 <= wait <= TTL_MAX or stay > STAY_MAX:
         raise click.UsageError("--ttl takes 1 second to 1 hour, and for a guest up to 365 days: like 90, 30min or 8h")
-    asked = Pair(ttl=wait, long=long, guest=guest, read_only=read, session=session, stay=stay)
+    asked = Pair(ttl=wait, long=long, guest=guest, read_only=read, session=session, stay=stay, qr=long)
     return asyncio.run(_pair(app, asked))
 
 
@@ -80,8 +80,8 @@ async def _pair(app: App, asked: Pair) -> int:
         window = await stream.once(DEVICE_PAIR, asked)
         printer.line(window.code)
         printer.out.flush()
-        if window.link:
-            show_qr(printer, window.link)
+        if window.qr:
+            show_qr(printer, window.qr)
         if asked.guest:
             printer.talk(f"whoever uses it is a guest of this device: {_terms(asked.read_only, asked.session, 'here')}")
         if report["presence"] == "hidden":

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.adapters.rendering.qr import modules
 from agent.client.terminal_text import width
 from agent.frontends.cli.qr import QUIET, qr_lines
 from agent.protocol.messages import Namesake, PairedRow, PairNews
@@ -90,9 +91,9 @@ def test_a_long_code_is_a_qr_code_on_a_terminal(gateway: FakeGateway, home: Path
         assert shown.child.wait(20) == 130
 
 
-def test_the_qr_code_has_its_three_corners_and_a_light_border() -> None:
+async def test_the_qr_code_has_its_three_corners_and_a_light_border() -> None:
     # ISO/IEC 18004: a finder pattern is 7 by 7, dark outside, light ring, dark core of 3 by 3.
-    lines = qr_lines(f"lan-agent://pair?s={LONG}")
+    lines = qr_lines(await modules(f"lan-agent://pair?s={LONG}"))
     assert len({width(line) for line in lines}) == 1
     upper, lower = {" ": 0, "▀": 1, "▄": 0, "█": 1}, {" ": 0, "▀": 0, "▄": 1, "█": 1}
     rows = [[half[char] for char in line] for line in lines for half in (upper, lower)]

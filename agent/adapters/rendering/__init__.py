@@ -1,0 +1,4 @@
+"""Rendering: text into what a page or a terminal shows, by libraries that are imported at their first use.
+
+`qr` makes QR codes.
+"""
