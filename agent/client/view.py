@@ -252,6 +252,8 @@ class SessionView:
                 self.turn = 0 if turn == self.turn else self.turn
             case SessionInfo(status="ended" | "failed"):
                 self.ended = payload.status
+            case SessionInfo(status="starting" | "idle"):  # it was started anew
+                self.ended = ""
             case _:
                 pass
         return LogEntry(event, payload, merged, closes)

@@ -169,6 +169,7 @@ class Page(Struct, frozen=True, kw_only=True):
     events: Rows[Event]
     more: bool = False  # whether there are older (with `after`: newer) ones
     session_id: SessionKey = SessionId("")  # which one the selector named
+    first: Count = 0  # the oldest event that the page stands for, left out or not; 0: none, or not told
 
 
 class Submit(Patient, frozen=True, kw_only=True, omit_defaults=True):

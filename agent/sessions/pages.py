@@ -24,9 +24,11 @@ async def read_page(store: TranscriptStore, meta: SessionMeta, request: History,
         found = await store.read_before(meta.id, last + 1 if before is None else before, request.limit, PAGE_MAX)
         events = list(mended(found, found[0].seq - 1 if found else 0))
         more = bool(events) and events[0].seq > 1
+    first = events[0].seq if events else 0
+    if after is None:
         events = compact(events)
     shown = tuple(event for event in events if event.seq <= last)
-    return Page(session_id=meta.id, epoch=epoch, seq=last, events=shown, more=more)
+    return Page(session_id=meta.id, epoch=epoch, seq=last, events=shown, more=more, first=first)
 
 
 def _within(seq: int | None, highest: int) -> int | None:

@@ -224,6 +224,8 @@ def test_the_end_of_a_session_is_said_with_its_reason() -> None:
         session_over(SessionInfo(status="failed", note="no such program")) == "the session has failed: no such program"
     )
     assert session_over(SessionInfo(status="ended")) == "the session has ended"
+    view.take(NextEvent(log(SessionInfo(status="idle", note="started anew"), first=2)[0]))
+    assert view.ended == ""
     assert session_over(SessionInfo(status="idle", note="back")) == ""
 
 

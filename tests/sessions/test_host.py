@@ -343,6 +343,7 @@ async def test_pages_of_history_join_without_gap() -> None:
         older = await desk.sessions.history(History(session_id=session, before=newest[-1].seq + 1, limit=10))
         assert older.more
         assert older.events[-1].seq == newest[-1].seq
+        assert older.first == newest[-10].seq  # though its events were left out, being shortened
         first = await desk.sessions.history(History(session_id=session, before=3, limit=10))
         assert not first.more
 

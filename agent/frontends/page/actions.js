@@ -1,10 +1,15 @@
 // What the views can have done: the only part that calls the wire.
 
+import { following } from "./following.js";
+import { SessionLog } from "./session.js";
 import { t } from "./words.js";
+
+const OLDER = 200; // events of a page of history
 
 /** The actions of the page. Those that ask the service give its answer, or raise the WireError that it answers with. */
 export function actionsOf(app) {
   const call = (method, params = {}) => app.wire.call(method, params);
+  const open = following(app, (id) => new SessionLog(id));
   const take = (name) => (value) => app.touch(...app.store.reset({ [name]: value }));
 
   return {
@@ -13,10 +18,24 @@ export function actionsOf(app) {
       call("session.watch", { scope: "all", all: true }).then(take("sessions"), failed);
       call("peer.watch").then(take("peers"), failed);
       this.status();
+      open.resume();
     },
     status: () => call("gateway.status").then(take("status"), failed),
-    notified() {},
-    follow() {},
+    notified: open.notified,
+    follow: open.follow,
+
+    /** Fetch what was said before what a log has; a page with nothing to show is passed over. Gives how many items came. */
+    async older(log) {
+      const before = log.items.length;
+      while (log.more && log.items.length === before) {
+        const { epoch } = log;
+        const page = await call("session.history", { session_id: log.id, before: log.first, limit: OLDER });
+        if (epoch !== log.epoch) break; // it is attached anew
+        log.prepend(page);
+        if (page.epoch !== epoch) break;
+      }
+      return Math.max(0, log.items.length - before);
+    },
 
     create: (params) => call("session.create", params),
     backends: (device) => call("backend.list", { device }),

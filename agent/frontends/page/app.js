@@ -1,6 +1,7 @@
 // The page's start: it puts the parts together, follows the route, and has the views drawn once a frame.
 
 import { actionsOf } from "./actions.js";
+import { chat } from "./chat.js";
 import { el, say, set } from "./dom.js";
 import { shortcuts } from "./keys.js";
 import { newSession } from "./new.js";
@@ -14,7 +15,7 @@ import { t } from "./words.js";
 const PANES = {
   "": [welcome],
   new: [newSession],
-  s: [],
+  s: [chat],
 };
 // What stands above the main part, whatever the route: the lines of what is lost.
 const LINES = [];
@@ -28,6 +29,7 @@ const app = {
   detail: null, // what the wire says with its state
   store: new Store(),
   session: null, // the SessionLog of the open session
+  open: null, // how that stands: see following.js
   route: parse(location.hash),
   keep: {}, // values of `page.keep`: pins, settings
   actions: {},

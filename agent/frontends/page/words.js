@@ -69,6 +69,13 @@ export function ago(iso, now = Date.now()) {
   return date(iso);
 }
 
+/** How long something took, in the shortest words: `45s`, `2m`, `3h`. */
+export function duration(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000)) || 0;
+  if (seconds < 2 * MINUTE) return unit(seconds, "second");
+  return seconds < 2 * HOUR ? unit(seconds / MINUTE, "minute") : unit(seconds / HOUR, "hour");
+}
+
 const made = new Map();
 
 // Intl formatters are dear to make and cheap to use.

@@ -1,0 +1,206 @@
+// The open session: who is there, its transcript with the end in sight, and how it stands with its device.
+
+import { copyButton, el, keyed, say, set } from "./dom.js";
+import { follow } from "./follow.js";
+import { blocksOf, blockView, copyWords, isVerbatim } from "./items.js";
+import { nameOf } from "./store.js";
+import { clock, t } from "./words.js";
+
+const FIRST_ITEMS = 60;
+const MORE_ITEMS = 60;
+const MOST_ITEMS = 240; // that stay in the document while the reader is at the end
+
+export function chat(app) {
+  const title = app.head("");
+  const under = el("p", { class: "under" });
+  const chips = el("ul", { class: "chips", "aria-label": t("chat.participants") });
+  title.append(under, chips);
+  const raw = el("p", { class: "raw", hidden: true });
+  const stands = el("p", { class: "stands", role: "status" });
+  const older = el("button", { type: "button", class: "quiet older", onclick: () => showOlder() }, t("chat.older"));
+  const rows = el("div", { class: "items" });
+  const working = el("p");
+  const scroller = el("section", { class: "transcript", tabindex: "0", "aria-label": t("chat.transcript") },
+    el("div", { class: "above" }, older), rows, el("div", { class: "below" }, working));
+  const end = el("button", { type: "button", class: "button to-end", hidden: true, onclick: toEnd });
+  const node = el("section", { class: "chat" }, title, raw, stands, el("div", { class: "window" }, scroller, end));
+  const follower = follow(scroller, rows, { onFollow: drawEnd, onTop: () => showOlder() });
+  const views = new Map(); // of blocks, by key
+  const about = { app, log: null, name: "", verbatim: false };
+  let blocks = new Map(); // that are shown, by the ids of their items
+  let newest = null; // the newest item that was shown
+  let life = 0; // how many logs were shown
+  let hidden = 0; // items before the first one that is shown
+  let lastSeen = null; // the newest item when the reader left the end
+  let asking = false; // for an older page
+  let wasRunning = null;
+  update(new Set(["session"]));
+  return { node, update };
+
+  function update(changed) {
+    const keys = [...changed];
+    about.log = app.session;
+    if (changed.has("session") || keys.some((key) => /^[sp]:|^own$/.test(key))) drawHead();
+    if (changed.has("session") || changed.has("wire")) drawStands();
+    const ids = keys.filter((key) => key.startsWith("i:")).map((key) => key.slice(2));
+    if (changed.has("session") || changed.has("items") || ids.some((id) => !blocks.has(id))) draw();
+    else for (const block of new Set(ids.map((id) => blocks.get(id)))) view(block);
+    if (changed.has("session")) tell();
+  }
+
+  // --- head ---
+
+  function row() {
+    return app.store.session(about.log?.id) ?? about.log?.row ?? null;
+  }
+
+  function drawHead() {
+    const session = row();
+    const { log } = about;
+    const device = session ? nameOf(session.device) : "";
+    about.name = device || session?.backend || "";
+    about.verbatim = isVerbatim(session);
+    say(title.querySelector("h1"), log?.title || session?.title || t("session.untitled"));
+    say(under, [device, session?.backend, log?.model || session?.model].filter(Boolean).join(" · "));
+    const others = log?.others(app.own?.id) ?? [];
+    keyed(chips, others, (each) => each.device, makeChip, drawChip);
+    const terminal = session?.backend === "terminal" && !log?.ended;
+    set(raw, "hidden", !terminal);
+    if (terminal && !raw.firstChild) {
+      const command = `agent attach --raw ${session.id}`;
+      raw.append(el("span", {}, t("chat.raw")), " ", el("code", {}, command), " ", copyButton(command, copyWords()));
+    }
+  }
+
+  function makeChip(each) {
+    const li = el("li", { class: "participant", dir: "auto" });
+    drawChip(li, each);
+    return li;
+  }
+
+  function drawChip(li, each) {
+    const name = each.name?.trim() || each.device;
+    const times = each.count;
+    say(li, times > 1 ? t("chat.times", { name, times }) : name);
+  }
+
+  // --- how it stands ---
+
+  // A link that is back within a second was not lost for anybody: the style sheet shows it later.
+  function drawStands() {
+    const open = app.open ?? {};
+    say(stands, app.state === "ready" ? standing(open) : "");
+    set(stands, "class", ["stands", open.state === "failed" && "wrong", open.away && "soon"]);
+  }
+
+  function standing({ state, error, waiting, away, stalled }) {
+    if (state === "failed") return [error.message, error.hint].filter(Boolean).join(": ");
+    if (waiting) return reach(waiting.name, waiting.since, "chat.waits");
+    if (away) return reach(away.name, away.since, away.reason ? "chat.stopped" : "chat.away");
+    if (stalled) return t("chat.stalled", { reason: stalled });
+    return "";
+  }
+
+  function reach(name, since, key) {
+    const device = name || about.name;
+    return since ? t(`${key}.since`, { name: device, since: clock(since) }) : t(key, { name: device });
+  }
+
+  // --- the transcript ---
+
+  function draw() {
+    const items = about.log?.items ?? [];
+    if (newest && !items.includes(newest)) {
+      life += 1;
+      views.clear();
+    }
+    if (!newest || !items.includes(newest)) hidden = Math.max(0, items.length - FIRST_ITEMS);
+    newest = items.at(-1) ?? null;
+    if (follower.following && items.length - hidden > MOST_ITEMS) hidden = items.length - MOST_ITEMS / 2;
+    const shown = blocksOf(hidden ? items.slice(hidden) : items);
+    blocks = new Map(shown.flatMap((block) => block.items.map((item) => [item.id, block])));
+    follower.keep(() => {
+      keyed(rows, shown, (block) => `${life} ${block.key}`, (block) => view(block).node, (_, block) => view(block));
+      set(older, "hidden", !hidden && !about.log?.more);
+      drawWorking();
+    });
+    const keys = new Set(shown.map((block) => block.key));
+    for (const key of views.keys()) if (!keys.has(key)) views.delete(key);
+    drawEnd();
+    if (about.log && scroller.clientHeight && scroller.scrollHeight <= scroller.clientHeight) showOlder();
+  }
+
+  function view(block) {
+    const known = views.get(block.key);
+    if (known) {
+      known.update(block);
+      return known;
+    }
+    const made = blockView(about, block);
+    views.set(block.key, made);
+    return made;
+  }
+
+  // --- older ---
+
+  async function showOlder() {
+    const { log } = about;
+    if (!log || asking) return;
+    if (hidden) {
+      hidden = Math.max(0, hidden - MORE_ITEMS);
+      draw();
+      return;
+    }
+    if (!log.more || app.open?.state !== "attached" || app.state !== "ready") return;
+    asking = true;
+    say(older, t("chat.asking"));
+    try {
+      const came = await app.actions.older(log);
+      if (log !== about.log) return;
+      hidden += Math.max(0, came - MORE_ITEMS);
+    } catch (error) {
+      app.say(error.message);
+    } finally {
+      asking = false;
+      say(older, t("chat.older"));
+    }
+    draw();
+  }
+
+  // --- the end ---
+
+  function drawWorking() {
+    const { log } = about;
+    const last = log?.items.at(-1);
+    const speaks = last && !last.done && (last.kind === "reply" || last.kind === "tool" || last.kind === "thought");
+    const waits = log?.turn && !log.requests.size && !speaks;
+    say(working, waits ? t("chat.working", { name: about.name }) : "");
+  }
+
+  function drawEnd() {
+    const items = about.log?.items ?? [];
+    if (follower.following) {
+      lastSeen = null;
+      set(end, "hidden", true);
+      return;
+    }
+    lastSeen ??= items.at(-1)?.id ?? "";
+    const at = items.findLastIndex((item) => item.id === lastSeen);
+    const count = at < 0 ? 0 : items.length - 1 - at;
+    say(end, count ? t("chat.new", { count }) : t("chat.to_end"));
+    set(end, "hidden", false);
+  }
+
+  function toEnd() {
+    follower.toEnd();
+    scroller.focus({ preventScroll: true });
+  }
+
+  function tell() {
+    const now = Boolean(about.log?.turn);
+    if (wasRunning !== null && now !== wasRunning) {
+      app.say(now ? t("chat.says.writing", { name: about.name }) : t("chat.says.finished"));
+    }
+    wasRunning = now;
+  }
+}

@@ -1,0 +1,244 @@
+"""The open session in a browser: its end in sight, older pages above, a scroll that is never taken from the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.device
+
+Open = Callable[..., Page]
+Event = dict[str, Any]
+LAPTOP = {"device": "own", "name": "laptop"}
+PI = {"device": "pi", "name": "pi-kitchen"}
+ROW = {
+    "id": "s1", "title": "Build the wire", "status": "idle", "device": {"id": "desk", "name": "desk"}, "local": False,
+    "attachable": True, "backend": "codex", "model": "m1", "created_at": "2027-01-15T07:00:00.000Z",
+    "updated_at": "2027-01-15T08:00:00.000Z", "participants": [],
+}  # fmt: skip
+MEASURE = """() => {
+  const {scrollTop, scrollHeight, clientHeight} = document.querySelector(".transcript");
+  return {rest: Math.round(scrollHeight - clientHeight - scrollTop), scrolls: scrollHeight > clientHeight};
+}"""
+FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20))))"
+
+
+class Log:
+    """The log of a session, written by hand."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def add(self, kind: str, /, **payload: Any) -> Event:
+        seq = len(self.events) + 1
+        at = f"2027-01-15T08:{seq // 60 % 60:02d}:{seq % 60:02d}.000Z"
+        self.events.append({"session_id": "s1", "seq": seq, "type": kind, "payload": payload, "at": at})
+        return self.events[-1]
+
+    def turns(self, count: int) -> Log:
+        for turn in range(1, count + 1):
+            self.add("message.user", turn=turn, prompt_id=f"p{turn}", text=f"Prompt {turn}", sender=PI)
+            self.add("message.start", turn=turn)
+            self.add("message.complete", turn=turn, text=f"Reply {turn}.\n" * (1 + turn % 7), status="complete")
+            self.add("turn.complete", turn=turn, status="complete")
+        return self
+
+    def attached(self, newest: int = 200, **row: Any) -> dict[str, Any]:
+        events = self.events[-newest:]
+        snapshot = {"session": ROW | row, "events": events, "truncated": len(events) < len(self.events)}
+        return {"session_id": "s1", "epoch": "e1", "seq": len(self.events), "snapshot": snapshot}
+
+
+def answers(log: Log, attached: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    result = attached or log.attached()
+    return {
+        "session.watch": [result["snapshot"]["session"]], "peer.watch": [], "gateway.status": {"id": "own"},
+        "session.attach": result, "session.detach": {}, **more,
+    }  # fmt: skip
+
+
+def tell(page: Page, *events: Event) -> None:
+    page.evaluate("(events) => events.forEach((event) => globalThis.service.tell('event', event))", list(events))
+    page.evaluate(FRAMES)
+
+
+def place_of(page: Page, text: str) -> float:
+    script = """(text) => [...document.querySelectorAll(".item")].find((node) => node.textContent.includes(text))
+      .getBoundingClientRect().top"""
+    return float(page.evaluate(script, text))
+
+
+def measured(page: Page) -> dict[str, Any]:
+    page.evaluate(FRAMES)
+    told: dict[str, Any] = page.evaluate(MEASURE)
+    return told
+
+
+def test_the_end_is_in_sight_at_once_and_stays_there_while_a_reply_is_written(open_page: Open) -> None:
+    log = Log().turns(40)
+    page = open_page("#/s/s1", answers(log))
+    expect(page.locator("h1")).to_have_text("Build the wire")
+    expect(page.locator(".item").last).to_contain_text("Reply 40.")
+    assert measured(page) == {"rest": 0, "scrolls": True}
+    tell(page, log.add("message.start", turn=41))
+    for number in range(30):
+        tell(page, log.add("message.delta", turn=41, text=f"word {number}\n"))
+    assert measured(page)["rest"] == 0
+    expect(page.locator(".item").last).to_contain_text("word 29")
+
+
+def test_a_reader_who_went_up_is_not_moved_by_what_comes_and_is_told_how_much(open_page: Open) -> None:
+    log = Log().turns(40)
+    page = open_page("#/s/s1", answers(log))
+    expect(page.locator(".item").last).to_contain_text("Reply 40.")
+    page.locator(".transcript").hover()
+    page.mouse.wheel(0, -900)
+    expect(page.locator(".to-end")).to_have_text("To the end")
+    page.evaluate(FRAMES)
+    before = place_of(page, "Prompt 36")
+    for number in range(20):
+        tell(page, log.add("message.delta", turn=41, text=f"word {number}\n"))
+    tell(page, log.add("message.complete", turn=41, text="words\n" * 40, status="complete"))
+    assert place_of(page, "Prompt 36") == before
+    expect(page.locator(".to-end")).to_have_text("1 new, to the end")
+    page.locator(".to-end").click()
+    assert measured(page)["rest"] == 0
+    expect(page.locator(".to-end")).to_be_hidden()
+
+
+def test_a_selection_lets_go_of_the_end(open_page: Open) -> None:
+    log = Log().turns(40)
+    page = open_page("#/s/s1", answers(log))
+    page.locator(".item", has_text="Reply 40.").locator(".text").dblclick(position={"x": 10, "y": 10})
+    expect(page.locator(".to-end")).to_be_visible()
+    before = place_of(page, "Reply 40.")
+    tell(page, log.add("message.complete", turn=41, text="words\n" * 40, status="complete"))
+    assert place_of(page, "Reply 40.") == before
+
+
+def test_older_items_and_then_older_pages_come_above_without_moving_what_is_read(open_page: Open) -> None:
+    log = Log().turns(60)
+    attached = log.attached(newest=160)
+    history = {"epoch": "e1", "seq": 240, "first": 1, "more": False, "events": log.events[:-160]}
+    page = open_page("#/s/s1", answers(log, attached, **{"session.history": history}))
+    expect(page.locator(".item").last).to_contain_text("Reply 60.")
+    assert page.locator(".item").count() == 60
+    for known in ("Prompt 31", "Prompt 21"):
+        page.locator(".item", has_text=known).scroll_into_view_if_needed()
+        page.evaluate(FRAMES)
+        page.evaluate(FRAMES)
+        assert 0 <= place_of(page, known) < 720
+    page.evaluate("document.querySelector('.transcript').scrollTop = 0")
+    expect(page.locator(".item", has_text="Prompt 1").first).to_be_attached()
+    page.evaluate("document.querySelector('.transcript').scrollTop = 0")
+    expect(page.locator(".older")).to_be_hidden()
+    assert page.locator(".item").count() == 120
+    asked = page.evaluate("globalThis.service.asked.filter(({method}) => method === 'session.history')")
+    assert [each["params"] for each in asked] == [{"session_id": "s1", "before": 81, "limit": 200}]
+
+
+def test_a_transcript_that_does_not_fill_the_window_asks_for_more(open_page: Open) -> None:
+    log = Log().turns(4)
+    history = {"epoch": "e1", "seq": 16, "first": 1, "more": False, "events": log.events[:12]}
+    page = open_page("#/s/s1", answers(log, log.attached(newest=4), **{"session.history": history}))
+    expect(page.locator(".item")).to_have_count(8)
+
+
+def test_what_was_worked_is_folded_and_its_diffs_are_in_sight(open_page: Open) -> None:
+    log = Log()
+    log.add("message.user", turn=1, prompt_id="p", text="Go", sender=LAPTOP)
+    log.add("message.start", turn=1)
+    log.add("thought.delta", turn=1, text="Well.")
+    log.add("tool.start", turn=1, tool_id="a", title="Run the tests", tool="execute", input="pytest")
+    page = open_page("#/s/s1", answers(log, log.attached(status="working")))
+    expect(page.locator(".work summary").first).to_have_text("Working: Run the tests")
+    patch = "@@ -1,2 +1,2 @@\n-one\n+two\n three\n"
+    tell(
+        page,
+        log.add("tool.complete", turn=1, tool_id="a", status="error", output="1 failed"),
+        log.add("tool.start", turn=1, tool_id="b", title="Edit a.py"),
+        log.add("tool.complete", turn=1, tool_id="b", status="complete", diffs=[{"path": "a.py", "patch": patch}]),
+        log.add("message.complete", turn=1, text="Done.", status="complete"),
+        log.add("turn.complete", turn=1, status="complete"),
+    )
+    expect(page.locator(".work > summary")).to_have_text("Worked 6s, 2 tools, 1 failed")
+    assert page.locator(".diff .line").evaluate_all("(lines) => lines.map((line) => line.className)") == [
+        "line hunk", "line del", "line add", "line",
+    ]  # fmt: skip
+    assert page.get_by_text("1 failed", exact=True).count() == 0
+    page.locator(".work > summary").click()
+    page.locator(".tool summary", has_text="Run the tests").click()
+    expect(page.locator(".tool .input")).to_have_text("pytest")
+    expect(page.locator(".tool .output")).to_have_text("1 failed")
+    expect(page.locator(".thought")).to_have_text("Well.")
+
+
+def test_ends_that_are_no_success_and_answers_say_who_and_why(open_page: Open) -> None:  # S9, S12, S14
+    log = Log()
+    log.add("message.user", turn=1, prompt_id="p", text="Go", sender=LAPTOP)
+    log.add("message.user", turn=2, prompt_id="q", text="then commit", sender=PI, queued=True)
+    choice = {"id": "y", "name": "Allow once"}
+    log.add("request.open", turn=1, request_id="r", kind="choices", prompt="Run it?", choices=[choice])
+    log.add("request.closed", turn=1, request_id="r", status="answered", answer="y", by=PI)
+    log.add("turn.complete", turn=2, status="interrupted", withdrawn_by=PI)
+    log.add("turn.complete", turn=1, status="error", cause="max_tokens")
+    log.add("session.info", status="failed", note="it broke")
+    page = open_page("#/s/s1", answers(log, log.attached(status="failed")))
+    expect(page.locator(".item")).to_have_text(
+        [
+            "laptop15 Jan, 08:00Go",
+            "pi-kitchen answered: Allow onceRun it?",
+            "Taken back by pi-kitchen, never ran: “then commit”",
+            "Failed: the reply was cut at the model\N{RIGHT SINGLE QUOTATION MARK}s limit of tokens",
+            "The session has failed: it broke",
+        ]
+    )
+
+
+def test_who_else_is_here_and_how_the_session_stands(open_page: Open) -> None:  # S8, L5
+    log = Log().turns(1)
+    page = open_page("#/s/s1", answers(log))
+    told = {"session_id": "s1", "participants": [{**LAPTOP, "count": 1}, {**PI, "count": 2}]}
+    page.evaluate("(told) => globalThis.service.tell('session.participants', told)", told)
+    expect(page.locator(".participant")).to_have_text(["pi-kitchen \N{MULTIPLICATION SIGN}2"])
+    page.evaluate("globalThis.service.tell('peer.lost', {name: 'desk', sessions: ['s1']})")
+    expect(page.locator(".stands")).to_have_text("desk is out of reach. It goes on by itself.")
+    expect(page.locator(".stands")).to_be_visible()
+    page.evaluate("globalThis.service.tell('peer.back', {name: 'desk', sessions: ['s1']})")
+    expect(page.locator(".stands")).to_be_hidden()
+
+
+def test_a_terminal_is_text_and_says_how_its_screen_is_reached(open_page: Open) -> None:
+    log = Log().turns(1)
+    page = open_page("#/s/s1", answers(log, log.attached(backend="terminal")))
+    expect(page.locator(".raw code")).to_have_text("agent attach --raw s1")
+    expect(page.locator("pre.output")).to_contain_text("Reply 1.")
+
+
+def test_another_life_of_the_log_takes_the_place_of_the_one_before(open_page: Open) -> None:  # S15
+    log = Log().turns(2)
+    page = open_page("#/s/s1", answers(log))
+    expect(page.locator(".item")).to_have_count(4)
+    other = Log()
+    other.add("message.user", turn=1, prompt_id="x", text="Another one", sender=PI)
+    attached = {**other.attached(), "epoch": "e2"}
+    page.evaluate("(attached) => { globalThis.service.answers['session.attach'] = attached; }", attached)
+    page.evaluate("globalThis.service.onState('lost'); globalThis.service.onState('ready')")
+    expect(page.locator(".item")).to_have_text(["pi-kitchen15 Jan, 08:00Another one"])
+
+
+@pytest.mark.parametrize("width", [320, 360, 1280, 2560])
+def test_nothing_overflows(open_page: Open, width: int) -> None:
+    log = Log().turns(2)
+    log.add("message.complete", turn=3, text="x" * 400 + "\n" + "漢字" * 200, status="complete")
+    path = "agent/" + "long/" * 40 + "wire.py"
+    diff = {"path": path, "patch": "@@ -1 +1 @@\n-" + "y" * 400 + "\n"}
+    log.add("tool.complete", turn=3, tool_id="a", status="complete", output="z" * 400, diffs=[diff])
+    page = open_page("#/s/s1", answers(log, log.attached(title="T" * 200)), viewport={"width": width, "height": 700})
+    expect(page.locator(".diff")).to_be_visible()
+    measure = """() => [document.documentElement.scrollWidth, document.querySelector(".transcript").scrollWidth
+      - document.querySelector(".transcript").clientWidth]"""
+    assert page.evaluate(measure) == [width, 0]

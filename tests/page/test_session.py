@@ -1,0 +1,293 @@
+"""`session.js`: a log gives the same in the page as in `agent/client/view.py`, however it arrives (S1, S4, S9, S12)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.client.follow import Hydrated, NextEvent
+from agent.client.reading import event_json
+from agent.client.view import SessionView
+from agent.ports import (
+    Asked,
+    BackendEvent,
+    Described,
+    Exited,
+    Finished,
+    Planned,
+    Said,
+    Thought,
+    ToolFinished,
+    ToolProgressed,
+    ToolStarted,
+    Withdrew,
+)
+from agent.protocol.events import Choice, Diff, Event, PlanEntry, ToolComplete, ToolStart, TurnStatus, payload_of
+from agent.protocol.messages import Attached, Snapshot
+from agent.protocol.model import Sender, SessionRow
+from agent.protocol.snapshot import Tail, compact
+from agent.sessions.rules.effects import Decision
+from agent.sessions.rules.mapping import payloads_of
+from agent.sessions.rules.state import SessionMachine
+from tests.frontends.gateway import DESK, HERE, OWN, session
+
+pytestmark = pytest.mark.device
+
+Run = Callable[..., Any]
+LAPTOP = Sender(device=OWN, name="laptop")
+DESKS = Sender(device=DESK, name="desk")
+FACTS = """
+  const facts = (log) => ({
+    turn: log.turn, running: log.running, ended: log.ended, queue: log.queue.map((each) => [each.turn, each.prompt_id]),
+    requests: [...log.requests.keys()], seq: log.seq, epoch: log.epoch,
+  });
+"""
+
+
+class Life:
+    """A session of which random things are told: its log, and what stands after each event."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.machine = SessionMachine(HERE, epoch="e1")
+        self.log: list[Event] = []
+        self.prompts = 0
+        self.asked = 0
+        self.tools: list[str] = []  # that run
+
+    def live(self, steps: int) -> None:
+        """Have so many things happen."""
+        for _ in range(steps):
+            self._take(self._next())
+
+    def _take(self, decision: Decision) -> None:
+        for event in self.machine.number(decision.payloads, 1_800_000_000.0 + len(self.log)):
+            self.machine.apply(event)
+            self.log.append(event)
+            payload = payload_of(event)
+            if isinstance(payload, ToolStart):
+                self.tools.append(payload.tool_id)
+            elif isinstance(payload, ToolComplete):
+                self.tools.remove(payload.tool_id)
+
+    def _next(self) -> Decision:
+        machine, dice = self.machine, self.dice
+        waiting = list(machine.queue)
+        match dice.randrange(16):
+            case 0 | 1:
+                self.prompts += 1
+                sender = dice.choice((LAPTOP, DESKS))
+                return machine.prompt(f"p{self.prompts}", f"prompt {self.prompts}", sender, steer=dice.random() < 0.3)[
+                    0
+                ]
+            case 2 if waiting:
+                return machine.withdraw(dice.choice(waiting).prompt_id, LAPTOP, owner=True)[0]
+            case 3 if machine.requests:
+                return machine.answer(dice.choice(list(machine.requests)), "yes", DESKS)[0]
+            case 4 if dice.random() < 0.1:
+                return machine.recovered("the service was restarted")
+            case _:
+                return payloads_of(machine, self._told())
+
+    def _told(self) -> BackendEvent:  # noqa: PLR0911 - one return a kind of event
+        dice = self.dice
+        tool = dice.choice(self.tools) if self.tools else ""
+        diffs = (Diff(path="a.py", patch=f"@@ -1 +1 @@\n-{dice.randrange(3)}\n+b\n"),)
+        match dice.randrange(12):
+            case 0 | 1 | 2:
+                return Said(dice.choice(("one ", "**two** ", "\n\n", "three")))
+            case 3 | 4:
+                return Thought(dice.choice(("hm ", "well ")))
+            case 5:
+                tool = f"tool{len(self.log)}"
+                return ToolStarted(tool_id=tool, title=f"Run {tool}", tool="execute", input="ls")
+            case 6 if tool:
+                return ToolProgressed(
+                    tool_id=tool, text=f"line {len(self.log)}\n", title=dice.choice(("", "Other")), diffs=diffs
+                )
+            case 7 if tool:
+                output = dice.choice(("", "all\n"))
+                return ToolFinished(tool_id=tool, status=dice.choice(("complete", "error")), output=output, diffs=diffs)
+            case 8:
+                return Planned((PlanEntry(text="a", status="completed"), PlanEntry(text=f"b{dice.randrange(9)}")))
+            case 9:
+                self.asked += 1
+                choices = (Choice(id="yes", name="Yes"), Choice(id="no", name="No"))
+                return Asked(request_id=f"r{self.asked}", kind="choices", prompt="Go?", choices=choices)
+            case 10:
+                if self.machine.requests and dice.random() < 0.5:
+                    return Withdrew(next(iter(self.machine.requests)), "the turn is over")
+                return Described(title=f"Title {dice.randrange(9)}", note=dice.choice(("", "a note")))
+            case _:
+                ends: tuple[TurnStatus, ...] = ("complete", "complete", "interrupted", "error")
+                how = dice.choice(ends)
+                return Finished(status=how, exit_status=dice.choice((None, 0, 3)) if how == "complete" else None)
+
+    def end(self) -> None:
+        """Have the program end."""
+        self._take(payloads_of(self.machine, Exited(status="failed", reason="it broke", exit_status=3)))
+
+
+def attached(log: Sequence[Event], size: int) -> Attached:
+    """What an attaching client gets after the events of a log, of which a snapshot holds so many."""
+    machine = SessionMachine(HERE, epoch="e1")
+    tail = Tail(events=size)
+    for event in log:
+        machine.apply(event)
+        tail.apply(event)
+    row: SessionRow = session(status=machine.status)
+    return Attached(
+        session_id=HERE, epoch="e1", seq=len(log),
+        snapshot=Snapshot(session=row, events=tuple(tail), truncated=tail.truncated),
+        requests=tuple(machine.requests.values()), queue=tuple(each.shortened() for each in machine.queue),
+    )  # fmt: skip
+
+
+def in_json(result: Attached) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(result, snapshot=None))
+    if result.snapshot is not None:
+        row = msgspec.to_builtins(result.snapshot.session)
+        told["snapshot"] = {
+            "session": row, "events": events_json(result.snapshot.events), "truncated": result.snapshot.truncated,
+        }  # fmt: skip
+    return told
+
+
+def events_json(events: Iterable[Event]) -> list[dict[str, Any]]:
+    return [event_json(HERE, event) for event in events]
+
+
+def facts(view: SessionView, seq: int) -> dict[str, Any]:
+    return {
+        "turn": view.turn, "running": view.running, "ended": view.ended,
+        "queue": [[each.turn, each.prompt_id] for each in view.queue],
+        "requests": list(view.requests), "seq": seq, "epoch": "e1",
+    }  # fmt: skip
+
+
+def pages(log: Sequence[Event], before: int, limit: int) -> Iterator[dict[str, Any]]:
+    """The pages of history before an event, newest first, as `session.history` gives them."""
+    while before > 1:
+        raw = log[max(0, before - 1 - limit) : before - 1]
+        first = raw[0].seq
+        yield {"epoch": "e1", "seq": len(log), "events": events_json(compact(raw)), "more": first > 1, "first": first}
+        before = first
+
+
+LIVES = range(12)
+
+
+@pytest.mark.parametrize("seed", LIVES)
+def test_a_log_gives_the_same_in_the_page_and_here(module: Run, seed: int) -> None:
+    life = Life(seed)
+    life.live(160)
+    if seed % 3 == 0:
+        life.end()
+    from_event = life.dice.randrange(len(life.log))
+    result = attached(life.log[:from_event], 200)
+    view = SessionView(OWN)
+    assert result.snapshot is not None
+    view.take(Hydrated(result, result.snapshot.events))
+    wanted = [facts(view, from_event)]
+    for event in life.log[from_event:]:
+        view.take(NextEvent(event))
+        wanted.append(facts(view, event.seq))
+    script = f"""({{SessionLog}}, [attached, events]) => {{
+      {FACTS}
+      const log = new SessionLog("s");
+      log.hydrate(attached);
+      const told = [facts(log)];
+      for (const event of events) {{ log.apply(event); told.push(facts(log)); }}
+      return told;
+    }}"""
+    assert module("session.js", script, [in_json(result), events_json(life.log[from_event:])]) == wanted
+
+
+@pytest.mark.parametrize("seed", LIVES)
+def test_pages_of_history_complete_what_a_snapshot_begins(module: Run, seed: int) -> None:
+    life = Life(seed)
+    life.live(160)
+    result = attached(life.log, 30)
+    assert result.snapshot is not None
+    older = list(pages(life.log, result.snapshot.events[0].seq, 17))
+    script = f"""({{SessionLog}}, [whole, attached, pages]) => {{
+      {FACTS}
+      const [first, second] = [new SessionLog("s"), new SessionLog("s")];
+      first.hydrate(whole);
+      second.hydrate(attached);
+      const before = facts(second);
+      for (const page of pages) second.prepend(page);
+      const words = (log) => log.items.filter(({{kind}}) => kind !== "thought" && kind !== "plan")
+        .map(({{id, kind, text, output, title, request, closed, end}}) =>
+          JSON.stringify([id, kind, text, output, title, request?.prompt, closed, end]));
+      return [
+        [words(second).sort(), facts(second), second.more, second.first],
+        [words(first).sort(), before, false, 1],
+      ];
+    }}"""
+    told, wanted = module("session.js", script, [in_json(attached(life.log, 10_000)), in_json(result), older])
+    assert (set(told[0]) - set(wanted[0]), set(wanted[0]) - set(told[0])) == (set(), set())
+    assert told == wanted
+
+
+def test_an_event_is_taken_once_and_none_is_passed_over(module: Run) -> None:  # S4
+    script = """({SessionLog}) => {
+      const log = new SessionLog("s");
+      log.hydrate({session_id: "s", epoch: "e", seq: 0, snapshot: {session: {status: "idle"}, events: []}});
+      const delta = (seq, text) => ({seq, type: "message.delta", at: "", payload: {turn: 1, text}});
+      const told = [delta(1, "a"), delta(1, "a"), delta(2, "b"), delta(4, "d")];
+      const changed = told.map((event) => [...log.apply(event)]);
+      return [changed, log.items.map((item) => item.text), log.seq, log.gap];
+    }"""
+    assert module("session.js", script) == [[["r1.1"], [], ["r1.1"], []], ["ab"], 2, True]
+
+
+def test_a_prompt_that_waited_is_shown_where_its_turn_begins(module: Run) -> None:  # S1, S12
+    script = """({SessionLog}) => {
+      const log = new SessionLog("s");
+      log.hydrate({session_id: "s", epoch: "e", seq: 0, snapshot: {session: {status: "idle"}, events: []}});
+      let seq = 0;
+      const take = (type, payload) => log.apply({seq: ++seq, type, at: "", payload});
+      const sender = {device: "d", name: "desk"};
+      const ids = () => log.items.map((item) => item.id);
+      take("message.user", {turn: 1, prompt_id: "a", text: "one", sender});
+      take("message.start", {turn: 1});
+      take("message.user", {turn: 2, prompt_id: "b", text: "text 2", sender, queued: true});
+      take("message.user", {turn: 3, prompt_id: "c", text: "text 3", sender, queued: true});
+      const seen = [ids(), log.queue.map((each) => each.text)];
+      take("turn.complete", {turn: 2, status: "interrupted", withdrawn_by: sender});
+      take("turn.complete", {turn: 1, status: "complete"});
+      take("message.start", {turn: 3});
+      return [...seen, ids(), log.item("end2").text, log.queue.length, log.turn, log.status];
+    }"""
+    told = module("session.js", script)
+    assert told == [["u1"], ["text 2", "text 3"], ["u1", "end2", "u3"], "text 2", 0, 3, "working"]
+
+
+def test_another_log_begins_with_nothing_of_the_one_before(module: Run) -> None:  # S15
+    script = """({SessionLog}) => {
+      const log = new SessionLog("s");
+      const payload = {turn: 4, prompt_id: "a", text: "x", sender: {}};
+      const events = [{seq: 5, type: "message.user", at: "", payload}];
+      const session = {status: "working"};
+      log.hydrate({session_id: "s", epoch: "e", seq: 5, snapshot: {session, events, truncated: true}});
+      const before = [log.turn, log.first, log.more, log.items.length];
+      log.hydrate({session_id: "s", epoch: "f", seq: 1, snapshot: {session: {status: "idle"}, events: []}});
+      return [before, [log.turn, log.running, log.more, log.items.length, log.epoch]];
+    }"""
+    assert module("session.js", script) == [[4, 5, True, 1], [0, False, False, 0, "f"]]
+
+
+def test_participants_are_those_besides_this_page(module: Run) -> None:  # S8
+    script = """({SessionLog}, own) => {
+      const log = new SessionLog("s");
+      log.participants = [{device: own, name: "laptop", count: 2}, {device: "d", name: "desk", count: 1}];
+      const alone = new SessionLog("s");
+      alone.participants = [{device: own, name: "laptop", count: 1}];
+      return [log.others(own).map(({name, count}) => [name, count]), alone.others(own)];
+    }"""
+    assert module("session.js", script, OWN) == [[["laptop", 1], ["desk", 1]], []]
