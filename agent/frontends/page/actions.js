@@ -2,15 +2,28 @@
 
 import { following } from "./following.js";
 import { SessionLog } from "./session.js";
+import { unsentOf } from "./unsent.js";
 import { t } from "./words.js";
 
 const OLDER = 200; // events of a page of history
+const PROMPT = "prompt-"; // before the id of a prompt: the id of the request that sends it
+const CLIENT = "page"; // as which it is told of in logs
 
 /** The actions of the page. Those that ask the service give its answer, or raise the WireError that it answers with. */
 export function actionsOf(app) {
   const call = (method, params = {}) => app.wire.call(method, params);
   const open = following(app, (id) => new SessionLog(id));
   const take = (name) => (value) => app.touch(...app.store.reset({ [name]: value }));
+
+  app.unsent = unsentOf(app, {
+    submit: async ({ id, session, text, steer }) => {
+      const params = { session_id: session, prompt_id: id, text, steer, client: CLIENT, call_id: callOf(id) };
+      const told = await call("prompt.submit", params);
+      if (app.session?.id === session) app.session.submitted(told);
+    },
+    cancel: ({ id }) => app.wire.notify("request.cancel", { call_id: callOf(id) }),
+    keep: (drafts) => app.actions.keep("drafts", drafts),
+  });
 
   return {
     /** Ask for everything anew: after each connection. Each answer is taken before what changes after it arrives. */
@@ -19,9 +32,16 @@ export function actionsOf(app) {
       call("peer.watch").then(take("peers"), failed);
       this.status();
       open.resume();
+      call("page.keep").then(kept, failed);
+      app.unsent.resume();
     },
     status: () => call("gateway.status").then(take("status"), failed),
-    notified: open.notified,
+    notified(method, params) {
+      open.notified(method, params);
+      if (method === "request.waiting" && params.call_id?.startsWith(PROMPT)) {
+        app.unsent.waits(params.call_id.slice(PROMPT.length), params);
+      }
+    },
     follow: open.follow,
 
     /** Fetch what was said before what a log has; a page with nothing to show is passed over. Gives how many items came. */
@@ -36,6 +56,18 @@ export function actionsOf(app) {
       }
       return Math.max(0, log.items.length - before);
     },
+
+    /** Send what was typed to a session: at once, or as soon as it can be sent (L8). `steer`: stop the running turn for it. */
+    send(id, text, steer) {
+      app.unsent.send(id, text, steer);
+      app.touch("sent");
+    },
+    withdraw: (id, prompt) => call("prompt.withdraw", { session_id: id, prompt_id: prompt, client: CLIENT }),
+    interrupt: (id, all) => call("session.interrupt", { session_id: id, all }),
+    configure: (id, option, value) => call("session.configure", { session_id: id, option, value }),
+    /** Answer a question. It waits for the service, if that must be: the first answer wins, and one counts once. */
+    answer: (id, request, answer) =>
+      app.wire.insist("request.answer", { session_id: id, request_id: request, answer, client: CLIENT }),
 
     create: (params) => call("session.create", params),
     backends: (device) => call("backend.list", { device }),
@@ -55,6 +87,16 @@ export function actionsOf(app) {
       return this.keep("pins", pinned ? [id, ...others].slice(0, 100) : others);
     },
   };
+
+  function kept({ values = {} }) {
+    app.keep = values;
+    app.touch("keep");
+    app.unsent.merge(values.drafts);
+  }
+
+  function callOf(prompt) {
+    return PROMPT + prompt;
+  }
 
   // A connection that breaks is told by the wire; the next one asks again.
   function failed(error) {

@@ -1,9 +1,12 @@
 // The page's start: it puts the parts together, follows the route, and has the views drawn once a frame.
 
 import { actionsOf } from "./actions.js";
+import { ask } from "./ask.js";
 import { chat } from "./chat.js";
+import { compose } from "./compose.js";
 import { el, say, set } from "./dom.js";
 import { shortcuts } from "./keys.js";
+import { marks } from "./marks.js";
 import { newSession } from "./new.js";
 import { sidebar } from "./sidebar.js";
 import { Store } from "./store.js";
@@ -15,7 +18,7 @@ import { t } from "./words.js";
 const PANES = {
   "": [welcome],
   new: [newSession],
-  s: [chat],
+  s: [chat, ask, compose],
 };
 // What stands above the main part, whatever the route: the lines of what is lost.
 const LINES = [];
@@ -182,7 +185,7 @@ function build() {
   const views = LINES.map((view) => view(app));
   lines.replaceChildren(...views.map((view) => view.node));
   const side = sidebar(app);
-  standing = [side, ...views];
+  standing = [side, ...views, marks(app)];
   app.sidebar = side;
   document.body.replaceChildren(
     el("a", { class: "skip", href: "#main", onclick: skip }, t("app.skip")), side.node, main, live);

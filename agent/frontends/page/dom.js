@@ -37,6 +37,11 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Whether a key belongs to an input method that composes: its Enter chooses a word and sends nothing. */
+export function composing(event) {
+  return event.isComposing || event.keyCode === 229 || event.key === "Process"; // 229: Safari's Enter after its end
+}
+
 const KEYED = new WeakMap();
 
 /**

@@ -1,6 +1,6 @@
 // Shortcuts: which key does what. A single key never works in a field, and all of them can be switched off.
 
-import { dialog, el } from "./dom.js";
+import { composing, dialog, el } from "./dom.js";
 import { t } from "./words.js";
 
 const FIELDS = "input, textarea, select, [contenteditable], [role=menu]";
@@ -24,7 +24,7 @@ export function shortcuts(app) {
     previous: () => app.sidebar.step(-1),
     list: () => list(),
     message: () => document.querySelector("#message")?.focus(),
-    interrupt: () => app.actions.interrupt?.(),
+    interrupt: () => document.querySelector("#stop:not([hidden])")?.click(),
     question: () => document.querySelector("#question")?.focus(),
   };
   document.addEventListener("keydown", (event) => {
@@ -36,7 +36,7 @@ export function shortcuts(app) {
 }
 
 function meant(event, single) {
-  if (event.isComposing || event.keyCode === 229) return null;
+  if (composing(event)) return null;
   const control = event.ctrlKey || event.metaKey;
   if (control && !event.altKey && event.key === ".") return "interrupt";
   if (event.altKey && !control && event.code === "KeyA") return "question";

@@ -1,0 +1,251 @@
+// The message box: what waits above it, commands by `/`, options and keys; drafts and what is not sent yet are kept.
+
+import { visible } from "./answer.js";
+import { commandList } from "./commands.js";
+import { composing, el, keyed, say, set } from "./dom.js";
+import { nameOf, status } from "./store.js";
+import { clock, t } from "./words.js";
+
+const PROMPT_MAX = 100_000; // characters
+const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
+
+export function compose(app) {
+  const id = app.route.id;
+  const box = el("textarea", {
+    id: "message", class: "field", rows: 1, dir: "auto", autocomplete: "off", "aria-label": t("compose.message"),
+    enterkeyhint: enterSends() ? "send" : "enter", oninput: typed, onkeydown: key,
+  });
+  const commands = commandList(app, box, typed);
+  const send = el("button", { class: "button primary send" }, t("compose.send"));
+  const steer = button("compose.steer", () => submit(true), { class: "button steer", title: "Ctrl+Shift+Enter" });
+  const stop = button("compose.stop", () => interrupt(false), { class: "button", id: "stop", title: "Ctrl+." });
+  const stopAll = button("compose.stop_all", () => interrupt(true), { class: "button" });
+  const queue = el("ul", { class: "queue", "aria-label": t("compose.queue") });
+  const unsent = el("ul", { class: "queue unsent", "aria-label": t("compose.unsent") });
+  const options = el("div", { class: "options" });
+  const wrong = el("p", { class: "wrong", role: "alert" });
+  const over = el("p", { class: "over" });
+  const form = el("form", { onsubmit: (event) => (event.preventDefault(), submit()) }, commands.node, box, send,
+    el("div", { class: "under-box" }, options, el("div", { class: "buttons" }, stopAll, stop, steer)));
+  const node = el("section", { class: "compose", "aria-label": t("compose.name") }, queue, unsent, wrong, over, form);
+  let trouble = ""; // what went wrong with what was done last
+  let stopping = 0; // the turn that is being stopped
+  draw();
+  return { node, update, focus };
+
+  function update(changed) {
+    const mine = ["session", "items", "unsent", "wire", "own", "keep", `s:${id}`];
+    if (mine.some((each) => changed.has(each))) draw();
+  }
+
+  // A phone's keyboard comes when it is asked for.
+  function focus() {
+    (TOUCH.matches || form.hidden ? document.querySelector("#main") : box).focus({ preventScroll: true });
+  }
+
+  function draw() {
+    const log = app.session;
+    const bar = barred();
+    form.hidden = Boolean(bar);
+    over.hidden = !bar;
+    say(over, bar);
+    drawBox();
+    keyed(queue, log?.queue ?? [], (each) => each.prompt_id, makeWaiting, drawWaiting);
+    keyed(unsent, app.unsent.prompts(id), (each) => each.id, makeUnsent, drawUnsent);
+    keyed(options, (log?.options ?? []).filter((each) => each.choices?.length), (each) => each.id, makeOption, drawOption);
+    drawButtons();
+  }
+
+  // What was typed elsewhere, or came back, stands in the box.
+  function drawBox() {
+    const row = app.store.session(id);
+    const name = row ? (row.local ? row.backend : nameOf(row.device)) : "";
+    set(box, "placeholder", name && t(app.session?.running ? "compose.later" : "compose.to", { name }));
+    if (!app.unsent.differs(id, box.value)) return;
+    box.value = app.unsent.draft(id);
+    grow();
+  }
+
+  function drawButtons() {
+    const { running = 0, queue: waiting = [], turn = 0 } = app.session ?? {};
+    const some = box.value.trim() !== "";
+    const long = box.value.length > PROMPT_MAX;
+    if (!running) stopping = 0;
+    stop.hidden = !running;
+    stopAll.hidden = !running || !waiting.length;
+    stop.disabled = stopAll.disabled = Boolean(running) && stopping === (turn || -1);
+    steer.hidden = !running || !some;
+    send.disabled = steer.disabled = !some || long;
+    say(wrong, long ? t("compose.long", { length: box.value.length, most: PROMPT_MAX }) : trouble);
+  }
+
+  // Why nothing can be sent here; "" if it can.
+  function barred() {
+    const row = app.store.session(id);
+    if (app.session?.ended || (row && !row.away && ["ended", "failed"].includes(status(row)))) return t("compose.ended");
+    return row && !row.local && row.share === "read-only" ? t("compose.read-only", { name: nameOf(row.device) }) : "";
+  }
+
+  function typed() {
+    trouble = "";
+    app.unsent.type(id, box.value);
+    grow();
+    commands.draw();
+    drawButtons();
+  }
+
+  // Where `field-sizing` is not known.
+  function grow() {
+    if (CSS.supports("field-sizing", "content")) return;
+    box.style.setProperty("height", "auto");
+    box.style.setProperty("height", `${box.scrollHeight + 2}px`);
+  }
+
+  function key(event) {
+    if (composing(event) || commands.key(event) || event.key !== "Enter") return;
+    const control = event.ctrlKey || event.metaKey;
+    if (!control && (event.shiftKey || event.altKey || !enterSends())) return;
+    event.preventDefault();
+    submit(control && event.shiftKey);
+  }
+
+  function enterSends() {
+    const wish = app.keep.settings?.enter;
+    return wish ? wish === "send" : !TOUCH.matches;
+  }
+
+  function submit(first = false) {
+    if (send.disabled) return;
+    const text = box.value;
+    box.value = "";
+    commands.close();
+    app.actions.send(id, text, first && Boolean(app.session?.running));
+    grow();
+    drawButtons();
+    box.focus();
+  }
+
+  // Do something of which a person is told if it went wrong.
+  async function attempt(action) {
+    trouble = "";
+    try {
+      await action();
+    } catch (error) {
+      trouble = told(error);
+    }
+    drawButtons();
+  }
+
+  function interrupt(all) {
+    const turn = app.session?.turn || -1;
+    stopping = turn;
+    attempt(async () => {
+      try {
+        const { dropped } = await app.actions.interrupt(id, all);
+        if (dropped?.length) app.say(t("compose.dropped", { count: dropped.length }));
+      } catch (error) {
+        stopping = 0;
+        throw error;
+      }
+    });
+  }
+
+  // --- what waits (S12) ---
+
+  function makeWaiting(prompt) {
+    const own = prompt.sender.device === app.own?.id;
+    const back = own || app.store.session(id)?.local;
+    return el("li", {},
+      el("span", { class: "mark" }, t("compose.queued")),
+      el("span", { class: "text", dir: "auto" }, visible(prompt.text)),
+      el("span", { class: "why", dir: "auto" }, own ? "" : visible(prompt.sender.name)),
+      back && button("compose.withdraw", () => withdraw(prompt, own), { class: "copy" }));
+  }
+
+  function drawWaiting(li, prompt) {
+    say(li.children[1], visible(prompt.text));
+  }
+
+  function withdraw(prompt, own) {
+    attempt(async () => {
+      const { status: became, text = "" } = await app.actions.withdraw(id, prompt.prompt_id);
+      if (became === "started") trouble = t("compose.started");
+      else if (own) app.unsent.giveBack(id, text);
+      else app.say(t("compose.withdrawn"));
+      box.focus();
+    });
+  }
+
+  // --- what is not sent yet (L8) ---
+
+  function makeUnsent(prompt) {
+    const li = el("li", {}, el("span", { class: "mark" }), el("span", { class: "text", dir: "auto" }, prompt.text),
+      el("span", { class: "why", dir: "auto" }), button("compose.again", () => app.unsent.again(prompt.id), { class: "copy" }),
+      button("compose.back", () => takeBack(prompt.id), { class: "copy" }));
+    drawUnsent(li, prompt);
+    return li;
+  }
+
+  function drawUnsent(li, prompt) {
+    const [mark, , why, again, back] = li.children;
+    const failed = prompt.state === "failed";
+    say(mark, t(prompt.doubtful ? "compose.doubtful" : failed ? "compose.not_sent" : "compose.not_yet"));
+    say(why, reason(prompt));
+    again.hidden = !failed;
+    back.hidden = !app.unsent.canTakeBack(prompt);
+  }
+
+  function takeBack(prompt) {
+    app.unsent.takeBack(prompt);
+    box.focus();
+  }
+
+  // --- options: model, mode ---
+
+  function makeOption(option) {
+    const name = visible(option.name || option.id);
+    const select = el("select", { "aria-label": name, title: name, onchange: () => choose(option.id, select) });
+    drawOption(select, option);
+    return select;
+  }
+
+  function drawOption(select, option) {
+    const shown = JSON.stringify(option.choices);
+    if (select.dataset.shown !== shown) {
+      select.replaceChildren(...option.choices.map(({ id: value, name }) => el("option", { value }, visible(name || value))));
+      select.dataset.shown = shown;
+    }
+    select.value = option.value;
+  }
+
+  function choose(option, select) {
+    attempt(async () => {
+      select.disabled = true;
+      try {
+        await app.actions.configure(id, option, select.value);
+      } catch (error) {
+        select.value = app.session?.options.find((each) => each.id === option)?.value ?? "";
+        throw error;
+      } finally {
+        select.disabled = false;
+      }
+    });
+  }
+}
+
+function button(key, onclick, attributes) {
+  return el("button", { type: "button", onclick, ...attributes }, t(key));
+}
+
+function told(error) {
+  return [error.message, error.hint].filter(Boolean).join(": ");
+}
+
+// Why a prompt is with no session yet.
+function reason({ error, away }) {
+  if (error?.kind === "late") return t("compose.late");
+  if (error) return told(error);
+  if (!away) return "";
+  const { name, since } = away;
+  return since ? t("compose.away", { name, since: clock(since) }) : t("compose.away.unknown", { name });
+}

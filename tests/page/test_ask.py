@@ -1,0 +1,235 @@
+"""What the open session asks, in a browser and without a service: docked, answered once, everybody sees whose (S9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.page.test_sidebar import answers, asked, session, tell
+
+pytestmark = pytest.mark.device
+
+Open = Callable[..., Page]
+ROW = session("build", "Build the wire", 3, status="needs-input")
+ALLOW = [
+    {"id": "always", "name": "Always allow", "kind": "allow_always"},
+    {"id": "once", "name": "Allow once", "kind": "allow_once"},
+    {"id": "no", "name": "Deny", "kind": "reject_once"},
+]
+SETTLED = 500  # ms after which a click is meant
+
+
+def request(name: str = "r1", kind: str = "choices", **more: Any) -> dict[str, Any]:
+    return {"turn": 1, "request_id": name, "kind": kind, "prompt": "Run `rm -r build`?", **more}
+
+
+def attached(*requests: Any, seq: int = 5, **more: Any) -> dict[str, Any]:
+    snapshot = {"session": ROW, "events": [], "truncated": False}
+    return {"session_id": "build", "epoch": "e", "seq": seq, "snapshot": snapshot, "requests": list(requests), **more}
+
+
+def opened(open_page: Open, *requests: Any, told: Any = None, row: Any = ROW, **options: Any) -> Page:
+    given = {"session.attach": attached(*requests), "request.answer": told or {"status": "accepted"}}
+    page = open_page("#/s/build", answers(row, **given), **options)
+    if requests:
+        page.locator(".ask-card form").wait_for()
+        page.wait_for_timeout(SETTLED)
+    return page
+
+
+def happens(page: Page, seq: int, what: str, **payload: Any) -> None:
+    tell(
+        page,
+        "event",
+        {"session_id": "build", "seq": seq, "type": what, "payload": payload, "at": "2026-01-01T00:00:00Z"},
+    )
+
+
+def given(page: Page) -> list[Any]:
+    return [each["answer"] for each in asked(page, "request.answer")]
+
+
+def test_choices_are_buttons_with_what_allows_once_first(open_page: Open) -> None:
+    page = opened(open_page, request(choices=ALLOW, detail="rm -r build"))
+    assert page.locator(".ask .actions button").all_inner_texts() == ["Allow once", "Always allow", "Deny"]
+    expect(page.locator(".ask-detail")).to_have_text("rm -r build")
+    page.get_by_role("button", name="Deny").click()
+    expect(page.locator(".ask")).to_be_hidden()
+    assert asked(page, "request.answer") == [
+        {"session_id": "build", "request_id": "r1", "answer": "no", "client": "page"}
+    ]
+
+
+def test_a_click_that_was_meant_for_what_stood_there_before_answers_nothing(open_page: Open) -> None:
+    page = opened(open_page)
+    happens(page, 6, "request.open", **request(choices=ALLOW))
+    page.locator(".ask .actions button").first.dispatch_event("click")
+    assert given(page) == []
+    page.wait_for_timeout(SETTLED)
+    page.locator(".ask .actions button").first.dispatch_event("click")
+    expect(page.locator(".ask")).to_be_hidden()
+    assert given(page) == ["once"]
+
+
+def test_long_choices_are_a_list_and_own_words_go_with_them(open_page: Open) -> None:
+    many = [{"id": str(number), "name": f"{number}: " + "a long name " * 4} for number in range(20)]
+    page = opened(open_page, request(choices=many, own_words=True))
+    page.get_by_role("button", name="Answer").click()
+    expect(page.get_by_role("alert").filter(has_text="Choose one")).to_be_visible()
+    page.get_by_role("radio").nth(7).check()
+    page.get_by_role("button", name="Answer").click()
+    assert given(page) == ["7"]
+    happens(page, 6, "request.closed", turn=1, request_id="r1", status="answered", answer="7")
+    happens(page, 7, "request.open", **request("r2", choices=many, own_words=True))
+    page.get_by_label("Your own words").fill("none of these")
+    page.wait_for_timeout(SETTLED)
+    page.keyboard.press("Enter")
+    assert given(page) == ["7", "none of these"]
+
+
+def test_whoever_comes_too_late_is_told_who_was_first(open_page: Open) -> None:  # S9
+    told = {"status": "already-answered", "by": {"device": "pi", "name": "pi-kitchen"}, "answer": "once"}
+    page = opened(open_page, request(choices=ALLOW), told=told)
+    page.get_by_role("button", name="Deny").click()
+    expect(page.locator(".ask-notice")).to_contain_text("pi-kitchen answered first: Allow once")
+
+
+def test_everybody_sees_whose_answer_it_was_and_what_was_begun_is_not_lost(open_page: Open) -> None:  # S9
+    page = opened(open_page, request(choices=ALLOW, own_words=True))
+    page.get_by_label("Your own words").fill("only the folder dist")
+    by = {"device": "pi", "name": "pi-kitchen", "client": "attach"}
+    happens(page, 6, "request.closed", turn=1, request_id="r1", status="answered", answer="once", by=by)
+    notice = page.locator(".ask-notice")
+    expect(notice).to_contain_text("pi-kitchen (attach) answered first: Allow once")
+    expect(notice).to_contain_text("only the folder dist")
+    notice.get_by_role("button", name="Close").click()
+    expect(page.locator(".ask")).to_be_hidden()
+
+
+def test_an_expired_question_says_why(open_page: Open) -> None:
+    page = opened(open_page, request(choices=ALLOW))
+    happens(page, 6, "request.closed", turn=1, request_id="r1", status="expired", reason="the turn was stopped")
+    expect(page.locator(".ask-notice")).to_contain_text("No longer asked: the turn was stopped")
+
+
+def test_a_refused_answer_can_be_given_again(open_page: Open) -> None:
+    error = {"error": {"message": "the link broke", "hint": "try again", "kind": "peer-lost"}}
+    page = opened(open_page, request(choices=ALLOW), told=error)
+    page.get_by_role("button", name="Deny").click()
+    expect(page.locator(".ask .wrong")).to_have_text("the link broke: try again")
+    expect(page.get_by_role("button", name="Deny")).to_be_enabled()
+
+
+def test_a_secret_is_hidden_and_kept_nowhere(open_page: Open) -> None:
+    page = opened(open_page, request(kind="secret", prompt="Password:"))
+    field = page.get_by_label("Secret")
+    expect(field).to_have_attribute("type", "password")
+    field.fill("hunter2")
+    page.evaluate("service.onState('lost'); service.onState('ready')")
+    assert "hunter2" not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
+    page.keyboard.press("Enter")
+    expect(page.locator(".ask")).to_be_hidden()
+    assert given(page) == ["hunter2"]
+
+
+def test_keys_are_typed_and_a_line_may_end_the_input(open_page: Open) -> None:
+    page = opened(open_page, request(kind="keys"), request("r2", kind="line"))
+    page.get_by_role("button", name="Esc").click()
+    expect(page.get_by_role("button", name="End of input")).to_be_visible()
+    page.wait_for_timeout(SETTLED)
+    page.get_by_role("button", name="End of input").click()
+    expect(page.locator(".ask")).to_be_hidden()
+    assert given(page) == ["\x1b", "\x04"]
+
+
+FORM = [
+    {"name": "name", "title": "Name", "description": "As in the file", "required": True},
+    {"name": "count", "type": "integer", "default": 3},
+    {"name": "sure", "type": "boolean", "required": True},
+    {"name": "fruit", "type": "choice", "choices": [{"id": "a", "name": "Apples"}, {"id": "b", "name": "Pears"}]},
+    {
+        "name": "more",
+        "type": "choices",
+        "choices": [{"id": "x", "name": "X"}, {"id": "y", "name": "Y"}],
+        "own_words": True,
+    },
+]
+
+
+def test_a_form_is_checked_beside_its_fields_before_it_is_sent(open_page: Open) -> None:
+    page = opened(open_page, request(kind="form", fields=FORM))
+    page.get_by_role("button", name="Answer").click()
+    name = page.get_by_role("textbox", name="Name")
+    expect(name).to_be_focused()
+    expect(name).to_have_attribute("aria-invalid", "true")
+    expect(page.locator(".ask-field").first).to_contain_text("This is needed.")
+    name.fill("wire")
+    expect(name).not_to_have_attribute("aria-invalid", "true")
+    page.get_by_label("count").fill("7.5")
+    page.get_by_role("button", name="Answer").click()
+    expect(page.locator(".ask-field").nth(1)).to_contain_text("whole number")
+    page.get_by_label("count").fill("7")
+    page.get_by_label("sure").check()
+    page.get_by_label("fruit").select_option("Pears")
+    page.get_by_label("Y", exact=True).check()
+    page.get_by_label("more: Your own words").fill("z")
+    page.get_by_role("button", name="Answer").click()
+    expect(page.locator(".ask")).to_be_hidden()
+    assert given(page) == [{"name": "wire", "count": 7, "sure": True, "fruit": "b", "more": ["y", "z"]}]
+
+
+def test_a_form_can_be_declined_as_it_is(open_page: Open) -> None:
+    page = opened(open_page, request(kind="form", fields=FORM))
+    page.get_by_role("button", name="Decline").click()
+    expect(page.locator(".ask")).to_be_hidden()
+    assert given(page) == ["decline"]
+
+
+def test_of_several_questions_each_keeps_what_is_filled_in(open_page: Open) -> None:
+    page = opened(open_page, request("r1", kind="line", prompt="One?"), request("r2", kind="line", prompt="Two?"))
+    expect(page.locator(".ask-pager")).to_contain_text("1 of 2")
+    page.get_by_label("Answer").fill("first")
+    page.get_by_role("button", name="Next question").click()
+    expect(page.locator(".ask h2")).to_have_text("Two?")
+    page.get_by_role("button", name="Next question").click()
+    expect(page.get_by_label("Answer")).to_have_value("first")
+
+
+@pytest.mark.parametrize(
+    ("row", "more", "words"),
+    [({"share": "read-only"}, {}, "You may watch this session"), ({}, {"local": True}, "answered on desk only")],
+)
+def test_who_may_not_answer_is_told_so(open_page: Open, row: Any, more: Any, words: str) -> None:
+    page = opened(open_page, request(choices=ALLOW, **more), row={**ROW, **row})
+    expect(page.locator(".ask")).to_contain_text(words)
+    assert page.get_by_role("button", name="Allow once").count() == 0
+
+
+def test_the_focus_is_not_taken_and_a_key_leads_to_the_question(open_page: Open) -> None:
+    page = opened(open_page)
+    page.locator("#message").fill("half a mess")
+    happens(page, 6, "request.open", **request(choices=ALLOW))
+    page.locator(".ask-card form").wait_for()
+    expect(page.locator("#message")).to_be_focused()
+    page.keyboard.press("Alt+a")
+    expect(page.get_by_role("button", name="Allow once")).to_be_focused()
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 480), (360, 640), (1280, 720), (2560, 1440)])
+def test_the_ways_to_answer_and_the_message_box_are_always_in_sight(open_page: Open, width: int, height: int) -> None:
+    detail = "\n".join(f"line {number} " + "x" * 300 for number in range(300))
+    asks = request(choices=ALLOW, prompt="A question " * 60, detail=detail, own_words=True)
+    page = opened(open_page, asks, viewport={"width": width, "height": height})
+    for part in (*page.locator(".ask .actions button").all(), page.locator("#message"), page.locator(".send")):
+        box = part.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= height
+    scroll = page.locator(".ask-scroll")
+    assert scroll.evaluate("(node) => node.scrollHeight > node.clientHeight")
+    assert page.evaluate("document.documentElement.scrollWidth") == width

@@ -1,0 +1,54 @@
+"""Title, icon and notification say that a session waits, and never what it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.page.test_sidebar import answers, session, tell
+
+pytestmark = pytest.mark.device
+
+Open = Callable[..., Page]
+ICON = "document.querySelector('link[rel=icon]').getAttribute('href')"
+LISTEN = """
+  globalThis.shown = [];
+  globalThis.Notification = class {
+    static permission = "granted";
+    constructor(title, options) { shown.push({title, ...options}); }
+    close() {}
+  };
+  Document.prototype.hasFocus = () => false;
+"""
+
+
+def row(name: str, status: str = "needs-input", **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = session(name, f"Title of {name}", 1, status=status, question="secret words", **more)
+    return found
+
+
+def test_the_title_and_the_icon_count_what_waits(open_page: Open) -> None:
+    page = open_page(answers=answers(row("a"), row("b", "idle"), row("c", away=True)))
+    expect(page).to_have_title("(1) lan-agent")
+    assert page.evaluate(ICON).startswith("data:")
+    page.evaluate("location.hash = '#/s/b'")
+    expect(page).to_have_title("(1) Title of b · lan-agent")
+    tell(page, "session.changed", {"changed": [row("a", "idle")]})
+    expect(page).to_have_title("Title of b · lan-agent")
+    assert page.evaluate(ICON) == "/icon.svg"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_notification_tells_title_and_device_and_only_who_wants_it(open_page: Open, wanted: bool) -> None:
+    kept = {"page.keep": {"values": {"settings": {"notify": wanted}}}}
+    page = open_page(answers=answers(row("a"), row("b", "idle"), **kept))
+    expect(page).to_have_title("(1) lan-agent")
+    page.evaluate(LISTEN)
+    page.evaluate("service.answers['session.watch'] = []")
+    tell(page, "session.changed", {"changed": [row("a"), row("b")]})
+    expect(page).to_have_title("(2) lan-agent")
+    told = [{"title": "“Title of b” waits for you", "body": "desk", "tag": "b"}]
+    assert page.evaluate("shown") == (told if wanted else [])

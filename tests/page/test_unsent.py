@@ -1,0 +1,197 @@
+"""`unsent.js`: what was typed is never lost and never sent twice (L8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.device
+
+Run = Callable[..., Any]
+SETTING = """async ({Unsent}, _) => {
+  const kept = new Map();
+  const storage = {getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value)};
+  const asked = [];
+  const cancelled = [];
+  const inService = [];
+  const waiting = [];
+  let clock = 1_000_000;
+  let ready = true;
+  const does = {
+    ready: () => ready,
+    submit: (prompt) => new Promise((resolve, reject) => { asked.push(prompt); waiting.push({resolve, reject}); }),
+    cancel: ({id}) => cancelled.push(id),
+    keep: (drafts) => inService.push(drafts),
+    touch() {},
+  };
+  const open = (from = storage) => new Unsent(does, {storage: from, now: () => clock});
+  const settled = () => new Promise((resolve) => setTimeout(resolve));
+  const answer = async (told = {}) => { waiting.shift().resolve(told); await settled(); };
+  const refuse = async (kind) => { waiting.shift().reject({kind, message: kind}); await settled(); };
+  const unsent = open();
+  %s
+}"""
+
+
+def run(module: Run, steps: str) -> Any:
+    return module("unsent.js", SETTING.replace("%s", steps))
+
+
+def test_a_draft_survives_a_reload_and_keeps_its_id(module: Run) -> None:
+    steps = """
+      unsent.type("a", "h");
+      unsent.type("a", "hello");
+      const again = open();
+      const text = again.draft("a");
+      unsent.send("a", "hello");
+      again.send("a", "hello");
+      const ids = asked.map((prompt) => prompt.id);
+      return [text, again.draft("b"), ids[0] === ids[1], ids[0].length, again.draft("a"), open().draft("a")];
+    """
+    assert run(module, steps) == ["hello", "", True, 32, "", ""]
+
+
+def test_a_draft_survives_a_restart_in_the_service(module: Run) -> None:
+    steps = """
+      unsent.type("a", "hello");
+      unsent.flush();
+      const elsewhere = {getItem: () => null, setItem() {}};
+      const fresh = open(elsewhere);
+      fresh.merge(inService.at(-1));
+      const came = fresh.draft("a");
+      clock += 1;
+      fresh.type("a", "hello, later");
+      fresh.merge(inService.at(-1));
+      return [came, fresh.draft("a")];
+    """
+    assert run(module, steps) == ["hello", "hello, later"]
+
+
+def test_drafts_in_the_service_are_bounded(module: Run) -> None:  # T11
+    steps = """
+      for (let at = 0; at < 30; at++) { clock += 1; unsent.type(`s${at}`, "木".repeat(30_000)); }
+      unsent.flush();
+      const size = new TextEncoder().encode(JSON.stringify(inService.at(-1))).length;
+      return [Object.keys(JSON.parse(kept.get("drafts"))).length, unsent.draft("s29").length, size];
+    """
+    count, length, size = run(module, steps)
+    assert (count, length) == (20, 20_000)
+    assert size <= 64_000
+
+
+def test_prompts_are_sent_one_after_the_other(module: Run) -> None:
+    steps = """
+      unsent.send("a", "one");
+      unsent.send("a", "two");
+      const first = asked.map((prompt) => prompt.text);
+      await answer();
+      return [first, asked.map((prompt) => prompt.text), unsent.prompts("a").length];
+    """
+    assert run(module, steps) == [["one"], ["one", "two"], 0]
+
+
+def test_what_is_sent_while_the_service_is_away_waits_for_it(module: Run) -> None:  # L8
+    steps = """
+      ready = false;
+      unsent.send("a", "one");
+      const waits = unsent.prompts("a").map(({state, doubtful}) => [state, doubtful]);
+      unsent.resume();
+      const before = asked.length;
+      ready = true;
+      unsent.resume();
+      await answer();
+      return [waits, before, asked.length, unsent.prompts("a")];
+    """
+    assert run(module, steps) == [[["waiting", False]], 0, 1, []]
+
+
+def test_what_went_out_before_the_connection_broke_is_asked_for_again_by_its_id(module: Run) -> None:  # L8
+    steps = """
+      unsent.send("a", "one");
+      ready = false;
+      await refuse("not-running");
+      const [prompt] = unsent.prompts("a");
+      const may = unsent.canTakeBack(prompt);
+      ready = true;
+      unsent.resume();
+      await answer({status: "duplicate"});
+      return [prompt.doubtful, may, asked[0].id === asked[1].id, asked.length, unsent.prompts("a")];
+    """
+    assert run(module, steps) == [True, False, True, 2, []]
+
+
+def test_a_reload_sends_what_was_just_sent_and_nothing_that_is_old(module: Run) -> None:
+    steps = """
+      ready = false;
+      unsent.send("a", "one");
+      ready = true;
+      clock += 599_000;
+      open().resume();
+      clock += 2_000;
+      const late = open();
+      late.resume();
+      return [asked.length, late.prompts("a").map(({state, error}) => [state, error.kind])];
+    """
+    assert run(module, steps) == [1, [["failed", "late"]]]
+
+
+def test_what_is_not_sent_yet_can_be_taken_back(module: Run) -> None:  # L8, S12
+    steps = """
+      ready = false;
+      unsent.send("a", "one");
+      unsent.type("a", "two");
+      unsent.takeBack(unsent.prompts("a")[0].id);
+      const first = [unsent.draft("a"), unsent.prompts("a").length];
+      ready = true;
+      unsent.send("a", "three");
+      unsent.takeBack(asked[0].id);
+      await refuse("taken-back");
+      return [...first, cancelled.length, unsent.draft("a"), open().prompts("a").length];
+    """
+    assert run(module, steps) == ["one\ntwo", 0, 1, "three", 0]
+
+
+def test_what_is_refused_stays_and_can_be_sent_again(module: Run) -> None:
+    steps = """
+      unsent.send("a", "one");
+      await refuse("busy");
+      const [{state, error, id}] = unsent.prompts("a");
+      unsent.again(id);
+      await answer();
+      return [state, error.kind, asked.length, unsent.prompts("a").length];
+    """
+    assert run(module, steps) == ["failed", "busy", 2, 0]
+
+
+def test_a_prompt_is_told_of_as_not_sent_after_a_second_or_with_its_reason(module: Run) -> None:
+    steps = """
+      unsent.send("a", "one");
+      const counts = [unsent.prompts("a").length];
+      unsent.waits(asked[0].id, {name: "desk"});
+      counts.push(unsent.prompts("a").length);
+      unsent.waits(asked[0].id, null);
+      clock += 1_000;
+      counts.push(unsent.prompts("a").length);
+      return counts;
+    """
+    assert run(module, steps) == [0, 1, 1]
+
+
+def test_another_window_does_not_send_what_was_taken_back_in_this_one(module: Run) -> None:
+    steps = """
+      ready = false;
+      unsent.send("a", "one");
+      const other = open();
+      unsent.takeBack(unsent.prompts("a")[0].id);
+      other.stored();
+      ready = true;
+      other.resume();
+      return [asked.length, other.prompts("a").length];
+    """
+    assert run(module, steps) == [0, 0]
+
+
+def test_an_empty_message_is_never_sent(module: Run) -> None:
+    assert run(module, 'unsent.send("a", " \\n"); unsent.resume(); return asked.length;') == 0
