@@ -34,6 +34,7 @@ from agent.adapters.net.listener import Listener
 from agent.adapters.net.pairing import TlsPairing
 from agent.adapters.net.tls import client_context, pairing_client_context
 from agent.adapters.rendering import qr
+from agent.adapters.rendering.markdown import MarkdownTrees
 from agent.adapters.storage.addresses import AddressFile
 from agent.adapters.storage.audit import AuditFile
 from agent.adapters.storage.files import private_folder
@@ -42,14 +43,16 @@ from agent.adapters.storage.identity import load_or_create_identity
 from agent.adapters.storage.last_known import LastKnownFile
 from agent.adapters.storage.lock import HomeLock, bind_socket, only_one
 from agent.adapters.storage.machine import machine_id, this_machine
-from agent.adapters.storage.page import PageFiles
+from agent.adapters.storage.page import PageFiles, ValueFile
 from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.adapters.storage.state import StateFile, TrustFile
 from agent.assembly import Assembly, Outside
 from agent.clock import SystemClock
 from agent.errors import AgentError, ConfigError, ServiceOver, StateError
+from agent.gateway.kept import KeepHandlers
 from agent.gateway.page import PageDoor, PageHandlers
 from agent.gateway.presence import address_routes, status_routes
+from agent.gateway.rendering import RenderHandlers
 from agent.gateway.router import Router
 from agent.gateway.server import Gateway
 from agent.gateway.trust import TrustHandlers, household_routes
@@ -286,6 +289,8 @@ class Service:
                 address_routes(parts.addresses),
                 status_routes(health.status),
                 page_handlers.routes(),
+                RenderHandlers(MarkdownTrees()).routes(),
+                KeepHandlers(ValueFile(where.state)).routes(),
             ),
         )
 

@@ -98,6 +98,7 @@ ONLY_IN = {
     "sqlite3": ("agent.adapters.storage",),
     "ssl": ("agent.adapters.net", "agent.daemon"),
     "click": ("agent.frontends.cli",),
+    "markdown_it": ("agent.adapters.rendering.markdown",),
     "segno": ("agent.adapters.rendering.qr",),
     "platformdirs": ("agent.paths", "agent.settings"),
 }

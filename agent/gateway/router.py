@@ -99,6 +99,8 @@ class Router:
             raise MethodNotFound(f"no method {method!r}")
         if row.on is On.LOCAL and channel.device is not None:
             raise Forbidden(f"{method} is not for other devices")
+        if row.on is On.PAGE and channel not in self.pages:
+            raise Forbidden(f"{method} is for pages in a browser", hint="`agent page` opens one")
         if row.on is On.LINK and channel.device is None:
             raise NotPaired("only gateways exchange this")
         if row.guarded:

@@ -7,7 +7,7 @@ in `tests/contracts/`.
 `backends` and `terminal` are what a session can be made of, also by packages of others: their names stay
 (docs/design/backends.md). `storage` and `household` are what survives a restart, `discovery` and `addresses` who
 and where, `links` and `pairing` connections, `clock` the time, `page` what the door for
-browsers keeps.
+browsers keeps, `rendering` what makes texts fit to be shown there.
 """
 
 from agent.ports.addresses import AddressStore, OwnAddresses

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Protocol
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 Digest = Annotated[str, Meta(max_length=64)]
 
@@ -26,6 +27,19 @@ class KeptLogins(Struct, frozen=True, kw_only=True):
 
     key: Annotated[bytes, Meta(max_length=1024)] = b""  # by which the service is known to a page: PKCS #8, DER
     logins: Annotated[tuple[Login, ...], Meta(max_length=64)] = ()
+
+
+class ValueStore(Protocol):
+    """What pages keep in the service, since their own origin is another one at each start: small values by name."""
+
+    def load(self) -> dict[str, Raw]:
+        """What was saved last, as MessagePack; nothing, if that cannot be read."""
+
+    def save(self, values: Mapping[str, Raw]) -> None:
+        """Keep these and no others; if they cannot be written, until the end of this process.
+
+        Raises: BadParams, if a value cannot be written in any file.
+        """
 
 
 class PageStore(Protocol):

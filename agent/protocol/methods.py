@@ -63,7 +63,7 @@ from agent.protocol.messages import (
     WindowRow,
 )
 from agent.protocol.model import DeviceRow, Participant, SessionRow
-from agent.protocol.page import LoggedOut, OpenPage, PageOpened
+from agent.protocol.page import Keep, Kept, LoggedOut, OpenPage, PageOpened, Render, Rendered
 from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.protocol.terminal import (
     TerminalAttach,
@@ -88,6 +88,7 @@ class On(StrEnum):
     SESSION = "session"  # one session, that `session_id` names: on the device that hosts it
     DEVICE = "device"  # one device: the one that is asked, or the one that `device` names
     LOCAL = "local"  # the device that is asked, by its own clients: over the control socket only
+    PAGE = "page"  # the page in a browser: over that door only
     LINK = "link"  # what two gateways keep alike: between linked gateways
 
 
@@ -242,6 +243,8 @@ GATEWAY_STATUS = Method("gateway.status", Nothing, StatusReport, on=On.LOCAL, ri
 
 PAGE_OPEN = Method("page.open", OpenPage, PageOpened, on=On.LOCAL, right=Right.TRUST)
 PAGE_LOGOUT = Method("page.logout", Nothing, LoggedOut, on=On.LOCAL, right=Right.TRUST)
+PAGE_RENDER = Method("page.render", Render, Rendered, on=On.PAGE, right=Right.READ, large_result=True)
+PAGE_KEEP = Method("page.keep", Keep, Kept, on=On.PAGE, right=Right.READ)
 
 HOUSEHOLD_SYNC = Method(
     "household.sync", HouseholdSync, HouseholdNews, on=On.LINK, right=Right.MEMBER, large_result=True

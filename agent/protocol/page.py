@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from agent.protocol.bounds import Amount, Count, Line, Rows, Word
+
+RENDER_MAX = 131_072
+"""Characters that a page may have made into trees at once: those of the longest reply."""
+KEPT_MAX = 65_536
+"""Bytes of all that pages keep, names and values."""
 
 
 class OpenPage(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -27,6 +34,31 @@ class LoggedOut(Struct, frozen=True, kw_only=True):
     """Result of `page.logout`: how many browsers were logged in."""
 
     logins: Count  # how many have ended
+
+
+class Render(Struct, frozen=True, kw_only=True):
+    """`page.render`: make trees of texts in Markdown."""
+
+    texts: Annotated[tuple[Annotated[str, Meta(max_length=RENDER_MAX)], ...], Meta(max_length=32)]
+
+
+class Rendered(Struct, frozen=True, kw_only=True):
+    """Result of `page.render`: for each text its tree, as docs/design/page.md has it."""
+
+    trees: Rows[Raw]
+
+
+class Keep(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`page.keep`: keep a value for the pages of this device under a name; without a name ask for all of them."""
+
+    name: Word = ""
+    value: Raw | UnsetType = UNSET  # any JSON; null: nothing is kept under that name any more
+
+
+class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result of `page.keep`."""
+
+    values: Annotated[dict[Word, Raw], Meta(max_length=KEPT_MAX)] = {}  # all, if they were asked for
 
 
 # --- the door's greeting, before JSON-RPC begins: page, service, page, service ---------------------------------------

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec import Raw
 
 from agent.ports.page import KeptLogins
 from agent.trust.rules.page_login import signed, verifies, words_of_page, words_of_service
@@ -37,6 +38,21 @@ class MemoryPageFiles:
 
     def clear_tickets(self) -> None:
         self.tickets.clear()
+
+
+class MemoryValues:
+    """`ports.page.ValueStore` without a disk."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Raw] = {}
+        self.saved = 0
+
+    def load(self) -> dict[str, Raw]:
+        return dict(self.values)
+
+    def save(self, values: Mapping[str, Raw]) -> None:
+        self.values = dict(values)
+        self.saved += 1
 
 
 class BrowserKey:

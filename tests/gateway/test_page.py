@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
+from msgspec import Raw
 
 from agent.adapters.net.accept import bind
 from agent.adapters.net.link import WebSocketChannel
+from agent.adapters.rendering.markdown import MarkdownTrees
 from agent.errors import ConfigError, Forbidden
+from agent.gateway.kept import KeepHandlers
 from agent.gateway.page import LOG_IN, PageDoor, PageHandlers
+from agent.gateway.rendering import RenderHandlers
 from agent.gateway.routes import Caller
 from agent.ports import Channel
 from agent.protocol.codec import JSON, Codec
@@ -31,7 +36,8 @@ from agent.protocol.page import OpenPage
 from agent.tasks import child
 from agent.trust.page_logins import PageLogins
 from tests.fakes.gateways import Device, network
-from tests.fakes.page import BrowserKey, MemoryPageFiles
+from tests.fakes.page import BrowserKey, MemoryPageFiles, MemoryValues
+from tests.fakes.websocket import channel, pair
 
 INDEX = "<!doctype html><html><head><title>lan-agent</title></head><body></body></html>"
 
@@ -433,6 +439,29 @@ async def test_a_port_that_is_taken_is_said_and_served_once_it_is_free(desk: Des
         await desk.device.net.clock.advance(15.0)
         assert desk.problems[-1] == ""
         assert (await Browser(desk.session, door).get())[0] == 200
+
+
+@pytest.mark.parametrize(("method", "params"), [("page.render", {"texts": ["*a*"]}), ("page.keep", {})])
+async def test_what_only_a_page_may_ask_is_refused_to_all_others(
+    desk: Desk, browser: Browser, method: str, params: dict[str, Any]
+) -> None:
+    request = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
+    desk.device.router.routes |= {
+        route.method.name: route
+        for some in (RenderHandlers(MarkdownTrees()), KeepHandlers(MemoryValues()))
+        for route in some.routes()
+    }
+    async with browser.socket() as ws:
+        await browser.greet(ws)
+        await ws.receive_json()  # gateway.ready
+        await ws.send_json(request)
+        answer = await ws.receive_json()
+        assert answer["result"] in ({"trees": [[["p", {}, [["em", {}, ["a"]]]]]]}, {})
+        near, _ = pair()
+        for other in (None, DeviceId("other")):
+            client = channel(near, desk.device.net.clock, device=other)
+            with pytest.raises(Forbidden, match="for pages in a browser"):
+                desk.device.router.on_request(client, method, Raw(msgspec.msgpack.encode(params)))
 
 
 async def test_a_page_opens_no_other_one_and_a_device_without_a_page_says_so(

@@ -45,6 +45,8 @@ FILLED: dict[str, dict[str, object]] = {
     "device.unpair": {"device": "pi"},
     "device.limit": {"device": "pi", "read_only": True},
     "page.open": {"code": True},
+    "page.render": {"texts": ["*a*", ""]},
+    "page.keep": {"name": "pins", "value": ["a", None, {"b": 1.5}]},
     "audit.list": {"since": "2026-01-31T12:00:00Z", "limit": 10},
     "audit.watch": {"since": "2026-01-31T12:00:00Z", "limit": 10},
     "audit.noted": {"entries": [{"at": "2026", "device": "d", "name": "dén", "action": "prompted", "length": 7}]},

@@ -66,6 +66,10 @@ def test_what_only_clients_of_the_device_itself_may_call_is_this() -> None:  # L
     }  # fmt: skip
 
 
+def test_what_only_pages_in_a_browser_may_call_is_this() -> None:
+    assert {name for name, row in METHODS.items() if row.on is On.PAGE} == {"page.render", "page.keep"}
+
+
 def test_a_row_has_been_there_no_longer_than_this_version() -> None:
     def number(version: str) -> tuple[int, ...]:
         return tuple(int(part) for part in version.split("."))
