@@ -56,9 +56,9 @@ class Keep(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Result of `page.keep`."""
+    """Result of `page.keep`: what is kept, if all of it was asked for."""
 
-    values: Annotated[dict[Word, Raw], Meta(max_length=KEPT_MAX)] = {}  # all, if they were asked for
+    values: Annotated[dict[Word, Raw], Meta(max_length=KEPT_MAX)] = {}
 
 
 # --- the door's greeting, before JSON-RPC begins: page, service, page, service ---------------------------------------

@@ -37,7 +37,7 @@ from agent.protocol.messages import (
 from agent.protocol.messages import Created as CreatedSession
 from agent.protocol.methods import LOOKS, METHODS, On
 from agent.protocol.model import DeviceId, SessionId
-from agent.protocol.page import OpenPage
+from agent.protocol.page import Keep, OpenPage, Render
 from agent.protocol.prompts import Withdraw
 from agent.protocol.terminal import TerminalAttach, TerminalDetach, TerminalInput, TerminalResize
 from agent.trust.rules.keyring import EPOCH_DAYS
@@ -109,6 +109,8 @@ ASKED: dict[str, Struct] = {
     "device.list": Nothing(),
     "page.open": OpenPage(),
     "page.logout": Nothing(),
+    "page.render": Render(texts=("*a*",)),
+    "page.keep": Keep(),
     "device.limit": LimitDevice(device="pad", read_only=False),
     "audit.list": ListAudit(),
     "audit.watch": ListAudit(),
@@ -127,7 +129,7 @@ ASKED: dict[str, Struct] = {
 """One request of each method of the wire that would gain something, if it could."""
 
 
-LOCAL_ONLY = {name for name, row in METHODS.items() if row.on is On.LOCAL}
+LOCAL_ONLY = {name for name, row in METHODS.items() if row.on in {On.LOCAL, On.PAGE}}
 WATCHES = {name for name, row in METHODS.items() if row.right in LOOKS} - LOCAL_ONLY
 
 

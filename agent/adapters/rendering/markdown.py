@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.ports.rendering import Tree
+from agent.protocol.characters import hidden_in_text
+from agent.protocol.control_sequences import without_sequences
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -44,6 +46,7 @@ class MarkdownTrees:
 
     def tree(self, text: str) -> Tree:
         """The tree of a text; one element with the text as it is, if its own would be too deep or too large."""
+        text = hidden_in_text.sub("", without_sequences(text))  # T10, as on a terminal
         try:
             tokens = self._parse(text)
         except Exception as exc:  # noqa: BLE001 - a fault of the library costs the marks of one text, and is told

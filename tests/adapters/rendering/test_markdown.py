@@ -138,6 +138,12 @@ def test_what_is_none_or_has_its_own_link_is_not_made_one(text: str) -> None:
     assert text.startswith("[") or "href" not in str(TREES.tree(text))
 
 
+def test_what_is_not_seen_turns_text_around_or_is_a_terminals_is_left_out() -> None:  # T10
+    assert TREES.tree("a\x1b[31m b\x1b[0m\u202ec \U000e0041`d\u2066`\x07 👩\u200d🔧") == [
+        ["p", {}, ["a bc ", ["code", {}, ["d"]], " 👩\u200d🔧"]]
+    ]
+
+
 @pytest.mark.parametrize(
     "text", [">" * 60 + " deep", "- " * 40 + "deep", "|a" * 200 + "|\n" + "|-" * 200 + "|\n" * 200]
 )

@@ -1,0 +1,55 @@
+// Changes of files: the lines of a unified patch, and their nodes.
+
+import { copyButton, el } from "./dom.js";
+import { t } from "./words.js";
+
+const HUNK = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@(.*)/;
+const KINDS = { "+": "add", "-": "remove", " ": "same", "": "same" };
+const SIGNS = { add: "+", remove: "-", same: " ", hunk: "", note: "" };
+
+/** The lines of a patch: `{kind: add|remove|same|hunk|note, old, now, text}`; `old` and `now` are numbers of lines. */
+export function lines(patch) {
+  const found = [];
+  const bare = !/^@@ /m.test(patch); // no hunks: every line is one of the file
+  let [old, now, oldLeft, nowLeft] = bare ? [1, 1, Infinity, Infinity] : [0, 0, 0, 0];
+  for (const line of patch ? patch.replace(/\n$/, "").split("\n") : []) {
+    const hunk = HUNK.exec(line);
+    const kind = KINDS[line.slice(0, 1)];
+    if (hunk && oldLeft <= 0 && nowLeft <= 0) {
+      [old, now] = [Number(hunk[1]), Number(hunk[3])];
+      [oldLeft, nowLeft] = [Number(hunk[2] ?? 1), Number(hunk[4] ?? 1)];
+      found.push({ kind: "hunk", text: hunk[5].trim() });
+    } else if (kind && (oldLeft > 0 || nowLeft > 0)) {
+      found.push({ kind, old: kind === "add" ? null : old, now: kind === "remove" ? null : now, text: line.slice(1) });
+      if (kind !== "add") [old, oldLeft] = [old + 1, oldLeft - 1];
+      if (kind !== "remove") [now, nowLeft] = [now + 1, nowLeft - 1];
+    } else if (line.startsWith("\\")) {
+      found.push({ kind: "note", text: line.slice(2) });
+    } // else names of files and what git says of them
+  }
+  return found;
+}
+
+/** How many lines come and go: `{added, removed}`. A diff that was cut says it of all its lines. */
+export function counts(diff, all = lines(diff.patch)) {
+  const count = (kind) => all.filter((line) => line.kind === kind).length;
+  return { added: diff.added || count("add"), removed: diff.removed || count("remove") };
+}
+
+/** The node of a diff of the wire: `{path, patch, cut, added, removed}`. */
+export function patchNode(diff) {
+  const all = lines(diff.patch);
+  const { added, removed } = counts(diff, all);
+  const copy = copyButton(diff.patch, { label: t("code.copy"), done: t("code.copied"), failed: t("code.not_copied") });
+  const head = el("div", { class: "code-head" }, el("span", { class: "path", title: diff.path, dir: "ltr" }, diff.path),
+    el("span", { class: "counts", "aria-label": t("diff.counts", { added, removed }), role: "img" },
+      el("b", { class: "add" }, `+${added}`), " ", el("b", { class: "remove" }, `−${removed}`)), copy);
+  const body = el("pre", { tabindex: "0", role: "group", "aria-label": t("diff.name", { path: diff.path }), dir: "ltr" },
+    all.map(lineNode));
+  const cut = diff.cut ? el("p", { class: "cut" }, t("diff.cut", { count: diff.cut })) : null;
+  return el("div", { class: "code diff" }, head, body, cut);
+}
+
+function lineNode({ kind, old, now, text }) {
+  return el("span", { class: ["line", kind], dataset: { at: now ?? old ?? "" } }, SIGNS[kind] + text);
+}
