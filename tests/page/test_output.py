@@ -53,11 +53,26 @@ def test_a_diff_shows_its_path_its_counts_and_what_is_left_out(module: Run) -> N
     script = """({patchNode}, diff) => {
       const node = patchNode(diff);
       const text = (query) => [...node.querySelectorAll(query)].map((each) => each.textContent);
-      return [text(".path"), text(".counts b"), text("pre .line"), text(".cut"), node.querySelector("pre").tabIndex];
+      return [text(".path"), text("summary [aria-hidden]"), text(".line"), text(".cut")];
     }"""
     diff = {"path": "src/<b>.py", "patch": "@@ -1 +1 @@\n-a <i>\n+b\n", "cut": 30, "added": 16, "removed": 16}
-    shown = [["src/<b>.py"], ["+16", "\N{MINUS SIGN}16"], ["", "-a <i>", "+b"], ["diff.cut"], 0]
+    shown = [["src/<b>.py"], ["+16", "\N{MINUS SIGN}16"], ["", "-a <i>", "+b"], ["diff.cut"]]
     assert module("patch.js", script, diff) == shown
+
+
+def test_the_lines_of_a_folded_diff_are_made_when_it_is_unfolded(module: Run) -> None:
+    script = """async ({patchNode}) => {
+      const node = patchNode({path: "a", patch: "@@ -1 +1 @@\\n-a\\n+b\\n"}, false);
+      const count = () => node.querySelectorAll(".line").length;
+      const folded = count();
+      document.body.append(node);
+      const toggled = new Promise((resolve) => node.addEventListener("toggle", resolve, {once: true}));
+      node.open = true;
+      await toggled;
+      node.remove();
+      return [folded, count()];
+    }"""
+    assert module("patch.js", script) == [0, 3]
 
 
 @pytest.mark.parametrize(

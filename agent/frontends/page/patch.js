@@ -36,20 +36,28 @@ export function counts(diff, all = lines(diff.patch)) {
   return { added: diff.added || count("add"), removed: diff.removed || count("remove") };
 }
 
-/** The node of a diff of the wire: `{path, patch, cut, added, removed}`. */
-export function patchNode(diff) {
+/** The node of a diff of the wire: `{path, patch, cut, added, removed}`; its lines are made when it is unfolded. */
+export function patchNode(diff, open = true) {
   const all = lines(diff.patch);
   const { added, removed } = counts(diff, all);
+  const label = t("diff.name", { path: diff.path });
+  const body = el("div", { class: "lines", tabindex: "0", role: "group", "aria-label": label, dir: "ltr" });
   const copy = copyButton(diff.patch, { label: t("code.copy"), done: t("code.copied"), failed: t("code.not_copied") });
-  const head = el("div", { class: "code-head" }, el("span", { class: "path", title: diff.path, dir: "ltr" }, diff.path),
-    el("span", { class: "counts", "aria-label": t("diff.counts", { added, removed }), role: "img" },
-      el("b", { class: "add" }, `+${added}`), " ", el("b", { class: "remove" }, `−${removed}`)), copy);
-  const body = el("pre", { tabindex: "0", role: "group", "aria-label": t("diff.name", { path: diff.path }), dir: "ltr" },
-    all.map(lineNode));
+  const summary = el("summary", { class: "code-head" },
+    el("span", { class: "path", title: diff.path, dir: "ltr" }, diff.path),
+    el("span", { class: "unseen" }, t("diff.counts", { added, removed })),
+    el("span", { class: "plus", "aria-hidden": "true" }, `+${added}`),
+    el("span", { class: "minus", "aria-hidden": "true" }, `−${removed}`));
   const cut = diff.cut ? el("p", { class: "cut" }, t("diff.cut", { count: diff.cut })) : null;
-  return el("div", { class: "code diff" }, head, body, cut);
+  const node = el("details", { class: "code changes", open, ontoggle: draw }, summary, copy, body, cut);
+  if (open) draw();
+  return node;
+
+  function draw() {
+    if (node.open && !body.firstChild) body.append(...all.map(lineNode));
+  }
 }
 
 function lineNode({ kind, old, now, text }) {
-  return el("span", { class: ["line", kind], dataset: { at: now ?? old ?? "" } }, SIGNS[kind] + text);
+  return el("div", { class: ["line", kind], dataset: { at: now ?? old ?? "" } }, SIGNS[kind] + text);
 }
