@@ -109,6 +109,19 @@ def test_a_reader_who_went_up_is_not_moved_by_what_comes_and_is_told_how_much(op
     expect(page.locator(".to-end")).to_be_hidden()
 
 
+def test_who_sends_a_prompt_is_at_the_end(open_page: Open) -> None:
+    log = Log().turns(40)
+    submitted = {"turn": 41, "status": "started", "position": 0}
+    page = open_page("#/s/s1", answers(log, **{"prompt.submit": submitted}))
+    page.locator(".transcript").hover()
+    page.mouse.wheel(0, -900)
+    expect(page.locator(".to-end")).to_be_visible()
+    page.locator("#message").fill("And now?")
+    page.locator("#message").press("Enter")
+    expect(page.locator(".to-end")).to_be_hidden()
+    assert measured(page)["rest"] == 0
+
+
 def test_a_selection_lets_go_of_the_end(open_page: Open) -> None:
     log = Log().turns(40)
     page = open_page("#/s/s1", answers(log))

@@ -46,6 +46,7 @@ export function chat(app) {
     if (changed.has("session") || changed.has("items") || ids.some((id) => !blocks.has(id))) draw();
     else for (const block of new Set(ids.map((id) => blocks.get(id)))) view(block);
     if (changed.has("session")) tell();
+    if (changed.has("sent")) follower.toEnd(); // what one says oneself is in sight
   }
 
   // --- head ---
