@@ -56,7 +56,8 @@ def answers(log: Log, attached: dict[str, Any] | None = None, **more: Any) -> di
     result = attached or log.attached()
     return {
         "session.watch": [result["snapshot"]["session"]], "peer.watch": [], "gateway.status": {"id": "own"},
-        "session.attach": result, "session.detach": {}, **more,
+        "session.attach": result, "session.detach": {}, "page.keep": {"values": {}},
+        "page.render": {"trees": []}, **more,
     }  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def test_who_sends_a_prompt_is_at_the_end(open_page: Open) -> None:
 def test_a_selection_lets_go_of_the_end(open_page: Open) -> None:
     log = Log().turns(40)
     page = open_page("#/s/s1", answers(log))
-    page.locator(".item", has_text="Reply 40.").locator(".text").dblclick(position={"x": 10, "y": 10})
+    page.locator(".item", has_text="Reply 40.").locator("pre").dblclick(position={"x": 10, "y": 10})
     expect(page.locator(".to-end")).to_be_visible()
     before = place_of(page, "Reply 40.")
     tell(page, log.add("message.complete", turn=41, text="words\n" * 40, status="complete"))
@@ -178,8 +179,8 @@ def test_what_was_worked_is_folded_and_its_diffs_are_in_sight(open_page: Open) -
         log.add("turn.complete", turn=1, status="complete"),
     )
     expect(page.locator(".work > summary")).to_have_text("Worked 6s, 2 tools, 1 failed")
-    assert page.locator(".diff .line").evaluate_all("(lines) => lines.map((line) => line.className)") == [
-        "line hunk", "line del", "line add", "line",
+    assert page.locator(".changes .line").evaluate_all("(lines) => lines.map((line) => line.className)") == [
+        "line hunk", "line remove", "line add", "line same",
     ]  # fmt: skip
     assert page.get_by_text("1 failed", exact=True).count() == 0
     page.locator(".work > summary").click()
@@ -251,7 +252,7 @@ def test_nothing_overflows(open_page: Open, width: int) -> None:
     diff = {"path": path, "patch": "@@ -1 +1 @@\n-" + "y" * 400 + "\n"}
     log.add("tool.complete", turn=3, tool_id="a", status="complete", output="z" * 400, diffs=[diff])
     page = open_page("#/s/s1", answers(log, log.attached(title="T" * 200)), viewport={"width": width, "height": 700})
-    expect(page.locator(".diff")).to_be_visible()
+    expect(page.locator(".changes")).to_be_visible()
     measure = """() => [document.documentElement.scrollWidth, document.querySelector(".transcript").scrollWidth
       - document.querySelector(".transcript").clientWidth]"""
     assert page.evaluate(measure) == [width, 0]

@@ -1,13 +1,17 @@
 // One item of the transcript as nodes: prompts, replies, what was worked, diffs, plans, answers and ends.
 
-import { copyButton, el, keyed, say, set } from "./dom.js";
+import { ansiNodes } from "./ansi.js";
+import { el, keyed, say, set } from "./dom.js";
+import { patchNode } from "./patch.js";
+import { replyNode } from "./render.js";
 import { clock, duration, list, t } from "./words.js";
 
 const VERBATIM = new Set(["shell", "terminal"]); // their replies are output of programs
 const CAUSES = new Set([
   "max_tokens", "max_turn_requests", "refusal", "filtered", "tool_calls", "empty", "cut", "program_ended",
 ]);
-const OPEN_LINES = 24; // of a diff that is shown unfolded
+const OPEN_DIFFS = 3; // so few are unfolded,
+const OPEN_LINES = 24; // of those that are short
 const LONG_PROMPT = 1500; // characters of which the rest is folded
 
 /** Items in the blocks in which they are shown: thoughts and tools that follow one another are one, all others alone. */
@@ -80,7 +84,7 @@ function replyView(about, block) {
   function update({ items: [item] }) {
     set(node, "aria-label", t(unasked ? "chat.unasked_of" : "chat.reply_of", { name: about.name }));
     if (!reply || !item.text.startsWith(shown) || (done && item.text !== shown)) {
-      reply = about.verbatim ? outputNode() : textNode();
+      reply = about.verbatim ? outputNode() : replyNode(about.app);
       node.replaceChildren(...(unasked ? [el("p", { class: "who" }, t("chat.unasked"))] : []), reply.node);
       shown = "";
       done = false;
@@ -101,21 +105,14 @@ export function isVerbatim(row) {
   return VERBATIM.has(row?.backend);
 }
 
-function textNode() {
-  const text = document.createTextNode("");
-  return {
-    node: el("div", { class: "text", dir: "auto" }, text),
-    add: (more) => text.appendData(more),
-    finish: (whole) => (text.data = whole),
-  };
-}
-
+// Output is coloured once it is whole; while it grows it is plain.
 function outputNode() {
   const text = document.createTextNode("");
+  const node = el("pre", { class: "output", tabindex: "0", dir: "ltr" }, text);
   return {
-    node: el("pre", { class: "output", tabindex: "0" }, text),
+    node,
     add: (more) => text.appendData(more),
-    finish: (whole) => (text.data = whole),
+    finish: (whole) => node.replaceChildren(...ansiNodes(whole)),
   };
 }
 
@@ -140,9 +137,8 @@ function workView(about, block) {
     set(node, "class", ["item", "worked", goesOn(about, next) && "busy"]);
     if (fold.open) drawInside();
     const all = next.items.flatMap((item) => (item.diffs ?? []).map((diff, place) => ({ diff, key: `${item.id} ${place}` })));
-    keyed(diffs, all, (each) => each.key, ({ diff }) => diffNode(diff, all.length <= 3), (from, { diff }, before) => {
-      if (before.diff !== diff) from.replaceWith(diffNode(diff, all.length <= 3));
-    });
+    const few = all.length <= OPEN_DIFFS;
+    keyed(diffs, all, (each) => each.key, ({ diff }) => patchNode(diff, few && short(diff)));
   }
 
   function drawInside() {
@@ -168,6 +164,8 @@ function workView(about, block) {
     return t("chat.worked", { time, what: what.join(", ") });
   }
 }
+
+const short = (diff) => diff.patch.split("\n", OPEN_LINES + 1).length <= OPEN_LINES;
 
 // The last of what happens in the running turn, or a tool that is not done.
 function goesOn({ log }, { items }) {
@@ -206,38 +204,14 @@ function toolView() {
   }
 
   function block(name, text) {
-    return el("pre", { class: name, tabindex: "0", "aria-label": t(`chat.tool.${name}`) }, text);
+    const attrs = { class: name, tabindex: "0", role: "group", "aria-label": t(`chat.tool.${name}`), dir: "ltr" };
+    return el("pre", attrs, text && ansiNodes(text));
   }
 }
 
-// --- diffs ---
-
-function diffNode(diff, unfold) {
-  const lines = diff.patch.replace(/\n$/, "").split("\n").filter((line) => !line.startsWith("\\"));
-  const added = diff.added ?? lines.filter((line) => line.startsWith("+")).length;
-  const removed = diff.removed ?? lines.filter((line) => line.startsWith("-")).length;
-  const body = el("div", { class: "patch", tabindex: "0" });
-  const node = el("details", { class: "diff", open: unfold && lines.length <= OPEN_LINES, ontoggle: draw },
-    el("summary", {},
-      el("span", { class: "path", dir: "ltr", title: diff.path }, diff.path),
-      el("span", { class: "unseen" }, t("chat.diff", { added, removed })),
-      el("span", { class: "plus", "aria-hidden": "true" }, `+${added}`),
-      el("span", { class: "minus", "aria-hidden": "true" }, `−${removed}`)),
-    copyButton(diff.patch, copyWords()), body);
-  if (node.open) draw();
-  return node;
-
-  function draw() {
-    if (!node.open || body.firstChild) return;
-    body.append(...lines.map((line) => el("span", { class: ["line", KINDS[line[0]]] }, `${line}\n`)));
-    if (diff.cut) body.append(el("span", { class: "line hunk" }, t("chat.diff.cut", { count: diff.cut })));
-  }
-}
-
-const KINDS = { "+": "add", "-": "del", "@": "hunk" };
-
+/** The words of a button that copies. */
 export function copyWords() {
-  return { label: t("chat.copy"), done: t("chat.copied"), failed: t("chat.copy_failed") };
+  return { label: t("code.copy"), done: t("code.copied"), failed: t("code.not_copied") };
 }
 
 // --- plans, answers, ends ---
