@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.page.test_sidebar import answers, asked, session, tell
 
@@ -46,6 +46,10 @@ def happens(page: Page, seq: int, what: str, **payload: Any) -> None:
         "event",
         {"session_id": "build", "seq": seq, "type": what, "payload": payload, "at": "2026-01-01T00:00:00Z"},
     )
+
+
+def dock(page: Page) -> Locator:
+    return page.get_by_role("region", name="Question")
 
 
 def given(page: Page) -> list[Any]:
@@ -94,7 +98,7 @@ def test_whoever_comes_too_late_is_told_who_was_first(open_page: Open) -> None: 
     told = {"status": "already-answered", "by": {"device": "pi", "name": "pi-kitchen"}, "answer": "once"}
     page = opened(open_page, request(choices=ALLOW), told=told)
     page.get_by_role("button", name="Deny").click()
-    expect(page.locator(".ask-notice")).to_contain_text("pi-kitchen answered first: Allow once")
+    expect(dock(page).get_by_text("pi-kitchen answered first: Allow once")).to_be_visible()
 
 
 def test_everybody_sees_whose_answer_it_was_and_what_was_begun_is_not_lost(open_page: Open) -> None:  # S9
@@ -109,10 +113,29 @@ def test_everybody_sees_whose_answer_it_was_and_what_was_begun_is_not_lost(open_
     expect(page.locator(".ask")).to_be_hidden()
 
 
+def test_the_own_answer_is_no_news_though_the_log_tells_it_first(open_page: Open) -> None:  # S9
+    page = opened(open_page, request(choices=ALLOW, own_words=True))
+    page.evaluate("""() => {
+      const call = service.call.bind(service);
+      service.call = async (method, params) => {
+        if (method === "request.answer") await new Promise((resolve) => { globalThis.goOn = resolve; });
+        return call(method, params);
+      };
+    }""")
+    page.get_by_label("Your own words").fill("only dist")
+    page.keyboard.press("Enter")
+    by = {"device": "own", "name": "laptop", "client": "page"}
+    happens(page, 6, "request.closed", turn=1, request_id="r1", status="answered", answer="only dist", by=by)
+    expect(page.locator(".ask")).to_be_hidden()
+    page.evaluate("goOn()")
+    expect(page.locator(".unseen[aria-live]")).to_have_text("Answered")
+    expect(page.locator(".ask")).to_be_hidden()
+
+
 def test_an_expired_question_says_why(open_page: Open) -> None:
     page = opened(open_page, request(choices=ALLOW))
     happens(page, 6, "request.closed", turn=1, request_id="r1", status="expired", reason="the turn was stopped")
-    expect(page.locator(".ask-notice")).to_contain_text("No longer asked: the turn was stopped")
+    expect(dock(page).get_by_text("No longer asked: the turn was stopped")).to_be_visible()
 
 
 def test_a_refused_answer_can_be_given_again(open_page: Open) -> None:

@@ -85,12 +85,13 @@ export function ask(app) {
   }
 
   // A question is open no more: who has answered it, and what was begun here.
-  function gone(request) {
-    const key = keyOf(log, request);
+  async function gone(request) {
+    const [mine, key] = [log, keyOf(log, request)];
     const panel = panels.get(`${key}/${locale()}`);
     for (const name of [...panels.keys()]) if (name.startsWith(`${key}/`)) panels.delete(name);
-    const closed = panel?.became ?? closedOf(log, request);
-    if (closed && closed.status !== "accepted") tell(over(app, request, closed), panel?.unsent() ?? "");
+    await panel?.answered; // the log may tell of an answer of this page before the service does
+    const closed = panel?.became ?? closedOf(mine, request);
+    if (closed && closed.status !== "accepted" && log === mine) tell(over(app, request, closed), panel?.unsent() ?? "");
   }
 
   function tell(text, unsent) {
@@ -99,7 +100,7 @@ export function ask(app) {
     const words = unsent && el("span", { dir: "auto" }, ` ${t("ask.unsent", { text: unsent })}`);
     const copy = unsent && copyButton(unsent, copyWords());
     notice.replaceChildren(el("span", { dir: "auto" }, text), ...[words, copy, away].filter(Boolean));
-    notice.hidden = false;
+    notice.hidden = node.hidden = false;
     if (!unsent) timer = setTimeout(quiet, NOTICE_FOR);
   }
 
@@ -147,13 +148,13 @@ function makePanel(app, log, request) {
   const barred = why(app, log, request);
   const way = barred
     ? { body: [], actions: [el("p", { class: "ask-state" }, barred)] }
-    : wayOf(request, answer, `agent attach --raw ${log.id}`);
+    : wayOf(request, give, `agent attach --raw ${log.id}`);
   const form = el("form", { novalidate: true, onsubmit: submit, onkeydown: noSubmitWhileComposing },
     el("div", { class: "ask-scroll", tabindex: "0", role: "group", "aria-labelledby": title.id },
       el("p", { class: "ask-who" }, el("span", { class: "dot needs-input" }), t("ask.who", { name: asker(app, log) })),
       title, detail(request.detail), way.body),
     wrong, state, el("div", { class: "actions" }, way.actions));
-  const panel = { node: form, title, became: null, draw, shown, unsent: () => way.unsent?.() ?? "" };
+  const panel = { node: form, title, became: null, answered: null, draw, shown, unsent: () => way.unsent?.() ?? "" };
   let since = 0;
   let busy = false;
   return panel;
@@ -172,18 +173,21 @@ function makePanel(app, log, request) {
 
   function submit(event) {
     event.preventDefault();
-    if (way.read) answer(way.read());
+    if (way.read) give(way.read());
   }
 
   // Take an answer, `{wrong}` or `{value}`.
-  async function answer(read) {
+  function give(read) {
     if (busy || performance.now() - since < SETTLES) return;
     say(wrong, read.wrong ? t(read.wrong) : "");
-    if (read.value === undefined) return;
+    if (read.value !== undefined) panel.answered = answer(read.value);
+  }
+
+  async function answer(value) {
     busy = true;
     draw();
     try {
-      const told = await app.actions.answer(log.id, request.request_id, read.value);
+      const told = await app.actions.answer(log.id, request.request_id, value);
       panel.became = told;
       log.answered(request.request_id);
       if (told.status === "accepted") app.say(t("ask.taken"));
