@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,18 @@ KEY = re.compile(r"""\bt\("([\w.-]+)"(, \{[^}]*\bcount\b)?""")
 
 def text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+def texts_of(locale: str) -> dict[str, str]:
+    """The texts of a locale by their whole key."""
+
+    def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, value in tree.items():
+            found |= {prefix + name: value} if isinstance(value, str) else flat(value, f"{prefix}{name}.")
+        return found
+
+    return flat(json.loads(text(FILES / "locales" / f"{locale}.json")))
 
 
 def reached(name: str, seen: set[str]) -> set[str]:
@@ -56,6 +69,6 @@ def test_the_document_asks_for_every_module_at_once() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
 def test_every_text_that_is_shown_by_its_key_is_there(path: Path) -> None:
-    words = json.loads(text(FILES / "locales" / "en.json"))
+    words = texts_of("en")
     wanted = {f"{key}.other" if counted else key for key, counted in KEY.findall(text(path))}
     assert wanted - set(words) == set()

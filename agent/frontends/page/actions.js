@@ -2,6 +2,7 @@
 
 import { following } from "./following.js";
 import { SessionLog } from "./session.js";
+import { trusting } from "./trust.js";
 import { unsentOf } from "./unsent.js";
 import { t } from "./words.js";
 
@@ -11,6 +12,7 @@ const CLIENT = "page"; // as which it is told of in logs
 
 /** The actions of the page. Those that ask the service give its answer, or raise the WireError that it answers with. */
 export function actionsOf(app) {
+  const trust = trusting(app);
   const call = (method, params = {}) => app.wire.call(method, params);
   const open = following(app, (id) => new SessionLog(id));
   const take = (name) => (value) => app.touch(...app.store.reset({ [name]: value }));
@@ -32,12 +34,14 @@ export function actionsOf(app) {
       call("peer.watch").then(take("peers"), failed);
       this.status();
       open.resume();
+      trust.resume();
       call("page.keep").then(kept, failed);
       app.unsent.resume();
     },
     status: () => call("gateway.status").then(take("status"), failed),
     notified(method, params) {
       open.notified(method, params);
+      trust.notified(method, params);
       if (method === "request.waiting" && params.call_id?.startsWith(PROMPT)) {
         app.unsent.waits(params.call_id.slice(PROMPT.length), params);
       }
@@ -75,6 +79,8 @@ export function actionsOf(app) {
     close: (id) => call("session.close", { session_id: id }),
     share: (id, share) => call("session.share", { session_id: id, share }),
     forget: (id) => call("session.forget", { session_id: id }),
+    logout: () => call("page.logout"),
+    ...trust.actions,
 
     /** Keep a value in the service, where the next page finds it. */
     keep(name, value) {

@@ -4,10 +4,14 @@ import { actionsOf } from "./actions.js";
 import { ask } from "./ask.js";
 import { chat } from "./chat.js";
 import { compose } from "./compose.js";
+import { devices } from "./devices.js";
 import { el, say, set } from "./dom.js";
 import { shortcuts } from "./keys.js";
+import { lost } from "./lost.js";
 import { marks } from "./marks.js";
 import { newSession } from "./new.js";
+import { pair } from "./pair.js";
+import { settings } from "./settings.js";
 import { sidebar } from "./sidebar.js";
 import { Store } from "./store.js";
 import { Wire } from "./wire.js";
@@ -17,11 +21,14 @@ import { t } from "./words.js";
 // What the main part shows, by the first word of the route; a route with more than one view has them one below the other.
 const PANES = {
   "": [welcome],
+  devices: [devices],
   new: [newSession],
+  pair: [pair],
   s: [chat, ask, compose],
+  settings: [settings],
 };
-// What stands above the main part, whatever the route: the lines of what is lost.
-const LINES = [];
+// What stands above everything, whatever the route.
+const LINES = [lost];
 const STATUS_EVERY = 30_000;
 const SAID_EVERY = 2_000;
 
@@ -80,7 +87,7 @@ function routed() {
 
 function show() {
   shown = PANES[app.route.name].map((view) => view(app));
-  main.replaceChildren(lines, ...shown.map((view) => view.node));
+  main.replaceChildren(...shown.map((view) => view.node));
   document.body.dataset.route = app.route.name || "list";
 }
 
@@ -122,6 +129,7 @@ function draw() {
   frame = 0;
   const keys = changed;
   changed = new Set();
+  if (keys.has("keep") && words.use(app.keep.settings?.locale ?? localStorage.getItem("locale"))) return build();
   for (const view of [...standing, ...shown]) {
     try {
       view.update(keys);
@@ -188,7 +196,7 @@ function build() {
   standing = [side, ...views, marks(app)];
   app.sidebar = side;
   document.body.replaceChildren(
-    el("a", { class: "skip", href: "#main", onclick: skip }, t("app.skip")), side.node, main, live);
+    el("a", { class: "skip", href: "#main", onclick: skip }, t("app.skip")), lines, side.node, main, live);
   routed();
 }
 

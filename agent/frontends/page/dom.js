@@ -1,5 +1,7 @@
 // Nodes without HTML: elements, keyed lists, dialogs, menus. Text from others only ever becomes text nodes.
 
+import { t } from "./words.js";
+
 /**
  * One element. `attrs`: `on…` is a handler, `class` a text or a list with false ones left out, `dataset` an object;
  * true sets an attribute, false and null leave it out. Children that are null or false are left out.
@@ -40,6 +42,11 @@ export function say(node, text) {
 /** Whether a key belongs to an input method that composes: its Enter chooses a word and sends nothing. */
 export function composing(event) {
   return event.isComposing || event.keyCode === 229 || event.key === "Process"; // 229: Safari's Enter after its end
+}
+
+/** A text of ours with what stands between backticks as code. */
+export function coded(text) {
+  return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 }
 
 const KEYED = new WeakMap();
@@ -141,6 +148,27 @@ export function dialog({ title, body = [], actions = [], onclose }) {
   document.body.append(node);
   node.showModal();
   return { node, close };
+}
+
+/** A dialog that asks before something is done: it stays open, with what the service says, if that failed. */
+export function ask(title, body, label, look, run) {
+  const wrong = el("p", { class: "wrong", role: "alert" });
+  dialog({
+    title,
+    body: [...body, wrong],
+    actions: [{ label: t("app.cancel") }, { label, primary: !look.danger, danger: look.danger, run: attempt }],
+  });
+
+  async function attempt() {
+    wrong.textContent = "";
+    try {
+      await run();
+      return true;
+    } catch (error) {
+      wrong.textContent = [error.message, error.hint].filter(Boolean).join(": ");
+      return false;
+    }
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 // What can be done with a session from its row: pin, rename, share, close, forget, as far as rights go.
 
-import { dialog, el, uniqueId } from "./dom.js";
+import { ask, el, uniqueId } from "./dom.js";
 import { status } from "./store.js";
 import { t } from "./words.js";
 
@@ -55,25 +55,4 @@ function forget(app, row) {
       await app.actions.forget(row.id);
       if (app.route.id === row.id) app.go("#/");
     });
-}
-
-/** A dialog whose action may fail: it stays open then, with what the service says. */
-function ask(title, body, label, look, run) {
-  const wrong = el("p", { class: "wrong", role: "alert" });
-  dialog({
-    title,
-    body: [...body, wrong],
-    actions: [{ label: t("app.cancel") }, { label, primary: !look.danger, danger: look.danger, run: attempt }],
-  });
-
-  async function attempt() {
-    wrong.textContent = "";
-    try {
-      await run();
-      return true;
-    } catch (error) {
-      wrong.textContent = [error.message, error.hint].filter(Boolean).join(": ");
-      return false;
-    }
-  }
 }

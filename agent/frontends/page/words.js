@@ -3,26 +3,44 @@
 export const LOCALES = { en: "English", "zh-Hans": "简体中文", "zh-Hant": "繁體中文", ja: "日本語" };
 const FIRST = "en";
 
-let texts = {};
-let chosen = FIRST;
+const texts = new Map(); // by locale, of those that have come
+let chosen = "";
 let regional = FIRST; // the same language as the browser's region writes times and numbers
 let plurals = new Intl.PluralRules(FIRST);
 
-/** Load the texts of a locale; those that it does not have are English. Raises: Error, if the service does not give them. */
+/**
+ * Load the words: those of the wanted locale first, then all others, as nothing is served to a page of an earlier start
+ * of the service. Raises: Error, if the service does not give the first.
+ */
 export async function load(wanted) {
   const name = wanted in LOCALES ? wanted : preferred();
-  const [own, english] = await Promise.all([read(name), name === FIRST ? {} : read(FIRST)]);
-  texts = { ...english, ...own };
+  await Promise.all([...new Set([name, FIRST])].map(read));
+  use(name);
+  for (const other of Object.keys(LOCALES)) read(other).catch(() => {}); // English is there
+}
+
+async function read(name) {
+  if (texts.has(name)) return;
+  const answer = await fetch(`/locales/${name}.json`);
+  if (!answer.ok) throw new Error(`${name}.json: ${answer.status}`);
+  texts.set(name, flat(await answer.json()));
+}
+
+// In the files keys are grouped by their first words: `{"chat": {"working": …}}` is `chat.working`.
+function flat(tree, prefix = "") {
+  return Object.assign({}, ...Object.entries(tree).map(([name, value]) =>
+    typeof value === "string" ? { [prefix + name]: value } : flat(value, `${prefix}${name}.`)));
+}
+
+/** Speak another language from now on; an empty name is what the browser asks for. Whether it is another one. */
+export function use(wanted) {
+  const name = wanted in LOCALES ? wanted : preferred();
+  if (name === chosen) return false;
   chosen = name;
   regional = navigator.languages.find((language) => nameOf(language) === name) ?? name;
   plurals = new Intl.PluralRules(name);
   document.documentElement.lang = name;
-}
-
-async function read(name) {
-  const answer = await fetch(`/locales/${name}.json`);
-  if (!answer.ok) throw new Error(`${name}.json: ${answer.status}`);
-  return answer.json();
+  return true;
 }
 
 /** The locale that the browser asks for. */
@@ -47,11 +65,16 @@ export function locale() {
  */
 export function t(key, values = {}) {
   const form = typeof values.count === "number" ? `${key}.${plurals.select(values.count)}` : key;
-  const text = texts[form] ?? texts[`${key}.other`] ?? texts[key] ?? key;
+  const text = textOf(chosen, form, key) ?? textOf(FIRST, form, key) ?? key;
   return text.replace(/\{(\w+)\}/g, (slot, name) => {
     const value = values[name] ?? slot;
     return typeof value === "number" ? number(value) : String(value);
   });
+}
+
+function textOf(name, form, key) {
+  const all = texts.get(name) ?? {};
+  return all[form] ?? all[`${key}.other`] ?? all[key];
 }
 
 const MINUTE = 60;
@@ -86,7 +109,8 @@ function formatter(Kind, options) {
 }
 
 function unit(amount, name) {
-  const options = { style: "unit", unit: name, unitDisplay: "narrow", maximumFractionDigits: 0 };
+  // The narrow form is `2m` in Japanese, too.
+  const options = { style: "unit", unit: name, unitDisplay: chosen === "en" ? "narrow" : "short", maximumFractionDigits: 0 };
   return formatter(Intl.NumberFormat, options).format(Math.floor(amount));
 }
 
