@@ -246,7 +246,24 @@ class Service:
             membership=parts.gossip,
             announce=settings.presence.mode != "hidden",
         )
-        health = Health(parts, discovery, clock, mode=settings.presence.mode, home=str(where.state))
+        page_logins = PageLogins(own.run, PageFiles(where.state, where.runtime), clock, secrets.token_bytes)
+        page = PageDoor(
+            own=own,
+            logins=page_logins,
+            files=PAGE,
+            owner_of=_owner_of,
+            clock=clock,
+            allowed_hosts=settings.page.allowed_hosts,
+            plain=settings.page.plain,
+        )
+        health = Health(
+            parts,
+            discovery,
+            clock,
+            mode=settings.presence.mode,
+            home=str(where.state),
+            page=lambda: page.address,
+        )
         reporter = Reporter(own, parts.registry, trusted, problems, clock, mode=settings.presence.mode, say=say)
 
         # What answers.
@@ -259,16 +276,6 @@ class Service:
             hosts=discovery.hosts,
             now=clock.time,
             draw=qr.modules,
-        )
-        page_logins = PageLogins(own.run, PageFiles(where.state, where.runtime), clock, secrets.token_bytes)
-        page = PageDoor(
-            own=own,
-            logins=page_logins,
-            files=PAGE,
-            owner_of=_owner_of,
-            clock=clock,
-            allowed_hosts=settings.page.allowed_hosts,
-            plain=settings.page.plain,
         )
         page_handlers = PageHandlers(page_logins, page if settings.page.enabled else None)
         router = Router(
@@ -323,6 +330,7 @@ class Service:
                 partial(self._doors.channel, pings=True),
                 partial(bind, settings.page.port, LOOPBACK),
                 partial(problems.problem, "page"),
+                say,
             )
         """What runs as long as the service, each by itself, by name."""
 

@@ -27,13 +27,16 @@ STRANGERS = Rate(20.0, 20)
 class Health:
     """Gathers the state of the parts for `agent status`."""
 
-    def __init__(self, parts: Assembly, discovery: Discovery, clock: Clock, *, mode: str, home: str) -> None:
-        """`mode` is the setting presence.mode, `home` the state folder."""
+    def __init__(
+        self, parts: Assembly, discovery: Discovery, clock: Clock, *, mode: str, home: str, page: Callable[[], str]
+    ) -> None:
+        """`mode` is the setting presence.mode, `home` the state folder; `page` tells where the page is."""
         self._parts = parts
         self._discovery = discovery
         self._clock = clock
         self._mode = mode
         self._home = home
+        self._page = page
         self._started = clock.time()
 
     def status(self) -> StatusReport:
@@ -55,6 +58,7 @@ class Health:
             sessions=len(parts.sessions.index.rows()),
             presence=self._mode,
             home=self._home,
+            page=self._page(),
             notices=parts.problems.notices,
             problems=parts.problems.current,
             reach=parts.problems.about(REACH),

@@ -132,6 +132,11 @@ class PageDoor:
         """The origins of the page behind proxies."""
         return tuple(f"https://{host}" for host in self._allowed)
 
+    @property
+    def address(self) -> str:
+        """Where the page is on this machine; empty while it is not served."""
+        return self.origin if self._settled.is_set() and self._trouble is None else ""
+
     async def opened(self) -> None:
         """Return when the page is served. Raises: ConfigError, if its port is taken."""
         await self._settled.wait()
@@ -144,10 +149,12 @@ class PageDoor:
         make_channel: ChannelMaker,
         bind: Callable[[], Sequence[socket.socket]],
         problem: Callable[[str], None],
+        say: Callable[[str], None],
     ) -> None:
         """Serve until cancelled, once the port is free: at another one the page would not be found.
 
-        `bind` makes the listening sockets, or raises ConfigError; `problem` takes what is wrong, empty when nothing is.
+        `bind` makes the listening sockets, or raises ConfigError; `problem` takes what is wrong, empty when nothing is;
+        `say` talks to whoever started the service.
         """
         while True:
             try:
@@ -160,12 +167,12 @@ class PageDoor:
                 await self._clock.sleep(PORT_AGAIN)
         problem("")
         try:
-            await self._serve(self._app(router, make_channel), sockets)
+            await self._serve(self._app(router, make_channel), sockets, say)
         finally:
             for each in sockets:
                 each.close()
 
-    async def _serve(self, app: web.Application, sockets: Sequence[socket.socket]) -> None:
+    async def _serve(self, app: web.Application, sockets: Sequence[socket.socket], say: Callable[[str], None]) -> None:
         self._port = int(sockets[0].getsockname()[1])
         self._served = {
             f"/{path.relative_to(self._files).as_posix()}": path
@@ -179,6 +186,7 @@ class PageDoor:
                 await web.SockSite(runner, each).start()
             self._trouble = None
             self._settled.set()
+            say(f"the page is at {self.origin}; `agent page` opens it, logged in")
             await self._logins.run()
         finally:
             await runner.cleanup()

@@ -155,6 +155,7 @@ ELSEWHERE = {
     "up --interface": "`tests/e2e/test_discovery.py`",
     "up --port": "`tests/e2e/test_starting.py`",
     "demo": "`tests/e2e/test_demo.py`",
+    "demo --page": "as above",
     "join --address": "`tests/e2e/test_discovery.py`: `pair(address=True)`",
     "attach --raw": "`tests/e2e/test_terminals.py`",
     "attach --detach-key": "`tests/frontends/cli/test_raw.py`",

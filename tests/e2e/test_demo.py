@@ -47,6 +47,23 @@ def test_the_demo_plays_to_its_end_and_leaves_nothing(temp: Path) -> None:
     assert left_behind(temp) == []
 
 
+def test_the_demo_stays_with_its_page_until_it_is_interrupted(temp: Path) -> None:
+    environ = {**os.environ, "TMPDIR": str(temp), "BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    with subprocess.Popen([*PROGRAM, "--page"], env=environ, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        said = []
+        for line in child.stdout:
+            said.append(line)
+            if line.startswith("All three run until Ctrl-C"):
+                break
+        address = next(line for line in said if line.startswith("file://"))
+        assert Path(address.strip().removeprefix("file://")).is_file()
+        child.send_signal(signal.SIGINT)
+        assert "All three have said goodbye" in child.stdout.read()
+        assert child.wait(20) == 0
+    assert left_behind(temp) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_demo_takes_its_services_along(temp: Path, number: int) -> None:
     environ = {**os.environ, "TMPDIR": str(temp)}

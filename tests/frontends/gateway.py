@@ -56,9 +56,9 @@ HERE, THERE = SessionId("s3ssionaaaaaaaaa"), SessionId("s3sremotebbbbbbb")
 STATUS = messages.StatusReport(
     id=OWN, name="laptop", version="0.1.0", pid=1, port=7471, addresses=("192.0.2.1",), interfaces=("eth0",),
     started_at="2027-01-15T08:00:00Z", uptime=60.0, paired=1, online=0, links=0, sessions=1, presence="sealed",
-    home="/state",
+    home="/state", page="http://abcdefghijkm.localhost:7480",
 )  # fmt: skip
-PAGE = "http://abcdefghijkm.localhost:7480"
+PAGE = STATUS.page
 OPENED = {
     False: PageOpened(url=PAGE, ttl=60.0, file="/run/user/1000/lan-agent/page-1.html"),
     True: PageOpened(url=PAGE, ttl=60.0, code="abcd-2345", also=("https://desk.example.ts.net",)),

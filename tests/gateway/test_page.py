@@ -122,6 +122,7 @@ class Desk:
         self.owner: int | None = os.geteuid()
         self.port = 0
         self.problems: list[str] = []
+        self.said: list[str] = []
 
     @asynccontextmanager
     async def served(self, **options: Any) -> AsyncIterator[PageDoor]:
@@ -146,7 +147,9 @@ class Desk:
         async with asyncio.TaskGroup() as group:
             listen = partial(bind, self.port, ("127.0.0.1",))
             running = child(
-                group, door.run(self.device.router, self._channel, listen, self.problems.append), "test.page"
+                group,
+                door.run(self.device.router, self._channel, listen, self.problems.append, self.said.append),
+                "test.page",
             )
             try:
                 yield door
@@ -435,10 +438,13 @@ async def test_a_port_that_is_taken_is_said_and_served_once_it_is_free(desk: Des
         with pytest.raises(ConfigError, match=f"port {desk.port} is in use"):
             await door.opened()
         assert "page.port" in desk.problems[-1]
+        assert (door.address, desk.said) == ("", [])
         squatter.close()
         await desk.device.net.clock.advance(15.0)
         assert desk.problems[-1] == ""
         assert (await Browser(desk.session, door).get())[0] == 200
+        assert door.address == door.origin
+        assert door.origin in desk.said[-1]
 
 
 @pytest.mark.parametrize(("method", "params"), [("page.render", {"texts": ["*a*"]}), ("page.keep", {})])

@@ -86,13 +86,16 @@ class DemoDevice:
 
 
 @click.command()
+@click.option("--page", is_flag=True, help="Then open the page of one of them in the browser, and stay until Ctrl-C.")
 @click.pass_obj
-def demo(app: App) -> int:
+def demo(app: App, *, page: bool) -> int:
     """Watch three devices find, pair with and prompt each other, all on this machine; ends by itself."""
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="lan-agent-demo-") as folder:
         play = _Demo(app.printer, Path(folder))
         try:
             play.run()
+            if page:
+                play.stay_with_page()
         except DemoFailed as exc:
             app.printer.error(f"the demo failed: {exc}")
             play.show_logs(exc.device)
@@ -124,7 +127,7 @@ class _Demo:
         self._running: list[subprocess.Popen[str]] = []
 
     def run(self) -> None:
-        """Play it. Raises: Failed."""
+        """Play it. Raises: DemoFailed."""
         began = self._printer.now()
         self._say(f"Three devices on this machine: {', '.join(NAMES)}. Each runs `agent up` with a home of its own;")
         self._say("they find each other by real multicast on the loopback interface.")
@@ -155,9 +158,25 @@ class _Demo:
             f"That was it, in {self._printer.now() - began:.0f} s. Now for real: `agent up` on two of your machines."
         )
 
+    def stay_with_page(self) -> None:
+        """Open the page of the laptop, and leave all devices running until Ctrl-C. Raises: DemoFailed."""
+        laptop = self._devices[1]
+        self._say("And the page of the laptop, with the desk's session under “Live on other devices”:")
+        self._show(laptop, "page")
+        self._printer.talk(f"once more: LAN_AGENT_HOME={laptop.environ['LAN_AGENT_HOME']} agent page", "dim")
+        self._say("All three run until Ctrl-C.")
+        try:
+            while True:
+                for device in self._devices:
+                    if device.service.poll() is not None:
+                        raise DemoFailed(f"the service on {device.name} has ended", device)
+                time.sleep(LOOK)
+        except KeyboardInterrupt:
+            self._printer.line()
+
     @staticmethod
     def _sees_all(device: DemoDevice) -> bool:
-        return len(device.ask("peer.list")) == len(NAMES)
+        return {row["name"] for row in device.ask("peer.list")}.issuperset(NAMES)  # others may be on this machine, too
 
     @staticmethod
     def _attachable(device: DemoDevice) -> bool:

@@ -96,7 +96,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("agent status --json", "for a script"),
     ),
     "schema": (("agent schema > wire.json", "for clients in other languages"),),
-    "demo": (("agent demo", "ends by itself in about 10 s"),),
+    "demo": (
+        ("agent demo", "ends by itself in about 10 s"),
+        ("agent demo --page", "and stays, with the page in the browser, until Ctrl-C"),
+    ),
 }
 """Command -> lines to type, each with what it does. A test parses every one of them."""
 

@@ -24,6 +24,7 @@ def status(app: App, as_json: bool) -> int:
         "service": f"version {report['version']}, process {report['pid']}, up {_duration(report['uptime'])}",
         "address": f"{addresses}, port {report['port']}",
         "interfaces": ", ".join(report["interfaces"]) or "none",
+        "page": _page(report.get("page", "")),
         "presence": report["presence"],
         "devices": f"{report['paired']} paired, {report['online']} online, {report['links']} linked",
         "sessions": str(report["sessions"]),
@@ -36,6 +37,11 @@ def status(app: App, as_json: bool) -> int:
     for name, text in shown.items():
         app.printer.line(f"{app.printer.paint(name.ljust(12), 'bold')}{clean(text, 4096)}")
     return Exit.OK
+
+
+def _page(address: str) -> str:
+    # A service that runs on from an older version serves none.
+    return f"{address}, `agent page` opens it" if address else "not served"
 
 
 def _duration(seconds: float) -> str:

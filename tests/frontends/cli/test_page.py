@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.frontends.conftest import Agent
-from tests.frontends.gateway import FakeGateway
+from tests.frontends.gateway import PAGE, FakeGateway
 
 FILE = "file:///run/user/1000/lan-agent/page-1.html"
 
@@ -66,3 +66,9 @@ def test_logout_says_how_many_there_were(gateway: FakeGateway, agent: Agent) -> 
 
 def test_one_way_at_a_time(gateway: FakeGateway, agent: Agent) -> None:
     assert agent("page", "--code", "--print").status == 2
+
+
+def test_the_status_says_where_the_page_is(gateway: FakeGateway, agent: Agent) -> None:
+    assert f"page        {PAGE}, `agent page` opens it\n" in agent("status").out
+    gateway.status = {"page": ""}
+    assert "page        not served\n" in agent("status").out
