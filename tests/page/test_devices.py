@@ -201,6 +201,14 @@ def test_a_wrong_code_is_told_beside_the_field(open_page: Open) -> None:
     expect(page.get_by_text("the other device does not take this code: look")).to_be_visible()
 
 
+def test_a_device_that_is_alone_is_offered_to_pair(open_page: Open) -> None:  # R6
+    page = open_page("#/", answers(peer__watch=[peer("laptop", self=True)]))
+    offered = page.get_by_role("main").get_by_role("link", name="Pair a device")
+    expect(offered).to_be_visible()
+    tell(page, "peer.changed", {"changed": [peer("desk")]})
+    expect(offered).to_be_hidden()
+
+
 # --- settings --------------------------------------------------------------------------------------------------------
 
 

@@ -100,14 +100,16 @@ function head(title, ...more) {
 function welcome() {
   const title = el("h1");
   const text = el("p");
+  const pairing = el("a", { class: "button", href: "#/pair" }, t("pair.title"));
   const node = el("section", { class: "welcome" }, title, text,
-    el("p", {}, el("a", { class: "button primary", href: "#/new" }, t("sidebar.new"))));
+    el("p", {}, el("a", { class: "button primary", href: "#/new" }, t("sidebar.new")), " ", pairing));
   function update() {
     const { local, remote } = app.store.sessions();
     const some = local.length + remote.length > 0;
     node.classList.toggle("unknown", !app.store.loaded);
     say(title, t(some ? "app.choose" : "app.empty"));
     say(text, t(some ? "app.choose.more" : "app.empty.more"));
+    pairing.hidden = app.store.peers().some((peer) => peer.paired);
   }
   update();
   return { node, update };
