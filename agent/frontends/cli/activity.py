@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable
 
@@ -16,6 +17,9 @@ INPUT_MAX = 3
 """Lines shown of what a tool was given."""
 
 
+CUT = re.compile(r"… (\d{1,3}(?:,\d{3})*) characters left out")
+
+
 class ToolOutput:
     """The output of one tool: its first lines at once, its last ones at the end, what lies between counted."""
 
@@ -24,6 +28,7 @@ class ToolOutput:
         self._last: deque[str] = deque(maxlen=LAST)
         self._later = 0  # lines after the first ones
         self._begun = ""  # a line without its end
+        self._cut = 0  # characters that are not in the log: a line of it says so
 
     def more(self, text: str) -> list[Line]:
         """The lines to show of what follows in the output."""
@@ -40,14 +45,15 @@ class ToolOutput:
         else:
             self._first = []
         self._last.clear()
-        self._later, self._begun = 0, begun
+        self._later, self._begun, self._cut = 0, begun, 0
         return self._take(lines)
 
     def end(self) -> list[Line]:
         """The lines to show at the end of the output."""
         told = self._take(output_lines(self._begun)) if self._begun else []
         if (gone := self._later - len(self._last)) > 0:
-            told.append((INDENT + left_out(gone, "lines"), "dim"))
+            cut = f" and {self._cut:,} characters" if self._cut else ""
+            told.append((INDENT + left_out(gone, f"lines{cut}"), "dim"))
         return [*told, *((INDENT + line, "dim") for line in self._last)]
 
     def _take(self, lines: Iterable[str]) -> list[Line]:
@@ -57,6 +63,8 @@ class ToolOutput:
                 self._first.append(shown(line))
                 told.append((INDENT + self._first[-1], "dim"))
             else:
+                found = CUT.fullmatch(line)
+                self._cut += int(found[1].replace(",", "")) if found else 0
                 self._last.append(shown(line))
                 self._later += 1
         return told

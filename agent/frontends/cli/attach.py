@@ -256,7 +256,6 @@ class _Attachment:
 
     def _maybe_leave(self) -> None:
         if self._view.ended:
-            self._screen.notice(f"-- the session has {self._view.ended}")
             self._leave(Exit.OK if self._view.ended == "ended" else Exit.FAILED)
         if self._ended_input and self._outbox.empty and not self._view.running:
             self._leave(Exit.OK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from agent.client.prompts import excerpt
-from agent.client.reading import ReplyText, answered, name_of, request_over, used
+from agent.client.reading import ReplyText, answered, name_of, request_over, session_over, used
 from agent.client.request_text import request_lines
 from agent.client.styled_lines import Line, shown
 from agent.client.terminal_text import Style, TerminalText, clean
@@ -30,6 +30,9 @@ from agent.protocol.events import (
     TurnComplete,
     UserMessage,
 )
+
+NOTE_MAX = 4096
+"""Characters of a note."""
 
 
 class TranscriptPrinter:
@@ -146,8 +149,9 @@ class TranscriptPrinter:
         self._screen.line(status_line(turn), "dim" if turn_end(turn).outcome == "success" else "red")
 
     def _info(self, info: SessionInfo) -> None:
-        if info.note:
-            self._screen.notice(f"-- {clean(info.note)}")
+        about = session_over(info) or clean(info.note, NOTE_MAX)
+        if about:
+            self._screen.notice(f"-- {about}")
         if info.title:
             self._screen.notice(f"-- title: {clean(info.title)}")
         self._settle(self._settled.told(info))

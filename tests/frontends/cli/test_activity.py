@@ -190,3 +190,19 @@ def test_what_was_answered_is_told_in_words(gateway: FakeGateway, agent: Agent) 
         "  (decline refuses to fill it in)",
         "[laptop] n: 3 · sure: yes",
     ]
+
+
+def test_a_diff_that_was_cut_counts_the_lines_that_are_not_there() -> None:
+    patch = "@@ -1,200 +1,200 @@\n" + "-a\n" * 100 + "\\ … 300 lines left out\n"
+    told = texts(diff_lines(Diff(path="a", patch=patch, cut=300, added=200, removed=200)))
+    assert told[0] == "  a (+200 -200)"
+    assert told[-1] == f"    … {101 - DIFF_MAX + 300} lines left out"
+
+
+def test_of_an_output_that_was_cut_before_it_came_lines_and_characters_are_counted() -> None:
+    tools = RunningTools()
+    tools.started(ToolStart(turn=1, tool_id="t", title="make"))
+    output = "line\n" * 50 + "… 12,345 characters left out\n" + "line\n" * 50 + "error: at the end\n"
+    told = texts(tools.finished(ToolComplete(turn=1, tool_id="t", status="error", output=output)))
+    assert "    … 86 lines and 12,345 characters left out" in told
+    assert told[-2:] == ["    error: at the end", "  tool error: make"]

@@ -10,6 +10,7 @@ import pytest
 
 from agent.client.reading import FENCE
 from agent.client.view import SessionView
+from agent.errors import PeerLost
 from agent.frontends.editors.options import changes, shown, state
 from agent.frontends.editors.questions import elsewhere, form, permission
 from agent.frontends.editors.turns import AwaitedTurns, Stop
@@ -539,7 +540,16 @@ async def test_ends_that_nobody_heard_are_not_waited_for() -> None:
     known, unknown = turns.sent("p"), turns.sent("q")
     turns.accepted(known, accepted(1, "started"))
     turns.nothing_runs()
-    assert await known.done == "end_turn"
+    with pytest.raises(PeerLost, match="how it ended was not heard"):  # S14: that is no success
+        await known.done
     assert not unknown.done.done()
     turns.leave()
     assert await unknown.done == "cancelled"
+
+
+def test_a_diff_that_was_cut_says_so_on_both_of_its_sides() -> None:
+    diff = Diff(path="a", patch="@@ -1,9 +1,9 @@\n-old\n+new\n\\ … 16 lines left out\n", cut=16, added=9, removed=9)
+    found = told(ToolStart(turn=1, tool_id="t", title="Edit"),
+                 ToolComplete(turn=1, tool_id="t", status="complete", diffs=(diff,)))  # fmt: skip
+    (shown,) = found[-1]["content"]
+    assert (shown["oldText"], shown["newText"]) == ("old\n… 16 lines left out\n", "new\n… 16 lines left out\n")
