@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from agent.protocol.bounds import NUMBER_MAX, amount, number
 from agent.protocol.events import DIFFS_MAX, TEXT_MAX, Choice, Command, Diff, Field, Option, PlanEntry, Usage
-from agent.protocol.excerpts import shortened, shortened_diff
+from agent.protocol.excerpts import left_out, shortened, shortened_diff
 from agent.protocol.names import clean
 
 SHORT = 4096
@@ -19,6 +19,10 @@ ID = 128
 """Characters of an id."""
 DETAIL = 65_536
 """Characters of the detail of a question."""
+CHOICES_MAX = 64
+"""Choices of a question, and fields of a form."""
+PLAN_MAX = 128
+"""Steps of a plan."""
 EVENT = 200_000
 """Characters of one event: 800 KB if each takes four bytes, which fits a frame."""
 T = TypeVar("T")
@@ -55,7 +59,7 @@ class CharacterBudget:
 
     def fields(self, fields: Sequence[Field]) -> tuple[Field, ...]:
         """Fields of a form, each text cut to its limit."""
-        return self._many(fields[:64], self._field)
+        return self._many(fields[:CHOICES_MAX], self._field)
 
     def options(self, options: Sequence[Option]) -> tuple[Option, ...]:
         """Options of a session, each text cut to its limit."""
@@ -69,9 +73,11 @@ class CharacterBudget:
         )
 
     def plan(self, entries: Sequence[PlanEntry]) -> tuple[PlanEntry, ...]:
-        """Entries of a plan, each text cut to its limit."""
+        """Entries of a plan, each text cut to its limit; the last one says how many are left out."""
+        if (more := len(entries) - PLAN_MAX) > 0:
+            entries = [*entries[: PLAN_MAX - 1], PlanEntry(text=left_out(more + 1, "steps"))]
         return self._many(
-            entries[:128], lambda e: replace(e, text=self.shown(e.text, SHORT), priority=self.text(e.priority, ID))
+            entries, lambda e: replace(e, text=self.shown(e.text, SHORT), priority=self.text(e.priority, ID))
         )
 
     def diffs(self, diffs: Sequence[Diff]) -> tuple[Diff, ...]:
