@@ -21,7 +21,7 @@ class Problems:
         """`say` talks to whoever started the service."""
         self._say = say
         self._current: dict[str, str] = {}
-        self._notices: list[str] = []
+        self._notices: list[tuple[str, str]] = []  # subject and text
 
     @property
     def current(self) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ class Problems:
     @property
     def notices(self) -> tuple[str, ...]:
         """What the owner was told last, oldest first."""
-        return tuple(self._notices)
+        return tuple(text for _, text in self._notices)
 
     def problem(self, about: str, text: str) -> None:
         """Something does not work, and why; empty when it works again. Said once, shown while it lasts."""
@@ -51,7 +51,11 @@ class Problems:
         if text != before:
             self._say(f"agent: {text}")
 
-    def notice(self, text: str) -> None:
-        """Something happened that the owner should know. Said now, shown until the service ends."""
-        self._notices = [*self._notices, text][-NOTICES_MAX:]
+    def notice(self, text: str, *, about: str = "") -> None:
+        """Something happened that the owner should know. Said now, shown until the service ends.
+
+        What was told before `about` the same is shown no more: it is not so any longer.
+        """
+        kept = [each for each in self._notices if not about or each[0] != about]
+        self._notices = [*kept, (about, text)][-NOTICES_MAX:]
         self._say(f"agent: {text}")

@@ -13,6 +13,7 @@ from agent.links.peers import Peers
 from agent.links.rules.peer_results import read_result
 from agent.ports import Channel, Clock
 from agent.presence.rules.registry import Registry
+from agent.protocol.messages import CreateSession
 from agent.protocol.methods import Method
 from agent.protocol.model import DeviceId, SessionId
 from agent.protocol.waiting import Patient, as_sent
@@ -117,6 +118,14 @@ class Forwarder:
             return await ask(await self.whole(there))
 
         return await self._calls.call(channel, there.device, method.name, request, once)
+
+    async def reach(self, channel: Channel, device: DeviceId, method: Method[Any, Any], request: CreateSession) -> None:
+        """Return once a device is linked, as long as the request waits for it (L8). Raises: as `PatientCalls.call`."""
+
+        async def linked() -> None:
+            return
+
+        await self._calls.call(channel, device, method.name, request, linked)
 
     def cancel(self, channel: Channel, call_id: str) -> None:
         """Take back a request of a client, at its wish (L8)."""

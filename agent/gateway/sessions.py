@@ -93,7 +93,9 @@ class SessionHandlers:
                 if request.share != "all":
                     hint = "run the command on that device"
                     raise Forbidden("only a session of this device can be private from the start", hint=hint)
-                return await self._proxy.create(device, request)
+                if request.wait:  # only until it can be sent: what was sent once is not sent again
+                    await self._forwarder.reach(caller.channel, device, methods.SESSION_CREATE, request)
+                return await self._proxy.create(device, structs.replace(request, wait=0.0, call_id=""))
         return Created(await self._sessions.create(request, caller.sender()))
 
     async def list_backends(self, request: ListBackends, caller: Caller) -> tuple[BackendRow, ...]:

@@ -10,18 +10,19 @@ from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import BackendType, SessionMeta, kind_of
 from agent.protocol.messages import CreateSession
 from agent.protocol.model import TITLE_MAX, DeviceId, SessionId
-from agent.protocol.names import clean
+from agent.protocol.names import clean, meant
 
 PROMPT_MAX = 100_000
 """Characters of one prompt, or of a command."""
 
 
 def choose_backend(name: str, backends: Mapping[str, BackendType], device: str) -> BackendType:
-    """The backend called `name`, if it can be used on the device of that name. Raises: BackendFailed."""
+    """The backend called `name`, if it can be used on that device. Raises: BadParams (there is none), BackendFailed."""
     backend = backends.get(name)
     if backend is None:
         known = ", ".join(sorted(each for each in backends if not backends[each].missing())) or "none"
-        raise BackendFailed(f"no backend {name!r} on {device}", hint=f"there are: {known}; see {_listing(device)}")
+        near = meant(name, backends)
+        raise BadParams(f"no backend {name!r} on {device}", hint=f"{near}there are: {known}; see {_listing(device)}")
     missing = backend.missing()
     if missing:
         raise BackendFailed(missing, hint=f"{_listing(device)} says what is there and what is missing")

@@ -62,7 +62,7 @@ SESSIONS = (
     ),
     Shown(DESK, "log 'Count to three'", "[laptop] for i in"),
     Shown(LAPTOP, "new --on desk --title Build", gives="build"),
-    Shown(LAPTOP, "new --on desk --cwd /tmp --backend shell -- echo 'first prompt'", gives="other"),
+    Shown(LAPTOP, "new --on desk --wait 2min --cwd /tmp --backend shell -- echo 'first prompt'", gives="other"),
     Shown(LAPTOP, "attach Build", "typed", typed="echo typed\n"),
     Shown(LAPTOP, "new --on desk --title Stay --attach", "stayed", typed="echo stayed\n"),
     Shown(LAPTOP, "attach Build --tail 2", "typed", typed=""),

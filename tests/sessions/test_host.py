@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from agent.adapters.net.link import QUEUE_MAX
-from agent.errors import BackendFailed, RequestNotFound, SessionEnded, SessionNotFound, StoreFull, TooLarge
+from agent.errors import BackendFailed, BadParams, RequestNotFound, SessionEnded, SessionNotFound, StoreFull, TooLarge
 from agent.protocol.codec import FRAME_OUT_MAX
 from agent.protocol.events import Event, MessageComplete, TurnComplete, UserMessage
 from agent.protocol.messages import (
@@ -48,7 +48,7 @@ async def test_what_cannot_start_leaves_nothing() -> None:  # L6
     async with running() as desk:
         with pytest.raises(BackendFailed, match="no such directory"):
             await desk.sessions.create(CreateSession(cwd="/no/such/directory"), ME)
-        with pytest.raises(BackendFailed, match="no backend 'vim'"):
+        with pytest.raises(BadParams, match="no backend 'vim'"):
             await desk.sessions.create(CreateSession(backend="vim"), ME)
         await settle()
         assert desk.rows == {}

@@ -376,7 +376,7 @@ async def test_the_log_says_who_did_what_and_no_word_of_it() -> None:
         assert (lengths["prompted"], lengths["answered"]) == (len("@ask secret the password?"), 0)  # of a secret none
         assert desk.log.entries[6].detail == "session.rename: session-not-found"
         kept = str(desk.log.entries)
-        assert not [word for word in ("password", "hunter2", "title") if word in kept]
+        assert not [word for word in ("password", "hunter2", "secret title") if word in kept]
 
 
 async def test_refusals_do_not_fill_the_log() -> None:
@@ -417,7 +417,7 @@ async def test_a_device_that_calls_itself_otherwise_is_noted_and_told_with_its_o
         async with laptop.client() as viewer:
             await submit(viewer, session, "hello")
         assert desk.notices[1:] == [
-            f"bank (was laptop) ({who}) prompted a session on this device for the first time: {session}"
+            f"bank (was laptop) ({who}) prompted a session on this device for the first time: work ({session})"
         ]
         await settle()
         entries = [(each.name, each.detail) for each in desk.log.entries if each.action == "renamed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections.abc import AsyncIterator, Sequence
 
@@ -86,7 +87,7 @@ async def _attach(app: App, session: str, wait: float, lines: int | None) -> int
         changes = view.changes(follow(stream, mark))
         first = await anext(changes)  # the terminal is touched only once there is a session
         assert isinstance(first, Hydration)
-        return await _Attachment(app, stream, mark, view, lines).run(first, changes)
+        return await _Attachment(app, stream, mark, view, lines, asked=session).run(first, changes)
 
 
 def is_lively(printer: Printer) -> bool:
@@ -136,8 +137,11 @@ def follows(waiting: int, *, keys: bool) -> str:
 
 
 class _Attachment:
-    def __init__(self, app: App, stream: Stream, mark: Mark, view: SessionView, lines: int | None) -> None:
+    def __init__(
+        self, app: App, stream: Stream, mark: Mark, view: SessionView, lines: int | None, *, asked: str
+    ) -> None:
         self._printer = app.printer
+        self._asked = clean(asked)  # as the session was named by who wants to return
         self._stream, self._mark, self._view = stream, mark, view
         self._lively = is_lively(app.printer)
         self._screen = screen = SplitScreen(app.printer, lively=self._lively)
@@ -190,7 +194,7 @@ class _Attachment:
                     screen.notice(f"-- {line}", "yellow")
                 screen.close()
         if self._lively:
-            screen.notice(f"-- left {clean(self._mark.session)}; `agent attach {clean(self._mark.session)}` returns")
+            screen.notice(f"-- left {self._asked}; `agent attach {shlex.quote(self._asked)}` returns")
         return status or self._failed_with
 
     def _control(self, sequence: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TextIO
 
 from agent.client.terminal_text import Style, clean
 from agent.protocol.characters import escaped, unsafe
+from agent.protocol.times import span, unix_seconds
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
@@ -135,6 +136,14 @@ def age(stamp: str, now: float) -> str:
         if seconds >= size:
             return f"{seconds // size}{unit} ago"
     return f"{seconds}s ago"
+
+
+def duration_since(stamp: str, now: float) -> str:
+    """How long something has lasted that began at an RFC 3339 time, with a space before it; empty, if that is none."""
+    try:
+        return f" for {span(now - unix_seconds(stamp))}"
+    except ValueError:
+        return ""
 
 
 def local_time(stamp: str) -> str:

@@ -12,7 +12,7 @@ from agent.client.terminal_text import Style, clean
 from agent.errors import Ambiguous, DeviceNotFound
 from agent.frontends.cli.confusables import warnings
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Printer
+from agent.frontends.cli.output import Printer, duration_since
 from agent.frontends.cli.parameters import Span
 from agent.frontends.cli.table import Below, Column, Table, tabbed
 from agent.frontends.cli.table import Row as Line
@@ -124,7 +124,7 @@ def _state(row: Row, printer: Printer) -> str:
     if not row["paired"] and not row["self"]:
         text += ", not paired"
     if row["state"] == "offline" and row.get("since"):
-        text += f"{'' if row['paired'] else ','} since {printer.when(row['since'])}"
+        text += f"{'' if row['paired'] else ','}{duration_since(row['since'], printer.now())}"
     return f"{text} ({row['reason']})" if row.get("reason") else text
 
 
@@ -160,4 +160,7 @@ def find_device(client: Client, wanted: str) -> Row:
             raise Ambiguous(f"several devices match {wanted!r}:\n{listed}")
         if matches:
             return matches[0]
-    raise DeviceNotFound(f"no device {wanted!r}")
+    from agent.protocol.names import meant
+
+    near = meant(wanted, (row["name"] for row in rows))
+    raise DeviceNotFound(f"no device {wanted!r}", hint=f"{near}see `agent peers`")

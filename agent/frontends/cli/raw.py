@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import AsyncIterator
 
@@ -71,6 +72,7 @@ class _RawAttachment:
         self._wait = wait
         self._waiting_lines = WaitingLines()
         self._mark = Mark(session)
+        self._asked = clean(session)  # as it was named by who wants to return
         self._epoch = ""
         self._next = self._taken = 0  # offsets: the next byte to be shown, and what the gateway knows was taken
         self._typed = bytearray()
@@ -111,7 +113,7 @@ class _RawAttachment:
                     for job in jobs:
                         job.cancel()
         self._printer.talk(
-            self._end or f"-- left {clean(session)}; `agent attach --raw {clean(session)}` returns", "dim"
+            self._end or f"-- left {self._asked}; `agent attach --raw {shlex.quote(self._asked)}` returns", "dim"
         )
         return status
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import click
@@ -12,7 +11,7 @@ from agent.client.terminal_text import Style, clean, fit, session_title
 from agent.frontends.cli.complete import complete_device
 from agent.frontends.cli.duration import counted
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Printer, short_device, short_ids
+from agent.frontends.cli.output import Printer, duration_since, short_device, short_ids
 from agent.frontends.cli.table import Below, Cell, Column, Heading, Table, tabbed
 from agent.frontends.cli.table import Row as Line
 
@@ -98,10 +97,8 @@ def folded(rows: Sequence[Row], devices: Mapping[str, Row], printer: Printer) ->
     told = []
     for device, its in sorted(away.items(), key=lambda each: device_of(each[1][0]).casefold()):
         row = devices.get(device) or {}
-        told.append(
-            f"{device_of(its[0])} is offline{_since(row.get('since') or row.get('heard_at'), printer.now())}: "
-            f"{counted(len(its), 'session')} (`agent sessions --all`)"
-        )
+        lasting = duration_since(row.get("since") or row.get("heard_at") or "", printer.now())
+        told.append(f"{device_of(its[0])} is offline{lasting}: {counted(len(its), 'session')} (`agent sessions --all`)")
     return told
 
 
@@ -114,15 +111,6 @@ def refusing(devices: Iterable[Row]) -> list[str]:
 def of(rows: Sequence[Row], device: str) -> list[Row]:
     """The sessions of one device; of all, if `device` is empty."""
     return [row for row in rows if not device or row["device"]["id"] == device]
-
-
-def _since(stamp: str | None, now: float) -> str:
-    from agent.protocol.waiting import span
-
-    try:
-        return f" for {span(now - datetime.fromisoformat(stamp or '').timestamp())}"
-    except ValueError:
-        return ""
 
 
 def lines(rows: Sequence[Row], printer: Printer) -> list[str]:

@@ -7,6 +7,7 @@ import click
 from agent.client.terminal_text import clean
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import short_device
+from agent.protocol.times import span
 
 
 @click.command()
@@ -21,7 +22,7 @@ def status(app: App, as_json: bool) -> int:
     addresses = ", ".join(report["addresses"]) or "none"
     shown = {
         "device": f"{report['name']} ({short_device(report['id'])})",
-        "service": f"version {report['version']}, process {report['pid']}, up {_duration(report['uptime'])}",
+        "service": f"version {report['version']}, process {report['pid']}, up {span(report['uptime'])}",
         "address": f"{addresses}, port {report['port']}",
         "interfaces": ", ".join(report["interfaces"]) or "none",
         "presence": report["presence"],
@@ -36,11 +37,3 @@ def status(app: App, as_json: bool) -> int:
     for name, text in shown.items():
         app.printer.line(f"{app.printer.paint(name.ljust(12), 'bold')}{clean(text, 4096)}")
     return Exit.OK
-
-
-def _duration(seconds: float) -> str:
-    whole = int(seconds)
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if whole >= size:
-            return f"{whole // size} {unit}"
-    return f"{whole} s"

@@ -95,7 +95,7 @@ async def _pair(app: App, asked: Pair) -> int:
             if note.reason:
                 _declined(printer, note.name, note.reason, note.hint)
             elif _told(printer, note.what, note.failed, note.tries_left):
-                _paired(printer, note.name, note.device)
+                _paired(printer, note.name, note.device, "guest" if asked.guest else "member")
                 _offer_old(printer, [(old.id, old.name, old.seen_at) for old in note.namesakes])
                 return Exit.OK
     return Exit.FAILED
@@ -115,12 +115,24 @@ def _explain(printer: Printer, code: str, ttl: float, addresses: list[str]) -> N
     printer.talk(f"waiting for {spoken(ttl)}; Ctrl-C stops", "dim")
 
 
-def _paired(printer: Printer, name: str, device: str) -> None:
+def _paired(printer: Printer, name: str, device: str, role: str) -> None:
+    printer.talk(f"paired with {clean(name)} ({short_device(device)})", "green")
+    printer.talk(next_step(name, device, role), "dim")
+
+
+def next_step(name: str, device: str, role: str, session: str = "") -> str:
+    """What can be done now with a device that was paired as what it is to this one. `session`: the only one reached."""
     # A name is somebody's choice: only a harmless one becomes part of a command to copy.
-    told = clean(name)
-    printer.talk(f"paired with {told} ({short_device(device)})", "green")
-    word = told if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", told) else short_device(device)
-    printer.talk(f"next: `agent sessions`, or start one there: `agent new --on {word} --attach`", "dim")
+    word = name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) else short_device(device)
+    match role:
+        case "guest":
+            return f"next: `agent devices` shows until when it stays; `agent unpair {word}` puts it out before"
+        case "host" if session:
+            return f"next: `agent attach {clean(session)}`"
+        case "host":
+            return f"next: `agent sessions --on {word}`, then `agent attach`"
+        case _:
+            return f"next: `agent sessions`, or start one there: `agent new --on {word} --attach`"
 
 
 def _namesakes(rows: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
@@ -202,9 +214,10 @@ def join(app: App, code: str | None, address: str, device: str) -> int:
     if row.get("role") == "host":
         told = f"this device is a guest of {clean(row['name'])} ({short_device(row['id'])})"
         app.printer.talk(f"{told}: {_terms(row['read_only'], row['session'], 'there')}", "green")
-        app.printer.talk(f"until {local_time(row['expires_at'])}; next: `agent sessions`, `agent attach`", "dim")
+        app.printer.talk(f"until {local_time(row['expires_at'])}", "dim")
+        app.printer.talk(next_step(row["name"], row["id"], "host", row["session"]), "dim")
         return Exit.OK
-    _paired(app.printer, row["name"], row["id"])
+    _paired(app.printer, row["name"], row["id"], "member")
     _offer_old(app.printer, _namesakes([row]))
     return Exit.OK
 
@@ -370,7 +383,8 @@ def _role(row: dict[str, Any]) -> str:
         return ""
     words = [str(row.get("role", "member")), *(["read-only"] if row.get("read_only") else [])]
     if row.get("session"):
-        words.append(f"only {clean(row['session'])}")
+        title = clean(row.get("session_title", ""))
+        words.append(f"only {title} ({row['session']})" if title else f"only {clean(row['session'])}")
     if row.get("expires_at"):
         words.append(f"until {local_time(row['expires_at'])}")
     return ", ".join(words)

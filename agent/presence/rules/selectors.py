@@ -17,7 +17,7 @@ from msgspec import Struct
 from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
 from agent.presence.rules.changes import PendingChanges
 from agent.protocol.model import DeviceId, DeviceRow, SessionId, SessionRow
-from agent.protocol.names import UNTITLED, short_id
+from agent.protocol.names import UNTITLED, meant, short_id
 
 PREFIX_MIN = 4
 """Characters of an id that may stand for it. Ids are filed under as many: 20 bits, one or two of 20,000 in a bucket."""
@@ -136,7 +136,8 @@ def find_device(rows: list[DeviceRow], selector: str) -> DeviceId:
             raise Ambiguous(
                 f"several devices match {selector!r}: " + _few(f"{row.name} ({short_id(row.id)})" for row in found)
             )
-    raise DeviceNotFound(f"no device {selector!r}")
+    near = meant(wanted, (row.name for row in rows))
+    raise DeviceNotFound(f"no device {selector!r}", hint=f"{near}see `agent peers`")
 
 
 def find_session(
@@ -183,7 +184,8 @@ def find_session(
     if len(found) > 1:
         raise _ambiguous(index, selector, found)
     if not found:
-        raise SessionNotFound(f"no session {selector!r}")
+        near = meant(selector, (row.title for row in index.rows.values()))
+        raise SessionNotFound(f"no session {selector!r}", hint=f"{near}see `agent sessions`")
     row = found[0]
     session = row.id if whole(row) else None
     prefix = selector if session is None and selector.startswith(row.id) else row.id

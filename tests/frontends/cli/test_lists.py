@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,11 @@ def test_an_empty_list_is_success_with_one_hint(gateway: FakeGateway, agent: Age
     assert agent("sessions", "--json").out == "[]\n"
 
 
+def test_an_offline_device_says_for_how_long(gateway: FakeGateway, screen: Screen) -> None:
+    gateway.devices.append(device(DESK, "desk", state="offline", since=rfc3339(time() - 9)))
+    assert re.search(r"  offline for (9|1\d) s  ", screen("peers", columns=160))
+
+
 def test_an_unpaired_and_an_offline_device_are_told_in_words(
     gateway: FakeGateway, agent: Agent, screen: Screen
 ) -> None:
@@ -58,7 +64,7 @@ def test_an_unpaired_and_an_offline_device_are_told_in_words(
     ]
     line = screen("peers").splitlines()[2]
     assert line.startswith("192.0.2.1:4000 +1")  # R7
-    assert "offline, not paired, since now (it said goodbye)" in line
+    assert "offline, not paired, for 0 s (it said goodbye)" in line
     fields = agent("peers").out.splitlines()[1].split("\t")
     assert (fields[1], fields[6]) == ("offline", "not paired")
     assert fields[9:11] == ["2027-01-15T08:00:00Z", "it said goodbye"]
