@@ -358,9 +358,9 @@ class SessionLog:
         )
 
     def _watching(self) -> tuple[ParticipantRef, ...]:
-        counts = Counter(self._at_terminal())
-        for each in self.viewers.participants():
-            counts[each.device] += each.count
+        # Whoever is at the terminal follows the log, too, as a rule (`agent attach --raw`): such a client counts once.
+        followers = Counter({each.device: each.count for each in self.viewers.participants()})
+        counts = followers | Counter(self._at_terminal())
         return tuple(ParticipantRef(device, count) for device, count in sorted(counts.items()))
 
     def _snapshot(self) -> Snapshot:
