@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from agent.assembly import Assembly
+from agent.errors import StateError
 from agent.ports import Clock, Discovery
 from agent.presence.rules.claims import Contest
 from agent.presence.rules.registry import Registry
@@ -36,7 +37,7 @@ class Health:
         self._home = home
         self._started = clock.time()
 
-    def status(self) -> StatusReport:
+    async def status(self) -> StatusReport:
         """This device at this moment."""
         parts, now = self._parts, self._clock.time()
         return StatusReport(
@@ -55,10 +56,17 @@ class Health:
             sessions=len(parts.sessions.index.rows()),
             presence=self._mode,
             home=self._home,
+            transcripts=await self._size(),
             notices=parts.problems.notices,
             problems=parts.problems.current,
             reach=parts.problems.about(REACH),
         )
+
+    async def _size(self) -> int:
+        try:
+            return await self._parts.sessions.archive.size()
+        except StateError:  # told as a problem already
+            return 0
 
 
 class Reporter:

@@ -53,6 +53,13 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     may_prompt_others: bool = False  # whether programs that run in sessions may use other devices (T9)
 
 
+class TranscriptSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long transcripts of sessions that are over are kept."""
+
+    keep_days: Annotated[int, Meta(ge=0, le=36_500)] = 0  # 0: for ever
+    max_mb: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # of all transcripts, in MiB; 0: any size
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of one device."""
 
@@ -63,6 +70,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     links: LinkSettings = LinkSettings()
     peers: PeerSettings = PeerSettings()
     sessions: SessionSettings = SessionSettings()
+    transcripts: TranscriptSettings = TranscriptSettings()
     backends: dict[str, BackendConfig] = {}  # by name; only in the file: a variable cannot say so much
 
 

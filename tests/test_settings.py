@@ -21,6 +21,8 @@ VALUES: dict[str, tuple[str, object, str, object, object]] = {
     "links.mode": ('"on-demand"', "on-demand", "always", "always", "on-demand"),
     "peers.static": ('["a", "b:1"]', ("a", "b:1"), "c", ("c",), ["d:2"]),
     "sessions.may_prompt_others": ("true", True, "true", True, True),
+    "transcripts.keep_days": ("30", 30, "31", 31, 32),
+    "transcripts.max_mb": ("500", 500, "501", 501, 502),
     "sessions.backend": ('"acp"', "acp", "shell", "shell", "echo"),
 }
 

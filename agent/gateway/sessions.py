@@ -150,7 +150,7 @@ class SessionHandlers:
 
     async def history(self, session: SessionId, request: History, caller: Caller) -> Page:
         """Read a page of the log, of a closed session too."""
-        return await self._sessions.history(structs.replace(request, session_id=session))
+        return await self._sessions.archive.history(structs.replace(request, session_id=session))
 
     async def participants(self, session: SessionId, request: OnSession, caller: Caller) -> tuple[Participant, ...]:
         """Say who is attached."""

@@ -10,7 +10,7 @@ from agent.protocol.bounds import Line, Stamp, Whole, Word
 
 Action = Literal[
     "attached", "detached", "prompted", "withdrew", "answered", "typed", "interrupted", "created", "closed", "renamed",
-    "configured", "shared",
+    "configured", "shared", "forgotten",
     "paired", "unpaired", "refused",
 ]  # fmt: skip
 

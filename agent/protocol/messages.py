@@ -435,6 +435,7 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     sessions: Count
     presence: Word  # presence.mode
     home: Line  # state folder
+    transcripts: Count = 0  # bytes that they take, with their index
     problems: Rows[Line] = ()  # lasting trouble, one line each
     reach: Rows[Line] = ()  # of the problems, those because of which devices do not find or trust each other
     notices: Rows[Line] = ()  # what happened since the start and the owner should know, one line each

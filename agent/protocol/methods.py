@@ -75,6 +75,7 @@ from agent.protocol.terminal import (
     TerminalResized,
     TerminalTaken,
 )
+from agent.protocol.transcripts import Forget, Forgotten, Found, ListPast, Past, Search
 from agent.protocol.waiting import CancelCall, Patient, Waiting
 
 P = TypeVar("P", bound=Struct)
@@ -113,7 +114,7 @@ class Follows(StrEnum):
     WINDOW = "window"  # news, until the connection ends, which ends the thing itself
 
 
-Quota = Literal["prompts", "new sessions"]
+Quota = Literal["prompts", "new sessions", "searches"]
 """What another device may do only so often (`trust.access.RATES`)."""
 
 
@@ -202,6 +203,11 @@ SESSION_INTERRUPT = Method("session.interrupt", Interrupt, Interrupted, on=On.SE
 SESSION_CLOSE = Method("session.close", OnSession, Nothing, on=On.SESSION, right=Right.OWN, guarded=False)
 SESSION_RENAME = Method("session.rename", Rename, Nothing, on=On.SESSION, right=Right.OWN, guarded=False)
 SESSION_CONFIGURE = Method("session.configure", Configure, Nothing, on=On.SESSION, right=Right.OWN, guarded=True)
+SESSION_PAST = Method("session.past", ListPast, Past, on=On.DEVICE, right=Right.LIST, large_result=True)
+SESSION_SEARCH = Method(
+    "session.search", Search, Found, on=On.DEVICE, right=Right.READ, quota="searches", large_result=True
+)
+SESSION_FORGET = Method("session.forget", Forget, Forgotten, on=On.LOCAL, right=Right.TRUST)
 SESSION_SHARE = Method("session.share", ShareSession, Nothing, on=On.LOCAL, right=Right.TRUST)
 
 PROMPT_SUBMIT = Method(

@@ -20,10 +20,8 @@ from agent.protocol.messages import (
     Attach,
     Attached,
     CreateSession,
-    History,
     Interrupt,
     Interrupted,
-    Page,
     SessionLost,
     SessionStalled,
     Submit,
@@ -34,10 +32,10 @@ from agent.protocol.model import TITLE_MAX, DeviceId, DeviceRef, Sender, Session
 from agent.protocol.names import clean
 from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.sessions.adoption import Adoption
+from agent.sessions.archive import Archive, Retention
 from agent.sessions.creation import PROMPT_MAX, check_command, choose_backend, new_meta
 from agent.sessions.index import Capacity, HostedIndex
 from agent.sessions.log import SessionLog, StoredRows
-from agent.sessions.pages import read_page
 from agent.sessions.rules.answers import answer_result
 from agent.sessions.session import HostedSession
 from agent.sessions.viewers import Attachments, Noted
@@ -67,6 +65,7 @@ class Sessions:
         new_id: Callable[[], str],
         trusts: Callable[[DeviceId], bool],
         problems: Problems,
+        retention: Retention,
         home: str = "",
     ) -> None:
         """`trusts`: whether another device's prompts may still run (`trust_changed` follows). `home`: the user's."""
@@ -103,6 +102,17 @@ class Sessions:
             host=self._restore,
             close=self._close,
         )
+        self.archive = Archive(
+            own=own,
+            index=self.index,
+            store=store,
+            clock=clock,
+            retention=retention,
+            ready=self._log_reader.wait,
+            close=self._close,
+            noted=self.noted.notify,
+            finish=lambda work, name: to_the_end(self._running, work, name),
+        )
         self._group: asyncio.TaskGroup | None = None
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -116,6 +126,7 @@ class Sessions:
             spawn(group, keep(self._log_reader.run, "sessions.restore", self._clock), "sessions.restore")
             ready()
             spawn(group, keep(self._adoption.run, "sessions.found", self._clock), "sessions.found")
+            spawn(group, keep(self.archive.run, "sessions.archive", self._clock), "sessions.archive")
             while True:
                 await self._clock.sleep(REST_AFTER / 4)
                 for hosted in list(self._hosted.values()):
@@ -127,7 +138,7 @@ class Sessions:
         live: list[SessionMeta] = []
         for meta in await self._store.sessions():
             if meta.closed:
-                self._closed[meta.id] = meta
+                self.archive.restore(meta, active.get(meta.id, meta.created_at))
             else:
                 live.append(meta)
         for meta in sorted(live, key=lambda meta: active.get(meta.id, meta.created_at), reverse=True):
@@ -348,15 +359,6 @@ class Sessions:
             self._problems.problem(f"log of {session}", "")
             self.attachments.forget(session)
             self.changed.notify((), (session,))
-
-    async def history(self, request: History) -> Page:
-        """A page of a log, of a closed session too. Raises: SessionNotFound."""
-        meta = self.index.find(request.session_id)
-        hosted = self._hosted.get(meta.id)
-        if hosted:
-            await self._log_reader.wait(hosted)
-            return await hosted.log.history(request)
-        return await read_page(self._store, meta, request, await self._store.last_seq(meta.id), meta.epoch)
 
     def get(self, selector: str) -> HostedSession:
         """By id, unique prefix or title. Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous."""

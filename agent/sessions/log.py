@@ -314,7 +314,8 @@ class SessionLog:
 
     def closed_meta(self) -> SessionMeta:
         """The row to store for this session once it is closed."""
-        return msgspec.structs.replace(self.titled_meta(), closed=True, cwd=self.state.cwd)
+        state = self.state
+        return msgspec.structs.replace(self.titled_meta(), closed=True, cwd=state.cwd, updated_at=state.updated_at)
 
     @property
     def retitled(self) -> bool:

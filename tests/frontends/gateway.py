@@ -46,6 +46,7 @@ from agent.protocol.methods import METHODS
 from agent.protocol.model import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
 from agent.protocol.prompts import PromptQueue, Withdraw, Withdrawn
 from agent.protocol.snapshot import compact
+from agent.protocol.transcripts import Forgotten, Found, Past
 from agent.protocol.waiting import CancelCall, Patient, Waiting
 
 NOW = 1_800_000_000.0
@@ -103,6 +104,8 @@ class FakeGateway:
         self.audit: list[AuditEntry] = []
         self.status: dict[str, Any] = {}  # of the report that `gateway.status` gives
         self.backends: list[BackendRow] = []
+        self.past = Past(sessions=())
+        self.found = Found(hits=())
         self.windows: list[str] = []  # names of devices that show such a code
         self.participants: tuple[Participant, ...] = ()
         self.away = False  # whether the session's device is out of reach
@@ -298,7 +301,7 @@ class FakeGateway:
         except AgentError as exc:
             return codec.failure(asked.id, exc)
 
-    async def _result(self, method: str, params: Any) -> object:  # noqa: C901, PLR0911, PLR0912 - one case a method
+    async def _result(self, method: str, params: Any) -> object:  # noqa: C901, PLR0911, PLR0912, PLR0915 - one case a method
         selector = getattr(params, "session_id", HERE)
         if selector not in {HERE, HERE[:4], "Build"} and method != "session.list":
             raise SessionNotFound(f"no session {selector!r}")
@@ -307,6 +310,12 @@ class FakeGateway:
                 return self.devices
             case "session.list" | "session.watch":
                 return [row for row in self.sessions if params.all or not row.away]
+            case "session.past":
+                return self.past
+            case "session.search":
+                return self.found
+            case "session.forget":
+                return Forgotten(session_id=HERE, title="Build")
             case "session.create":
                 return messages.Created(HERE)
             case "session.attach":

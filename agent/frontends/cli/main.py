@@ -85,6 +85,8 @@ COMMANDS = {
     "close": ("agent.frontends.cli.session_control", "End a session; its transcript stays."),
     "rename": ("agent.frontends.cli.session_control", "Give a session another title."),
     "share": ("agent.frontends.cli.session_control", "Say what other devices may do with a session of this one."),
+    "search": ("agent.frontends.cli.search", "Search what was said, here or on all devices."),
+    "forget": ("agent.frontends.cli.search", "Delete the transcript of a session that is over."),
     "log": ("agent.frontends.cli.log", "Print a session's transcript."),
     "pair": ("agent.frontends.cli.trust", "Let another device in: show a code for it."),
     "join": ("agent.frontends.cli.trust", "Pair with the device that shows a code."),

@@ -132,6 +132,8 @@ def _sessions(row: Row) -> str:
     parts = [
         f"{row[key]} {label}" for key, label in (("working", "working"), ("needs_input", "needs input")) if row[key]
     ]
+    if row.get("remembered"):
+        return f"{row['remembered']} as last known"
     return f"{row['sessions']} ({', '.join(parts)})" if parts else str(row["sessions"])
 
 

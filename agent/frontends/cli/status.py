@@ -28,6 +28,7 @@ def status(app: App, as_json: bool) -> int:
         "presence": report["presence"],
         "devices": f"{report['paired']} paired, {report['online']} online, {report['links']} linked",
         "sessions": str(report["sessions"]),
+        "transcripts": _megabytes(report.get("transcripts", 0)),
         "home": report["home"],
     }
     for problem in report["problems"]:
@@ -37,3 +38,7 @@ def status(app: App, as_json: bool) -> int:
     for name, text in shown.items():
         app.printer.line(f"{app.printer.paint(name.ljust(12), 'bold')}{clean(text, 4096)}")
     return Exit.OK
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB" if size else "none"
