@@ -80,7 +80,7 @@ class Matches(Struct, frozen=True):
     unread: bool = False  # there are transcripts that are not indexed yet
 
 
-class Excerpt(Struct, frozen=True):
+class HitText(Struct, frozen=True):
     """The part of a text around a hit, on one line, with the places (from, to) of what was found in it."""
 
     text: str
@@ -131,7 +131,7 @@ def _ends(text: str) -> str:
     return text if len(text) <= TOOL_MAX else f"{text[: TOOL_MAX // 2]}\n…\n{text[-TOOL_MAX // 2 :]}"
 
 
-def excerpt(text: str, terms: Iterable[Term]) -> Excerpt:
+def excerpt(text: str, terms: Iterable[Term]) -> HitText:
     """The part of a text around the first of some terms, with all of them marked."""
     text = " ".join(unicodedata.normalize("NFC", text).split())
     wanted = _pattern(terms)
@@ -151,7 +151,7 @@ def excerpt(text: str, terms: Iterable[Term]) -> Excerpt:
         for found in wanted.finditer(text, start, end)
         if found.end() > found.start()
     )
-    return Excerpt(f"{head}{shown[start:end]}{tail}", marks)
+    return HitText(f"{head}{shown[start:end]}{tail}", marks)
 
 
 def _pattern(terms: Iterable[Term]) -> re.Pattern[str]:

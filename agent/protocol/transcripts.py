@@ -48,7 +48,7 @@ class Past(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Search(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Parameters of `session.search`: words, `"phrases"` and beginnings (`wor*`), which must all be in one event."""
 
-    text: Annotated[str, Meta(min_length=1, max_length=QUERY_MAX)]
+    text: Annotated[str, Meta(max_length=QUERY_MAX)]
     scope: Scope = "local"
     device: Selector = ""  # only sessions of that device
     limit: Annotated[int, Meta(ge=1, le=HITS_MAX)] = 20  # of each device

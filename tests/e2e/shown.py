@@ -105,6 +105,15 @@ SESSIONS = (
     Shown(LAPTOP, "set Build", "nothing of this session may be set"),
     Shown(LAPTOP, "close Build --wait 5"),
     Shown(LAPTOP, "close {other}"),
+    Shown(LAPTOP, "search nosuchword", "nothing found"),
+    Shown(LAPTOP, "search --all-devices 'first prompt' --limit 3", "first prompt"),
+    Shown(LAPTOP, "search --on desk --json 'fir*'", '"excerpt"'),
+    Shown(LAPTOP, "sessions --all", "closed"),
+    Shown(LAPTOP, "log desk/Build --export md", "# Build"),
+    Shown(LAPTOP, "log {build} --export json --output build.json", "written to build.json"),
+    Shown(LAPTOP, "forget --yes {build}", "only desk itself", status=5),
+    Shown(DESK, "forget 'Count to three'", "close it first", status=1),
+    Shown(DESK, "forget build {other} --yes", "deleted: Build"),
 )
 
 TRUST = (

@@ -20,12 +20,13 @@ from agent.protocol.searching import SEARCHED, Match, Matches, Term, searchable,
 
 log = logging.getLogger(__name__)
 
-STEP, COST = 400_000, 1000
-"""Characters that are indexed in one transaction (some 20 ms), of which each event costs so many beside its own."""
+STEP, COST = 200_000, 1000
+"""Characters that are indexed in one transaction (some 10 ms), of which each event costs so many beside its own."""
 BEHIND = 0.5
 """Seconds after which what was written is indexed, unless somebody searches sooner."""
-PAUSE = 0.02
-"""Seconds between two steps while an old database is indexed: the log comes first."""
+PAUSE, REST = 0.01, 2.0
+"""Seconds between two steps while an old database is indexed, or so many times what the last step took, if that is
+more: the log comes first, above all on a busy machine."""
 AFTER_FAILURE = 60.0
 """Seconds between attempts when a step fails."""
 CATCH_UP = 3
@@ -108,9 +109,13 @@ class SearchIndex:
         """Take no step for a while: nothing can be written."""
         self._due = now + AFTER_FAILURE
 
-    def step(self, connection: sqlite3.Connection, now: float) -> None:
-        """Index the next events, in one transaction. Raises: sqlite3.Error, and then tries again later."""
-        self.put_off(now)
+    def step(self, connection: sqlite3.Connection, now: Callable[[], float]) -> None:
+        """Index the next events, in one transaction; `now` gives monotonic seconds.
+
+        Raises: sqlite3.Error, and then tries again later.
+        """
+        begun = now()
+        self.put_off(begun)
         try:
             self.prepare(connection)
             self._fill(connection)
@@ -120,7 +125,8 @@ class SearchIndex:
             if self._made_anew:  # then it is not the index that is damaged
                 raise
             self._make_anew(connection)
-        self._due = now + PAUSE
+        over = now()
+        self._due = over + max(PAUSE, REST * (over - begun))
 
     def _fill(self, connection: sqlite3.Connection) -> None:
         done, texts, room = [], list[tuple[int, int, str]](), STEP
@@ -168,7 +174,7 @@ class SearchIndex:
         Raises: sqlite3.Error.
         """
         for _ in range(CATCH_UP):
-            self.step(connection, now())
+            self.step(connection, now)
             if not self.behind:
                 return
             yield
@@ -241,7 +247,7 @@ def find(
 
 def unsearchable() -> StateError:
     """The error for a search that cannot be made on this machine."""
-    hint = "install a Python whose SQLite has it; `agent log SESSION | grep TEXT` works without"
+    hint = "install a Python whose SQLite has it; `agent log SESSION` shows one transcript without"
     return StateError("this service's Python has an SQLite without FTS5, so transcripts cannot be searched", hint=hint)
 
 

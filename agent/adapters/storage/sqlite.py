@@ -119,8 +119,9 @@ class SqliteTranscripts:
             await self._submit(Write(SessionId(""), asyncio.get_running_loop().create_future(), work="index"))
         if self._writer.index.missing:
             raise unsearchable()
+        unread = self._writer.index.behind  # before it is read: what is indexed meanwhile may be missing
         found = await self._read(lambda connection: find(connection, terms, limit, among))
-        return msgspec.structs.replace(found, unread=self._writer.index.behind)
+        return msgspec.structs.replace(found, unread=unread)
 
     async def size(self) -> int:
         """Bytes of the file that are in use. Raises: StateError, if the file is damaged."""

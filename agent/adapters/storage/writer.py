@@ -315,7 +315,7 @@ class Writer:
             return
         try:
             with self._using:
-                self.index.step(self._connection, _now())
+                self.index.step(self._connection, _now)
         except sqlite3.Error as exc:
             log.warning("transcripts are not indexed", extra={"error": str(exc)})
             self._undo()

@@ -95,11 +95,11 @@ class Printer:
 
     def json(self, value: Any) -> None:
         """Print one JSON document: indented on a terminal, one line in a pipe."""
-        self.line(_json(value, indent=2 if self.tty else None))
+        self.line(as_json(value, indent=2 if self.tty else None))
 
     def json_line(self, value: Any) -> None:
         """Print one line of JSON, at once."""
-        self.line(_json(value))
+        self.line(as_json(value))
         self.out.flush()
 
     def paint(self, text: str, style: Style) -> str:
@@ -118,8 +118,8 @@ class Printer:
         return age(stamp, self.now()) if self.tty else stamp
 
 
-def _json(value: Any, indent: int | None = None) -> str:
-    # The same value in other words: a terminal obeys some characters that JSON lets pass.
+def as_json(value: Any, indent: int | None = None) -> str:
+    """A value as JSON, one line without `indent`; what a terminal obeys is escaped, which JSON does not ask for."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return unsafe.sub(lambda found: escaped(found.group()), text)
 

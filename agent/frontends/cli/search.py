@@ -13,6 +13,7 @@ from agent.errors import AgentError
 from agent.frontends.cli.complete import complete_device, complete_past_session
 from agent.frontends.cli.main import STATUS_OF, App, Exit
 from agent.frontends.cli.output import Printer, short_device
+from agent.frontends.cli.parameters import Whole
 from agent.frontends.cli.table import tabbed
 
 Row = dict[str, Any]
@@ -22,6 +23,8 @@ ASKED_SECONDS = 30.0
 """All devices are asked at once, and an old database may still be indexed."""
 DELETED_SECONDS = 600.0
 """The file is written anew: 1 GB takes some 20 s."""
+QUERY_MAX = 1024
+"""Characters of a query, as `agent.protocol.transcripts` has it."""
 ID = 8
 """Characters of an id that are shown: 40 random bits, which no two sessions of a person share."""
 KINDS = {
@@ -39,21 +42,20 @@ KINDS = {
 @click.argument("text", nargs=-1, required=True)
 @click.option("--all-devices", "everywhere", is_flag=True, help="Search on all devices that can be reached.")
 @click.option("--on", metavar="DEVICE", default="", shell_complete=complete_device, help="Search on that device.")
-@click.option("--limit", type=click.IntRange(1, 200), default=20, metavar="N",
+@click.option("--limit", type=Whole(1, 200), default=20, metavar="N",
               help="At most N of each device, the newest; default 20.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.pass_obj
 def search(app: App, *, text: tuple[str, ...], everywhere: bool, on: str, limit: int, as_json: bool) -> int:
-    r"""Search what was said in all sessions of this device, live and over.
+    """Search what was said in all sessions of this device, live and over.
 
     All words must be in one prompt, reply, tool or question. A word that ends in * is the beginning of one, words in
     quotes (within those of the shell) follow each other.
-
-    \b
-    agent search gasket
-    agent search --all-devices '"burst pipe" base*'
     """
-    asked: Row = {"text": " ".join(text), "scope": "all" if everywhere else "local", "device": on, "limit": limit}
+    words = " ".join(text)
+    if len(words) > QUERY_MAX:
+        raise click.UsageError(f"{len(words):,} characters to search for; {QUERY_MAX:,} are allowed")
+    asked: Row = {"text": words, "scope": "all" if everywhere else "local", "device": on, "limit": limit}
     found = app.client.call("session.search", asked, seconds=ASKED_SECONDS)
     if as_json:
         app.printer.json(found)
@@ -75,7 +77,7 @@ def hit_lines(hits: Sequence[Row], printer: Printer) -> list[str]:
     told = []
     for each in hits:
         where = f"{session_title(each['title'])} · {_device(each)} · {printer.when(each['at'])}"
-        opens = f"  agent log {clean(each['session_id'])[:ID]} --since {max(0, each['seq'] - 1)}"
+        opens = " ".join(("  agent", "log", clean(each["session_id"])[:ID], "--since", str(max(0, each["seq"] - 1))))
         head = fit(where, max(20, (printer.columns or 80) - width(opens)))
         told += [printer.paint(head, "bold") + printer.paint(opens, "dim"), _words(each, printer)]
     return told
@@ -115,7 +117,9 @@ def _tell_the_rest(printer: Printer, found: Row, *, everywhere: bool, limit: int
     if found.get("more"):
         printer.hint(f"there are more: `--limit {min(200, limit * 5)}`, or more words")
     elif not found["hits"] and not everywhere:
-        printer.hint("`agent search --all-devices` searches on the others, too; `begin*` finds beginnings of words")
+        printer.hint(
+            "`agent search --all-devices TEXT` searches on the others, too; `begin*` finds beginnings of words"
+        )
 
 
 @click.command()
@@ -123,12 +127,7 @@ def _tell_the_rest(printer: Printer, found: Row, *, everywhere: bool, limit: int
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def forget(app: App, *, sessions: tuple[str, ...], yes: bool) -> int:
-    r"""Delete the transcripts of sessions of this device that are over, for good.
-
-    \b
-    agent forget 'old plan'
-    agent forget --yes abcd2345 efgh2345
-    """
+    """Delete the transcripts of sessions of this device that are over, for good."""
     status = Exit.OK
     for session in sessions:
         try:

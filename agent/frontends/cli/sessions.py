@@ -94,7 +94,9 @@ def _tell_the_rest(past: Row, printer: Printer) -> None:
     for each in past.get("unreached", ()):
         printer.beside(f"not known here: which sessions are over there, since {clean(each['reason'])}")
     if past.get("more"):
-        printer.beside("there are older ones: `agent log` takes their titles and ids, `agent search` what was said")
+        printer.beside(
+            "there are older ones: `agent log SESSION` takes their titles and ids, `agent search TEXT` what was said"
+        )
 
 
 def screen(rows: Sequence[Row], printer: Printer, *, everything: bool) -> list[str]:

@@ -28,7 +28,7 @@ def status(app: App, as_json: bool) -> int:
         "presence": report["presence"],
         "devices": f"{report['paired']} paired, {report['online']} online, {report['links']} linked",
         "sessions": str(report["sessions"]),
-        "transcripts": _megabytes(report.get("transcripts", 0)),
+        "transcripts": _size(report.get("transcripts", 0)),
         "home": report["home"],
     }
     for problem in report["problems"]:
@@ -40,5 +40,5 @@ def status(app: App, as_json: bool) -> int:
     return Exit.OK
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / (1 << 20):,.1f} MiB" if size else "none"
+def _size(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB" if size >= 1 << 20 else f"{size / 1024:,.0f} KiB"

@@ -234,13 +234,15 @@ def find_own(selector: str, sessions: Mapping[SessionId, OwnSession], device: st
     exact = SessionId(selector)
     if exact in sessions:
         return exact
-    names = SessionNames((session, own.title) for session, own in sessions.items())
-    named = names.named_by(selector)
+    wanted = selector.casefold()
+    titled = sorted(each for each, own in sessions.items() if own.title.casefold() == wanted)
+    begins = sorted(each for each in sessions if each.startswith(selector)) if len(selector) >= PREFIX_MIN else []
+    named = list(dict.fromkeys((*titled, *begins)))
     found = [each for each in named if sessions[each].state != "closed"] or named
-    titled = names.titled(selector)
     if any(sessions[each].state == "live" for each in found):
         found = [each for each in found if sessions[each].state == "live" or each not in titled]
     if len(found) > 1:
+        names = SessionNames((session, own.title) for session, own in sessions.items())
         raise _several(selector, [(each, sessions[each].title, device) for each in found], names)
     if not found:
         raise SessionNotFound(f"no session {selector!r} on {device}")

@@ -179,3 +179,8 @@ def test_sessions_that_are_away_are_completed(gateway: FakeGateway, home: Path) 
     environ = {**os.environ, **words}
     done = subprocess.run([sys.executable, "-m", "agent"], env=environ, capture_output=True, text=True, check=False)
     assert THERE in done.stdout
+
+
+def test_of_a_device_that_is_away_the_sessions_that_it_had_are_counted(gateway: FakeGateway, screen: Screen) -> None:
+    gateway.devices = [device(), device(DESK, "desk", state="offline", sessions=0, remembered=3)]  # R12
+    assert "3 as last known" in screen("peers").splitlines()[2]

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from agent.errors import Busy, SessionNotFound
+from agent.frontends.cli.search import QUERY_MAX
+from agent.protocol import transcripts
 from agent.protocol.model import DeviceRef, SessionId, Status
 from agent.protocol.transcripts import DeviceUnreached, Found, Hit, Past
 from tests.frontends.conftest import Agent, Screen
@@ -148,3 +150,9 @@ def test_an_unknown_session_is_told_as_the_service_told_it(gateway: FakeGateway,
     gateway.refusals["session.search"] = SessionNotFound("no such thing", hint="look elsewhere")
     ran = agent("search", "x")
     assert (ran.status, "look elsewhere" in ran.err) == (4, True)
+
+
+def test_a_query_that_is_too_long_is_told_before_it_is_sent(gateway: FakeGateway, agent: Agent) -> None:
+    ran = agent("search", "x" * (QUERY_MAX + 1))
+    assert (ran.status, "1,024 are allowed" in ran.err) == (2, True)
+    assert agent("search", "x" * transcripts.QUERY_MAX).status == 0
