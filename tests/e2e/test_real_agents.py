@@ -136,6 +136,8 @@ def test_an_agent_is_prompted_allowed_refused_and_stopped_from_another_device(
     assert (listed[agent]["ready"], listed[agent]["missing"]) == (True, "")
     session = home.create()
     assert processes(session)
+    modes = home.laptop.json("set", session, "mode")["choices"]
+    assert any(mode["description"] for mode in modes), modes
     half_a_reply_is_seen_while_the_model_still_waits(home, session)
     two_answer_at_once_and_one_is_first(home, session)
     refused_it_does_nothing(home, session)
@@ -166,6 +168,7 @@ def two_answer_at_once_and_one_is_first(home: Household, session: str) -> None:
     home.begin_turn(session, home.recipe.asking("echo hello > made.txt"))
     question = home.question(session)
     assert "made.txt" in question["prompt"] + question.get("detail", "")
+    assert question["tool"] == "execute"
     home.desk.wait_for_session(session, status="needs-input")
     asked = {"session_id": session, "request_id": question["request_id"], "answer": choice(question, "allow_once")}
     devices = (home.desk, home.laptop)

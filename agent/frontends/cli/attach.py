@@ -14,7 +14,7 @@ from agent.client.follow import Mark, follow
 from agent.client.pending import WaitingCall, WaitingLines
 from agent.client.prompts import not_sent
 from agent.client.stream import Stream, streaming
-from agent.client.terminal_text import clean, session_title
+from agent.client.terminal_text import clean, fit, one_line, session_title
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
 from agent.errors import AgentError, PeerLost, SessionNotFound, TakenBack
 from agent.frontends.cli.complete import complete_session
@@ -40,6 +40,8 @@ from agent.protocol.waiting import PATIENCE, Waiting
 STDIN = 0
 TERMINAL = "terminal"
 """The backend whose sessions are best seen as they are."""
+HINT_MAX = 30
+"""Columns of what may follow a command."""
 COMMANDS_MAX = 12
 """Commands of an agent that are named."""
 LEAVE = "Ctrl-C again, or Ctrl-D, leaves; the session goes on"
@@ -124,10 +126,15 @@ def banner(row: SessionRow) -> list[str]:
 
 
 def commands_line(commands: Sequence[Command]) -> str:
-    """The commands that the agent knows, in one line."""
-    named = [f"/{clean(command.name)}" for command in commands[:COMMANDS_MAX]]
+    """The commands that the agent knows, in one line, with what may follow each."""
+    named = [f"/{clean(command.name)}{_hint(command)}" for command in commands[:COMMANDS_MAX]]
     rest = len(commands) - len(named)
     return f"-- commands: {' '.join(named)}" + (f" and {rest} more" if rest else "")
+
+
+def _hint(command: Command) -> str:
+    hint = fit(one_line(command.hint), HINT_MAX)
+    return "" if not hint else f" {hint}" if hint[0] in "<[" else f" <{hint}>"
 
 
 def follows(waiting: int, *, keys: bool) -> str:

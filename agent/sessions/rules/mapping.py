@@ -83,6 +83,10 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
                 fields=budget.fields(event.fields),
                 local=event.local,
                 own_words=event.own_words,
+                tool=budget.text(event.tool, SHORT),
+                tool_name=budget.text(event.tool_name, SHORT),
+                cwd=budget.text(event.cwd, SHORT),
+                locations=budget.locations(event.locations),
             )
             return Decision((request,))
         case Withdrew() if (request_id := budget.text(event.request_id, ID)) in session.requests:
@@ -144,6 +148,8 @@ def _asides(
                 title=budget.shown(event.title, SHORT),
                 tool=budget.text(event.tool, SHORT),
                 input=budget.shown(event.input, TEXT_MAX),
+                tool_name=budget.text(event.tool_name, SHORT),
+                locations=budget.locations(event.locations),
             )
             return (*tools.room(), start)
         case ToolProgressed():
@@ -154,6 +160,7 @@ def _asides(
                 text=budget.shown(tools.take(tool_id, event.text), TEXT_MAX),
                 title=budget.shown(event.title, SHORT),
                 diffs=budget.diffs(event.diffs),
+                locations=budget.locations(event.locations),
             )
             return (update,) if update.text or update.title or update.diffs else ()
         case ToolFinished():
@@ -163,6 +170,7 @@ def _asides(
                 status=event.status,
                 output=budget.shown(_counted(event.output, {"changed files": len(event.diffs) - DIFFS_MAX}), TEXT_MAX),
                 diffs=budget.diffs(event.diffs),
+                locations=budget.locations(event.locations),
             )
             return tools.ending(end)
         case Planned():

@@ -22,6 +22,7 @@ from agent.protocol.events import (
     Diff,
     Event,
     Field,
+    Location,
     MessageComplete,
     MessageDelta,
     MessageStart,
@@ -401,6 +402,55 @@ def test_a_form_is_a_flat_schema() -> None:
 )
 def test_what_an_editor_cannot_ask_names_the_command(kind: Any, how: str) -> None:
     assert how in elsewhere("s", RequestOpen(turn=1, request_id="r", kind=kind))
+
+
+def test_a_tool_is_passed_on_with_its_name_and_where_it_works() -> None:
+    at = (Location(path="src/a.py", line=12), Location(path="b.py"))
+    start = ToolStart(turn=1, tool_id="t", title="Edit", tool="edit", tool_name="MultiEdit", locations=at)
+    begun, moved = told(start, ToolUpdate(turn=1, tool_id="t", locations=at[1:]))
+    assert begun["locations"] == [{"path": "src/a.py", "line": 12}, {"path": "b.py"}]
+    assert begun["_meta"] == {"toolName": "MultiEdit"}
+    assert moved["locations"] == [{"path": "b.py"}]
+
+
+def test_a_permission_says_where_it_runs_and_what_its_choices_mean() -> None:
+    choices = (Choice(id="y", name="Yes", kind="allow_once", description="This time"), CHOICES[1])
+    asked = RequestOpen(
+        turn=1, request_id="r", kind="choices", prompt="make", choices=choices, detail="make all", tool="execute",
+        tool_name="Bash", cwd="/srv/app", locations=(Location(path="Makefile", line=3),),
+    )  # fmt: skip
+    sent = as_sent(permission("s", asked))
+    assert sent["toolCall"] == {
+        "toolCallId": "request-r",
+        "title": "make",
+        "content": content("make all\nin /srv/app"),
+        "kind": "execute",
+        "locations": [{"path": "Makefile", "line": 3}],
+        "_meta": {"toolName": "Bash"},
+    }
+    assert sent["options"][0] == {"optionId": "y", "name": "Yes", "kind": "allow_once", "description": "This time"}
+    (shown_as,) = told(asked)
+    assert (shown_as["kind"], shown_as["locations"]) == ("execute", [{"path": "Makefile", "line": 3}])
+    which = form("s", RequestOpen(turn=1, request_id="r", kind="choices", choices=choices, own_words=True))
+    options = which.requested_schema["properties"]["answer"]["oneOf"]  # type: ignore[index]
+    assert options[0] == {"const": "y", "title": "Yes", "description": "This time"}
+
+
+def test_what_commands_and_options_mean_is_passed_on() -> None:
+    review = Command(name="review", description="Look at it", hint="branch name")
+    (update,) = told(SessionInfo(commands=(review, Command(name="init"))))
+    assert update["availableCommands"] == [
+        {"name": "review", "description": "Look at it", "input": {"hint": "branch name"}},
+        {"name": "init", "description": ""},
+    ]
+    ask = Choice(id="ask", name="Ask", description="Before each edit")
+    mode = Option(id="m", name="Mode", value="ask", category="mode", choices=(ask,), description="What it asks for")
+    model = Option(id="l", name="Model", value="ask", category="model", choices=(ask,))
+    found = as_sent(state("s", (mode, model)))
+    assert found["modes"]["availableModes"] == [{"id": "ask", "name": "Ask", "description": "Before each edit"}]
+    assert found["models"]["availableModels"] == [{"modelId": "ask", "name": "Ask", "description": "Before each edit"}]
+    assert found["configOptions"][0]["description"] == "What it asks for"
+    assert found["configOptions"][0]["options"] == [{"value": "ask", "name": "Ask", "description": "Before each edit"}]
 
 
 def test_own_words_have_a_field_of_their_own_beside_the_choice() -> None:

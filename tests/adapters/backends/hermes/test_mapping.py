@@ -28,6 +28,7 @@ from agent.ports import (
     ToolStarted,
     Withdrew,
 )
+from agent.protocol.events import Location
 
 RECORDED = [
     json.loads(line) for line in (Path(__file__).parent / "recordings/turns.jsonl").read_text("utf-8").splitlines()
@@ -57,11 +58,18 @@ def test_what_is_said_and_thought() -> None:
 def test_tools() -> None:
     (started,) = shown("tool.start")
     assert isinstance(started, ToolStarted)
-    assert (started.tool, started.title) == ("terminal", "Running echo hi")
+    assert (started.tool, started.tool_name, started.title) == ("terminal", "terminal", "Running echo hi")
     (done,) = shown("tool.complete")
     assert isinstance(done, ToolFinished)
     assert (done.tool_id, done.status, done.output) == (started.tool_id, "complete", "hi")
     assert mapping.command_of(first("tool.complete").payload) == "echo hi"
+
+
+def test_the_file_that_a_tool_was_given_is_where_it_works() -> None:
+    done = {"tool_id": "t", "name": "read_file", "args": {"path": "/home/me/notes.txt"}, "result": {"output": "x"}}
+    (told,) = mapping.shown("tool.complete", Raw(json.dumps(done).encode()), REDACTOR)
+    assert isinstance(told, ToolFinished)
+    assert told.locations == (Location(path="~/notes.txt"),)
 
 
 def test_a_list_of_tasks_is_a_plan() -> None:
