@@ -120,7 +120,7 @@ def test_attach_says_where_one_is_and_ctrl_d_leaves(gateway: FakeGateway, termin
     terminal.until("> ")
     assert not terminal.restored()
     terminal.type("\x04")
-    terminal.until(f"-- left {HERE}")
+    terminal.until("-- left Build; `agent attach Build` returns")
     assert terminal.child.wait(10) == 0
     assert terminal.restored()
     assert gateway.viewers == 0 or not gateway.called("session.close")  # S6
