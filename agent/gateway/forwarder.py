@@ -59,8 +59,11 @@ class Forwarder:
             return Here(SessionId(selector))  # `AccessControl.admit` has found it
         try:
             where = self._registry.find_session(selector)
-        except SessionNotFound:
-            return Here(self._index.find(self._of_own(selector)).id)  # one that was closed is in no list
+        except SessionNotFound as unknown:
+            try:
+                return Here(self._index.find(self._of_own(selector)).id)  # one that was closed is in no list
+            except SessionNotFound:
+                raise unknown from None  # it says what was perhaps meant, on any device
         if where.local and where.session is not None:
             return Here(where.session)
         return There(where.device, where.session, selector)

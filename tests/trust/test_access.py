@@ -172,6 +172,19 @@ async def test_what_is_left_of_an_ended_session_is_named_as_it_was_asked_for() -
             assert "SESSION" not in far.hint
 
 
+async def test_a_mistyped_session_or_device_is_answered_with_what_was_perhaps_meant() -> None:
+    async with network("desk", "laptop") as (_, (desk, laptop)):
+        session = await create(desk)
+        async with desk.client() as local, laptop.client() as viewer:
+            await local.ask("session.rename", Rename(session_id=session, title="nightly build"))
+            await settle()
+            for client in (local, viewer):
+                error = await fails(client, "session.history", History(session_id="nightly bild", wait=0))
+                assert error.hint == "did you mean 'nightly build'? see `agent sessions`"
+            wrong = await fails(viewer, "session.create", CreateSession(device="dsk"))
+            assert wrong.hint == "did you mean desk? see `agent peers`"
+
+
 async def test_only_its_own_device_decides_who_shares_a_session() -> None:
     async with network("desk", "laptop") as (_, (desk, laptop)):
         session = await create(desk)

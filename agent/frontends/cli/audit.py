@@ -64,7 +64,7 @@ def audit(app: App, *, as_json: bool, since: str | None, limit: int, stay: bool)
     for line in TABLE.lines(app.printer, [_cells(entry, app.printer) for entry in entries]):
         app.printer.line(line)
     if not entries:
-        app.printer.hint("nobody has done anything here yet")
+        app.printer.hint(f"nobody has done anything here {'since then' if since else 'yet'}")
     return Exit.OK
 
 
