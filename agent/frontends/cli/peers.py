@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from agent.client.terminal_text import Style, clean
 from agent.errors import Ambiguous, DeviceNotFound
 from agent.frontends.cli.confusables import warnings
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Printer, duration_since
+from agent.frontends.cli.output import Printer, duration_since, short_device
 from agent.frontends.cli.parameters import Span
 from agent.frontends.cli.table import Below, Column, Table, tabbed
 from agent.frontends.cli.table import Row as Line
@@ -111,6 +112,11 @@ def _fields(row: Row, doubt: str) -> list[str]:
         row.get("reason", ""),
         doubt,
     ]
+
+
+def device_word(name: str, device: str) -> str:
+    """A word for a device in a command to copy. Its name is somebody's choice: only a harmless one is taken."""
+    return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) else short_device(device)
 
 
 def device_name(row: Row) -> str:

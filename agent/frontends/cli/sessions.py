@@ -79,7 +79,7 @@ def sessions(app: App, as_json: bool, watch: bool, on: str | None, *, everything
         app.printer.beside(line)
     _tell_the_rest(past, app.printer)
     if not rows and not refused:
-        app.printer.hint(EMPTY)
+        app.printer.hint(_empty(app, devices.get(device)))
     return Exit.OK
 
 
@@ -97,6 +97,25 @@ def _tell_the_rest(past: Row, printer: Printer) -> None:
         printer.beside(
             "there are older ones: `agent log SESSION` takes their titles and ids, `agent search TEXT` what was said"
         )
+
+
+def _empty(app: App, device: Row | None) -> str:
+    # What to do about an empty list, as what the device that was asked for is to this one.
+    if device is None or device["self"]:
+        return EMPTY
+    from agent.frontends.cli.peers import device_word
+
+    word = device_word(device["name"], device["id"])
+    if not device["paired"]:
+        return f"{word} is not paired with this device: `agent pair` on one of the two, `agent join` on the other"
+    roles = {row["id"]: row.get("role", "member") for row in app.client.call("device.list")}
+    match roles.get(device["id"], "member"):
+        case "guest":
+            return f"{word} is a guest of this device, which sees none of its sessions"
+        case "host":
+            return f"no session of {word} is open to this device, which is its guest: ask its owner"
+        case _:
+            return f"no sessions there yet: start one with `agent new --on {word}`"
 
 
 def screen(rows: Sequence[Row], printer: Printer, *, everything: bool) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from agent.frontends.cli.duration import counted, spoken
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer, local_time, short_device
 from agent.frontends.cli.parameters import Span, Whole
-from agent.frontends.cli.peers import tell_reach
+from agent.frontends.cli.peers import device_word, tell_reach
 from agent.frontends.cli.table import Below, Column, Row, Table, tabbed
 
 if TYPE_CHECKING:
@@ -122,8 +121,7 @@ def _paired(printer: Printer, name: str, device: str, role: str) -> None:
 
 def next_step(name: str, device: str, role: str, session: str = "") -> str:
     """What can be done now with a device that was paired as what it is to this one. `session`: the only one reached."""
-    # A name is somebody's choice: only a harmless one becomes part of a command to copy.
-    word = name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) else short_device(device)
+    word = device_word(name, device)
     match role:
         case "guest":
             return f"next: `agent devices` shows until when it stays; `agent unpair {word}` puts it out before"

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 from time import time  # noqa: TID251 - compared with the clock on the wall
+from typing import Any
 
 import msgspec
+import pytest
 
 from agent.protocol.messages import PairedRow
 from agent.protocol.model import SessionId, Status
@@ -53,6 +55,27 @@ def test_an_empty_list_is_success_with_one_hint(gateway: FakeGateway, agent: Age
 def test_an_offline_device_says_for_how_long(gateway: FakeGateway, screen: Screen) -> None:
     gateway.devices.append(device(DESK, "desk", state="offline", since=rfc3339(time() - 9)))
     assert re.search(r"  offline for (9|1\d) s  ", screen("peers", columns=160))
+
+
+@pytest.mark.parametrize(
+    ("role", "told"),
+    [
+        ("member", "no sessions there yet: start one with `agent new --on desk`"),
+        ("guest", "desk is a guest of this device, which sees none of its sessions"),
+        ("host", "no session of desk is open to this device, which is its guest: ask its owner"),
+        ("", "desk is not paired with this device: `agent pair` on one of the two, `agent join` on the other"),
+    ],
+)
+def test_an_empty_list_of_one_device_leads_on_as_the_rights_allow(
+    gateway: FakeGateway, agent: Agent, role: Any, told: str
+) -> None:
+    gateway.devices.append(device(DESK, "desk", sessions=0, paired=bool(role)))
+    row = PairedRow(
+        id=DESK, name="desk", fingerprint="", self=False, paired_at=None, seen_at=None, role=role or "member"
+    )
+    gateway.paired = msgspec.to_builtins([row])
+    ran = agent("sessions", "--on", "desk")
+    assert (ran.status, ran.out, ran.err) == (0, "", f"  hint: {told}\n")
 
 
 def test_an_unpaired_and_an_offline_device_are_told_in_words(
