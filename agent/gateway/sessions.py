@@ -38,7 +38,7 @@ from agent.protocol.messages import (
 from agent.protocol.model import Participant, SessionId
 from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.sessions.catalog import BackendCatalog
-from agent.sessions.host import Sessions
+from agent.sessions.host import Sessions, restart
 
 
 class SessionHandlers:
@@ -70,6 +70,7 @@ class SessionHandlers:
             Route(methods.BACKEND_LIST, self.list_backends),
             SessionRoute(methods.SESSION_ATTACH, self.attach, self.attach_there),
             SessionRoute(methods.SESSION_DETACH, self.detach, self.detach_there),
+            SessionRoute(methods.SESSION_RESTART, self.restart),
             SessionRoute(methods.SESSION_CLOSE, self.close),
             SessionRoute(methods.SESSION_RENAME, self.rename),
             SessionRoute(methods.SESSION_CONFIGURE, self.configure),
@@ -97,6 +98,10 @@ class SessionHandlers:
                     await self._forwarder.reach(caller.channel, device, methods.SESSION_CREATE, request)
                 return await self._proxy.create(device, structs.replace(request, wait=0.0, call_id=""))
         return Created(await self._sessions.create(request, caller.sender()))
+
+    async def restart(self, session: SessionId, request: OnSession, caller: Caller) -> Created:
+        """Start a session that has ended anew, as another one."""
+        return Created(await restart(self._sessions, session, caller.sender()))
 
     async def list_backends(self, request: ListBackends, caller: Caller) -> tuple[BackendRow, ...]:
         """List what sessions can be made of, those that are ready first.

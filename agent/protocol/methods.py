@@ -201,6 +201,9 @@ SESSION_HISTORY = Method("session.history", History, Page, on=On.SESSION, right=
 SESSION_PARTICIPANTS = Method("session.participants", OnSession, Rows[Participant], on=On.SESSION, right=Right.READ)
 SESSION_INTERRUPT = Method("session.interrupt", Interrupt, Interrupted, on=On.SESSION, right=Right.STEER, guarded=False)
 SESSION_CLOSE = Method("session.close", OnSession, Nothing, on=On.SESSION, right=Right.OWN, guarded=False)
+SESSION_RESTART = Method(
+    "session.restart", OnSession, Created, on=On.SESSION, right=Right.OWN, guarded=False, quota="new sessions"
+)
 SESSION_RENAME = Method("session.rename", Rename, Nothing, on=On.SESSION, right=Right.OWN, guarded=False)
 SESSION_CONFIGURE = Method("session.configure", Configure, Nothing, on=On.SESSION, right=Right.OWN, guarded=True)
 SESSION_PAST = Method("session.past", ListPast, Past, on=On.DEVICE, right=Right.LIST, large_result=True)

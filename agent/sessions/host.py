@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from agent.errors import AgentError, SessionNotFound, TooLarge
+from agent.errors import AgentError, SessionEnded, SessionNotFound, TooLarge
 from agent.observers import Observers
 from agent.ports import BackendType, Channel, Clock, SessionMeta, TranscriptStore
 from agent.problems import Problems
@@ -33,7 +33,7 @@ from agent.protocol.names import clean
 from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.sessions.adoption import Adoption
 from agent.sessions.archive import Archive, Retention
-from agent.sessions.creation import PROMPT_MAX, check_command, choose_backend, new_meta
+from agent.sessions.creation import PROMPT_MAX, as_before, new_meta, prepared
 from agent.sessions.index import Capacity, HostedIndex
 from agent.sessions.log import SessionLog, StoredRows
 from agent.sessions.rules.answers import answer_result
@@ -218,17 +218,14 @@ class Sessions:
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    async def create(self, request: CreateSession, by: Sender) -> SessionId:
+    async def create(self, request: CreateSession, by: Sender, before: SessionMeta | None = None) -> SessionId:
         """Start a session and return its id. If it fails nothing is left of it (L6).
 
+        `before`: one that has ended, whose conversation an agent goes on with.
         Raises: BackendFailed, BadParams, Busy, TooLarge, StoreFull.
         """
-        name = request.backend or self._default
-        backend = choose_backend(name, self._backends, self._own.name)
-        command = check_command(request)
-        kept = request.command if backend.takes_command else ()
-        request = msgspec.structs.replace(request, backend=name, command=kept)
-        meta = new_meta(request, backend, SessionId(self._new_id()), self._new_id(), by.device, now=self._clock.time())
+        backend, request, command = prepared(request, self._backends, self._default, self._own.name)
+        meta = new_meta(request, backend, by.device, self._new_id, now=self._clock.time(), before=before)
         hosted = self._make(meta)
         try:
             with self._capacity.reserve(by.device):
@@ -369,6 +366,18 @@ class Sessions:
         hosted = self.get(selector)
         await self._log_reader.wait(hosted)
         return hosted
+
+
+async def restart(sessions: Sessions, selector: str, by: Sender) -> SessionId:
+    """Start a session that has ended anew, as another one that is shared as it was; its id.
+
+    Raises: SessionNotFound, Ambiguous, BadParams (it has not ended), and as `Sessions.create`.
+    """
+    try:
+        before = (await sessions.ready(selector)).log.ended_meta()
+    except SessionEnded:
+        before = sessions.index.find(selector)  # it was closed
+    return await sessions.create(as_before(before), by, before)
 
 
 async def _tried(work: Coroutine[None, None, None], failure: str, session: SessionId) -> None:

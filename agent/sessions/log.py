@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import msgspec
 
-from agent.errors import AgentError, BadFrame, LogDamaged, SessionEnded, StateError, StoreFull
+from agent.errors import AgentError, BadFrame, BadParams, LogDamaged, SessionEnded, StateError, StoreFull
 from agent.ports import Channel, Clock, Described, Exchange, LogCut, SessionMeta, TranscriptStore
 from agent.protocol.events import (
     DAMAGED,
@@ -311,6 +311,12 @@ class SessionLog:
             if isinstance(payload, UserMessage) and payload.prompt_id == prompt_id:
                 return payload.text
         return ""
+
+    def ended_meta(self) -> SessionMeta:
+        """The row of a session that has ended, as another one is made of it. Raises: BadParams, if it lives."""
+        if self.state.status.live:
+            raise BadParams("that session has not ended", hint=f"`agent attach {self.meta.id}` shows it")
+        return self.closed_meta()
 
     def closed_meta(self) -> SessionMeta:
         """The row to store for this session once it is closed."""

@@ -105,6 +105,8 @@ SESSIONS = (
     Shown(LAPTOP, "set Build", "nothing of this session may be set"),
     Shown(LAPTOP, "close Build --wait 5"),
     Shown(LAPTOP, "close {other}"),
+    Shown(DESK, "new --again {other}", gives="again"),
+    Shown(DESK, "close {again}"),
     Shown(LAPTOP, "search nosuchword", "nothing found"),
     Shown(LAPTOP, "search --all-devices 'first prompt' --limit 3", "first prompt"),
     Shown(LAPTOP, "search --on desk --json 'fir*'", '"excerpt"'),

@@ -20,6 +20,7 @@ from agent.errors import (
     PeerUnreachable,
     PromptNotFound,
     RequestNotFound,
+    SessionEnded,
     SessionNotFound,
     TakenBack,
 )
@@ -46,6 +47,7 @@ from agent.protocol.methods import METHODS
 from agent.protocol.model import DeviceId, DeviceRef, DeviceRow, Participant, Sender, SessionId, SessionRow, Status
 from agent.protocol.prompts import PromptQueue, Withdraw, Withdrawn
 from agent.protocol.snapshot import compact
+from agent.protocol.terminal import TerminalAttached
 from agent.protocol.transcripts import Forgotten, Found, Past
 from agent.protocol.waiting import CancelCall, Patient, Waiting
 
@@ -108,6 +110,8 @@ class FakeGateway:
         self.found = Found(hits=())
         self.windows: list[str] = []  # names of devices that show such a code
         self.participants: tuple[Participant, ...] = ()
+        self.terminal = False  # whether the session has one, whose program has just ended
+        self.closed = False  # whether of the session there is only its log
         self.away = False  # whether the session's device is out of reach
         self._holding: set[asyncio.Task[None]] = set()
         self._held: dict[str, asyncio.Future[None]] = {}  # requests that wait for it, by call id
@@ -301,7 +305,7 @@ class FakeGateway:
         except AgentError as exc:
             return codec.failure(asked.id, exc)
 
-    async def _result(self, method: str, params: Any) -> object:  # noqa: C901, PLR0911, PLR0912, PLR0915 - one case a method
+    async def _result(self, method: str, params: Any) -> object:  # noqa: C901, PLR0911, PLR0912, PLR0915 - a case a method
         selector = getattr(params, "session_id", HERE)
         if selector not in {HERE, HERE[:4], "Build"} and method != "session.list":
             raise SessionNotFound(f"no session {selector!r}")
@@ -318,6 +322,12 @@ class FakeGateway:
                 return Forgotten(session_id=HERE, title="Build")
             case "session.create":
                 return messages.Created(HERE)
+            case "session.restart":
+                self.sessions[0] = msgspec.structs.replace(self.sessions[0], status=Status.IDLE)
+                self.log.clear()
+                return messages.Created(HERE)
+            case "session.attach" if self.closed:
+                raise SessionEnded
             case "session.attach":
                 resumed = (
                     params.after is not None and params.epoch in {"", self.epoch} and params.after <= len(self.log)
@@ -383,6 +393,10 @@ class FakeGateway:
                 return messages.Limited(others=self.let_in)
             case "gateway.status":
                 return msgspec.structs.replace(STATUS, **self.status)
+            case "terminal.attach" if self.terminal:
+                return TerminalAttached(session_id=HERE, epoch="t1", offset=0, data=b"", rows=24, cols=80)
+            case "terminal.input" if self.terminal:
+                raise SessionEnded
             case "session.share" | "session.configure":
                 pass
             case "session.close" | "session.rename" | "session.detach":

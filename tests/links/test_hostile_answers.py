@@ -76,6 +76,7 @@ ASKED: dict[str, Any] = {
     "session.create": CreateSession(device=EVIL),
     "session.attach": Attach(session_id=SESSION),
     "session.close": OnSession(session_id=SESSION),
+    "session.restart": OnSession(session_id=SESSION),
     "session.rename": Rename(session_id=SESSION, title="t"),
     "session.configure": Configure(session_id=SESSION, option="o", value="v"),
     "session.interrupt": Interrupt(session_id=SESSION),

@@ -40,6 +40,7 @@ FILLED: dict[str, dict[str, object]] = {
     "session.participants": {"session_id": "abcd"},
     "prompt.submit": {"session_id": "abcd", "prompt_id": "p", "text": "a\u0000b\n\U0001f600"},
     "prompt.list": {"session_id": "abcd"},
+    "session.restart": {"session_id": "abcd"},
     "prompt.withdraw": {"session_id": "abcd", "prompt_id": "p", "client": "agent"},
     "request.answer": {"session_id": "abcd", "answer": {"name": "x", "ok": True, "n": 1.5, "of": ["a"]}},
     "device.pair": {"ttl": 1.0},

@@ -76,6 +76,7 @@ def every_way(session: str) -> dict[str, object]:
         "session.rename": Rename(session_id=session, title="mine"),
         "session.configure": Configure(session_id=session, option="mode", value="ask"),
         "session.close": on,
+        "session.restart": on,
     }
 
 
@@ -478,6 +479,8 @@ async def test_a_reader_of_the_log_that_is_too_slow_starts_anew() -> None:
 # --- programs inside sessions (T9) -----------------------------------------------------------------------------------
 
 
+NOT_HERE = {"session.close", "session.restart", "request.answer", "session.configure", "prompt.withdraw"}
+"""What would end the session, or has nothing to do in one that lives and asks nothing."""
 DEVICES = ("device.pair", "device.join", "device.unpair", "device.leave")
 
 
@@ -492,7 +495,7 @@ async def test_a_program_in_a_session_may_not_act_elsewhere_unless_it_is_allowed
             acts = {method: asked for method, asked in every_way(there).items() if method not in LOOKS}
             acts |= {"session.create": CreateSession(device="laptop")}
             for method, asked in acts.items():
-                if allowed and method in {"session.close", "request.answer", "session.configure", "prompt.withdraw"}:
+                if allowed and method in NOT_HERE:
                     continue
                 if allowed:
                     await viewer.channel.request(method, asked, seconds=30.0)

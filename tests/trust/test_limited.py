@@ -91,6 +91,7 @@ ASKED: dict[str, Struct] = {
     "session.attach": Attach(session_id=S),
     "session.detach": Detach(session_id=S),
     "session.close": ON,
+    "session.restart": ON,
     "session.rename": Rename(session_id=S, title="mine"),
     "session.configure": Configure(session_id=S, option="mode", value="ask"),
     "session.share": ShareSession(session_id=S, share="all"),

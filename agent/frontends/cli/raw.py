@@ -17,7 +17,8 @@ from agent.client.pending import WaitingLines
 from agent.client.stream import Note, ServiceLost, Stream, streaming
 from agent.client.terminal_text import clean
 from agent.client.view import LinkBack, LinkLost, PeerStopped, ServiceAway, news_of, sentence
-from agent.errors import AgentError, Forbidden, PeerUnreachable, ReadOnly
+from agent.errors import AgentError, Forbidden, PeerUnreachable, ReadOnly, SessionEnded
+from agent.frontends.cli.duration import counted
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.patience import saying
 from agent.frontends.cli.raw_terminal import DetachKey, RawTerminal
@@ -83,6 +84,7 @@ class _RawAttachment:
         self._covered = False  # whether a line of ours lies over the program's last one
         self._kept_since: float | None = None  # monotonic seconds: since when what is typed could not be sent
         self._refused = False  # whether we may only watch
+        self._lost = ""  # what was typed after the program had ended
         self._end = ""
 
     async def run(self) -> int:
@@ -112,6 +114,11 @@ class _RawAttachment:
                     await self._terminal.settle()
                     for job in jobs:
                         job.cancel()
+        unread = self._lost + self._typed.decode(errors="ignore")
+        if unread:  # never shown: it may be a password
+            self._printer.talk(
+                f"-- {counted(len(unread), 'character')} that you typed did not reach the program", "yellow"
+            )
         self._printer.talk(
             self._end or f"-- left {self._asked}; `agent attach --raw {shlex.quote(self._asked)}` returns", "dim"
         )
@@ -254,6 +261,8 @@ class _RawAttachment:
                 await self._keep(stream, data)
             except ServiceLost:
                 self._terminal.write(BELL)  # it may have arrived: nothing is typed twice
+            except SessionEnded:
+                self._lost += data.decode(errors="ignore")
             except AgentError as exc:
                 self._refused = isinstance(exc, ReadOnly | Forbidden)
                 self._terminal.write(BELL)

@@ -12,7 +12,7 @@ from agent.client.terminal_text import clean
 from agent.errors import PeerUnreachable
 from agent.frontends.cli.complete import complete_backend, complete_device, complete_session
 from agent.frontends.cli.main import App, Exit, check_text
-from agent.frontends.cli.patience import call, on_interrupt, saying, wait_option
+from agent.frontends.cli.patience import START_SECONDS, call, on_interrupt, saying, wait_option
 from agent.paths import expanded
 from agent.protocol.messages import CreateSession, OnSession, Rename
 from agent.protocol.methods import SESSION_CLOSE, SESSION_RENAME
@@ -22,8 +22,6 @@ LINE_OF_SHELL = re.compile(r"[\s;|&<>$`]")
 """What the name of a program hardly ever has."""
 PROGRAMS = frozenset({"shell", "terminal"})
 """Backends that run a command as it is; others take it as their first prompt."""
-START_SECONDS = 90.0
-"""A peer may have to be dialled, and an agent to be started, before a session answers."""
 
 
 @click.command()
@@ -32,6 +30,8 @@ START_SECONDS = 90.0
               help="What it is made of: see `agent backends`.")  # fmt: skip
 @click.option("--title", metavar="T", default="", help="Its title.")
 @click.option("--cwd", metavar="DIR", default="", help="Its directory; default: this one, elsewhere the home.")
+@click.option("--again", metavar="SESSION", default="", shell_complete=complete_session,
+              help="As that session, which has ended: its backend, title, directory, command.")  # fmt: skip
 @click.option("--private", is_flag=True, help="No other device may know of it; only for a session here.")
 @click.option("--attach", "stay", is_flag=True, help="Attach to it at once.")
 @wait_option
@@ -44,6 +44,7 @@ def new(
     backend: str,
     title: str,
     cwd: str,
+    again: str,
     private: bool,
     stay: bool,
     wait: float,
@@ -52,7 +53,15 @@ def new(
     """Start a session and print its id.
 
     CMD is a program with its arguments. A backend that takes none gets it as the first prompt.
+
+    With --again it is the one that has ended, started anew where it was; an agent goes on with its own conversation.
     """
+    if again:
+        if on or backend or title or cwd or private or command:
+            raise click.UsageError("--again takes all of it from that session: leave the other options out")
+        from agent.frontends.cli.attach import restarted
+
+        return _started(app, restarted(app, again), "", stay=stay)
     if not on:
         folder = expanded(cwd)
         given, cwd = cwd, str(folder)
@@ -66,6 +75,10 @@ def new(
     if LINE_OF_SHELL.search(line) and _backend_of(app, session, backend) in PROGRAMS:
         told = f"{clean(line)!r} is one word, the name of a program"
         app.printer.hint(f"{told}; a line of shell is run by: `agent new -- sh -c {shlex.quote(clean(line))}`")
+    return _started(app, session, backend, stay=stay)
+
+
+def _started(app: App, session: str, backend: str, *, stay: bool) -> int:
     if stay:
         return _stay(app, session, backend)
     app.printer.line(clean(session))
@@ -100,7 +113,8 @@ def _backend_of(app: App, session: str, backend: str) -> str:
 
 
 def _stay(app: App, session: str, backend: str) -> int:
-    from agent.frontends.cli.attach import TERMINAL, attached_to
+    from agent.frontends.cli.attach import attached_to
+    from agent.frontends.cli.attachment import TERMINAL
 
     backend = _backend_of(app, session, backend)
     if backend == TERMINAL and app.printer.tty:

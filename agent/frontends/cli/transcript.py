@@ -46,6 +46,7 @@ class TranscriptPrinter:
         self._work, self._settled = ActivityLines(), ShownOptions()
         self._unasked = 0  # the part of turn 0 that is being shown
         self._thinking = False
+        self._told = ""  # how the last turn ended, until something else is said
 
     def settle(self, hydration: Hydration, shown: Container[str] = ()) -> None:
         """Print what stands after the entries of a hydration: what is asked and was not `shown`, what is set."""
@@ -146,12 +147,14 @@ class TranscriptPrinter:
             self._lines([(f"-- {' · '.join([turn_end(turn).line, *what])}", "dim")])
             return
         self._screen.text(self._filter.end())
+        self._told = turn_end(turn).line
         self._screen.line(status_line(turn), "dim" if turn_end(turn).outcome == "success" else "red")
 
     def _info(self, info: SessionInfo) -> None:
         about = session_over(info) or clean(info.note, NOTE_MAX)
-        if about:
+        if about and about not in self._told:  # a turn that ended with its session has said why
             self._screen.notice(f"-- {about}")
+        self._told = ""
         if info.title:
             self._screen.notice(f"-- title: {clean(info.title)}")
         self._settle(self._settled.told(info))

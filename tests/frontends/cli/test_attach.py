@@ -31,9 +31,10 @@ from agent.protocol.events import (
     make_event,
 )
 from agent.protocol.messages import Answered, ParticipantsChanged, PeerLink, SessionLost, SessionsChanged
-from agent.protocol.model import Participant, Sender
+from agent.protocol.model import Participant, Sender, Status
 from tests.fakes.waiting import SECONDS
 from tests.frontends.cli.emulator import Emulator
+from tests.frontends.conftest import Agent
 from tests.frontends.gateway import DESK, HERE, NOW, OWN, FakeGateway, _reply, session
 
 
@@ -424,20 +425,122 @@ def test_ctrl_c_leads_out_of_a_turn_that_cannot_be_interrupted(
     assert len(gateway.called("session.interrupt")) == 1
 
 
-def test_without_a_session_it_asks_which(gateway: FakeGateway) -> None:
-    gateway.sessions = [session(), session(title="")]
+@pytest.fixture
+def asking(gateway: FakeGateway) -> Iterator[Terminal]:
+    gateway.sessions = [session(), session(title=""), session(title="Far", away=True)]
     shown = Terminal("attach")
-    try:
-        shown.until("1) Build · laptop · idle\n")
-        shown.until("2) Untitled session · laptop · idle\n")
-        shown.until("session")
-        shown.type("1\r")
-        shown.until("-- Build · on laptop")
-        shown.until("> ")
-        shown.type("\x04")
-        assert shown.child.wait(10) == 0
-    finally:
+    shown.until("\x1b[?1049h")
+    yield shown
+    shown.close()
+
+
+def test_without_a_session_it_asks_which(asking: Terminal) -> None:
+    asking.until("  1) Build · laptop · shell · idle\n")
+    asking.until("  2) Untitled session · laptop · shell · idle\n")
+    asking.until("  3) Far · laptop · shell · offline\n")
+    asking.until("session: ")
+    asking.type("1\r")
+    asking.until("\x1b[?1049l")  # nothing of the list stays
+    asking.until("-- Build · on laptop")
+    asking.until("> ")
+    asking.type("\x04")
+    assert asking.child.wait(10) == 0
+    assert asking.restored()
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x1b", "\x04"])
+def test_one_may_leave_without_a_choice(asking: Terminal, key: str) -> None:
+    asking.until("session: ")
+    asking.type(key)
+    asking.until("\x1b[?1049l")
+    assert asking.child.wait(10) == 130
+    assert asking.restored()
+
+
+def test_the_only_session_is_taken_at_once_and_none_is_an_error(gateway: FakeGateway, agent: Agent) -> None:
+    shown = Terminal("attach")
+    shown.until("-- Build · on laptop")
+    shown.close()
+    gateway.sessions = []
+    shown = Terminal("attach")
+    shown.until("there is no session to attach to\n  hint: start one with `agent new --attach`")
+    assert shown.child.wait(10) == 4
+    shown.close()
+
+
+def test_a_session_with_a_screen_of_its_own_is_offered_that(gateway: FakeGateway) -> None:
+    gateway.sessions = [session(backend="terminal")]
+    for key, wanted in (("t", "-- Build · on laptop · terminal"), ("q", ""), ("\r", "agent: terminal.attach")):
+        shown = Terminal("attach", "Build")
+        shown.until("a full-screen program: Enter shows it")
+        shown.type(key)
+        shown.until(wanted)
+        if key == "q":
+            assert shown.child.wait(10) == 0
         shown.close()
+    assert "it has a screen of its own: `agent attach --raw" in attached(HERE).stderr
+
+
+def test_what_was_typed_after_the_program_had_ended_is_counted_and_not_shown(gateway: FakeGateway) -> None:
+    gateway.sessions = [session(backend="terminal")]
+    gateway.terminal = True
+    shown = Terminal("attach", "--raw", "Build")
+    shown.until("Ctrl-] leaves; the session goes on\n")
+    shown.until("\x1b[22;0t")
+    shown.type("pässword")
+    gateway.wait_for("terminal.input")
+    shown.type("\x1d")
+    assert "ssword" not in shown.until("-- 8 characters that you typed did not reach the program\n")
+    assert shown.child.wait(10) == 0
+    shown.close()
+
+
+def over(gateway: FakeGateway) -> None:
+    gateway.sessions = [session(status=Status.ENDED)]
+    gateway.emit(*_reply(1, "the last words\n"), SessionInfo(status="ended", note="exit"))
+
+
+def test_a_session_that_has_ended_is_shown_and_started_anew_if_one_likes(gateway: FakeGateway) -> None:
+    over(gateway)
+    shown = Terminal("attach", "Build")
+    shown.until("the last words\n")
+    shown.until(f"-- the session has ended: exit\n-- `agent new --again {HERE}` starts it anew\n")
+    shown.until("start it anew? [y/N]: ")
+    shown.type("n\r")
+    assert shown.child.wait(10) == 0
+    shown.close()
+    assert not gateway.called("session.restart")
+    shown = Terminal("attach", "Build")
+    shown.until("start it anew? [y/N]: ")
+    shown.type("y\r")
+    shown.until("-- Build · on laptop")
+    shown.until("> ")
+    shown.close()
+    assert [call.session_id for call in gateway.called("session.restart")] == [HERE]
+
+
+def test_of_a_closed_session_its_log_is_shown_before_one_is_asked(gateway: FakeGateway) -> None:
+    over(gateway)
+    gateway.closed = True
+    shown = Terminal("attach", "Build")
+    shown.until("the last words\n")
+    shown.until("-- the session has ended: exit\n")
+    shown.until("start it anew? [y/N]: ")
+    shown.type("\r")
+    assert shown.child.wait(10) == 1
+    shown.close()
+
+
+def test_in_a_pipe_the_command_that_starts_it_anew_is_said(gateway: FakeGateway, home: Path, agent: Agent) -> None:
+    over(gateway)
+    ran = attached(HERE)
+    assert (ran.returncode, f"`agent new --again {HERE}` starts it anew" in ran.stderr) == (0, True)
+    gateway.closed = True
+    ran = attached(HERE)
+    assert (ran.returncode, f"`agent new --again {HERE}` starts it anew" in ran.stderr) == (1, True)
+    again = agent("new", "--again", HERE)
+    assert (again.status, again.out) == (0, f"{HERE}\n")
+    assert agent("new", "--again", HERE, "--backend", "shell").status == 2
 
 
 def attached(*argv: str) -> subprocess.CompletedProcess[str]:

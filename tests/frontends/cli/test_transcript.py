@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from agent.client.view import SessionView
+from agent.frontends.cli.output import Printer
+from agent.frontends.cli.screen import SplitScreen
 from agent.frontends.cli.transcript import TranscriptPrinter
-from agent.protocol.events import TYPES, Other
+from agent.protocol.events import TYPES, Other, Payload, SessionInfo, TurnComplete, make_event
 from tests.cases import types_told_apart
 
 NOT_SHOWN = {Other.__name__}
@@ -12,3 +17,23 @@ NOT_SHOWN = {Other.__name__}
 
 def test_every_type_of_event_is_printed_or_left_out_on_purpose() -> None:
     assert types_told_apart(TranscriptPrinter.show) == {kind.__name__ for kind in TYPES.values()} - NOT_SHOWN
+
+
+def printed(*payloads: Payload, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    screen = SplitScreen(Printer(environ={}), lively=True)
+    transcript = TranscriptPrinter(screen)
+    view = SessionView()
+    for seq, payload in enumerate(payloads, 1):
+        transcript.show(view.entry(make_event(seq, payload, 0.0)))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_why_a_session_ended_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:  # S14
+    over = "the session has ended: exit status 3"
+    info = SessionInfo(status="ended", note="exit status 3")
+    turn = TurnComplete(turn=1, status="error", exit_status=3, error=over)
+    assert printed(turn, info, capsys=capsys) == [f"-- failed: {over}"]
+    assert printed(info, capsys=capsys) == [f"-- {over}"]
+    done = TurnComplete(turn=1, status="complete", exit_status=0)
+    assert printed(done, info, capsys=capsys) == ["-- done · exit 0", f"-- {over}"]
+    assert printed(SessionInfo(note="back"), capsys=capsys) == ["-- back"]

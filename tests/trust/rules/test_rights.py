@@ -21,7 +21,7 @@ READS = {
 STEERS = {
     "prompt.submit", "prompt.withdraw", "request.answer", "session.interrupt", "terminal.input", "terminal.resize",
 }  # fmt: skip
-OWNS = {"session.create", "session.close", "session.rename", "session.configure"}
+OWNS = {"session.create", "session.restart", "session.close", "session.rename", "session.configure"}
 """Written out beside the table of the wire: who gives a row another right must say so here as well."""
 CHANGES = STEERS | OWNS
 OVER_LINKS = sorted(LISTS | READS | CHANGES)
