@@ -149,12 +149,18 @@ class TextAttachment:
                         job.cancel()
             finally:
                 screen.bottom("", "", "")
-                for line in self._outbox.given_back():
+                given_back = [*self._outbox.given_back(), *self._draft()]
+                for line in given_back:
                     screen.notice(f"-- {line}", "yellow")
                 screen.close()
-        if self._lively:
+        if self._lively and not self._view.ended:
             screen.notice(f"-- left {self._asked}; `agent attach {shlex.quote(self._asked)}` returns")
-        return status or self._failed_with
+        return status or self._failed_with or (Exit.FAILED if given_back and not self._lively else Exit.OK)
+
+    def _draft(self) -> list[str]:
+        # What is on the line while one leaves, as a line to be printed: it is lost else.
+        editor = self._keyboard.editor
+        return [not_sent(editor.text)] if editor.text.strip() and not editor.secret else []
 
     def _control(self, sequence: str) -> None:
         self._screen.printer.out.write(sequence)

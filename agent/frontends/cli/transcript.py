@@ -147,8 +147,12 @@ class TranscriptPrinter:
             self._lines([(f"-- {' · '.join([turn_end(turn).line, *what])}", "dim")])
             return
         self._screen.text(self._filter.end())
-        self._told = turn_end(turn).line
-        self._screen.line(status_line(turn), "dim" if turn_end(turn).outcome == "success" else "red")
+        which = ""
+        if message is None:
+            self._told = turn_end(turn).line
+        else:  # a prompt that never began stands further up
+            which = f" · {clean(excerpt(message.text))}"
+        self._screen.line(status_line(turn) + which, "dim" if turn_end(turn).outcome == "success" else "red")
 
     def _info(self, info: SessionInfo) -> None:
         about = session_over(info) or clean(info.note, NOTE_MAX)

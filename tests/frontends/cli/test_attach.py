@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import SessionNotFound
+from agent.errors import SessionEnded, SessionNotFound
 from agent.protocol.events import (
     Choice,
     MessageComplete,
@@ -541,6 +541,32 @@ def test_in_a_pipe_the_command_that_starts_it_anew_is_said(gateway: FakeGateway,
     again = agent("new", "--again", HERE)
     assert (again.status, again.out) == (0, f"{HERE}\n")
     assert agent("new", "--again", HERE, "--backend", "shell").status == 2
+
+
+def test_a_line_that_a_session_which_is_over_did_not_take_is_the_status_of_a_pipe(
+    gateway: FakeGateway, home: Path
+) -> None:
+    over(gateway)
+    gateway.refusals["prompt.submit"] = SessionEnded()
+    ran = subprocess.run(
+        [sys.executable, "-m", "agent", "attach", HERE], input="echo one\n", capture_output=True, text=True,
+        check=False, timeout=30,
+    )  # fmt: skip
+    assert (ran.returncode, "-- not sent: echo one\n" in ran.stderr) == (1, True)
+
+
+def test_the_draft_is_given_back_as_the_session_ends_and_nothing_to_return_to_is_promised(
+    gateway: FakeGateway, terminal: Terminal
+) -> None:
+    terminal.until("> ")
+    terminal.type("draft")
+    terminal.until("> draft")
+    gateway.emit(SessionInfo(status="ended", note="exit"))
+    terminal.until(f"-- `agent new --again {HERE}` starts it anew\n")
+    terminal.until("-- not sent: draft\n")
+    assert terminal.child.wait(10) == 0
+    terminal.type("the shell again")  # which the terminal echoes
+    assert "-- left" not in terminal.until("the shell again")
 
 
 def attached(*argv: str) -> subprocess.CompletedProcess[str]:
