@@ -114,7 +114,9 @@ def answered(request: RequestOpen | None, closed: RequestClosed | Answered) -> s
         fields = [_filled(asked.get(name), name, value) for name, value in answer.items() if value is not None]
         return " · ".join(fields) or "an empty form"
     named = {choice.id: choice.name for choice in request.choices} if request else {}
-    return clean(named.get(answer, answer), TEXT_MAX) or "(hidden)"
+    # An empty answer is kept of a secret, and of a line that was left empty.
+    empty = "(empty)" if request is not None and request.kind != "secret" else "(hidden)"
+    return clean(named.get(answer, answer), TEXT_MAX) or empty
 
 
 def places(locations: Sequence[Location]) -> str:
@@ -124,15 +126,18 @@ def places(locations: Sequence[Location]) -> str:
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
-def request_over(request: RequestOpen | None, closed: RequestClosed | Answered) -> str:
+def request_over(request: RequestOpen | None, closed: RequestClosed | Answered, *, own: str = "") -> str:
     """Who answered a request first, and how, or why it is no longer asked: for whoever comes too late (S9).
 
-    One clean line; `request`, where it is known, names the choices.
+    One clean line; `request`, where it is known, names the choices; `own` is the id of the own device.
     """
     if closed.status == "expired":
         return "no longer asked" + (f": {clean(closed.reason, 4096)}" if closed.reason else "")
-    who = name_of(closed.by) if closed.by is not None else "somebody"
-    return f"{who} answered first" + (f": {answered(request, closed)}" if closed.answer else "")
+    if closed.by is not None and closed.by.device == own:
+        told = "this device has answered already"
+    else:
+        told = f"{name_of(closed.by) if closed.by is not None else 'somebody'} answered first"
+    return told + (f": {answered(request, closed)}" if closed.answer else "")
 
 
 def _filled(field: Field | None, name: str, value: Scalar | list[str]) -> str:

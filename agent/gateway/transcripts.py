@@ -13,7 +13,7 @@ from agent.links.survey import Answers, Survey
 from agent.presence.rules.registry import Registry
 from agent.presence.rules.sanitised_rows import sanitised
 from agent.protocol.methods import SESSION_FORGET, SESSION_PAST, SESSION_SEARCH
-from agent.protocol.model import DeviceId, SessionRow
+from agent.protocol.model import DeviceId, SessionId, SessionRow
 from agent.protocol.transcripts import (
     HITS_MAX,
     PAST_MAX,
@@ -50,12 +50,18 @@ class TranscriptHandlers:
         )
 
     async def past(self, request: ListPast, caller: Caller) -> Past:
-        """List sessions that are over. Raises: DeviceNotFound; of a session that is `named` as `find_own`."""
+        """List sessions that are over.
+
+        Raises: DeviceNotFound; of a session that is `named` as `find_own`, and Forbidden, for one of another device.
+        """
         here, others = self._asked(request.scope, request.device, caller)
         own = Past(sessions=())
         if here:
             sees = self._access.of(caller.channel.device).sees
-            own = self._sessions.archive.past(request.limit, sees, request.named)
+            named = request.named
+            if named and caller.channel.device is None:  # from here it may be named as in lists: DEVICE/TITLE
+                named = await self._deletable(caller, Forget(session_id=named))
+            own = self._sessions.archive.past(request.limit, sees, named)
             shown = self._access.shown(caller.channel.device, own.sessions)
             own = structs.replace(own, sessions=tuple(shown))
         if not others:
@@ -109,12 +115,15 @@ class TranscriptHandlers:
 
     async def forget(self, request: Forget, caller: Caller) -> Forgotten:
         """Delete the transcript of a session here that is over. Raises: Forbidden, for one of another device."""
+        return await self._sessions.archive.forget(await self._deletable(caller, request), caller.sender())
+
+    async def _deletable(self, caller: Caller, request: Forget) -> SessionId:
         where = await self._forwarder.locate(caller.channel, request)
         if isinstance(where, There):
             name = self._registry.name_of(where.device)
             hint = f"run it on {name}: `agent forget {where.session or where.selector}`"
             raise Forbidden(f"only {name} itself deletes the transcripts of its sessions", hint=hint)
-        return await self._sessions.archive.forget(where.session, caller.sender())
+        return where.session
 
     def _asked(self, scope: Scope, device: str, caller: Caller) -> tuple[bool, list[DeviceId]]:
         # Whether this device's own sessions are asked for, and which other devices' (none, by another device: L7).

@@ -320,12 +320,16 @@ class Sessions:
         """Let other devices use a session, watch it, or not know of it; in force once it is stored.
 
         Other devices that watch a session which becomes private get `session.lost`: it no longer exists for them.
-        Raises: SessionNotFound, SessionEnded, StoreFull.
+        Of one that was closed it counts for the transcript. Raises: SessionNotFound, SessionEnded (it closes just now),
+        Ambiguous, StoreFull.
         """
-        hosted = self.get(selector)
-        await to_the_end(self._running, self._stored_rows.share(hosted.log, share), "sessions.share")
-        self.noted.notify("shared", by.device, hosted.log.meta.id, 0)
-        if share == "private":
+        session = self.index.find(selector).id
+        hosted = self._hosted.get(session)
+        rows = self._stored_rows
+        work = rows.share_closed(self._closed, session, share) if hosted is None else rows.share(hosted.log, share)
+        await to_the_end(self._running, work, "sessions.share")
+        self.noted.notify("shared", by.device, session, 0)
+        if hosted is not None and share == "private":
             self._let_go_of_others(hosted)
 
     def _let_go_of_others(self, hosted: HostedSession) -> None:

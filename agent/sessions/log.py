@@ -13,7 +13,16 @@ from contextlib import suppress
 
 import msgspec
 
-from agent.errors import AgentError, BadFrame, BadParams, LogDamaged, SessionEnded, StateError, StoreFull
+from agent.errors import (
+    AgentError,
+    BadFrame,
+    BadParams,
+    LogDamaged,
+    SessionEnded,
+    SessionNotFound,
+    StateError,
+    StoreFull,
+)
 from agent.ports import Channel, Clock, Described, Exchange, LogCut, SessionMeta, TranscriptStore
 from agent.protocol.events import (
     DAMAGED,
@@ -398,6 +407,16 @@ class StoredRows:
         async with self._lock:
             await self._put(session_log, msgspec.structs.replace(session_log.meta, share=share))
         session_log.publish_row()
+
+    async def share_closed(self, closed: dict[SessionId, SessionMeta], session: SessionId, share: Share) -> None:
+        """Store what other devices may read of a session that was closed. Raises: SessionNotFound, StoreFull."""
+        async with self._lock:
+            if session not in closed:
+                raise SessionNotFound(f"the transcript of {session} was deleted")
+            row = msgspec.structs.replace(closed[session], share=share)
+            await self._store.put(row)
+            if session in closed:  # it may be deleted meanwhile
+                closed[session] = row
 
     async def described(self, session_log: SessionLog, event: Described) -> None:
         """Take from a backend's description what is not logged: a notice to the owner, ids of its own."""

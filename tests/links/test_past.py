@@ -141,3 +141,23 @@ async def test_the_sessions_of_this_device_are_named_with_its_own_name_when_they
         session = await closed(laptop, "mine")
         page = typed(await raw(viewer, "session.history", History(session_id="laptop/mine")), Page)
         assert page.session_id == session
+
+
+async def test_what_is_to_be_deleted_is_named_as_in_lists_and_only_where_it_is() -> None:
+    async with network("laptop", "desk") as (_, (laptop, desk)), laptop.client() as viewer:
+        here, there = await closed(laptop, "here"), await closed(desk, "there")
+        for name in ("laptop/here", "here", here):
+            assert [row.id for row in (await past(viewer, named=name)).sessions] == [here]
+        with pytest.raises(Forbidden, match="only desk itself") as caught:
+            await past(viewer, named="there")
+        assert there in caught.value.hint
+
+
+async def test_a_closed_session_that_becomes_private_is_found_from_no_other_device() -> None:
+    async with network("laptop", "desk") as (_, (laptop, desk)), laptop.client() as viewer:
+        await closed(desk, "there")
+        assert (await past(viewer, scope="all")).sessions
+        async with desk.client() as at_desk:
+            await raw(at_desk, "session.share", ShareSession(session_id="there", share="private"))
+        assert (await past(viewer, scope="all")).sessions == ()
+        assert (await search(viewer, scope="all")).hits == ()

@@ -9,7 +9,7 @@ import pytest
 from agent.errors import Ambiguous, BadParams, Busy, SessionNotFound, StoreFull
 from agent.protocol.events import UserMessage, make_event
 from agent.protocol.messages import CreateSession, History
-from agent.protocol.model import SessionId, Status
+from agent.protocol.model import SessionId, Share, Status
 from agent.sessions.archive import DAY, EVERY, FIRST_AFTER, MIB, Retention
 from agent.sessions.index import sees_all
 from tests.fakes.clock import settle
@@ -174,3 +174,32 @@ async def test_by_default_everything_is_kept() -> None:
         old = await closed(desk, "old")
         await desk.clock.advance(400 * DAY)
         assert past(desk) == [old]
+
+
+async def test_the_title_that_a_session_was_begun_with_is_found() -> None:
+    async with running() as desk:
+        session = await desk.sessions.create(CreateSession(title="Waterworks"), ME)
+        await desk.sessions.create(CreateSession(), ME)
+        assert await found(desk, "waterworks") == [session]
+        (hit,) = (await desk.sessions.archive.search("waterworks", 50, sees_all)).hits
+        assert (hit.type, hit.excerpt, hit.seq) == ("session.info", "Waterworks", 1)
+
+
+async def test_a_closed_session_is_shared_otherwise_also_after_a_restart() -> None:
+    store, ids = MemoryTranscripts(), count(1)
+
+    def shares(desk: Desk) -> list[Share]:
+        return [row.share for row in desk.sessions.archive.past(9, sees_all).sessions]
+
+    async with running(store, ids) as desk:
+        session = await closed(desk, "Plan")
+        await desk.sessions.share("plan", "private", ME)
+        assert shares(desk) == ["private"]
+        with pytest.raises(SessionNotFound):
+            desk.sessions.index.find(session, lambda _, share: share != "private")
+    async with running(store, ids) as desk:
+        assert shares(desk) == ["private"]
+        await desk.sessions.archive.forget(session, ME)
+        with pytest.raises(SessionNotFound):
+            await desk.sessions.share(session, "all", ME)
+        assert shares(desk) == []

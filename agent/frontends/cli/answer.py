@@ -50,7 +50,11 @@ def answer(app: App, session: str, words: tuple[str, ...], wait: float) -> int:
 async def _answer(app: App, session: str, wanted: str, given: str | None, wait: float) -> int:
     async with streaming(app.client.path, wait=wait) as stream:
         attached = await patiently(app, stream, SESSION_ATTACH, Attach(session_id=session))
-        over = "" if _open(attached.requests, wanted) else over_before(attached, wanted, stream.clock.time())
+        over = (
+            ""
+            if _open(attached.requests, wanted)
+            else over_before(attached, wanted, stream.clock.time(), own=stream.device)
+        )
         if over:
             app.printer.error(f"{over}; your answer was not sent")
             return Exit.FAILED
@@ -60,7 +64,7 @@ async def _answer(app: App, session: str, wanted: str, given: str | None, wait: 
             return Exit.INTERRUPTED
         params = AnswerRequest(session_id=attached.session_id, request_id=request.request_id, answer=found)
         told = await patiently(app, stream, REQUEST_ANSWER, params)
-    why = too_late(told, request)
+    why = too_late(told, request, own=stream.device)
     if why:
         app.printer.error(why)
         return Exit.FAILED

@@ -293,7 +293,7 @@ class _Turn:
             found = await ask(request, printer)
             if found is not None:
                 self._answered.add(request.request_id)
-                why = too_late(await submit_answer(stream, session, request, found), request)
+                why = too_late(await submit_answer(stream, session, request, found), request, own=stream.device)
                 if why:
                     printer.talk(why, "yellow")
         except AgentError as exc:

@@ -128,23 +128,46 @@ def _tell_the_rest(printer: Printer, found: Row, *, everywhere: bool, limit: int
 @click.pass_obj
 def forget(app: App, *, sessions: tuple[str, ...], yes: bool) -> int:
     """Delete the transcripts of sessions of this device that are over, for good."""
-    status = Exit.OK
-    for session in sessions:
+    if not yes and not (sys.stdin.isatty() and app.printer.err_tty):
+        raise click.UsageError("nobody can be asked here whether to delete: add --yes")
+    rows, status = _meant(app, sessions)
+    if status:
+        return status
+    for row in rows:
         try:
-            _forget(app, session, asks=not yes and sys.stdin.isatty() and app.printer.err_tty)
+            forgotten = _forget(app, row, asks=not yes)
         except AgentError as exc:  # the others are deleted all the same
             app.printer.error(str(exc), exc.hint)
             status = status or STATUS_OF.get(exc.kind, Exit.FAILED)
+        else:
+            status = status or (Exit.OK if forgotten else Exit.FAILED)
     return status
 
 
-def _forget(app: App, session: str, *, asks: bool) -> None:
-    if asks:
-        (row,) = app.client.call("session.past", {"named": session})["sessions"]
-        since = app.printer.when(row["updated_at"])
-        question = f"delete the transcript of {session_title(row['title'])} ({clean(row['id'])}, {since})?"
-        if not click.confirm(question, err=True):
-            return
-        session = row["id"]
-    gone = app.client.call("session.forget", {"session_id": session}, seconds=DELETED_SECONDS)
+def _meant(app: App, sessions: Sequence[str]) -> tuple[list[Row], int]:
+    # Each session once, all known before the first is deleted: a slip in one name costs no other one.
+    rows: dict[str, Row] = {}
+    status = Exit.OK
+    for session in sessions:
+        try:
+            (row,) = app.client.call("session.past", {"named": session})["sessions"]
+        except AgentError as exc:
+            app.printer.error(str(exc), exc.hint)
+            status = status or STATUS_OF.get(exc.kind, Exit.FAILED)
+        else:
+            rows[row["id"]] = row
+    if status and len(sessions) > 1:
+        app.printer.talk("nothing was deleted")
+    return list(rows.values()), status
+
+
+def _forget(app: App, row: Row, *, asks: bool) -> bool:
+    named = f"{session_title(row['title'])} ({clean(row['id'])}"
+    if asks and not click.confirm(
+        f"delete the transcript of {named}, {app.printer.when(row['updated_at'])})?", err=True
+    ):
+        app.printer.talk(f"kept: {named})")
+        return False
+    gone = app.client.call("session.forget", {"session_id": row["id"]}, seconds=DELETED_SECONDS)
     app.printer.talk(f"deleted: {session_title(gone['title'])} ({clean(gone['session_id'])})")
+    return True

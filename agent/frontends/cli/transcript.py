@@ -159,7 +159,7 @@ class TranscriptPrinter:
         if about and about not in self._told:  # a turn that ended with its session has said why
             self._screen.notice(f"-- {about}")
         self._told = ""
-        if info.title:
+        if info.title and info.status != "starting":  # the one it was begun with stands in every list
             self._screen.notice(f"-- title: {clean(info.title)}")
         self._settle(self._settled.told(info))
 

@@ -24,7 +24,7 @@ from agent.protocol.events import (
 )
 from agent.protocol.model import Sender
 from tests.frontends.conftest import Agent
-from tests.frontends.gateway import DESK, HERE, FakeGateway, _reply, _sender
+from tests.frontends.gateway import DESK, HERE, OWN, FakeGateway, _reply, _sender
 
 
 def test_the_reply_alone_goes_to_stdout(gateway: FakeGateway, agent: Agent) -> None:
@@ -162,6 +162,11 @@ def test_who_answers_too_late_is_told_who_was_first(gateway: FakeGateway, agent:
     assert agent("answer", HERE, "r1", "no") == (1, "", f"agent: desk answered first: Allow; {late}")
     assert agent("answer", HERE, "r2", "no") == (1, "", f"agent: no longer asked: the turn was interrupted; {late}")
     assert "  no longer asked: the turn was interrupted\n" in agent("log", HERE).out
+    gateway.emit(
+        RequestOpen(turn=1, request_id="r3", kind="line"),
+        RequestClosed(turn=1, request_id="r3", status="answered", answer="x", by=Sender(device=OWN, name="laptop")),
+    )
+    assert agent("answer", HERE, "r3", "no").err == f"agent: this device has answered already: x; {late}"
     assert not gateway.called("request.answer")
 
 

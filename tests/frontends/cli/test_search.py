@@ -85,11 +85,26 @@ def test_that_there_is_more_is_said_with_the_option(gateway: FakeGateway, agent:
     assert "--limit 100" in agent("search", "pump").err
 
 
-def test_several_sessions_are_forgotten_although_one_cannot_be(gateway: FakeGateway, agent: Agent) -> None:
-    ran = agent("forget", "nosuch", HERE)
+def test_nothing_is_forgotten_while_one_of_the_names_is_wrong(gateway: FakeGateway, agent: Agent) -> None:
+    ran = agent("forget", "--yes", HERE, "nosuch")
     assert ran.status == 4
     assert "no session 'nosuch'" in ran.err
-    assert f"deleted: Build ({HERE})" in ran.err
+    assert ran.err.endswith("nothing was deleted\n")
+    assert not gateway.called("session.forget")
+
+
+def test_a_session_that_is_named_twice_is_forgotten_once(gateway: FakeGateway, agent: Agent) -> None:
+    ran = agent("forget", "--yes", "Build", HERE)
+    assert (ran.status, ran.err) == (0, f"deleted: Build ({HERE})\n")
+    assert len(gateway.called("session.forget")) == 1
+
+
+def test_without_a_terminal_nothing_is_deleted_unless_it_is_said_to_be_meant(
+    gateway: FakeGateway, agent: Agent
+) -> None:
+    ran = agent("forget", HERE)
+    assert (ran.status, "--yes" in ran.err) == (2, True)
+    assert not gateway.called("session.forget")
 
 
 def test_a_live_session_is_to_be_closed_first(gateway: FakeGateway, agent: Agent) -> None:
@@ -114,7 +129,8 @@ def test_a_terminal_asks_before_something_is_deleted(
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("agent.frontends.cli.output.Printer.err_tty", True, raising=False)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    agent("forget", "build")
+    ran = agent("forget", "Build")
+    assert (ran.status, f"kept: Build ({HERE})\n" in ran.err) == ((0, False) if said == "y" else (1, True))
     assert asked
     assert "delete the transcript of Build" in asked[0]
     assert len(gateway.called("session.forget")) == (said == "y")
