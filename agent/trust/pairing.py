@@ -183,8 +183,20 @@ class Pairing:
         assert joiner.partner is not None
         if joiner.partner.bundle.guest is None:
             self._membership.check(joiner.partner.bundle.household)  # the host finds the same
-        await exchange.accepted()
+        try:
+            await exchange.accepted()
+        except TurnedAway:
+            self._refuse_member(joiner.partner)
+            raise
         return joiner.partner
+
+    def _refuse_member(self, partner: Partner) -> None:
+        known = self._trusted.get(device_id(partner.certificate))
+        if partner.bundle.guest is not None and known is not None and known.role == "member":
+            raise PairingFailed(
+                f"this device is paired with {known.name} as a member already, so it is not made a guest there",
+                hint="a member may do all that a guest may; to make it a guest, `agent unpair` it there first",
+            ) from None
 
     async def windows(self, code: str) -> list[PairingWindow]:
         """Windows open on this network whose code begins like this one, by name. Raises: BadParams."""
