@@ -58,6 +58,7 @@ class Health:
             home=self._home,
             transcripts=await self._size(),
             notices=parts.problems.notices,
+            noticed_at=tuple(map(rfc3339, parts.problems.noticed_at)),
             problems=parts.problems.current,
             reach=parts.problems.about(REACH),
         )

@@ -26,7 +26,7 @@ class Told:
     def __init__(self) -> None:
         self.clock, self.lines = FakeClock(), list[str]()
         self.registry, self.subscribers = Registry(OWN, name="desk", version=""), Subscribers()
-        self.problems = Problems(self.lines.append)
+        self.problems = Problems(self.lines.append, self.clock.time)
         own = Ready(device=OWN, name="desk", version="", protocol=1, port=7471, run="r")
         trusted = TrustedDevices(MemoryTrust(), self.clock)
         self.reporter = Reporter(
@@ -76,7 +76,10 @@ async def test_trouble_that_is_over_leaves_nothing(told: Told) -> None:
 async def test_a_notice_about_the_same_takes_the_place_of_the_one_before(told: Told) -> None:
     told.problems.notice("pi calls itself den now", about="name of pi")
     told.problems.notice("another thing")
+    await told.clock.advance(60.0)
     told.problems.notice("pi calls itself bank now", about="name of pi")
+    now = told.clock.time()
+    assert told.problems.noticed_at == (now - 60.0, now)
     assert told.problems.notices == ("another thing", "pi calls itself bank now")
     assert told.lines[-3:] == [
         "agent: pi calls itself den now", "agent: another thing", "agent: pi calls itself bank now",

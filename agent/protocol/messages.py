@@ -439,3 +439,4 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     problems: Rows[Line] = ()  # lasting trouble, one line each
     reach: Rows[Line] = ()  # of the problems, those because of which devices do not find or trust each other
     notices: Rows[Line] = ()  # what happened since the start and the owner should know, one line each
+    noticed_at: Rows[Stamp] = ()  # RFC 3339: when each of the notices was said

@@ -120,7 +120,10 @@ class Encounters:
         who = f"{known_as(known, now)} ({short_id(device)})"
         row = self._registry.session(session)
         called = f"{row.title} ({session})" if row is not None and row.title else session
-        self._problems.notice(f"{who} prompted a session on this device for the first time: {called}")
+        self._problems.notice(
+            f"{who} prompted a session on this device for the first time: {called}",
+            about=f"first prompt of {device}",
+        )
         with suppress(StateError):  # a full disk: the notice comes once more after the next prompt
             self._store.put(structs.replace(known, prompted_at=now))
 

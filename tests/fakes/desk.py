@@ -58,7 +58,7 @@ class Desk:
         self.rows: dict[SessionId, SessionRow] = {}
         self.history: list[Status] = []
         self.notes: list[tuple[Action, DeviceId, SessionId, int]] = []
-        self.problems = Problems(lambda line: None)
+        self.problems = Problems(lambda line: None, self.clock.time)
         numbers = ids or count(1)
         self.sessions = Sessions(
             own=DeviceRef(OWN, "desk"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, ReadOnly, SessionNotFound
 from agent.protocol.audit import AuditEntry
@@ -168,7 +168,7 @@ async def test_what_is_left_of_an_ended_session_is_named_as_it_was_asked_for() -
             await local.ask("session.rename", Rename(session_id=session, title="my build"))
             await local.ask("session.close", OnSession(session_id=session))
             ended = await fails(local, "prompt.submit", Submit(session_id="my build", prompt_id="x", text="x"))
-            assert ended.hint == "`agent log 'my build'` still shows it; `agent new` starts another"
+            assert ended.hint == "`agent log 'my build'` still shows it; `agent new --again 'my build'` starts it anew"
             far = await fails(viewer, "prompt.submit", Submit(session_id=session, prompt_id="y", text="x", wait=0))
             assert "SESSION" not in far.hint
 
@@ -358,6 +358,10 @@ async def test_the_first_prompt_of_a_device_is_told_once_and_remembered() -> Non
         async with desk.client() as local:
             await submit(local, session, "mine")
         assert len(desk.notices) == 1
+        desk.paired[laptop.id] = structs.replace(desk.paired[laptop.id], prompted_at=0.0)  # unpaired, and paired again
+        async with laptop.client() as viewer:
+            await submit(viewer, session, "first again")
+        assert len(desk.notices) == 1  # the newer one alone
 
 
 async def test_the_log_says_who_did_what_and_no_word_of_it() -> None:

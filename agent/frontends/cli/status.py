@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import click
 
 from agent.client.terminal_text import clean
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import short_device
+from agent.frontends.cli.output import local_time, short_device
 from agent.protocol.times import span
 
 
@@ -33,8 +35,9 @@ def status(app: App, as_json: bool) -> int:
     }
     for problem in report["problems"]:
         app.printer.line(app.printer.paint(f"problem     {clean(problem)}", "red"))
-    for notice in report["notices"]:
-        app.printer.line(app.printer.paint(f"notice      {clean(notice)}", "yellow"))
+    for notice, at in zip_longest(report["notices"], report.get("noticed_at", ())):
+        when = f"{local_time(at)}  " if at else ""
+        app.printer.line(app.printer.paint(f"notice      {when}{clean(notice)}", "yellow"))
     for name, text in shown.items():
         app.printer.line(f"{app.printer.paint(name.ljust(12), 'bold')}{clean(text, 4096)}")
     return Exit.OK

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.frontends.cli.output import local_time
 from agent.protocol.messages import PairedRow
 from agent.protocol.model import SessionId, Status
 from agent.protocol.times import rfc3339
@@ -207,3 +208,13 @@ def test_sessions_that_are_away_are_completed(gateway: FakeGateway, home: Path) 
 def test_of_a_device_that_is_away_the_sessions_that_it_had_are_counted(gateway: FakeGateway, screen: Screen) -> None:
     gateway.devices = [device(), device(DESK, "desk", state="offline", sessions=0, remembered=3)]  # R12
     assert "3 as last known" in screen("peers").splitlines()[2]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_notice_stands_with_its_time_unless_the_service_is_too_old_to_tell(
+    gateway: FakeGateway, agent: Agent, told: bool
+) -> None:
+    at = "2027-01-15T08:00:00Z"
+    gateway.status = {"notices": ("desk prompted here",), "noticed_at": (at,) if told else ()}
+    when = f"{local_time(at)}  " if told else ""
+    assert f"notice      {when}desk prompted here\n" in agent("status").out
