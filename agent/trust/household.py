@@ -251,8 +251,7 @@ class Household:
     def forget(self) -> None:
         """Leave the household, and trust none of its members any more. Raises: StateError."""
         self._store.save(None)
-        self._roster = None
-        self._ring = KeyRing()
+        self._roster, self._ring = None, KeyRing()
         self._blocked = {}
         self._trust.change(remove=[device.id for device in self._trust.devices() if device.role == "member"])
         self._changed()

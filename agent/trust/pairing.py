@@ -183,20 +183,8 @@ class Pairing:
         assert joiner.partner is not None
         if joiner.partner.bundle.guest is None:
             self._membership.check(joiner.partner.bundle.household)  # the host finds the same
-        try:
-            await exchange.accepted()
-        except TurnedAway:
-            self._refuse_member(joiner.partner)
-            raise
+        await accepted(exchange, joiner.partner, self._trusted.get(device_id(joiner.partner.certificate)))
         return joiner.partner
-
-    def _refuse_member(self, partner: Partner) -> None:
-        known = self._trusted.get(device_id(partner.certificate))
-        if partner.bundle.guest is not None and known is not None and known.role == "member":
-            raise PairingFailed(
-                f"this device is paired with {known.name} as a member already, so it is not made a guest there",
-                hint="a member may do all that a guest may; to make it a guest, `agent unpair` it there first",
-            ) from None
 
     async def windows(self, code: str) -> list[PairingWindow]:
         """Windows open on this network whose code begins like this one, by name. Raises: BadParams."""
@@ -369,6 +357,19 @@ class Pairing:
         self._trusted.put(device)
         _log.info("device paired", extra={"device": device.id, "role": device.role})
         return device
+
+
+async def accepted(exchange: PairingExchange, partner: Partner, known: PairedDevice | None) -> None:
+    """Wait until the host has accepted this device; `known` is the host as known before. Raises: PairingFailed."""
+    try:
+        await exchange.accepted()
+    except TurnedAway:
+        if partner.bundle.guest is None or known is None or known.role != "member":
+            raise
+        raise PairingFailed(
+            f"this device is paired with {known.name} as a member already, so it is not made a guest there",
+            hint="a member may do all that a guest may; to make it a guest, `agent unpair` it there first",
+        ) from None
 
 
 def still_open(windows: list[PairingWindow], slot: str) -> list[PairingWindow]:
