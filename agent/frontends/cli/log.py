@@ -52,14 +52,17 @@ def log(
         return Exit.OK
     show = _Log(app, session, as_json=as_json)
     mark = Mark(session, after=since)
+    last = since
     for page in _history(app, session, since, wait):
         show.session = page.session_id or session  # the id, whatever it was asked by
         for event in page.events:
             show.event(event)
-            since = event.seq
-        mark = Mark(session, after=since, epoch=page.epoch)
+            last = event.seq
+        mark = Mark(session, after=last, epoch=page.epoch)
     if stay:
         asyncio.run(_follow(app, mark, show, wait))
+    elif last == since > 0:
+        app.printer.talk(f"nothing after {since}")
     return Exit.OK
 
 

@@ -16,6 +16,8 @@ from agent.protocol.characters import escaped, unsafe
 from agent.protocol.times import span, unix_seconds
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+NARROW = 72
+"""Columns of a terminal from which on there is room for more than what is essential."""
 
 
 class Printer:
@@ -46,6 +48,11 @@ class Printer:
             return os.get_terminal_size(self.out.fileno()).columns or 80
         except (OSError, ValueError):
             return 80
+
+    @property
+    def narrow(self) -> bool:
+        """Whether stdout is a terminal that has room for the essential words alone."""
+        return self.columns is not None and self.columns < NARROW
 
     @property
     def rows(self) -> int:

@@ -129,7 +129,7 @@ def _state(row: Row, printer: Printer) -> str:
     text = str(row["state"])
     if not row["paired"] and not row["self"]:
         text += ", not paired"
-    if row["state"] == "offline" and row.get("since"):
+    if row["state"] == "offline" and row.get("since") and not printer.narrow:
         text += f"{'' if row['paired'] else ','}{duration_since(row['since'], printer.now())}"
     return f"{text} ({row['reason']})" if row.get("reason") else text
 

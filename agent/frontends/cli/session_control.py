@@ -10,6 +10,7 @@ import click
 
 from agent.client.terminal_text import clean
 from agent.errors import PeerUnreachable
+from agent.frontends.cli import streams
 from agent.frontends.cli.complete import complete_backend, complete_device, complete_session
 from agent.frontends.cli.main import App, Exit, check_text
 from agent.frontends.cli.patience import START_SECONDS, call, on_interrupt, saying, wait_option
@@ -79,6 +80,7 @@ def new(
 
 
 def _started(app: App, session: str, backend: str, *, stay: bool) -> int:
+    streams.acted(f"session {clean(session)} was started")
     if stay:
         return _stay(app, session, backend)
     app.printer.line(clean(session))

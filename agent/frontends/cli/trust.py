@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from agent.protocol.messages import Pair
 
 TABLE = Table(
-    Column("NAME", least=24, cut="middle", typed=True),
+    Column("NAME", least=22, cut="middle", typed=True),
     Column("ID", typed=True),
-    Column("ROLE", least=16),
+    Column("ROLE", least=24),
     Column("LET IN BY", least=9),
     Column("PAIRED"),
     Column("SEEN"),
@@ -343,7 +343,7 @@ def _cells(row: dict[str, Any], printer: Printer) -> Row:
     return (
         row["name"] + (" (this device)" if row["self"] else "") + (f" (was {was})" if was else ""),
         short_device(row["id"]),
-        _role(row),
+        _role(row, narrow=printer.narrow),
         _let_in_by(row),
         printer.when(row["paired_at"]),
         "" if row["self"] else printer.when(row["seen_at"]),
@@ -375,7 +375,7 @@ def _let_in_by(row: dict[str, Any]) -> str:
     return "(founder)" if by["id"] == row["id"] else clean(by["name"])
 
 
-def _role(row: dict[str, Any]) -> str:
+def _role(row: dict[str, Any], *, narrow: bool = False) -> str:
     # What it is to this device, and all that limits it. A service that runs on from an older version tells no roles.
     if row["self"]:
         return ""
@@ -384,5 +384,6 @@ def _role(row: dict[str, Any]) -> str:
         title = clean(row.get("session_title", ""))
         words.append(f"only {title} ({row['session']})" if title else f"only {clean(row['session'])}")
     if row.get("expires_at"):
-        words.append(f"until {local_time(row['expires_at'])}")
+        until = local_time(row["expires_at"])
+        words.append(f"until {until.partition('-')[2] if narrow else until}")  # without the year
     return ", ".join(words)

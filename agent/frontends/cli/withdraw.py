@@ -12,6 +12,7 @@ from agent.client.prompts import excerpt, prompt_word, prompts_named, to_withdra
 from agent.client.reading import name_of
 from agent.client.terminal_text import clean
 from agent.errors import Ambiguous, PromptNotFound
+from agent.frontends.cli import streams
 from agent.frontends.cli.complete import complete_prompt, complete_session
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer
@@ -45,6 +46,8 @@ def withdraw(app: App, *, session: str, prompt: str | None, listed: bool, as_jso
     own = "" if prompt else app.client.call("peer.list")[0]["id"]
     prompt_id = pick(queue, prompt, session, own)
     told = call(app, PROMPT_WITHDRAW, Withdraw(session_id=session, prompt_id=prompt_id), wait=wait)
+    if told.status == "withdrawn":
+        streams.acted(f"the prompt was taken back, and `agent log {_word(session)}` has its text")
     if as_json:
         app.printer.json({"prompt_id": prompt_id, **msgspec.to_builtins(told)})
     elif told.status == "withdrawn":
@@ -128,7 +131,7 @@ def interrupted_lines(told: Interrupted, session: str, *, everything: bool) -> l
     if told.dropped:
         lines.append(f"taken back: {prompts_named(told.dropped)}")
     if told.queue and everything:
-        lines.append(f"of other devices, these stay and run next: {prompts_named(told.queue)}")
+        lines.append(f"of other devices, still to run: {prompts_named(told.queue)}")
     elif told.queue:
         takes_back = f"`agent interrupt {_word(session)} --all` takes back what waits"
         lines.append(f"runs next: {prompts_named(told.queue)}; {takes_back}")

@@ -185,7 +185,8 @@ def find_session(
         raise _ambiguous(index, selector, found)
     if not found:
         near = meant(selector, (row.title for row in index.rows.values()))
-        raise SessionNotFound(f"no session {selector!r}", hint=f"{near}see `agent sessions`")
+        hint = _longer(selector, index.rows) or f"{near}see `agent sessions`"
+        raise SessionNotFound(f"no session {selector!r}", hint=hint)
     row = found[0]
     session = row.id if whole(row) else None
     prefix = selector if session is None and selector.startswith(row.id) else row.id
@@ -245,8 +246,14 @@ def find_own(selector: str, sessions: Mapping[SessionId, OwnSession], device: st
         names = SessionNames((session, own.title) for session, own in sessions.items())
         raise _several(selector, [(each, sessions[each].title, device) for each in found], names)
     if not found:
-        raise SessionNotFound(f"no session {selector!r} on {device}")
+        raise SessionNotFound(f"no session {selector!r} on {device}", hint=_longer(selector, sessions) or None)
     return found[0]
+
+
+def _longer(selector: str, sessions: Iterable[SessionId]) -> str:
+    # What to do with a beginning of an id that is too short; empty, if it is none.
+    short = 0 < len(selector) < PREFIX_MIN and any(each.startswith(selector) for each in sessions)
+    return f"give {PREFIX_MIN} characters or more of its id: see `agent sessions`" if short else ""
 
 
 def _ambiguous(index: SessionIndex, selector: str, rows: Iterable[SessionRow], more: str = "") -> Ambiguous:

@@ -155,9 +155,7 @@ def test_an_interrupt_tells_what_is_true() -> None:
     assert interrupted_lines(Interrupted(turn=3), HERE, everything=False) == []
     assert interrupted_lines(Interrupted(turn=0), HERE, everything=False) == ["nothing runs"]
     stays = Interrupted(turn=1, queue=(one,), dropped=())
-    assert interrupted_lines(stays, HERE, everything=True) == [
-        'of other devices, these stay and run next: 1 prompt: "x" (desk)'
-    ]
+    assert interrupted_lines(stays, HERE, everything=True) == ['of other devices, still to run: 1 prompt: "x" (desk)']
     many = Interrupted(turn=1, dropped=(one,) * 5)
     assert interrupted_lines(many, HERE, everything=True) == [
         'taken back: 5 prompts: "x" (desk), "x" (desk), "x" (desk), 2 more'

@@ -43,13 +43,14 @@ from agent.protocol.events import (
     make_event,
     payload_of,
 )
+from agent.protocol.excerpts import GAP
 from agent.protocol.messages import Answered, AnswerRequest
 from agent.protocol.model import DeviceId, Sender, SessionId, Status
 from agent.protocol.snapshot import Tail, compact
 from agent.sessions.rules.answers import answer_result
 from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend
 from agent.sessions.rules.mapping import payloads_of
-from agent.sessions.rules.reply import GAP, HEAD_MAX, TAIL_MAX
+from agent.sessions.rules.reply import HEAD_MAX, TAIL_MAX
 from agent.sessions.rules.state import QUEUE_MAX, SessionMachine
 
 ME = Sender(device=DeviceId("laptop"), name="laptop")

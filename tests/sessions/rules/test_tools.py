@@ -21,8 +21,8 @@ from agent.protocol.events import (
     TurnStatus,
     payload_of,
 )
+from agent.protocol.excerpts import GAP
 from agent.protocol.model import SessionId
-from agent.sessions.rules.reply import GAP
 from agent.sessions.rules.state import SessionMachine
 from agent.sessions.rules.tools import HEAD_MAX, KNOWN_MAX, TAIL_MAX
 from tests.sessions.rules.test_state import Log
