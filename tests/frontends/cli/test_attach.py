@@ -636,6 +636,24 @@ def test_a_question_of_long_ago_is_asked_once(gateway: FakeGateway, home: Path) 
         assert attached(*argv, HERE).stdout.count("? Name?") == 1
 
 
+@pytest.mark.parametrize("argv", [[], ["--all"]])
+def test_what_a_program_said_between_its_questions_stands_between_them(
+    gateway: FakeGateway, home: Path, argv: list[str]
+) -> None:
+    sender = Sender(device=OWN, name="laptop")
+    gateway.emit(UserMessage(turn=1, prompt_id="p1", text="./setup", sender=sender), MessageStart(turn=1))
+    for number in (1, 2):
+        request = RequestOpen(turn=1, request_id=f"r{number}", kind="line", prompt=f"n{number}?")
+        closed = RequestClosed(turn=1, request_id=f"r{number}", status="answered", answer=f"A{number}", by=sender)
+        gateway.emit(MessageDelta(turn=1, text=f"n{number}? "), request, closed)
+        gateway.emit(MessageDelta(turn=1, text=f"A{number}\n"))
+    whole = MessageComplete(turn=1, text="n1? A1\nn2? A2\n", status="complete")
+    gateway.emit(whole, TurnComplete(turn=1, status="complete"))
+    assert attached(*argv, HERE).stdout.splitlines() == [
+        "[laptop] ./setup", "n1? ", "? n1?", "[laptop] A1", "A1", "n2? ", "? n2?", "[laptop] A2", "A2", "-- done"
+    ]  # fmt: skip
+
+
 def test_in_a_pipe_each_line_is_a_prompt_and_the_end_waits_for_them(gateway: FakeGateway, home: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "agent", "attach", HERE], input="echo one\necho two\n", capture_output=True, text=True,
