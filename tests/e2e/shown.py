@@ -114,7 +114,7 @@ SESSIONS = (
     Shown(LAPTOP, "log desk/Build --export md", "# Build"),
     Shown(LAPTOP, "log {build} --export json --output build.json", "written to build.json"),
     Shown(LAPTOP, "forget --yes {build}", "only desk itself", status=5),
-    Shown(DESK, "forget 'Count to three'", "close it first", status=1),
+    Shown(DESK, "forget 'Count to three' --yes", "close it first", status=1),
     Shown(DESK, "forget build {other} --yes", "deleted: Build"),
 )
 
