@@ -21,7 +21,8 @@ from agent.frontends.cli.sessions import device_of, title_of
 
 Row = dict[str, Any]
 STDIN = 0
-ALTERNATE, NORMAL, HOME, ERASE = "\x1b[?1049h", "\x1b[?1049l", "\x1b[H\x1b[J", "\x1b[K"
+ALTERNATE, NORMAL = "\x1b[?1049h", "\x1b[?1049l"
+HOME = "\x1b[H\x1b[J"
 MOVES = {b"\x1b[A": -1, b"\x1bOA": -1, b"\x10": -1, b"\x1b[B": 1, b"\x1bOB": 1, b"\x0e": 1}
 KEYS = "type to narrow · arrows choose · Enter attaches · Esc leaves"
 

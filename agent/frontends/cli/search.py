@@ -62,7 +62,7 @@ def search(app: App, *, text: tuple[str, ...], everywhere: bool, on: str, limit:
     else:
         for line in hit_lines(found["hits"], app.printer):
             app.printer.line(line)
-    _tell_the_rest(app.printer, found, everywhere=everywhere or bool(on), limit=limit)
+    _tell_the_rest(app, found, everywhere=everywhere or bool(on), limit=limit)
     return Exit.OK
 
 
@@ -107,7 +107,8 @@ def _device(row: Row) -> str:
     return clean(row["device"]["name"]).strip() or short_device(row["device"]["id"])
 
 
-def _tell_the_rest(printer: Printer, found: Row, *, everywhere: bool, limit: int) -> None:
+def _tell_the_rest(app: App, found: Row, *, everywhere: bool, limit: int) -> None:
+    printer = app.printer
     if not found["hits"]:
         printer.talk("nothing found")
     for each in found.get("unreached", ()):
@@ -117,9 +118,9 @@ def _tell_the_rest(printer: Printer, found: Row, *, everywhere: bool, limit: int
     if found.get("more"):
         printer.hint(f"there are more: `--limit {min(200, limit * 5)}`, or more words")
     elif not found["hits"] and not everywhere:
-        printer.hint(
-            "`agent search --all-devices TEXT` searches on the others, too; `begin*` finds beginnings of words"
-        )
+        others = any(row["paired"] and not row["self"] for row in app.client.call("peer.list"))
+        more = "`agent search --all-devices TEXT` searches on the others, too; " if others else ""
+        printer.hint(f"{more}`begin*` finds beginnings of words")
 
 
 @click.command()

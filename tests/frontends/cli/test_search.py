@@ -74,10 +74,15 @@ def test_devices_that_were_not_searched_are_named_on_stderr(gateway: FakeGateway
     ]
 
 
-def test_nothing_found_here_leads_to_the_other_devices(gateway: FakeGateway, agent: Agent) -> None:
+def test_nothing_found_here_leads_to_the_other_devices_if_there_are_any(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.devices = [device(), device(DESK, "desk")]
     ran = agent("search", "pump")
     assert ran.status == 0
     assert "--all-devices" in ran.err
+    gateway.devices = [device()]
+    ran = agent("search", "pump")
+    assert "--all-devices" not in ran.err
+    assert "`begin*`" in ran.err
 
 
 def test_that_there_is_more_is_said_with_the_option(gateway: FakeGateway, agent: Agent) -> None:

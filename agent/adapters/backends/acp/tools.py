@@ -134,7 +134,10 @@ class ToolTracker:
             output = tool.text or text_of_output(call.raw_output) or tool.all_streamed
             output = shortened(output, TEXT_MAX)
             events.append(ToolFinished(tool_id=tool_id, status=status, output=output, diffs=tool.diffs))
-            tool.text, tool.told, tool.streamed, tool.diffs = "", 0, None, ()
+            tool.text = ""
+            tool.told = 0
+            tool.streamed = None
+            tool.diffs = ()
         return events
 
     def facts(self, call_id: str) -> ToolFacts:
