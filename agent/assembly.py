@@ -33,6 +33,7 @@ from agent.problems import Problems
 from agent.protocol.identity import Identity
 from agent.protocol.messages import Ready
 from agent.protocol.model import DeviceId, DeviceRef, PairedDevice
+from agent.sessions.archive import Retention
 from agent.sessions.host import Sessions
 from agent.settings import Settings
 from agent.trust.access import AccessControl
@@ -152,6 +153,7 @@ class Assembly:
             trusts=trusted.trusts,
             problems=problems,
             home=outside.home,
+            retention=Retention(settings.transcripts.keep_days, settings.transcripts.max_mb),
         )
         self.sessions.changed.subscribe(self.presence.local_sessions)
         self.sessions.noted.subscribe(self.audit.note)

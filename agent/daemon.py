@@ -153,7 +153,7 @@ class Service:
 
         # What depends on no other part.
         static_peers = [static.parse(text, DEFAULT_PORT) for text in settings.peers.static]
-        problems = Problems(say)
+        problems = Problems(say, clock.time)
         self._problems = problems
         self._failures = Failures(problems.problem, self._end)
         state = StateFile(where.state)

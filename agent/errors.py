@@ -186,7 +186,8 @@ class SessionEnded(AgentError):
     """The session that is meant has ended."""
 
     text = "that session has ended"
-    kind, code, hint = "session-ended", -32014, "`agent log SESSION` still shows it; `agent new` starts another"
+    kind, code = "session-ended", -32014
+    hint = "`agent log SESSION` still shows it; `agent new --again SESSION` starts it anew"
 
 
 class RequestNotFound(AgentError):

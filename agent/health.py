@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from agent.assembly import Assembly
+from agent.errors import StateError
 from agent.ports import Clock, Discovery
 from agent.presence.rules.claims import Contest
 from agent.presence.rules.registry import Registry
@@ -39,7 +40,7 @@ class Health:
         self._page = page
         self._started = clock.time()
 
-    def status(self) -> StatusReport:
+    async def status(self) -> StatusReport:
         """This device at this moment."""
         parts, now = self._parts, self._clock.time()
         return StatusReport(
@@ -59,10 +60,18 @@ class Health:
             presence=self._mode,
             home=self._home,
             page=self._page(),
+            transcripts=await self._size(),
             notices=parts.problems.notices,
+            noticed_at=tuple(map(rfc3339, parts.problems.noticed_at)),
             problems=parts.problems.current,
             reach=parts.problems.about(REACH),
         )
+
+    async def _size(self) -> int:
+        try:
+            return await self._parts.sessions.archive.size()
+        except StateError:  # told as a problem already
+            return 0
 
 
 class Reporter:

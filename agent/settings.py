@@ -62,6 +62,13 @@ class PageSettings(Struct, frozen=True, forbid_unknown_fields=True):
     plain: bool = False  # at 127.0.0.1, for a browser that does not know *.localhost
 
 
+class TranscriptSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long transcripts of sessions that are over are kept."""
+
+    keep_days: Annotated[int, Meta(ge=0, le=36_500)] = 0  # 0: for ever
+    max_mb: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # of all transcripts, in MiB; 0: any size
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of one device."""
 
@@ -73,6 +80,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     peers: PeerSettings = PeerSettings()
     sessions: SessionSettings = SessionSettings()
     page: PageSettings = PageSettings()
+    transcripts: TranscriptSettings = TranscriptSettings()
     backends: dict[str, BackendConfig] = {}  # by name; only in the file: a variable cannot say so much
 
 

@@ -22,8 +22,15 @@ BEGIN, END = "<!-- from agent.ports.backends: python -m tests.backends_page -->\
 GIVEN = (spi.Start, spi.Exchange)
 EMITTED: tuple[type[Struct], ...] = typing.get_args(spi.BackendEvent)
 PARTS = (
-    events.Choice, events.Field, events.Option, events.Command, events.Diff, events.PlanEntry, events.Usage
-)  # fmt: skip
+    events.Choice,
+    events.Field,
+    events.Option,
+    events.Command,
+    events.Diff,
+    events.Location,
+    events.PlanEntry,
+    events.Usage,
+)
 OTHERS = (spi.Inspection, spi.Offer)
 CHAPTERS: dict[str, tuple[type[Struct], ...]] = {
     "What it is given": GIVEN,

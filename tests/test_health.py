@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.health import STRANGERS, Reporter
+from agent.health import REACH, STRANGERS, Reporter
 from agent.presence.rules.registry import Registry
 from agent.presence.subscriptions import Subscribers
 from agent.problems import Problems
@@ -26,7 +26,7 @@ class Told:
     def __init__(self) -> None:
         self.clock, self.lines = FakeClock(), list[str]()
         self.registry, self.subscribers = Registry(OWN, name="desk", version=""), Subscribers()
-        self.problems = Problems(self.lines.append)
+        self.problems = Problems(self.lines.append, self.clock.time)
         own = Ready(device=OWN, name="desk", version="", protocol=1, port=7471, run="r")
         trusted = TrustedDevices(MemoryTrust(), self.clock)
         self.reporter = Reporter(
@@ -71,3 +71,23 @@ async def test_trouble_that_is_over_leaves_nothing(told: Told) -> None:
         told.problems.problem(f"twin {number}", "")
     assert told.problems.current == ()
     assert told.lines == ["agent: two devices have one key"] * 100
+
+
+async def test_a_notice_about_the_same_takes_the_place_of_the_one_before(told: Told) -> None:
+    told.problems.notice("pi calls itself den now", about="name of pi")
+    told.problems.notice("another thing")
+    await told.clock.advance(60.0)
+    told.problems.notice("pi calls itself bank now", about="name of pi")
+    now = told.clock.time()
+    assert told.problems.noticed_at == (now - 60.0, now)
+    assert told.problems.notices == ("another thing", "pi calls itself bank now")
+    assert told.lines[-3:] == [
+        "agent: pi calls itself den now", "agent: another thing", "agent: pi calls itself bank now",
+    ]  # fmt: skip
+
+
+async def test_what_keeps_devices_apart_is_told_by_its_subject(told: Told) -> None:
+    told.problems.problem("network", "no network interface is up")
+    told.problems.problem("backend 0", "no such kind")
+    told.problems.problem("twin abc", "desk runs on two machines")
+    assert told.problems.about(REACH) == ("no network interface is up", "desk runs on two machines")

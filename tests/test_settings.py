@@ -25,6 +25,8 @@ VALUES: dict[str, tuple[str, object, str, object, object]] = {
     "page.port": ("7001", 7001, "7002", 7002, 7003),
     "page.allowed_hosts": ('["a.test"]', ("a.test",), "b.test, c.test", ("b.test", "c.test"), ["d.test"]),
     "page.plain": ("true", True, "true", True, True),
+    "transcripts.keep_days": ("30", 30, "31", 31, 32),
+    "transcripts.max_mb": ("500", 500, "501", 501, 502),
     "sessions.backend": ('"acp"', "acp", "shell", "shell", "echo"),
 }
 

@@ -92,16 +92,19 @@ async def submit_answer(
     return await stream.insist(REQUEST_ANSWER, params, call=call)
 
 
-def too_late(told: Answered, request: RequestOpen | None = None) -> str:
-    """Why an answer was not taken, in one clean line; "" for one that was. `request` names the choices."""
-    return "" if told.status == "accepted" else request_over(request, told)
+def too_late(told: Answered, request: RequestOpen | None = None, *, own: str = "") -> str:
+    """Why an answer was not taken, in one clean line; "" for one that was.
+
+    `request` names the choices, `own` is the id of the own device.
+    """
+    return "" if told.status == "accepted" else request_over(request, told, own=own)
 
 
-def over_before(attached: Attached, wanted: str, now: float) -> str:
+def over_before(attached: Attached, wanted: str, now: float, *, own: str = "") -> str:
     """What became of a request that is open no more, in one clean line; "" if nothing was asked lately.
 
-    `wanted`: the beginning of its id; empty: the newest. `now`: Unix seconds. The snapshot tells, so that a session of
-    any version does.
+    `wanted`: the beginning of its id; empty: the newest. `now`: Unix seconds. `own`: the id of the own device. The
+    snapshot tells, so that a session of any version does.
     """
     opened: dict[str, RequestOpen] = {}
     told = ""
@@ -111,5 +114,5 @@ def over_before(attached: Attached, wanted: str, now: float) -> str:
             opened[payload.request_id] = payload
         elif isinstance(payload, RequestClosed) and payload.request_id.startswith(wanted):
             recent = wanted or abs(now - unix_seconds(event.at)) <= RECENT
-            told = request_over(opened.get(payload.request_id), payload) if recent else ""
+            told = request_over(opened.get(payload.request_id), payload, own=own) if recent else ""
     return told

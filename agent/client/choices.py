@@ -38,7 +38,8 @@ def chosen(choices: Sequence[Choice], text: str, *, own_words: bool = False) -> 
         raise BadParams(f"{clean(word)!r} may mean {several}", hint=f"give a number, as in #1: {listed(choices)}")
     if own_words and word:
         return word
-    raise BadParams(f"{clean(word)!r} is none of the choices", hint=how_to_choose(choices))
+    typed = repr(clean(word)) if word else "an empty line"
+    raise BadParams(f"{typed} is none of the choices", hint=how_to_choose(choices))
 
 
 def how_to_choose(choices: Sequence[Choice]) -> str:

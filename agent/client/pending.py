@@ -9,8 +9,8 @@ from itertools import count
 from agent.client.prompts import excerpt
 from agent.client.terminal_text import clean
 from agent.protocol.methods import METHODS
-from agent.protocol.times import unix_seconds
-from agent.protocol.waiting import Waiting, span
+from agent.protocol.times import span, unix_seconds
+from agent.protocol.waiting import Waiting
 
 LINE_MAX = 1000
 """Characters of a line that says why something waits."""

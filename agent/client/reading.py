@@ -5,6 +5,7 @@ Shared by every front end, so that a fact is said in one way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from agent.protocol.codec import json
 from agent.protocol.events import (
     TEXT_MAX,
     Event,
+    Field,
+    Location,
     MessageComplete,
     MessageDelta,
     RequestClosed,
@@ -29,6 +32,8 @@ from agent.protocol.model import Sender, SessionId
 
 VERBATIM = frozenset({"shell", "terminal"})
 """Backends whose replies are output of programs: shown as such where a reply is read as Markdown."""
+PLACES_MAX = 8
+"""Places in files that one line names."""
 FENCE = "`````"
 """What stands around such output: longer than what output is likely to have."""
 
@@ -105,26 +110,47 @@ def answered(request: RequestOpen | None, closed: RequestClosed | Answered) -> s
     """What a request was answered with, in one clean line; `request`, where it is known, names the choices."""
     answer = closed.answer
     if isinstance(answer, dict):
-        fields = [f"{clean(name)}: {clean(_value(value))}" for name, value in answer.items() if value is not None]
+        asked = {field.name: field for field in request.fields} if request else {}
+        fields = [_filled(asked.get(name), name, value) for name, value in answer.items() if value is not None]
         return " · ".join(fields) or "an empty form"
     named = {choice.id: choice.name for choice in request.choices} if request else {}
-    return clean(named.get(answer, answer), TEXT_MAX) or "(hidden)"
+    # An empty answer is kept of a secret, and of a line that was left empty.
+    empty = "(empty)" if request is not None and request.kind != "secret" else "(hidden)"
+    return clean(named.get(answer, answer), TEXT_MAX) or empty
 
 
-def request_over(request: RequestOpen | None, closed: RequestClosed | Answered) -> str:
+def places(locations: Sequence[Location]) -> str:
+    """Places in files, in one clean line: `src/a.py:12, b.py`."""
+    shown = [clean(at.path) + (f":{at.line}" if at.line else "") for at in locations[:PLACES_MAX]]
+    rest = len(locations) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def request_over(request: RequestOpen | None, closed: RequestClosed | Answered, *, own: str = "") -> str:
     """Who answered a request first, and how, or why it is no longer asked: for whoever comes too late (S9).
 
-    One clean line; `request`, where it is known, names the choices.
+    One clean line; `request`, where it is known, names the choices; `own` is the id of the own device.
     """
     if closed.status == "expired":
         return "no longer asked" + (f": {clean(closed.reason, 4096)}" if closed.reason else "")
-    who = name_of(closed.by) if closed.by is not None else "somebody"
-    return f"{who} answered first" + (f": {answered(request, closed)}" if closed.answer else "")
+    if closed.by is not None and closed.by.device == own:
+        told = "this device has answered already"
+    else:
+        told = f"{name_of(closed.by) if closed.by is not None else 'somebody'} answered first"
+    return told + (f": {answered(request, closed)}" if closed.answer else "")
 
 
-def _value(value: Scalar | list[str]) -> str:
+def _filled(field: Field | None, name: str, value: Scalar | list[str]) -> str:
+    named = {choice.id: choice.name for choice in field.choices} if field else {}
+    title = field.title if field and field.title else name
+    return f"{clean(title)}: {clean(_value(value, named), TEXT_MAX)}"
+
+
+def _value(value: Scalar | list[str], named: dict[str, str]) -> str:
     if isinstance(value, list):
-        return ", ".join(value) or "none"
+        return ", ".join(named.get(each) or each for each in value) or "none"
+    if isinstance(value, str):
+        return named.get(value) or value
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)

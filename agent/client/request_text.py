@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agent.client.choices import called
-from agent.client.styled_lines import Line, block, painted_patch, shown
+from agent.client.reading import places
+from agent.client.styled_lines import INDENT, Line, block, painted_patch, shown
 from agent.client.terminal_text import clean, one_line
 from agent.protocol.events import Choice, Field, RequestOpen
 
@@ -31,8 +32,8 @@ def request_lines(request: RequestOpen, *, fields: bool = True, ids: bool = Fals
     `ids`: for whoever answers from a script, also the ids of the choices.
     """
     told: list[Line] = [
-        *_detail(request.detail),
-        (f"? {asked_line(request)}", "yellow"),
+        *subject_lines(request),
+        (f"? {asked_line(request)}{_of_tool(request)}", "yellow"),
         *_choices(request.choices, "  ", ids=ids, own_words=request.own_words),
     ]
     if request.kind != "form":
@@ -41,6 +42,21 @@ def request_lines(request: RequestOpen, *, fields: bool = True, ids: bool = Fals
         for field in request.fields:
             told += field_lines(field)
     return [*told, ("  (decline refuses to fill it in)", "dim")]
+
+
+def subject_lines(request: RequestOpen) -> list[Line]:
+    """What a request is about in lines: the command or the diff, where it would run, which files it names."""
+    told = _detail(request.detail)
+    if request.cwd:
+        told.append((f"{INDENT}in {clean(request.cwd, DETAIL_MAX)}", "dim"))
+    if request.locations:
+        told.append((f"{INDENT}at {places(request.locations)}", "dim"))
+    return told
+
+
+def _of_tool(request: RequestOpen) -> str:
+    tool = one_line(request.tool_name or request.tool)
+    return f" ({tool})" if tool and tool.casefold() not in asked_line(request).casefold() else ""
 
 
 def _detail(detail: str) -> list[Line]:
@@ -55,6 +71,8 @@ def _choices(choices: tuple[Choice, ...], indent: str, *, ids: bool = False, own
     for number, choice in enumerate(choices, 1):
         name = called(choice) if ids else clean(choice.name) or clean(choice.id)
         told.append((f"{indent}{number}) {name}", "yellow"))
+        if choice.description:
+            told.append((f"{indent}   {shown(one_line(choice.description))}", "dim"))
     return [*told, (f"{indent}(or in your own words)", "dim")] if own_words else told
 
 

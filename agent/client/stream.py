@@ -20,12 +20,13 @@ from agent.errors import AgentError, Busy, NotRunning, PeerLost, RemoteFault, Ta
 from agent.pending_calls import PendingCall
 from agent.protocol import codec
 from agent.protocol.jsonrpc import End, Notification
-from agent.protocol.messages import PeerLink, Ready
+from agent.protocol.messages import Created, CreateSession, PeerLink, Ready
 from agent.protocol.methods import (
     GATEWAY_READY,
     NOTIFICATIONS,
     PEER_BACK,
     REQUEST_CANCEL,
+    SESSION_CREATE,
     Method,
     NotificationKind,
     P,
@@ -152,6 +153,18 @@ class Stream:
                     await self._service(method.name, params, call, left, sent=sent, lost=exc)
                 if call.taken_back:
                     raise PeerLost(f"it was sent, and {SERVICE} went away: ask it again") if sent else TakenBack
+        finally:
+            del self._calls[call.id]
+
+    async def create(self, asked: CreateSession, call: WaitingCall, *, seconds: float) -> Created:
+        """Have a session made, once: it waits for its device as `asked` says, and can be taken back until then (L8).
+
+        `seconds`: for making it, once the device is there. Raises: TakenBack, and as `request`.
+        """
+        self._calls[call.id] = call
+        try:
+            request = msgspec.structs.replace(asked, call_id=call.id)
+            return await self.once(SESSION_CREATE, request, seconds=asked.wait + seconds)
         finally:
             del self._calls[call.id]
 

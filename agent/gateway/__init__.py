@@ -4,6 +4,6 @@
 `rendering` and `kept` answer what only those ask. `router` finds what answers a method by its row in
 `protocol.methods`. `forwarder` says where a session is, once for each request, and has another device answer; `guard`
 knows which clients are programs of a session (T9). Handlers, a module a domain: `presence`, `sessions`, `terminals`,
-`trust`; `routes` says what a handler is. What a device may do decides `trust.access`; what a request does, the
-domains.
+`transcripts`, `trust`; `routes` says what a handler is. What a device may do decides `trust.access`; what a request
+does, the domains.
 """

@@ -6,7 +6,7 @@ is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from agent.gateway.routes import Caller, Route, Routes
 from agent.links.addresses import Addresses
@@ -142,10 +142,10 @@ def address_routes(addresses: Addresses) -> Routes:
     return Route(ADDRESS_SYNC, sync), Route(ADDRESS_TELL, tell)
 
 
-def status_routes(status: Callable[[], StatusReport]) -> Routes:
+def status_routes(status: Callable[[], Awaitable[StatusReport]]) -> Routes:
     """List the handler of `gateway.status`: how this device is doing."""
 
     async def answer(request: Nothing, caller: Caller) -> StatusReport:
-        return status()
+        return await status()
 
     return (Route(GATEWAY_STATUS, answer),)

@@ -18,9 +18,11 @@ from agent.gateway.presence import PresenceHandlers
 from agent.gateway.routes import Caller, Route, Routes, SessionRoute
 from agent.gateway.sessions import SessionHandlers
 from agent.gateway.terminals import TerminalHandlers
+from agent.gateway.transcripts import TranscriptHandlers
 from agent.gateway.trust import AccessHandlers
 from agent.links.peers import Peers
 from agent.links.proxy import Proxy
+from agent.links.survey import Survey
 from agent.ports import Channel, Clock
 from agent.presence.rules.registry import Registry
 from agent.presence.service import Presence
@@ -64,7 +66,8 @@ class Router:
         self._access = access
         self.pages: set[Channel] = set()  # the clients that are pages in a browser
         self.guard = InsideGuard(allowed=may_prompt_others)
-        self._forwarder = Forwarder(registry=registry, index=sessions.index, peers=peers, clock=clock)
+        survey = Survey(registry, peers, clock)
+        self._forwarder = Forwarder(registry=registry, index=sessions.index, peers=peers, survey=survey, clock=clock)
         self.terminals = TerminalHandlers(
             sessions=sessions, proxy=proxy, access=access, forwarder=self._forwarder, guard=self.guard
         )
@@ -80,6 +83,9 @@ class Router:
                 guard=self.guard,
             ),
             self.terminals,
+            TranscriptHandlers(
+                registry=registry, sessions=sessions, access=access, forwarder=self._forwarder, survey=survey
+            ),
             AccessHandlers(
                 registry=registry,
                 sessions=sessions,

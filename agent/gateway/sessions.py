@@ -38,7 +38,7 @@ from agent.protocol.messages import (
 from agent.protocol.model import Participant, SessionId
 from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.sessions.catalog import BackendCatalog
-from agent.sessions.host import Sessions
+from agent.sessions.host import Sessions, restart
 
 
 class SessionHandlers:
@@ -70,6 +70,7 @@ class SessionHandlers:
             Route(methods.BACKEND_LIST, self.list_backends),
             SessionRoute(methods.SESSION_ATTACH, self.attach, self.attach_there),
             SessionRoute(methods.SESSION_DETACH, self.detach, self.detach_there),
+            SessionRoute(methods.SESSION_RESTART, self.restart),
             SessionRoute(methods.SESSION_CLOSE, self.close),
             SessionRoute(methods.SESSION_RENAME, self.rename),
             SessionRoute(methods.SESSION_CONFIGURE, self.configure),
@@ -93,8 +94,14 @@ class SessionHandlers:
                 if request.share != "all":
                     hint = "run the command on that device"
                     raise Forbidden("only a session of this device can be private from the start", hint=hint)
-                return await self._proxy.create(device, request)
+                if request.wait:  # only until it can be sent: what was sent once is not sent again
+                    await self._forwarder.reach(caller.channel, device, methods.SESSION_CREATE, request)
+                return await self._proxy.create(device, structs.replace(request, wait=0.0, call_id=""))
         return Created(await self._sessions.create(request, caller.sender()))
+
+    async def restart(self, session: SessionId, request: OnSession, caller: Caller) -> Created:
+        """Start a session that has ended anew, as another one."""
+        return Created(await restart(self._sessions, session, caller.sender()))
 
     async def list_backends(self, request: ListBackends, caller: Caller) -> tuple[BackendRow, ...]:
         """List what sessions can be made of, those that are ready first.
@@ -148,7 +155,7 @@ class SessionHandlers:
 
     async def history(self, session: SessionId, request: History, caller: Caller) -> Page:
         """Read a page of the log, of a closed session too."""
-        return await self._sessions.history(structs.replace(request, session_id=session))
+        return await self._sessions.archive.history(structs.replace(request, session_id=session))
 
     async def participants(self, session: SessionId, request: OnSession, caller: Caller) -> tuple[Participant, ...]:
         """Say who is attached."""

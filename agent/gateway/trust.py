@@ -51,7 +51,7 @@ from agent.protocol.methods import (
     HOUSEHOLD_TELL,
     SESSION_SHARE,
 )
-from agent.protocol.model import DeviceId, DeviceRef, PairedDevice
+from agent.protocol.model import DeviceId, DeviceRef, PairedDevice, SessionId
 from agent.protocol.names import address
 from agent.protocol.times import rfc3339, unix_seconds
 from agent.sessions.host import Sessions
@@ -155,7 +155,7 @@ class TrustHandlers:
         return Terms(seconds=request.stay, read_only=request.read_only, session=session)
 
     async def join(self, request: Join, caller: Caller) -> PairedRow:
-        """Pair with the device that shows the code. Raises: PairingFailed, Ambiguous, PeerUnreachable."""
+        """Pair with the device that shows the code. Raises: BadParams, PairingFailed, Ambiguous, PeerUnreachable."""
         device = await self._pairing.join(request.code, address=request.address, name=request.name)
         if device.role == "member":
             await self._gossip.introduced(device)  # else its household, and who had our name in it, is not known here
@@ -164,7 +164,7 @@ class TrustHandlers:
         return structs.replace(self._row(device), namesakes=tuple(old.values()))
 
     async def list_windows(self, request: FindWindows, caller: Caller) -> tuple[WindowRow, ...]:
-        """List who shows a code that begins like this one, for a person to choose. Raises: PairingFailed."""
+        """List who shows a code that begins like this one, for a person to choose. Raises: BadParams."""
         found = await self._pairing.windows(request.code)
         return tuple(WindowRow(name=each.name, address=address(each.endpoints[0])) for each in found)
 
@@ -226,6 +226,7 @@ class TrustHandlers:
 
     def _row(self, device: PairedDevice) -> PairedRow:
         row = self._registry.device(device.id)
+        only = self._registry.session(device.session)
         return PairedRow(
             id=device.id,
             name=row.name if row else device.name,
@@ -239,6 +240,7 @@ class TrustHandlers:
             role=device.role,
             read_only=device.read_only,
             session=device.session,
+            session_title=only.title if only is not None else "",
             expires_at=rfc3339(device.expires_at) if device.expires_at else None,
             was=former_name(device, self._now()),
         )
@@ -301,20 +303,24 @@ class AccessHandlers:
 
     async def list_audit(self, request: ListAudit, caller: Caller) -> tuple[AuditEntry, ...]:
         """Answer with the newest entries of the audit log, oldest first. Raises: BadParams, StateError."""
-        return tuple(await self._audit.read(_since(request.since), request.limit))
+        return self._titled(await self._audit.read(_since(request.since), request.limit))
 
     async def watch_audit(self, request: ListAudit, caller: Caller) -> Followed[tuple[AuditEntry, ...]]:
         """Answer with the newest entries, and tell each one made from then on. Raises: BadParams, StateError."""
-        entries = tuple(await self._audit.read(_since(request.since), request.limit))
+        entries = self._titled(await self._audit.read(_since(request.since), request.limit))
         fresh = self._audit.subscribe()  # in the same step: none is left out, none comes twice
 
         async def follow() -> None:
             with fresh:
                 while True:
-                    caller.channel.notify(AUDIT_NOTED, AuditNoted(entries=await fresh.take()))
+                    caller.channel.notify(AUDIT_NOTED, AuditNoted(entries=self._titled(await fresh.take())))
                     await caller.channel.drained()
 
         return Followed(entries, follow)
+
+    def _titled(self, entries: Iterable[AuditEntry]) -> tuple[AuditEntry, ...]:
+        titles = self._sessions.index.title_of
+        return tuple(structs.replace(entry, title=titles(SessionId(entry.session))) for entry in entries)
 
 
 def _since(stamp: str) -> str:

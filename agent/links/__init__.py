@@ -9,7 +9,8 @@ Rules, in `rules/`: `policy` says which of two links stays and which are closed,
 
 Services: `peers`, `supervisor` and `link` as above; `session_feed` takes the sessions that a device sends; `patience`
 repeats requests while a device is out of reach; `proxy` carries sessions, `terminals` and `terminal_relay` their
-terminals; `addresses` spreads where devices can be dialled; `twins` reports that one key is used by two machines.
+terminals; `survey` asks several devices the same at once; `addresses` spreads where devices can be dialled; `twins`
+reports that one key is used by two machines.
 
 Left to others: sockets and TLS (`ports.Dialer`, `ports.Channel`), the registry (`agent.presence` observes links), who
 is paired (`agent.trust`), what clients may ask (`agent.gateway`). Page: docs/design/links.md.

@@ -19,11 +19,14 @@ from agent.errors import (
 from agent.links.link import Link
 from agent.links.peers import Peers
 from agent.ports import Channel, Clock
+from agent.protocol.messages import CreateSession
 from agent.protocol.methods import REQUEST_WAITING
 from agent.protocol.model import DeviceId, DeviceRow
 from agent.protocol.waiting import PATIENCE, Patient, Waiting, last_there, out_of_reach, to_do
 
 T = TypeVar("T")
+Waits = Patient | CreateSession
+"""A request that may wait."""
 RETRY = 0.5
 """Seconds between two attempts to reach a device that is waited for; each one has it dialled at once."""
 LOOK = 1.0
@@ -40,7 +43,7 @@ SETTLING = 10.0
 
 class _Call:
     # One request that may have to wait, and the client that can take it back.
-    def __init__(self, channel: Channel, device: DeviceId, method: str, request: Patient, now: float) -> None:
+    def __init__(self, channel: Channel, device: DeviceId, method: str, request: Waits, now: float) -> None:
         self.channel = channel
         self.device = device
         self.method = method
@@ -73,7 +76,7 @@ class PatientCalls:
         self._calls: dict[tuple[Channel, str], _Call] = {}
 
     async def call(
-        self, channel: Channel, device: DeviceId, method: str, request: Patient, ask: Callable[[], Awaitable[T]]
+        self, channel: Channel, device: DeviceId, method: str, request: Waits, ask: Callable[[], Awaitable[T]]
     ) -> T:
         """The result of `ask`, which sends the request once, over the present link.
 
@@ -160,7 +163,7 @@ class PatientCalls:
             REQUEST_WAITING,
             Waiting(
                 call_id=call.request.call_id,
-                session_id=call.request.session_id,
+                session_id=call.request.session_id if isinstance(call.request, Patient) else "",
                 method=call.method,
                 device=call.device,
                 name=self._name_of(call.device),

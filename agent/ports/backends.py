@@ -17,6 +17,7 @@ from agent.protocol.events import (
     Command,
     Diff,
     Field,
+    Location,
     Option,
     PlanEntry,
     RequestKind,
@@ -87,8 +88,10 @@ class ToolStarted(Struct, frozen=True, kw_only=True):
 
     tool_id: str  # unique in the turn
     title: str  # what people read: "Run the tests"
-    tool: str = ""  # its kind or name: read, edit, execute, …
+    tool: str = ""  # its kind: read, edit, execute, …
     input: str = ""  # what it is given: the command, JSON
+    tool_name: str = ""  # as the program calls it: "Bash"
+    locations: tuple[Location, ...] = ()  # places in files that it reads or changes
 
 
 class ToolProgressed(Struct, frozen=True, kw_only=True):
@@ -98,6 +101,7 @@ class ToolProgressed(Struct, frozen=True, kw_only=True):
     text: str = ""  # added to its output
     title: str = ""  # in place of the first one
     diffs: tuple[Diff, ...] = ()
+    locations: tuple[Location, ...] = ()  # all of them, if they have changed
 
 
 class ToolFinished(Struct, frozen=True, kw_only=True):
@@ -107,6 +111,7 @@ class ToolFinished(Struct, frozen=True, kw_only=True):
     status: TurnStatus
     output: str = ""
     diffs: tuple[Diff, ...] = ()
+    locations: tuple[Location, ...] = ()  # all of them, if they have changed
 
 
 class Planned(Struct, frozen=True):
@@ -133,6 +138,10 @@ class Asked(Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...] = ()  # of a form; its answer is an object, or "decline"
     local: bool = False  # answered on this device only, as the password of its owner
     own_words: bool = False  # of choices: the program takes any other text as well
+    tool: str = ""  # the kind of tool that wants permission
+    tool_name: str = ""  # as the program calls it
+    cwd: str = ""  # where the command would run
+    locations: tuple[Location, ...] = ()  # what the tool would read or change
 
 
 TURN_OVER: dict[TurnStatus, str] = {

@@ -51,6 +51,7 @@ class PairingWindow(Struct, frozen=True, kw_only=True):
     slot: str  # two digits
     name: str  # of the device that shows the code, cleaned
     endpoints: tuple[Endpoint, ...]
+    over: str = ""  # it listens no more: `paired`, `expired`, `exhausted`, `closed`; empty: it is open
 
 
 class Discovery(Protocol):
@@ -77,8 +78,8 @@ class Discovery(Protocol):
     def interfaces(self) -> tuple[str, ...]:
         """Names of the network interfaces in use."""
 
-    async def open_window(self, slot: str, name: str, port: int) -> None:
-        """Announce a pairing listener until `close_window`."""
+    async def open_window(self, slot: str, name: str, port: int, over: str = "") -> None:
+        """Announce a pairing listener in place of the one before, until `close_window`; `over`: how it has ended."""
 
     async def close_window(self) -> None:
         """Withdraw the announced pairing listener, if there is one."""

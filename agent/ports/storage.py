@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -12,6 +12,7 @@ from agent.protocol.audit import AuditEntry
 from agent.protocol.events import Event
 from agent.protocol.household import Limits
 from agent.protocol.model import DeviceId, PairedDevice, SessionId, SessionRow, Share
+from agent.protocol.searching import Matches, Term
 
 SIZE_MAX = 2**62
 """A number of bytes that is no bound."""
@@ -34,6 +35,8 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     found: bool = False  # it ran already when this service found it
     creator: DeviceId = DeviceId("")  # which device created it; empty: not known
     kind: str = ""  # what its backend was (`ports.OfKind`); empty: not known
+    updated_at: float = 0.0  # Unix seconds of its last event, once it is closed; 0.0: not known
+    forgotten: bool = False  # its events are being removed
     unreadable: bool = False  # never stored: it stands for a row that cannot be read
 
 
@@ -59,7 +62,23 @@ class TranscriptStore(Protocol):
         """Store events, all or none; return once they would survive a power cut. Raises: StoreFull."""
 
     async def remove(self, session: SessionId) -> None:
-        """Forget a session and its events, durably when it returns; an unknown id is no error. Raises: StoreFull."""
+        """Forget a session and its events, durably when it returns; an unknown id is no error. Raises: StoreFull.
+
+        A session that is removed only in part, by a crash or a full disk, is still there, with its first events.
+        """
+
+    async def purge(self) -> None:
+        """Return once what was removed can be read from the disk by no means of this program. Raises: StoreFull."""
+
+    async def search(self, terms: Sequence[Term], limit: int, among: Collection[SessionId] | None = None) -> Matches:
+        """The newest `limit` events that have all `terms`, newest first, of the sessions `among` these (None: of all).
+
+        Every event is found that was stored before the call, but for those of an old database that is still being
+        indexed (`Matches.unread`). Raises: StateError.
+        """
+
+    async def size(self) -> int:
+        """Bytes that the transcripts take, in all."""
 
     async def read(self, session: SessionId, after: int, limit: int, size: int = SIZE_MAX) -> list[Event]:
         """Up to `limit` events numbered above `after`, oldest first. Empty for an unknown session.

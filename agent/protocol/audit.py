@@ -10,7 +10,7 @@ from agent.protocol.bounds import Line, Stamp, Whole, Word
 
 Action = Literal[
     "attached", "detached", "prompted", "withdrew", "answered", "typed", "interrupted", "created", "closed", "renamed",
-    "configured", "shared",
+    "configured", "shared", "forgotten",
     "paired", "unpaired", "refused",
 ]  # fmt: skip
 
@@ -28,4 +28,5 @@ class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     action: Action
     session: Word = ""
     length: Whole = 0  # characters of a prompt or an answer
+    title: Line = ""  # of the session as it is called now; not stored
     detail: Line = ""  # refused: method and kind of the error; paired: the role; shared: how; renamed: from what

@@ -78,6 +78,17 @@ class ThoughtDelta(Struct, frozen=True, kw_only=True, omit_defaults=True):
     part: Count = 1
 
 
+class Location(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A place that a tool reads or changes."""
+
+    path: Short
+    line: Count = 0  # from 1; 0: not told
+
+
+LOCATIONS_MAX = 32
+Locations = Annotated[tuple[Location, ...], Meta(max_length=LOCATIONS_MAX)]
+
+
 class ToolStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`tool.start`: the agent uses a tool."""
 
@@ -86,6 +97,8 @@ class ToolStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: Short
     tool: Short = ""  # read, edit, execute, …
     input: Text = ""
+    tool_name: Short = ""  # as the program calls it: Bash, read_file
+    locations: Locations = ()
 
 
 class Diff(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,6 +123,7 @@ class ToolUpdate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: Text = ""
     title: Short = ""
     diffs: Diffs = ()
+    locations: Locations = ()  # all of them, if they have changed
 
 
 class ToolComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -120,6 +134,7 @@ class ToolComplete(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: TurnStatus
     output: Text = ""
     diffs: Diffs = ()
+    locations: Locations = ()
 
 
 class PlanEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -151,6 +166,7 @@ class Choice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: Id
     name: Short
     kind: Id = ""  # allow_once, allow_always, reject_once, reject_always (ACP)
+    description: Short = ""  # what choosing it means
 
 
 RequestKind = Literal["line", "secret", "keys", "choices", "form"]
@@ -181,6 +197,10 @@ class RequestOpen(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fields: Annotated[tuple[Field, ...], Meta(max_length=64)] = ()  # of a form
     local: bool = False  # only a client of the session's own device may answer
     own_words: bool = False  # of `choices`: any other text is an answer, too
+    tool: Short = ""  # the kind of tool that wants permission: execute, edit, …
+    tool_name: Short = ""  # as the program calls it
+    cwd: Short = ""  # where the command would run
+    locations: Locations = ()  # what the tool would read or change
 
 
 class RequestClosed(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -224,6 +244,7 @@ class Option(Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: Id
     choices: Annotated[tuple[Choice, ...], Meta(max_length=256)] = ()
     category: Id = ""  # model, mode, thought_level, … (ACP)
+    description: Short = ""  # what it is for
 
 
 class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -231,6 +252,7 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: Id
     description: Short = ""
+    hint: Short = ""  # what may follow the name: "branch name"
 
 
 Options = Annotated[tuple[Option, ...], Meta(max_length=32)]

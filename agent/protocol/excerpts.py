@@ -5,15 +5,26 @@ The end has the error, the beginning says of what. Source: docs/design/sessions.
 
 from __future__ import annotations
 
+import re
+
 from agent.protocol.events import Diff
 
 MARK_MAX = 64
 """Characters of a line that says how much was left out."""
+GAP = "\n… what follows is left out, until its end\n"
+"""Streams where the first character of a reply is left out: how many there are is known at the end."""
+_GAP = re.compile(re.escape(GAP) + r"… (\d{1,3}(?:,\d{3})*) characters left out\n")
 
 
 def left_out(count: int, what: str = "characters") -> str:
     """The line that stands for what was left out."""
     return f"… {count:,} {what} left out"
+
+
+def gap(text: str) -> int:
+    """How many characters were left out of the middle of a whole reply."""
+    found = _GAP.search(text)
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def shortened(text: str, limit: int) -> str:

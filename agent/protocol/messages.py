@@ -28,7 +28,7 @@ from agent.protocol.model import (
     Share,
 )
 from agent.protocol.prompts import QueuedPrompt
-from agent.protocol.waiting import Patient
+from agent.protocol.waiting import WAIT_MAX, CallId, Patient
 
 Selector = Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -74,6 +74,8 @@ class CreateSession(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cwd: Annotated[str, Meta(max_length=4096)] = ""
     command: Annotated[tuple[Annotated[str, Meta(max_length=65_536)], ...], Meta(max_length=256)] = ()
     share: Share = "all"  # only for a session here
+    wait: Annotated[float, Meta(ge=0, le=WAIT_MAX)] = 0.0  # seconds for a device out of reach; 0: fails at once
+    call_id: CallId = ""  # as in `Patient`
 
 
 class Created(Struct, frozen=True):
@@ -411,6 +413,7 @@ class PairedRow(Struct, frozen=True, kw_only=True):
     admitted_by: DeviceRef | None = None  # who let it into the household; of the founder itself; None: not in it
     read_only: bool = False  # it may watch only; of a host: this device may
     session: SessionKey = SessionId("")  # the only one that is reached; empty: any
+    session_title: Line = ""  # of that one, if it is known
     expires_at: Stamp | None = None  # RFC 3339: when a guest's time is over
     was: Word = ""  # what it was called before, for 30 days
     namesakes: Rows[Namesake] = ()  # of one that is there; told by `device.join`: those of this device, too
@@ -436,6 +439,8 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     presence: Word  # presence.mode
     home: Line  # state folder
     page: Line = ""  # where the page is; empty: it is not served
+    transcripts: Count = 0  # bytes that they take, with their index
     problems: Rows[Line] = ()  # lasting trouble, one line each
     reach: Rows[Line] = ()  # of the problems, those because of which devices do not find or trust each other
     notices: Rows[Line] = ()  # what happened since the start and the owner should know, one line each
+    noticed_at: Rows[Stamp] = ()  # RFC 3339: when each of the notices was said

@@ -76,6 +76,7 @@ from agent.protocol.terminal import (
     TerminalResized,
     TerminalTaken,
 )
+from agent.protocol.transcripts import Forget, Forgotten, Found, ListPast, Past, Search
 from agent.protocol.waiting import CancelCall, Patient, Waiting
 
 P = TypeVar("P", bound=Struct)
@@ -115,7 +116,7 @@ class Follows(StrEnum):
     WINDOW = "window"  # news, until the connection ends, which ends the thing itself
 
 
-Quota = Literal["prompts", "new sessions"]
+Quota = Literal["prompts", "new sessions", "searches"]
 """What another device may do only so often (`trust.access.RATES`)."""
 
 
@@ -202,8 +203,16 @@ SESSION_HISTORY = Method("session.history", History, Page, on=On.SESSION, right=
 SESSION_PARTICIPANTS = Method("session.participants", OnSession, Rows[Participant], on=On.SESSION, right=Right.READ)
 SESSION_INTERRUPT = Method("session.interrupt", Interrupt, Interrupted, on=On.SESSION, right=Right.STEER, guarded=False)
 SESSION_CLOSE = Method("session.close", OnSession, Nothing, on=On.SESSION, right=Right.OWN, guarded=False)
+SESSION_RESTART = Method(
+    "session.restart", OnSession, Created, on=On.SESSION, right=Right.OWN, guarded=False, quota="new sessions"
+)
 SESSION_RENAME = Method("session.rename", Rename, Nothing, on=On.SESSION, right=Right.OWN, guarded=False)
 SESSION_CONFIGURE = Method("session.configure", Configure, Nothing, on=On.SESSION, right=Right.OWN, guarded=True)
+SESSION_PAST = Method("session.past", ListPast, Past, on=On.DEVICE, right=Right.LIST, large_result=True)
+SESSION_SEARCH = Method(
+    "session.search", Search, Found, on=On.DEVICE, right=Right.READ, quota="searches", large_result=True
+)
+SESSION_FORGET = Method("session.forget", Forget, Forgotten, on=On.LOCAL, right=Right.TRUST)
 SESSION_SHARE = Method("session.share", ShareSession, Nothing, on=On.LOCAL, right=Right.TRUST)
 
 PROMPT_SUBMIT = Method(

@@ -169,6 +169,7 @@ class DeviceRow(Struct, frozen=True, kw_only=True):
     since: Stamp | None = None  # RFC 3339: when it went offline
     reason: Line = ""  # how we know that it is not online
     linked: bool = False  # whether a link to it is open
+    remembered: Count = 0  # of a device that is away: sessions that it had when it was there last (R12)
 
 
 class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
@@ -194,3 +195,4 @@ class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
     untitled: bool = False  # nobody gave it a title: `title` is its program or its first prompt
     short_cwd: Line = ""  # `cwd` as its device shows it: with `~` for the home there; empty: not known
     question: Line = ""  # first words of the oldest open request
+    closed: bool = False  # it is over and in no list of live ones: `session.past`

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
+from itertools import islice
 
 from agent.protocol.characters import BLANK, unseen
 from agent.protocol.model import NAME_MAX, DeviceId, Endpoint
 
 UNTITLED = "Untitled session"
+MEANT_MAX = 500
+"""Names that are compared with a word that is none: some milliseconds."""
 INSTANCE_MAX = 63
 """Bytes of a DNS label (RFC 1035)."""
 MARKS_MAX = 3
@@ -102,3 +106,13 @@ def instance_name(name: str, device: DeviceId) -> str:
     suffix = f" {device[:4]}"
     words = " ".join(clean(name, NAME_MAX).replace(".", " ").split())
     return (truncate_bytes(words, INSTANCE_MAX - len(suffix)) + suffix).strip()
+
+
+def meant(word: str, names: Iterable[str]) -> str:
+    """What was perhaps meant by a word that is none of these names: `did you mean desk? `, or empty."""
+    import shlex  # noqa: PLC0415 - only for who mistyped
+    from difflib import get_close_matches  # noqa: PLC0415 - as above
+
+    known = {name.casefold(): name for name in islice(names, MEANT_MAX) if name}
+    near = get_close_matches(word.casefold(), known, 1)
+    return f"did you mean {shlex.quote(clean(known[near[0]], NAME_MAX))}? " if near else ""

@@ -70,7 +70,8 @@ class Tail:
         merged = msgspec.structs.replace(payload, text=earlier.text + payload.text)
         if isinstance(merged, ToolUpdate) and isinstance(earlier, ToolUpdate):
             diffs = (*earlier.diffs, *(diff for diff in merged.diffs if diff not in earlier.diffs))
-            merged = msgspec.structs.replace(merged, title=merged.title or earlier.title, diffs=diffs)
+            title, locations = merged.title or earlier.title, merged.locations or earlier.locations
+            merged = msgspec.structs.replace(merged, title=title, diffs=diffs, locations=locations)
         if not _fits(merged):
             return event
         self._drop(before.seq)

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from agent.protocol.bounds import Line, Stamp, Word
 from agent.protocol.model import STOPPED, DeviceKey, DeviceRow, SessionId
-from agent.protocol.times import unix_seconds
+from agent.protocol.times import span, unix_seconds
 
 PATIENCE = 600.0
 """Seconds that a request waits unless it says otherwise, as long as a lost link is no error (L5)."""
@@ -70,15 +70,3 @@ def out_of_reach(name: str, row: DeviceRow | None, now: float) -> str:
 def to_do(row: DeviceRow | None) -> str | None:
     """The hint for a device that is out of reach, if there is a better one than that of the error itself."""
     return "start `agent up` on that device" if row is not None and row.reason == STOPPED else None
-
-
-def span(seconds: float) -> str:
-    """A duration as people say it: `12 s`, `4 min`, `3 h`, `2 days`."""
-    seconds = max(0.0, seconds)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 100 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.0f} h"
-    return f"{seconds / 86_400:.0f} days"

@@ -10,7 +10,8 @@ answers; `answers` says who may answer a question; `mapping` makes log entries o
 Services: `host` has all sessions, and reads their logs back after a restart: `creation` checks a request, `index` finds
 a session and counts them. `session` runs one: its `log` and its row in the store, of which `pages` reads parts, its
 `viewers`, and its backend (`runner`), whose events wait in a queue. `adoption` follows sessions that backends find,
-`catalog` says what a session can be made of, and `store_watch` whether anything can be stored.
+`archive` reads, searches and forgets transcripts, and has the sessions that are over. `catalog` says what a session can
+be made of, and `store_watch` whether anything can be stored.
 
 Left to others: the disk (`ports.TranscriptStore`), the programs (`ports.Backend`), sessions of other devices
 (`agent.links`), who may do what (`agent.trust`). Page: docs/design/sessions.md.

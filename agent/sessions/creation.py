@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
+
+import msgspec
 
 from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import BackendType, SessionMeta, kind_of
 from agent.protocol.messages import CreateSession
 from agent.protocol.model import TITLE_MAX, DeviceId, SessionId
-from agent.protocol.names import clean
+from agent.protocol.names import clean, meant
 
 PROMPT_MAX = 100_000
 """Characters of one prompt, or of a command."""
 
 
 def choose_backend(name: str, backends: Mapping[str, BackendType], device: str) -> BackendType:
-    """The backend called `name`, if it can be used on the device of that name. Raises: BackendFailed."""
+    """The backend called `name`, if it can be used on that device. Raises: BadParams (there is none), BackendFailed."""
     backend = backends.get(name)
     if backend is None:
         known = ", ".join(sorted(each for each in backends if not backends[each].missing())) or "none"
-        raise BackendFailed(f"no backend {name!r} on {device}", hint=f"there are: {known}; see {_listing(device)}")
+        near = meant(name, backends)
+        raise BadParams(f"no backend {name!r} on {device}", hint=f"{near}there are: {known}; see {_listing(device)}")
     missing = backend.missing()
     if missing:
         raise BackendFailed(missing, hint=f"{_listing(device)} says what is there and what is missing")
@@ -48,13 +51,41 @@ def _program(command: Sequence[str]) -> str:
     return PurePath(command[0]).name if command else ""
 
 
+def as_before(before: SessionMeta) -> CreateSession:
+    """The request for a session like one that has ended, shared as that was."""
+    return CreateSession(
+        backend=before.backend, title=before.title, cwd=before.cwd, command=before.command, share=before.share
+    )
+
+
+def prepared(
+    request: CreateSession, backends: Mapping[str, BackendType], default: str, device: str
+) -> tuple[BackendType, CreateSession, str]:
+    """The backend of a request, the request with all that is left out, and its command as a line of a shell.
+
+    Raises: BackendFailed, BadParams, TooLarge.
+    """
+    name = request.backend or default
+    backend = choose_backend(name, backends, device)
+    command = check_command(request)
+    kept = request.command if backend.takes_command else ()
+    return backend, msgspec.structs.replace(request, backend=name, command=kept), command
+
+
 def new_meta(
-    request: CreateSession, backend: BackendType, session: SessionId, epoch: str, creator: DeviceId, *, now: float
+    request: CreateSession,
+    backend: BackendType,
+    creator: DeviceId,
+    new_id: Callable[[], str],
+    *,
+    now: float,
+    before: SessionMeta | None = None,
 ) -> SessionMeta:
-    """The row to store for a new session; `now` in Unix seconds."""
+    """The row to store for a new session; `now` in Unix seconds. It goes on with the conversation of `before`."""
+    kind = kind_of(backend)
     return SessionMeta(
-        id=session,
-        epoch=epoch,
+        id=SessionId(new_id()),
+        epoch=new_id(),
         backend=request.backend,
         created_at=now,
         title=clean(request.title, TITLE_MAX),
@@ -63,5 +94,6 @@ def new_meta(
         command=request.command,
         share=request.share,
         creator=creator,
-        kind=kind_of(backend),
+        kind=kind,
+        lineage=before.lineage if before is not None and before.kind == kind else (),
     )

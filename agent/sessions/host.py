@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from agent.errors import AgentError, SessionNotFound, TooLarge
+from agent.errors import AgentError, SessionEnded, SessionNotFound, TooLarge
 from agent.observers import Observers
 from agent.ports import BackendType, Channel, Clock, SessionMeta, TranscriptStore
 from agent.problems import Problems
@@ -20,10 +20,8 @@ from agent.protocol.messages import (
     Attach,
     Attached,
     CreateSession,
-    History,
     Interrupt,
     Interrupted,
-    Page,
     SessionLost,
     SessionStalled,
     Submit,
@@ -34,10 +32,10 @@ from agent.protocol.model import TITLE_MAX, DeviceId, DeviceRef, Sender, Session
 from agent.protocol.names import clean
 from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.sessions.adoption import Adoption
-from agent.sessions.creation import PROMPT_MAX, check_command, choose_backend, new_meta
+from agent.sessions.archive import Archive, Retention
+from agent.sessions.creation import PROMPT_MAX, as_before, new_meta, prepared
 from agent.sessions.index import Capacity, HostedIndex
 from agent.sessions.log import SessionLog, StoredRows
-from agent.sessions.pages import read_page
 from agent.sessions.rules.answers import answer_result
 from agent.sessions.session import HostedSession
 from agent.sessions.viewers import Attachments, Noted
@@ -67,6 +65,7 @@ class Sessions:
         new_id: Callable[[], str],
         trusts: Callable[[DeviceId], bool],
         problems: Problems,
+        retention: Retention,
         home: str = "",
     ) -> None:
         """`trusts`: whether another device's prompts may still run (`trust_changed` follows). `home`: the user's."""
@@ -103,6 +102,17 @@ class Sessions:
             host=self._restore,
             close=self._close,
         )
+        self.archive = Archive(
+            own=own,
+            index=self.index,
+            store=store,
+            clock=clock,
+            retention=retention,
+            ready=self._log_reader.wait,
+            close=self._close,
+            noted=self.noted.notify,
+            finish=lambda work, name: to_the_end(self._running, work, name),
+        )
         self._group: asyncio.TaskGroup | None = None
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -116,6 +126,7 @@ class Sessions:
             spawn(group, keep(self._log_reader.run, "sessions.restore", self._clock), "sessions.restore")
             ready()
             spawn(group, keep(self._adoption.run, "sessions.found", self._clock), "sessions.found")
+            spawn(group, keep(self.archive.run, "sessions.archive", self._clock), "sessions.archive")
             while True:
                 await self._clock.sleep(REST_AFTER / 4)
                 for hosted in list(self._hosted.values()):
@@ -127,7 +138,7 @@ class Sessions:
         live: list[SessionMeta] = []
         for meta in await self._store.sessions():
             if meta.closed:
-                self._closed[meta.id] = meta
+                self.archive.restore(meta, active.get(meta.id, meta.created_at))
             else:
                 live.append(meta)
         for meta in sorted(live, key=lambda meta: active.get(meta.id, meta.created_at), reverse=True):
@@ -207,17 +218,14 @@ class Sessions:
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    async def create(self, request: CreateSession, by: Sender) -> SessionId:
+    async def create(self, request: CreateSession, by: Sender, before: SessionMeta | None = None) -> SessionId:
         """Start a session and return its id. If it fails nothing is left of it (L6).
 
+        `before`: one that has ended, whose conversation an agent goes on with.
         Raises: BackendFailed, BadParams, Busy, TooLarge, StoreFull.
         """
-        name = request.backend or self._default
-        backend = choose_backend(name, self._backends, self._own.name)
-        command = check_command(request)
-        kept = request.command if backend.takes_command else ()
-        request = msgspec.structs.replace(request, backend=name, command=kept)
-        meta = new_meta(request, backend, SessionId(self._new_id()), self._new_id(), by.device, now=self._clock.time())
+        backend, request, command = prepared(request, self._backends, self._default, self._own.name)
+        meta = new_meta(request, backend, by.device, self._new_id, now=self._clock.time(), before=before)
         hosted = self._make(meta)
         try:
             with self._capacity.reserve(by.device):
@@ -312,12 +320,16 @@ class Sessions:
         """Let other devices use a session, watch it, or not know of it; in force once it is stored.
 
         Other devices that watch a session which becomes private get `session.lost`: it no longer exists for them.
-        Raises: SessionNotFound, SessionEnded, StoreFull.
+        Of one that was closed it counts for the transcript. Raises: SessionNotFound, SessionEnded (it closes just now),
+        Ambiguous, StoreFull.
         """
-        hosted = self.get(selector)
-        await to_the_end(self._running, self._stored_rows.share(hosted.log, share), "sessions.share")
-        self.noted.notify("shared", by.device, hosted.log.meta.id, 0)
-        if share == "private":
+        session = self.index.find(selector).id
+        hosted = self._hosted.get(session)
+        rows = self._stored_rows
+        work = rows.share_closed(self._closed, session, share) if hosted is None else rows.share(hosted.log, share)
+        await to_the_end(self._running, work, "sessions.share")
+        self.noted.notify("shared", by.device, session, 0)
+        if hosted is not None and share == "private":
             self._let_go_of_others(hosted)
 
     def _let_go_of_others(self, hosted: HostedSession) -> None:
@@ -349,15 +361,6 @@ class Sessions:
             self.attachments.forget(session)
             self.changed.notify((), (session,))
 
-    async def history(self, request: History) -> Page:
-        """A page of a log, of a closed session too. Raises: SessionNotFound."""
-        meta = self.index.find(request.session_id)
-        hosted = self._hosted.get(meta.id)
-        if hosted:
-            await self._log_reader.wait(hosted)
-            return await hosted.log.history(request)
-        return await read_page(self._store, meta, request, await self._store.last_seq(meta.id), meta.epoch)
-
     def get(self, selector: str) -> HostedSession:
         """By id, unique prefix or title. Raises: SessionNotFound, SessionEnded (it was closed), Ambiguous."""
         return self.index.get(selector)
@@ -367,6 +370,18 @@ class Sessions:
         hosted = self.get(selector)
         await self._log_reader.wait(hosted)
         return hosted
+
+
+async def restart(sessions: Sessions, selector: str, by: Sender) -> SessionId:
+    """Start a session that has ended anew, as another one that is shared as it was; its id.
+
+    Raises: SessionNotFound, Ambiguous, BadParams (it has not ended), and as `Sessions.create`.
+    """
+    try:
+        before = (await sessions.ready(selector)).log.ended_meta()
+    except SessionEnded:
+        before = sessions.index.find(selector)  # it was closed
+    return await sessions.create(as_before(before), by, before)
 
 
 async def _tried(work: Coroutine[None, None, None], failure: str, session: SessionId) -> None:

@@ -69,6 +69,12 @@ class HostedIndex:
         found = find_own(selector, known, self._device)
         return self.hosted[found].log.meta if found in self.hosted else self.closed[found]
 
+    def title_of(self, session: SessionId) -> str:
+        """The title of a session, live or closed; empty, if it has none or is not known."""
+        hosted = self.hosted.get(session)
+        meta = self.closed.get(session)
+        return hosted.log.state.title if hosted is not None else meta.title if meta is not None else ""
+
     def created_by(self, device: DeviceId) -> int:
         """How many live sessions a device has created here."""
         return sum(hosted.log.meta.creator == device for hosted in self.hosted.values())

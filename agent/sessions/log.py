@@ -13,7 +13,16 @@ from contextlib import suppress
 
 import msgspec
 
-from agent.errors import AgentError, BadFrame, LogDamaged, SessionEnded, StateError, StoreFull
+from agent.errors import (
+    AgentError,
+    BadFrame,
+    BadParams,
+    LogDamaged,
+    SessionEnded,
+    SessionNotFound,
+    StateError,
+    StoreFull,
+)
 from agent.ports import Channel, Clock, Described, Exchange, LogCut, SessionMeta, TranscriptStore
 from agent.protocol.events import (
     DAMAGED,
@@ -312,9 +321,16 @@ class SessionLog:
                 return payload.text
         return ""
 
+    def ended_meta(self) -> SessionMeta:
+        """The row of a session that has ended, as another one is made of it. Raises: BadParams, if it lives."""
+        if self.state.status.live:
+            raise BadParams("that session has not ended", hint=f"`agent attach {self.meta.id}` shows it")
+        return self.closed_meta()
+
     def closed_meta(self) -> SessionMeta:
         """The row to store for this session once it is closed."""
-        return msgspec.structs.replace(self.titled_meta(), closed=True, cwd=self.state.cwd)
+        state = self.state
+        return msgspec.structs.replace(self.titled_meta(), closed=True, cwd=state.cwd, updated_at=state.updated_at)
 
     @property
     def retitled(self) -> bool:
@@ -358,9 +374,9 @@ class SessionLog:
         )
 
     def _watching(self) -> tuple[ParticipantRef, ...]:
-        counts = Counter(self._at_terminal())
-        for each in self.viewers.participants():
-            counts[each.device] += each.count
+        # Whoever is at the terminal follows the log, too, as a rule (`agent attach --raw`): such a client counts once.
+        followers = Counter({each.device: each.count for each in self.viewers.participants()})
+        counts = followers | Counter(self._at_terminal())
         return tuple(ParticipantRef(device, count) for device, count in sorted(counts.items()))
 
     def _snapshot(self) -> Snapshot:
@@ -391,6 +407,16 @@ class StoredRows:
         async with self._lock:
             await self._put(session_log, msgspec.structs.replace(session_log.meta, share=share))
         session_log.publish_row()
+
+    async def share_closed(self, closed: dict[SessionId, SessionMeta], session: SessionId, share: Share) -> None:
+        """Store what other devices may read of a session that was closed. Raises: SessionNotFound, StoreFull."""
+        async with self._lock:
+            if session not in closed:
+                raise SessionNotFound(f"the transcript of {session} was deleted")
+            row = msgspec.structs.replace(closed[session], share=share)
+            await self._store.put(row)
+            if session in closed:  # it may be deleted meanwhile
+                closed[session] = row
 
     async def described(self, session_log: SessionLog, event: Described) -> None:
         """Take from a backend's description what is not logged: a notice to the owner, ids of its own."""

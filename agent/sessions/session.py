@@ -69,7 +69,10 @@ class HostedSession:
         """Start the backend of a new session. Raises: BackendFailed, StoreFull."""
         self.read.set()
         self._settled.set()
-        await self._write(lambda: (Decision((SessionInfo(status="starting"),)), None))
+        # The log has the title it was given, as it has each later one: a search reads nothing else.
+        title = self._state.title or None
+        begun = SessionInfo(status="starting", title=title, named=self._state.named and title is not None)
+        await self._write(lambda: (Decision((begun,)), None))
         await self.runner.start()
         await self._write(lambda: (self._state.ready(), None))
 

@@ -24,6 +24,7 @@ RATES = {
     "requests": Rate(12_000.0, 1000),
     "prompts": Rate(60.0, 20),
     "new sessions": Rate(20.0, 10),
+    "searches": Rate(60.0, 20),
     "refusals": Rate(60.0, 30),
 }
 """Quotas of each other device. Refusals: those that are noted in the audit log."""

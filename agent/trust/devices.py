@@ -103,7 +103,9 @@ class Encounters:
         if name != known.name:
             self._audit.note("renamed", device, detail=f"was {known.name}", name=name)
         if is_notice(known, name, now):
-            self._problems.notice(f"{known.name} ({short_id(device)}) calls itself {name} now")
+            self._problems.notice(
+                f"{known.name} ({short_id(device)}) calls itself {name} now", about=f"name of {device}"
+            )
         with suppress(StateError):  # a full disk: the next start tries where it was reached before
             self._store.put(structs.replace(renamed(known, name, now), endpoints=reached, seen_at=now))
 
@@ -116,7 +118,12 @@ class Encounters:
             return
         now = self._clock.time()
         who = f"{known_as(known, now)} ({short_id(device)})"
-        self._problems.notice(f"{who} prompted a session on this device for the first time: {session}")
+        row = self._registry.session(session)
+        called = f"{row.title} ({session})" if row is not None and row.title else session
+        self._problems.notice(
+            f"{who} prompted a session on this device for the first time: {called}",
+            about=f"first prompt of {device}",
+        )
         with suppress(StateError):  # a full disk: the notice comes once more after the next prompt
             self._store.put(structs.replace(known, prompted_at=now))
 

@@ -251,8 +251,7 @@ class Household:
     def forget(self) -> None:
         """Leave the household, and trust none of its members any more. Raises: StateError."""
         self._store.save(None)
-        self._roster = None
-        self._ring = KeyRing()
+        self._roster, self._ring = None, KeyRing()
         self._blocked = {}
         self._trust.change(remove=[device.id for device in self._trust.devices() if device.role == "member"])
         self._changed()
@@ -315,7 +314,9 @@ class Household:
         reading = theirs.read(news.statements)
         whole = await read_all(reading, may, self._clock)
         theirs.settle(reading)
-        if not self.is_alone() or not {fingerprint(sender.certificate), self._own} <= theirs.members.keys():
+        if not self.is_alone():
+            return await self.hear(sender, news, may)  # other news brought this device in meanwhile, and perhaps less
+        if not {fingerprint(sender.certificate), self._own} <= theirs.members.keys():
             return NewsOutcome((), whole, reading.forged)
         self._roster, self._ring = theirs, KeyRing(news.keys)
         _log.info("household joined", extra={"by": sender.id})

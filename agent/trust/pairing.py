@@ -11,12 +11,15 @@ import asyncio
 import logging
 import os
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from hmac import compare_digest
 from typing import Protocol
 
 from msgspec import structs
 
-from agent.errors import AgentError, Ambiguous, Busy, NotRunning, PairingFailed, StateError, TurnedAway
+from agent.errors import AgentError, Ambiguous, Busy, NotRunning, PairingFailed, PeerUnreachable, StateError, TurnedAway
 from agent.ports import Clock, Discovery, PairingExchange, PairingTransport, PairingWindow
 from agent.protocol.guests import Terms, limited
 from agent.protocol.identity import Identity, device_id
@@ -34,6 +37,18 @@ FIND_SECONDS = 8.0
 
 _log = logging.getLogger(__name__)
 
+TOLD_SECONDS = 300.0
+"""So long a window that is over is announced as that, so that who comes late learns why."""
+RECENT = 8
+"""Codes that are remembered: of windows that are over, and of those that this device has used."""
+ENDED = {
+    "paired": "was used already: a code serves once",
+    "expired": "has expired",
+    "exhausted": "was tried wrongly too often, so it is no longer valid",
+    "closed": "is shown no more: `agent pair` was ended there",
+}
+"""How a window has ended -> what its code is told to be."""
+ANEW = "run `agent pair` there again for a new code"
 TRIES = 3
 """Tries at a short code. A long code cannot be guessed, so its tries are not counted."""
 LINK_ADDRESSES = 2
@@ -83,6 +98,8 @@ class Pairing:
         self._announced = announce  # whether windows may be: a hidden device is joined by its address
         self._group: asyncio.TaskGroup | None = None
         self._window: Window | None = None
+        self._over: Window | None = None  # announced as that
+        self._spent = SpentCodes()
 
     async def run(self) -> None:
         """Own the tasks of pairing windows until cancelled."""
@@ -129,6 +146,16 @@ class Pairing:
         PeerUnreachable, StateError.
         """
         wanted = parse_code(code)
+        self._spent.refuse_shown(str(wanted), self._window)
+        try:
+            device = await self._join_with(wanted, address, name)
+        except (PairingFailed, PeerUnreachable):
+            self._spent.refuse_used(str(wanted))
+            raise
+        self._spent.used.append((str(wanted), device.name))
+        return device
+
+    async def _join_with(self, wanted: Code, address: str, name: str) -> PairedDevice:
         if address:
             endpoints: tuple[Endpoint, ...] = (given_address(address),)
         else:
@@ -156,18 +183,21 @@ class Pairing:
         assert joiner.partner is not None
         if joiner.partner.bundle.guest is None:
             self._membership.check(joiner.partner.bundle.household)  # the host finds the same
-        await exchange.accepted()
+        await accepted(exchange, joiner.partner, self._trusted.get(device_id(joiner.partner.certificate)))
         return joiner.partner
 
     async def windows(self, code: str) -> list[PairingWindow]:
-        """Windows open on this network whose code begins like this one, by name. Raises: PairingFailed."""
+        """Windows open on this network whose code begins like this one, by name. Raises: BadParams."""
         found = await self._discovery.find_windows(parse_code(code).slot, FIND_SECONDS)
-        return sorted(found, key=lambda window: (window.name, window.endpoints))
+        return sorted(
+            (window for window in found if not window.over), key=lambda window: (window.name, window.endpoints)
+        )
 
     async def _find(self, slot: str, name: str) -> PairingWindow:
         windows = await self._discovery.find_windows(slot, FIND_SECONDS)
         if name:
             windows = [window for window in windows if window.name.casefold() == name.casefold()]
+        windows = still_open(windows, slot)
         if not windows:
             raise PairingFailed(
                 f"no device on this network shows a code that begins with {slot}",
@@ -193,12 +223,15 @@ class Pairing:
                 await window.over.wait()
                 for job in jobs:
                     job.cancel()
+            await self._leave_word(window)
         finally:
             window.close()
             if not window.listening.done():
                 window.listening.set_exception(NotRunning("the service is stopping"))
+            self._spent.shown.append((window.code, window.outcome.what if window.outcome is not None else "closed"))
             try:
-                await self._withdraw()
+                if self._over is not window:
+                    await self._withdraw()
             finally:
                 self._window = None
                 window.gone.set()
@@ -225,9 +258,28 @@ class Pairing:
             return
         try:
             port = await asyncio.shield(window.listening)
+            self._over = None  # the new one takes its place
             await self._discovery.open_window(window.slot, self._about().name, port)
         except (AgentError, OSError) as exc:  # still to be reached by `--address`
             _log.warning("the pairing window is not announced", extra={"reason": str(exc)})
+
+    async def _leave_word(self, window: Window) -> None:
+        # Nothing listens any more. How it ended says nothing of the code, and whoever watched could know it.
+        if not self._announced or self._group is None or window.outcome is None or not window.listening.done():
+            return
+        with suppress(AgentError, OSError):
+            about = self._about().name
+            await self._discovery.open_window(window.slot, about, window.port, window.outcome.what)
+            self._over = window
+            spawn(self._group, self._forget(window), "pairing.forget")
+
+    async def _forget(self, window: Window) -> None:
+        try:
+            await self._clock.sleep(TOLD_SECONDS)
+        finally:
+            if self._over is window:
+                self._over = None
+                await self._withdraw()
 
     async def _withdraw(self) -> None:
         try:
@@ -305,6 +357,56 @@ class Pairing:
         self._trusted.put(device)
         _log.info("device paired", extra={"device": device.id, "role": device.role})
         return device
+
+
+async def accepted(exchange: PairingExchange, partner: Partner, known: PairedDevice | None) -> None:
+    """Wait until the host has accepted this device; `known` is the host as known before. Raises: PairingFailed."""
+    try:
+        await exchange.accepted()
+    except TurnedAway:
+        if partner.bundle.guest is None or known is None or known.role != "member":
+            raise
+        raise PairingFailed(
+            f"this device is paired with {known.name} as a member already, so it is not made a guest there",
+            hint="a member may do all that a guest may; to make it a guest, `agent unpair` it there first",
+        ) from None
+
+
+def still_open(windows: list[PairingWindow], slot: str) -> list[PairingWindow]:
+    """The windows of a slot that are open. Raises: PairingFailed, if all of them are over."""
+    found = [window for window in windows if not window.over]
+    if windows and not found:
+        told = ENDED.get(windows[0].over, ENDED["closed"])
+        raise PairingFailed(f"the code that begins with {slot}, of {windows[0].name}, {told}", hint=ANEW)
+    return found
+
+
+class SpentCodes:
+    """The codes that serve no more, as far as this device knows: those that it has shown, and those that it has used.
+
+    They are looked up only for who types one here, and are worth nothing any more.
+    """
+
+    def __init__(self) -> None:
+        self.shown: deque[tuple[str, str]] = deque(maxlen=RECENT)  # with how their windows ended
+        self.used: deque[tuple[str, str]] = deque(maxlen=RECENT)  # with the name of the device that was paired
+
+    def refuse_shown(self, code: str, present: Window | None) -> None:
+        """Raise PairingFailed for a code that this device has shown itself; `present`: the window that it has now."""
+        if present is not None and compare_digest(code, present.code):
+            hint = "type it on the one that is to be paired"
+            raise PairingFailed("that code is shown by this device itself", hint=hint)
+        for shown, how in self.shown:
+            if compare_digest(code, shown):
+                told = ENDED[how].removesuffix(" there")
+                again = "run `agent pair` again for a new code"
+                raise PairingFailed(f"that code was shown by this device itself, and {told}", hint=again)
+
+    def refuse_used(self, code: str) -> None:
+        """Raise PairingFailed for a code by which this device was paired."""
+        for used, name in self.used:
+            if compare_digest(code, used):
+                raise PairingFailed(f"that code was used by this device already, to pair with {name}", hint=ANEW)
 
 
 class Window:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.client.answers import Answering, answer_of, how_to_answer, over_before, too_late
+from agent.client.reading import answered
 from agent.errors import BadParams
 from agent.protocol.answers import checked
 from agent.protocol.events import Choice, Field, Payload, RequestClosed, RequestKind, RequestOpen, make_event
@@ -124,3 +125,16 @@ def test_what_was_closed_a_moment_ago_is_told_with_who() -> None:  # S9
     assert over_before(later, "r3", NOW) == ""
     assert over_before(attached((700.0, ASKED), (650.0, answered)), "", NOW) == ""
     assert over_before(attached(), "", NOW) == ""
+
+
+def test_an_empty_answer_is_called_hidden_only_if_it_was_a_secret() -> None:
+    told = RequestClosed(turn=1, request_id="r1", status="answered", by=DESK)
+    assert answered(RequestOpen(turn=1, request_id="r1", kind="line"), told) == "(empty)"
+    assert answered(RequestOpen(turn=1, request_id="r1", kind="secret"), told) == "(hidden)"
+    assert answered(None, told) == "(hidden)"  # whatever it was
+
+
+def test_the_own_device_is_no_rival() -> None:  # S9
+    told = Answered(status="already-answered", by=DESK, answer="allow")
+    assert too_late(told, ASKED, own=DESK.device) == "this device has answered already: Allow"
+    assert too_late(told, ASKED, own="another") == "desk answered first: Allow"

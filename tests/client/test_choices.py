@@ -114,6 +114,11 @@ def test_what_means_none_or_several_is_refused_and_all_are_listed(offered: tuple
     assert all(f"{number} = {choice.name}" in refused.value.hint for number, choice in enumerate(offered, 1))
 
 
+def test_an_empty_line_is_called_so() -> None:
+    with pytest.raises(BadParams, match="an empty line is none of the choices"):
+        pick(COLOURS, " ")
+
+
 def test_a_number_can_be_told_from_a_name() -> None:
     offered = choices(("a", "2", ""), ("b", "1", ""))
     assert (pick(offered, "#1"), pick(offered, "#2")) == ("a", "b")

@@ -298,7 +298,7 @@ def pair(host: Device, guest: Device, *, address: bool = False) -> None:
     code = until(lambda: window.out, "a code")[0]
     more = []
     if address:
-        more = ["--address", window.wait_for("--address").rpartition(" ")[2]]
+        more = ["--address", window.wait_for(f"{code} --address ").rpartition(" ")[2]]
     joined = guest.run("join", code, *more)
     assert f"paired with {host.name}" in joined.stderr
     assert window.end(seconds=10) == 0

@@ -62,7 +62,7 @@ SESSIONS = (
     ),
     Shown(DESK, "log 'Count to three'", "[laptop] for i in"),
     Shown(LAPTOP, "new --on desk --title Build", gives="build"),
-    Shown(LAPTOP, "new --on desk --cwd /tmp --backend shell -- echo 'first prompt'", gives="other"),
+    Shown(LAPTOP, "new --on desk --wait 2min --cwd /tmp --backend shell -- echo 'first prompt'", gives="other"),
     Shown(LAPTOP, "attach Build", "typed", typed="echo typed\n"),
     Shown(LAPTOP, "new --on desk --title Stay --attach", "stayed", typed="echo stayed\n"),
     Shown(LAPTOP, "attach Build --tail 2", "typed", typed=""),
@@ -105,6 +105,17 @@ SESSIONS = (
     Shown(LAPTOP, "set Build", "nothing of this session may be set"),
     Shown(LAPTOP, "close Build --wait 5"),
     Shown(LAPTOP, "close {other}"),
+    Shown(DESK, "new --again {other}", gives="again"),
+    Shown(DESK, "close {again}"),
+    Shown(LAPTOP, "search nosuchword", "nothing found"),
+    Shown(LAPTOP, "search --all-devices 'first prompt' --limit 3", "first prompt"),
+    Shown(LAPTOP, "search --on desk --json 'fir*'", '"excerpt"'),
+    Shown(LAPTOP, "sessions --all", "closed"),
+    Shown(LAPTOP, "log desk/Build --export md", "# Build"),
+    Shown(LAPTOP, "log {build} --export json --output build.json", "written to build.json"),
+    Shown(LAPTOP, "forget --yes {build}", "only desk itself", status=5),
+    Shown(DESK, "forget 'Count to three' --yes", "close it first", status=1),
+    Shown(DESK, "forget build {other} --yes", "deleted: Build"),
 )
 
 TRUST = (

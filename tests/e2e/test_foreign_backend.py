@@ -75,7 +75,7 @@ def test_a_small_foreign_package_is_a_backend_on_every_device(network: MakeNetwo
     assert "the backend 'lost' (lost_backend:LostBackend) cannot be used" in problems
     assert "[backends.mine] in config.toml" in problems
     for name in ("lost", "mine", "never"):
-        refused = laptop.run("new", "--on", "desk", "--backend", name, status=1).stderr
+        refused = laptop.run("new", "--on", "desk", "--backend", name, status=2).stderr
         assert f"no backend '{name}' on desk" in refused
         assert "`agent backends --on desk`" in refused
     table = desk.run("backends").stdout

@@ -62,7 +62,7 @@ def test_a_device_that_leaves_says_goodbye(network: MakeNetwork) -> None:
     assert re.search(r"^desk\toffline\t.*\tit has stopped\t", laptop.run("peers").stdout, re.MULTILINE)
     refused = laptop.run("prompt", "--wait", "0", "--no-wait", session, "id", status=6)
     assert "desk is out of reach for" in refused.stderr  # R12: never "no such session"
-    unreachable = laptop.run("new", "--on", "desk", status=6)
+    unreachable = laptop.run("new", "--on", "desk", "--wait", "0", status=6)
     assert "desk" in unreachable.stderr
     assert not desk.socket.exists()
     assert "Traceback" not in desk.said()

@@ -40,7 +40,8 @@ class Reader:
         if shown.stays:
             self._stay(device, words, shown)
             return
-        done = device.run(*words, status=shown.status, **({} if shown.typed is None else {"input": shown.typed}))
+        given = {} if shown.typed is None else {"input": shown.typed}
+        done = device.run(*words, status=shown.status, cwd=device.home.parent, **given)
         assert self._filled(shown.says) in done.stdout + done.stderr, (shown, done.stdout, done.stderr)
         if shown.gives:
             self._known[shown.gives] = done.stdout.splitlines()[0]

@@ -258,4 +258,4 @@ def test_new_with_attach_goes_to_the_terminal_at_once(household: tuple[Device, D
     other = desk.line("new")
     with window(desk) as one:
         one.agent("attach", "--raw", other)
-        one.wait_for("has no terminal to show", "status=1")
+        one.wait_for("has no terminal to show", "status=2")

@@ -195,7 +195,7 @@ def test_a_session_is_created_on_a_peer(household: Household) -> None:
     assert (desk.home.parent / "ran-here").read_text() == "ran\n"  # its home, since the laptop's directory is not there
     refused = laptop.run("new", "--on", "desk", "--cwd", "/no/such/folder", status=1)
     assert "/no/such/folder" in refused.stderr
-    refused = laptop.run("new", "--on", "desk", "--backend", "no-such", status=1)
+    refused = laptop.run("new", "--on", "desk", "--backend", "no-such", status=2)
     assert "no backend 'no-such' on desk" in refused.stderr
 
 

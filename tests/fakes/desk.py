@@ -17,6 +17,7 @@ from agent.protocol.codec import typed
 from agent.protocol.events import Event
 from agent.protocol.messages import Attach, Attached, Detach, History, Submit, Submitted
 from agent.protocol.model import DeviceId, DeviceRef, Sender, SessionId, SessionRow, Status
+from agent.sessions.archive import Retention
 from agent.sessions.host import Sessions
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.echo import EchoBackend
@@ -25,6 +26,7 @@ from tests.fakes.viewer import Viewer, connected
 
 OWN, PHONE = DeviceId("own"), DeviceId("phone")
 ME = Sender(device=OWN, name="desk")
+NO_LIMITS = Retention()
 
 
 class FullDisk(MemoryTranscripts):
@@ -48,6 +50,7 @@ class Desk:
         store: TranscriptStore,
         ids: count[int] | None = None,
         backends: Mapping[str, BackendType] | None = None,
+        retention: Retention = NO_LIMITS,
     ) -> None:
         self.clock = FakeClock()
         self.echo = EchoBackend(self.clock)
@@ -55,7 +58,7 @@ class Desk:
         self.rows: dict[SessionId, SessionRow] = {}
         self.history: list[Status] = []
         self.notes: list[tuple[Action, DeviceId, SessionId, int]] = []
-        self.problems = Problems(lambda line: None)
+        self.problems = Problems(lambda line: None, self.clock.time)
         numbers = ids or count(1)
         self.sessions = Sessions(
             own=DeviceRef(OWN, "desk"),
@@ -67,6 +70,7 @@ class Desk:
             new_id=lambda: f"{next(numbers):a>16}",
             trusts=lambda device: True,
             problems=self.problems,
+            retention=retention,
         )
         self.sessions.changed.subscribe(self._changed)
         self.sessions.noted.subscribe(self.noted)
@@ -111,8 +115,9 @@ async def running(
     store: TranscriptStore | None = None,
     ids: count[int] | None = None,
     backends: Mapping[str, BackendType] | None = None,
+    retention: Retention = NO_LIMITS,
 ) -> AsyncIterator[Desk]:
-    desk = Desk(store or MemoryTranscripts(), ids, backends)
+    desk = Desk(store or MemoryTranscripts(), ids, backends, retention)
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(desk.sessions.run(ready.set), name="test.sessions")
@@ -134,4 +139,4 @@ async def submit(desk: Desk, session: str, text: str, prompt_id: str = "") -> Su
 
 async def whole_log(desk: Desk, session: str) -> list[Event]:
     await settle()
-    return list((await desk.sessions.history(History(session_id=session, after=0, limit=1000))).events)
+    return list((await desk.sessions.archive.history(History(session_id=session, after=0, limit=1000))).events)

@@ -158,7 +158,7 @@ class Device(Assembly):
                 new_id=lambda: f"{name[:4]:a<4}{str(next(net.ids)).translate(IN_LETTERS):a>12}",
             ),
             trusted=TrustedDevices(self.trust, net.clock),
-            problems=Problems(log.info),
+            problems=Problems(log.info, net.clock.time),
         )
         self.kinds = [Installed(name="echo", entry="echo", type=self.echo)]
         self.router = Router(

@@ -96,9 +96,9 @@ class MemoryDiscovery:
     def interfaces(self) -> tuple[str, ...]:
         return ("memory0",)
 
-    async def open_window(self, slot: str, name: str, port: int) -> None:
+    async def open_window(self, slot: str, name: str, port: int, over: str = "") -> None:
         endpoints = tuple(Endpoint(host, port) for host in self.addresses)
-        self._windows = {slot: PairingWindow(slot=slot, name=name, endpoints=endpoints)}
+        self._windows = {slot: PairingWindow(slot=slot, name=name, endpoints=endpoints, over=over)}
         opened, self.lan.opened = self.lan.opened, asyncio.Event()
         opened.set()
 

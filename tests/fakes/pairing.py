@@ -124,10 +124,11 @@ class WindowDiscovery:
     def interfaces(self) -> tuple[str, ...]:
         return ("lo",)
 
-    async def open_window(self, slot: str, name: str, port: int) -> None:
+    async def open_window(self, slot: str, name: str, port: int, over: str = "") -> None:
         if self.broken is not None:
             raise self.broken
-        self._net.announced[self._host] = PairingWindow(slot=slot, name=name, endpoints=(Endpoint(self._host, port),))
+        endpoints = (Endpoint(self._host, port),)
+        self._net.announced[self._host] = PairingWindow(slot=slot, name=name, endpoints=endpoints, over=over)
 
     async def close_window(self) -> None:
         self._net.announced.pop(self._host, None)

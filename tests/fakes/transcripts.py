@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from agent.adapters.storage.writer import check_sequence
 from agent.errors import StoreFull
 from agent.ports import SIZE_MAX, SessionMeta
 from agent.protocol.events import STREAMED, Event
 from agent.protocol.model import SessionId
+from agent.protocol.searching import Match, Matches, Term, excerpt, searchable
 from agent.protocol.times import unix_seconds
 
 
@@ -44,6 +45,25 @@ class MemoryTranscripts:
         """Forget a session and its events."""
         self.room += sum(len(bytes(event.payload)) for event in self._events.pop(session, ()))
         self._metas.pop(session, None)
+
+    async def purge(self) -> None:
+        """Nothing is left of what was removed."""
+
+    async def search(self, terms: Sequence[Term], limit: int, among: Collection[SessionId] | None = None) -> Matches:
+        """Events that hold all terms somewhere, newest first."""
+        found = [
+            (event.at, Match(session, event))
+            for session, log in self._events.items()
+            if among is None or session in among
+            for event in log
+            if terms and all(excerpt(searchable(event), [term]).marks for term in terms)
+        ]
+        found.sort(key=lambda each: (each[0], each[1].event.seq), reverse=True)
+        return Matches([match for _, match in found[:limit]], more=len(found) > limit)
+
+    async def size(self) -> int:
+        """Bytes of all payloads."""
+        return sum(len(bytes(event.payload)) for log in self._events.values() for event in log)
 
     async def read(self, session: SessionId, after: int, limit: int, size: int = SIZE_MAX) -> list[Event]:
         """Up to `limit` events numbered above `after`, oldest first."""

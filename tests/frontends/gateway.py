@@ -21,6 +21,7 @@ from agent.errors import (
     PeerUnreachable,
     PromptNotFound,
     RequestNotFound,
+    SessionEnded,
     SessionNotFound,
     TakenBack,
 )
@@ -48,6 +49,8 @@ from agent.protocol.model import DeviceId, DeviceRef, DeviceRow, Participant, Se
 from agent.protocol.page import LoggedOut, PageOpened
 from agent.protocol.prompts import PromptQueue, Withdraw, Withdrawn
 from agent.protocol.snapshot import compact
+from agent.protocol.terminal import TerminalAttached
+from agent.protocol.transcripts import Forgotten, Found, Past
 from agent.protocol.waiting import CancelCall, Patient, Waiting
 
 NOW = 1_800_000_000.0
@@ -110,8 +113,12 @@ class FakeGateway:
         self.audit: list[AuditEntry] = []
         self.status: dict[str, Any] = {}  # of the report that `gateway.status` gives
         self.backends: list[BackendRow] = []
+        self.past = Past(sessions=())
+        self.found = Found(hits=())
         self.windows: list[str] = []  # names of devices that show such a code
         self.participants: tuple[Participant, ...] = ()
+        self.terminal = False  # whether the session has one, whose program has just ended
+        self.closed = False  # whether of the session there is only its log
         self.away = False  # whether the session's device is out of reach
         self._holding: set[asyncio.Task[None]] = set()
         self._held: dict[str, asyncio.Future[None]] = {}  # requests that wait for it, by call id
@@ -305,8 +312,8 @@ class FakeGateway:
         except AgentError as exc:
             return codec.failure(asked.id, exc)
 
-    async def _result(self, method: str, params: Any) -> object:  # noqa: C901, PLR0911, PLR0912, PLR0915 - one case a method
-        selector = getattr(params, "session_id", HERE)
+    async def _result(self, method: str, params: Any) -> object:  # noqa: C901, PLR0911, PLR0912, PLR0915 - a case a method
+        selector = getattr(params, "session_id", "") or getattr(params, "named", "") or HERE
         if selector not in {HERE, HERE[:4], "Build"} and method != "session.list":
             raise SessionNotFound(f"no session {selector!r}")
         match method:
@@ -314,8 +321,21 @@ class FakeGateway:
                 return self.devices
             case "session.list" | "session.watch":
                 return [row for row in self.sessions if params.all or not row.away]
+            case "session.past":
+                over = (session(title="Build", status=Status.ENDED, closed=True),)
+                return Past(sessions=over) if params.named and not self.past.sessions else self.past
+            case "session.search":
+                return self.found
+            case "session.forget":
+                return Forgotten(session_id=HERE, title="Build")
             case "session.create":
                 return messages.Created(HERE)
+            case "session.restart":
+                self.sessions[0] = msgspec.structs.replace(self.sessions[0], status=Status.IDLE)
+                self.log.clear()
+                return messages.Created(HERE)
+            case "session.attach" if self.closed:
+                raise SessionEnded
             case "session.attach":
                 resumed = (
                     params.after is not None and params.epoch in {"", self.epoch} and params.after <= len(self.log)
@@ -386,6 +406,10 @@ class FakeGateway:
                 return LoggedOut(logins=2)
             case "gateway.status":
                 return msgspec.structs.replace(STATUS, **self.status)
+            case "terminal.attach" if self.terminal:
+                return TerminalAttached(session_id=HERE, epoch="t1", offset=0, data=b"", rows=24, cols=80)
+            case "terminal.input" if self.terminal:
+                raise SessionEnded
             case "session.share" | "session.configure":
                 pass
             case "session.close" | "session.rename" | "session.detach":

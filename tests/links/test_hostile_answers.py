@@ -27,6 +27,7 @@ from agent.protocol.messages import (
 from agent.protocol.methods import METHODS, On
 from agent.protocol.prompts import Withdraw
 from agent.protocol.terminal import TerminalAttach
+from agent.protocol.transcripts import ListPast, Search
 from agent.tasks import failures
 from tests.fakes.clock import settle
 from tests.fakes.gateways import network
@@ -75,6 +76,7 @@ ASKED: dict[str, Any] = {
     "session.create": CreateSession(device=EVIL),
     "session.attach": Attach(session_id=SESSION),
     "session.close": OnSession(session_id=SESSION),
+    "session.restart": OnSession(session_id=SESSION),
     "session.rename": Rename(session_id=SESSION, title="t"),
     "session.configure": Configure(session_id=SESSION, option="o", value="v"),
     "session.interrupt": Interrupt(session_id=SESSION),
@@ -86,6 +88,8 @@ ASKED: dict[str, Any] = {
     "request.answer": AnswerRequest(session_id=SESSION, answer="yes"),
     "terminal.attach": TerminalAttach(session_id=SESSION),
     "backend.list": ListBackends(device=EVIL),
+    "session.past": ListPast(device=EVIL),
+    "session.search": Search(text="x", device=EVIL),
 }
 NO_ANSWERS: dict[str, object] = {
     "an extension": Ext(5, b"x"),

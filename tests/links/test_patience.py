@@ -9,7 +9,7 @@ import pytest
 
 from agent.errors import AgentError, PeerLost, PeerUnreachable, Refused, SessionNotFound, TakenBack
 from agent.links.patience import SETTLING
-from agent.protocol.messages import AnswerRequest, Attach, History, Interrupt, OnSession, Rename, Submit
+from agent.protocol.messages import AnswerRequest, Attach, CreateSession, History, Interrupt, OnSession, Rename, Submit
 from agent.protocol.methods import REQUEST_CANCEL
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import TerminalAttach
@@ -21,7 +21,7 @@ from tests.fakes.viewer import Viewer
 from tests.links.test_peers import attach, create, links
 
 
-async def told(viewer: Viewer, method: str, asked: Patient) -> object:
+async def told(viewer: Viewer, method: str, asked: Patient | CreateSession) -> object:
     """The answer, or the error."""
     try:
         return await viewer.channel.request(method, asked, seconds=900.0)
@@ -314,3 +314,42 @@ async def test_of_a_device_that_has_stopped_it_is_said_to_start_it() -> None:  #
             assert isinstance(error, PeerUnreachable)
             assert "(it has stopped)" in str(error)
             assert error.hint == "start `agent up` on that device"
+
+
+async def test_a_new_session_waits_for_its_device_and_is_made_once() -> None:  # L8
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        await unplugged(net, desk, laptop)
+        before = len(desk.sessions.index.rows())
+        async with laptop.client() as viewer:
+            asked = CreateSession(device="desk", wait=600.0, call_id="c1")
+            made = net.group.create_task(told(viewer, "session.create", asked))
+            await net.clock.advance(30.0)
+            assert not made.done()
+            first = waiting(viewer)[0]
+            assert (first.call_id, first.method, first.name, first.sent) == ("c1", "session.create", "desk", False)
+            net.heal(desk, laptop)
+            await net.clock.advance(3.0)
+            assert not isinstance(await made, AgentError)
+            await net.clock.advance(60.0)
+            assert len(desk.sessions.index.rows()) == before + 1
+
+
+@pytest.mark.parametrize("how", ["taken back", "time", "at once"])
+async def test_a_new_session_that_nobody_waits_for_any_more_is_never_made(how: str) -> None:  # L6, L8
+    async with network("desk", "laptop") as (net, (desk, laptop)):
+        await unplugged(net, desk, laptop)
+        before = len(desk.sessions.index.rows())
+        async with laptop.client() as viewer:
+            wait = {"taken back": 600.0, "time": 20.0, "at once": 0.0}[how]
+            asked = CreateSession(device="desk", wait=wait, call_id="c1")
+            made = net.group.create_task(told(viewer, "session.create", asked))
+            await net.clock.advance(15.0)
+            if how == "taken back":
+                viewer.channel.notify(REQUEST_CANCEL, CancelCall(call_id="c1"))
+                await settle()
+            await net.clock.advance(15.0)
+            error = await made
+            assert isinstance(error, TakenBack if how == "taken back" else PeerUnreachable)
+            net.heal(desk, laptop)
+            await net.clock.advance(30.0)
+            assert len(desk.sessions.index.rows()) == before

@@ -89,7 +89,8 @@ async def test_a_machine_that_restarts_before_its_former_link_ends_is_no_twin() 
 
 
 async def test_a_condition_ends_when_there_was_no_sign_for_a_while() -> None:
-    clock, problems = FakeClock(), Problems(lambda line: None)
+    clock = FakeClock()
+    problems = Problems(lambda line: None, clock.time)
     twins = TwinReports(clock, short_id, problems)
     twins.announced(["10.0.0.7", "10.0.0.7", "\x1b[2J" * 40])
     (told,) = problems.current

@@ -54,13 +54,15 @@ def test_what_no_program_inside_a_session_may_call_is_this() -> None:  # T9
     # Written out beside the table: who gives a row away must say so here as well.
     assert {name for name, row in METHODS.items() if row.guarded} == {
         "device.pair", "device.close_window", "device.join", "device.unpair", "device.leave", "device.limit",
-        "session.share", "page.open", "page.logout", "request.answer", "session.configure", "prompt.withdraw",
+        "session.share", "session.forget",
+        "page.open", "page.logout", "request.answer", "session.configure", "prompt.withdraw",
     }  # fmt: skip
 
 
 def test_what_only_clients_of_the_device_itself_may_call_is_this() -> None:  # L7
     assert {name for name, row in METHODS.items() if row.on is On.LOCAL} == {
-        "peer.list", "peer.watch", "session.share", "device.pair", "device.close_window", "device.join",
+        "peer.list", "peer.watch", "session.share", "session.forget",
+        "device.pair", "device.close_window", "device.join",
         "device.windows", "device.unpair", "device.list", "device.limit", "device.leave", "audit.list",
         "audit.watch", "gateway.status", "page.open", "page.logout",
     }  # fmt: skip

@@ -18,6 +18,7 @@ from agent.protocol.names import (
     clean,
     display_name,
     instance_name,
+    meant,
     own_name,
     short_id,
     truncate_bytes,
@@ -135,3 +136,16 @@ class _Counted:
 
     def __init__(self, normalize: Callable[[str, str], str]) -> None:
         self.normalize = normalize
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [("dek", "did you mean desk? "), ("NIGHTLY BULD", "did you mean 'nightly build'? "), ("xyzzy", ""), ("", "")],
+)
+def test_a_word_that_is_no_name_is_answered_with_the_nearest_one(word: str, told: str) -> None:
+    assert meant(word, ["desk", "nightly build", "", "laptop"]) == told
+
+
+def test_a_suggested_name_can_be_pasted_and_drives_no_terminal() -> None:  # T10
+    assert meant("desk; rm -r", ["desk; rm -rf"]) == "did you mean 'desk; rm -rf'? "
+    assert "\x1b" not in meant("desk\x1b[2J", ["desk\x1b[2J!"])

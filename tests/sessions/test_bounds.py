@@ -31,11 +31,23 @@ from agent.ports import (
 )
 from agent.protocol.bounds import AMOUNT_MAX, NUMBER_MAX
 from agent.protocol.codec import FRAME_OUT_MAX
-from agent.protocol.events import Choice, Command, Diff, Field, Option, PlanEntry, Usage, make_event, payload_of
+from agent.protocol.events import (
+    Choice,
+    Command,
+    Diff,
+    Field,
+    Location,
+    Option,
+    PlanEntry,
+    Usage,
+    make_event,
+    payload_of,
+)
 from agent.protocol.messages import SessionsChanged
 from agent.protocol.methods import METHODS, NOTIFICATIONS, SESSION_CHANGED
 from agent.protocol.model import SessionId
 from agent.protocol.names import CUT, MARKS_MAX
+from agent.sessions.rules.bounds import CharacterBudget
 from agent.sessions.rules.effects import Decision
 from agent.sessions.rules.mapping import payloads_of
 from agent.sessions.rules.state import SessionMachine
@@ -155,29 +167,35 @@ numbers = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True).map(lambda value: value),
 )
 steps = st.lists(st.builds(PlanEntry, text=words, priority=words), max_size=2).map(lambda p: tuple(p) * 100)
-commands = st.lists(st.builds(Command, name=words, description=words), max_size=2).map(lambda c: tuple(c) * 200)
-choices = st.lists(st.builds(Choice, id=words, name=words, kind=words), max_size=3).map(lambda c: tuple(c) * 100)
+commands = st.lists(st.builds(Command, name=words, description=words, hint=words), max_size=2).map(
+    lambda c: tuple(c) * 200
+)
+choices = st.lists(st.builds(Choice, id=words, name=words, kind=words, description=words), max_size=3).map(
+    lambda c: tuple(c) * 100
+)
+places = st.lists(st.builds(Location, path=words, line=numbers), max_size=2).map(lambda at: tuple(at) * 30)
 diffs = st.lists(st.builds(Diff, path=words, patch=words), max_size=2).map(lambda d: tuple(d) * 30)
 usages = st.none() | st.builds(Usage, used=numbers, size=numbers, cost=numbers, currency=words)
 statuses = st.sampled_from(["complete", "interrupted", "error"])
 fields = st.builds(
     Field, name=words, title=words, description=words, choices=choices, default=words | numbers | st.none()
 )
-options = st.builds(Option, id=words, name=words, value=words, choices=choices, category=words)
+options = st.builds(Option, id=words, name=words, value=words, choices=choices, category=words, description=words)
 events: st.SearchStrategy[BackendEvent] = st.one_of(
     st.builds(Said, words),
     st.builds(Thought, words),
     st.builds(Finished, status=statuses, cwd=words, error=words, usage=usages),
     st.builds(Exited, status=st.sampled_from(["ended", "failed"]), reason=words),
     st.builds(Asked, request_id=words, kind=st.just("form"), prompt=words, choices=choices, detail=words,
+              tool=words, tool_name=words, cwd=words, locations=places,
               fields=st.lists(fields, max_size=2).map(lambda f: tuple(f) * 40)),
-    st.builds(Withdrew, words),
+    st.builds(Withdrew, words, words),
     st.builds(Described, title=words, cwd=words, model=words, note=words,
               options=st.lists(options, max_size=2).map(lambda o: tuple(o) * 20),
               commands=commands),
-    st.builds(ToolStarted, tool_id=words, title=words, tool=words, input=words),
-    st.builds(ToolProgressed, tool_id=words, text=words, title=words, diffs=diffs),
-    st.builds(ToolFinished, tool_id=words, status=statuses, output=words, diffs=diffs),
+    st.builds(ToolStarted, tool_id=words, title=words, tool=words, input=words, tool_name=words, locations=places),
+    st.builds(ToolProgressed, tool_id=words, text=words, title=words, diffs=diffs, locations=places),
+    st.builds(ToolFinished, tool_id=words, status=statuses, output=words, diffs=diffs, locations=places),
     st.builds(Planned, steps),
     st.builds(Unknown, kind=words, data=words),
 )  # fmt: skip
@@ -194,6 +212,19 @@ def test_whatever_a_program_says_fits_its_type_and_a_frame(event: BackendEvent) 
         logged = make_event(number, payload, 1.8e9)
         assert payload_of(logged) == payload
         assert len(logged.payload) < FRAME_OUT_MAX
+
+
+def test_what_may_be_chosen_comes_before_what_it_means() -> None:
+    # Three hundred models with a page about each: none is left out for it.
+    choices = tuple(Choice(id=f"m{number}", name=f"Model {number}", description="x" * 2000) for number in range(256))
+    option = Option(id="model", name="Model", value="m0", choices=choices, description="which")
+    (kept,) = CharacterBudget().options([option])
+    assert [choice.id for choice in kept.choices] == [choice.id for choice in choices]
+    assert (kept.description, len(kept.choices[0].description), kept.choices[-1].description) == (
+        "which",
+        1024,
+        "",
+    )
 
 
 def test_usage_beyond_all_measure_is_a_number_that_fits() -> None:

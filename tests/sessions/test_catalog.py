@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.errors import AgentError, BackendFailed, DeviceNotFound, Forbidden
+from agent.errors import AgentError, BadParams, DeviceNotFound, Forbidden
 from agent.ports import Inspection, Installed
 from agent.protocol.backends import BackendRow, ListBackends
 from agent.protocol.codec import typed
@@ -181,9 +181,9 @@ async def test_an_unknown_backend_names_the_command_that_lists_them() -> None:
     async with network("my desk", "laptop") as (_, (desk, laptop)):
         for device, on in ((desk, ""), (laptop, "my desk")):
             error = await refusal(device, "session.create", CreateSession(device=on, backend="ech"))
-            assert isinstance(error, BackendFailed)
+            assert isinstance(error, BadParams)
             assert str(error) == "no backend 'ech' on my desk"
-            assert error.hint.startswith("there are: echo")
+            assert error.hint.startswith("did you mean echo? there are: echo")
             assert error.hint.endswith("; see `agent backends --on 'my desk'`")
 
 

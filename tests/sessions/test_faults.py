@@ -425,7 +425,7 @@ async def test_numbers_beyond_any_log_are_no_error(tmp_path: Path) -> None:
     async with running(store) as desk:
         session = await desk.sessions.create(CreateSession(), ME)
         for history in (History(session_id=session, after=2**64 - 1), History(session_id=session, before=2**64 - 1)):
-            page = await desk.sessions.history(history)
+            page = await desk.sessions.archive.history(history)
             assert page.seq == 2
         assert page.events
     await store.close()

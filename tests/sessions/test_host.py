@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from agent.adapters.net.link import QUEUE_MAX
-from agent.errors import BackendFailed, RequestNotFound, SessionEnded, SessionNotFound, StoreFull, TooLarge
+from agent.errors import BackendFailed, BadParams, RequestNotFound, SessionEnded, SessionNotFound, StoreFull, TooLarge
 from agent.protocol.codec import FRAME_OUT_MAX
 from agent.protocol.events import Event, MessageComplete, TurnComplete, UserMessage
 from agent.protocol.messages import (
@@ -48,7 +48,7 @@ async def test_what_cannot_start_leaves_nothing() -> None:  # L6
     async with running() as desk:
         with pytest.raises(BackendFailed, match="no such directory"):
             await desk.sessions.create(CreateSession(cwd="/no/such/directory"), ME)
-        with pytest.raises(BackendFailed, match="no backend 'vim'"):
+        with pytest.raises(BadParams, match="no backend 'vim'"):
             await desk.sessions.create(CreateSession(backend="vim"), ME)
         await settle()
         assert desk.rows == {}
@@ -308,10 +308,10 @@ async def test_a_closed_session_is_unlisted_and_its_log_stays() -> None:
             await submit(desk, session, "again")
     async with running(store, ids) as desk:
         assert desk.rows == {}
-        page: Page = await desk.sessions.history(History(session_id=session[:16]))
+        page: Page = await desk.sessions.archive.history(History(session_id=session[:16]))
         assert any(isinstance(p, UserMessage) for p in map(_payload, page.events))
         with pytest.raises(SessionNotFound):
-            await desk.sessions.history(History(session_id="zzzz"))
+            await desk.sessions.archive.history(History(session_id="zzzz"))
 
 
 async def test_a_session_that_ended_by_itself_stays_listed_until_it_is_closed() -> None:  # S10
@@ -340,11 +340,11 @@ async def test_pages_of_history_join_without_gap() -> None:
             await submit(desk, session, f"prompt {n}")
             await settle()
         newest = await whole_log(desk, session)
-        older = await desk.sessions.history(History(session_id=session, before=newest[-1].seq + 1, limit=10))
+        older = await desk.sessions.archive.history(History(session_id=session, before=newest[-1].seq + 1, limit=10))
         assert older.more
         assert older.events[-1].seq == newest[-1].seq
         assert older.first == newest[-10].seq  # though its events were left out, being shortened
-        first = await desk.sessions.history(History(session_id=session, before=3, limit=10))
+        first = await desk.sessions.archive.history(History(session_id=session, before=3, limit=10))
         assert not first.more
 
 
@@ -354,7 +354,7 @@ async def test_a_long_way_back_is_sent_as_fast_as_it_is_read_and_cuts_nobody_off
         for n in range(3 * QUEUE_MAX // 180_000):
             await submit(desk, session, "x" * 90_000, f"p{n}")
             await settle()
-        last = (await desk.sessions.history(History(session_id=session))).seq
+        last = (await desk.sessions.archive.history(History(session_id=session))).seq
         async with desk.viewer() as viewer:
             epoch = (await attach(viewer, session)).epoch
             await attach(viewer, session, 0, epoch)
@@ -372,13 +372,13 @@ async def test_a_page_of_history_fits_a_frame() -> None:
         got: list[Event] = []
         while True:
             after = got[-1].seq if got else 0
-            page = await desk.sessions.history(History(session_id=session, after=after, limit=1000))
+            page = await desk.sessions.archive.history(History(session_id=session, after=after, limit=1000))
             assert sum(len(bytes(event.payload)) for event in page.events) <= FRAME_OUT_MAX
             got += page.events
             if not page.more:
                 break
         assert [event.seq for event in got] == list(range(1, page.seq + 1))
-        newest = await desk.sessions.history(History(session_id=session, limit=1000))
+        newest = await desk.sessions.archive.history(History(session_id=session, limit=1000))
         assert newest.more
         assert newest.events[-1].seq == page.seq
 

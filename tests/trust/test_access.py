@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from agent.errors import AgentError, Ambiguous, Busy, Forbidden, NotPaired, ReadOnly, SessionNotFound
 from agent.protocol.audit import AuditEntry
@@ -76,6 +76,7 @@ def every_way(session: str) -> dict[str, object]:
         "session.rename": Rename(session_id=session, title="mine"),
         "session.configure": Configure(session_id=session, option="mode", value="ask"),
         "session.close": on,
+        "session.restart": on,
     }
 
 
@@ -167,9 +168,22 @@ async def test_what_is_left_of_an_ended_session_is_named_as_it_was_asked_for() -
             await local.ask("session.rename", Rename(session_id=session, title="my build"))
             await local.ask("session.close", OnSession(session_id=session))
             ended = await fails(local, "prompt.submit", Submit(session_id="my build", prompt_id="x", text="x"))
-            assert ended.hint == "`agent log 'my build'` still shows it; `agent new` starts another"
+            assert ended.hint == "`agent log 'my build'` still shows it; `agent new --again 'my build'` starts it anew"
             far = await fails(viewer, "prompt.submit", Submit(session_id=session, prompt_id="y", text="x", wait=0))
             assert "SESSION" not in far.hint
+
+
+async def test_a_mistyped_session_or_device_is_answered_with_what_was_perhaps_meant() -> None:
+    async with network("desk", "laptop") as (_, (desk, laptop)):
+        session = await create(desk)
+        async with desk.client() as local, laptop.client() as viewer:
+            await local.ask("session.rename", Rename(session_id=session, title="nightly build"))
+            await settle()
+            for client in (local, viewer):
+                error = await fails(client, "session.history", History(session_id="nightly bild", wait=0))
+                assert error.hint == "did you mean 'nightly build'? see `agent sessions`"
+            wrong = await fails(viewer, "session.create", CreateSession(device="dsk"))
+            assert wrong.hint == "did you mean desk? see `agent peers`"
 
 
 async def test_only_its_own_device_decides_who_shares_a_session() -> None:
@@ -344,6 +358,10 @@ async def test_the_first_prompt_of_a_device_is_told_once_and_remembered() -> Non
         async with desk.client() as local:
             await submit(local, session, "mine")
         assert len(desk.notices) == 1
+        desk.paired[laptop.id] = structs.replace(desk.paired[laptop.id], prompted_at=0.0)  # unpaired, and paired again
+        async with laptop.client() as viewer:
+            await submit(viewer, session, "first again")
+        assert len(desk.notices) == 1  # the newer one alone
 
 
 async def test_the_log_says_who_did_what_and_no_word_of_it() -> None:
@@ -376,7 +394,7 @@ async def test_the_log_says_who_did_what_and_no_word_of_it() -> None:
         assert (lengths["prompted"], lengths["answered"]) == (len("@ask secret the password?"), 0)  # of a secret none
         assert desk.log.entries[6].detail == "session.rename: session-not-found"
         kept = str(desk.log.entries)
-        assert not [word for word in ("password", "hunter2", "title") if word in kept]
+        assert not [word for word in ("password", "hunter2", "secret title") if word in kept]
 
 
 async def test_refusals_do_not_fill_the_log() -> None:
@@ -417,7 +435,7 @@ async def test_a_device_that_calls_itself_otherwise_is_noted_and_told_with_its_o
         async with laptop.client() as viewer:
             await submit(viewer, session, "hello")
         assert desk.notices[1:] == [
-            f"bank (was laptop) ({who}) prompted a session on this device for the first time: {session}"
+            f"bank (was laptop) ({who}) prompted a session on this device for the first time: work ({session})"
         ]
         await settle()
         entries = [(each.name, each.detail) for each in desk.log.entries if each.action == "renamed"]
@@ -465,6 +483,8 @@ async def test_a_reader_of_the_log_that_is_too_slow_starts_anew() -> None:
 # --- programs inside sessions (T9) -----------------------------------------------------------------------------------
 
 
+NOT_HERE = {"session.close", "session.restart", "request.answer", "session.configure", "prompt.withdraw"}
+"""What would end the session, or has nothing to do in one that lives and asks nothing."""
 DEVICES = ("device.pair", "device.close_window", "device.join", "device.unpair", "device.leave")
 
 
@@ -479,7 +499,7 @@ async def test_a_program_in_a_session_may_not_act_elsewhere_unless_it_is_allowed
             acts = {method: asked for method, asked in every_way(there).items() if method not in LOOKS}
             acts |= {"session.create": CreateSession(device="laptop")}
             for method, asked in acts.items():
-                if allowed and method in {"session.close", "request.answer", "session.configure", "prompt.withdraw"}:
+                if allowed and method in NOT_HERE:
                     continue
                 if allowed:
                     await viewer.channel.request(method, asked, seconds=30.0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from agent.errors import AgentError
+from agent.errors import PairingFailed
 from agent.protocol.guests import Terms
 from agent.protocol.model import SessionId
 from tests.fakes.clock import settle
+from tests.fakes.trust import paired
 from tests.trust.test_pairing import FOREIGN, Device, House, house
 
 SESSION = SessionId("abcdefghijklmnop")
@@ -40,14 +41,19 @@ async def test_the_household_hears_nothing_of_a_guest_and_a_guest_nothing_of_the
         assert (home.den.met, home.lab.met) == ([], [])
 
 
-async def test_a_guests_window_makes_no_member_a_guest() -> None:
+async def test_a_guests_window_makes_no_member_a_guest_and_both_sides_say_why() -> None:
     async with house() as home:
-        await home.den.show()
-        await home.lab.service.join("42-913-577")
+        home.den.trust.put(paired(2, "lab"))
+        home.lab.trust.put(paired(1, "den"))
+        await home.den.service.open_window(300.0, home.den.news.append, guest=TERMS)
         await settle()
-        with pytest.raises(AgentError):
-            await let_in(home)
-        assert [device.role for device in home.den.trust.devices()] == ["member"]
+        with pytest.raises(PairingFailed, match="paired with den as a member already") as refused:
+            await home.lab.service.join("42-913-577")
+        await settle()
+        assert "new code" not in refused.value.hint  # another one would be refused, too
+        assert home.den.news[-1].reason == "lab is a member already"
+        for side in (home.den, home.lab):
+            assert [device.role for device in side.trust.devices()] == ["member"]
 
 
 async def test_a_guest_that_pairs_as_a_member_is_one() -> None:

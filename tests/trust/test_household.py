@@ -154,6 +154,20 @@ async def test_devices_paired_by_an_earlier_version_become_a_household_when_they
         assert share_a_key(den, lab, pad)
 
 
+async def test_news_that_comes_while_a_device_joins_by_other_news_is_heard_as_well() -> None:
+    # A guest that becomes a member is linked already: it is told that it was let in while it requests everything.
+    async with street("den", "lab", "pad") as (net, (den, lab, pad)):
+        pair(den, lab)
+        await net.clock.advance(1.0)
+        den.paired[pad.id], pad.paired[den.id] = pad.as_paired(), den.as_paired()
+        admitted = den.household.news(den.household.admit(pad.as_paired()))
+        everything = den.household.news()
+        async with asyncio.TaskGroup() as group:
+            for news in (admitted, everything):
+                group.create_task(pad.household.hear(den.as_paired(), news), name="test.hear")
+        assert pad.trusts(lab)
+
+
 async def test_a_guest_is_told_nothing_and_is_no_member() -> None:
     async with street("den", "lab", "pad") as (net, (den, lab, pad)):
         pair(den, lab)

@@ -40,6 +40,7 @@ from agent.protocol.model import DeviceId, SessionId
 from agent.protocol.page import Keep, OpenPage, Render
 from agent.protocol.prompts import Withdraw
 from agent.protocol.terminal import TerminalAttach, TerminalDetach, TerminalInput, TerminalResize
+from agent.protocol.transcripts import Forget, ListPast, Search
 from agent.trust.rules.keyring import EPOCH_DAYS
 from agent.trust.rules.roster import Roster
 from tests.fakes.clock import FakeClock, settle
@@ -91,10 +92,14 @@ ASKED: dict[str, Struct] = {
     "session.attach": Attach(session_id=S),
     "session.detach": Detach(session_id=S),
     "session.close": ON,
+    "session.restart": ON,
     "session.rename": Rename(session_id=S, title="mine"),
     "session.configure": Configure(session_id=S, option="mode", value="ask"),
     "session.share": ShareSession(session_id=S, share="all"),
     "session.interrupt": ON,
+    "session.past": ListPast(),
+    "session.search": Search(text="mine"),
+    "session.forget": Forget(session_id=S),
     "session.history": History(session_id=S),
     "session.participants": ON,
     "prompt.submit": Submit(session_id=S, prompt_id="p", text="rm -rf /"),
@@ -141,8 +146,8 @@ def test_what_a_watcher_may_call_is_this_and_no_more() -> None:  # T12
     # Written out beside the table: who gives a row another right must say so here as well.
     assert {
         "session.list", "session.watch", "session.attach", "session.detach", "session.history", "session.participants",
-        "prompt.list", "terminal.attach", "terminal.detach", "backend.list", "household.sync", "household.tell",
-        "address.sync", "address.tell",
+        "session.past", "session.search", "prompt.list", "terminal.attach", "terminal.detach", "backend.list",
+        "household.sync", "household.tell", "address.sync", "address.tell",
     } == WATCHES  # fmt: skip
 
 

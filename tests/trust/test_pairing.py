@@ -19,7 +19,7 @@ from agent.errors import (
 from agent.protocol.messages import PairNews
 from agent.protocol.model import Endpoint, PairedDevice
 from agent.trust.devices import TrustedDevices
-from agent.trust.pairing import Pairing, Window
+from agent.trust.pairing import TOLD_SECONDS, Pairing, Window
 from agent.trust.rules.code import parse_code
 from agent.trust.rules.handshake import Bundle, Joiner, WrongCode
 from tests.fakes.clock import FakeClock, settle
@@ -89,6 +89,11 @@ class House:
             Device(self.net, self.clock, number, name) for number, name in ((1, "den"), (2, "lab"), (3, "pad"))
         )
 
+    @property
+    def over(self) -> dict[str, str]:
+        """Windows that are announced to be over: by device, how they ended."""
+        return {window.name: window.over for window in self.net.announced.values() if window.over}
+
 
 @asynccontextmanager
 async def house() -> AsyncIterator[House]:
@@ -157,9 +162,75 @@ async def test_a_code_works_once() -> None:  # T3
         await settle()
         with pytest.raises(PeerUnreachable):
             await home.pad.service.join("42-913-577", f"10.0.0.1:{window.port}")
-        with pytest.raises(PairingFailed, match="no device on this network"):
+        with pytest.raises(PairingFailed, match="the code that begins with 42, of den, was used already") as used:
             await home.pad.service.join("42-913-577")
+        assert used.value.hint == "run `agent pair` there again for a new code"
         assert home.den.trusted == ["lab"]
+
+
+async def test_a_code_that_serves_no_more_says_why_to_who_types_it_late() -> None:
+    async with house() as home:
+        await home.den.show()
+        await home.clock.advance(300.0)
+        with pytest.raises(PairingFailed, match="of den, has expired"):
+            await home.lab.service.join("42-913-577")
+        window = await home.den.show()
+        for _ in range(3):
+            with pytest.raises(WrongCode):
+                await home.lab.service.join("42-913-578")
+        await settle()
+        with pytest.raises(PairingFailed, match="of den, was tried wrongly too often"):
+            await home.lab.service.join(window.code)
+        await home.clock.advance(TOLD_SECONDS)
+        with pytest.raises(PairingFailed, match="no device on this network"):
+            await home.lab.service.join("42-913-577")
+
+
+async def test_a_window_that_is_over_hides_none_that_is_open() -> None:
+    async with house() as home:
+        (await home.den.show()).close()
+        await settle()
+        await home.pad.show()
+        assert [window.name for window in await home.lab.service.windows("42-913-577")] == ["pad"]
+        assert (await home.lab.service.join("42-913-577")).name == "pad"
+        await home.den.show()
+        assert home.over == {"pad": "paired"}  # a new window takes the place of the old one
+        await home.clock.advance(TOLD_SECONDS - 1.0)
+        assert home.net.announced
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("open", "that code is shown by this device itself"),
+        ("expired", "that code was shown by this device itself, and has expired"),
+        ("paired", "that code was shown by this device itself, and was used already"),
+    ],
+)
+async def test_a_code_that_is_typed_where_it_is_shown_is_recognized(how: str, told: str) -> None:
+    async with house() as home:
+        window = await home.den.show()
+        if how == "expired":
+            await home.clock.advance(300.0)
+        elif how == "paired":
+            await home.lab.service.join(window.code)
+            await settle()
+        connects = home.net.connects
+        with pytest.raises(PairingFailed, match=told):
+            await home.den.service.join("42 913 577")
+        assert home.net.connects == connects
+
+
+async def test_who_types_a_code_twice_is_told_whom_it_paired() -> None:
+    async with house() as home:
+        window = await home.den.show()
+        address = f"10.0.0.1:{window.port}"
+        await home.lab.service.join(window.code, address)
+        await settle()
+        with pytest.raises(PairingFailed, match="was used by this device already, to pair with den"):
+            await home.lab.service.join(window.code, address)
+        with pytest.raises(PeerUnreachable):
+            await home.pad.service.join(window.code, address)
 
 
 async def test_a_wrong_code_is_counted_and_told() -> None:  # T3
@@ -233,6 +304,8 @@ async def test_a_window_closes_by_itself() -> None:  # T3
         await home.clock.advance(1.0)
         assert home.den.told == ["expired"]
         assert not home.net.listening
+        assert home.over == {"den": "expired"}
+        await home.clock.advance(TOLD_SECONDS)
         assert not home.net.announced
 
 
@@ -244,7 +317,7 @@ async def test_its_owner_closes_a_window() -> None:
         await settle()
         assert home.den.told == ["closed"]
         assert not home.net.listening
-        assert not home.net.announced
+        assert home.over == {"den": "closed"}
         await home.den.show()  # and there may be another
 
 
@@ -337,7 +410,7 @@ async def test_windows_with_one_slot_are_listed_to_choose_from() -> None:  # T3
         found = await home.lab.service.windows("42-913-577")
         assert [window.name for window in found] == ["den", "pad"]
         assert home.net.connects == 0
-        with pytest.raises(PairingFailed):
+        with pytest.raises(BadParams):
             await home.lab.service.windows("42")
 
 
@@ -374,7 +447,7 @@ async def test_a_code_that_nobody_shows_ends_in_advice() -> None:
         with pytest.raises(PairingFailed, match="begins with 42") as nobody:
             await home.lab.service.join("42-913-577")
         assert "--address" in nobody.value.hint
-        with pytest.raises(PairingFailed, match="eight digits"):
+        with pytest.raises(BadParams, match="eight digits"):
             await home.lab.service.join("42")
         assert home.net.connects == 0
 

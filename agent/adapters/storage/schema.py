@@ -134,6 +134,7 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
             f"the transcripts in {path} were written by a later version (schema {version}, this one knows {VERSION})",
             hint="install that version again, or move the file away",
         )
+    connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA journal_size_limit = 8388608")  # bytes that the log keeps on disk between check points
     if not tables:

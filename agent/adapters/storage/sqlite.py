@@ -10,7 +10,7 @@ import hashlib
 import os
 import socket
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -23,11 +23,13 @@ from msgspec import Raw
 from agent.adapters.storage.files import read_private, write_private
 from agent.adapters.storage.filesystem import abilities
 from agent.adapters.storage.schema import WHOLE, connect
+from agent.adapters.storage.search_index import find, unsearchable
 from agent.adapters.storage.writer import Write, Writer
-from agent.errors import StateError
+from agent.errors import StateError, StoreFull
 from agent.ports import SIZE_MAX, LogCut, SessionMeta
 from agent.protocol.events import Event
 from agent.protocol.model import SessionId
+from agent.protocol.searching import Matches, Term
 from agent.protocol.times import unix_seconds
 
 READERS = 2
@@ -41,6 +43,7 @@ _OUTLINE = (
     f"{_SELECT} INDEXED BY event_outline WHERE {_MINE} AND streamed = 0 ORDER BY seq"  # else it reads every delta
 )
 _LAST_ACTIVE = "SELECT id, (SELECT at FROM event WHERE session = number ORDER BY seq DESC LIMIT 1) FROM session"
+_SIZES = ("page_count", "freelist_count", "page_size")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SessionMeta).decode
 T = TypeVar("T")
@@ -60,11 +63,13 @@ class SqliteTranscripts:
         machine: str = "",
         refuses: Callable[[], str] = lambda: "",
         notice: Callable[[str], None] = lambda text: None,  # noqa: ARG005 - tells nobody
+        search: str = "fts5",
     ) -> None:
         """Open the file, or make it, readable by its owner alone (blocks for some milliseconds).
 
         `machine` names this one, for a file system without locks. `refuses` tells why nothing may be written any
-        more. `notice` takes what the owner should know of where the file is. Raises: StateError, naming the file:
+        more. `notice` takes what the owner should know of where the file is. `search` is the module of SQLite that
+        indexes. Raises: StateError, naming the file:
         damaged, of a later version, not ours, in use elsewhere, or not to be opened.
         """
         self._path = path
@@ -72,7 +77,7 @@ class SqliteTranscripts:
         self._alone = can != WHOLE  # then one connection does everything
         if not can.locks:
             take_place(path, machine)
-        self._writer = Writer(path, can, refuses)
+        self._writer = Writer(path, can, refuses, search)
         if self._alone:
             lacks = " and ".join(
                 [*([] if can.locks else ["no locks"]), *([] if can.maps else ["no shared memory maps"])]
@@ -99,7 +104,33 @@ class SqliteTranscripts:
 
     async def remove(self, session: SessionId) -> None:
         """Forget a session and its events, durably when it returns. Raises: StoreFull."""
-        await self._submit(Write(session, asyncio.get_running_loop().create_future(), remove=True))
+        await self._submit(Write(session, asyncio.get_running_loop().create_future(), work="remove"))
+
+    async def purge(self) -> None:
+        """Return once nothing of what was removed is left in the file or its log of commits. Raises: StoreFull."""
+        await self._submit(Write(SessionId(""), asyncio.get_running_loop().create_future(), work="purge"))
+
+    async def search(self, terms: Sequence[Term], limit: int, among: Collection[SessionId] | None = None) -> Matches:
+        """The newest events that have all terms, of the sessions `among` these (None: of all).
+
+        Raises: StateError, if this Python has no full-text index, or the file is damaged.
+        """
+        with suppress(StoreFull):  # what is indexed can be searched all the same
+            await self._submit(Write(SessionId(""), asyncio.get_running_loop().create_future(), work="index"))
+        if self._writer.index.missing:
+            raise unsearchable()
+        unread = self._writer.index.behind  # before it is read: what is indexed meanwhile may be missing
+        found = await self._read(lambda connection: find(connection, terms, limit, among))
+        return msgspec.structs.replace(found, unread=unread)
+
+    async def size(self) -> int:
+        """Bytes of the file that are in use. Raises: StateError, if the file is damaged."""
+
+        def fetch(connection: sqlite3.Connection) -> int:
+            (pages, free, size) = (connection.execute(f"PRAGMA {each}").fetchone()[0] for each in _SIZES)
+            return int((pages - free) * size)
+
+        return await self._read(fetch)
 
     async def read(self, session: SessionId, after: int, limit: int, size: int = SIZE_MAX) -> list[Event]:
         """Up to `limit` events numbered above `after`, oldest first, and `size` bytes of payload.

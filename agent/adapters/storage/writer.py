@@ -8,38 +8,51 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from agent.adapters.storage.filesystem import Abilities
 from agent.adapters.storage.schema import VERSION, connect, open_database
+from agent.adapters.storage.search_index import SearchIndex
 from agent.errors import StoreFull
 from agent.protocol.events import STREAMED, Event
 from agent.protocol.model import SessionId
 
+log = logging.getLogger(__name__)
+
 BATCH_MAX = 1024
 """Writes in one transaction: keeps the log of one commit, and so the wait of the first caller, small."""
 
-_REMOVE_EVENTS = "DELETE FROM event WHERE session = (SELECT number FROM session WHERE id = ?)"
-_REMOVE_SESSION = "DELETE FROM session WHERE id = ?"
+REMOVED = 500
+"""Events that are removed in one transaction, the newest first."""
+CHECKPOINTS = 20
+"""Attempts to empty the log of commits while somebody reads what is in it."""
+
+_NUMBER = "SELECT number FROM session WHERE id = ?"
+_FIRST_REMOVED = """
+SELECT min(seq), count(*) FROM (SELECT seq FROM event WHERE session = ? ORDER BY seq DESC LIMIT ?)
+"""
 _SHORT_OF_SPACE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
 class Write:
-    """One caller's write: a session's row, events of it, or the end of both."""
+    """One caller's write: a session's row or events of it, or work in several steps, between which others write."""
 
     session: SessionId
     done: asyncio.Future[None]
     meta: bytes = b""  # the row's SessionMeta, encoded
     events: Sequence[Event] = ()
-    remove: bool = False
+    work: Literal["", "remove", "purge", "index"] = ""
+    steps: Iterator[None] | None = None  # what is left of the work, once it has begun
     trial: bool = False  # nothing is to be written: only whether that would work
     error: Exception | None = None
 
@@ -61,8 +74,11 @@ class _Head:
 class Writer:
     """The thread that owns the writing connection. The queue is bounded by its callers: each waits for its write."""
 
-    def __init__(self, path: Path, can: Abilities, refuses: Callable[[], str]) -> None:
-        """Open the database. `refuses` tells why nothing may be written any more; empty: it may. Raises: StateError."""
+    def __init__(self, path: Path, can: Abilities, refuses: Callable[[], str], search: str = "fts5") -> None:
+        """Open the database. `refuses` tells why nothing may be written any more; empty: it may.
+
+        `search`: the module of the full-text index. Raises: StateError.
+        """
         self._path = path
         self._can = can
         self._refuses = refuses
@@ -70,6 +86,7 @@ class Writer:
         self._using = Lock()  # held while the connection is used: where no other one can be, reads share it
         self._file = _identity(path)
         self.trouble: StoreFull | None = None  # why the newest transaction failed
+        self.index = SearchIndex(search)
         self._heads: dict[SessionId, _Head] = {}
         self._refused: set[SessionId] = set()  # their last append found no room
         self._queue: SimpleQueue[Write | None] = SimpleQueue()
@@ -103,17 +120,45 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._take():
-            self._write(batch)
-            self._answer(batch)
+            work = batch.pop() if batch[-1].work else None
+            if batch:
+                self._write(batch)
+                self._answer(batch)
+            if work is not None:
+                if self._goes_on(work):
+                    self._queue.put(work)  # behind whoever came meanwhile
+                else:
+                    self._answer([work])
+        self._give_up()
         self._connection.close()
 
+    def _give_up(self) -> None:
+        # Work that was under way when the service stopped: what is left of it is still to be done after the next start.
+        while not self._queue.empty():
+            work = self._queue.get()
+            if work is not None:
+                work.error = StoreFull("the service stops")
+                self._answer([work])
+
+    def _next(self) -> Write | None:
+        """Wait for a write, and index meanwhile."""
+        while True:
+            wait = self.index.wait(_now())
+            if wait == 0.0:
+                self._index()
+                continue
+            try:
+                return self._queue.get(timeout=wait)
+            except Empty:
+                continue
+
     def _take(self) -> list[Write]:
-        """Wait for a write and take everything queued behind it; empty once stopped."""
+        """Wait for a write and take what is queued behind it, up to the first one that is work; empty once stopped."""
         batch: list[Write] = []
-        write = self._queue.get()
+        write = self._next()
         while write is not None:
             batch.append(write)
-            if len(batch) == BATCH_MAX:
+            if len(batch) == BATCH_MAX or write.work:
                 return batch
             try:
                 write = self._queue.get_nowait()
@@ -164,6 +209,9 @@ class Writer:
             self._undo()
             return self._fail(batch, self._told(exc))
         self.trouble = None
+        for write in batch:
+            if write.events and write.error is None:
+                self.index.written(heads[write.session].number, write.events, _now())
         self._heads.update(heads)
         self._refused.difference_update(write.session for write in batch if write.error is None)
         return True
@@ -178,12 +226,6 @@ class Writer:
                 "INSERT INTO session (id, meta) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET meta = excluded.meta",
                 (write.session, write.meta),
             )
-            return None
-        if write.remove:
-            self._connection.execute(_REMOVE_EVENTS, (write.session,))
-            self._connection.execute(_REMOVE_SESSION, (write.session,))
-            heads.pop(write.session, None)
-            self._heads.pop(write.session, None)  # if this is not committed it is read again
             return None
         head = heads.get(write.session) or self._heads.get(write.session) or self._head(write.session)
         try:
@@ -210,6 +252,74 @@ class Writer:
         ).fetchone()
         return None if row is None else _Head(*row)
 
+    # --- work in steps -----------------------------------------------------------------------------------------------
+
+    def _goes_on(self, work: Write) -> bool:
+        """Take the next step of some work; whether there is another one after it."""
+        if work.steps is None:
+            work.steps = self._steps(work)
+        if (refusal := self.refusal()) is not None:
+            work.error = refusal
+            return False
+        try:
+            with self._using:
+                next(work.steps)
+        except StopIteration:
+            return False
+        except sqlite3.Error as exc:
+            self._undo()
+            work.error = self._told(exc)
+            return False
+        return True
+
+    def _steps(self, work: Write) -> Iterator[None]:
+        if work.work == "remove":
+            return self._remove(work.session)
+        return self._purge() if work.work == "purge" else self.index.caught_up(self._connection, _now)
+
+    def _remove(self, session: SessionId) -> Iterator[None]:
+        # The newest events first and the row last: a session that is removed by half is a shorter one, never a mixture.
+        self.index.prepare(self._connection)
+        row = self._connection.execute(_NUMBER, (session,)).fetchone()
+        while row is not None:
+            (number,) = row
+            self._heads.pop(session, None)
+            self._connection.execute("BEGIN IMMEDIATE")
+            first, count = self._connection.execute(_FIRST_REMOVED, (number, REMOVED)).fetchone()
+            if count:
+                self.index.remove(self._connection, number, first)
+                self._connection.execute("DELETE FROM event WHERE session = ? AND seq >= ?", (number, first))
+            if count < REMOVED:
+                self.index.removed(self._connection, number)
+                self._connection.execute("DELETE FROM session WHERE number = ?", (number,))
+                row = None
+            self._connection.execute("COMMIT")
+            if row is not None:
+                yield
+
+    def _purge(self) -> Iterator[None]:
+        # What was deleted is overwritten (secure_delete), but its words are still in older parts of the index, copies
+        # of it in the gaps of pages that were split, and all of it in the log of commits.
+        yield from self.index.merged(self._connection)
+        self._connection.execute("VACUUM")
+        yield
+        for _ in range(CHECKPOINTS):
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return
+            yield
+
+    def _index(self) -> None:
+        if self.refusal() is not None:
+            self.index.put_off(_now())
+            return
+        try:
+            with self._using:
+                self.index.step(self._connection, _now)
+        except sqlite3.Error as exc:
+            log.warning("transcripts are not indexed", extra={"error": str(exc)})
+            self._undo()
+
     def _undo(self) -> None:
         try:
             if self._connection.in_transaction:
@@ -224,6 +334,10 @@ class Writer:
         if (getattr(exc, "sqlite_errorcode", 0) & 0xFF) not in _SHORT_OF_SPACE:
             told.hint = "see to the file and its disk on that device; it goes on by itself once that can be written"
         return told
+
+
+def _now() -> float:
+    return time.monotonic()  # noqa: TID251 - paces this thread; no event and no rule depends on it
 
 
 def _identity(path: Path) -> tuple[int, int] | str:

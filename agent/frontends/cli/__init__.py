@@ -3,10 +3,10 @@
 Nouns: a `Printer` prints data on stdout and talk on stderr, `Exit` is how a command ends, `App` what each is given. An
 `Outbox` is what a person typed until the session has it.
 
-Commands: `up`, `peers`, `sessions`, `session_control` (new, close, rename, share), `backends`, `attach`, `raw`
-(attach to a terminal), `prompt` (with `reply_printer`), `withdraw` (and interrupt), `answer`, `options` (set), `log`,
-`trust` (pair, join, unpair, devices), `audit`, `page`, `status`, `schema`, `demo`, and the starters of other front
-ends, `acp` and `hermes`.
+Commands: `up`, `peers`, `sessions`, `session_control` (new, close, rename, share), `backends`, `attach` (with
+`attachment` and `picker`; `raw` for a terminal), `prompt` (with `reply_printer`), `withdraw` (and interrupt), `answer`,
+`options` (set), `log` (with `export`), `search` (search, forget), `trust` (pair, join, unpair, devices), `audit`,
+`page`, `status`, `schema`, `demo`, and the starters of other front ends, `acp` and `hermes`.
 
 What they share: `streams`, `output`, `table` for lists, `watch` for those that stay, `patience`, `transcript`, `tail`
 (its end), `activity`, `progress` (of the running turn) and `shown_options` for what a session says, `keyboard`,

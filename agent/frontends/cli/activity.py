@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable
 
+from agent.client.reading import places
 from agent.client.styled_lines import INDENT, Line, diff_lines, output_lines, shown
 from agent.client.terminal_text import clean
-from agent.protocol.events import Diff, PlanEntry, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
+from agent.protocol.events import Diff, Location, PlanEntry, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
 from agent.protocol.excerpts import left_out
 
 FIRST, LAST = 8, 8
 """Lines shown of a tool's output: its first ones at once, its last ones when it is done. `agent log --json` has all."""
 INPUT_MAX = 3
 """Lines shown of what a tool was given."""
+
+
+CUT = re.compile(r"… (\d{1,3}(?:,\d{3})*) characters left out")
 
 
 class ToolOutput:
@@ -24,6 +29,7 @@ class ToolOutput:
         self._last: deque[str] = deque(maxlen=LAST)
         self._later = 0  # lines after the first ones
         self._begun = ""  # a line without its end
+        self._cut = 0  # characters that are not in the log: a line of it says so
 
     def more(self, text: str) -> list[Line]:
         """The lines to show of what follows in the output."""
@@ -40,14 +46,15 @@ class ToolOutput:
         else:
             self._first = []
         self._last.clear()
-        self._later, self._begun = 0, begun
+        self._later, self._begun, self._cut = 0, begun, 0
         return self._take(lines)
 
     def end(self) -> list[Line]:
         """The lines to show at the end of the output."""
         told = self._take(output_lines(self._begun)) if self._begun else []
         if (gone := self._later - len(self._last)) > 0:
-            told.append((INDENT + left_out(gone, "lines"), "dim"))
+            cut = f" and {self._cut:,} characters" if self._cut else ""
+            told.append((INDENT + left_out(gone, f"lines{cut}"), "dim"))
         return [*told, *((INDENT + line, "dim") for line in self._last)]
 
     def _take(self, lines: Iterable[str]) -> list[Line]:
@@ -57,6 +64,8 @@ class ToolOutput:
                 self._first.append(shown(line))
                 told.append((INDENT + self._first[-1], "dim"))
             else:
+                found = CUT.fullmatch(line)
+                self._cut += int(found[1].replace(",", "")) if found else 0
                 self._last.append(shown(line))
                 self._later += 1
         return told
@@ -67,6 +76,7 @@ class _Tool:
         self.title = title
         self.output = ToolOutput()
         self.diffs: set[Diff] = set()
+        self.locations: set[Location] = set()
 
 
 class RunningTools:
@@ -78,15 +88,18 @@ class RunningTools:
 
     def started(self, event: ToolStart) -> list[Line]:
         """The lines for a tool that begins: its title, and what it was given."""
-        title, kind = clean(event.title), clean(event.tool, 40)
-        self._running[event.tool_id] = _Tool(title)
+        title = clean(event.title)
+        tool = self._running[event.tool_id] = _Tool(title)
         self._speaks = event.tool_id
-        notes = [*([kind] if kind and kind not in title.lower() else []), *(["unasked"] if event.turn == 0 else [])]
+        words = dict.fromkeys(clean(word, 40) for word in (event.tool_name, event.tool))
+        notes = [word for word in words if word and word.casefold() not in title.casefold()]
+        notes += ["unasked"] if event.turn == 0 else []
         told: list[Line] = [(f"  tool: {title}" + (f" ({', '.join(notes)})" if notes else ""), "dim")]
         lines = event.input.splitlines() if event.input.strip() not in event.title else []
         told += [(f"{INDENT}< {shown(line)}", "dim") for line in lines[:INPUT_MAX]]
         more = len(lines) - INPUT_MAX
-        return [*told, (f"{INDENT}< {left_out(more, 'lines')}", "dim")] if more > 0 else told
+        told += [(f"{INDENT}< {left_out(more, 'lines')}", "dim")] if more > 0 else []
+        return told + _places(tool, event.locations)
 
     def updated(self, event: ToolUpdate, *, merged: bool = False) -> list[Line]:
         """The lines for what a tool gave; `merged`: the event has all that it gave so far."""
@@ -98,6 +111,7 @@ class RunningTools:
             tool.title = title
         if event.text:
             told += tool.output.whole(event.text) if merged else tool.output.more(event.text)
+        told += _places(tool, event.locations)
         return self._said(event.tool_id, tool, [*told, *_changes(tool, event.diffs)])
 
     def finished(self, event: ToolComplete) -> list[Line]:
@@ -105,7 +119,7 @@ class RunningTools:
         tool = self._find(event.tool_id)
         del self._running[event.tool_id]
         told = tool.output.whole(event.output) if event.output else []
-        told += [*tool.output.end(), *_changes(tool, event.diffs)]
+        told += [*tool.output.end(), *_places(tool, event.locations), *_changes(tool, event.diffs)]
         told = self._said(event.tool_id, tool, told)
         return told if event.status == "complete" else [*told, (f"  tool {event.status}: {tool.title}", "red")]
 
@@ -119,6 +133,13 @@ class RunningTools:
             return told
         self._speaks = tool_id
         return told if told[0][0].startswith("  tool: ") else [(f"  tool: {tool.title}", "dim"), *told]
+
+
+def _places(tool: _Tool, locations: tuple[Location, ...]) -> list[Line]:
+    # Those that were not shown, nor stand in the title without a line.
+    new = [at for at in locations if at not in tool.locations and (at.line or clean(at.path) not in tool.title)]
+    tool.locations.update(locations)
+    return [(f"{INDENT}at {places(new)}", "dim")] if new else []
 
 
 def _changes(tool: _Tool, diffs: tuple[Diff, ...]) -> list[Line]:

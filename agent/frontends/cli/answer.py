@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -50,17 +51,21 @@ def answer(app: App, session: str, words: tuple[str, ...], wait: float) -> int:
 async def _answer(app: App, session: str, wanted: str, given: str | None, wait: float) -> int:
     async with streaming(app.client.path, wait=wait) as stream:
         attached = await patiently(app, stream, SESSION_ATTACH, Attach(session_id=session))
-        over = "" if _open(attached.requests, wanted) else over_before(attached, wanted, stream.clock.time())
+        over = (
+            ""
+            if _open(attached.requests, wanted)
+            else over_before(attached, wanted, stream.clock.time(), own=stream.device)
+        )
         if over:
             app.printer.error(f"{over}; your answer was not sent")
             return Exit.FAILED
-        request = pick(attached.requests, wanted)
+        request = pick(attached.requests, wanted, session)
         found = await ask(request, app.printer) if given is None else answer_of(request, given)
         if found is None:
             return Exit.INTERRUPTED
         params = AnswerRequest(session_id=attached.session_id, request_id=request.request_id, answer=found)
         told = await patiently(app, stream, REQUEST_ANSWER, params)
-    why = too_late(told, request)
+    why = too_late(told, request, own=stream.device)
     if why:
         app.printer.error(why)
         return Exit.FAILED
@@ -94,7 +99,7 @@ async def ask(request: RequestOpen, printer: Printer) -> Answer | None:
             return found
 
 
-def pick(requests: Sequence[RequestOpen], wanted: str) -> RequestOpen:
+def pick(requests: Sequence[RequestOpen], wanted: str, session: str) -> RequestOpen:
     """The open request of that id or unique prefix, or the only one. Raises: RequestNotFound, Ambiguous."""
     found = _open(requests, wanted)
     exact = [request for request in found if request.request_id == wanted]
@@ -102,7 +107,12 @@ def pick(requests: Sequence[RequestOpen], wanted: str) -> RequestOpen:
         listed = "\n".join(f"{clean(request.request_id)}  {clean(request.prompt)}" for request in found)
         raise Ambiguous(f"several requests are open:\n{listed}", hint="name one: `agent answer SESSION REQUEST ANSWER`")
     if not found:
-        raise RequestNotFound(f"no open request {wanted!r}" if wanted else "the session asks nothing")
+        if requests:
+            ids = ", ".join(clean(request.request_id) for request in requests)
+            raise RequestNotFound(f"no open request {wanted!r}", hint=f"open: {ids}")
+        raise RequestNotFound(
+            "the session asks nothing now", hint=f"`agent attach {shlex.quote(clean(session))}` shows what it does"
+        )
     return (exact or found)[0]
 
 

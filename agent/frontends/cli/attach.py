@@ -1,47 +1,39 @@
-"""`agent attach`: a session on the terminal, followed and spoken to."""
+"""`agent attach`: which session is followed, in which way, and what is offered of one that has ended."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Sequence
+from typing import Literal, NamedTuple
 
 import click
 
-from agent.client.answers import how_to_answer
 from agent.client.follow import Mark, follow
-from agent.client.pending import WaitingCall, WaitingLines
-from agent.client.prompts import not_sent
 from agent.client.stream import Stream, streaming
-from agent.client.terminal_text import clean, session_title
-from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
-from agent.errors import AgentError, PeerLost, SessionNotFound, TakenBack
+from agent.client.terminal_text import clean
+from agent.client.view import Hydration, SessionView
+from agent.errors import SessionEnded
+from agent.frontends.cli.attachment import STDIN, TextAttachment, has_screen, is_lively, restart_hint
 from agent.frontends.cli.complete import complete_session
-from agent.frontends.cli.controls import AnswerLine, Controls, TakeBack, tell_trouble
-from agent.frontends.cli.keyboard import Input, InterruptPressed, Keyboard, Stopped
-from agent.frontends.cli.line_editor import InputEnded, LineChanged, TakeBackPressed, Typed
-from agent.frontends.cli.main import STATUS_OF, App, Exit
-from agent.frontends.cli.outbox import Outbox
-from agent.frontends.cli.output import Printer, local_time
+from agent.frontends.cli.keyboard import read_key
+from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.parameters import Whole
-from agent.frontends.cli.patience import saying, wait_option
-from agent.frontends.cli.progress import TurnProgress
+from agent.frontends.cli.patience import START_SECONDS, saying, wait_option
+from agent.frontends.cli.picker import choose
 from agent.frontends.cli.screen import SplitScreen
-from agent.frontends.cli.sessions import device_of, title_of
 from agent.frontends.cli.tail import LINES, TranscriptTail
-from agent.frontends.cli.transcript import TranscriptPrinter, style_of
-from agent.protocol.events import TEXT_MAX, Command, RequestOpen
-from agent.protocol.messages import Interrupt, Submitted
-from agent.protocol.methods import SESSION_INTERRUPT
-from agent.protocol.model import SessionRow
-from agent.protocol.waiting import PATIENCE, Waiting
+from agent.protocol.messages import History
+from agent.protocol.methods import SESSION_HISTORY
+from agent.protocol.waiting import PATIENCE
 
-STDIN = 0
-TERMINAL = "terminal"
-"""The backend whose sessions are best seen as they are."""
-COMMANDS_MAX = 12
-"""Commands of an agent that are named."""
-LEAVE = "Ctrl-C again, or Ctrl-D, leaves; the session goes on"
+SCREEN_OFFER = "-- a full-screen program: Enter shows it, t text, q leaves"
+
+
+class AttachmentEnd(NamedTuple):
+    """How following a session ended, and what comes next."""
+
+    status: int
+    session: str  # its id
+    then: Literal["", "screen", "over"] = ""  # its screen is wanted; it had ended before
 
 
 @click.command()
@@ -76,304 +68,52 @@ def attached_to(app: App, session: str, *, wait: float = PATIENCE, lines: int | 
 
     `wait`: seconds that anything may wait for a device out of reach; `lines` of its transcript are printed, None: all.
     """
-    return asyncio.run(_attach(app, session, wait, lines))
+    while True:
+        outcome = asyncio.run(_attach(app, session, wait, lines))
+        if outcome.then == "screen":
+            from agent.frontends.cli.raw import raw_attached_to
+
+            return raw_attached_to(app, outcome.session, wait=wait)
+        if outcome.then != "over" or not click.confirm("start it anew?", err=True):
+            return outcome.status
+        session = restarted(app, outcome.session)
 
 
-async def _attach(app: App, session: str, wait: float, lines: int | None) -> int:
+def restarted(app: App, session: str) -> str:
+    """Start a session that has ended anew; the id of the new one."""
+    asked = {"session_id": session, "wait": 0}  # whoever asks twice gets two
+    return str(app.client.call("session.restart", asked, seconds=START_SECONDS)["session_id"])
+
+
+async def _attach(app: App, session: str, wait: float, lines: int | None) -> AttachmentEnd:
     async with streaming(app.client.path, wait=wait) as stream:
         stream.waiting = saying(app)
         mark, view = Mark(session), SessionView(stream.device)
         changes = view.changes(follow(stream, mark))
-        first = await anext(changes)  # the terminal is touched only once there is a session
-        assert isinstance(first, Hydration)
-        return await _Attachment(app, stream, mark, view, lines).run(first, changes)
-
-
-def is_lively(printer: Printer) -> bool:
-    """Whether there is a terminal to draw on and to type at."""
-    return sys.stdin.isatty() and printer.tty and not printer.dumb
-
-
-def choose(app: App) -> str:
-    """Ask which session, of all devices. Raises: UsageError, without a terminal to ask on."""
-    if not (sys.stdin.isatty() and app.printer.err_tty):
-        raise click.UsageError("a session is needed: see `agent sessions`")
-    known = app.client.call("session.list", {"all": True})
-    rows = [row for row in known if row["attachable"] or row.get("away")]
-    if not rows:
-        raise SessionNotFound("there is no session to attach to", hint="start one with `agent new --attach`")
-    rows.sort(key=lambda row: (not row["local"], bool(row.get("away"))))
-    for number, row in enumerate(rows, 1):
-        away = row.get("away")
-        state = "offline" if away else row["status"]
-        app.printer.talk(f"{number:3}) {title_of(row)} · {device_of(row)} · {state}", "dim" if away else "")
-    chosen = click.prompt("session", type=Whole(1, len(rows)), default=1, err=True)
-    return str(rows[int(chosen) - 1]["id"])
-
-
-def banner(row: SessionRow) -> list[str]:
-    """What a person needs to know of the session first."""
-    title, device = session_title(row.title), clean(row.device.name) or row.device.id
-    parts = [f"-- {title}", f"on {device}", clean(row.backend) or "?"]
-    if row.model:
-        parts.append(clean(row.model))
-    if row.created_at:
-        parts.append(f"since {local_time(row.created_at)}")
-    return [" · ".join(parts)]
-
-
-def commands_line(commands: Sequence[Command]) -> str:
-    """The commands that the agent knows, in one line."""
-    named = [f"/{clean(command.name)}" for command in commands[:COMMANDS_MAX]]
-    rest = len(commands) - len(named)
-    return f"-- commands: {' '.join(named)}" + (f" and {rest} more" if rest else "")
-
-
-def follows(waiting: int, *, keys: bool) -> str:
-    """What comes after a turn that is interrupted; `keys`: there are some that take prompts back."""
-    told = "1 prompt waits and runs next" if waiting == 1 else f"{waiting} prompts wait and run next"
-    return told + ("; Up takes the newest back" if keys else "")
-
-
-class _Attachment:
-    def __init__(self, app: App, stream: Stream, mark: Mark, view: SessionView, lines: int | None) -> None:
-        self._printer = app.printer
-        self._stream, self._mark, self._view = stream, mark, view
-        self._lively = is_lively(app.printer)
-        self._screen = screen = SplitScreen(app.printer, lively=self._lively)
-        self._tail = TranscriptTail(screen, lines)
-        self._transcript = TranscriptPrinter(screen)
-        self._progress = TurnProgress()
-        self._backend = ""
-        self._inputs: asyncio.Queue[Input] = asyncio.Queue()  # as fast as a person types, or as long as the pipe is
-        self._keyboard = Keyboard(STDIN, self._inputs.put_nowait, lively=self._lively)
-        self._waiting_lines = WaitingLines()
-        self._controls = controls = Controls(self._waiting, self._redraw)
-        self._outbox = outbox = Outbox(
-            stream,
-            mark,
-            shown=lambda text: screen.notice(f"> {clean(text, TEXT_MAX)}"),
-            waiting=self._waiting,
-            accepted=self._accepted,
-            failed=self._not_sent,
-        )
-        editor = self._keyboard.editor
-        self._answers = AnswerLine(stream, mark, view, screen=screen, editor=editor, controls=controls)
-        self._take_back = TakeBack(stream, mark, view, screen=screen, editor=editor, controls=controls, outbox=outbox)
-        self._left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._ended_input = False
-        self._warned = False
-        self._interrupted = -1  # the turn that Ctrl-C was meant for last: once more, and it leads out
-        self._failed_with: int = Exit.OK  # status of the first prompt of a pipe that was not accepted
-
-    async def run(self, first: Hydration, changes: AsyncIterator[Change]) -> int:
-        self._stream.waiting = self._waiting
-        await self._banner(first)
-        screen = self._screen
-        with self._keyboard.reading(self._control, resized=screen.resized, stops=screen.hide, goes_on=screen.come_back):
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    jobs = [
-                        tasks.create_task(self._follow(changes), name="cli.follow"),
-                        tasks.create_task(self._listen(tasks), name="cli.input"),
-                        tasks.create_task(self._outbox.run(), name="cli.submit"),
-                        tasks.create_task(self._tick(), name="cli.progress"),
-                    ]
-                    self._redraw()
-                    status: int = await self._left
-                    self._controls.cancel()
-                    for job in jobs:
-                        job.cancel()
-            finally:
-                screen.bottom("", "", "")
-                for line in self._outbox.given_back():
-                    screen.notice(f"-- {line}", "yellow")
-                screen.close()
-        if self._lively:
-            screen.notice(f"-- left {clean(self._mark.session)}; `agent attach {clean(self._mark.session)}` returns")
-        return status or self._failed_with
-
-    def _control(self, sequence: str) -> None:
-        self._screen.printer.out.write(sequence)
-        self._screen.printer.out.flush()
-
-    def _leave(self, status: int) -> None:
-        if not self._left.done():
-            self._left.set_result(status)
-
-    # --- what the session does ---------------------------------------------------------------------------------------
-
-    async def _banner(self, first: Hydration) -> None:
-        session = self._view.session
-        if first.session is not None:
-            self._backend = first.session.backend
-            for line in banner(first.session):
-                self._screen.notice(line)
-            if first.session.backend == TERMINAL:
-                self._screen.notice(f"-- it has a terminal: `agent attach --raw {session}` shows it")
-        here = also_here(self._view.others.values())
-        if here:
-            self._screen.notice(f"-- {here}")
-        await self._hydrate(first)
-        if self._lively and first.commands:
-            self._screen.notice(commands_line(first.commands))
-        if self._lively:
-            self._screen.notice("-- Ctrl-C interrupts the turn, Alt-Enter steers it, Ctrl-D leaves")
-
-    async def _hydrate(self, hydration: Hydration) -> None:
-        if hydration.anew:
-            self._screen.notice(f"-- {sentence(LogReplaced())}. It says:", "yellow")
-            self._progress = TurnProgress()
-        for entry in hydration.entries:
-            self._progress.take(entry, self._printer.now(), live=False)
-        if hydration.session is not None:  # else the log was resumed
-            self._transcript = await self._tail.show(self._stream, self._view.session, self._mark.seq, hydration)
-        if hydration.again and not hydration.anew:
-            self._screen.notice(f"-- {sentence(Resumed())}")
-
-    async def _follow(self, changes: AsyncIterator[Change]) -> None:
-        async for change in changes:
-            match change:
-                case LogEntry():
-                    self._answers.drop_draft(change)
-                    self._progress.take(change, self._printer.now(), live=True)
-                    self._transcript.show(change)
-                case Hydration():
-                    await self._hydrate(change)
-                case _:
-                    self._screen.notice(f"-- {sentence(change)}", style_of(change))
-            self._redraw()
-            self._maybe_leave()
-
-    async def _tick(self) -> None:
-        # Time goes on while nothing happens.
-        while True:
-            await asyncio.sleep(1.0)
-            if self._lively:
-                self._redraw()
-            elif self._printer.tty and self._progress.due(self._printer.now()):
-                self._screen.notice(self._running())
-
-    def _maybe_leave(self) -> None:
-        if self._view.ended:
-            self._screen.notice(f"-- the session has {self._view.ended}")
-            self._leave(Exit.OK if self._view.ended == "ended" else Exit.FAILED)
-        if self._ended_input and self._outbox.empty and not self._view.running:
-            self._leave(Exit.OK)
-
-    # --- what the person does ----------------------------------------------------------------------------------------
-
-    def _running(self) -> str:
-        # One line that tells what runs and what waits; "" if that needs no word.
-        return self._progress.line(
-            self._printer.now(),
-            (self._printer.columns or 80) - 1,
-            backend=self._backend,
-            asked=self._answers.request is not None,
-            waiting=len(self._view.queue),
-            unsent=len(self._outbox.unsent),
-            newest=self._take_back.newest if self._lively else "",
-        )
-
-    def _redraw(self) -> None:
-        asked, editor = self._answers.asked, self._keyboard.editor
-        editor.secret = asked is not None and asked.request.kind == "secret"
-        editor.takes_back = not editor.secret and bool(self._take_back.newest)
-        running = self._running()
-        prompt = "> " if asked is None else asked.label
-        if self._view.running and asked is None and not editor.text and not running:
-            prompt = ""
-        self._screen.bottom(running, prompt, *(("", 0) if editor.secret else (editor.text, editor.cursor)))
-
-    async def _listen(self, tasks: asyncio.TaskGroup) -> None:
-        while True:
-            given = await self._inputs.get()
-            match given:
-                case Typed(text=text) if text.strip() or self._answers.request is not None:
-                    self._warned = False
-                    self._typed(tasks, given)
-                case InterruptPressed():
-                    self._interrupt(tasks)
-                case TakeBackPressed():
-                    self._take_back.take(tasks)
-                case Stopped(signal=number):
-                    self._leave(128 + number)
-                case InputEnded() if self._lively:
-                    self._leave(Exit.OK)
-                case InputEnded():
-                    self._ended_input = True
-                    if self._answers.request is not None:
-                        self._hint_answer(self._answers.request)
-                    self._maybe_leave()
-                case LineChanged() | Typed():
-                    pass
-            self._redraw()
-
-    def _typed(self, tasks: asyncio.TaskGroup, given: Typed) -> None:
-        asked = self._answers.asked
-        if asked is None or (given.steer and given.text.strip() and asked.request.kind != "secret"):
-            self._outbox.put(given)
-        else:
-            self._answers.take(asked, given, tasks)
-
-    def _interrupt(self, tasks: asyncio.TaskGroup) -> None:
-        turn = self._view.turn
-        if self._keyboard.editor.clear():
-            if self._view.running:
-                self._screen.notice("-- line cleared; Ctrl-C again interrupts the turn")
-        elif self._take_back.unsent:
-            if self._lively:
-                self._take_back.take_unsent()
-            else:
-                self._leave(Exit.INTERRUPTED)
-        elif self._view.running and self._interrupted != turn:
-            self._interrupted, self._warned = turn, not self._lively
-            if self._view.queue:
-                self._screen.notice(f"-- interrupting; {follows(len(self._view.queue), keys=self._lively)}")
-            self._controls.begin(tasks, lambda call: self._stop(turn, call))
-        elif self._lively and not self._warned:
-            self._warned = True
-            self._screen.notice(f"-- {LEAVE}")
-        else:
-            self._leave(Exit.OK if self._lively else Exit.INTERRUPTED)
-
-    async def _stop(self, turn: int, call: WaitingCall) -> None:
         try:
-            await self._stream.insist(SESSION_INTERRUPT, Interrupt(session_id=self._mark.session, turn=turn), call=call)
-        except AgentError as exc:
-            if isinstance(exc, TakenBack):
-                self._interrupted = -1
-            tell_trouble(self._screen, exc)
+            first = await anext(changes)  # the terminal is touched only once there is a session
+        except SessionEnded:
+            return await _show_closed(app, stream, session, lines)
+        assert isinstance(first, Hydration)
+        if first.session is not None and has_screen(first.session) and is_lively(app.printer):
+            app.printer.talk(SCREEN_OFFER)
+            key = await read_key(STDIN, "\r\nstqy")
+            if key in {"", "q"}:
+                return AttachmentEnd(Exit.OK, view.session)
+            if key != "t":
+                return AttachmentEnd(Exit.OK, view.session, "screen")
+        attachment = TextAttachment(app, stream, mark, view, lines, asked=session)
+        status = await attachment.run(first, changes)
+        return AttachmentEnd(status, view.session, "over" if attachment.was_over else "")
 
-    # --- what was not sent yet ---------------------------------------------------------------------------------------
 
-    def _waiting(self, note: Waiting, about: str = "") -> None:
-        line = self._waiting_lines.line(note, about=about)
-        if line:
-            self._screen.notice(f"-- {line}", "yellow")
-
-    def _accepted(self, told: Submitted) -> None:
-        self._view.submitted(told)
-        self._redraw()
-        self._maybe_leave()
-
-    def _not_sent(self, given: Typed, exc: AgentError) -> None:
-        if isinstance(exc, TakenBack):
-            self._screen.notice("-- taken back: it was not sent")
-        else:
-            tell_trouble(self._screen, exc, given.text)
-        line = not_sent(given.text, doubtful=isinstance(exc, PeerLost))
-        if self._lively:
-            if not self._keyboard.editor.put_back(given.text):
-                self._screen.notice(f"-- {line}", "yellow")
-        else:
-            self._failed_with = self._failed_with or STATUS_OF.get(exc.kind, Exit.FAILED)
-            self._screen.notice(f"-- {line}", "yellow")
-            if self._failed_with == Exit.UNREACHABLE:
-                self._outbox.stop()  # nor would the next line be
-                self._leave(Exit.UNREACHABLE)
-        self._redraw()
-        self._maybe_leave()
-
-    def _hint_answer(self, request: RequestOpen) -> None:
-        self._screen.notice(f"-- answer with {how_to_answer(self._mark.session, request)}")
+async def _show_closed(app: App, stream: Stream, session: str, lines: int | None) -> AttachmentEnd:
+    # Nothing of a closed session is there but its log. Raises: SessionEnded, where nobody can be asked.
+    page = await stream.insist(SESSION_HISTORY, History(session_id=session, limit=1))
+    if not is_lively(app.printer):
+        hint = f"`agent log {clean(page.session_id)}` shows it, {restart_hint(page.session_id)}"
+        raise SessionEnded("that session has ended", hint=hint)
+    screen = SplitScreen(app.printer, lively=True)
+    log = Hydration(session=None, entries=(), truncated=True)
+    await TranscriptTail(screen, lines).show(stream, page.session_id, page.seq, log)
+    return AttachmentEnd(Exit.FAILED, page.session_id, "over")

@@ -64,7 +64,7 @@ def audit(app: App, *, as_json: bool, since: str | None, limit: int, stay: bool)
     for line in TABLE.lines(app.printer, [_cells(entry, app.printer) for entry in entries]):
         app.printer.line(line)
     if not entries:
-        app.printer.hint("nobody has done anything here yet")
+        app.printer.hint(f"nobody has done anything here {'since then' if since else 'yet'}")
     return Exit.OK
 
 
@@ -105,8 +105,8 @@ class _Follow:
     def _unseen(self, entries: Sequence[AuditEntry]) -> list[AuditEntry]:
         seen, fresh = self._shown.copy(), []
         for entry in entries:
-            if seen[entry] > 0:
-                seen[entry] -= 1
+            if seen[_stored(entry)] > 0:
+                seen[_stored(entry)] -= 1
             else:
                 fresh.append(entry)
         return fresh
@@ -118,7 +118,7 @@ class _Follow:
             if entry.at != self._last:
                 self._last = entry.at
                 self._shown.clear()
-            self._shown[entry] += 1
+            self._shown[_stored(entry)] += 1
         rows = [msgspec.to_builtins(entry) for entry in entries]
         if self._as_json:
             for row in rows:
@@ -133,6 +133,13 @@ class _Follow:
         self._printer.out.flush()
 
 
+def _stored(entry: AuditEntry) -> AuditEntry:
+    # Without the title, which may be another one when the entry comes again.
+    import msgspec
+
+    return msgspec.structs.replace(entry, title="")
+
+
 def _clock(stamp: str) -> str:
     # An age would be wrong a moment after it was printed.
     try:
@@ -143,7 +150,7 @@ def _clock(stamp: str) -> str:
 
 def _whole(entry: dict[str, Any]) -> dict[str, Any]:
     # Scripts get every field, also those that are left out on the wire because they are empty.
-    return {"session": "", "length": 0, "detail": ""} | entry
+    return {"session": "", "length": 0, "detail": "", "title": ""} | entry
 
 
 def _cells(entry: dict[str, Any], printer: Printer) -> list[Cell]:
@@ -152,7 +159,8 @@ def _cells(entry: dict[str, Any], printer: Printer) -> list[Cell]:
         printer.when(whole["at"]),
         clean(whole["name"]).strip() or short_device(whole["device"]),
         (whole["action"], style),
-        whole["session"],
+        f"{whole['title']} ({whole['session']})" if whole["title"] and printer.tty else whole["session"],
         str(whole["length"] or ""),
         whole["detail"],
+        *([] if printer.tty else [whole["title"]]),  # in a pipe fields only grow
     ]

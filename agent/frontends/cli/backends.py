@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agent.client.terminal_text import Style, clean
-from agent.errors import BackendFailed
+from agent.errors import BadParams
 from agent.frontends.cli.complete import complete_backend, complete_device
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer
@@ -44,7 +44,7 @@ def _named(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
         if row["name"].casefold() == name.casefold():
             return row
     known = ", ".join(sorted(clean(row["name"]) for row in rows))
-    raise BackendFailed(f"no backend {name!r}", hint=f"there are: {known}")
+    raise BadParams(f"no backend {name!r}", hint=f"there are: {known}")
 
 
 def whole(row: dict[str, Any], printer: Printer) -> list[str]:

@@ -31,7 +31,10 @@ def complete_device(_ctx: click.Context, _param: click.Parameter, incomplete: st
 
 def complete_session(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completions of a session: its title, if that means no other one and no shell takes it apart; else its id."""
-    rows = _ask("session.list", {"all": True})
+    return _named(_ask("session.list", {"all": True}), incomplete)
+
+
+def _named(rows: list[dict[str, Any]], incomplete: str) -> list[CompletionItem]:
     titles = Counter(row["title"].casefold() for row in rows)
     wanted = incomplete.casefold()
     found = []
@@ -42,6 +45,13 @@ def complete_session(_ctx: click.Context, _param: click.Parameter, incomplete: s
                 found.append(CompletionItem(word, help=f"{clean(row['title'])} ({clean(row['device']['name'])})"))
                 break
     return found
+
+
+def complete_past_session(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completions of a session of this device that is over."""
+    past = _ask_for("session.past", {"limit": 200})
+    rows = past.get("sessions", []) if isinstance(past, dict) else []
+    return _named(rows, incomplete)
 
 
 def complete_backend(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -63,8 +73,12 @@ def complete_prompt(ctx: click.Context, _param: click.Parameter, incomplete: str
 
 
 def _ask(method: str, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    try:
-        rows = Client(control_socket_path(os.environ), seconds=SECONDS).call(method, params)
-    except AgentError:
-        return []
+    rows = _ask_for(method, params)
     return rows if isinstance(rows, list) else []
+
+
+def _ask_for(method: str, params: dict[str, Any] | None) -> object:
+    try:
+        return Client(control_socket_path(os.environ), seconds=SECONDS).call(method, params)
+    except AgentError:
+        return None

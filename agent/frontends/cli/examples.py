@@ -63,6 +63,14 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("agent share build private", "no other device knows of it"),
         ("agent share build all", "all members may use it again"),
     ),
+    "search": (
+        ("agent search gasket", "in all sessions of this device"),
+        ("agent search --all-devices '\"burst pipe\" base*'", "a phrase and the beginning of a word, everywhere"),
+    ),
+    "forget": (
+        ("agent forget 'old plan'", "a session of this device that is over"),
+        ("agent forget --yes build deploy", "several, without being asked"),
+    ),
     "log": (
         ("agent log build", "all of it"),
         ("agent log build --follow --json", "for a script, and what comes"),

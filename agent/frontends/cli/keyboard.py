@@ -174,6 +174,29 @@ def _text(data: bytes) -> str:
         raise click.UsageError("standard input is not UTF-8 text") from None
 
 
+async def read_key(fd: int, keys: str) -> str:
+    """One of the keys that is pressed on a terminal; "" if it is Esc, Ctrl-D, or the terminal is gone."""
+    loop = asyncio.get_running_loop()
+    pressed: asyncio.Future[str] = loop.create_future()
+
+    def readable() -> None:
+        key = os.read(fd, CHUNK).decode(errors="replace").lower()
+        found = next((each for each in key if each in keys), None)
+        if not pressed.done() and (found is not None or key in {"", "\x1b", "\x04"}):
+            pressed.set_result(found or "")
+
+    before = termios.tcgetattr(fd)
+    attributes = termios.tcgetattr(fd)
+    attributes[3] &= ~(termios.ICANON | termios.ECHO)
+    termios.tcsetattr(fd, termios.TCSADRAIN, attributes)
+    loop.add_reader(fd, readable)
+    try:
+        return await pressed
+    finally:
+        loop.remove_reader(fd)
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
 async def read_line(fd: int, show: Callable[[], None], *, secret: bool) -> str | None:
     """Call `show`, then one line from a terminal, edited as the terminal does; None at its end.
 

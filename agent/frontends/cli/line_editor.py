@@ -65,6 +65,7 @@ class LineEditor:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._unread = ""
         self._pasting = False
+        self._escaped = False  # whether Esc was pressed before, and is meant as it is: Enter steers then
         self._history: list[str] = []
         self._at = 0  # the line of the history that is shown; beyond it: the draft
         self._draft = ""
@@ -72,6 +73,9 @@ class LineEditor:
     def feed(self, data: bytes) -> list[Action]:
         """Take the bytes that were typed, and tell what they mean."""
         text, self._unread = self._unread + self._decoder.decode(data), ""
+        if self._escaped and text[:1] in {"\r", "\n"}:
+            text = "\x1b" + text
+        self._escaped = False
         actions: list[Action] = []
         at = 0
         while at < len(text):
@@ -94,13 +98,14 @@ class LineEditor:
 
     @property
     def escape_waits(self) -> bool:
-        """Whether Esc was pressed on an empty line, which is the beginning of another key or meant as it is."""
-        return self._unread == "\x1b" and not self.text and not self._pasting
+        """Whether Esc was pressed, which is the beginning of another key or meant as it is."""
+        return self._unread == "\x1b" and not self._pasting
 
     def escape(self) -> list[Action]:
-        """Take Esc as it is, since nothing has followed it."""
+        """Take Esc as it is, since nothing has followed it: on an empty line it takes back, else Enter may steer."""
         self._unread = ""
-        return [TakeBackPressed()] if self.takes_back else []
+        self._escaped = bool(self.text)
+        return [TakeBackPressed()] if self.takes_back and not self.text else []
 
     def clear(self) -> bool:
         """Empty the line, which the history keeps; whether anything was on it."""

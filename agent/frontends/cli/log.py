@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import click
 
 from agent.client.follow import Hydrated, Mark, NextEvent, follow
-from agent.client.reading import event_json
+from agent.client.reading import VERBATIM, event_json
 from agent.client.stream import streaming
 from agent.client.view import LogReplaced, SessionView, sentence
 from agent.frontends.cli.complete import complete_session
+from agent.frontends.cli.export import MarkdownTranscript, Row, json_lines, markdown_head
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.parameters import Whole
 from agent.frontends.cli.patience import call, saying, wait_option
 from agent.frontends.cli.screen import SplitScreen
 from agent.frontends.cli.transcript import TranscriptPrinter
 from agent.protocol.events import Event
-from agent.protocol.messages import History
+from agent.protocol.messages import History, Page
 from agent.protocol.methods import SESSION_HISTORY
 
 PAGE = 500
 """Events asked for at a time."""
+ASKED_SECONDS = 30.0
+"""All devices are asked at once for a session that is over."""
 
 
 @click.command()
@@ -30,32 +35,89 @@ PAGE = 500
 @click.option("--json", "as_json", is_flag=True, help="Print the events, one a line.")
 @click.option("--since", type=Whole(), default=0, metavar="SEQ", help="Only events after that number.")
 @click.option("--follow", "stay", is_flag=True, help="Stay and print what comes.")
+@click.option("--export", "form", type=click.Choice(["md", "json"]), help="Make a document of it: Markdown, or JSON.")
+@click.option("-o", "--output", "file", metavar="FILE", help="Write the document there; - is stdout.")
 @wait_option
 @click.pass_obj
-def log(app: App, *, session: str, as_json: bool, since: int, stay: bool, wait: float) -> int:
-    """Print a session's transcript."""
+def log(
+    app: App, *, session: str, as_json: bool, since: int, stay: bool, form: str | None, file: str | None, wait: float
+) -> int:
+    """Print a session's transcript, or make a document of it."""
+    if form is None and file is not None:
+        raise click.UsageError("-o needs --export md or --export json")
+    if form is not None:
+        if as_json or stay:
+            raise click.UsageError("--export goes with neither --json nor --follow")
+        _write(app, _document(app, session, form, since, wait), file)
+        return Exit.OK
     show = _Log(app, session, as_json=as_json)
     mark = Mark(session, after=since)
-    for epoch, events in _history(app, show, since, wait):
-        for event in events:
+    last = since
+    for page in _history(app, session, since, wait):
+        show.session = page.session_id or session  # the id, whatever it was asked by
+        for event in page.events:
             show.event(event)
-            since = event.seq
-        mark = Mark(session, after=since, epoch=epoch)
+            last = event.seq
+        mark = Mark(session, after=last, epoch=page.epoch)
     if stay:
         asyncio.run(_follow(app, mark, show, wait))
+    elif last == since > 0:
+        app.printer.talk(f"nothing after {since}")
     return Exit.OK
 
 
-def _history(app: App, show: _Log, after: int, wait: float) -> Iterator[tuple[str, tuple[Event, ...]]]:
-    # The pages of the log, each with its epoch.
+def _history(app: App, session: str, after: int, wait: float) -> Iterator[Page]:
     more = True
     while more:
-        asked = History(session_id=show.session, after=after, limit=PAGE)
-        page = call(app, SESSION_HISTORY, asked, wait=wait)
-        show.session = page.session_id or show.session  # the id, whatever it was asked by
-        yield page.epoch, page.events
+        page = call(app, SESSION_HISTORY, History(session_id=session, after=after, limit=PAGE), wait=wait)
+        session = page.session_id or session
+        yield page
         more = page.more and bool(page.events)
         after = page.events[-1].seq if page.events else after
+
+
+def _document(app: App, session: str, form: str, since: int, wait: float) -> Iterator[str]:
+    # Its lines, as they are read; that there is such a session is known before the first one.
+    pages = _history(app, session, since, wait)
+    first = next(pages)
+    session = first.session_id or session
+    row = _row(app, session)
+    events = (event for page in chain((first,), pages) for event in page.events)
+    return json_lines(row, session, first.epoch, events) if form == "json" else _markdown(row, session, events)
+
+
+def _markdown(row: Row, session: str, events: Iterable[Event]) -> Iterator[str]:
+    yield from markdown_head(row, session)
+    view, transcript = SessionView(), MarkdownTranscript(verbatim=row.get("backend") in VERBATIM)
+    for event in events:
+        for block in transcript.blocks(view.entry(event)):
+            yield from ("", block)
+    for block in transcript.rest():
+        yield from ("", block)
+
+
+def _row(app: App, session: str) -> Row:
+    # As a list has it; else of those that are over.
+    rows = app.client.call("session.list", {"all": True})
+    found = next((row for row in rows if row["id"] == session), None)
+    if found is None:
+        past = app.client.call("session.past", {"scope": "all", "limit": 1000}, seconds=ASKED_SECONDS)
+        found = next((row for row in past["sessions"] if row["id"] == session), None)
+    return found or {}
+
+
+def _write(app: App, lines: Iterator[str], file: str | None) -> None:
+    if file in (None, "-"):
+        for line in lines:
+            app.printer.line(line)
+        return
+    try:  # only for its owner, as the transcript itself is
+        descriptor = os.open(str(file), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as out:
+            out.writelines(f"{line}\n" for line in lines)
+    except OSError as exc:
+        raise click.ClickException(f"{file} cannot be written: {exc.strerror}") from exc
+    app.printer.talk(f"written to {file}")
 
 
 async def _follow(app: App, mark: Mark, show: _Log, wait: float) -> None:

@@ -85,6 +85,8 @@ COMMANDS = {
     "close": ("agent.frontends.cli.session_control", "End a session; its transcript stays."),
     "rename": ("agent.frontends.cli.session_control", "Give a session another title."),
     "share": ("agent.frontends.cli.session_control", "Say what other devices may do with a session of this one."),
+    "search": ("agent.frontends.cli.search", "Search what was said, here or on all devices."),
+    "forget": ("agent.frontends.cli.search", "Delete the transcript of a session that is over."),
     "log": ("agent.frontends.cli.log", "Print a session's transcript."),
     "pair": ("agent.frontends.cli.trust", "Let another device in: show a code for it."),
     "join": ("agent.frontends.cli.trust", "Pair with the device that shows a code."),
@@ -96,6 +98,9 @@ COMMANDS = {
     "schema": ("agent.frontends.cli.schema", "Print what crosses the wire as JSON Schema."),
     "demo": ("agent.frontends.cli.demo", "Watch three devices find, pair with and prompt each other."),
 }
+
+ACTS = frozenset({"new", "prompt", "withdraw", "pair"})
+"""Commands that first act and then print what came of it: where nothing can be printed, nothing is done."""
 
 
 class App:
@@ -131,7 +136,12 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that was asked for; its help, if that is wanted, has examples."""
+        """Find the command that was asked for; its help, if that is wanted, has examples. `help X` is `X --help`."""
+        if args[0] == "help":
+            args = [*(word for word in args[1:] if word not in HELP), "--help"]
+            if len(args) == 1:
+                click.echo(ctx.get_help())
+                ctx.exit()
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and command is not None and not HELP.isdisjoint(rest):
             from agent.frontends.cli.examples import epilog
@@ -166,6 +176,8 @@ class LazyGroup(click.Group):
 @click.pass_context
 def agent(ctx: click.Context, color: Literal["auto", "always", "never"]) -> None:
     """List, watch, prompt and start agent sessions on every machine of the home network."""
+    if ctx.invoked_subcommand in ACTS:
+        streams.check_output()
     ctx.obj = App(Printer(color=color, environ=os.environ))
     if ctx.invoked_subcommand is None:
         from agent.frontends.cli.welcome import welcome

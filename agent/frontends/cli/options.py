@@ -11,7 +11,7 @@ import msgspec
 from click.shell_completion import CompletionItem
 
 from agent.client.stream import streaming
-from agent.client.terminal_text import clean
+from agent.client.terminal_text import clean, one_line
 from agent.errors import AgentError, BadParams
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.main import App, Exit
@@ -31,7 +31,13 @@ OPTIONS = Table(
     Column("CHOICES", least=16, cut="wrapped", typed=True),
     left_out=("NAME",),
 )
-CHOICES = Table(Column("VALUE", typed=True), Column("NAME", least=12), Column("NOW", optional=True), left_out=("NAME",))
+CHOICES = Table(
+    Column("VALUE", typed=True),
+    Column("NAME", least=12),
+    Column("NOW", optional=True),
+    Column("DESCRIPTION", optional=True, least=16, cut="wrapped"),
+    left_out=("NAME",),
+)
 COMPLETE_SECONDS = 1.0
 """A shell that waits longer for completions feels broken."""
 
@@ -39,7 +45,7 @@ COMPLETE_SECONDS = 1.0
 def complete_option(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completions of an option: ids of the session's options, with their names as help."""
     return [
-        CompletionItem(clean(option.id), help=f"{option_name(option)}: {option_value(option)}")
+        CompletionItem(clean(option.id), help=_help(f"{option_name(option)}: {option_value(option)}", option))
         for option in _there(ctx)
         if option.id.startswith(incomplete)
     ]
@@ -52,7 +58,7 @@ def complete_value(ctx: click.Context, _param: click.Parameter, incomplete: str)
     except BadParams:
         return []
     return [
-        CompletionItem(clean(choice.id), help=clean(choice.name))
+        CompletionItem(clean(choice.id), help=_help(clean(choice.name), choice))
         for choice in option.choices
         if choice.id.startswith(incomplete)
     ]
@@ -115,7 +121,10 @@ def row_of(option: Option) -> dict[str, object]:
     """An option as `--json` prints it. Grows only."""
     return {
         "id": option.id, "name": option.name, "value": option.value, "category": option.category,
-        "choices": [{"id": choice.id, "name": choice.name} for choice in option.choices],
+        "choices": [
+            {"id": choice.id, "name": choice.name, "description": choice.description} for choice in option.choices
+        ],
+        "description": option.description,
     }  # fmt: skip
 
 
@@ -139,6 +148,10 @@ def pick_value(option: Option, word: str) -> str:
     raise BadParams(f"{clean(option.id)} takes no {clean(word)!r}", hint=f"it takes: {there or 'nothing'}")
 
 
+def _help(words: str, told: Option | Choice) -> str:
+    return f"{words}: {one_line(told.description)}" if told.description else words
+
+
 def _ids(named: Option | Choice) -> str:
     return named.id
 
@@ -160,6 +173,11 @@ def _print_options(printer: Printer, options: Sequence[Option]) -> None:
 
 
 def _print_choices(printer: Printer, option: Option) -> None:
-    rows = [(choice.id, choice.name, "set" if choice.id == option.value else "") for choice in option.choices]
+    if option.description:
+        printer.talk(f"{option_name(option)}: {one_line(option.description)}", "dim")
+    rows = [
+        (choice.id, choice.name, "set" if choice.id == option.value else "", one_line(choice.description))
+        for choice in option.choices
+    ]
     for line in CHOICES.lines(printer, rows):
         printer.line(line)

@@ -13,8 +13,11 @@ from typing import Any, Literal, TextIO
 
 from agent.client.terminal_text import Style, clean
 from agent.protocol.characters import escaped, unsafe
+from agent.protocol.times import span, unix_seconds
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+NARROW = 72
+"""Columns of a terminal from which on there is room for more than what is essential."""
 
 
 class Printer:
@@ -45,6 +48,11 @@ class Printer:
             return os.get_terminal_size(self.out.fileno()).columns or 80
         except (OSError, ValueError):
             return 80
+
+    @property
+    def narrow(self) -> bool:
+        """Whether stdout is a terminal that has room for the essential words alone."""
+        return self.columns is not None and self.columns < NARROW
 
     @property
     def rows(self) -> int:
@@ -94,11 +102,11 @@ class Printer:
 
     def json(self, value: Any) -> None:
         """Print one JSON document: indented on a terminal, one line in a pipe."""
-        self.line(_json(value, indent=2 if self.tty else None))
+        self.line(as_json(value, indent=2 if self.tty else None))
 
     def json_line(self, value: Any) -> None:
         """Print one line of JSON, at once."""
-        self.line(_json(value))
+        self.line(as_json(value))
         self.out.flush()
 
     def paint(self, text: str, style: Style) -> str:
@@ -117,8 +125,8 @@ class Printer:
         return age(stamp, self.now()) if self.tty else stamp
 
 
-def _json(value: Any, indent: int | None = None) -> str:
-    # The same value in other words: a terminal obeys some characters that JSON lets pass.
+def as_json(value: Any, indent: int | None = None) -> str:
+    """A value as JSON, one line without `indent`; what a terminal obeys is escaped, which JSON does not ask for."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return unsafe.sub(lambda found: escaped(found.group()), text)
 
@@ -135,6 +143,14 @@ def age(stamp: str, now: float) -> str:
         if seconds >= size:
             return f"{seconds // size}{unit} ago"
     return f"{seconds}s ago"
+
+
+def duration_since(stamp: str, now: float) -> str:
+    """How long something has lasted that began at an RFC 3339 time, with a space before it; empty, if that is none."""
+    try:
+        return f" for {span(now - unix_seconds(stamp))}"
+    except ValueError:
+        return ""
 
 
 def local_time(stamp: str) -> str:

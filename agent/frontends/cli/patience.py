@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Q = TypeVar("Q", bound=Patient)
 
+START_SECONDS = 90.0
+"""A peer may have to be dialled, and an agent to be started, before a new session answers."""
 wait_option: Callable[[Any], Any] = click.option(
     "--wait",
     type=Span(0.0, WAIT_MAX),

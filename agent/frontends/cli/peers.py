@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from agent.client.terminal_text import Style, clean
 from agent.errors import Ambiguous, DeviceNotFound
 from agent.frontends.cli.confusables import warnings
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Printer
+from agent.frontends.cli.output import Printer, duration_since, short_device
 from agent.frontends.cli.parameters import Span
 from agent.frontends.cli.table import Below, Column, Table, tabbed
 from agent.frontends.cli.table import Row as Line
@@ -113,6 +114,11 @@ def _fields(row: Row, doubt: str) -> list[str]:
     ]
 
 
+def device_word(name: str, device: str) -> str:
+    """A word for a device in a command to copy. Its name is somebody's choice: only a harmless one is taken."""
+    return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) else short_device(device)
+
+
 def device_name(row: Row) -> str:
     """The name of a device, else where it is (R7)."""
     name = clean(str(row.get("name") or "")).strip()
@@ -123,8 +129,8 @@ def _state(row: Row, printer: Printer) -> str:
     text = str(row["state"])
     if not row["paired"] and not row["self"]:
         text += ", not paired"
-    if row["state"] == "offline" and row.get("since"):
-        text += f"{'' if row['paired'] else ','} since {printer.when(row['since'])}"
+    if row["state"] == "offline" and row.get("since") and not printer.narrow:
+        text += f"{'' if row['paired'] else ','}{duration_since(row['since'], printer.now())}"
     return f"{text} ({row['reason']})" if row.get("reason") else text
 
 
@@ -132,6 +138,8 @@ def _sessions(row: Row) -> str:
     parts = [
         f"{row[key]} {label}" for key, label in (("working", "working"), ("needs_input", "needs input")) if row[key]
     ]
+    if row.get("remembered"):
+        return f"{row['remembered']} as last known"
     return f"{row['sessions']} ({', '.join(parts)})" if parts else str(row["sessions"])
 
 
@@ -160,4 +168,7 @@ def find_device(client: Client, wanted: str) -> Row:
             raise Ambiguous(f"several devices match {wanted!r}:\n{listed}")
         if matches:
             return matches[0]
-    raise DeviceNotFound(f"no device {wanted!r}")
+    from agent.protocol.names import meant
+
+    near = meant(wanted, (row["name"] for row in rows))
+    raise DeviceNotFound(f"no device {wanted!r}", hint=f"{near}see `agent peers`")

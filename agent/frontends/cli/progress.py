@@ -99,7 +99,7 @@ class TurnProgress:
         the session does not have yet; `newest`: the one that can be taken back, "" if none can.
         """
         runs = self.turn and now - self._since >= SHOWN_AFTER
-        parts = [f"{waiting} wait{'s' if waiting == 1 else ''}"] if waiting else []
+        parts = [f"{waiting} waiting"] if waiting else []
         parts += [f"{unsent} not sent yet"] if unsent else []
         short = ", ".join(parts)
         queue = (f"{short}; Up takes back {excerpt(clean(newest))}" if newest else short), short

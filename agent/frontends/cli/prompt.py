@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 import sys
 import uuid
@@ -18,8 +19,10 @@ from agent.client.prompts import not_sent, prompts_before, prompts_named, standi
 from agent.client.reading import event_json, request_over
 from agent.client.request_text import request_lines
 from agent.client.stream import Stream, streaming
+from agent.client.terminal_text import clean
 from agent.client.view import Change, Hydration, LogEntry, LogReplaced, SessionView, sentence
 from agent.errors import AgentError
+from agent.frontends.cli import streams
 from agent.frontends.cli.answer import ask
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.keyboard import piped_text
@@ -74,6 +77,8 @@ def prompt(
     While the session's device is out of reach it waits; Ctrl-C takes the prompt back. Ctrl-C while the turn runs
     interrupts it. While other turns run before it, Ctrl-C leaves, and the prompt stays, unless --withdraw is given.
 
+    Of a reply the first 98,304 and the last 16,384 characters are kept; standard error says so where some are missing.
+
     Exit status: 0 when the turn is complete, 1 when it failed or a shell command did, 130 when it was interrupted,
     6 when the device stayed out of reach, 7 when the time was up (a turn that began goes on).
     """
@@ -97,6 +102,7 @@ def _send_only(app: App, submit: Submit, wait: float, *, as_json: bool, piped: b
         if piped:  # else the shell still has it
             app.printer.talk(not_sent(submit.text), "yellow")
         raise
+    streams.acted(_sent(submit.session_id))
     if as_json:
         app.printer.json({"prompt_id": submit.prompt_id, **msgspec.to_builtins(told)})
         return Exit.OK
@@ -106,6 +112,11 @@ def _send_only(app: App, submit: Submit, wait: float, *, as_json: bool, piped: b
         where += f"; {to_withdraw(submit.session_id, submit.prompt_id)} takes it back"
     app.printer.talk(where)
     return Exit.OK
+
+
+def _sent(session: str) -> str:
+    # So that nobody sends it again because its reply could not be printed.
+    return f"the prompt was sent, and `agent log {shlex.quote(clean(session))}` shows what comes of it"
 
 
 class _Turn:
@@ -188,6 +199,7 @@ class _Turn:
         self._turn = told.turn
         self._queued = told.status == "queued" or (told.status == "duplicate" and told.position > 0)
         self._accepted.set()
+        streams.acted(_sent(self._mark.session))
         if told.status == "queued" or (told.status == "duplicate" and self._known):
             self._app.printer.talk(standing(told, steer=params.steer), "dim")
         if told.status == "duplicate":
@@ -293,7 +305,7 @@ class _Turn:
             found = await ask(request, printer)
             if found is not None:
                 self._answered.add(request.request_id)
-                why = too_late(await submit_answer(stream, session, request, found), request)
+                why = too_late(await submit_answer(stream, session, request, found), request, own=stream.device)
                 if why:
                     printer.talk(why, "yellow")
         except AgentError as exc:

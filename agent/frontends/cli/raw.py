@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import AsyncIterator
 
@@ -16,7 +17,8 @@ from agent.client.pending import WaitingLines
 from agent.client.stream import Note, ServiceLost, Stream, streaming
 from agent.client.terminal_text import clean
 from agent.client.view import LinkBack, LinkLost, PeerStopped, ServiceAway, news_of, sentence
-from agent.errors import AgentError, Forbidden, PeerUnreachable, ReadOnly
+from agent.errors import AgentError, Forbidden, PeerUnreachable, ReadOnly, SessionEnded
+from agent.frontends.cli.duration import counted
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.patience import saying
 from agent.frontends.cli.raw_terminal import DetachKey, RawTerminal
@@ -71,6 +73,7 @@ class _RawAttachment:
         self._wait = wait
         self._waiting_lines = WaitingLines()
         self._mark = Mark(session)
+        self._asked = clean(session)  # as it was named by who wants to return
         self._epoch = ""
         self._next = self._taken = 0  # offsets: the next byte to be shown, and what the gateway knows was taken
         self._typed = bytearray()
@@ -81,6 +84,7 @@ class _RawAttachment:
         self._covered = False  # whether a line of ours lies over the program's last one
         self._kept_since: float | None = None  # monotonic seconds: since when what is typed could not be sent
         self._refused = False  # whether we may only watch
+        self._lost = ""  # what was typed after the program had ended
         self._end = ""
 
     async def run(self) -> int:
@@ -110,8 +114,13 @@ class _RawAttachment:
                     await self._terminal.settle()
                     for job in jobs:
                         job.cancel()
+        unread = self._lost + self._typed.decode(errors="ignore")
+        if unread:  # never shown: it may be a password
+            self._printer.talk(
+                f"-- {counted(len(unread), 'character')} that you typed did not reach the program", "yellow"
+            )
         self._printer.talk(
-            self._end or f"-- left {clean(session)}; `agent attach --raw {clean(session)}` returns", "dim"
+            self._end or f"-- left {self._asked}; `agent attach --raw {shlex.quote(self._asked)}` returns", "dim"
         )
         return status
 
@@ -252,6 +261,8 @@ class _RawAttachment:
                 await self._keep(stream, data)
             except ServiceLost:
                 self._terminal.write(BELL)  # it may have arrived: nothing is typed twice
+            except SessionEnded:
+                self._lost += data.decode(errors="ignore")
             except AgentError as exc:
                 self._refused = isinstance(exc, ReadOnly | Forbidden)
                 self._terminal.write(BELL)

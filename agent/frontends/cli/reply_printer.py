@@ -21,6 +21,7 @@ from agent.protocol.events import (
     ToolUpdate,
     TurnComplete,
 )
+from agent.protocol.excerpts import gap
 
 _STATUSES = {"success": Exit.OK, "failure": Exit.FAILED, "interrupted": Exit.INTERRUPTED}
 
@@ -35,14 +36,18 @@ class ReplyPrinter:
         self._reply, self._work = ReplyText(), ActivityLines()
         self._filter = TerminalText(color=printer.color)
         self._open = False  # stdout is in the middle of a line
+        self._left_out = 0  # characters of the reply that its device did not keep
 
     def start_over(self) -> None:
         """Print the reply of another log: nothing of it was printed before."""
         self.end_line()
         self._reply = ReplyText()
+        self._left_out = 0
 
     def show(self, payload: Payload | None, *, merged: bool) -> None:
         """Print what an entry of the turn adds."""
+        if isinstance(payload, MessageComplete):
+            self._left_out += gap(payload.text)
         match payload:
             case MessageDelta() | MessageComplete():
                 text = self._reply.take(payload, merged=merged)
@@ -56,6 +61,8 @@ class ReplyPrinter:
     def over(self, turn: TurnComplete) -> Exit:
         """Say how the turn ended; the exit status for that."""
         self.end_line()
+        if self._left_out:  # in the middle of a file nobody sees it
+            self._printer.talk(f"the reply was too long: {self._left_out:,} characters of it were left out", "yellow")
         end = turn_end(turn)
         if end.word == "failed" or (end.reason and end.outcome == "failure"):
             self._printer.error(end.reason or "the turn failed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from agent.client.terminal_text import Style, fit, leaves_open, width
 from agent.frontends.cli.output import Printer
@@ -18,6 +19,14 @@ TAB = 8
 _PLAIN = frozenset({"\x1b[m", "\x1b[0m"})
 _END = re.compile(r"\A((?:\x1b\[[0-9;:]*m)*)\t*\n?")
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
+
+
+class _Bottom(NamedTuple):
+    # What stands in the rows at the bottom: what runs, and the input line with its cursor.
+    live: str = ""
+    prompt: str = ""
+    shown: str = ""
+    cursor: int = 0
 
 
 class SplitScreen:
@@ -37,10 +46,7 @@ class SplitScreen:
         self._severed = False  # that line was ended on the screen only: what follows of it begins a row
         self._painted = False  # colours of the output are in force
         self._away = False  # the rows are not drawn
-        self._live = ""
-        self._prompt = ""
-        self._shown = ""
-        self._cursor = 0
+        self._bottom = _Bottom()
         self._rows: list[int] = []  # columns of each row of ours that is on the screen
         self._column = 0  # of the last one, where the cursor is
         self._hangs = False  # the terminal remembers where output goes on, and in which colours
@@ -50,7 +56,8 @@ class SplitScreen:
     def text(self, text: str) -> None:
         """Print more of the session's own output."""
         if text:  # a prompt alone comes back once all is said
-            self._put(self._erased() + self._written(text) + (self._drawn() if self._live or self._shown else ""))
+            output = self._erased() + self._written(text)  # before the rows are drawn: each knows where the cursor is
+            self._put(output + (self._drawn() if self._bottom.live or self._bottom.shown else ""))
 
     def line(self, text: str, style: Style = "") -> None:
         """Print a line of the session's own output."""
@@ -82,12 +89,12 @@ class SplitScreen:
         if not self.lively:
             return
         shown = text.replace("\n", "⏎").replace("\t", " ")
-        wanted = live, prompt, shown, cursor
+        wanted = _Bottom(live, prompt, shown, cursor)
         drawn = bool(self._rows) or not (live or prompt or shown)
-        if drawn and wanted == (self._live, self._prompt, self._shown, self._cursor):
+        if drawn and wanted == self._bottom:
             return
         erased = self._erased()
-        self._live, self._prompt, self._shown, self._cursor = wanted
+        self._bottom = wanted
         self._put(erased + self._drawn())
 
     def resized(self) -> None:
@@ -169,15 +176,15 @@ class SplitScreen:
         return ERASE + (UP + ERASE) * (len(rows) - 1) if rows else ""
 
     def _drawn(self) -> str:
-        if self._away or not (self._live or self._prompt or self._shown):
+        if self._away or not (self._bottom.live or self._bottom.prompt or self._bottom.shown):
             return ""
         columns = self._columns
-        rows = [fit(self._live, columns - 1)] if self._live else []
+        rows = [fit(self._bottom.live, columns - 1)] if self._bottom.live else []
         drawn = [self.printer.paint(row, "dim") for row in rows]
         self._column = width(rows[0]) if rows else 0
-        if self._prompt or self._shown:
-            prompt = fit(self._prompt, columns // 2)
-            shown, behind = window(self._shown, self._cursor, columns - width(prompt) - 1)
+        if self._bottom.prompt or self._bottom.shown:
+            prompt = fit(self._bottom.prompt, columns // 2)
+            shown, behind = window(self._bottom.shown, self._bottom.cursor, columns - width(prompt) - 1)
             rows.append(prompt + shown)
             drawn.append(self.printer.paint(prompt, "cyan") + shown + (f"\x1b[{behind}D" if behind else ""))
             self._column = width(rows[-1]) - behind

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import shlex
+
 import click
 
 from agent.client.terminal_text import clean
+from agent.errors import PeerUnreachable
+from agent.frontends.cli import streams
 from agent.frontends.cli.complete import complete_backend, complete_device, complete_session
 from agent.frontends.cli.main import App, Exit, check_text
-from agent.frontends.cli.patience import call, wait_option
+from agent.frontends.cli.patience import START_SECONDS, call, on_interrupt, saying, wait_option
 from agent.paths import expanded
-from agent.protocol.messages import OnSession, Rename
+from agent.protocol.messages import CreateSession, OnSession, Rename
 from agent.protocol.methods import SESSION_CLOSE, SESSION_RENAME
+from agent.protocol.model import Share
 
-START_SECONDS = 90.0
-"""A peer may have to be dialled, and an agent to be started, before a session answers."""
+LINE_OF_SHELL = re.compile(r"[\s;|&<>$`]")
+"""What the name of a program hardly ever has."""
+PROGRAMS = frozenset({"shell", "terminal"})
+"""Backends that run a command as it is; others take it as their first prompt."""
 
 
 @click.command()
@@ -22,35 +31,94 @@ START_SECONDS = 90.0
               help="What it is made of: see `agent backends`.")  # fmt: skip
 @click.option("--title", metavar="T", default="", help="Its title.")
 @click.option("--cwd", metavar="DIR", default="", help="Its directory; default: this one, elsewhere the home.")
+@click.option("--again", metavar="SESSION", default="", shell_complete=complete_session,
+              help="As that session, which has ended: its backend, title, directory, command.")  # fmt: skip
 @click.option("--private", is_flag=True, help="No other device may know of it; only for a session here.")
 @click.option("--attach", "stay", is_flag=True, help="Attach to it at once.")
+@wait_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
 @click.pass_obj
 def new(
-    app: App, *, on: str, backend: str, title: str, cwd: str, private: bool, stay: bool, command: tuple[str, ...]
+    app: App,
+    *,
+    on: str,
+    backend: str,
+    title: str,
+    cwd: str,
+    again: str,
+    private: bool,
+    stay: bool,
+    wait: float,
+    command: tuple[str, ...],
 ) -> int:
-    """Start a session and print its id."""
+    """Start a session and print its id.
+
+    CMD is a program with its arguments. A backend that takes none gets it as the first prompt.
+
+    With --again it is the one that has ended, started anew where it was; an agent goes on with its own conversation.
+    """
+    if again:
+        if on or backend or title or cwd or private or command:
+            raise click.UsageError("--again takes all of it from that session: leave the other options out")
+        from agent.frontends.cli.attach import restarted
+
+        return _started(app, restarted(app, again), "", stay=stay)
     if not on:
         folder = expanded(cwd)
         given, cwd = cwd, str(folder)
         check_text(cwd, "the name of the session's directory")
         if given and not folder.is_dir():
             raise click.UsageError(f"--cwd: there is no directory {cwd}")
-    asked = {"device": on, "backend": backend, "title": title, "cwd": cwd, "command": command}
-    if private:
-        asked["share"] = "private"
-    session = str(app.client.call("session.create", asked, seconds=START_SECONDS)["session_id"])
+    share: Share = "private" if private else "all"
+    asked = CreateSession(device=on, backend=backend, title=title, cwd=cwd, command=command, share=share)
+    session = _created(app, asked, wait)
+    line = command[0] if len(command) == 1 else ""
+    if LINE_OF_SHELL.search(line) and _backend_of(app, session, backend) in PROGRAMS:
+        told = f"{clean(line)!r} is one word, the name of a program"
+        app.printer.hint(f"{told}; a line of shell is run by: `agent new -- sh -c {shlex.quote(clean(line))}`")
+    return _started(app, session, backend, stay=stay)
+
+
+def _started(app: App, session: str, backend: str, *, stay: bool) -> int:
+    streams.acted(f"session {clean(session)} was started")
     if stay:
         return _stay(app, session, backend)
     app.printer.line(clean(session))
     return Exit.OK
 
 
-def _stay(app: App, session: str, backend: str) -> int:
-    from agent.frontends.cli.attach import TERMINAL, attached_to
+def _created(app: App, asked: CreateSession, wait: float) -> str:
+    import msgspec
 
-    if not backend:  # that device's default
-        backend = next((row["backend"] for row in app.client.call("session.list") if row["id"] == session), "")
+    try:
+        return str(app.client.call("session.create", msgspec.to_builtins(asked), seconds=START_SECONDS)["session_id"])
+    except PeerUnreachable:  # so nothing was sent
+        if not wait:
+            raise
+    return asyncio.run(_created_there(app, msgspec.structs.replace(asked, wait=wait)))
+
+
+async def _created_there(app: App, asked: CreateSession) -> str:
+    from agent.client.pending import WaitingCall
+    from agent.client.stream import streaming
+
+    call = WaitingCall(saying(app))
+    async with streaming(app.client.path, patience=0.0) as stream:
+        with on_interrupt(lambda: stream.take_back(call)):
+            return (await stream.create(asked, call, seconds=START_SECONDS)).session_id
+
+
+def _backend_of(app: App, session: str, backend: str) -> str:
+    # If none was named it is the default one of that device.
+    rows = [] if backend else app.client.call("session.list")
+    return backend or next((row["backend"] for row in rows if row["id"] == session), "")
+
+
+def _stay(app: App, session: str, backend: str) -> int:
+    from agent.frontends.cli.attach import attached_to
+    from agent.frontends.cli.attachment import TERMINAL
+
+    backend = _backend_of(app, session, backend)
     if backend == TERMINAL and app.printer.tty:
         from agent.frontends.cli.raw import raw_attached_to
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import click
@@ -12,7 +11,7 @@ from agent.client.terminal_text import Style, clean, fit, session_title
 from agent.frontends.cli.complete import complete_device
 from agent.frontends.cli.duration import counted
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import Printer, short_device, short_ids
+from agent.frontends.cli.output import Printer, duration_since, short_device, short_ids
 from agent.frontends.cli.table import Below, Cell, Column, Heading, Table, tabbed
 from agent.frontends.cli.table import Row as Line
 
@@ -22,6 +21,9 @@ Row = dict[str, Any]
 REMOTE = "Live on other devices"
 EMPTY = "no sessions yet: start one with `agent new`"
 AWAY = "Out of reach, as last known"
+OVER = "Over: their transcripts are kept"
+ASKED_SECONDS = 30.0
+"""All devices are asked at once for sessions that are over."""
 TABLE = Table(
     Column("STATUS"),
     Column("TITLE", least=30, typed=True),
@@ -41,7 +43,7 @@ _STYLES: dict[str, Style] = {"starting": "cyan", "idle": "", "working": "green",
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 @click.option("--watch", is_flag=True, help="Stay and show changes; JSON lines in a pipe.")
 @click.option("--on", metavar="DEVICE", shell_complete=complete_device, help="Only those of this device.")
-@click.option("--all", "everything", is_flag=True, help="Also those of devices that are out of reach, as last known.")
+@click.option("--all", "everything", is_flag=True, help="Also closed ones, and those of devices that are out of reach.")
 @click.pass_obj
 def sessions(app: App, as_json: bool, watch: bool, on: str | None, *, everything: bool) -> int:
     """List the sessions of all devices, this one's first."""
@@ -57,23 +59,63 @@ def sessions(app: App, as_json: bool, watch: bool, on: str | None, *, everything
         asked = {"scope": "all", "all": everything or folds}
         return follow(app, "session", asked, lambda rows: screen(of(rows, device), app.printer, everything=everything),
                       as_json=as_json, only=lambda row: not device or row["device"]["id"] == device)  # fmt: skip
+    past = _past(app, device) if everything else {}
+    over = past.get("sessions", [])
     if as_json:
-        app.printer.json(of(app.client.call("session.list", {"all": everything}), device))
+        app.printer.json([*of(app.client.call("session.list", {"all": everything}), device), *over])
+        _tell_the_rest(past, app.printer)
         return Exit.OK
     rows = of(app.client.call("session.list", {"all": True}), device)
     if all(row["local"] for row in rows):  # why there are none of others
         from agent.frontends.cli.peers import tell_reach
 
         tell_reach(app)
+    rows = [*rows, *over]
     devices = {row["id"]: row for row in app.client.call("peer.list") if device in ("", row["id"])}
     refused = refusing(devices.values())
     for line in lines(shown(rows, everything), app.printer):
         app.printer.line(line)
     for line in [*([] if everything else folded(rows, devices, app.printer)), *refused]:
         app.printer.beside(line)
+    _tell_the_rest(past, app.printer)
     if not rows and not refused:
-        app.printer.hint(EMPTY)
+        app.printer.hint(_empty(app, devices.get(device)))
     return Exit.OK
+
+
+def _past(app: App, device: str) -> Row:
+    # All devices are asked: of a single one that is away only an error would come.
+    past: Row = app.client.call("session.past", {"scope": "all"}, seconds=ASKED_SECONDS)
+    unreached = [each for each in past.get("unreached", ()) if device in ("", each["device"]["id"])]
+    return {**past, "sessions": of(past["sessions"], device), "unreached": unreached}
+
+
+def _tell_the_rest(past: Row, printer: Printer) -> None:
+    for each in past.get("unreached", ()):
+        printer.beside(f"not known here: which sessions are over there, since {clean(each['reason'])}")
+    if past.get("more"):
+        printer.beside(
+            "there are older ones: `agent log SESSION` takes their titles and ids, `agent search TEXT` what was said"
+        )
+
+
+def _empty(app: App, device: Row | None) -> str:
+    # What to do about an empty list, as what the device that was asked for is to this one.
+    if device is None or device["self"]:
+        return EMPTY
+    from agent.frontends.cli.peers import device_word
+
+    word = device_word(device["name"], device["id"])
+    if not device["paired"]:
+        return f"{word} is not paired with this device: `agent pair` on one of the two, `agent join` on the other"
+    roles = {row["id"]: row.get("role", "member") for row in app.client.call("device.list")}
+    match roles.get(device["id"], "member"):
+        case "guest":
+            return f"{word} is a guest of this device, which sees none of its sessions"
+        case "host":
+            return f"no session of {word} is open to this device, which is its guest: ask its owner"
+        case _:
+            return f"no sessions there yet: start one with `agent new --on {word}`"
 
 
 def screen(rows: Sequence[Row], printer: Printer, *, everything: bool) -> list[str]:
@@ -98,10 +140,8 @@ def folded(rows: Sequence[Row], devices: Mapping[str, Row], printer: Printer) ->
     told = []
     for device, its in sorted(away.items(), key=lambda each: device_of(each[1][0]).casefold()):
         row = devices.get(device) or {}
-        told.append(
-            f"{device_of(its[0])} is offline{_since(row.get('since') or row.get('heard_at'), printer.now())}: "
-            f"{counted(len(its), 'session')} (`agent sessions --all`)"
-        )
+        lasting = duration_since(row.get("since") or row.get("heard_at") or "", printer.now())
+        told.append(f"{device_of(its[0])} is offline{lasting}: {counted(len(its), 'session')} (`agent sessions --all`)")
     return told
 
 
@@ -116,24 +156,16 @@ def of(rows: Sequence[Row], device: str) -> list[Row]:
     return [row for row in rows if not device or row["device"]["id"] == device]
 
 
-def _since(stamp: str | None, now: float) -> str:
-    from agent.protocol.waiting import span
-
-    try:
-        return f" for {span(now - datetime.fromisoformat(stamp or '').timestamp())}"
-    except ValueError:
-        return ""
-
-
 def lines(rows: Sequence[Row], printer: Printer) -> list[str]:
     """The table of sessions: local ones, then those of others under a heading, which is there only if they are (R6)."""
     if not rows:
         return []
     rows = sorted(sorted(rows, key=lambda row: row["id"]), key=lambda row: row["updated_at"], reverse=True)  # R4
     parts = {
-        "": [row for row in rows if row["local"]],
-        REMOTE: [row for row in rows if not row["local"] and not row.get("away")],
+        "": [row for row in rows if row["local"] and not row.get("closed")],
+        REMOTE: [row for row in rows if not row["local"] and not row.get("away") and not row.get("closed")],
         AWAY: [row for row in rows if row.get("away")],
+        OVER: [row for row in rows if row.get("closed")],
     }
     if not printer.tty:
         return [tabbed(_fields(row)) for part in parts.values() for row in part]
@@ -156,6 +188,8 @@ def _reach(row: Row) -> str:
         return "offline"
     if row.get("stale"):
         return "stale"
+    if row.get("closed"):
+        return "closed"
     return "" if row["local"] or row["attachable"] else "not paired"
 
 

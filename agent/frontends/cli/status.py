@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import click
 
 from agent.client.terminal_text import clean
 from agent.frontends.cli.main import App, Exit
-from agent.frontends.cli.output import short_device
+from agent.frontends.cli.output import local_time, short_device
+from agent.protocol.times import span
 
 
 @click.command()
@@ -21,19 +24,21 @@ def status(app: App, as_json: bool) -> int:
     addresses = ", ".join(report["addresses"]) or "none"
     shown = {
         "device": f"{report['name']} ({short_device(report['id'])})",
-        "service": f"version {report['version']}, process {report['pid']}, up {_duration(report['uptime'])}",
+        "service": f"version {report['version']}, process {report['pid']}, up {span(report['uptime'])}",
         "address": f"{addresses}, port {report['port']}",
         "interfaces": ", ".join(report["interfaces"]) or "none",
         "page": _page(report.get("page", "")),
         "presence": report["presence"],
         "devices": f"{report['paired']} paired, {report['online']} online, {report['links']} linked",
         "sessions": str(report["sessions"]),
+        "transcripts": _size(report.get("transcripts", 0)),
         "home": report["home"],
     }
     for problem in report["problems"]:
         app.printer.line(app.printer.paint(f"problem     {clean(problem)}", "red"))
-    for notice in report["notices"]:
-        app.printer.line(app.printer.paint(f"notice      {clean(notice)}", "yellow"))
+    for notice, at in zip_longest(report["notices"], report.get("noticed_at", ())):
+        when = f"{local_time(at)}  " if at else ""
+        app.printer.line(app.printer.paint(f"notice      {when}{clean(notice)}", "yellow"))
     for name, text in shown.items():
         app.printer.line(f"{app.printer.paint(name.ljust(12), 'bold')}{clean(text, 4096)}")
     return Exit.OK
@@ -44,9 +49,5 @@ def _page(address: str) -> str:
     return f"{address}, `agent page` opens it" if address else "not served"
 
 
-def _duration(seconds: float) -> str:
-    whole = int(seconds)
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if whole >= size:
-            return f"{whole // size} {unit}"
-    return f"{whole} s"
+def _size(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB" if size >= 1 << 20 else f"{size / 1024:,.0f} KiB"

@@ -37,6 +37,9 @@ _ADVICE = {
 class OutputFailed(OSError):
     """What a command prints cannot be written to standard output."""
 
+    done = ""
+    """What the command has done all the same, so that nobody has it done twice: set by `acted`."""
+
 
 class _Output(io.FileIO):
     # Waits where the descriptor does not (a program that shares the terminal may have made it non-blocking).
@@ -64,6 +67,7 @@ class _Talk(io.FileIO):
 
 def prepare() -> None:
     """Make all three streams usable: to be called once, before anything is opened."""
+    acted("")
     for number, flags in _AS_CLOSED.items():
         try:
             os.fstat(number)
@@ -75,6 +79,21 @@ def prepare() -> None:
         sys.stdout = _text(_Output(STDOUT, "w", closefd=False), sys.stdout)
     if _is(sys.stderr, STDERR):
         sys.stderr = _text(_Talk(STDERR, "w", closefd=False), sys.stderr)
+
+
+def check_output() -> None:
+    """Raise OutputFailed where nothing at all can be written to standard output, for a command that is to act first."""
+    try:
+        os.write(STDOUT, b"")
+    except (BrokenPipeError, BlockingIOError):
+        return
+    except OSError as exc:
+        raise OutputFailed(exc.errno, exc.strerror) from exc
+
+
+def acted(done: str) -> None:
+    """From here on, whoever is told that the output cannot be written is told what was `done`, too."""
+    OutputFailed.done = done
 
 
 def abandon() -> None:
@@ -93,9 +112,10 @@ def refused(exc: OSError) -> tuple[str, str]:
     """What the system has refused to a command, and what the person can do about it."""
     why = exc.strerror or str(exc)
     if isinstance(exc, OutputFailed):
+        done = f"; {exc.done}" if exc.done else ""
         if exc.errno == errno.EBADF:
-            return "standard output is closed", "send it somewhere: `> FILE`, or `> /dev/null` to see nothing"
-        return f"cannot write to standard output: {why}", _ADVICE.get(exc.errno or 0, "")
+            return f"standard output is closed{done}", "send it somewhere: `> FILE`, or `> /dev/null` to see nothing"
+        return f"cannot write to standard output: {why}{done}", _ADVICE.get(exc.errno or 0, "")
     if exc.errno == errno.ENOENT and not exc.filename:
         return "the current directory is gone", "change to one that exists"
     return f"{exc.filename}: {why}" if exc.filename else why, _ADVICE.get(exc.errno or 0, "")

@@ -22,6 +22,8 @@ PAGE = 1000
 """Events that are asked for at a time: what the wire allows."""
 PAGES_MAX = 20
 """Pages that are read back for the lines that are wanted by default: a stream of words has few lines in many events."""
+IN_TEXT = {"line", "keys", "secret"}
+"""Kinds of questions that a program asks in the midst of its text."""
 
 
 class TranscriptTail:
@@ -34,7 +36,10 @@ class TranscriptTail:
     async def show(self, stream: Stream, session: str, seq: int, hydration: Hydration) -> TranscriptPrinter:
         """Print the end of a log of `seq` events, of which the client has just got a snapshot; what prints the rest."""
         printer = TranscriptPrinter(self._screen)
-        if self._lines is None and hydration.truncated:
+        asked = any(
+            isinstance(each.payload, RequestOpen) and each.payload.kind in IN_TEXT for each in hydration.entries
+        )
+        if self._lines is None and (hydration.truncated or asked):
             view, opened = SessionView(), set[str]()
             async for page in _pages(stream, session, 0, seq):
                 for entry in map(view.entry, page):
@@ -45,7 +50,7 @@ class TranscriptTail:
         entries: Sequence[LogEntry] = hydration.entries
         wanted = self._lines
         if wanted is not None:
-            if hydration.truncated and self._count(entries) < wanted:
+            if (hydration.truncated and self._count(entries) < wanted) or (asked and wanted):
                 entries = await self._read_back(stream, session, seq, entries, wanted)
             self._leave_out(session, entries, wanted)
         for entry in entries:
@@ -57,7 +62,7 @@ class TranscriptTail:
     async def _read_back(
         self, stream: Stream, session: str, seq: int, entries: Sequence[LogEntry], wanted: int
     ) -> Sequence[LogEntry]:
-        # Not compacted on the way, so that pages join without a seam; in the end the log reads as in a snapshot.
+        # Not compacted on the way, so that pages join without a seam, and what was said stands where it was said.
         first = entries[0].event.seq if entries else seq + 1
         blocks: list[list[Event]] = []
         begin, lines = seq, 0
@@ -68,9 +73,9 @@ class TranscriptTail:
                 lines += self._count(_entries(compact(blocks[-1])))
         except AgentError:
             return entries  # what there is for certain
-        if begin >= first - 1:
+        if begin and begin >= first - 1 and lines < wanted:
             return entries
-        return _entries(compact(event for block in reversed(blocks) for event in block))
+        return _in_order(event for block in reversed(blocks) for event in block)
 
     def _count(self, entries: Iterable[LogEntry]) -> int:
         return sum(self._heights(entries))
@@ -121,6 +126,20 @@ def _prompts_before(entries: Sequence[LogEntry], begins: int) -> int:
 def _entries(events: Iterable[Event]) -> list[LogEntry]:
     view = SessionView()
     return [view.entry(event, merged=True) for event in events]
+
+
+def _in_order(events: Iterable[Event]) -> list[LogEntry]:
+    # Shortened between questions only: a snapshot has all text of a reply behind them. A reply that began before the
+    # first event is shortened as a whole, since its end repeats what is not here.
+    runs: list[list[Event]] = [[]]
+    begun = False
+    for event in events:
+        begun = begun or event.type == "message.start"
+        runs[-1].append(event)
+        if begun and event.type in {"request.open", "request.closed"}:
+            runs.append([])
+    view = SessionView()
+    return [view.entry(event) for run in runs for event in compact(run)]
 
 
 def _opens(entries: Iterable[LogEntry]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from agent.client.prompts import excerpt
-from agent.client.reading import ReplyText, answered, name_of, request_over, used
+from agent.client.reading import ReplyText, answered, name_of, request_over, session_over, used
 from agent.client.request_text import request_lines
 from agent.client.styled_lines import Line, shown
 from agent.client.terminal_text import Style, TerminalText, clean
@@ -31,6 +31,9 @@ from agent.protocol.events import (
     UserMessage,
 )
 
+NOTE_MAX = 4096
+"""Characters of a note."""
+
 
 class TranscriptPrinter:
     """Prints the entries of a session's log on a screen."""
@@ -43,6 +46,7 @@ class TranscriptPrinter:
         self._work, self._settled = ActivityLines(), ShownOptions()
         self._unasked = 0  # the part of turn 0 that is being shown
         self._thinking = False
+        self._told = ""  # how the last turn ended, until something else is said
 
     def settle(self, hydration: Hydration, shown: Container[str] = ()) -> None:
         """Print what stands after the entries of a hydration: what is asked and was not `shown`, what is set."""
@@ -143,12 +147,19 @@ class TranscriptPrinter:
             self._lines([(f"-- {' · '.join([turn_end(turn).line, *what])}", "dim")])
             return
         self._screen.text(self._filter.end())
-        self._screen.line(status_line(turn), "dim" if turn_end(turn).outcome == "success" else "red")
+        which = ""
+        if message is None:
+            self._told = turn_end(turn).line
+        else:  # a prompt that never began stands further up
+            which = f" · {clean(excerpt(message.text))}"
+        self._screen.line(status_line(turn) + which, "dim" if turn_end(turn).outcome == "success" else "red")
 
     def _info(self, info: SessionInfo) -> None:
-        if info.note:
-            self._screen.notice(f"-- {clean(info.note)}")
-        if info.title:
+        about = session_over(info) or clean(info.note, NOTE_MAX)
+        if about and about not in self._told:  # a turn that ended with its session has said why
+            self._screen.notice(f"-- {about}")
+        self._told = ""
+        if info.title and info.status != "starting":  # the one it was begun with stands in every list
             self._screen.notice(f"-- title: {clean(info.title)}")
         self._settle(self._settled.told(info))
 

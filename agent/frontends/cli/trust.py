@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +16,16 @@ from agent.frontends.cli.duration import counted, spoken
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer, local_time, short_device
 from agent.frontends.cli.parameters import Span, Whole
-from agent.frontends.cli.peers import tell_reach
+from agent.frontends.cli.peers import device_word, tell_reach
 from agent.frontends.cli.table import Below, Column, Row, Table, tabbed
 
 if TYPE_CHECKING:
     from agent.protocol.messages import Pair
 
 TABLE = Table(
-    Column("NAME", least=24, cut="middle", typed=True),
+    Column("NAME", least=22, cut="middle", typed=True),
     Column("ID", typed=True),
-    Column("ROLE", least=16),
+    Column("ROLE", least=24),
     Column("LET IN BY", least=9),
     Column("PAIRED"),
     Column("SEEN"),
@@ -95,7 +94,7 @@ async def _pair(app: App, asked: Pair) -> int:
             if note.reason:
                 _declined(printer, note.name, note.reason, note.hint)
             elif _told(printer, note.what, note.failed, note.tries_left):
-                _paired(printer, note.name, note.device)
+                _paired(printer, note.name, note.device, "guest" if asked.guest else "member")
                 _offer_old(printer, [(old.id, old.name, old.seen_at) for old in note.namesakes])
                 return Exit.OK
     return Exit.FAILED
@@ -115,12 +114,23 @@ def _explain(printer: Printer, code: str, ttl: float, addresses: list[str]) -> N
     printer.talk(f"waiting for {spoken(ttl)}; Ctrl-C stops", "dim")
 
 
-def _paired(printer: Printer, name: str, device: str) -> None:
-    # A name is somebody's choice: only a harmless one becomes part of a command to copy.
-    told = clean(name)
-    printer.talk(f"paired with {told} ({short_device(device)})", "green")
-    word = told if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", told) else short_device(device)
-    printer.talk(f"next: `agent sessions`, or start one there: `agent new --on {word} --attach`", "dim")
+def _paired(printer: Printer, name: str, device: str, role: str) -> None:
+    printer.talk(f"paired with {clean(name)} ({short_device(device)})", "green")
+    printer.talk(next_step(name, device, role), "dim")
+
+
+def next_step(name: str, device: str, role: str, session: str = "") -> str:
+    """What can be done now with a device that was paired as what it is to this one. `session`: the only one reached."""
+    word = device_word(name, device)
+    match role:
+        case "guest":
+            return f"next: `agent devices` shows until when it stays; `agent unpair {word}` puts it out before"
+        case "host" if session:
+            return f"next: `agent attach {clean(session)}`"
+        case "host":
+            return f"next: `agent sessions --on {word}`, then `agent attach`"
+        case _:
+            return f"next: `agent sessions`, or start one there: `agent new --on {word} --attach`"
 
 
 def _namesakes(rows: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
@@ -202,9 +212,10 @@ def join(app: App, code: str | None, address: str, device: str) -> int:
     if row.get("role") == "host":
         told = f"this device is a guest of {clean(row['name'])} ({short_device(row['id'])})"
         app.printer.talk(f"{told}: {_terms(row['read_only'], row['session'], 'there')}", "green")
-        app.printer.talk(f"until {local_time(row['expires_at'])}; next: `agent sessions`, `agent attach`", "dim")
+        app.printer.talk(f"until {local_time(row['expires_at'])}", "dim")
+        app.printer.talk(next_step(row["name"], row["id"], "host", row["session"]), "dim")
         return Exit.OK
-    _paired(app.printer, row["name"], row["id"])
+    _paired(app.printer, row["name"], row["id"], "member")
     _offer_old(app.printer, _namesakes([row]))
     return Exit.OK
 
@@ -332,7 +343,7 @@ def _cells(row: dict[str, Any], printer: Printer) -> Row:
     return (
         row["name"] + (" (this device)" if row["self"] else "") + (f" (was {was})" if was else ""),
         short_device(row["id"]),
-        _role(row),
+        _role(row, narrow=printer.narrow),
         _let_in_by(row),
         printer.when(row["paired_at"]),
         "" if row["self"] else printer.when(row["seen_at"]),
@@ -364,13 +375,15 @@ def _let_in_by(row: dict[str, Any]) -> str:
     return "(founder)" if by["id"] == row["id"] else clean(by["name"])
 
 
-def _role(row: dict[str, Any]) -> str:
+def _role(row: dict[str, Any], *, narrow: bool = False) -> str:
     # What it is to this device, and all that limits it. A service that runs on from an older version tells no roles.
     if row["self"]:
         return ""
     words = [str(row.get("role", "member")), *(["read-only"] if row.get("read_only") else [])]
     if row.get("session"):
-        words.append(f"only {clean(row['session'])}")
+        title = clean(row.get("session_title", ""))
+        words.append(f"only {title} ({row['session']})" if title else f"only {clean(row['session'])}")
     if row.get("expires_at"):
-        words.append(f"until {local_time(row['expires_at'])}")
+        until = local_time(row["expires_at"])
+        words.append(f"until {until.partition('-')[2] if narrow else until}")  # without the year
     return ", ".join(words)

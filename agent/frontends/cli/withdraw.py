@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 import click
@@ -11,6 +12,7 @@ from agent.client.prompts import excerpt, prompt_word, prompts_named, to_withdra
 from agent.client.reading import name_of
 from agent.client.terminal_text import clean
 from agent.errors import Ambiguous, PromptNotFound
+from agent.frontends.cli import streams
 from agent.frontends.cli.complete import complete_prompt, complete_session
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.output import Printer
@@ -44,6 +46,8 @@ def withdraw(app: App, *, session: str, prompt: str | None, listed: bool, as_jso
     own = "" if prompt else app.client.call("peer.list")[0]["id"]
     prompt_id = pick(queue, prompt, session, own)
     told = call(app, PROMPT_WITHDRAW, Withdraw(session_id=session, prompt_id=prompt_id), wait=wait)
+    if told.status == "withdrawn":
+        streams.acted(f"the prompt was taken back, and `agent log {_word(session)}` has its text")
     if as_json:
         app.printer.json({"prompt_id": prompt_id, **msgspec.to_builtins(told)})
     elif told.status == "withdrawn":
@@ -54,9 +58,9 @@ def withdraw(app: App, *, session: str, prompt: str | None, listed: bool, as_jso
         else:
             app.printer.talk(f"taken back; {len(left)} still waiting" if left else "taken back")
     elif told.running:
-        app.printer.error("too late: it runs already", f"`agent interrupt {session}` stops it")
+        app.printer.error("too late: it runs already", f"`agent interrupt {_word(session)}` stops it")
     else:
-        app.printer.error("it waits no more", f"`agent log {session}` shows what became of it")
+        app.printer.error("it waits no more", f"`agent log {_word(session)}` shows what became of it")
     return Exit.OK if told.status == "withdrawn" else Exit.FAILED
 
 
@@ -70,7 +74,7 @@ def pick(queue: Sequence[QueuedPrompt], wanted: str | None, session: str, own: s
         if newest is not None:
             return newest.prompt_id
         if not queue:
-            hint = f"it may have begun: `agent interrupt {session}` stops what runs"
+            hint = f"it may have begun: `agent interrupt {_word(session)}` stops what runs"
             raise PromptNotFound(f"nothing waits in {session}", hint=hint)
         hint = f"{to_withdraw(session, queue[0].prompt_id)} takes back what runs next, on the session's own device"
         raise PromptNotFound(f"nothing of this device waits; of others {prompts_named(queue)}", hint=hint)
@@ -127,7 +131,13 @@ def interrupted_lines(told: Interrupted, session: str, *, everything: bool) -> l
     if told.dropped:
         lines.append(f"taken back: {prompts_named(told.dropped)}")
     if told.queue and everything:
-        lines.append(f"of other devices, these stay and run next: {prompts_named(told.queue)}")
+        lines.append(f"of other devices, still to run: {prompts_named(told.queue)}")
     elif told.queue:
-        lines.append(f"runs next: {prompts_named(told.queue)}; `agent interrupt {session} --all` takes back what waits")
+        takes_back = f"`agent interrupt {_word(session)} --all` takes back what waits"
+        lines.append(f"runs next: {prompts_named(told.queue)}; {takes_back}")
     return lines
+
+
+def _word(session: str) -> str:
+    # As a shell takes it: a title may have blanks.
+    return shlex.quote(clean(session))

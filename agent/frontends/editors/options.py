@@ -54,7 +54,11 @@ def shown(options: Sequence[Option]) -> tuple[ConfigOption, ...]:
             name=one_line(option.name) or one_line(option.id),
             category=option.category if option.category in CATEGORIES else "",
             current_value=option.value,
-            options=tuple(ConfigValue(value=choice.id, name=_name(choice)) for choice in option.choices),
+            options=tuple(
+                ConfigValue(value=choice.id, name=_name(choice), description=one_line(choice.description))
+                for choice in option.choices
+            ),
+            description=one_line(option.description),
         )
         for option in options
         if option.choices
@@ -80,11 +84,16 @@ def with_value(options: Sequence[Option], option: str, value: str) -> tuple[Opti
 
 
 def _modes(option: Option) -> tuple[Mode, ...]:
-    return tuple(Mode(id=choice.id, name=_name(choice)) for choice in option.choices)
+    return tuple(
+        Mode(id=choice.id, name=_name(choice), description=one_line(choice.description)) for choice in option.choices
+    )
 
 
 def _models(option: Option) -> tuple[Model, ...]:
-    return tuple(Model(model_id=choice.id, name=_name(choice)) for choice in option.choices)
+    return tuple(
+        Model(model_id=choice.id, name=_name(choice), description=one_line(choice.description))
+        for choice in option.choices
+    )
 
 
 def _name(choice: Choice) -> str:

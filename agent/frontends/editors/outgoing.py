@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, field
 
 from agent.client.turn_ends import StopReason
 from agent.frontends.editors.incoming import Json
@@ -41,6 +41,13 @@ class DiffContent(Told, frozen=True, tag_field="type", tag="diff"):
     old_text: str | None = None
 
 
+class EditorLocation(Told, frozen=True):
+    """A place that a tool reads or changes; line 0 is not told."""
+
+    path: str
+    line: int = 0
+
+
 class EditorUserChunk(Update, frozen=True, tag="user_message_chunk"):
     """The update that shows a prompt of somebody's."""
 
@@ -71,6 +78,8 @@ class EditorToolCall(Update, frozen=True, tag="tool_call"):
     status: str = "pending"
     content: tuple[Content | DiffContent, ...] = ()
     raw_input: object = UNSET
+    locations: tuple[EditorLocation, ...] = ()
+    meta: Json | None = field(default=None, name="_meta")
 
 
 class EditorToolCallUpdate(Update, frozen=True, tag="tool_call_update"):
@@ -80,6 +89,7 @@ class EditorToolCallUpdate(Update, frozen=True, tag="tool_call_update"):
     title: str = ""
     status: str = ""
     content: tuple[Content | DiffContent, ...] = ()
+    locations: tuple[EditorLocation, ...] = ()
 
 
 class Entry(Told, frozen=True):
@@ -115,6 +125,7 @@ class AvailableCommand(Told, frozen=True):
 
     name: str
     description: str
+    input: Json | None = None  # its hint
 
 
 class AvailableCommands(Update, frozen=True, tag="available_commands_update"):
@@ -128,6 +139,7 @@ class Mode(Told, frozen=True):
 
     id: str
     name: str
+    description: str = ""
 
 
 class EditorModes(Told, frozen=True):
@@ -142,6 +154,7 @@ class Model(Told, frozen=True):
 
     model_id: str
     name: str
+    description: str = ""
 
 
 class Models(Told, frozen=True):
@@ -156,6 +169,7 @@ class ConfigValue(Told, frozen=True):
 
     value: str
     name: str
+    description: str = ""
 
 
 class ConfigOption(Told, frozen=True, tag_field="type", tag="select"):
@@ -166,6 +180,7 @@ class ConfigOption(Told, frozen=True, tag_field="type", tag="select"):
     current_value: str
     options: tuple[ConfigValue, ...]
     category: str = ""
+    description: str = ""
 
 
 class CurrentMode(Update, frozen=True, tag="current_mode_update"):
@@ -211,6 +226,7 @@ class PermissionOption(Told, frozen=True):
     option_id: str
     name: str
     kind: str
+    description: str = ""
 
 
 class PermissionTool(Told, frozen=True):
@@ -219,6 +235,9 @@ class PermissionTool(Told, frozen=True):
     tool_call_id: str
     title: str
     content: tuple[Content, ...] = ()
+    kind: str = ""
+    locations: tuple[EditorLocation, ...] = ()
+    meta: Json | None = field(default=None, name="_meta")
 
 
 class AskPermission(Told, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from agent.client.answers import how_to_answer
 from agent.client.request_text import asked_line
-from agent.client.terminal_text import one_line, plain
+from agent.client.terminal_text import one_line
 from agent.frontends.editors.connection import EditorPeer
 from agent.frontends.editors.incoming import ElicitationAnswer, Json, PermissionAnswer, Selected
 from agent.frontends.editors.outgoing import (
@@ -17,7 +17,8 @@ from agent.frontends.editors.outgoing import (
     PermissionOption,
     PermissionTool,
 )
-from agent.frontends.editors.updates import request_tool
+from agent.frontends.editors.updates import KINDS as TOOL_KINDS
+from agent.frontends.editors.updates import located, named, request_tool, subject
 from agent.protocol.events import Answer, Choice, Field, RequestOpen, Scalar
 
 KINDS = frozenset({"allow_once", "allow_always", "reject_once", "reject_always"})
@@ -65,16 +66,24 @@ def elsewhere(session: str, request: RequestOpen) -> str:
 def permission(session: str, request: RequestOpen) -> AskPermission:
     """A request with choices, as a permission that the editor asks for."""
     own_words = f"In your own words: in a terminal, {how_to_answer(session, request)}" if request.own_words else ""
-    detail = "\n\n".join(filter(None, (plain(request.detail), own_words)))
+    detail = "\n\n".join(filter(None, (subject(request), own_words)))
     return AskPermission(
         session_id=session,
         tool_call=PermissionTool(
             tool_call_id=request_tool(request.request_id),
             title=asked_line(request),
             content=(Content(EditorText(detail)),) if detail else (),
+            kind=request.tool if request.tool in TOOL_KINDS else "",
+            locations=located(request.locations),
+            meta=named(request.tool_name),
         ),
         options=tuple(
-            PermissionOption(option_id=choice.id, name=one_line(choice.name) or one_line(choice.id), kind=_kind(choice))
+            PermissionOption(
+                option_id=choice.id,
+                name=one_line(choice.name) or one_line(choice.id),
+                kind=_kind(choice),
+                description=one_line(choice.description),
+            )
             for choice in request.choices
         ),
     )
@@ -95,7 +104,7 @@ def form(session: str, request: RequestOpen) -> AskForm:
             properties[field.name + OWN_WORDS] = {"type": "string", "title": "Other", "description": _OTHER[field.type]}
     required = [field.name for field in fields if field.required and not field.own_words]
     schema: Json = {"type": "object", "properties": properties, "required": required}
-    detail = plain(request.detail)
+    detail = subject(request)
     message = f"{asked_line(request)}\n\n{detail}" if detail else asked_line(request)
     return AskForm(session_id=session, message=message, requested_schema=schema, mode="form")
 
@@ -122,13 +131,18 @@ def _kind(choice: Choice) -> str:
     return "reject_once" if words & set(_REFUSALS) else "allow_once"
 
 
+def _option(choice: Choice) -> Json:
+    shown: Json = {"const": choice.id, "title": one_line(choice.name)}
+    return {**shown, "description": one_line(choice.description)} if choice.description else shown
+
+
 def _property(field: Field) -> Json:
     shown: Json = {"title": one_line(field.title) or one_line(field.name)}
     if field.description:
         shown["description"] = one_line(field.description)
     if field.default is not None:
         shown["default"] = field.default
-    options = [{"const": choice.id, "title": one_line(choice.name)} for choice in field.choices]
+    options = [_option(choice) for choice in field.choices]
     if field.type == "choice":
         return {"type": "string", **shown, "oneOf": options}
     if field.type == "choices":

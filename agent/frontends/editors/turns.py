@@ -7,9 +7,11 @@ from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from agent.client.turn_ends import StopReason, turn_end
-from agent.errors import AgentError, BackendFailed
+from agent.errors import AgentError, BackendFailed, PeerLost
 from agent.protocol.events import MessageStart, Payload, TurnComplete, UserMessage
 from agent.protocol.messages import Submitted
+
+MISSED = "`agent log SESSION` in a terminal shows it"
 
 
 class Stop(NamedTuple):
@@ -93,10 +95,14 @@ class AwaitedTurns:
         return False
 
     def nothing_runs(self) -> None:
-        """End every known turn: the session is idle, and how they ended was told while nobody listened."""
+        """End every known turn: the session is idle, and how they ended was told while nobody listened (S14)."""
         for waiting in self._waiting.values():
-            if waiting.turn is not None and not waiting.done.done():
-                waiting.done.set_result("cancelled" if waiting.stopped else "end_turn")
+            if waiting.turn is None or waiting.done.done():
+                continue
+            if waiting.stopped:
+                waiting.done.set_result("cancelled")
+            else:
+                _fails(waiting, PeerLost("the turn is over, and how it ended was not heard", hint=MISSED))
 
     def begin_anew(self) -> list[AwaitedPrompt]:
         """Forget the numbers of the turns, since the log is another one; the prompts whose turn was known (S15)."""

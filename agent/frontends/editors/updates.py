@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 import msgspec
 
@@ -11,12 +11,14 @@ from agent.client.request_text import asked_line
 from agent.client.terminal_text import TerminalText, clean, one_line, plain, session_title
 from agent.client.turn_ends import turn_end
 from agent.client.view import LogEntry
+from agent.frontends.editors.incoming import Json
 from agent.frontends.editors.outgoing import (
     AgentChunk,
     AvailableCommand,
     AvailableCommands,
     Content,
     DiffContent,
+    EditorLocation,
     EditorPlan,
     EditorText,
     EditorThoughtChunk,
@@ -31,6 +33,7 @@ from agent.frontends.editors.outgoing import (
 from agent.protocol.events import (
     Command,
     Diff,
+    Location,
     MessageComplete,
     MessageDelta,
     PlanUpdate,
@@ -164,7 +167,14 @@ class EditorUpdates:
         if isinstance(payload, ToolStart):
             tool = self._tools[payload.tool_id] = _Tool(f"{payload.turn}-{payload.tool_id}", one_line(payload.title))
             kind = payload.tool if payload.tool in KINDS else "other"
-            call = EditorToolCall(tool_call_id=tool.wire_id, title=tool.title, kind=kind, status="in_progress")
+            call = EditorToolCall(
+                tool_call_id=tool.wire_id,
+                title=tool.title,
+                kind=kind,
+                status="in_progress",
+                locations=located(payload.locations),
+                meta=named(payload.tool_name),
+            )
             return _with_input(call, payload.input)
         known = tool is not None
         if tool is None:
@@ -181,16 +191,27 @@ class EditorUpdates:
                 tool.output = Excerpt(TOOL_TEXT_MAX)
             tool.output.add(payload.text)
             text = tool.output.text
-        content = _content(text, tool.diffs)
+        content, at = _content(text, tool.diffs), located(payload.locations)
         if not known:  # what began before the log that there is
-            return EditorToolCall(tool_call_id=tool.wire_id, title=tool.title, status=status, content=content)
-        return EditorToolCallUpdate(tool_call_id=tool.wire_id, title=title, status=status, content=content)
+            return EditorToolCall(
+                tool_call_id=tool.wire_id, title=tool.title, status=status, content=content, locations=at
+            )
+        return EditorToolCallUpdate(
+            tool_call_id=tool.wire_id, title=title, status=status, content=content, locations=at
+        )
 
     def _request(self, payload: RequestOpen | RequestClosed) -> Update:
         wire_id = request_tool(payload.request_id)
         if isinstance(payload, RequestOpen):
             self._asked[payload.request_id] = payload
-            return EditorToolCall(tool_call_id=wire_id, title=asked_line(payload), content=_content(payload.detail, ()))
+            return EditorToolCall(
+                tool_call_id=wire_id,
+                title=asked_line(payload),
+                kind=payload.tool if payload.tool in KINDS else "other",
+                content=_content(subject(payload), ()),
+                locations=located(payload.locations),
+                meta=named(payload.tool_name),
+            )
         request = self._asked.pop(payload.request_id, None)
         content = _content(_answered(payload, request), ())
         status = "completed" if payload.status == "answered" else "failed"
@@ -249,8 +270,30 @@ def request_tool(request_id: str) -> str:
 def commands_of(commands: tuple[Command, ...]) -> AvailableCommands:
     """The update that brings the commands which the agent offers."""
     return AvailableCommands(
-        available_commands=tuple(AvailableCommand(name=c.name, description=one_line(c.description)) for c in commands)
+        available_commands=tuple(
+            AvailableCommand(
+                name=command.name,
+                description=one_line(command.description),
+                input={"hint": one_line(command.hint)} if command.hint else None,
+            )
+            for command in commands
+        )
     )
+
+
+def subject(request: RequestOpen) -> str:
+    """What a request is about, as one text: the command or the diff, and where it would run."""
+    return "\n".join(filter(None, (plain(request.detail), f"in {one_line(request.cwd)}" if request.cwd else "")))
+
+
+def located(locations: Sequence[Location]) -> tuple[EditorLocation, ...]:
+    """Places in files, as an editor opens them."""
+    return tuple(EditorLocation(path=one_line(at.path), line=at.line) for at in locations)
+
+
+def named(tool_name: str) -> Json | None:
+    """The name of a tool, for which the protocol has no field: beside the others, as agents tell it."""
+    return {"toolName": one_line(tool_name)} if tool_name else None
 
 
 def _answered(closed: RequestClosed, request: RequestOpen | None) -> str:
@@ -267,9 +310,7 @@ def _with_input(call: EditorToolCall, text: str) -> EditorToolCall:
         given: object = msgspec.json.decode(text)
     except (ValueError, RecursionError):
         given = {"input": text}
-    return EditorToolCall(
-        tool_call_id=call.tool_call_id, title=call.title, kind=call.kind, status=call.status, raw_input=given
-    )
+    return msgspec.structs.replace(call, raw_input=given)
 
 
 def _content(text: str, diffs: tuple[Diff, ...]) -> tuple[Content | DiffContent, ...]:

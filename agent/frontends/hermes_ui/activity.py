@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.client.reading import places
 from agent.client.terminal_text import clean, one_line, plain
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent
 from agent.protocol.events import Diff, PlanUpdate, ToolComplete, ToolStart, ToolUpdate
@@ -43,13 +44,13 @@ class ActivityEvents:
         """Forget whatever ran: the turn has ended."""
         self._tools.clear()
 
-    def _started(self, start: ToolStart, at: float) -> UiEvent:
-        name = one_line(start.tool) or "tool"
-        self._tools[start.tool_id] = _Tool(name, at)
-        context = one_line(start.title)
-        return UiEvent(
-            "tool.start", {"tool_id": _id(start), "name": name, "context": "" if context == name else context}
-        )
+    def _started(self, start: ToolStart, began: float) -> UiEvent:
+        name = one_line(start.tool_name) or one_line(start.tool) or "tool"
+        self._tools[start.tool_id] = _Tool(name, began)
+        title = one_line(start.title)
+        at = places([each for each in start.locations if each.line or clean(each.path) not in title])
+        context = " · ".join(filter(None, ("" if title == name else title, at)))
+        return UiEvent("tool.start", {"tool_id": _id(start), "name": name, "context": context})
 
     def _updated(self, update: ToolUpdate) -> list[UiEvent]:
         tool = self._tools.get(update.tool_id)

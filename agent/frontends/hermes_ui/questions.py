@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 
 from agent.client.answers import answer_of
 from agent.client.form_input import FormInput
-from agent.client.request_text import asked_line, field_lines, request_lines
-from agent.client.terminal_text import clean, plain
+from agent.client.request_text import asked_line, field_lines, subject_lines
+from agent.client.terminal_text import clean, one_line, plain
 from agent.errors import BadParams, RequestNotFound
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent, line
 from agent.protocol.answers import checked
@@ -23,6 +23,8 @@ APPROVALS = {"once": "allow_once", "session": "allow_always", "always": "allow_a
 OVER_MAX = 32
 """Questions of which is kept what became of them, for an answer that comes too late."""
 EMPTY, LEAVE = "Answer with an empty line", "Leave it unanswered"
+LABEL_MAX = 200
+"""Characters shown of what a choice means."""
 UNSEEN = 1.0
 """Seconds after a question took the place of another one in which an approval is not taken: it was meant for that."""
 
@@ -213,6 +215,8 @@ def labels(choices: Sequence[Choice]) -> dict[str, str]:
     shown: dict[str, str] = {}
     for number, choice in enumerate(choices, 1):
         name = clean(choice.name) or clean(choice.id)
+        if choice.description:
+            name = f"{name}: {clean(one_line(choice.description), LABEL_MAX)}"
         shown[name if name not in shown else f"{name} ({number})"] = f"#{number}"
     return shown
 
@@ -236,7 +240,7 @@ def _clarify(request: RequestOpen, text: str, choices: tuple[str, ...]) -> UiEve
 
 def _detail(request: RequestOpen) -> list[UiEvent]:
     # An approval shows what it is about, if only the beginning: the whole of it stands above.
-    if not request.detail or request.kind == "form":
+    if request.kind == "form":
         return []
-    about = [text for text, _ in request_lines(request, fields=False)][: -1 - len(request.choices)]
+    about = [text for text, _ in subject_lines(request)]
     return [line("\n".join(about))] if about else []

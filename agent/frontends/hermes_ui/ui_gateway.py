@@ -273,9 +273,10 @@ def catalog() -> Json:
 def completions(text: str, commands: Iterable[Command]) -> Json:
     """Result of `complete.slash`: the commands that begin like the text, the agent's first."""
     typed = text.removeprefix("/").lower()
-    known = [(command.name, command.description) for command in commands] + list(OURS.items())
-    items = [{"text": clean(name), "display": f"/{clean(name)}", "meta": clean(about)}
-             for name, about in known if name.lower().startswith(typed)]  # fmt: skip
+    known = [(command.name, command.hint, command.description) for command in commands]
+    known += [(name, "", about) for name, about in OURS.items()]
+    items = [{"text": clean(name), "display": f"/{clean(name)} {clean(hint)}".rstrip(), "meta": clean(about)}
+             for name, hint, about in known if name.lower().startswith(typed)]  # fmt: skip
     return {"items": items, "replace_from": 1}
 
 

@@ -232,10 +232,11 @@ class RemoteDevice:
         statuses = [row.status for row in self._link_rows.values() if row.status.live]
         counts = (len(statuses), statuses.count(Status.WORKING), statuses.count(Status.NEEDS_INPUT))
         state, record = self.live.state, self.record
+        if not self._link_in_force() and record:
+            counts = (record.working + record.needs_input + record.idle, record.working, record.needs_input)
+        remembered = counts[0] if state == "offline" and not self.live.refuses and self.has_sessions else 0
         if state == "offline" or self.live.refuses:
             counts = (0, 0, 0)
-        elif not self._link_in_force() and record:
-            counts = (record.working + record.needs_input + record.idle, record.working, record.needs_input)
         endpoints = self._endpoints.to_show(self._link_endpoint, trusted=self.paired is not None)
         port = endpoints[0].port if endpoints else 0
         return DeviceRow(
@@ -255,6 +256,7 @@ class RemoteDevice:
             since=None if state != "offline" or self.live.since is None else stamp(self.live.since),
             reason=self.live.reason or self._contest(),
             linked=self.live.linked,
+            remembered=remembered,
         )
 
     def _contest(self) -> str:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
 from agent.presence.rules.changes import PendingChanges
 from agent.protocol.model import DeviceId, DeviceRow, SessionId, SessionRow
-from agent.protocol.names import UNTITLED, short_id
+from agent.protocol.names import UNTITLED, meant, short_id
 
 PREFIX_MIN = 4
 """Characters of an id that may stand for it. Ids are filed under as many: 20 bits, one or two of 20,000 in a bucket."""
@@ -136,7 +136,8 @@ def find_device(rows: list[DeviceRow], selector: str) -> DeviceId:
             raise Ambiguous(
                 f"several devices match {selector!r}: " + _few(f"{row.name} ({short_id(row.id)})" for row in found)
             )
-    raise DeviceNotFound(f"no device {selector!r}")
+    near = meant(wanted, (row.name for row in rows))
+    raise DeviceNotFound(f"no device {selector!r}", hint=f"{near}see `agent peers`")
 
 
 def find_session(
@@ -183,7 +184,9 @@ def find_session(
     if len(found) > 1:
         raise _ambiguous(index, selector, found)
     if not found:
-        raise SessionNotFound(f"no session {selector!r}")
+        near = meant(selector, (row.title for row in index.rows.values()))
+        hint = _longer(selector, index.rows) or f"{near}see `agent sessions`"
+        raise SessionNotFound(f"no session {selector!r}", hint=hint)
     row = found[0]
     session = row.id if whole(row) else None
     prefix = selector if session is None and selector.startswith(row.id) else row.id
@@ -232,17 +235,25 @@ def find_own(selector: str, sessions: Mapping[SessionId, OwnSession], device: st
     exact = SessionId(selector)
     if exact in sessions:
         return exact
-    names = SessionNames((session, own.title) for session, own in sessions.items())
-    named = names.named_by(selector)
+    wanted = selector.casefold()
+    titled = sorted(each for each, own in sessions.items() if own.title.casefold() == wanted)
+    begins = sorted(each for each in sessions if each.startswith(selector)) if len(selector) >= PREFIX_MIN else []
+    named = list(dict.fromkeys((*titled, *begins)))
     found = [each for each in named if sessions[each].state != "closed"] or named
-    titled = names.titled(selector)
     if any(sessions[each].state == "live" for each in found):
         found = [each for each in found if sessions[each].state == "live" or each not in titled]
     if len(found) > 1:
+        names = SessionNames((session, own.title) for session, own in sessions.items())
         raise _several(selector, [(each, sessions[each].title, device) for each in found], names)
     if not found:
-        raise SessionNotFound(f"no session {selector!r} on {device}")
+        raise SessionNotFound(f"no session {selector!r} on {device}", hint=_longer(selector, sessions) or None)
     return found[0]
+
+
+def _longer(selector: str, sessions: Iterable[SessionId]) -> str:
+    # What to do with a beginning of an id that is too short; empty, if it is none.
+    short = 0 < len(selector) < PREFIX_MIN and any(each.startswith(selector) for each in sessions)
+    return f"give {PREFIX_MIN} characters or more of its id: see `agent sessions`" if short else ""
 
 
 def _ambiguous(index: SessionIndex, selector: str, rows: Iterable[SessionRow], more: str = "") -> Ambiguous:

@@ -9,16 +9,34 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from agent.protocol.bounds import NUMBER_MAX, amount, number
-from agent.protocol.events import DIFFS_MAX, TEXT_MAX, Choice, Command, Diff, Field, Option, PlanEntry, Usage
-from agent.protocol.excerpts import shortened, shortened_diff
+from agent.protocol.events import (
+    DIFFS_MAX,
+    LOCATIONS_MAX,
+    TEXT_MAX,
+    Choice,
+    Command,
+    Diff,
+    Field,
+    Location,
+    Option,
+    PlanEntry,
+    Usage,
+)
+from agent.protocol.excerpts import left_out, shortened, shortened_diff
 from agent.protocol.names import clean
 
 SHORT = 4096
 """Characters of a title or a question."""
 ID = 128
 """Characters of an id."""
+NOTE = 1024
+"""Characters of the description of a choice, and of the hint of a command."""
 DETAIL = 65_536
 """Characters of the detail of a question."""
+CHOICES_MAX = 64
+"""Choices of a question, and fields of a form."""
+PLAN_MAX = 128
+"""Steps of a plan."""
 EVENT = 200_000
 """Characters of one event: 800 KB if each takes four bytes, which fits a frame."""
 T = TypeVar("T")
@@ -50,33 +68,51 @@ class CharacterBudget:
         """Choices of a question, at most `most`, each text cut to its limit."""
         return self._many(
             choices[:most],
-            lambda c: Choice(id=self.text(c.id, ID), name=self.text(c.name, SHORT), kind=self.text(c.kind, ID)),
+            lambda c: Choice(
+                id=self.text(c.id, ID),
+                name=self.text(c.name, SHORT),
+                kind=self.text(c.kind, ID),
+                description=self.text(c.description, NOTE),
+            ),
         )
 
     def fields(self, fields: Sequence[Field]) -> tuple[Field, ...]:
         """Fields of a form, each text cut to its limit."""
-        return self._many(fields[:64], self._field)
+        return self._many(fields[:CHOICES_MAX], self._field)
 
     def options(self, options: Sequence[Option]) -> tuple[Option, ...]:
-        """Options of a session, each text cut to its limit."""
-        return self._many(options[:32], self._option)
+        """Options of a session, each text cut to its limit: what may be chosen first, then what it means."""
+        kept = self._many(options[:32], self._option)
+        return tuple(self._described(one, told) for one, told in zip(kept, options, strict=False))
 
     def commands(self, commands: Sequence[Command]) -> tuple[Command, ...]:
         """Commands of an agent, each text cleaned and cut to its limit."""
         return self._many(
             commands[:256],
-            lambda c: Command(name=self._cleaned(c.name, ID), description=self._cleaned(c.description, SHORT)),
+            lambda c: Command(
+                name=self._cleaned(c.name, ID),
+                description=self._cleaned(c.description, SHORT),
+                hint=self._cleaned(c.hint, NOTE),
+            ),
         )
 
     def plan(self, entries: Sequence[PlanEntry]) -> tuple[PlanEntry, ...]:
-        """Entries of a plan, each text cut to its limit."""
+        """Entries of a plan, each text cut to its limit; the last one says how many are left out."""
+        if (more := len(entries) - PLAN_MAX) > 0:
+            entries = [*entries[: PLAN_MAX - 1], PlanEntry(text=left_out(more + 1, "steps"))]
         return self._many(
-            entries[:128], lambda e: replace(e, text=self.shown(e.text, SHORT), priority=self.text(e.priority, ID))
+            entries, lambda e: replace(e, text=self.shown(e.text, SHORT), priority=self.text(e.priority, ID))
         )
 
     def diffs(self, diffs: Sequence[Diff]) -> tuple[Diff, ...]:
         """Diffs of files, each path and patch cut to its limit."""
         return self._many(diffs[:DIFFS_MAX], self._diff)
+
+    def locations(self, locations: Sequence[Location]) -> tuple[Location, ...]:
+        """Places in files, each path cut to its limit."""
+        return self._many(
+            locations[:LOCATIONS_MAX], lambda at: Location(path=self.text(at.path, SHORT), line=number(at.line))
+        )
 
     def usage(self, usage: Usage | None) -> Usage | None:
         """The usage of a model, with numbers that a frame and a store can hold."""
@@ -112,9 +148,16 @@ class CharacterBudget:
             id=self.text(option.id, ID),
             name=self._cleaned(option.name, SHORT),
             value=self.text(option.value, ID),
-            choices=self.choices(option.choices, 256),
+            choices=self.choices([replace(choice, description="") for choice in option.choices[:256]], 256),
             category=self.text(option.category, ID),
         )
+
+    def _described(self, option: Option, told: Option) -> Option:
+        choices = (
+            replace(choice, description=self._cleaned(same.description, NOTE))
+            for choice, same in zip(option.choices, told.choices, strict=False)
+        )
+        return replace(option, description=self._cleaned(told.description, NOTE), choices=tuple(choices))
 
     def _cleaned(self, text: str, limit: int) -> str:
         return self.text(clean(bounded_text(text, limit), limit), limit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from agent.ports import (
     Asked,
     BackendEvent,
@@ -35,7 +37,7 @@ from agent.protocol.events import (
 from agent.protocol.excerpts import left_out
 from agent.protocol.model import TITLE_MAX
 from agent.protocol.names import clean
-from agent.sessions.rules.bounds import DETAIL, ID, SHORT, CharacterBudget, bounded_text
+from agent.sessions.rules.bounds import CHOICES_MAX, DETAIL, ID, SHORT, CharacterBudget, bounded_text
 from agent.sessions.rules.effects import Decision
 from agent.sessions.rules.reply import ReplyBuffer
 from agent.sessions.rules.state import SessionMachine
@@ -69,16 +71,22 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
             reason = budget.shown(event.reason, REASON)
             return session.ended(event.status, reason, "error", exit_status=event.exit_status)
         case Asked() if (request_id := budget.text(event.request_id, ID)) not in session.requests:
+            more = {"choices": len(event.choices) - CHOICES_MAX, "fields": len(event.fields) - CHOICES_MAX}
+            detail = budget.shown(_counted(event.detail, more), DETAIL)  # first: what a person allows stands there
             request = RequestOpen(
                 turn=turn,
                 request_id=request_id,
                 kind=event.kind,
                 prompt=budget.shown(event.prompt, SHORT),
-                choices=budget.choices(event.choices, 64),
-                detail=budget.shown(event.detail, DETAIL),
+                choices=budget.choices(event.choices, CHOICES_MAX),
+                detail=detail,
                 fields=budget.fields(event.fields),
                 local=event.local,
                 own_words=event.own_words,
+                tool=budget.text(event.tool, SHORT),
+                tool_name=budget.text(event.tool_name, SHORT),
+                cwd=budget.text(event.cwd, SHORT),
+                locations=budget.locations(event.locations),
             )
             return Decision((request,))
         case Withdrew() if (request_id := budget.text(event.request_id, ID)) in session.requests:
@@ -140,6 +148,8 @@ def _asides(
                 title=budget.shown(event.title, SHORT),
                 tool=budget.text(event.tool, SHORT),
                 input=budget.shown(event.input, TEXT_MAX),
+                tool_name=budget.text(event.tool_name, SHORT),
+                locations=budget.locations(event.locations),
             )
             return (*tools.room(), start)
         case ToolProgressed():
@@ -150,6 +160,7 @@ def _asides(
                 text=budget.shown(tools.take(tool_id, event.text), TEXT_MAX),
                 title=budget.shown(event.title, SHORT),
                 diffs=budget.diffs(event.diffs),
+                locations=budget.locations(event.locations),
             )
             return (update,) if update.text or update.title or update.diffs else ()
         case ToolFinished():
@@ -157,16 +168,16 @@ def _asides(
                 turn=turn,
                 tool_id=budget.text(event.tool_id, ID),
                 status=event.status,
-                output=budget.shown(_with_files_left_out(event), TEXT_MAX),
+                output=budget.shown(_counted(event.output, {"changed files": len(event.diffs) - DIFFS_MAX}), TEXT_MAX),
                 diffs=budget.diffs(event.diffs),
+                locations=budget.locations(event.locations),
             )
             return tools.ending(end)
         case Planned():
             return (PlanUpdate(turn=turn, entries=budget.plan(event.entries)),)
 
 
-def _with_files_left_out(event: ToolFinished) -> str:
-    more = len(event.diffs) - DIFFS_MAX
-    if more <= 0:
-        return event.output
-    return "\n".join([*([event.output] if event.output else []), left_out(more, "changed files")])
+def _counted(text: str, more: Mapping[str, int]) -> str:
+    """A text, and below it how many of what stands beside it are left out."""
+    lines = [left_out(count, what) for what, count in more.items() if count > 0]
+    return "\n".join([*([text] if text or not lines else []), *lines])

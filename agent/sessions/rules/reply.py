@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from agent.protocol.events import MessageComplete, MessageDelta, TurnStatus
-from agent.protocol.excerpts import left_out
+from agent.protocol.excerpts import GAP, left_out
 
 HEAD_MAX = 98_304
 """Characters of a turn's reply that stream as they come."""
 TAIL_MAX = 16_384
 """Characters that are kept of the end of what comes after the head."""
-GAP = "\n… what follows is left out, until its end\n"
-"""Streams where the first character is left out: how many there are is known at the end."""
 
 
 class OutputBound:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from agent.errors import BadParams, PairingFailed
+from agent.errors import BadParams
 from agent.protocol.model import Endpoint
 from agent.protocol.names import address, clean
 
@@ -74,7 +74,7 @@ def new_long_code(entropy: Callable[[int], bytes]) -> Code:
 
 
 def parse_code(text: str) -> Code:
-    """Read a code as it was typed or pasted: short or long, with dashes or not; or a link. Raises: PairingFailed."""
+    """Read a code as it was typed or pasted: short or long, with dashes or not; or a link. Raises: BadParams."""
     text = text.strip()
     if len(text) > TEXT_MAX:
         raise _unreadable()
@@ -138,8 +138,8 @@ def given_address(text: str) -> Endpoint:
     return endpoint
 
 
-def _unreadable() -> PairingFailed:
-    return PairingFailed(
+def _unreadable() -> BadParams:
+    return BadParams(
         "a code has eight digits, like 42-913-577, or is the long one of `agent pair --long`",
         hint="`agent pair` on the other device shows it",
     )

@@ -29,3 +29,13 @@ def test_no_bytes_raise_and_names_are_clean(text: bytes) -> None:
         assert len(window.slot) <= 2
         assert len(window.name) <= NAME_MAX
         assert (window.slot + window.name).isprintable()
+
+
+def test_a_window_that_is_over_says_how_it_ended() -> None:
+    text = join_text([b"v=1", b"slot=42", b"name=desk", b"over=paired"])
+    window = window_of(resolved(text), ["10.0.0.1"])
+    assert window is not None
+    assert window.over == "paired"
+    hostile = window_of(resolved(join_text([b"v=1", b"slot=42", b"over=\x1b[2J" + b"x" * 90])), ["10.0.0.1"])
+    assert hostile is not None
+    assert hostile.over == "[2J" + "x" * 13

@@ -132,6 +132,8 @@ async def test_the_port_exists_only_while_the_window_is_open(tmp_path: Path) -> 
         await lab.service.join(window.code, f"127.0.0.1:{window.port}")
         await until_told(den, 1)
         with pytest.raises(PeerUnreachable, match=f"port {window.port}"):
+            await lab.service.join("17-195-365", f"127.0.0.1:{window.port}")
+        with pytest.raises(PairingFailed, match="used"):  # a code that it used itself is known to be over
             await lab.service.join(window.code, f"127.0.0.1:{window.port}")
 
 

@@ -223,7 +223,7 @@ async def test_damage_found_while_reading_is_named_after_what_stands_before_it(t
     path = tmp_path / "t.db"
     await filled(path, events=2000)
     with path.open("r+b") as file:
-        file.seek(40_960)
+        file.seek(path.stat().st_size // 2)  # past the first pages, wherever SQLite has put them
         file.write(b"\xff" * 40_960)
     store = SqliteTranscripts(path)
     readable = await store.read(ONE, 0, 10_000)

@@ -113,16 +113,16 @@ def test_audit_shows_who_did_what(gateway: FakeGateway, agent: Agent) -> None:
         AuditEntry(at=f"{AT}1.000Z", device=DESK, name="desk", action="refused", detail="session.close: x"),
     ]
     lines = agent("audit").out.splitlines()
-    assert lines[0].split("\t") == ["2026-01-01T00:00:00.000Z", "de�sk", "prompted", HERE, "7", ""]
-    assert lines[1].split("\t")[2:] == ["refused", "", "", "session.close: x"]
+    assert lines[0].split("\t") == ["2026-01-01T00:00:00.000Z", "de�sk", "prompted", HERE, "7", "", ""]
+    assert lines[1].split("\t")[2:] == ["refused", "", "", "session.close: x", ""]
     (first, second) = json.loads(agent("audit", "--json").out)
     assert first == {"at": "2026-01-01T00:00:00.000Z", "device": DESK, "name": "de\x1bsk", "action": "prompted",
-                     "session": HERE, "length": 7, "detail": ""}  # fmt: skip
+                     "session": HERE, "length": 7, "title": "", "detail": ""}  # fmt: skip
     assert second["length"] == 0
 
 
 def test_audit_since(gateway: FakeGateway, agent: Agent) -> None:
-    assert "nobody has done anything here yet" in agent("audit", "--since", "8h", "--limit", "5").err
+    assert "nobody has done anything here since then" in agent("audit", "--since", "8h", "--limit", "5").err
     agent("audit", "--since", "2026-01-31T12:00:00Z")
     ago, stamp = gateway.called("audit.list")
     assert ago.since.endswith("Z")
@@ -174,11 +174,11 @@ def test_audit_follows_a_line_an_entry(gateway: FakeGateway, home: Path) -> None
     gateway.audit = [entry(0, "attached")]
     with following(gateway) as running:
         assert running.stdout
-        assert running.stdout.readline() == f"{AT}0.000Z\tdesk\tattached\t\t\t\n"
+        assert running.stdout.readline() == f"{AT}0.000Z\tdesk\tattached\t\t\t\t\n"
         for second, action in enumerate(("prompted", "refused"), 1):
             gateway.tell("audit.noted", AuditNoted(entries=(entry(second, action, session=HERE),)))  # type: ignore[arg-type]
             line = running.stdout.readline().rstrip("\n")
-            assert line.split("\t") == [f"{AT}{second}.000Z", "desk", action, HERE, "", ""]
+            assert line.split("\t") == [f"{AT}{second}.000Z", "desk", action, HERE, "", "", ""]
 
 
 def test_audit_ends_when_its_reader_leaves(gateway: FakeGateway, home: Path) -> None:

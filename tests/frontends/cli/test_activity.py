@@ -15,6 +15,7 @@ from agent.protocol.events import (
     Choice,
     Diff,
     Field,
+    Location,
     MessageComplete,
     MessageDelta,
     MessageStart,
@@ -177,6 +178,43 @@ def test_usage_says_what_is_known() -> None:
     assert used(Usage()) == []
 
 
+def test_a_tool_is_shown_with_its_name_and_where_it_works() -> None:  # T10
+    tools = RunningTools()
+    at = (Location(path="src/a.py", line=12), Location(path="b\x1b[2J.py"), Location(path="read.me"))
+    start = ToolStart(turn=1, tool_id="t", title="Edit read.me", tool="edit", tool_name="MultiEdit", locations=at)
+    assert texts(tools.started(start)) == [
+        "  tool: Edit read.me (MultiEdit)",
+        "    at src/a.py:12, b�[2J.py",
+    ]
+    assert tools.updated(ToolUpdate(turn=1, tool_id="t", locations=at)) == []
+    more = tuple(Location(path=f"{number}.py") for number in range(10))
+    told = texts(tools.updated(ToolUpdate(turn=1, tool_id="t", locations=more)))
+    assert told == ["    at 0.py, 1.py, 2.py, 3.py, 4.py, 5.py, 6.py, 7.py and 2 more"]
+    done = ToolComplete(turn=1, tool_id="t", status="complete", locations=(Location(path="z", line=1), *more))
+    assert texts(tools.finished(done)) == ["    at z:1"]
+    bash = ToolStart(turn=1, tool_id="u", title="make", tool="execute", tool_name="Bash")
+    assert texts(tools.started(bash)) == ["  tool: make (Bash, execute)"]
+    shell = ToolStart(turn=1, tool_id="v", title="Running shell", tool="shell", tool_name="shell")
+    assert texts(tools.started(shell)) == ["  tool: Running shell"]
+
+
+def test_a_permission_is_shown_with_where_it_runs_and_what_its_choices_mean() -> None:
+    choices = (Choice(id="y", name="Yes", description="This\ntime"), Choice(id="n", name="No"))
+    request = RequestOpen(
+        turn=1, request_id="r", kind="choices", prompt="make all", choices=choices, detail="make all",
+        tool="execute", tool_name="Bash", cwd="/srv/a\x1b[2Jpp", locations=(Location(path="Makefile", line=3),),
+    )  # fmt: skip
+    assert texts(request_lines(request)) == [
+        "    make all",
+        "    in /srv/a�[2Jpp",
+        "    at Makefile:3",
+        "? make all (Bash)",
+        "  1) Yes",
+        "     This time",
+        "  2) No",
+    ]
+
+
 def test_what_was_answered_is_told_in_words(gateway: FakeGateway, agent: Agent) -> None:
     fields = (Field(name="n", type="integer", required=True, title="How many"), Field(name="sure", type="boolean"))
     gateway.emit(
@@ -188,5 +226,21 @@ def test_what_was_answered_is_told_in_words(gateway: FakeGateway, agent: Agent) 
         "  n (whole number, required): How many",
         "  sure (yes or no)",
         "  (decline refuses to fill it in)",
-        "[laptop] n: 3 · sure: yes",
+        "[laptop] How many: 3 · sure: yes",
     ]
+
+
+def test_a_diff_that_was_cut_counts_the_lines_that_are_not_there() -> None:
+    patch = "@@ -1,200 +1,200 @@\n" + "-a\n" * 100 + "\\ … 300 lines left out\n"
+    told = texts(diff_lines(Diff(path="a", patch=patch, cut=300, added=200, removed=200)))
+    assert told[0] == "  a (+200 -200)"
+    assert told[-1] == f"    … {101 - DIFF_MAX + 300} lines left out"
+
+
+def test_of_an_output_that_was_cut_before_it_came_lines_and_characters_are_counted() -> None:
+    tools = RunningTools()
+    tools.started(ToolStart(turn=1, tool_id="t", title="make"))
+    output = "line\n" * 50 + "… 12,345 characters left out\n" + "line\n" * 50 + "error: at the end\n"
+    told = texts(tools.finished(ToolComplete(turn=1, tool_id="t", status="error", output=output)))
+    assert "    … 86 lines and 12,345 characters left out" in told
+    assert told[-2:] == ["    error: at the end", "  tool error: make"]

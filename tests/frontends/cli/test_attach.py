@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import SessionNotFound
+from agent.errors import SessionEnded, SessionNotFound
 from agent.protocol.events import (
     Choice,
     MessageComplete,
@@ -31,9 +31,10 @@ from agent.protocol.events import (
     make_event,
 )
 from agent.protocol.messages import Answered, ParticipantsChanged, PeerLink, SessionLost, SessionsChanged
-from agent.protocol.model import Participant, Sender
+from agent.protocol.model import Participant, Sender, Status
 from tests.fakes.waiting import SECONDS
 from tests.frontends.cli.emulator import Emulator
+from tests.frontends.conftest import Agent
 from tests.frontends.gateway import DESK, HERE, NOW, OWN, FakeGateway, _reply, session
 
 
@@ -120,7 +121,7 @@ def test_attach_says_where_one_is_and_ctrl_d_leaves(gateway: FakeGateway, termin
     terminal.until("> ")
     assert not terminal.restored()
     terminal.type("\x04")
-    terminal.until(f"-- left {HERE}")
+    terminal.until("-- left Build; `agent attach Build` returns")
     assert terminal.child.wait(10) == 0
     assert terminal.restored()
     assert gateway.viewers == 0 or not gateway.called("session.close")  # S6
@@ -424,20 +425,148 @@ def test_ctrl_c_leads_out_of_a_turn_that_cannot_be_interrupted(
     assert len(gateway.called("session.interrupt")) == 1
 
 
-def test_without_a_session_it_asks_which(gateway: FakeGateway) -> None:
-    gateway.sessions = [session(), session(title="")]
+@pytest.fixture
+def asking(gateway: FakeGateway) -> Iterator[Terminal]:
+    gateway.sessions = [session(), session(title=""), session(title="Far", away=True)]
     shown = Terminal("attach")
-    try:
-        shown.until("1) Build · laptop · idle\n")
-        shown.until("2) Untitled session · laptop · idle\n")
-        shown.until("session")
-        shown.type("1\r")
-        shown.until("-- Build · on laptop")
-        shown.until("> ")
-        shown.type("\x04")
-        assert shown.child.wait(10) == 0
-    finally:
+    shown.until("\x1b[?1049h")
+    yield shown
+    shown.close()
+
+
+def test_without_a_session_it_asks_which(asking: Terminal) -> None:
+    asking.until("  1) Build · laptop · shell · idle\n")
+    asking.until("  2) Untitled session · laptop · shell · idle\n")
+    asking.until("  3) Far · laptop · shell · offline\n")
+    asking.until("session: ")
+    asking.type("1\r")
+    asking.until("\x1b[?1049l")  # nothing of the list stays
+    asking.until("-- Build · on laptop")
+    asking.until("> ")
+    asking.type("\x04")
+    assert asking.child.wait(10) == 0
+    assert asking.restored()
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x1b", "\x04"])
+def test_one_may_leave_without_a_choice(asking: Terminal, key: str) -> None:
+    asking.until("session: ")
+    asking.type(key)
+    asking.until("\x1b[?1049l")
+    assert asking.child.wait(10) == 130
+    assert asking.restored()
+
+
+def test_the_only_session_is_taken_at_once_and_none_is_an_error(gateway: FakeGateway, agent: Agent) -> None:
+    shown = Terminal("attach")
+    shown.until("-- Build · on laptop")
+    shown.close()
+    gateway.sessions = []
+    shown = Terminal("attach")
+    shown.until("there is no session to attach to\n  hint: start one with `agent new --attach`")
+    assert shown.child.wait(10) == 4
+    shown.close()
+
+
+def test_a_session_with_a_screen_of_its_own_is_offered_that(gateway: FakeGateway) -> None:
+    gateway.sessions = [session(backend="terminal")]
+    for key, wanted in (("t", "-- Build · on laptop · terminal"), ("q", ""), ("\r", "agent: terminal.attach")):
+        shown = Terminal("attach", "Build")
+        shown.until("a full-screen program: Enter shows it")
+        shown.type(key)
+        shown.until(wanted)
+        if key == "q":
+            assert shown.child.wait(10) == 0
         shown.close()
+    assert "it has a screen of its own: `agent attach --raw" in attached(HERE).stderr
+
+
+def test_what_was_typed_after_the_program_had_ended_is_counted_and_not_shown(gateway: FakeGateway) -> None:
+    gateway.sessions = [session(backend="terminal")]
+    gateway.terminal = True
+    shown = Terminal("attach", "--raw", "Build")
+    shown.until("Ctrl-] leaves; the session goes on\n")
+    shown.until("\x1b[22;0t")
+    shown.type("pässword")
+    gateway.wait_for("terminal.input")
+    shown.type("\x1d")
+    assert "ssword" not in shown.until("-- 8 characters that you typed did not reach the program\n")
+    assert shown.child.wait(10) == 0
+    shown.close()
+
+
+def over(gateway: FakeGateway) -> None:
+    gateway.sessions = [session(status=Status.ENDED)]
+    gateway.emit(*_reply(1, "the last words\n"), SessionInfo(status="ended", note="exit"))
+
+
+def test_a_session_that_has_ended_is_shown_and_started_anew_if_one_likes(gateway: FakeGateway) -> None:
+    over(gateway)
+    shown = Terminal("attach", "Build")
+    shown.until("the last words\n")
+    shown.until(f"-- the session has ended: exit\n-- `agent new --again {HERE}` starts it anew\n")
+    shown.until("start it anew? [y/N]: ")
+    shown.type("n\r")
+    assert shown.child.wait(10) == 0
+    shown.close()
+    assert not gateway.called("session.restart")
+    shown = Terminal("attach", "Build")
+    shown.until("start it anew? [y/N]: ")
+    shown.type("y\r")
+    shown.until("-- Build · on laptop")
+    shown.until("> ")
+    shown.close()
+    assert [call.session_id for call in gateway.called("session.restart")] == [HERE]
+
+
+def test_of_a_closed_session_its_log_is_shown_before_one_is_asked(gateway: FakeGateway) -> None:
+    over(gateway)
+    gateway.closed = True
+    shown = Terminal("attach", "Build")
+    shown.until("the last words\n")
+    shown.until("-- the session has ended: exit\n")
+    shown.until("start it anew? [y/N]: ")
+    shown.type("\r")
+    assert shown.child.wait(10) == 1
+    shown.close()
+
+
+def test_in_a_pipe_the_command_that_starts_it_anew_is_said(gateway: FakeGateway, home: Path, agent: Agent) -> None:
+    over(gateway)
+    ran = attached(HERE)
+    assert (ran.returncode, f"`agent new --again {HERE}` starts it anew" in ran.stderr) == (0, True)
+    gateway.closed = True
+    ran = attached(HERE)
+    assert (ran.returncode, f"`agent new --again {HERE}` starts it anew" in ran.stderr) == (1, True)
+    again = agent("new", "--again", HERE)
+    assert (again.status, again.out) == (0, f"{HERE}\n")
+    assert agent("new", "--again", HERE, "--backend", "shell").status == 2
+
+
+def test_a_line_that_a_session_which_is_over_did_not_take_is_the_status_of_a_pipe(
+    gateway: FakeGateway, home: Path
+) -> None:
+    over(gateway)
+    gateway.refusals["prompt.submit"] = SessionEnded()
+    ran = subprocess.run(
+        [sys.executable, "-m", "agent", "attach", HERE], input="echo one\n", capture_output=True, text=True,
+        check=False, timeout=30,
+    )  # fmt: skip
+    assert (ran.returncode, "-- not sent: echo one\n" in ran.stderr) == (1, True)
+
+
+def test_the_draft_is_given_back_as_the_session_ends_and_nothing_to_return_to_is_promised(
+    gateway: FakeGateway, terminal: Terminal
+) -> None:
+    terminal.until("> ")
+    terminal.type("draft")
+    terminal.until("> draft")
+    gateway.emit(SessionInfo(status="ended", note="exit"))
+    terminal.until(f"-- `agent new --again {HERE}` starts it anew\n")
+    terminal.until("-- not sent: draft\n")
+    assert terminal.child.wait(10) == 0
+    terminal.type("the shell again")  # which the terminal echoes
+    assert "-- left" not in terminal.until("the shell again")
 
 
 def attached(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -505,6 +634,24 @@ def test_a_question_of_long_ago_is_asked_once(gateway: FakeGateway, home: Path) 
     gateway.requests["r1"] = request
     for argv in (("--tail", "500"), ("--tail", "4"), ("--all",)):
         assert attached(*argv, HERE).stdout.count("? Name?") == 1
+
+
+@pytest.mark.parametrize("argv", [[], ["--all"]])
+def test_what_a_program_said_between_its_questions_stands_between_them(
+    gateway: FakeGateway, home: Path, argv: list[str]
+) -> None:
+    sender = Sender(device=OWN, name="laptop")
+    gateway.emit(UserMessage(turn=1, prompt_id="p1", text="./setup", sender=sender), MessageStart(turn=1))
+    for number in (1, 2):
+        request = RequestOpen(turn=1, request_id=f"r{number}", kind="line", prompt=f"n{number}?")
+        closed = RequestClosed(turn=1, request_id=f"r{number}", status="answered", answer=f"A{number}", by=sender)
+        gateway.emit(MessageDelta(turn=1, text=f"n{number}? "), request, closed)
+        gateway.emit(MessageDelta(turn=1, text=f"A{number}\n"))
+    whole = MessageComplete(turn=1, text="n1? A1\nn2? A2\n", status="complete")
+    gateway.emit(whole, TurnComplete(turn=1, status="complete"))
+    assert attached(*argv, HERE).stdout.splitlines() == [
+        "[laptop] ./setup", "n1? ", "? n1?", "[laptop] A1", "A1", "n2? ", "? n2?", "[laptop] A2", "A2", "-- done"
+    ]  # fmt: skip
 
 
 def test_in_a_pipe_each_line_is_a_prompt_and_the_end_waits_for_them(gateway: FakeGateway, home: Path) -> None:

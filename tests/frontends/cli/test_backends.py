@@ -70,7 +70,7 @@ def test_one_backend_is_told_in_full_by_its_name(filled: FakeGateway, agent: Age
     ]
     assert [each["name"] for each in json.loads(agent("backends", "zed", "--json").out)] == ["zed"]
     ran = agent("backends", "zod")
-    assert (ran.status, ran.err) == (1, "agent: no backend 'zod'\n  hint: there are: bad, ollama, shell, zed\n")
+    assert (ran.status, ran.err) == (2, "agent: no backend 'zod'\n  hint: there are: bad, ollama, shell, zed\n")
 
 
 def test_a_default_that_cannot_be_used_gives_advice(gateway: FakeGateway, agent: Agent) -> None:

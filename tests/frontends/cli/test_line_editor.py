@@ -94,12 +94,25 @@ def test_up_and_esc_on_an_empty_line_take_back_what_waits_and_are_the_history_ot
     assert not waits_after(editor, "draft")
     editor.feed(UP.encode())
     assert editor.text == "one"
-    assert not waits_after(editor, "\x1b")  # Esc, Enter steers
+    assert waits_after(editor, "\x1b")  # Alt-Enter, or Esc, Enter steers
     assert editor.feed(b"\r") == [Typed("one", steer=True), LineChanged()]
     editor.takes_back = False
     editor.feed(b"\x1b")
     assert editor.escape() == []
     assert editor.feed(UP.encode()) == [LineChanged()]
+
+
+def test_esc_with_something_on_the_line_swallows_no_key_and_enter_steers_after_it() -> None:
+    editor = typed("half typed")
+    editor.takes_back = True
+    assert waits_after(editor, "\x1b")
+    assert editor.escape() == []
+    editor.feed(b"\x15")
+    assert editor.text == ""
+    for keys, steer in (("\r", True), ("!\r", False)):
+        editor.feed(b"stop\x1b")
+        assert editor.escape() == []
+        assert editor.feed(keys.encode())[0] == Typed("stop" + keys.strip(), steer=steer)
 
 
 def test_several_pasted_lines_are_one_prompt_where_the_cursor_is() -> None:

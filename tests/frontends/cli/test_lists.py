@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from time import time  # noqa: TID251 - compared with the clock on the wall
+from typing import Any
 
 import msgspec
+import pytest
 
+from agent.frontends.cli.output import local_time
 from agent.protocol.messages import PairedRow
 from agent.protocol.model import SessionId, Status
 from agent.protocol.times import rfc3339
@@ -49,6 +53,32 @@ def test_an_empty_list_is_success_with_one_hint(gateway: FakeGateway, agent: Age
     assert agent("sessions", "--json").out == "[]\n"
 
 
+def test_an_offline_device_says_for_how_long(gateway: FakeGateway, screen: Screen) -> None:
+    gateway.devices.append(device(DESK, "desk", state="offline", since=rfc3339(time() - 9)))
+    assert re.search(r"  offline for (9|1\d) s  ", screen("peers", columns=160))
+
+
+@pytest.mark.parametrize(
+    ("role", "told"),
+    [
+        ("member", "no sessions there yet: start one with `agent new --on desk`"),
+        ("guest", "desk is a guest of this device, which sees none of its sessions"),
+        ("host", "no session of desk is open to this device, which is its guest: ask its owner"),
+        ("", "desk is not paired with this device: `agent pair` on one of the two, `agent join` on the other"),
+    ],
+)
+def test_an_empty_list_of_one_device_leads_on_as_the_rights_allow(
+    gateway: FakeGateway, agent: Agent, role: Any, told: str
+) -> None:
+    gateway.devices.append(device(DESK, "desk", sessions=0, paired=bool(role)))
+    row = PairedRow(
+        id=DESK, name="desk", fingerprint="", self=False, paired_at=None, seen_at=None, role=role or "member"
+    )
+    gateway.paired = msgspec.to_builtins([row])
+    ran = agent("sessions", "--on", "desk")
+    assert (ran.status, ran.out, ran.err) == (0, "", f"  hint: {told}\n")
+
+
 def test_an_unpaired_and_an_offline_device_are_told_in_words(
     gateway: FakeGateway, agent: Agent, screen: Screen
 ) -> None:
@@ -58,7 +88,7 @@ def test_an_unpaired_and_an_offline_device_are_told_in_words(
     ]
     line = screen("peers").splitlines()[2]
     assert line.startswith("192.0.2.1:4000 +1")  # R7
-    assert "offline, not paired, since now (it said goodbye)" in line
+    assert "offline, not paired, for 0 s (it said goodbye)" in line
     fields = agent("peers").out.splitlines()[1].split("\t")
     assert (fields[1], fields[6]) == ("offline", "not paired")
     assert fields[9:11] == ["2027-01-15T08:00:00Z", "it said goodbye"]
@@ -173,3 +203,18 @@ def test_sessions_that_are_away_are_completed(gateway: FakeGateway, home: Path) 
     environ = {**os.environ, **words}
     done = subprocess.run([sys.executable, "-m", "agent"], env=environ, capture_output=True, text=True, check=False)
     assert THERE in done.stdout
+
+
+def test_of_a_device_that_is_away_the_sessions_that_it_had_are_counted(gateway: FakeGateway, screen: Screen) -> None:
+    gateway.devices = [device(), device(DESK, "desk", state="offline", sessions=0, remembered=3)]  # R12
+    assert "3 as last known" in screen("peers").splitlines()[2]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_notice_stands_with_its_time_unless_the_service_is_too_old_to_tell(
+    gateway: FakeGateway, agent: Agent, told: bool
+) -> None:
+    at = "2027-01-15T08:00:00Z"
+    gateway.status = {"notices": ("desk prompted here",), "noticed_at": (at,) if told else ()}
+    when = f"{local_time(at)}  " if told else ""
+    assert f"notice      {when}desk prompted here\n" in agent("status").out

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from agent.errors import ReadOnly
@@ -41,7 +42,10 @@ def test_what_may_be_set_is_listed_with_what_is_set(gateway: AgentGateway, agent
     rows = json.loads(agent("set", HERE, "--json").out)
     assert rows[0] == {
         "id": "mode", "name": "Mode", "value": "ask", "category": "mode",
-        "choices": [{"id": "ask", "name": "Ask first"}, {"id": "free", "name": "Do it"}],
+        "choices": [
+            {"id": "ask", "name": "Ask first", "description": ""}, {"id": "free", "name": "Do it", "description": ""},
+        ],
+        "description": "",
     }  # fmt: skip
     assert json.loads(agent("set", HERE, "m", "--json").out)["id"] == "m"
 
@@ -61,6 +65,20 @@ def test_wrong_options_and_values_are_told_before_sending(gateway: AgentGateway,
     assert not gateway.called("session.configure")
     gateway.refusals["session.configure"] = ReadOnly()
     assert agent("set", HERE, "m", "large").status == 5
+
+
+def test_what_options_and_values_mean_is_told(gateway: AgentGateway, agent: Agent) -> None:
+    mode = gateway.options[0]
+    choices = (msgspec.structs.replace(mode.choices[0], description="Before\neach edit"), mode.choices[1])
+    gateway.options[0] = msgspec.structs.replace(mode, choices=choices, description="What it asks\x1b[2J for")
+    ran = agent("set", HERE, "mode")
+    assert ran.out.splitlines() == ["ask\tAsk first\tset\tBefore each edit", "free\tDo it\t\t"]
+    assert ran.err == "mode: What it asks�[2J for\n"  # T10
+    row = json.loads(agent("set", HERE, "mode", "--json").out)
+    assert (row["description"], row["choices"][0]["description"]) == ("What it asks\x1b[2J for", "Before\neach edit")
+    context = click.Context(command)
+    context.params = {"session": HERE, "option": "mode"}
+    assert complete_value(context, command.params[1], "a")[0].help == "Ask first: Before each edit"
 
 
 def test_a_session_without_options_says_so(gateway: AgentGateway, agent: Agent) -> None:

@@ -15,11 +15,13 @@ import pytest
 from agent.adapters.rendering.qr import modules
 from agent.client.terminal_text import width
 from agent.frontends.cli.qr import QUIET, qr_lines
+from agent.frontends.cli.trust import next_step
 from agent.protocol.messages import Namesake, PairedRow, PairNews
 from agent.protocol.model import DeviceId, DeviceRef
 from tests.frontends.cli.test_attach import Terminal
 from tests.frontends.conftest import Agent
-from tests.frontends.gateway import DESK, LONG, FakeGateway
+from tests.frontends.gateway import DESK, HERE, LONG, THERE, FakeGateway
+from tests.frontends.gateway import session as session_row
 
 
 @contextmanager
@@ -228,3 +230,82 @@ def test_of_two_windows_a_pipe_gets_the_names(gateway: FakeGateway, agent: Agent
     ran = agent("join", "42-913-577")
     assert ran.status == 4
     assert "desk, pad" in ran.err
+
+
+# --- what comes next -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("role", "session", "told"),
+    [
+        ("member", "", "next: `agent sessions`, or start one there: `agent new --on desk --attach`"),
+        ("guest", "", "next: `agent devices` shows until when it stays; `agent unpair desk` puts it out before"),
+        ("host", "", "next: `agent sessions --on desk`, then `agent attach`"),
+        ("host", "s3ssionaaaaaaaaa", "next: `agent attach s3ssionaaaaaaaaa`"),
+    ],
+)
+def test_what_comes_next_fits_the_rights(role: str, session: str, told: str) -> None:
+    assert next_step("desk", DESK, role, session) == told
+    assert "\x1b" not in next_step("de\x1b[2Jsk; rm", DESK, role, session)
+    assert "rm" not in next_step("desk; rm", DESK, role, session)
+
+
+@pytest.mark.parametrize("read", [(), ("--read",), ("--read", "--session", "Build")])
+def test_who_let_a_guest_in_is_not_told_to_start_one_there(
+    gateway: FakeGateway, agent: Agent, read: tuple[str, ...]
+) -> None:
+    gateway.news = [PairNews(what="paired", device=DESK, name="desk")]
+    told = agent("pair", "--guest", *read).err
+    assert "agent new" not in told
+    assert "`agent unpair desk` puts it out before" in told
+
+
+@pytest.mark.parametrize("session", ["", HERE])
+def test_a_guest_is_not_told_to_start_one_there(gateway: FakeGateway, agent: Agent, session: str) -> None:
+    expires = "2027-01-15T20:00:00Z"
+    gateway.joined = {"role": "host", "read_only": True, "expires_at": expires, "session": session}
+    told = agent("join", "42-913-577").err
+    assert "agent new" not in told
+    assert (f"`agent attach {HERE}`" if session else "`agent sessions --on desk`") in told
+
+
+# --- what keeps devices apart -----------------------------------------------------------------------------------------
+
+NO_NETWORK = "no network interface is up"
+
+
+@pytest.mark.parametrize("argv", [("peers",), ("pair",), ("join", "42-913-577"), ("sessions",)])
+def test_what_keeps_devices_apart_stands_on_top(gateway: FakeGateway, agent: Agent, argv: tuple[str, ...]) -> None:
+    gateway.status = {"reach": (NO_NETWORK,), "problems": (NO_NETWORK, "a backend is missing")}
+    gateway.news = [PairNews(what="paired", device=DESK, name="desk")]
+    ran = agent(*argv)
+    assert ran.status == 0
+    assert ran.err.startswith(f"problem: {NO_NETWORK}\n")
+    assert "a backend is missing" not in ran.err
+
+
+@pytest.mark.parametrize("argv", [("peers", "--json"), ("sessions", "--json")])
+def test_for_a_script_there_is_nothing_but_the_data(gateway: FakeGateway, agent: Agent, argv: tuple[str, ...]) -> None:
+    gateway.status = {"reach": (NO_NETWORK,)}
+    assert agent(*argv).err == ""
+
+
+def test_sessions_of_others_need_no_word_about_the_network(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.status = {"reach": (NO_NETWORK,)}
+    gateway.sessions.append(session_row(THERE, "Far"))
+    assert NO_NETWORK not in agent("sessions").err
+
+
+def test_a_hidden_device_says_that_the_other_one_needs_its_address(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.status = {"presence": "hidden"}
+    gateway.news = [PairNews(what="paired", device=DESK, name="desk")]
+    assert "presence.mode is hidden): the other one needs --address" in agent("pair").err
+
+
+def test_the_only_session_of_a_guest_is_called_by_its_title(gateway: FakeGateway, agent: Agent) -> None:
+    row = PairedRow(
+        id=DESK, name="desk", fingerprint="", self=False, paired_at=None, seen_at=None, role="guest", session=HERE,
+        session_title="Bui\x1b[2Jld",
+    )  # fmt: skip
+    gateway.paired = msgspec.to_builtins([row])
+    assert f"guest, only Bui\N{REPLACEMENT CHARACTER}[2Jld ({HERE})" in agent("devices").out

@@ -345,3 +345,25 @@ def test_what_went_out_and_perhaps_arrived_is_named_and_not_called_unsent(
     gateway.refusals["prompt.submit"] = PeerLost("desk is out of reach; whether it arrived is not known")
     terminal.type("echo one\r")
     terminal.until('-- "echo one": desk is out of reach; whether it arrived is not known')
+
+
+def test_a_new_session_for_a_device_that_is_away_is_asked_for_again_and_waits(
+    gateway: FakeGateway, agent: Agent
+) -> None:  # L8
+    gateway.refusals["session.create"] = PeerUnreachable("desk is out of reach for 10 min")
+    ran = agent("new", "--on", "desk", "--wait", "2min")
+    assert (ran.status, ran.out) == (6, "")
+    first, second = gateway.called("session.create")
+    assert (first.wait, second.wait, second.device) == (0.0, 120.0, "desk")
+    assert second.call_id
+    assert agent("new", "--on", "desk", "--wait", "0").status == 6
+    assert len(gateway.called("session.create")) == 3
+
+
+def test_a_line_of_shell_that_is_one_word_is_told_how_to_be_run(gateway: FakeGateway, agent: Agent) -> None:
+    ran = agent("new", "--", "make; make test")
+    assert ran.status == 0
+    assert "is one word, the name of a program" in ran.err
+    assert "`agent new -- sh -c 'make; make test'`" in ran.err
+    assert agent("new", "--", "make", "test").err == ""
+    assert agent("new", "--backend", "claude", "--", "run the tests").err == ""

@@ -79,9 +79,9 @@ def test_the_end_of_a_turn_that_waited_does_not_end_the_one_that_runs() -> None:
 
 def test_what_waits_and_what_was_not_sent_is_counted_with_the_key_that_takes_it_back() -> None:  # S12, L8
     progress = running(*BEGAN)
-    assert ' · 1 waits; Up takes back "two" · ' in told(progress, waiting=1, newest="two")
-    assert " · 2 wait · " in told(progress, waiting=2)
-    assert " · 2 wait, 1 not sent yet; Up takes back" in told(progress, waiting=2, unsent=1, newest="x")
+    assert ' · 1 waiting; Up takes back "two" · ' in told(progress, waiting=1, newest="two")
+    assert " · 2 waiting · " in told(progress, waiting=2)
+    assert " · 2 waiting, 1 not sent yet; Up takes back" in told(progress, waiting=2, unsent=1, newest="x")
     assert told(running(), unsent=3, newest="x") == '-- 3 not sent yet; Up takes back "x"'
     assert told(progress, asked=True) == "-- waits for an answer 12 s · Ctrl-C interrupts"
 
@@ -104,11 +104,11 @@ def test_it_fits_and_the_time_stays(columns: int, title: str, waiting: int, newe
 
 def test_what_gives_way_where_there_is_no_room() -> None:
     progress = running(*BEGAN, CARGO)
-    lines = [told(progress, columns=columns, waiting=2, newest="a third one") for columns in (100, 64, 44, 32, 16)]
+    lines = [told(progress, columns=columns, waiting=2, newest="a third one") for columns in (100, 64, 48, 32, 16)]
     assert lines == [
-        '-- working 12 s · cargo build · 2 wait; Up takes back "a third one" · Ctrl-C interrupts',
-        "-- working 12 s · cargo build · 2 wait · Ctrl-C interrupts",
-        "-- working 12 s · cargo build · 2 wait",
+        '-- working 12 s · cargo build · 2 waiting; Up takes back "a third one" · Ctrl-C interrupts',
+        "-- working 12 s · cargo build · 2 waiting · Ctrl-C interrupts",
+        "-- working 12 s · cargo build · 2 waiting",
         "-- working 12 s · cargo build",
         "-- working 12 s",
     ]

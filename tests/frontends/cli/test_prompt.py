@@ -22,15 +22,43 @@ from agent.protocol.events import (
     ToolStart,
     UserMessage,
 )
+from agent.protocol.excerpts import GAP
 from agent.protocol.model import Sender
 from tests.frontends.conftest import Agent
-from tests.frontends.gateway import DESK, HERE, FakeGateway, _reply, _sender
+from tests.frontends.gateway import DESK, HERE, OWN, FakeGateway, _reply, _sender
 
 
 def test_the_reply_alone_goes_to_stdout(gateway: FakeGateway, agent: Agent) -> None:
     ran = agent("prompt", "Build", "echo", "hello", "you")
     assert ran == (0, "hello you\n", "")
     assert gateway.called("prompt.submit")[0].text == "echo hello you"
+
+
+def test_a_reply_whose_middle_was_left_out_is_told_beside_it(gateway: FakeGateway, agent: Agent) -> None:
+    cut = f"head{GAP}… 1,874,207 characters left out\ntail\n"
+    gateway.emit(UserMessage(turn=1, prompt_id="x", text="seq", sender=_sender()), *_reply(1, cut))
+    gateway._turns["x"] = 1
+    ran = agent("prompt", HERE, "--id", "x", "seq")
+    assert (ran.status, ran.out) == (0, cut)
+    assert "the reply was too long: 1,874,207 characters of it were left out" in ran.err
+
+
+def test_a_number_after_all_events_is_told(gateway: FakeGateway, agent: Agent) -> None:
+    agent("prompt", HERE, "echo", "hi")
+    assert agent("log", HERE, "--since", "999999") == (0, "", "nothing after 999999\n")
+    assert agent("log", HERE, "--since", "1").err == ""
+
+
+@pytest.mark.parametrize("words", [("yes",), ("nosuch", "x")])
+def test_an_answer_to_nothing_leads_to_the_session(gateway: FakeGateway, agent: Agent, words: tuple[str, ...]) -> None:
+    told = "agent: the session asks nothing now\n  hint: `agent attach Build` shows what it does\n"
+    assert agent("answer", "Build", *words) == (4, "", told)
+
+
+def test_an_answer_to_another_question_names_the_open_ones(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.requests["r7"] = RequestOpen(turn=1, request_id="r7", kind="line", prompt="Colour?")
+    told = "agent: no open request 'nosuch'\n  hint: open: r7\n"
+    assert agent("answer", HERE, "nosuch", "x") == (4, "", told)
 
 
 def test_other_turns_are_not_printed(gateway: FakeGateway, agent: Agent) -> None:
@@ -162,6 +190,11 @@ def test_who_answers_too_late_is_told_who_was_first(gateway: FakeGateway, agent:
     assert agent("answer", HERE, "r1", "no") == (1, "", f"agent: desk answered first: Allow; {late}")
     assert agent("answer", HERE, "r2", "no") == (1, "", f"agent: no longer asked: the turn was interrupted; {late}")
     assert "  no longer asked: the turn was interrupted\n" in agent("log", HERE).out
+    gateway.emit(
+        RequestOpen(turn=1, request_id="r3", kind="line"),
+        RequestClosed(turn=1, request_id="r3", status="answered", answer="x", by=Sender(device=OWN, name="laptop")),
+    )
+    assert agent("answer", HERE, "r3", "no").err == f"agent: this device has answered already: x; {late}"
     assert not gateway.called("request.answer")
 
 

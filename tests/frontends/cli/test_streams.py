@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.frontends.gateway import FakeGateway
+from tests.frontends.gateway import HERE, FakeGateway
 
 AGENT = f'"{sys.executable}" -m agent'
 CLOSED = "agent: standard output is closed"
@@ -32,6 +32,34 @@ def test_data_that_cannot_be_written_is_an_error_in_one_line(
     first, hint = ran.stderr.splitlines()
     assert (ran.returncode, first) == (1, told)
     assert hint.startswith("  hint: ")
+
+
+ACTING = [f"prompt {HERE} echo x", f"prompt {HERE} --no-wait echo x", "new --title Closed", f"withdraw {HERE}", "pair"]
+
+
+@pytest.mark.parametrize("command", ACTING)
+@pytest.mark.parametrize(("to", "told"), [(">&-", CLOSED), (">/dev/full", FULL)])
+def test_where_nothing_can_be_printed_nothing_is_done(gateway: FakeGateway, command: str, to: str, told: str) -> None:
+    ran = shell(f"{AGENT} {command} {to}")
+    assert (ran.returncode, ran.stderr.splitlines()[0]) == (1, told)
+    assert not any(gateway.called(method) for method in ("prompt.submit", "session.create", "prompt.withdraw"))
+
+
+@pytest.mark.parametrize(
+    ("command", "done"),
+    [
+        (ACTING[0], f"; the prompt was sent, and `agent log {HERE}` shows what comes of it"),
+        (ACTING[1], f"; the prompt was sent, and `agent log {HERE}` shows what comes of it"),
+        (ACTING[2], " was started"),
+    ],
+)
+def test_on_a_disk_that_becomes_full_it_is_told_what_was_done(
+    gateway: FakeGateway, tmp_path: Path, command: str, done: str
+) -> None:
+    ran = shell(f"ulimit -f 0; {AGENT} {command} >{tmp_path / 'out'}")
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[0].startswith("agent: cannot write to standard output: File too large; ")
+    assert ran.stderr.splitlines()[0].endswith(done)
 
 
 @pytest.mark.parametrize("command", ["peers", "sessions", "--help"])

@@ -85,6 +85,26 @@ def test_devices_at_three_widths() -> None:
         assert "offline, not paired" in lines[3]
 
 
+def test_a_narrow_terminal_shows_the_essential_words_whole() -> None:
+    listed = [
+        msgspec.to_builtins(row)
+        for row in (
+            device(name="fdesk", sessions=6, needs_input=1),
+            device(DESK, "fguest", paired=False, state="offline", since="2026-01-01T00:00:00Z"),
+        )
+    ]
+    shown = "\n".join(peers.lines(listed, printer(60)))
+    assert "6 (1 needs input)" in shown
+    assert "offline, not paired" in shown
+    assert "…" not in shown
+    guest = {"self": False, "name": "fguest", "id": DESK, "role": "guest", "state": "offline", "paired_at": None,
+             "seen_at": None, "expires_at": "2026-12-01T14:30:00Z"}  # fmt: skip
+    assert re.search(
+        r"guest, until 1[12]-\d\d \d\d:\d\d( |$)",
+        "\n".join(trust.TABLE.lines(printer(60), [trust._cells(guest, printer(60))])),
+    )
+
+
 def test_what_people_type_is_the_last_to_go() -> None:
     for columns in (30, 40, 60):
         lines = sessions.lines(rows(), printer(columns))

@@ -78,7 +78,9 @@ def test_an_option_without_its_value_says_that_it_needs_one(agent: Agent, comman
         (["sesions"], "there is no command 'sesions'", "did you mean `agent sessions`?"),
         (["ls"], "there is no command 'ls'", "did you mean `agent sessions`?"),
         (["PEERS"], "there is no command 'PEERS'", "did you mean `agent peers`?"),
-        (["help"], "there is no command 'help'", "did you mean `agent --help`? Each command has one, like"),
+        (["version"], "there is no command 'version'", "did you mean `agent --version`?"),
+        (["quit"], "there is no command 'quit'", "did you mean `agent close`?"),
+        (["help", "sesions"], "there is no command 'sesions'", "did you mean `agent sessions`?"),
         (["xyzzy"], "there is no command 'xyzzy'", "`agent --help` lists the commands"),
         (["peers", "--wach"], "`agent peers` has no option --wach", "did you mean `--watch` or `--wait`? see"),
         (["log", "x", "-f"], "`agent log` has no option -f", "did you mean `--follow`? see `agent log --help`"),
@@ -125,6 +127,14 @@ def test_a_moment_with_a_zone_stays_as_it_is() -> None:
 def test_the_help_of_every_command_has_its_examples(agent: Agent, command: str) -> None:
     told = agent(command, "--help").out
     assert [line for line, _ in EXAMPLES[command] if f"  {line}\n" not in told] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "option"), [(["help"], ["--help"]), (["help", "log"], ["log", "--help"]), (["help", "-h"], ["--help"])]
+)
+def test_help_is_a_command_too(agent: Agent, asked: list[str], option: list[str]) -> None:
+    assert agent(*asked) == agent(*option)
+    assert agent(*asked).status == 0
 
 
 # --- `agent` alone ---------------------------------------------------------------------------------------------------

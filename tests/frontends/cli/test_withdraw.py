@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import Forbidden, MethodNotFound
+from agent.errors import Forbidden, MethodNotFound, PromptNotFound
 from agent.frontends.cli.complete import complete_prompt
-from agent.frontends.cli.withdraw import interrupted_lines, withdraw
+from agent.frontends.cli.withdraw import interrupted_lines, pick, withdraw
 from agent.protocol.events import MessageStart, UserMessage
 from agent.protocol.messages import Interrupted
 from agent.protocol.model import Sender
 from agent.protocol.prompts import QueuedPrompt
 from tests.frontends.conftest import Agent
-from tests.frontends.gateway import DESK, HERE, FakeGateway, _reply, _sender
+from tests.frontends.gateway import DESK, HERE, OWN, FakeGateway, _reply, _sender
 
 DESKS = Sender(device=DESK, name="desk")
 MADE = "0123456789abcdef" * 2
@@ -155,13 +155,23 @@ def test_an_interrupt_tells_what_is_true() -> None:
     assert interrupted_lines(Interrupted(turn=3), HERE, everything=False) == []
     assert interrupted_lines(Interrupted(turn=0), HERE, everything=False) == ["nothing runs"]
     stays = Interrupted(turn=1, queue=(one,), dropped=())
-    assert interrupted_lines(stays, HERE, everything=True) == [
-        'of other devices, these stay and run next: 1 prompt: "x" (desk)'
-    ]
+    assert interrupted_lines(stays, HERE, everything=True) == ['of other devices, still to run: 1 prompt: "x" (desk)']
     many = Interrupted(turn=1, dropped=(one,) * 5)
     assert interrupted_lines(many, HERE, everything=True) == [
         'taken back: 5 prompts: "x" (desk), "x" (desk), "x" (desk), 2 more'
     ]
+
+
+def test_commands_that_are_named_can_be_pasted() -> None:
+    one = QueuedPrompt(turn=2, prompt_id="my id", text="x", sender=DESKS)
+    (line,) = interrupted_lines(Interrupted(turn=1, queue=(one,)), "my build", everything=False)
+    assert "`agent interrupt 'my build' --all`" in line
+    with pytest.raises(PromptNotFound) as nothing:
+        pick((), None, "my build", OWN)
+    assert "`agent interrupt 'my build'`" in nothing.value.hint
+    with pytest.raises(PromptNotFound) as others:
+        pick((one,), None, "my build", OWN)
+    assert "`agent withdraw 'my build' 'my id'`" in others.value.hint
 
 
 def test_names_of_others_drive_no_terminal() -> None:  # T10

@@ -10,6 +10,7 @@ import pytest
 
 from agent.client.reading import FENCE
 from agent.client.view import SessionView
+from agent.errors import PeerLost
 from agent.frontends.editors.options import changes, shown, state
 from agent.frontends.editors.questions import elsewhere, form, permission
 from agent.frontends.editors.turns import AwaitedTurns, Stop
@@ -21,6 +22,7 @@ from agent.protocol.events import (
     Diff,
     Event,
     Field,
+    Location,
     MessageComplete,
     MessageDelta,
     MessageStart,
@@ -402,6 +404,55 @@ def test_what_an_editor_cannot_ask_names_the_command(kind: Any, how: str) -> Non
     assert how in elsewhere("s", RequestOpen(turn=1, request_id="r", kind=kind))
 
 
+def test_a_tool_is_passed_on_with_its_name_and_where_it_works() -> None:
+    at = (Location(path="src/a.py", line=12), Location(path="b.py"))
+    start = ToolStart(turn=1, tool_id="t", title="Edit", tool="edit", tool_name="MultiEdit", locations=at)
+    begun, moved = told(start, ToolUpdate(turn=1, tool_id="t", locations=at[1:]))
+    assert begun["locations"] == [{"path": "src/a.py", "line": 12}, {"path": "b.py"}]
+    assert begun["_meta"] == {"toolName": "MultiEdit"}
+    assert moved["locations"] == [{"path": "b.py"}]
+
+
+def test_a_permission_says_where_it_runs_and_what_its_choices_mean() -> None:
+    choices = (Choice(id="y", name="Yes", kind="allow_once", description="This time"), CHOICES[1])
+    asked = RequestOpen(
+        turn=1, request_id="r", kind="choices", prompt="make", choices=choices, detail="make all", tool="execute",
+        tool_name="Bash", cwd="/srv/app", locations=(Location(path="Makefile", line=3),),
+    )  # fmt: skip
+    sent = as_sent(permission("s", asked))
+    assert sent["toolCall"] == {
+        "toolCallId": "request-r",
+        "title": "make",
+        "content": content("make all\nin /srv/app"),
+        "kind": "execute",
+        "locations": [{"path": "Makefile", "line": 3}],
+        "_meta": {"toolName": "Bash"},
+    }
+    assert sent["options"][0] == {"optionId": "y", "name": "Yes", "kind": "allow_once", "description": "This time"}
+    (shown_as,) = told(asked)
+    assert (shown_as["kind"], shown_as["locations"]) == ("execute", [{"path": "Makefile", "line": 3}])
+    which = form("s", RequestOpen(turn=1, request_id="r", kind="choices", choices=choices, own_words=True))
+    options = which.requested_schema["properties"]["answer"]["oneOf"]  # type: ignore[index]
+    assert options[0] == {"const": "y", "title": "Yes", "description": "This time"}
+
+
+def test_what_commands_and_options_mean_is_passed_on() -> None:
+    review = Command(name="review", description="Look at it", hint="branch name")
+    (update,) = told(SessionInfo(commands=(review, Command(name="init"))))
+    assert update["availableCommands"] == [
+        {"name": "review", "description": "Look at it", "input": {"hint": "branch name"}},
+        {"name": "init", "description": ""},
+    ]
+    ask = Choice(id="ask", name="Ask", description="Before each edit")
+    mode = Option(id="m", name="Mode", value="ask", category="mode", choices=(ask,), description="What it asks for")
+    model = Option(id="l", name="Model", value="ask", category="model", choices=(ask,))
+    found = as_sent(state("s", (mode, model)))
+    assert found["modes"]["availableModes"] == [{"id": "ask", "name": "Ask", "description": "Before each edit"}]
+    assert found["models"]["availableModels"] == [{"modelId": "ask", "name": "Ask", "description": "Before each edit"}]
+    assert found["configOptions"][0]["description"] == "What it asks for"
+    assert found["configOptions"][0]["options"] == [{"value": "ask", "name": "Ask", "description": "Before each edit"}]
+
+
 def test_own_words_have_a_field_of_their_own_beside_the_choice() -> None:
     asked = form(
         "s", RequestOpen(turn=1, request_id="r", kind="choices", prompt="Which?", choices=CHOICES, own_words=True)
@@ -539,7 +590,16 @@ async def test_ends_that_nobody_heard_are_not_waited_for() -> None:
     known, unknown = turns.sent("p"), turns.sent("q")
     turns.accepted(known, accepted(1, "started"))
     turns.nothing_runs()
-    assert await known.done == "end_turn"
+    with pytest.raises(PeerLost, match="how it ended was not heard"):  # S14: that is no success
+        await known.done
     assert not unknown.done.done()
     turns.leave()
     assert await unknown.done == "cancelled"
+
+
+def test_a_diff_that_was_cut_says_so_on_both_of_its_sides() -> None:
+    diff = Diff(path="a", patch="@@ -1,9 +1,9 @@\n-old\n+new\n\\ … 16 lines left out\n", cut=16, added=9, removed=9)
+    found = told(ToolStart(turn=1, tool_id="t", title="Edit"),
+                 ToolComplete(turn=1, tool_id="t", status="complete", diffs=(diff,)))  # fmt: skip
+    (shown,) = found[-1]["content"]
+    assert (shown["oldText"], shown["newText"]) == ("old\n… 16 lines left out\n", "new\n… 16 lines left out\n")

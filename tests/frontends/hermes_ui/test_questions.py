@@ -10,7 +10,7 @@ import pytest
 from agent.errors import BadParams, RequestNotFound
 from agent.frontends.hermes_ui.outgoing import UiEvent
 from agent.frontends.hermes_ui.questions import EMPTY, LEAVE, UNSEEN, UiQuestions, approvals
-from agent.protocol.events import Choice, RequestOpen
+from agent.protocol.events import Choice, Location, RequestOpen
 from tests.frontends.agents import FORM
 from tests.frontends.gateway import HERE
 from tests.frontends.hermes_ui.recorded import assert_shape
@@ -97,6 +97,20 @@ def test_the_choice_that_was_shown_is_meant_whatever_others_are_called() -> None
     ((_, payload),) = shown(asked.opened(request(kind="choices", choices=odd)))
     assert payload["choices"] == ["one\ufffd[2J", "two", "two (3)"]
     assert [asked.given("r", label)[1] for label in payload["choices"]] == ["2", "1", "x"]
+
+
+def test_where_a_command_would_run_and_what_choices_mean_is_shown() -> None:
+    asked = request(
+        kind="choices", choices=ALLOW, prompt="Run it?", detail="make", cwd="/srv/app", locations=(Location(path="a"),)
+    )  # fmt: skip
+    about, approval = shown(questions().opened(asked))
+    assert about[1]["text"].splitlines() == ["    make", "    in /srv/app", "    at a"]
+    assert approval[0] == "approval.request"
+    told = (Choice(id="r", name="Red", description="as\x1b[2J blood"), Choice(id="g", name="Green"))
+    which = questions()
+    ((_, payload),) = shown(which.opened(request(kind="choices", choices=told, own_words=True)))
+    assert payload["choices"] == ["Red: as\ufffd[2J blood", "Green"]  # T10
+    assert which.given("r", payload["choices"][0])[1] == "r"
 
 
 def test_an_approval_is_answered_by_the_choice_of_the_session() -> None:

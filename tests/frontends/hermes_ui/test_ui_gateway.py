@@ -362,14 +362,17 @@ async def test_what_the_ui_leaves_goes_on(gateway: FakeGateway) -> None:  # S6
         assert gateway.called("session.close") == []
 
 
+REVIEW = Command(name="review", description="Look at it", hint="branch name")
+
+
 async def test_commands_of_the_agent_are_prompts_and_others_are_none(gateway: FakeGateway) -> None:
     async with connected(gateway) as ui:
         assert {f"/{name}" for name in OURS} == {pair[0] for pair in (await ui.call("commands.catalog"))["pairs"]}
         await shown(ui)
-        await asyncio.to_thread(gateway.emit, SessionInfo(commands=(Command(name="review", description="Look at it"),)))
+        await asyncio.to_thread(gateway.emit, SessionInfo(commands=(REVIEW,)))
         while not (items := (await ui.call("complete.slash", text="/re"))["items"]):
             pass
-        assert items == [{"text": "review", "display": "/review", "meta": "Look at it"}]
+        assert items == [{"text": "review", "display": "/review branch name", "meta": "Look at it"}]
         assert await ui.call("slash.exec", session_id=HERE, command="review all of it") == {
             "type": "send", "message": "/review all of it",
         }  # fmt: skip

@@ -43,8 +43,9 @@ def test_r12_it_is_not_among_the_live_ones_and_listed_when_asked_for() -> None:
     assert view.sessions() == view.sessions("remote") == []
     (known,) = view.sessions(away=True)
     assert (known.id, known.away, known.stale, known.attachable, known.status) == (WHOLE, True, True, False, "idle")
-    assert view.devices()[1].sessions == 0
+    assert (view.devices()[1].sessions, view.devices()[1].remembered) == (0, 1)
     link_up(view, now=NOW + 60)
+    assert view.devices()[1].remembered == 0
     assert [each.away for each in view.sessions()] == [False]
 
 

@@ -103,6 +103,16 @@ def test_r5_several_sessions_are_listed(view: Registry) -> None:
         view.find_session("abcd")
 
 
+def test_r5_a_beginning_that_is_too_short_is_told_apart(view: Registry) -> None:
+    for find in (view.find_session, lambda selector: find_own(selector, {LOCAL: OwnSession("notes")}, "here")):
+        with pytest.raises(SessionNotFound) as short:
+            find("loc")
+        assert short.value.hint == "give 4 characters or more of its id: see `agent sessions`"
+        with pytest.raises(SessionNotFound) as none:
+            find("xyz")
+        assert none.value.hint == "see `agent sessions`"
+
+
 def test_r5_fewer_than_four_letters_are_a_title_and_no_id(view: Registry) -> None:
     view.local_sessions([row("zzzzzzzzzzzzzzzz", title="ab")], [], NOW)
     assert view.find_session("ab").session == "zzzzzzzzzzzzzzzz"

@@ -28,6 +28,7 @@ from agent.protocol.events import (
     Diff,
     Event,
     Field,
+    Location,
     MessageComplete,
     MessageDelta,
     MessageStart,
@@ -42,13 +43,14 @@ from agent.protocol.events import (
     make_event,
     payload_of,
 )
+from agent.protocol.excerpts import GAP
 from agent.protocol.messages import Answered, AnswerRequest
 from agent.protocol.model import DeviceId, Sender, SessionId, Status
 from agent.protocol.snapshot import Tail, compact
 from agent.sessions.rules.answers import answer_result
 from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend
 from agent.sessions.rules.mapping import payloads_of
-from agent.sessions.rules.reply import GAP, HEAD_MAX, TAIL_MAX
+from agent.sessions.rules.reply import HEAD_MAX, TAIL_MAX
 from agent.sessions.rules.state import QUEUE_MAX, SessionMachine
 
 ME = Sender(device=DeviceId("laptop"), name="laptop")
@@ -460,12 +462,21 @@ def test_a_shortened_log_reads_the_same(script: list[object]) -> None:  # S4
 def test_a_shortened_tool_keeps_its_title_and_all_its_diffs() -> None:  # S4
     first, second = Diff(path="a", patch="+a\n"), Diff(path="b", patch="+b\n")
     told = [
-        ToolUpdate(turn=1, tool_id="t", title="edit a", text="one\n", diffs=(first,)),
+        ToolUpdate(turn=1, tool_id="t", title="edit a", text="one\n", diffs=(first,), locations=(Location(path="a"),)),
         ToolUpdate(turn=1, tool_id="t", text="two\n"),
         ToolUpdate(turn=1, tool_id="t", diffs=(first, second)),
     ]
     short = [payload_of(event) for event in compact(make_event(seq, each, 1.0) for seq, each in enumerate(told, 1))]
-    assert short == [ToolUpdate(turn=1, tool_id="t", title="edit a", text="one\ntwo\n", diffs=(first, second))]
+    assert short == [
+        ToolUpdate(
+            turn=1,
+            tool_id="t",
+            title="edit a",
+            text="one\ntwo\n",
+            diffs=(first, second),
+            locations=(Location(path="a"),),
+        )
+    ]
     large = [
         ToolUpdate(turn=1, tool_id="t", diffs=(Diff(path=str(n), patch="+" * TEXT_MAX),), text="x") for n in range(2)
     ]

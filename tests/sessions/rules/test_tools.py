@@ -6,19 +6,23 @@ import re
 
 import pytest
 
-from agent.ports import Exited, Finished, Said, ToolFinished, ToolProgressed, ToolStarted
+from agent.ports import Asked, Exited, Finished, Planned, Said, ToolFinished, ToolProgressed, ToolStarted
 from agent.protocol.events import (
     TEXT_MAX,
+    Choice,
     Diff,
     Payload,
+    PlanEntry,
+    PlanUpdate,
+    RequestOpen,
     ToolComplete,
     ToolStart,
     ToolUpdate,
     TurnStatus,
     payload_of,
 )
+from agent.protocol.excerpts import GAP
 from agent.protocol.model import SessionId
-from agent.sessions.rules.reply import GAP
 from agent.sessions.rules.state import SessionMachine
 from agent.sessions.rules.tools import HEAD_MAX, KNOWN_MAX, TAIL_MAX
 from tests.sessions.rules.test_state import Log
@@ -143,3 +147,17 @@ def test_tools_that_are_never_ended_are_bounded() -> None:  # T11
     log.says(Finished(status="complete"))
     ended = {each.tool_id for each in tools(log) if isinstance(each, ToolComplete)}
     assert ended == {each.tool_id for each in begun}
+
+
+def test_choices_fields_and_steps_that_are_too_many_are_counted() -> None:
+    log = running()
+    choices = tuple(Choice(id=str(number), name="x" * 4000) for number in range(70))
+    log.says(
+        Asked(request_id="r", kind="choices", prompt="Which?", choices=choices, detail="rm -rf build"),
+        Planned(tuple(PlanEntry(text=str(number)) for number in range(200))),
+    )
+    found = [payload_of(event) for event in log.events]
+    (request,) = [each for each in found if isinstance(each, RequestOpen)]
+    assert request.detail == "rm -rf build\n… 6 choices left out"  # whole, however long the choices are
+    (plan,) = [each for each in found if isinstance(each, PlanUpdate)]
+    assert (len(plan.entries), plan.entries[-1].text) == (128, "… 73 steps left out")

@@ -13,15 +13,15 @@ from tests.fakes.trust import paired
 
 ONE, OTHER = SessionId("one"), SessionId("other")
 NOW = 1_800_000_000.0
-LISTS = {"session.list", "session.watch"}
+LISTS = {"session.list", "session.watch", "session.past"}
 READS = {
     "session.attach", "session.detach", "session.history", "session.participants", "prompt.list", "terminal.attach",
-    "terminal.detach",
+    "terminal.detach", "session.search",
 }  # fmt: skip
 STEERS = {
     "prompt.submit", "prompt.withdraw", "request.answer", "session.interrupt", "terminal.input", "terminal.resize",
 }  # fmt: skip
-OWNS = {"session.create", "session.close", "session.rename", "session.configure"}
+OWNS = {"session.create", "session.restart", "session.close", "session.rename", "session.configure"}
 """Written out beside the table of the wire: who gives a row another right must say so here as well."""
 CHANGES = STEERS | OWNS
 OVER_LINKS = sorted(LISTS | READS | CHANGES)

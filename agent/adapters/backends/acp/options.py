@@ -19,6 +19,7 @@ MODE, MODEL = "mode", "model"
 class _Mode(Struct):
     id: Words
     name: Words = ""
+    description: Words | None = None
 
 
 class _Modes(Struct):
@@ -29,6 +30,7 @@ class _Modes(Struct):
 class _Model(Struct):
     id: Words = msgspec.field(name="modelId")
     name: Words = ""
+    description: Words | None = None
 
 
 class _Models(Struct):
@@ -39,12 +41,14 @@ class _Models(Struct):
 class _Value(Struct):
     value: Words = ""
     name: Words = ""
+    description: Words | None = None
     options: Many[_Value] | None = None  # of a group
 
 
 class _Config(Struct):
     id: Words
     name: Words = ""
+    description: Words | None = None
     category: Words | None = None
     type: Words = "select"
     current: Words | bool = msgspec.field(default="", name="currentValue")
@@ -104,11 +108,11 @@ class SessionOptions:
         options = [_option(config) for config in self._config.values()]
         categories = {option.category for option in options}
         if self._modes.available and MODE not in categories:
-            choices = tuple(Choice(id=mode.id, name=mode.name or mode.id) for mode in self._modes.available)
+            choices = tuple(_choice(mode.id, mode) for mode in self._modes.available)
             current = self._modes.current
             options.append(Option(id=MODE, name="Mode", value=current, choices=choices, category=MODE))
         if self._models.available and MODEL not in categories:
-            choices = tuple(Choice(id=model.id, name=model.name or model.id) for model in self._models.available)
+            choices = tuple(_choice(model.id, model) for model in self._models.available)
             current = self._models.current
             options.append(Option(id=MODEL, name="Model", value=current, choices=choices, category=MODEL))
         return tuple(options)
@@ -167,10 +171,14 @@ def _option(config: _Config) -> Option:
         choices: tuple[Choice, ...] = (Choice(id="true", name="on"), Choice(id="false", name="off"))
         value = "true" if config.current in {True, "true"} else "false"
     else:
-        choices = tuple(Choice(id=v.value, name=v.name or v.value) for v in _flat(config.options or []))
+        choices = tuple(_choice(each.value, each) for each in _flat(config.options or []))
         value = str(config.current)
     return Option(id=config.id, name=config.name or config.id, value=value, choices=choices,
-                  category=config.category or "")  # fmt: skip
+                  category=config.category or "", description=config.description or "")  # fmt: skip
+
+
+def _choice(key: str, told: _Mode | _Model | _Value) -> Choice:
+    return Choice(id=key, name=told.name or key, description=told.description or "")
 
 
 def _flat(values: list[_Value]) -> list[_Value]:

@@ -15,8 +15,8 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from agent.adapters.backends.acp.connection import Connection
-from agent.adapters.backends.acp.schema import ABSENT, METHOD_NOT_FOUND
-from agent.adapters.backends.acp.tools import ID_MAX, shown_of, text_of_input
+from agent.adapters.backends.acp.schema import ABSENT, METHOD_NOT_FOUND, Place
+from agent.adapters.backends.acp.tools import ID_MAX, ToolFacts, facts_of, shown_of, text_of_input
 from agent.ports import Asked, BackendEvent, Withdrew
 from agent.protocol.answers import DECLINE
 from agent.protocol.bounds import Amount, Many, Table, Whole, Words
@@ -43,13 +43,18 @@ class _Choice(Struct):
     id: Words = msgspec.field(name="optionId")
     name: Words = ""
     kind: Words = ""
+    description: Words | None = None
 
 
 class _Tool(Struct):
+    id: Words | None = msgspec.field(default=None, name="toolCallId")
     title: Words | None = None
     kind: Words | None = None
     content: Many[Raw] | None = None
     raw_input: Raw = msgspec.field(default=ABSENT, name="rawInput")
+    locations: Many[Place] | None = None
+    tool_name: Words | None = msgspec.field(default=None, name="toolName")
+    meta: Raw = msgspec.field(default=ABSENT, name="_meta")
 
 
 class _Permission(Struct):
@@ -60,6 +65,7 @@ class _Permission(Struct):
 class _Const(Struct):
     const: Words
     title: Words = ""
+    description: Words | None = None
 
 
 class _Items(Struct):
@@ -116,10 +122,17 @@ class AgentQuestion(Struct):
     elicitation: str = ""  # id of one that ends elsewhere
 
 
+def no_facts(call_id: str) -> ToolFacts:  # noqa: ARG001 - as `ToolTracker.facts`
+    """Tell nothing of a tool call."""
+    return ToolFacts()
+
+
 class AgentQuestions:
     """The open questions of one session. Their ids are never used again, also not after a restart."""
 
-    def __init__(self) -> None:
+    def __init__(self, facts: Callable[[str], ToolFacts] = no_facts) -> None:
+        """`facts`: what is known of the tool call of that id."""
+        self._facts = facts
         self._prefix, self._count = secrets.token_hex(4), 0
         self.open: dict[str, AgentQuestion] = {}
 
@@ -129,7 +142,8 @@ class AgentQuestions:
             return None
         self._count += 1
         name = f"{self._prefix}-{self._count}"
-        question = _permission(name, request) if request.method == PERMISSION else _elicitation(name, request)
+        permission = request.method == PERMISSION
+        question = _permission(name, request, self._facts) if permission else _elicitation(name, request)
         if question is not None:
             self.open[name] = question
         return question
@@ -167,7 +181,7 @@ def refuses(question: AgentQuestion, answer: Answer) -> bool:
     return answer == DECLINE or (isinstance(answer, str) and answer in question.refusals)
 
 
-def _permission(name: str, request: Request[Raw]) -> AgentQuestion | None:
+def _permission(name: str, request: Request[Raw], facts: Callable[[str], ToolFacts]) -> AgentQuestion | None:
     permission = read(request.params, _Permission)
     if permission is None:
         return None
@@ -178,7 +192,9 @@ def _permission(name: str, request: Request[Raw]) -> AgentQuestion | None:
     for number, option in enumerate(permission.options, 1):
         known = option.id if len(option.id) <= ID_MAX and option.id not in options else f"option-{number}"
         options[known] = option.id
-        choices.append(Choice(id=known, name=option.name or option.id, kind=option.kind))
+        choices.append(
+            Choice(id=known, name=option.name or option.id, kind=option.kind, description=option.description or "")
+        )
         if option.kind.startswith("reject"):
             refusals.add(known)
     if not choices:
@@ -188,7 +204,19 @@ def _permission(name: str, request: Request[Raw]) -> AgentQuestion | None:
     about = [text_of_input(tool.raw_input, beside=shown.diffs), shown.text, *patches]
     title = tool.title or tool.kind or "The agent asks for permission"
     detail = shortened("\n".join(dict.fromkeys(text for text in about if text and text != title)), DETAIL_MAX)
-    asked = Asked(request_id=name, kind="choices", prompt=title, choices=tuple(choices), detail=detail)
+    own = facts_of(tool.kind, tool.raw_input, tool.locations, tool.tool_name, tool.meta)
+    noted = facts(tool.id or "")  # agents tell most of it with the call, and ask about no more than its title
+    asked = Asked(
+        request_id=name,
+        kind="choices",
+        prompt=title,
+        choices=tuple(choices),
+        detail=detail,
+        tool=own.kind or noted.kind,
+        tool_name=own.name or noted.name,
+        cwd=own.cwd or noted.cwd,
+        locations=own.locations or noted.locations,
+    )
     return AgentQuestion(request, asked, options, frozenset(refusals))
 
 
@@ -239,7 +267,9 @@ def _field(name: str, told: _Property, *, required: bool) -> Field:
 
 def _choices(enum: list[str] | None, consts: list[_Const] | None, names: list[str] | None) -> tuple[Choice, ...]:
     if consts is not None:
-        return tuple(Choice(id=each.const, name=each.title or each.const) for each in consts)
+        return tuple(
+            Choice(id=each.const, name=each.title or each.const, description=each.description or "") for each in consts
+        )
     titles = names if names is not None and len(names) == len(enum or ()) else enum or ()
     return tuple(Choice(id=value, name=title) for value, title in zip(enum or (), titles, strict=True))
 
@@ -275,9 +305,12 @@ def _content(question: AgentQuestion, values: dict[str, Scalar | list[str]]) -> 
 class QuestionDelivery:
     """The open questions of one session, each with the agent that waits for its answer."""
 
-    def __init__(self, tell: Callable[[BackendEvent], Awaitable[None]]) -> None:
+    def __init__(
+        self, tell: Callable[[BackendEvent], Awaitable[None]], facts: Callable[[str], ToolFacts] = no_facts
+    ) -> None:
+        """`facts`: what is known of the tool call of that id."""
         self._tell = tell
-        self._questions = AgentQuestions()
+        self._questions = AgentQuestions(facts)
         self._waiting: dict[str, Connection] = {}
 
     @property

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from agent.protocol.bounds import Amount, Many, Words
+from agent.protocol.bounds import Amount, Many, Whole, Words
 from agent.protocol.jsonrpc import CallFailed, Notification, Request, Response, call_failed
 from agent.protocol.lenient import BAD, CROWDED, LenientReader, items, number_or_text, read, too_many
 
@@ -70,6 +70,13 @@ class ReplayedPrompt(_Update, tag="user_message_chunk"):
     """Update: a prompt of ours that the agent replays."""
 
 
+class Place(Struct):
+    """A place in a file that a tool reads or changes."""
+
+    path: Words
+    line: Whole | None = None
+
+
 class AgentToolCall(_Update, tag="tool_call"):
     """Update: a tool is used; `tool_call_update` has the same fields, those that have changed."""
 
@@ -80,6 +87,8 @@ class AgentToolCall(_Update, tag="tool_call"):
     content: Many[Raw] | None = None
     raw_input: Raw = msgspec.field(default=ABSENT, name="rawInput")
     raw_output: Raw = msgspec.field(default=ABSENT, name="rawOutput")
+    locations: Many[Place] | None = None
+    tool_name: Words | None = msgspec.field(default=None, name="toolName")
     meta: Raw = msgspec.field(default=ABSENT, name="_meta")
 
 
@@ -101,11 +110,18 @@ class AgentPlan(_Update, tag="plan"):
     entries: Many[PlanStep]
 
 
+class CommandInput(Struct):
+    """What may follow the name of a command."""
+
+    hint: Words = ""
+
+
 class CommandInfo(Struct):
     """A slash command that the agent knows."""
 
     name: Words
     description: Words | None = None
+    input: CommandInput = msgspec.field(default_factory=CommandInput)
 
 
 class Commands(_Update, tag="available_commands_update"):

@@ -51,7 +51,7 @@ class AcpSession:
         self._tasks = BackendTasks(emit, "acp", release=supervisor.end, failed=self._broken)
         self._spawn = self._tasks.spawn
         self._tell = self._tasks.emit
-        self._questions = QuestionDelivery(self._tell)
+        self._questions = QuestionDelivery(self._tell, self._updates.tools.facts)
         supervisor.observe(started=self._started, opened=self._opened, waits=self._waits)
 
     async def open(self, known: Described, *, remembers: bool) -> None:

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from agent.adapters.backends.acp.diffs import diff_of
-from agent.adapters.backends.acp.schema import ABSENT, AgentToolCall, Content, given
+from agent.adapters.backends.acp.schema import ABSENT, AgentToolCall, Content, Place, given
 from agent.ports import BackendEvent, ToolFinished, ToolProgressed, ToolStarted
-from agent.protocol.bounds import Many, Words
-from agent.protocol.events import TEXT_MAX, Diff, TurnStatus
+from agent.protocol.bounds import Many, Table, Words
+from agent.protocol.events import LOCATIONS_MAX, TEXT_MAX, Diff, Location, TurnStatus
 from agent.protocol.excerpts import Excerpt, left_out, shortened
 from agent.protocol.lenient import read
 
@@ -60,6 +60,17 @@ class _Input(Struct):
     command: Words | Many[Words] | None = None
 
 
+class _Folder(Struct):
+    """Where a command runs, by the names that agents have for it."""
+
+    cwd: Words | None = None
+    workdir: Words | None = None
+
+
+class _Named(Struct):
+    name: Words | None = msgspec.field(default=None, name="toolName")
+
+
 class Shown(Struct):
     """What a tool call has to show: text, and changes of files."""
 
@@ -67,7 +78,16 @@ class Shown(Struct):
     diffs: tuple[Diff, ...] = ()
 
 
-class _Tool(Struct):
+class ToolFacts(Struct):
+    """What an agent has told of a tool call beside its title and output."""
+
+    kind: str = ""
+    name: str = ""  # as the agent calls the tool
+    cwd: str = ""
+    locations: tuple[Location, ...] = ()
+
+
+class _Tool(ToolFacts):
     title: str = ""
     text: str = ""  # of `content`, as it was told last, shortened
     told: int = 0  # characters of it that were told
@@ -114,8 +134,15 @@ class ToolTracker:
             output = tool.text or text_of_output(call.raw_output) or tool.all_streamed
             output = shortened(output, TEXT_MAX)
             events.append(ToolFinished(tool_id=tool_id, status=status, output=output, diffs=tool.diffs))
-            tool.text, tool.told, tool.streamed, tool.diffs = "", 0, None, ()
+            tool.text = ""
+            tool.told = 0
+            tool.streamed = None
+            tool.diffs = ()
         return events
+
+    def facts(self, call_id: str) -> ToolFacts:
+        """What is known of a tool call, for a question about it; nothing, if none of that id was heard of."""
+        return self._tools.get(short_id(call_id)) or ToolFacts()
 
     def end(self, status: TurnStatus) -> list[BackendEvent]:
         """The events that end all running tools, as the turn was stopped."""
@@ -132,9 +159,20 @@ class ToolTracker:
         if len(self._tools) >= TOOLS_MAX:
             over = next((known for known, each in self._tools.items() if each.over), None)
             del self._tools[over if over is not None else next(iter(self._tools))]
-        tool = self._tools[tool_id] = _Tool(title=call.title or call.kind or "tool")
+        told = facts_of(call.kind, call.raw_input, call.locations, call.tool_name, call.meta)
+        tool = self._tools[tool_id] = _Tool(told.kind, told.name, told.cwd, told.locations)
+        tool.title = call.title or call.kind or "tool"
         given_input = text_of_input(call.raw_input, beside=shown_of(call.content or ()).diffs)
-        events.append(ToolStarted(tool_id=tool_id, title=tool.title, tool=call.kind or "", input=given_input))
+        events.append(
+            ToolStarted(
+                tool_id=tool_id,
+                title=tool.title,
+                tool=tool.kind,
+                input=given_input,
+                tool_name=tool.name,
+                locations=tool.locations,
+            )
+        )
         return tool
 
     def _progress(self, tool_id: str, tool: _Tool, call: AgentToolCall) -> list[BackendEvent]:
@@ -151,15 +189,41 @@ class ToolTracker:
             tool.streamed = tool.streamed or Excerpt(TEXT_MAX)
             tool.streamed.add(piece)
             more += piece
+        locations = self._located(tool, call)
         ends = call.status in _ENDS and not tool.over
-        if ends or not (more or diffs or title):
-            return [ToolProgressed(tool_id=tool_id, title=title)] if title else []
-        return [ToolProgressed(tool_id=tool_id, text=more, title=title, diffs=diffs)]
+        if ends:
+            more, diffs = "", ()
+        if not (more or diffs or title or locations):
+            return []
+        return [ToolProgressed(tool_id=tool_id, text=more, title=title, diffs=diffs, locations=locations)]
+
+    def _located(self, tool: _Tool, call: AgentToolCall) -> tuple[Location, ...]:
+        told = facts_of(call.kind, call.raw_input, call.locations, call.tool_name, call.meta)
+        tool.cwd = told.cwd or tool.cwd
+        new = told.locations if told.locations != tool.locations else ()
+        tool.locations = told.locations or tool.locations
+        return new
 
 
 def short_id(text: str) -> str:
     """An id of bounded length; a long one is told by its hash, so that two stay two."""
     return text if len(text) <= ID_MAX else hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
+def facts_of(
+    kind: str | None, raw_input: Raw, locations: Sequence[Place] | None, name: str | None, meta: Raw
+) -> ToolFacts:
+    """What a tool call tells of itself beside its title and output."""
+    folder = (read(raw_input, _Folder) if given(raw_input) else None) or _Folder()
+    places = (Location(path=place.path, line=max(0, place.line or 0)) for place in (locations or ())[:LOCATIONS_MAX])
+    return ToolFacts(kind or "", name or _name(meta), folder.cwd or folder.workdir or "", tuple(places))
+
+
+def _name(meta: Raw) -> str:
+    # The protocol has no field for it: claude's agent has `_meta.claudeCode.toolName`, ours `_meta.toolName`.
+    told = (read(meta, Table[Raw]) if given(meta) else None) or {}
+    found = (read(each, _Named) for each in (meta, *told.values()) if bytes(each).startswith(b"{"))
+    return next((each.name for each in found if each and each.name), "")
 
 
 def shown_of(content: Sequence[Raw]) -> Shown:

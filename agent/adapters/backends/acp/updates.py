@@ -111,7 +111,10 @@ class UpdateMapper:
                 self._do(Planned(tuple(PlanEntry(text=s.content, status=_step(s.status), priority=s.priority or "")
                                        for s in update.entries)))  # fmt: skip
             case Commands():
-                known = tuple(Command(name=c.name, description=c.description or "") for c in update.commands)
+                known = tuple(
+                    Command(name=each.name, description=each.description or "", hint=each.input.hint)
+                    for each in update.commands
+                )
                 self._note(Described(commands=known))
             case UsageChanged():
                 self._used(update)

@@ -15,13 +15,16 @@ from agent.adapters.backends.hermes.redact import Redactor
 from agent.ports import BackendEvent, Described, Planned, Said, Thought, ToolFinished, ToolStarted
 from agent.protocol import lenient
 from agent.protocol.bounds import Many, Table, Whole, Words
-from agent.protocol.events import PlanEntry, TurnStatus, Usage
+from agent.protocol.events import Location, PlanEntry, TurnStatus, Usage
 from agent.protocol.excerpts import shortened
 
 CHUNK = 16_384
 """Characters of one piece of text (docs/design/backends.md)."""
 OUTPUT_MAX = 32_768
 """Characters of what a tool gave."""
+
+FILE_TOOLS = frozenset({"read_file", "write_file", "patch"})
+"""Tools of Hermes that are given the path of one file."""
 
 T = TypeVar("T", bound=Struct)
 V = TypeVar("V")
@@ -148,7 +151,8 @@ def _tool_start(raw: Raw, redactor: Redactor) -> list[BackendEvent]:
     if not tool.tool_id:
         return []
     name = tool.name or "tool"
-    return [ToolStarted(tool_id=tool.tool_id, title=redactor.redacted(tool.context or name), tool=name)]
+    title = redactor.redacted(tool.context or name)
+    return [ToolStarted(tool_id=tool.tool_id, title=title, tool=name, tool_name=name)]
 
 
 def _tool_complete(raw: Raw, redactor: Redactor) -> list[BackendEvent]:
@@ -157,7 +161,9 @@ def _tool_complete(raw: Raw, redactor: Redactor) -> list[BackendEvent]:
     if tool.tool_id:
         status, output = _outcome(tool.result)
         text = shortened(redactor.redacted(output), OUTPUT_MAX)
-        events.append(ToolFinished(tool_id=tool.tool_id, status=status, output=text))
+        path = _word(_fields(tool.args).get("path")) if tool.name in FILE_TOOLS else ""
+        places = (Location(path=redactor.redacted(path)),) if path else ()
+        events.append(ToolFinished(tool_id=tool.tool_id, status=status, output=text, locations=places))
     todos = _read(tool.todos, Many[Raw])
     if todos is not None:
         events.append(Planned(tuple(entry for each in todos[:128] if (entry := _entry(each, redactor)))))

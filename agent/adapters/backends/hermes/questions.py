@@ -7,7 +7,7 @@ exactly one answer is handed over for each; a second one would be for a command 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from msgspec import Raw, Struct
@@ -17,7 +17,7 @@ from agent.adapters.backends.hermes.redact import Redactor
 from agent.adapters.backends.hermes.wire import GatewayEvent, GatewayQuestion
 from agent.ports import Asked, BackendEvent, Withdrew
 from agent.protocol.bounds import Many, Words
-from agent.protocol.events import Answer, Choice, Field
+from agent.protocol.events import Answer, Choice, Field, Scalar
 
 What = Literal["approval", "clarify", "sudo", "secret"]
 _CHOICES = {
@@ -72,12 +72,18 @@ class PendingQuestion(Struct, frozen=True, kw_only=True):
         return method, {"request_id": self.request_id, word: said}
 
     def _said(self, answer: Answer) -> object:
-        if isinstance(answer, str):
-            return {} if self.parts else self.words.get(answer, answer)  # a form that was declined
-        if not self.parts:
-            chosen = answer.get("answer")
-            return ", ".join(map(str, chosen)) if isinstance(chosen, list) else str(chosen or "")
-        return answer
+        if self.asked.kind != "form":
+            return self._meant(str(answer))
+        filled = {name: self._meant(value) for name, value in answer.items()} if isinstance(answer, dict) else {}
+        if self.parts:
+            return filled
+        chosen = filled.get("answer")  # nothing, of one that was declined
+        return ", ".join(chosen) if isinstance(chosen, list) else str(chosen or "")
+
+    def _meant(self, value: Scalar | list[str]) -> Scalar | list[str]:
+        if isinstance(value, list):
+            return [self.words.get(each, each) for each in value]
+        return self.words.get(value, value) if isinstance(value, str) else value
 
 
 class HermesQuestions:
@@ -171,9 +177,9 @@ class HermesQuestions:
         parts = False
         if what == "approval":
             choices = tuple(
-                Choice(id=each, name=_CHOICES[each][0], kind=_CHOICES[each][1])
+                Choice(id=each, name=name, kind=kind)
                 for each in told.choices or ("once", "deny")
-                if each in _CHOICES
+                for name, kind in (_CHOICES.get(each, (each, "")),)
             )
             prompt = f"Run this? {redacted(told.description or '')}".strip()
             asked = Asked(
@@ -181,10 +187,13 @@ class HermesQuestions:
             )
         elif what == "clarify" and (told.questions or told.multi_select):
             parts = bool(told.questions)
-            fields = tuple(map(_field, told.questions or [_Part("answer", told.question, told.choices, True)]))
+            asked_parts = told.questions or [_Part("answer", told.question, told.choices, True)]
+            offered = [_offered(part.choices or (), f"{at}-") for at, part in enumerate(asked_parts, 1)]
+            fields = tuple(map(_field, asked_parts, offered))
+            words = {key: text for each in offered for key, text in each.items()}
             asked = Asked(request_id=request_id, kind="form", prompt=told.question or "Some questions", fields=fields)
         elif what == "clarify" and told.choices:
-            words = {_id(at, each): each for at, each in enumerate(told.choices)}
+            words = _offered(told.choices)
             choices = tuple(Choice(id=key, name=each) for key, each in words.items())
             asked = Asked(
                 request_id=request_id, kind="choices", prompt=told.question or "", choices=choices, own_words=True
@@ -211,16 +220,17 @@ class _Cancelled(Struct, frozen=True):
     reason: Words | None = ""
 
 
-def _field(part: _Part) -> Field:
-    choices = tuple(Choice(id=each[:128], name=each) for each in part.choices or ())
+def _field(part: _Part, offered: dict[str, str]) -> Field:
+    choices = tuple(Choice(id=key, name=text) for key, text in offered.items())
     kind: Literal["text", "choice", "choices"] = "text"
     if choices:
         kind = "choices" if part.multi_select else "choice"
     return Field(name=part.qid, title=part.question or "", type=kind, choices=choices, own_words=bool(choices))
 
 
-def _id(at: int, choice: str) -> str:
-    return choice if len(choice) <= 128 else f"choice-{at + 1}"
+def _offered(choices: Sequence[str], prefix: str = "") -> dict[str, str]:
+    # By id, which is the text itself unless that is too long for one.
+    return {text if len(text) <= 128 else f"choice-{prefix}{at}": text for at, text in enumerate(choices, 1)}
 
 
 _EVENTS: dict[str, What] = {

@@ -236,7 +236,7 @@ class TurnTracker:
                 self._count += 1
                 tool_id = f"past-{self._token}-{self._count}"
                 title = self._redactor.redacted(part.context or part.name)
-                await self.tell([ToolStarted(tool_id=tool_id, title=title, tool=part.name)])
+                await self.tell([ToolStarted(tool_id=tool_id, title=title, tool=part.name, tool_name=part.name)])
                 await self.tell([ToolFinished(tool_id=tool_id, status="complete")])
             else:
                 gap = "\n\n" if before and isinstance(before, str) else ""

@@ -169,7 +169,8 @@ async def _begun(
     # What was chosen before, if it is still there; else what the settings say; else the server's first.
     chosen = start.model if start.model in models else next(iter(models))
     talk = Conversation(characters, past)
-    session = ChatSession(server, emit, talk, model=chosen, models=models, context=seen.context)
+    about = {name_of(each): told for each, told in seen.about.items()}
+    session = ChatSession(server, emit, talk, model=chosen, models=models, context=seen.context, about=about)
     await session.begin()
     return session
 

@@ -21,12 +21,17 @@ NO_TALKERS = ("embed", "rerank", "whisper", "tts", "clip")
 """In names of models that do not chat."""
 
 
+ABOUT_MAX = 1024
+"""Characters of what a model is."""
+
+
 class SeenServer(Struct, frozen=True):
     """A server that answered as itself. `context`: tokens that its model takes, 0: not told."""
 
     models: tuple[str, ...]
     version: Words = ""
     context: Whole = 0
+    about: dict[str, str] = {}  # model -> what it is, as far as the server tells
 
 
 def name_of(model: str) -> str:
@@ -79,6 +84,7 @@ class _AnyModel(Struct):
     name: Words | None = None
     model: Words | None = None
     max_model_len: Whole | None = None
+    description: Raw = Raw(b"null")
 
 
 class _AnyModels(Struct):
@@ -125,8 +131,17 @@ def models_of(data: bytes) -> SeenServer | None:
     if found is None:
         return None
     models = [_AnyModel(id=each) if isinstance(each, str) else each for each in found]
-    named = [(each.id or each.model or each.name or "", each.max_model_len or 0) for each in models]
-    return _seen([each for each in named if each[0]])
+    named = {each.id or each.model or each.name or "": each for each in models}
+    named.pop("", None)
+    about = {model: _about(model, each) for model, each in named.items()}
+    seen = _seen([(model, each.max_model_len or 0) for model, each in named.items()])
+    return msgspec.structs.replace(seen, about={model: told for model, told in about.items() if told})
+
+
+def _about(model: str, told: _AnyModel) -> str:
+    # OpenRouter and others have a name for people, and a page about each.
+    name = told.name if told.name and told.name != model else ""
+    return ": ".join(filter(None, (name, read(told.description, str) or "")))[:ABOUT_MAX]
 
 
 def _seen(models: list[tuple[str, int]]) -> SeenServer:

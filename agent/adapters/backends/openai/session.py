@@ -70,16 +70,18 @@ class ChatSession:
         model: str,
         models: Mapping[str, str],
         context: int,
+        about: Mapping[str, str] | None = None,
     ) -> None:
         """`models` are those that may be chosen, their ids by name; `model` is one of the names.
 
-        `context`: tokens, 0: not known.
+        `context`: tokens, 0: not known. `about`: what the models are, by name.
         """
         self._server = server
         self._conversation = conversation
         self._model = model
         self._models = models
         self._context = context
+        self._about = about or {}
         self._usage = True  # whether to ask for it
         self._told = False  # that something was forgotten
         self._turn: _Turn | None = None
@@ -214,6 +216,6 @@ class ChatSession:
 
     def _described(self) -> Described:
         names = [name for name in self._models if len(name) <= 128][:CHOICES_MAX]
-        choices = tuple(Choice(id=name, name=name) for name in names)
+        choices = tuple(Choice(id=name, name=name, description=self._about.get(name, "")) for name in names)
         option = Option(id=MODEL, name="Model", value=self._model[:128], choices=choices, category=MODEL)
         return Described(model=self._model, options=(option,))

@@ -143,9 +143,9 @@ class MdnsDiscovery:
         """Names of the interfaces in use."""
         return tuple(interface.name for interface in self._interfaces)
 
-    async def open_window(self, slot: str, name: str, port: int) -> None:
-        """Announce a pairing listener until `close_window`."""
-        await self._windows.open(self._zeroconf, slot, name, port)
+    async def open_window(self, slot: str, name: str, port: int, over: str = "") -> None:
+        """Announce a pairing listener until `close_window`, or that it is over."""
+        await self._windows.open(self._zeroconf, slot, name, port, over)
 
     async def close_window(self) -> None:
         """Withdraw the pairing listener that is announced."""

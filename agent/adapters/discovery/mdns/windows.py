@@ -22,6 +22,8 @@ from agent.tasks import compartment
 MAX_WINDOWS = 8
 """Windows of one slot that are looked at: whoever opens many gains nothing."""
 
+OVER_MAX = 16
+"""Characters of the word that says how a window has ended."""
 _MOMENT = 0.5  # seconds in which others may follow the first
 _MAX_NAMES = 64  # that wait to be looked at
 
@@ -35,10 +37,11 @@ class Windows:
         self._own_key = ""
         self.searches = 0  # that are going on
 
-    async def open(self, opened: AsyncZeroconf | None, slot: str, name: str, port: int) -> None:
+    async def open(self, opened: AsyncZeroconf | None, slot: str, name: str, port: int, over: str = "") -> None:
         """Announce a window, in place of an earlier one; without sockets, as soon as `resume` is called."""
         await self.close(opened)
-        text = join_text([b"v=1", b"slot=" + slot.encode(), b"name=" + name.encode()])
+        ended = [b"over=" + over.encode()] if over else []
+        text = join_text([b"v=1", b"slot=" + slot.encode(), b"name=" + name.encode(), *ended])
         # Nothing of a former window can match: a random name needs no probing, and its records never come back.
         self._own = service_info(PAIR_TYPE, secrets.token_hex(8), port, self._server, text)
         self._own_key = self._own.key
@@ -108,9 +111,10 @@ def window_of(resolved: InstanceRecords, hosts: Sequence[str]) -> PairingWindow 
     fields = {key.lower(): value for key, _, value in (s.partition(b"=") for s in reversed(split_text(resolved.text)))}
     if fields.get(b"v") != b"1" or not hosts or not resolved.port:
         return None
-    slot, name = (fields.get(key, b"").decode(errors="replace") for key in (b"slot", b"name"))
+    slot, name, over = (fields.get(key, b"").decode(errors="replace") for key in (b"slot", b"name", b"over"))
     endpoints = tuple(Endpoint(host, resolved.port) for host in hosts)
-    return PairingWindow(slot=clean(slot, 2), name=clean(name, NAME_MAX), endpoints=endpoints)
+    ended = clean(over, OVER_MAX)
+    return PairingWindow(slot=clean(slot, 2), name=clean(name, NAME_MAX), endpoints=endpoints, over=ended)
 
 
 def set_addresses(info: ServiceInfo, interfaces: Sequence[Interface]) -> None:

@@ -243,7 +243,7 @@ class Agent:
 
     def turn(self, text: str) -> None:
         word, _, rest = text.partition(" ")
-        name = "turn_" + word.replace("-", "_").replace("!", "_first")
+        name = "turn_" + word.removeprefix("/").replace("-", "_").replace("!", "_first")
         getattr(self, name, lambda _: self.turn_say(text))(rest)
 
     def turn_say(self, text: str) -> None:

@@ -42,6 +42,12 @@ def play(tmp_path: Path) -> Play:
     return agent
 
 
+TOOL_NAMES = {"claude": "Bash"}
+"""The one agent that tells what it calls its tools."""
+TELL_CWD = {"codex", "opencode"}
+"""With the permission, or with the tool call that it is for; gemini has it in the text."""
+
+
 def command(agent: str, words: str) -> str:
     return f"model: tool {'rm -rf ./nothing && ' if agent == 'hermes' else ''}{words}"
 
@@ -74,6 +80,7 @@ async def test_a_conversation_with(agent: str, play: Play, begin: Begin, listene
         session, listener, command(agent, "echo made > made.txt && cat made.txt"), "allow_once"
     )
     assert "echo made > made.txt && cat made.txt" in asked.prompt
+    assert (asked.tool, asked.tool_name, bool(asked.cwd)) == ("execute", TOOL_NAMES.get(agent, ""), agent in TELL_CWD)
     (tool,) = (event for event in events if isinstance(event, ToolStarted))
     (done,) = (event for event in events if isinstance(event, ToolFinished))
     assert (tool.tool, done.tool_id, done.status) == ("execute", tool.tool_id, "complete")

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from agent.adapters.backends.acp.connection import EDGE, LineSplitter, LongLine, unread
 from agent.adapters.backends.acp.diffs import PATCH_MAX, diff_of
-from agent.adapters.backends.acp.options import SessionOptions
+from agent.adapters.backends.acp.options import OpenAnswer, SessionOptions
 from agent.adapters.backends.acp.schema import Strange, Updated, decode
 from agent.adapters.backends.acp.updates import UpdateMapper
 from agent.ports import BackendEvent, Described, Planned, Said, Thought, ToolFinished, ToolProgressed, ToolStarted
-from agent.protocol.events import Command, Diff, PlanEntry, Usage
+from agent.protocol.events import Command, Diff, Location, PlanEntry, Usage
 
 # --- lines -----------------------------------------------------------------------------------------------------------
 
@@ -222,6 +223,62 @@ def test_changes_of_files_are_patches() -> None:
     ]
 
 
+def test_what_a_tool_is_called_and_where_it_works_is_told() -> None:
+    at = [{"path": "src/a.py", "line": 12}, {"path": "b.py", "line": None}, {"line": 3}, "c.py"]
+    events = told(
+        call(title="Edit", kind="edit", _meta={"claudeCode": {"toolName": "Edit"}}, locations=at),
+        more(locations=at[:1]),
+        more(locations=at[:1]),
+        more(status="completed", locations=at[1:2]),
+    )
+    places = (Location(path="src/a.py", line=12), Location(path="b.py"))
+    assert events == [
+        ToolStarted(tool_id="t", title="Edit", tool="edit", tool_name="Edit", locations=places),
+        ToolProgressed(tool_id="t", locations=places[:1]),
+        ToolProgressed(tool_id="t", locations=places[1:]),
+        ToolFinished(tool_id="t", status="complete"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"toolName": "shell"}, "shell"),
+        ({"_meta": {"toolName": "read_file"}}, "read_file"),
+        ({"_meta": {"claudeCode": {"toolName": "Bash"}, "odd": 7}}, "Bash"),
+        ({"_meta": {"claudeCode": {"toolName": []}}}, ""),
+        ({"_meta": "odd"}, ""),
+        ({"_meta": [1]}, ""),
+        ({"toolName": {}, "locations": "x"}, ""),
+    ],
+)
+def test_the_name_of_a_tool_stands_in_several_places(fields: dict[str, Any], name: str) -> None:
+    assert told(call(title="x", **fields)) == [ToolStarted(tool_id="t", title="x", tool_name=name)]
+
+
+def test_what_may_be_set_is_described() -> None:
+    options = SessionOptions()
+    mode = {"id": "ask", "name": "Ask", "description": "Ask before each edit"}
+    model = {"modelId": "big", "name": "Big", "description": "Slow, and right"}
+    group = {"group": "all", "name": "All", "options": [{"value": "low", "name": "Low", "description": "Fast"}]}
+    config = {"id": "effort", "description": "How hard it thinks", "currentValue": "low", "options": [group]}
+    options.opened(
+        OpenAnswer(
+            modes=raw({"currentModeId": "ask", "availableModes": [mode]}),
+            models=raw({"currentModelId": "big", "availableModels": [model]}),
+            config=raw([config]),
+        )
+    )
+    effort, modes, models = options.all()
+    assert (effort.description, effort.choices[0].description) == ("How hard it thinks", "Fast")
+    assert modes.choices[0].description == "Ask before each edit"
+    assert models.choices[0].description == "Slow, and right"
+
+
+def raw(value: object) -> Raw:
+    return Raw(json.dumps(value).encode())
+
+
 def test_tools_that_run_when_the_turn_is_interrupted_are_interrupted() -> None:
     collected = UpdateMapper(SessionOptions())
     for update in (call(title="sleep"), more(content=[content("zz")])):
@@ -255,12 +312,12 @@ def test_plans_commands_titles_and_usage() -> None:
         {"content": "act", "status": "someday"},
     ]}  # fmt: skip
     commands = {"sessionUpdate": "available_commands_update", "availableCommands": [
-        {"name": "compact", "description": "Shorten", "input": {"hint": "what"}}, {"name": "init"},
+        {"name": "compact", "description": "Shorten", "input": {"hint": "what"}}, {"name": "init", "input": "odd"},
     ]}  # fmt: skip
     title = {"sessionUpdate": "session_info_update", "title": "Cheese"}
     assert told(plan, commands, title) == [
         Planned((PlanEntry(text="think", status="completed", priority="high"), PlanEntry(text="act"))),
-        Described(commands=(Command(name="compact", description="Shorten"), Command(name="init"))),
+        Described(commands=(Command(name="compact", description="Shorten", hint="what"), Command(name="init"))),
         Described(title="Cheese"),
     ]
     collected = UpdateMapper(SessionOptions())

@@ -9,8 +9,9 @@ import pytest
 from msgspec import Raw
 
 from agent.adapters.backends.acp.questions import AgentQuestions
+from agent.adapters.backends.acp.tools import ToolFacts
 from agent.ports import Finished, ToolFinished, ToolStarted, Withdrew
-from agent.protocol.events import Choice, Field
+from agent.protocol.events import Choice, Field, Location
 from agent.protocol.jsonrpc import Request
 from tests.adapters.backends.acp.agents import odd
 from tests.adapters.backends.acp.conftest import Begin
@@ -141,6 +142,41 @@ def test_what_a_permission_is_about_is_shown_without_any_tool_call() -> None:
     question = AgentQuestions().ask(permission(toolCall=call, options=[{"optionId": "y"}]))
     assert question
     assert question.asked.detail == "May I?\na.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
+
+
+def test_a_permission_says_where_its_command_would_run_and_what_it_means() -> None:
+    call = {
+        "toolCallId": "t1",
+        "title": "make",
+        "kind": "execute",
+        "rawInput": {"command": "make", "cwd": "/srv/app"},
+        "locations": [{"path": "/srv/app/Makefile", "line": 3}],
+        "_meta": {"claudeCode": {"toolName": "Bash"}},
+    }
+    options = [{"optionId": "y", "name": "Yes", "kind": "allow_once", "description": "This time"}]
+    question = AgentQuestions().ask(permission(toolCall=call, options=options))
+    assert question
+    asked = question.asked
+    assert (asked.tool, asked.tool_name, asked.cwd) == ("execute", "Bash", "/srv/app")
+    assert asked.locations == (Location(path="/srv/app/Makefile", line=3),)
+    assert asked.choices[0].description == "This time"
+
+    # Agents tell it with the call, and ask with little more than the title.
+    told = ToolFacts(kind="execute", name="bash", cwd="/srv", locations=(Location(path="a"),))
+    known = AgentQuestions(lambda call_id: told if call_id == "t1" else ToolFacts())
+    question = known.ask(permission(toolCall={"toolCallId": "t1", "title": "make"}, options=options))
+    assert question
+    assert (question.asked.tool, question.asked.tool_name, question.asked.cwd) == ("execute", "bash", "/srv")
+    assert question.asked.locations == (Location(path="a"),)
+    question = known.ask(permission(toolCall={"toolCallId": "other", "title": "make"}, options=options))
+    assert question
+    assert (question.asked.tool_name, question.asked.cwd, question.asked.locations) == ("", "", ())
+
+
+def test_what_the_choices_of_a_field_mean_is_told() -> None:
+    question = AgentQuestions().ask(elicitation({"q": select("red")}))
+    assert question
+    assert question.asked.fields[0].choices == (Choice(id="red", name="red", description="about red"),)
 
 
 def test_options_whose_ids_are_too_long_or_the_same_can_be_told_apart() -> None:

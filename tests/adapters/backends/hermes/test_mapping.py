@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from agent.adapters.backends.hermes import mapping
 from agent.adapters.backends.hermes.history import GOES_ON, PastTool, PastTurn, logged, missing, turns_of, unseen
-from agent.adapters.backends.hermes.questions import HermesQuestions
+from agent.adapters.backends.hermes.questions import HermesQuestions, PendingQuestion
 from agent.adapters.backends.hermes.redact import Redactor
 from agent.adapters.backends.hermes.turns import TurnTracker
 from agent.adapters.backends.hermes.wire import GatewayEvent, GatewayQuestion, HistoryEntry
@@ -28,6 +28,7 @@ from agent.ports import (
     ToolStarted,
     Withdrew,
 )
+from agent.protocol.events import Answer, Choice, Location
 
 RECORDED = [
     json.loads(line) for line in (Path(__file__).parent / "recordings/turns.jsonl").read_text("utf-8").splitlines()
@@ -57,11 +58,18 @@ def test_what_is_said_and_thought() -> None:
 def test_tools() -> None:
     (started,) = shown("tool.start")
     assert isinstance(started, ToolStarted)
-    assert (started.tool, started.title) == ("terminal", "Running echo hi")
+    assert (started.tool, started.tool_name, started.title) == ("terminal", "terminal", "Running echo hi")
     (done,) = shown("tool.complete")
     assert isinstance(done, ToolFinished)
     assert (done.tool_id, done.status, done.output) == (started.tool_id, "complete", "hi")
     assert mapping.command_of(first("tool.complete").payload) == "echo hi"
+
+
+def test_the_file_that_a_tool_was_given_is_where_it_works() -> None:
+    done = {"tool_id": "t", "name": "read_file", "args": {"path": "/home/me/notes.txt"}, "result": {"output": "x"}}
+    (told,) = mapping.shown("tool.complete", Raw(json.dumps(done).encode()), REDACTOR)
+    assert isinstance(told, ToolFinished)
+    assert told.locations == (Location(path="~/notes.txt"),)
 
 
 def test_a_list_of_tasks_is_a_plan() -> None:
@@ -114,6 +122,42 @@ def test_questions_of_a_form_take_own_words_beside_their_choices() -> None:
     )
     assert isinstance(asked, Asked)
     assert [(field.type, field.own_words) for field in asked.fields] == [("choice", True), ("text", False)]
+
+
+def clarify(**params: object) -> PendingQuestion:
+    questions = HermesQuestions(REDACTOR, remote_secrets=False)
+    (asked,) = questions.question(GatewayQuestion("srq-1", "clarify", "s", Raw(json.dumps(params).encode()))) or []
+    assert isinstance(asked, Asked)
+    pending = questions.take(asked.request_id)
+    assert pending is not None
+    return pending
+
+
+def test_long_choices_are_answered_with_all_of_their_words() -> None:
+    long = ["x" * 200, "y" * 200]
+    alone = clarify(question="Which?", choices=long)
+    assert alone.reply(alone.asked.choices[1].id, "s") == ("", {"answer": long[1]})
+    parts = [{"qid": "a", "question": "Which?", "choices": long}, {"qid": "b", "choices": long, "multi_select": True}]
+    several = clarify(questions=parts)
+    first, second = several.asked.fields
+    answer: Answer = {"a": first.choices[1].id, "b": [second.choices[0].id, "neither"]}
+    assert several.reply(answer, "s") == ("", {"answers": {"a": long[1], "b": [long[0], "neither"]}})
+
+
+def test_a_question_for_several_choices_that_is_declined_gets_no_answer() -> None:
+    question = clarify(question="Which?", choices=["red", "blue"], multi_select=True)
+    assert question.reply("decline", "s") == ("", {"answer": ""})
+    assert question.reply({"answer": ["red", "a little green"]}, "s") == ("", {"answer": "red, a little green"})
+
+
+def test_an_approval_with_words_that_nobody_here_knows_can_still_be_answered() -> None:
+    questions = HermesQuestions(REDACTOR, remote_secrets=False)
+    params = Raw(json.dumps({"command": "ls", "choices": ["once", "sandbox"]}).encode())
+    (asked,) = questions.question(GatewayQuestion("srq-1", "approval", "s", params)) or []
+    assert isinstance(asked, Asked)
+    assert asked.choices == (
+        Choice(id="once", name="Allow once", kind="allow_once"), Choice(id="sandbox", name="sandbox"),
+    )  # fmt: skip
 
 
 async def test_whole_turns_as_they_were_recorded() -> None:

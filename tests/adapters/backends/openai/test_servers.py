@@ -246,6 +246,14 @@ def test_a_server_that_the_settings_name_may_list_its_models_in_any_way(page: by
     assert seen.models == models
 
 
+def test_what_a_model_is_is_told_where_the_server_tells_it() -> None:
+    page = b"""{"data":[{"id":"deepseek/v3","name":"DeepSeek: V3","description":"Large","context_length":1},
+                        {"id":"a","name":"a","description":null},{"id":"b","description":"Small"}]}"""
+    seen = models_of(page)
+    assert seen is not None
+    assert seen.about == {"deepseek/v3": "DeepSeek: V3: Large", "b": "Small"}
+
+
 @pytest.mark.parametrize("page", [b"", b"{}", b"null", b'{"data":null}', b'{"error":"no"}', b"<html>", b"[" * 100_000])
 def test_what_is_no_list_of_models_is_none(page: bytes) -> None:
     assert models_of(page) is None
