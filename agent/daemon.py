@@ -62,7 +62,7 @@ from agent.ports import Channel, Clock
 from agent.presence.last_known import LastKnown
 from agent.presence.prober import Prober
 from agent.problems import Problems
-from agent.processes import PROC, connection_owner, listening
+from agent.processes import PROC, listening, other_end
 from agent.protocol import names
 from agent.protocol.codec import PROTOCOL, Codec
 from agent.protocol.messages import Ready
@@ -251,20 +251,14 @@ class Service:
             own=own,
             logins=page_logins,
             files=PAGE,
-            owner_of=_owner_of,
+            owner_of=other_end,
             clock=clock,
             allowed_hosts=settings.page.allowed_hosts,
             plain=settings.page.plain,
         )
-        health = Health(
-            parts,
-            discovery,
-            clock,
-            mode=settings.presence.mode,
-            home=str(where.state),
-            page=lambda: page.address,
-        )
-        reporter = Reporter(own, parts.registry, trusted, problems, clock, mode=settings.presence.mode, say=say)
+        mode = settings.presence.mode
+        health = Health(parts, discovery, clock, mode=mode, home=str(where.state), page=lambda: page.address)
+        reporter = Reporter(own, parts.registry, trusted, problems, clock, mode=mode, say=say)
 
         # What answers.
         trust_handlers = TrustHandlers(
@@ -473,11 +467,6 @@ class Doors:
 
     async def _session_of(self, pid: int | None) -> SessionId | None:
         return await owning_session(pid, self._index.programs(), self._index.closed)
-
-
-def _owner_of(transport: asyncio.Transport | None) -> int | None:
-    own, other = (transport.get_extra_info(each) if transport else None for each in ("sockname", "peername"))
-    return connection_owner(own[:2], other[:2]) if own and other else -1
 
 
 def bind_lan_port(wanted: int, hosts: tuple[str, ...], state: StateFile) -> list[socket.socket]:

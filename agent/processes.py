@@ -10,6 +10,7 @@ Source: proc_pid_stat(5) and its neighbours, ps(1). Why not psutil: docs/decisio
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -194,6 +195,12 @@ def listening(net: Path = PROC / "net") -> list[ListeningSocket] | None:
             if row[3] == _LISTENS:
                 found.append(ListeningSocket(*_told(family, row[1]), int(row[7]), row[9]))
     return found
+
+
+def other_end(transport: asyncio.Transport | None) -> int | None:
+    """The user who has the other end of a connection that was accepted, as `connection_owner` tells."""
+    own, other = (transport.get_extra_info(each) if transport else None for each in ("sockname", "peername"))
+    return connection_owner(own[:2], other[:2]) if own and other else -1
 
 
 def connection_owner(own: tuple[str, int], other: tuple[str, int], net: Path = PROC / "net") -> int | None:

@@ -163,7 +163,7 @@ class _Demo:
         laptop = self._devices[1]
         self._say("And the page of the laptop, with the desk's session under “Live on other devices”:")
         self._show(laptop, "page")
-        self._printer.talk(f"once more: LAN_AGENT_HOME={laptop.environ['LAN_AGENT_HOME']} agent page", "dim")
+        self._printer.talk(f"once more: `agent page` with LAN_AGENT_HOME={laptop.environ['LAN_AGENT_HOME']}", "dim")
         self._say("All three run until Ctrl-C.")
         try:
             while True:
