@@ -1,8 +1,7 @@
 // What the open session asks, docked above the message box: choices, lines, secrets, keys and forms; the first answer wins.
 
 import { DECLINE, inWords, nameOfChoice, onButtons, ordered, valueOf, visible, wrongText } from "./answer.js";
-import { composing, copyButton, el, say, set, uniqueId } from "./dom.js";
-import { copyWords } from "./items.js";
+import { complain, composing, copyButton, el, say, set, uniqueId } from "./dom.js";
 import { nameOf } from "./store.js";
 import { locale, t } from "./words.js";
 
@@ -98,7 +97,7 @@ export function ask(app) {
     quiet();
     const away = el("button", { type: "button", class: "copy", onclick: () => quiet() }, t("app.close"));
     const words = unsent && el("span", { dir: "auto" }, ` ${t("ask.unsent", { text: unsent })}`);
-    const copy = unsent && copyButton(unsent, copyWords());
+    const copy = unsent && copyButton(unsent);
     notice.replaceChildren(el("span", { dir: "auto" }, text), ...[words, copy, away].filter(Boolean));
     notice.hidden = node.hidden = false;
     if (!unsent) timer = setTimeout(quiet, NOTICE_FOR);
@@ -192,7 +191,7 @@ function makePanel(app, log, request) {
       log.answered(request.request_id);
       if (told.status === "accepted") app.say(t("ask.taken"));
     } catch (error) {
-      say(wrong, [error.message, error.hint].filter(Boolean).join(": "));
+      complain(wrong, error);
     } finally {
       busy = false;
       draw();
@@ -266,7 +265,7 @@ function textWay(request, answer, raw) {
     class: "field", type: secret ? "password" : "text", dir: "auto", autocomplete: "off", autocapitalize: "off",
     spellcheck: "false",
   });
-  set(field, "aria-label", t(secret ? "ask.secret" : "ask.line"));
+  set(field, "aria-label", t(secret ? "ask.secret" : "ask.answer"));
   const more = [];
   if (secret) {
     more.push(el("label", { class: "ask-show" }, el("input", {

@@ -1,8 +1,8 @@
 // The open session: who is there, its transcript with the end in sight, and how it stands with its device.
 
-import { copyButton, el, keyed, say, set } from "./dom.js";
+import { copyButton, el, errorText, keyed, say, set } from "./dom.js";
 import { follow } from "./follow.js";
-import { blocksOf, blockView, copyWords, isVerbatim } from "./items.js";
+import { blocksOf, blockView, isVerbatim } from "./items.js";
 import { nameOf } from "./store.js";
 import { clock, t } from "./words.js";
 
@@ -69,7 +69,7 @@ export function chat(app) {
     set(raw, "hidden", !terminal);
     if (terminal && !raw.firstChild) {
       const command = `agent attach --raw ${session.id}`;
-      raw.append(el("span", {}, t("chat.raw")), " ", el("code", {}, command), " ", copyButton(command, copyWords()));
+      raw.append(el("span", {}, t("chat.raw")), " ", el("code", {}, command), " ", copyButton(command));
     }
   }
 
@@ -95,7 +95,7 @@ export function chat(app) {
   }
 
   function standing({ state, error, waiting, away, stalled }) {
-    if (state === "failed") return [error.message, error.hint].filter(Boolean).join(": ");
+    if (state === "failed") return errorText(error);
     if (waiting) return reach(waiting.name, waiting.since, "chat.waits");
     if (away) return reach(away.name, away.since, away.reason ? "chat.stopped" : "chat.away");
     if (stalled) return t("chat.stalled", { reason: stalled });

@@ -2,7 +2,7 @@
 
 import { visible } from "./answer.js";
 import { commandList } from "./commands.js";
-import { composing, el, keyed, say, set } from "./dom.js";
+import { composing, el, errorText, keyed, say, set } from "./dom.js";
 import { nameOf, status } from "./store.js";
 import { clock, t } from "./words.js";
 
@@ -21,7 +21,7 @@ export function compose(app) {
   const stop = button("compose.stop", () => interrupt(false), { class: "button", id: "stop", title: "Ctrl+." });
   const stopAll = button("compose.stop_all", () => interrupt(true), { class: "button" });
   const queue = el("ul", { class: "queue", "aria-label": t("compose.queue") });
-  const unsent = el("ul", { class: "queue unsent", "aria-label": t("compose.unsent") });
+  const unsent = el("ul", { class: "queue unsent", "aria-label": t("compose.not_sent") });
   const options = el("div", { class: "options" });
   const wrong = el("p", { class: "wrong", role: "alert" });
   const over = el("p", { class: "over" });
@@ -131,7 +131,7 @@ export function compose(app) {
     try {
       await action();
     } catch (error) {
-      trouble = told(error);
+      trouble = errorText(error);
     }
     drawButtons();
   }
@@ -237,14 +237,10 @@ function button(key, onclick, attributes) {
   return el("button", { type: "button", onclick, ...attributes }, t(key));
 }
 
-function told(error) {
-  return [error.message, error.hint].filter(Boolean).join(": ");
-}
-
 // Why a prompt is with no session yet.
 function reason({ error, away }) {
   if (error?.kind === "late") return t("compose.late");
-  if (error) return told(error);
+  if (error) return errorText(error);
   if (!away) return "";
   const { name, since } = away;
   return since ? t("compose.away", { name, since: clock(since) }) : t("compose.away.unknown", { name });

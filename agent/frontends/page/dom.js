@@ -49,6 +49,16 @@ export function coded(text) {
   return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 }
 
+/** What an error says, and what to do about it. */
+export function errorText(error) {
+  return [error.message, error.hint].filter(Boolean).join(": ");
+}
+
+/** Have a node say what an error says, its commands as code. */
+export function complain(node, error) {
+  node.replaceChildren(...coded(errorText(error)));
+}
+
 const KEYED = new WeakMap();
 
 /**
@@ -165,7 +175,7 @@ export function ask(title, body, label, look, run) {
       await run();
       return true;
     } catch (error) {
-      wrong.textContent = [error.message, error.hint].filter(Boolean).join(": ");
+      complain(wrong, error);
       return false;
     }
   }
@@ -234,21 +244,21 @@ function under(node, anchor) {
   node.style.setProperty("top", `${top}px`);
 }
 
-/** A button that copies `text` (or what a function gives) and says so in its own words for two seconds. */
-export function copyButton(text, { label, done, failed }) {
+/** A button that copies `text` (or what a function gives) and says so for two seconds. */
+export function copyButton(text) {
   let timer = 0;
-  const shown = el("span", { "aria-live": "polite" }, label);
+  const shown = el("span", { "aria-live": "polite" }, t("app.copy"));
   return el("button", { type: "button", class: "copy", onclick: copy }, shown);
 
   async function copy() {
-    let said = done;
+    let said = "app.copied";
     try {
       await navigator.clipboard.writeText(typeof text === "function" ? text() : text);
     } catch {
-      said = failed; // no permission, or the window is not in front
+      said = "app.uncopied"; // no permission, or the window is not in front
     }
-    say(shown, said);
+    say(shown, t(said));
     clearTimeout(timer);
-    timer = setTimeout(() => say(shown, label), 2000);
+    timer = setTimeout(() => say(shown, t("app.copy")), 2000);
   }
 }

@@ -209,11 +209,6 @@ function toolView() {
   }
 }
 
-/** The words of a button that copies. */
-export function copyWords() {
-  return { label: t("code.copy"), done: t("code.copied"), failed: t("code.not_copied") };
-}
-
 // --- plans, answers, ends ---
 
 function planView(about, block) {
@@ -243,11 +238,11 @@ function planView(about, block) {
 }
 
 function answerView(about, { items: [{ request, closed }] }) {
-  const who = whoIs(closed.by) || t("chat.somebody");
+  const who = whoIs(closed.by) || t("ask.somebody");
   const words = closed.status === "expired"
-    ? [t("chat.expired"), closed.reason].filter(Boolean).join(": ")
+    ? [t("ask.expired"), closed.reason].filter(Boolean).join(": ")
     : t("chat.answered", { name: who, answer: answerText(request, closed.answer) });
-  const node = article("answer", t("chat.answer"), el("p", { dir: "auto" }, words),
+  const node = article("answer", t("ask.answer"), el("p", { dir: "auto" }, words),
     request?.prompt && el("p", { class: "asked", dir: "auto" }, request.prompt));
   return { node, update() {} };
 }
@@ -264,7 +259,7 @@ export function answerText(request, answer) {
 
 function valueText(value) {
   if (Array.isArray(value)) return value.length ? list(value) : t("chat.none");
-  if (typeof value === "boolean") return t(value ? "chat.yes" : "chat.no");
+  if (typeof value === "boolean") return t(value ? "ask.yes" : "ask.no");
   return String(value);
 }
 

@@ -1,6 +1,6 @@
 // What is lost, above everything and never as a dialog: the service, or the login of this browser.
 
-import { coded, copyButton, el, say, uniqueId } from "./dom.js";
+import { coded, complain, copyButton, el, say, uniqueId } from "./dom.js";
 import { loginByCode } from "./key.js";
 import { t } from "./words.js";
 
@@ -59,8 +59,8 @@ function loginForm(app) {
     spellcheck: "false", oninput: () => say(wrong, ""),
   });
   const wrong = el("p", { class: "wrong", role: "alert" });
-  const send = el("button", { class: "button primary" }, t("login.send"));
-  const copy = copyButton("agent page", { label: t("app.copy"), done: t("app.copied"), failed: t("app.uncopied") });
+  const send = el("button", { class: "button primary" }, t("login.title"));
+  const copy = copyButton("agent page");
   const node = el("form", { class: "login form", hidden: true, onsubmit: submit },
     el("h2", {}, t("login.title")),
     el("p", {}, t("login.command"), " ", el("code", {}, "agent page"), " ", copy),
@@ -84,7 +84,7 @@ function loginForm(app) {
       app.wire.again();
     } catch (error) {
       // Nothing but a connection is taken at the address of an earlier start.
-      wrong.replaceChildren(...coded(error.hint ? `${error.message}: ${error.hint}` : t("login.moved")));
+      complain(wrong, error.hint ? error : { message: t("login.moved") });
     } finally {
       send.disabled = false;
     }

@@ -1,6 +1,6 @@
 // A new session: on which device, of which program, in which folder, with which title.
 
-import { el, say, set, uniqueId } from "./dom.js";
+import { complain, el, say, set, uniqueId } from "./dom.js";
 import { nameOf } from "./store.js";
 import { t } from "./words.js";
 
@@ -104,7 +104,7 @@ export function newSession(app) {
   }
 
   function tell(error) {
-    say(wrong, [error.message, error.hint].filter(Boolean).join(": "));
+    complain(wrong, error);
   }
 }
 

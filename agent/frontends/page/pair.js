@@ -1,6 +1,6 @@
 // Pairing, both ways: show a code with its QR code, for a device or a guest; enter the code of another device.
 
-import { copyButton, el, say, set, uniqueId } from "./dom.js";
+import { complain, copyButton, el, say, set, uniqueId } from "./dom.js";
 import { unpair } from "./devices.js";
 import { nameOf, shortDevice } from "./store.js";
 import { ago, clock, t } from "./words.js";
@@ -54,7 +54,7 @@ function show(app) {
     try {
       await app.actions.pair({ long: long.checked, ...(guest.checked ? asGuest : {}) });
     } catch (error) {
-      wrong.textContent = textOf(error);
+      complain(wrong, error);
     } finally {
       draw();
     }
@@ -88,7 +88,7 @@ function show(app) {
     code.replaceChildren(
       el("output", { class: "big" }, window.code),
       window.qr?.length ? qr(window.qr) : "",
-      el("p", {}, left, copyButton(window.code, words())),
+      el("p", {}, left, copyButton(window.code)),
       el("p", {}, t("pair.there"), " ", el("code", {}, command)),
       address ? el("p", { class: "about" }, t("pair.far"), " ",
         el("code", {}, `agent join CODE --address ${address.includes(":") ? `[${address}]` : address}:${window.port}`)) : "",
@@ -106,7 +106,7 @@ function show(app) {
   }
 
   function stop() {
-    app.actions.stopPairing().catch((error) => app.say(textOf(error)));
+    app.actions.stopPairing().catch((error) => complain(wrong, error));
   }
 
   function drawTold(window) {
@@ -167,8 +167,8 @@ function enter(app) {
       changed();
       told.replaceChildren(...paired(app, row));
     } catch (error) {
-      if (error.kind === "ambiguous" && !chosen) await choose().catch((other) => (wrong.textContent = textOf(other)));
-      else wrong.textContent = textOf(error);
+      if (error.kind === "ambiguous" && !chosen) await choose().catch((other) => complain(wrong, other));
+      else complain(wrong, error);
     } finally {
       busy(false);
     }
@@ -204,14 +204,6 @@ function paired(app, row) {
 
 function choice(input, title, more) {
   return el("label", { class: "choice" }, input, el("span", {}, el("b", {}, title), el("small", {}, more)));
-}
-
-function words() {
-  return { label: t("app.copy"), done: t("app.copied"), failed: t("app.uncopied") };
-}
-
-function textOf(error) {
-  return [error.message, error.hint].filter(Boolean).join(": ");
 }
 
 // One path, a rectangle for each run of dark modules; dark on light in both schemes, as scanners want it.

@@ -42,7 +42,7 @@ export function patchNode(diff, open = true) {
   const { added, removed } = counts(diff, all);
   const label = t("diff.name", { path: diff.path });
   const body = el("div", { class: "lines", tabindex: "0", role: "group", "aria-label": label, dir: "ltr" });
-  const copy = copyButton(diff.patch, { label: t("code.copy"), done: t("code.copied"), failed: t("code.not_copied") });
+  const copy = copyButton(diff.patch);
   const summary = el("summary", { class: "code-head" },
     el("span", { class: "path", title: diff.path, dir: "ltr" }, diff.path),
     el("span", { class: "unseen" }, t("diff.counts", { added, removed })),

@@ -110,7 +110,7 @@ export function sidebar(app) {
     const state = status(row);
     const name = titleOf(row);
     set(dot, "class", `dot ${state}`);
-    set(dot, "aria-label", t(`status.${state}`) + (row.stale ? `, ${t("sidebar.stale")}` : ""));
+    set(dot, "aria-label", t(`status.${state}`) + (row.stale ? `, ${t("devices.stale")}` : ""));
     set(li, "class", [(row.stale || row.away || !row.attachable) && "dim"]);
     say(title, name);
     set(title, "class", ["title", row.untitled && "untitled"]);
