@@ -283,6 +283,7 @@ def test_up_or_esc_takes_the_newest_waiting_prompt_back_into_the_line(
     terminal.until("[laptop] later two (queued)\n")
     terminal.type(key)
     terminal.until('-- never ran: taken back by laptop · "later two"\n')
+    terminal.until("> later two")
     terminal.type("!")
     terminal.until("> later two!")
     terminal.type("\x15")
