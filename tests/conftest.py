@@ -21,7 +21,7 @@ settings.load_profile("lan-agent")
 
 
 KINDS = ("unit", "device", "agents")
-OF_NETWORKS = {"lab", "network", "avahi", "real_agent"}
+OF_NETWORKS = {"lab", "network", "avahi", "real_agent", "house"}
 """Fixtures that no unit test has."""
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, sync_playwright
+
+from tests.page.household import CHROMIUM, Complaints, House, Visit, households
 
 FILES = Path(__file__).parents[2] / "agent" / "frontends" / "page"
 SCRIPTED = Path(__file__).parent / "scripted"
 """Modules that take the place of the page's own of the same name."""
-CHROMIUM = "/usr/bin/chromium"
 ORIGIN = "http://page.test"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -31,33 +33,61 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield chromium
-        chromium.close()
+def playwright() -> Iterator[Playwright]:
+    """What drives browsers. Without Debian's Chromium the test is skipped, except in CI."""
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI"):
+            pytest.fail("tests of the page must run in CI: install chromium")
+        pytest.skip("not installed: chromium")
+    with sync_playwright() as started:
+        yield started
 
 
-def serve(context: BrowserContext, complaints: list[str]) -> None:
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    chromium = playwright.chromium.launch(executable_path=CHROMIUM)
+    yield chromium
+    chromium.close()
+
+
+@pytest.fixture(scope="module")
+def module_house(playwright: Playwright, request: pytest.FixtureRequest) -> Iterator[House]:
+    """The devices that the module names; its tests take `house`."""
+    paired = getattr(request.module, "DEVICES", ("desk", "laptop"))
+    with households(playwright, paired, getattr(request.module, "STRANGERS", ())) as made:
+        yield made
+
+
+@pytest.fixture
+def house(module_house: House) -> Iterator[House]:
+    """Real services that know each other, without sessions. See household.py."""
+    module_house.make_whole()
+    yield module_house
+    module_house.end_test()
+
+
+@pytest.fixture
+def visit(house: House) -> Iterator[Visit]:
+    """Opens pages of `house`; at the end none may have complained."""
+    visits = Visit(house)
+    yield visits
+    visits.close()
+
+
+def serve(context: BrowserContext, complaints: Complaints) -> None:
     """Have a context get its files from the folder, and note whatever its pages complain of."""
 
     def answer(route: Route) -> None:
         name = route.request.url.removeprefix(ORIGIN).partition("?")[0].lstrip("/") or "index.html"
         path = next((at for at in (SCRIPTED / name, FILES / name) if at.is_file()), None)
         if path is None:
-            complaints.append(f"no file {name}")
             route.fulfill(status=404)
             return
         headers = {"Content-Type": f"{TYPES[path.suffix]}; charset=utf-8", "Content-Security-Policy": POLICY}
         route.fulfill(status=200, body=path.read_bytes(), headers=headers)
 
-    def heard(message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            complaints.append(message.text)
-
     context.route("**/*", answer)
-    context.on("console", heard)
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    complaints.watch(context)
 
 
 @pytest.fixture
@@ -66,7 +96,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
 
     At the end nothing may have been complained of: no error, no violation of the policy, no file that is missing.
     """
-    complaints: list[str] = []
+    complaints = Complaints()
     contexts = []
 
     def opened(route: str = "#/", answers: dict[str, Any] | None = None, **options: Any) -> Page:
@@ -82,20 +112,20 @@ def open_page(browser: Browser) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert complaints.left() == []
 
 
 @pytest.fixture(scope="session")
 def empty_page(browser: Browser) -> Iterator[Page]:
     """A document with nothing in it, from which modules can be imported."""
-    complaints: list[str] = []
+    complaints = Complaints()
     context = browser.new_context(locale="en-GB", timezone_id="UTC", base_url=ORIGIN)
     serve(context, complaints)
     page = context.new_page()
     page.goto("/empty.html")
     yield page
     context.close()
-    assert complaints == []
+    assert complaints.left() == []
 
 
 @pytest.fixture

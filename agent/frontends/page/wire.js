@@ -130,8 +130,9 @@ export class Wire {
     if (message.method === "gateway.ready" && this.#state !== "ready") {
       clearTimeout(this.#limit);
       this.#attempt = 0;
-      this.#become("ready", message.params);
+      // Before anybody hears of it and asks more, which is sent at once.
       for (const [id, {method, params}] of this.#asked) this.#send({jsonrpc: "2.0", id, method, params});
+      this.#become("ready", message.params);
     }
     if (message.method) {
       this.#onNotify(message.method, message.params ?? {});
