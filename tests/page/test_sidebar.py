@@ -54,7 +54,8 @@ def answers(*rows: Any, peers: Any = PEERS, **more: Any) -> dict[str, Any]:
 
 
 def titles(part: Locator) -> list[str]:
-    return part.locator("li:visible .title").all_inner_texts()
+    # Not `inner_text`: that of a row is empty until its first frame (`content-visibility: auto`).
+    return part.locator("li:visible .title").all_text_contents()
 
 
 def tell(page: Page, method: str, params: Any) -> None:
