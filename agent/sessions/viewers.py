@@ -61,7 +61,8 @@ class Viewers:
         if earlier is not None and not earlier.live and channel.device is not None:
             cursor = min(cursor, earlier.cursor)
         viewer = self._viewers[channel] = Viewer(channel, device, cursor, count)
-        self._announce(before, besides=channel)
+        # Whoever attaches is told in the answer; not the others behind a proxy that attaches again for one more.
+        self._announce(before, besides=channel if earlier is None else None)
         return viewer
 
     def leave(self, channel: Channel, remaining: int = 0) -> bool:

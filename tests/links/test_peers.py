@@ -22,6 +22,7 @@ from agent.protocol.messages import (
     History,
     ListSessions,
     OnSession,
+    ParticipantsChanged,
     PeerLink,
     SessionLost,
     Submit,
@@ -110,6 +111,8 @@ async def test_many_clients_share_one_upstream_attachment_and_are_counted() -> N
             await second.channel.request("session.detach", Detach(session_id=session), seconds=5.0)
             await settle()
             assert [(p.device, p.count) for p in session_log.viewers.participants()] == [(laptop.id, 1)]
+            changes = [told.participants for _, told in first.told if isinstance(told, ParticipantsChanged)]
+            assert [[(p.device, p.count) for p in each] for each in changes] == [[(laptop.id, 2)], [(laptop.id, 1)]]
         await settle()
         assert len(session_log.viewers) == 0
 

@@ -11,8 +11,7 @@ pytestmark = pytest.mark.device
 
 Run = Callable[..., Any]
 SETTING = """async ({Unsent}, _) => {
-  const kept = new Map();
-  const storage = {getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value)};
+  localStorage.clear();
   const asked = [];
   const cancelled = [];
   const inService = [];
@@ -26,7 +25,7 @@ SETTING = """async ({Unsent}, _) => {
     keep: (drafts) => inService.push(drafts),
     touch() {},
   };
-  const open = (from = storage) => new Unsent(does, {storage: from, now: () => clock});
+  const open = (from = localStorage) => new Unsent(does, {storage: from, now: () => clock});
   const settled = () => new Promise((resolve) => setTimeout(resolve));
   const answer = async (told = {}) => { waiting.shift().resolve(told); await settled(); };
   const refuse = async (kind) => { waiting.shift().reject({kind, message: kind}); await settled(); };
@@ -74,7 +73,7 @@ def test_drafts_in_the_service_are_bounded(module: Run) -> None:  # T11
       for (let at = 0; at < 30; at++) { clock += 1; unsent.type(`s${at}`, "木".repeat(30_000)); }
       unsent.flush();
       const size = new TextEncoder().encode(JSON.stringify(inService.at(-1))).length;
-      return [Object.keys(JSON.parse(kept.get("drafts"))).length, unsent.draft("s29").length, size];
+      return [Object.keys(JSON.parse(localStorage.getItem("drafts"))).length, unsent.draft("s29").length, size];
     """
     count, length, size = run(module, steps)
     assert (count, length) == (20, 20_000)
@@ -184,8 +183,9 @@ def test_another_window_does_not_send_what_was_taken_back_in_this_one(module: Ru
       ready = false;
       unsent.send("a", "one");
       const other = open();
-      unsent.takeBack(unsent.prompts("a")[0].id);
-      other.stored();
+      const [{id}] = unsent.prompts("a");
+      unsent.takeBack(id);
+      other.stored(`sending:${id}`);
       ready = true;
       other.resume();
       return [asked.length, other.prompts("a").length];
@@ -195,3 +195,65 @@ def test_another_window_does_not_send_what_was_taken_back_in_this_one(module: Ru
 
 def test_an_empty_message_is_never_sent(module: Run) -> None:
     assert run(module, 'unsent.send("a", " \\n"); unsent.resume(); return asked.length;') == 0
+
+
+def test_two_windows_keep_what_is_not_sent_each_for_itself(module: Run) -> None:  # L8
+    steps = """
+      const other = open();
+      ready = false;
+      unsent.send("a", "one");
+      clock += 1;
+      other.send("a", "two");
+      for (const key of Object.keys(localStorage)) { unsent.stored(key); other.stored(key); }
+      const each = [unsent, other].map((window) => window.prompts("a").map(({text}) => text));
+      return [each, open().prompts("a").map(({text}) => text)];
+    """
+    assert run(module, steps) == [[["one"], ["two"]], ["one", "two"]]
+
+
+def test_a_window_that_is_closed_leaves_what_is_not_sent_to_the_others(module: Run) -> None:  # L8
+    steps = """
+      const other = open();
+      ready = false;
+      unsent.send("a", "one");
+      const key = Object.keys(localStorage).find((each) => each.startsWith("sending:"));
+      other.stored(key);
+      const before = other.prompts("a").length;
+      unsent.leave();
+      other.stored(key);
+      ready = true;
+      other.resume();
+      await answer();
+      return [before, asked.map(({text}) => text), open().prompts("a").length];
+    """
+    assert run(module, steps) == [0, ["one"], 0]
+
+
+def test_a_browser_at_another_origin_finds_what_was_not_sent_in_the_message_box(module: Run) -> None:  # L8
+    steps = """
+      unsent.send("a", "one");
+      unsent.waits(asked[0].id, {name: "desk"});
+      unsent.type("a", "two");
+      unsent.leave();
+      const here = open();
+      here.merge(inService.at(-1));
+      localStorage.clear();
+      const elsewhere = open();
+      elsewhere.merge(inService.at(-1));
+      return [here.draft("a"), here.prompts("a").length, elsewhere.draft("a"), elsewhere.prompts("a").length];
+    """
+    assert run(module, steps) == ["two", 1, "one\ntwo", 0]
+
+
+def test_what_was_typed_while_the_service_was_away_is_kept_there_once_it_is_back(module: Run) -> None:  # L8
+    steps = """
+      ready = false;
+      const seen = [unsent.atRisk];
+      unsent.type("a", "hello");
+      unsent.flush();
+      seen.push(unsent.atRisk, inService.length);
+      ready = true;
+      unsent.merge({});
+      return [...seen, unsent.atRisk, inService.at(-1).a.text];
+    """
+    assert run(module, steps) == [False, True, 0, False, "hello"]

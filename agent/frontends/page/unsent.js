@@ -6,6 +6,7 @@ const KEPT_MAX = 32_000; // bytes of drafts in the service
 const KEEP_AFTER = 1_500; // ms after the last key
 const SOON = 1_000; // ms in which a prompt is sent before anybody is told that it is not
 const PATIENCE = 600_000; // ms after which a prompt is not sent any more without being asked for again
+const SENDING = "sending:"; // before the id of a prompt, in storage: each window writes its own ones
 
 /**
  * `ready()`: whether the service can be asked; `submit(prompt)` sends one; `cancel(prompt)` takes that request back;
@@ -19,13 +20,15 @@ export class Unsent {
   #drafts; // session -> {text, id, at}; an empty text: it was cleared
   #prompts; // id -> {id, session, text, steer, at, state: waiting, asked or failed, doubtful, error, away}
   #timer = 0;
+  #ahead = false; // what was typed is not all in the service
 
   constructor(does, { storage = localStorage, now = Date.now } = {}) {
     this.#does = does;
     this.#storage = storage;
     this.#now = now;
     this.#drafts = new Map(Object.entries(this.#read("drafts", {})));
-    this.#prompts = new Map(this.#read("sending", []).map((prompt) => [prompt.id, this.#restored(prompt)]));
+    const sending = Object.keys(storage).filter((key) => key.startsWith(SENDING)).map((key) => this.#read(key, {}));
+    this.#prompts = new Map(sending.sort((one, other) => one.at - other.at).map((each) => [each.id, this.#restored(each)]));
   }
 
   // --- drafts ---
@@ -52,14 +55,28 @@ export class Unsent {
   /** Take the drafts that the service keeps; of two the one that was typed later stays. */
   merge(kept) {
     if (this.#mergeDrafts(kept ?? {})) this.#does.touch();
+    this.flush();
   }
 
-  /** Store drafts in the service now: the window may be closed. */
+  /** Store drafts in the service now. */
   flush() {
-    if (!this.#timer) return;
     clearTimeout(this.#timer);
-    this.#timer = 0;
+    if (!this.#ahead || !this.#does.ready()) return;
+    this.#ahead = false;
     this.#does.keep(this.#toKeep());
+  }
+
+  /** Whether something would be lost with this window: the service does not have it, and may come back with another origin. */
+  get atRisk() {
+    const typed = this.#ahead && [...this.#drafts.values()].some((draft) => draft.text);
+    return !this.#does.ready() && (typed || this.#prompts.size > 0);
+  }
+
+  /** Leave what is not sent to the other windows of this browser and to the service: this window may be closed. */
+  leave() {
+    for (const prompt of this.#prompts.values()) this.#store(prompt, true);
+    this.#ahead ||= this.#prompts.size > 0;
+    this.flush();
   }
 
   // --- prompts on their way ---
@@ -82,8 +99,8 @@ export class Unsent {
     this.#put({ id, session, text, steer, at: this.#now(), state: "waiting", doubtful: false, error: null, away: null });
     this.#drafts.set(session, { text: "", id: "", at: this.#now() });
     this.#storeDrafts();
-    this.flush();
     this.#pump(session);
+    this.flush();
   }
 
   /** Send what waits: after each connection, and once it is not sent by itself any more. */
@@ -124,13 +141,17 @@ export class Unsent {
     if (prompt) this.#put({ ...prompt, away });
   }
 
-  /** Drop the prompts that another window of this browser has sent or taken back. */
-  stored() {
-    const left = new Set(this.#read("sending", []).map((prompt) => prompt.id));
-    for (const prompt of [...this.#prompts.values()]) {
-      if (left.has(prompt.id)) continue;
+  /** Note that another window of this browser has sent a prompt, or taken it back, or left it to this one. */
+  stored(key) {
+    if (!key?.startsWith(SENDING)) return;
+    const stored = this.#read(key, null);
+    const prompt = this.#prompts.get(key.slice(SENDING.length));
+    if (prompt && !stored) {
       if (prompt.state === "asked") this.#does.cancel(prompt);
       this.#prompts.delete(prompt.id);
+    } else if (!prompt && stored?.left) {
+      this.#prompts.set(stored.id, this.#restored(stored));
+      this.#pump(stored.session);
     }
     this.#does.touch();
   }
@@ -173,11 +194,15 @@ export class Unsent {
 
   #put(prompt) {
     this.#prompts.set(prompt.id, prompt);
-    this.#storePrompts();
+    this.#store(prompt);
+    this.#does.touch();
   }
 
   #drop(id) {
-    if (this.#prompts.delete(id)) this.#storePrompts();
+    if (!this.#prompts.delete(id)) return;
+    this.#storage.removeItem(SENDING + id);
+    this.#keepSoon();
+    this.#does.touch();
   }
 
   // --- where it is kept ---
@@ -188,11 +213,8 @@ export class Unsent {
     return { id, session, text, steer, at, state: late ? "failed" : "waiting", doubtful: Boolean(asked), error, away: null };
   }
 
-  #storePrompts() {
-    const list = [...this.#prompts.values()].map(({ id, session, text, steer, at, state, doubtful }) =>
-      ({ id, session, text, steer, at, asked: doubtful || state === "asked" }));
-    this.#write("sending", list);
-    this.#does.touch();
+  #store({ id, session, text, steer, at, state, doubtful }, left = false) {
+    this.#write(SENDING + id, { id, session, text, steer, at, asked: doubtful || state === "asked", left });
   }
 
   #storeDrafts() {
@@ -200,6 +222,11 @@ export class Unsent {
     const newest = [...this.#drafts].sort(([, one], [, other]) => other.at - one.at).slice(0, DRAFTS);
     this.#drafts = new Map(newest);
     this.#write("drafts", Object.fromEntries(newest));
+    this.#keepSoon();
+  }
+
+  #keepSoon() {
+    this.#ahead = true;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.flush(), KEEP_AFTER);
   }
@@ -214,12 +241,15 @@ export class Unsent {
     return changed;
   }
 
+  // With what is not sent, as of the time at which it left the message box: only where that is not known it is put back there.
   #toKeep() {
     const kept = {};
     let left = KEPT_MAX;
     for (const [session, draft] of this.#drafts) {
-      left -= new TextEncoder().encode(JSON.stringify(draft)).length;
-      if (draft.text && left >= 0) kept[session] = draft;
+      const unsent = this.prompts(session).map((prompt) => prompt.text);
+      const all = unsent.length ? { ...draft, id: newId(), text: [...unsent, draft.text].filter(Boolean).join("\n") } : draft;
+      left -= new TextEncoder().encode(JSON.stringify(all)).length;
+      if (all.text && left >= 0) kept[session] = all;
     }
     return kept;
   }
@@ -248,8 +278,9 @@ function newId() {
 /** What was typed, kept in step with the other windows of this browser, and stored before this one is out of sight. */
 export function unsentOf(app, does) {
   const unsent = new Unsent({ ready: () => app.state === "ready", touch: () => app.touch("unsent"), ...does });
-  addEventListener("storage", (event) => event.key === "sending" && unsent.stored());
+  addEventListener("storage", (event) => unsent.stored(event.key));
   document.addEventListener("visibilitychange", () => document.hidden && unsent.flush());
-  addEventListener("pagehide", () => unsent.flush());
+  addEventListener("pagehide", () => unsent.leave());
+  addEventListener("beforeunload", (event) => unsent.atRisk && event.preventDefault());
   return unsent;
 }
