@@ -11,6 +11,7 @@ from agent.adapters.backends.hermes.attachment import Attachment
 from agent.adapters.backends.hermes.hub import Hub
 from agent.adapters.backends.hermes.inbox import EventInbox
 from agent.adapters.backends.hermes.listing import RowTracker, SessionGone
+from agent.adapters.backends.hermes.mapping import TextPayload, payload
 from agent.adapters.backends.hermes.questions import HermesQuestions
 from agent.adapters.backends.hermes.redact import Redactor
 from agent.adapters.backends.hermes.takeover import LEFT, Takeover
@@ -66,6 +67,7 @@ class SessionFollower:
             caught_up=self._caught_up,
         )
         self._doubtful = False  # whether it is not known if a prompt has arrived
+        self._half = ""  # what was said of a reply when we came into it, until its next piece has come
 
     # --- hub.HubMember -----------------------------------------------------------------------------------------------
 
@@ -149,12 +151,29 @@ class SessionFollower:
             if item.seq <= self._seq:
                 return  # told twice: when it happened, and when it was asked for
             self._seq = item.seq
+        if item.type == "message.delta" and self._half and await self._in_half(item):
+            return
         prompt = tracker.begun(item)
         if prompt is not None and tracker.turn is None:
             await tracker.begin(prompt or await self._asked_there(), muted=self.prompt is not None)
         told = tracker.questions.event(item)
         told = tracker.questions.ended(item) if told is None else told
         await (tracker.tell(told) if told is not None else tracker.happened(item))
+
+    async def _in_half(self, item: GatewayEvent) -> bool:
+        # Hermes 0.19 notes a piece, then looks whom to send it: who came in between is told it by both. Where the end
+        # of the half reads like that piece, what there is a moment later says whether it was said once or twice.
+        half, self._half = self._half, ""
+        piece = _piece(item)
+        if not piece or not half.endswith(piece):
+            return False
+        try:
+            snapshot = await self.at.activate()
+        except BackendFailed:
+            return False
+        now = _reply_of(snapshot)
+        since = "".join(_piece(each) for each in self.inbox if isinstance(each, GatewayEvent))
+        return bool(now) and _agree(half + since, now) and not _agree(half + piece + since, now)
 
     async def _asked_there(self) -> str:
         # Older gateways do not tell what was asked.
@@ -264,6 +283,7 @@ class SessionFollower:
             if turns and turns[-1].prompt == running.prompt and not turns[-1].parts:
                 turns.pop()
         await self._caught_up(turns, running, snapshot.running)
+        self._half = (inflight.assistant or "") if inflight is not None else ""
         await self._opened(snapshot.open_requests)
 
     async def _caught_up(self, turns: list[history.PastTurn], running: history.PastTurn | None, working: bool) -> None:
@@ -277,3 +297,20 @@ class SessionFollower:
             else:
                 await tracker.finish("error", "Hermes was stopped before it had answered")
         self._doubtful = False
+
+
+def _piece(event: GatewayEvent) -> str:
+    # Of a reply; empty, if it is another event.
+    return payload(event.payload, TextPayload).text or "" if event.type == "message.delta" else ""
+
+
+def _reply_of(snapshot: SessionSnapshot) -> str:
+    if snapshot.inflight is not None:
+        return snapshot.inflight.assistant or ""
+    turns = history.turns_of(snapshot.messages)
+    return turns[-1].reply if turns else ""  # it is over meanwhile
+
+
+def _agree(one: str, other: str) -> bool:
+    # Whether one of them begins with the other.
+    return one.startswith(other) or other.startswith(one)

@@ -26,6 +26,9 @@ class EventInbox:
     def __bool__(self) -> bool:
         return bool(self._items)
 
+    def __iter__(self) -> Iterator[GatewayEvent | GatewayQuestion]:
+        return iter(tuple(self._items))
+
     async def put(self, item: GatewayEvent | GatewayQuestion) -> None:
         """Add an event; wait while too much waits already."""
         while self._size > ROOM and not self._asking and not self._closed:

@@ -165,6 +165,22 @@ async def test_attaching_in_the_middle_is_exact(newer: bool, cut: int) -> None: 
         await let_go(session)
 
 
+@pytest.mark.parametrize(("text", "twice"), [("ab", "a"), ("aa", ""), ("hahaha", ""), ("word, more", "word,")])
+async def test_a_piece_that_was_in_what_we_came_into_is_not_told_again(text: str, twice: str) -> None:  # S4
+    # Hermes 0.19 notes a piece before it looks whom to send it.
+    async with bench() as there:
+        live, listener = there.gateway.open(), Listener()
+        await there.gateway.prompted_there(live, f"@wait {text}")
+        await there.until_offered(live.stored)
+        await there.gateway.until(lambda: live.inflight and live.inflight["assistant"])
+        session = await there.taken(live, listener.emit, Exchange(f"@wait {text}", ""))
+        if twice:
+            await there.gateway.emit(live, "message.delta", {"text": twice})
+        live.go.set()
+        assert said(await listener.turn()) == text
+        await let_go(session)
+
+
 @GENERATIONS
 async def test_the_past_is_told_once(newer: bool) -> None:
     messages = [
