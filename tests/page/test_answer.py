@@ -86,9 +86,16 @@ def test_nothing_hides_in_what_a_person_allows(module: Run) -> None:  # T10
 
 
 def test_an_answer_is_told_in_words(module: Run) -> None:
-    request = {"choices": CHOICES, "fields": [{"name": "n", "title": "Food", "choices": CHOICES}, {"name": "sure"}]}
-    script = "({inWords}, [answer, request]) => inWords(answer, request, (yes) => (yes ? 'yes' : 'no'))"
-    assert module("answer.js", script, ["a", request]) == "Apples"
-    assert module("answer.js", script, ["own", request]) == "own"
-    assert module("answer.js", script, ["", request]) == ""
-    assert module("answer.js", script, [{"n": ["a", "b"], "sure": True}, request]) == "Food: Apples, Bread · sure: yes"
+    request = {
+        "kind": "form",
+        "choices": CHOICES,
+        "fields": [{"name": "n", "title": "Food", "choices": CHOICES}, {"name": "sure"}],
+    }
+    script = """async ({inWords}, all) => {
+      await (await import("/words.js")).load();
+      return all.map(([answer, request]) => inWords(answer, request));
+    }"""
+    form = {"n": ["a", "b"], "sure": True, "left": None}
+    asked = [["a", request], ["own", request], [form, request], [{}, request], ["", {"kind": "line"}], ["", None]]
+    wanted = ["Apples", "own", "Food: Apples and Bread · sure: yes", "(empty)", "(empty)", "(hidden)"]
+    assert module("answer.js", script, asked) == wanted

@@ -58,7 +58,7 @@ def given(page: Page) -> list[Any]:
 
 def test_choices_are_buttons_with_what_allows_once_first(open_page: Open) -> None:
     page = opened(open_page, request(choices=ALLOW, detail="rm -r build"))
-    assert page.locator(".ask .actions button").all_inner_texts() == ["Allow once", "Always allow", "Deny"]
+    assert page.locator(".ask-choices button").all_inner_texts() == ["Allow once", "Always allow", "Deny"]
     expect(page.locator(".ask-detail")).to_have_text("rm -r build")
     page.get_by_role("button", name="Deny").click()
     expect(page.locator(".ask")).to_be_hidden()
@@ -70,21 +70,21 @@ def test_choices_are_buttons_with_what_allows_once_first(open_page: Open) -> Non
 def test_a_click_that_was_meant_for_what_stood_there_before_answers_nothing(open_page: Open) -> None:
     page = opened(open_page)
     happens(page, 6, "request.open", **request(choices=ALLOW))
-    page.locator(".ask .actions button").first.dispatch_event("click")
+    page.locator(".ask-choices button").first.dispatch_event("click")
     assert given(page) == []
     page.wait_for_timeout(SETTLED)
-    page.locator(".ask .actions button").first.dispatch_event("click")
+    page.locator(".ask-choices button").first.dispatch_event("click")
     expect(page.locator(".ask")).to_be_hidden()
     assert given(page) == ["once"]
 
 
-def test_long_choices_are_a_list_and_own_words_go_with_them(open_page: Open) -> None:
+def test_long_choices_are_rows_that_say_what_they_mean_and_own_words_go_with_them(open_page: Open) -> None:
     many = [{"id": str(number), "name": f"{number}: " + "a long name " * 4} for number in range(20)]
+    many[7]["description"] = "what it means"
     page = opened(open_page, request(choices=many, own_words=True))
     page.get_by_role("button", name="Answer").click()
     expect(page.get_by_role("alert").filter(has_text="Choose one")).to_be_visible()
-    page.get_by_role("radio").nth(7).check()
-    page.get_by_role("button", name="Answer").click()
+    page.get_by_role("button", name="what it means").click()
     assert given(page) == ["7"]
     happens(page, 6, "request.closed", turn=1, request_id="r1", status="answered", answer="7")
     happens(page, 7, "request.open", **request("r2", choices=many, own_words=True))
@@ -92,6 +92,13 @@ def test_long_choices_are_a_list_and_own_words_go_with_them(open_page: Open) -> 
     page.wait_for_timeout(SETTLED)
     page.keyboard.press("Enter")
     assert given(page) == ["7", "none of these"]
+
+
+def test_a_question_says_with_what_and_where_it_would_be_done(open_page: Open) -> None:
+    places = [{"path": f"src/{number}.py", "line": number} for number in range(7)]
+    page = opened(open_page, request(choices=ALLOW, tool_name="Bash", cwd="/src/build", locations=places))
+    expected = "Bash · /src/build · src/0.py · src/1.py:1 · src/2.py:2 · src/3.py:3 · src/4.py:4 · +2"
+    expect(page.locator(".ask-scroll")).to_contain_text(expected)
 
 
 def test_whoever_comes_too_late_is_told_who_was_first(open_page: Open) -> None:  # S9
@@ -107,10 +114,30 @@ def test_everybody_sees_whose_answer_it_was_and_what_was_begun_is_not_lost(open_
     by = {"device": "pi", "name": "pi-kitchen", "client": "attach"}
     happens(page, 6, "request.closed", turn=1, request_id="r1", status="answered", answer="once", by=by)
     notice = page.locator(".ask-notice")
-    expect(notice).to_contain_text("pi-kitchen (attach) answered first: Allow once")
+    expect(notice).to_contain_text("pi-kitchen (attach) answered: Allow once")
     expect(notice).to_contain_text("only the folder dist")
     notice.get_by_role("button", name="Close").click()
     expect(page.locator(".ask")).to_be_hidden()
+
+
+def test_what_was_begun_is_given_back_though_another_session_was_open_when_it_ended(open_page: Open) -> None:  # S9
+    page = opened(open_page, request(choices=ALLOW, own_words=True))
+    page.get_by_label("Your own words").fill("only the folder dist")
+    page.evaluate("location.hash = '#/settings'")
+    expect(page.locator(".ask")).to_have_count(0)
+    closed = {
+        "turn": 1,
+        "request_id": "r1",
+        "status": "answered",
+        "answer": "once",
+        "by": {"device": "pi", "name": "pi"},
+    }
+    event = {"seq": 6, "type": "request.closed", "payload": closed, "at": "2026-01-01T00:00:00Z"}
+    now = attached(seq=6)
+    now["snapshot"]["events"] = [event]
+    page.evaluate("(now) => { service.answers['session.attach'] = now }", now)
+    page.go_back()
+    expect(page.locator(".ask-notice")).to_contain_text("Yours was not sent: only the folder dist")
 
 
 def test_the_own_answer_is_no_news_though_the_log_tells_it_first(open_page: Open) -> None:  # S9
@@ -136,6 +163,14 @@ def test_an_expired_question_says_why(open_page: Open) -> None:
     page = opened(open_page, request(choices=ALLOW))
     happens(page, 6, "request.closed", turn=1, request_id="r1", status="expired", reason="the turn was stopped")
     expect(dock(page).get_by_text("No longer asked: the turn was stopped")).to_be_visible()
+
+
+def test_a_notice_gives_way_to_the_next_question(open_page: Open) -> None:
+    page = opened(open_page, request(choices=ALLOW))
+    happens(page, 6, "request.closed", turn=1, request_id="r1", status="expired")
+    expect(page.locator(".ask-notice")).to_be_visible()
+    happens(page, 7, "request.open", **request("r2", choices=ALLOW))
+    expect(page.locator(".ask-notice")).to_be_hidden()
 
 
 def test_a_refused_answer_can_be_given_again(open_page: Open) -> None:
@@ -241,12 +276,34 @@ def test_the_focus_is_not_taken_and_a_key_leads_to_the_question(open_page: Open)
     expect(page.get_by_role("button", name="Allow once")).to_be_focused()
 
 
+@pytest.mark.parametrize("kind", ["line", "secret", "keys"])
+def test_what_a_program_reads_next_is_not_typed_into_the_message_box(open_page: Open, kind: str) -> None:
+    page = opened(open_page, told={"status": "accepted"})
+    expect(page.locator("#message")).to_be_focused()
+    happens(page, 6, "request.open", **request(kind=kind))  # nothing was pressed since the session was opened
+    field = page.locator(".ask-line .field")
+    expect(field).to_be_focused()
+    page.wait_for_timeout(SETTLED)
+    page.keyboard.type("Ada\n")
+    expect(page.locator("#message")).to_be_focused()
+    happens(page, 7, "request.open", **request("r2", kind=kind))
+    expect(field).to_be_focused()
+    page.locator("#message").click()
+    happens(page, 8, "request.closed", turn=1, request_id="r2", status="expired")
+    happens(page, 9, "request.open", **request("r3", kind=kind))
+    expect(page.locator("#message")).to_be_focused()  # a person put it there
+    assert given(page) == ["Ada"]
+
+
 @pytest.mark.parametrize(("width", "height"), [(320, 480), (360, 640), (1280, 720), (2560, 1440)])
 def test_the_ways_to_answer_and_the_message_box_are_always_in_sight(open_page: Open, width: int, height: int) -> None:
     detail = "\n".join(f"line {number} " + "x" * 300 for number in range(300))
-    asks = request(choices=ALLOW, prompt="A question " * 60, detail=detail, own_words=True)
+    choices = [
+        {**choice, "name": f"{choice['name']}, and what follows from it, in rather many words"} for choice in ALLOW
+    ]
+    asks = request(choices=choices, prompt="A question " * 60, detail=detail, own_words=True)
     page = opened(open_page, asks, viewport={"width": width, "height": height})
-    for part in (*page.locator(".ask .actions button").all(), page.locator("#message"), page.locator(".send")):
+    for part in (*page.locator(".ask-card button").all(), page.locator("#message"), page.locator(".send")):
         box = part.bounding_box()
         assert box is not None
         assert box["x"] >= 0

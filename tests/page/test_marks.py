@@ -52,3 +52,14 @@ def test_a_notification_tells_title_and_device_and_only_who_wants_it(open_page: 
     expect(page).to_have_title("(2) lan-agent")
     told = [{"title": "“Title of b” waits for you", "body": "desk", "tag": "b"}]
     assert page.evaluate("shown") == (told if wanted else [])
+
+
+def test_who_wants_notifications_is_asked_anew_at_a_new_address(open_page: Open) -> None:
+    page = open_page(answers=answers(row("a"), **{"page.keep": {"values": {"settings": {"notify": True}}}}))
+    page.evaluate("""() => {
+      globalThis.times = 0;
+      globalThis.Notification = { permission: "default", requestPermission: () => (times += 1) };
+    }""")
+    page.locator("body").click()
+    page.locator("body").click()
+    assert page.evaluate("times") == 1

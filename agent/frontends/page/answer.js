@@ -1,13 +1,10 @@
-// What a session asks and how it is answered, as values: order of choices, checks of fields, words of an answer. Pure.
+// What a session asks and how it is answered, as values: order of choices, checks of fields, words of an answer.
+
+import { list, t } from "./words.js";
 
 const KINDS = ["allow_once", "allow_always", "reject_once", "reject_always"];
-const BUTTONS_MAX = 5;
-const BUTTON_NAME_MAX = 32;
 const LINE_MAX = 4000; // bytes of a typed answer
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]/g;
-
-/** The answer to a form by which a person refuses to fill it in. */
-export const DECLINE = "decline";
 
 /** A text in which nothing hides or turns the direction: a person allows what stands there. */
 export function visible(text) {
@@ -22,11 +19,6 @@ export function nameOfChoice(choice) {
 export function ordered(choices) {
   const known = choices.every((choice) => KINDS.includes(choice.kind));
   return known ? [...choices].sort((one, other) => KINDS.indexOf(one.kind) - KINDS.indexOf(other.kind)) : choices;
-}
-
-/** Whether choices fit on buttons; others are a list to choose from. */
-export function onButtons(choices) {
-  return choices.length <= BUTTONS_MAX && choices.every((choice) => nameOfChoice(choice).length <= BUTTON_NAME_MAX);
 }
 
 /** Why a typed answer cannot be sent, as a key of words; "" if it can. */
@@ -59,19 +51,27 @@ function missing(field) {
   return field.required && (field.default ?? null) === null ? { wrong: "ask.needed" } : { value: undefined };
 }
 
-/** An answer in words; `request` names its choices, `say` gives the words for yes and no. "" for a secret. */
-export function inWords(answer, request, say) {
-  if (typeof answer !== "object" || answer === null) return one(answer ?? "", request?.choices, say);
+/** How a question ended, in words: who answered what (`first`: before this page did), or why it is asked no more (S9). */
+export function endingOf({ status, reason, by, answer }, request, first = false) {
+  if (status === "expired") return [t("ask.expired"), visible(reason ?? "")].filter(Boolean).join(": ");
+  const { name = "", client = "" } = by ?? {};
+  const who = visible(name + (client && client !== "page" ? ` (${client})` : "")) || t("ask.somebody");
+  return t(first ? "ask.first" : "ask.answered", { name: who, answer: inWords(answer, request) });
+}
+
+/** An answer in words; `request`, where it is known, names choices and fields. */
+export function inWords(answer = "", request = null) {
+  const nothing = () => t(request && request.kind !== "secret" ? "ask.empty" : "ask.hidden");
+  if (typeof answer !== "object") return one(answer, request?.choices) || nothing();
   const fields = new Map((request?.fields ?? []).map((field) => [field.name, field]));
   return Object.entries(answer).filter(([, value]) => value !== null).map(([name, value]) => {
     const field = fields.get(name);
-    const words = [value].flat().map((each) => one(each, field?.choices, say)).join(", ");
-    return `${visible(field?.title || name)}: ${words}`;
-  }).join(" · ");
+    return `${visible(field?.title || name)}: ${list([value].flat().map((each) => one(each, field?.choices)))}`;
+  }).join(" · ") || nothing();
 }
 
-function one(value, choices, say) {
-  if (typeof value === "boolean") return say(value);
+function one(value = "", choices) {
+  if (typeof value === "boolean") return t(value ? "ask.yes" : "ask.no");
   const choice = choices?.find((each) => each.id === value);
   return choice ? nameOfChoice(choice) : visible(String(value));
 }

@@ -43,6 +43,7 @@ const app = {
   route: parse(location.hash),
   keep: {}, // values of `page.keep`: pins, settings
   actions: {},
+  focus,
   go,
   say: sayLater,
   head,
@@ -82,6 +83,11 @@ function routed() {
   app.actions.follow(app.route.name === "s" ? app.route.id : null);
   show();
   touch("route");
+  focus();
+}
+
+/** Give the focus to what the route is for. */
+function focus() {
   (shown.find((view) => view.focus) ?? { focus: () => main.focus({ preventScroll: true }) }).focus();
 }
 

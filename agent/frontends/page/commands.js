@@ -34,7 +34,8 @@ export function commandList(app, box, changed) {
       take(command);
     };
     return el("li", { id: uniqueId("command"), role: "option", onpointerdown: pick },
-      el("b", {}, `/${visible(command.name)}`), el("span", { dir: "auto" }, visible(command.description ?? "")));
+      el("b", {}, `/${visible(command.name)}`),
+      el("span", { dir: "auto" }, visible([command.hint, command.description].filter(Boolean).join(" · "))));
   }
 
   function mark() {
@@ -49,6 +50,7 @@ export function commandList(app, box, changed) {
     if (!found.length || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return false;
     if (event.key === "ArrowDown") at = (at + 1) % found.length;
     else if (event.key === "ArrowUp") at = (at - 1 + found.length) % found.length;
+    else if (event.key === "Enter" && found[at].name === drawn) return false; // it is whole: it is sent
     else if (event.key === "Enter" || event.key === "Tab") take(found[at]);
     else if (event.key === "Escape") [closed, found] = [true, []];
     else return false;
@@ -74,15 +76,13 @@ export function commandList(app, box, changed) {
 
 // The beginning of a command before the cursor; null, if something else stands there.
 function wordOf(box) {
-  return /^\/(\S*)$/.exec(box.value.slice(0, box.selectionStart))?.[1] ?? null;
+  return /^\/(.*)$/.exec(box.value.slice(0, box.selectionStart))?.[1] ?? null;
 }
 
-// Those that begin so first. A word that is a whole command and nothing more is not asked about: Enter sends it.
+// Those that begin so first. Of one that is whole, and nothing more, nothing is asked.
 function matching(commands, word) {
   const wanted = word.toLowerCase();
-  const names = commands.map((command) => [command.name.toLowerCase(), command]);
-  const begin = names.filter(([name]) => name.startsWith(wanted));
-  const inside = names.filter(([name]) => !name.startsWith(wanted) && name.includes(wanted));
-  const all = [...begin, ...inside].map(([, command]) => command);
+  const place = (command) => command.name.toLowerCase().indexOf(wanted);
+  const all = commands.filter((command) => place(command) >= 0).sort((one, other) => (place(one) > 0) - (place(other) > 0));
   return all.length === 1 && all[0].name.toLowerCase() === wanted ? [] : all;
 }

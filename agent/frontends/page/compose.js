@@ -17,7 +17,9 @@ export function compose(app) {
   });
   const commands = commandList(app, box, typed);
   const send = el("button", { class: "button primary send" }, t("compose.send"));
-  const steer = button("compose.steer", () => submit(true), { class: "button steer", title: "Ctrl+Shift+Enter" });
+  const steer = button("compose.steer", () => submit(true), {
+    class: "button steer", title: `${t("compose.steer.more")} (Ctrl+Shift+Enter)`,
+  });
   const stop = button("compose.stop", () => interrupt(false), { class: "button", id: "stop", title: "Ctrl+." });
   const stopAll = button("compose.stop_all", () => interrupt(true), { class: "button" });
   const queue = el("ul", { class: "queue", "aria-label": t("compose.queue") });
@@ -29,7 +31,7 @@ export function compose(app) {
     el("div", { class: "under-box" }, options, el("div", { class: "buttons" }, stopAll, stop, steer)));
   const node = el("section", { class: "compose", "aria-label": t("compose.name") }, queue, unsent, wrong, over, form);
   let trouble = ""; // what went wrong with what was done last
-  let stopping = 0; // the turn that is being stopped
+  let stopping = false; // until the service has answered: shells take a second, harder one
   draw();
   return { node, update, focus };
 
@@ -67,13 +69,12 @@ export function compose(app) {
   }
 
   function drawButtons() {
-    const { running = 0, queue: waiting = [], turn = 0 } = app.session ?? {};
+    const { running = false, queue: waiting = [] } = app.session ?? {};
     const some = box.value.trim() !== "";
     const long = box.value.length > PROMPT_MAX;
-    if (!running) stopping = 0;
     stop.hidden = !running;
     stopAll.hidden = !running || !waiting.length;
-    stop.disabled = stopAll.disabled = Boolean(running) && stopping === (turn || -1);
+    stop.disabled = stopAll.disabled = stopping;
     steer.hidden = !running || !some;
     send.disabled = steer.disabled = !some || long;
     say(wrong, long ? t("compose.long", { length: box.value.length, most: PROMPT_MAX }) : trouble);
@@ -128,6 +129,7 @@ export function compose(app) {
   // Do something of which a person is told if it went wrong.
   async function attempt(action) {
     trouble = "";
+    drawButtons();
     try {
       await action();
     } catch (error) {
@@ -136,18 +138,14 @@ export function compose(app) {
     drawButtons();
   }
 
-  function interrupt(all) {
-    const turn = app.session?.turn || -1;
-    stopping = turn;
-    attempt(async () => {
-      try {
-        const { dropped } = await app.actions.interrupt(id, all);
-        if (dropped?.length) app.say(t("compose.dropped", { count: dropped.length }));
-      } catch (error) {
-        stopping = 0;
-        throw error;
-      }
+  async function interrupt(all) {
+    stopping = true;
+    await attempt(async () => {
+      const { dropped } = await app.actions.interrupt(id, all);
+      if (dropped?.length) app.say(t("compose.dropped", { count: dropped.length }));
     });
+    stopping = false;
+    drawButtons();
   }
 
   // --- what waits (S12) ---
@@ -203,19 +201,19 @@ export function compose(app) {
   // --- options: model, mode ---
 
   function makeOption(option) {
-    const name = visible(option.name || option.id);
-    const select = el("select", { "aria-label": name, title: name, onchange: () => choose(option.id, select) });
+    const select = el("select", { onchange: () => choose(option.id, select) });
     drawOption(select, option);
     return select;
   }
 
-  function drawOption(select, option) {
-    const shown = JSON.stringify(option.choices);
-    if (select.dataset.shown !== shown) {
-      select.replaceChildren(...option.choices.map(({ id: value, name }) => el("option", { value }, visible(name || value))));
-      select.dataset.shown = shown;
-    }
-    select.value = option.value;
+  function drawOption(select, { id: name, name: called, description, value, choices }) {
+    set(select, "aria-label", visible(called || name));
+    set(select, "title", visible([called || name, description].filter(Boolean).join(": ")));
+    const all = choices.some((choice) => choice.id === value) ? choices : [{ id: value, name: value }, ...choices];
+    keyed(select, all, (choice) => JSON.stringify(choice), (choice) => el("option", {
+      value: choice.id, title: visible(choice.description ?? "") || null,
+    }, visible(choice.name || choice.id)));
+    select.value = value;
   }
 
   function choose(option, select) {

@@ -1,10 +1,11 @@
 // One item of the transcript as nodes: prompts, replies, what was worked, diffs, plans, answers and ends.
 
 import { ansiNodes } from "./ansi.js";
+import { endingOf } from "./answer.js";
 import { el, keyed, say, set } from "./dom.js";
 import { patchNode } from "./patch.js";
 import { replyNode } from "./render.js";
-import { clock, duration, list, t } from "./words.js";
+import { clock, duration, t } from "./words.js";
 
 const VERBATIM = new Set(["shell", "terminal"]); // their replies are output of programs
 const CAUSES = new Set([
@@ -238,29 +239,9 @@ function planView(about, block) {
 }
 
 function answerView(about, { items: [{ request, closed }] }) {
-  const who = whoIs(closed.by) || t("ask.somebody");
-  const words = closed.status === "expired"
-    ? [t("ask.expired"), closed.reason].filter(Boolean).join(": ")
-    : t("chat.answered", { name: who, answer: answerText(request, closed.answer) });
-  const node = article("answer", t("ask.answer"), el("p", { dir: "auto" }, words),
+  const node = article("answer", t("ask.answer"), el("p", { dir: "auto" }, endingOf(closed, request)),
     request?.prompt && el("p", { class: "asked", dir: "auto" }, request.prompt));
   return { node, update() {} };
-}
-
-/** What a request was answered with; `request`, where it is known, names the choices. */
-export function answerText(request, answer) {
-  if (answer && typeof answer === "object") {
-    const fields = Object.entries(answer).filter(([, value]) => value !== null);
-    return fields.map(([name, value]) => `${name}: ${valueText(value)}`).join(" · ") || t("chat.answer.empty");
-  }
-  const named = (request?.choices ?? []).find((choice) => choice.id === answer);
-  return named?.name || answer || t("chat.answer.hidden");
-}
-
-function valueText(value) {
-  if (Array.isArray(value)) return value.length ? list(value) : t("chat.none");
-  if (typeof value === "boolean") return t(value ? "ask.yes" : "ask.no");
-  return String(value);
 }
 
 function turnView(about, block) {

@@ -13,7 +13,15 @@ export function marks(app) {
   const icon = document.querySelector("link[rel=icon]");
   const quiet = icon.getAttribute("href");
   let before = null; // ids of the sessions that waited; null: not known yet
+  addEventListener("click", permit);
   return { update };
+
+  // The permission belongs to the address, which is another one after each start of the service: a click asks anew.
+  function permit() {
+    if (!app.keep.settings?.notify) return;
+    removeEventListener("click", permit);
+    if (globalThis.Notification?.permission === "default") Notification.requestPermission();
+  }
 
   function update(changed) {
     if (![...changed].some((key) => /^(s:|loaded|route|keep)/.test(key))) return;

@@ -1,0 +1,97 @@
+// The fields of a form that a session asks to be filled in: native controls, and what is wrong beside each.
+
+import { nameOfChoice, valueOf, visible } from "./answer.js";
+import { el, say, set, uniqueId } from "./dom.js";
+import { t } from "./words.js";
+
+/**
+ * `body`: its node; `read()`: `{value}`, or `{wrong}`, the focus then being in the first field that is; `begun()`: the values
+ * so far, null if nothing was filled in.
+ */
+export function formOf(fields) {
+  const controls = fields.map(formField);
+  let touched = false;
+  const valuesOf = (read) => Object.fromEntries(read.flatMap(({ value }, at) =>
+    value === undefined ? [] : [[fields[at].name, value]]));
+  return {
+    body: el("div", { class: "ask-fields", oninput: () => (touched = true) }, controls.map((control) => control.node)),
+    begun: () => (touched ? valuesOf(controls.map((control) => control.found())) : null),
+    read() {
+      const read = controls.map((control) => control.read());
+      const bad = read.findIndex((found) => found.wrong);
+      if (bad < 0) return { value: valuesOf(read) };
+      controls[bad].focus();
+      return { wrong: "ask.mend" };
+    },
+  };
+}
+
+// One field with its label, what it is and what is wrong with it.
+function formField(field) {
+  const about = el("p", { id: uniqueId("about"), class: "ask-state", dir: "auto" }, visible(field.description ?? ""));
+  const wrong = el("p", { id: uniqueId("wrong"), class: "wrong" });
+  const name = visible(field.title || field.name);
+  const title = [name, field.required && el("span", { class: "needed" }, ` ${t("ask.required")}`)];
+  const control = controlOf(field, `${about.id} ${wrong.id}`);
+  const words = t("ask.own");
+  const own = field.own_words && el("input", {
+    class: "field", dir: "auto", autocomplete: "off", "aria-label": `${name}: ${words}`, placeholder: words,
+  });
+  const node = el("div", { class: "ask-field", oninput: () => tried && read() }, labelled(control, title), own, about, wrong);
+  let tried = false;
+  return { node, found, read, focus: () => control.first?.focus() };
+
+  function found() {
+    return control.first?.validity?.badInput ? { wrong: "ask.number" } : valueOf(field, control.value(), own?.value);
+  }
+
+  function read() {
+    tried = true;
+    const value = found();
+    say(wrong, value.wrong ? t(value.wrong) : "");
+    set(control.first ?? control.node, "aria-invalid", value.wrong && "true");
+    return value;
+  }
+}
+
+function labelled({ node, group, box }, title) {
+  if (group) return el("fieldset", {}, el("legend", {}, title), node);
+  if (box) return el("label", { class: "choice" }, node, el("span", {}, title));
+  return el("label", {}, el("span", { class: "name" }, title), node);
+}
+
+// `first` takes the focus; `value()` is what `valueOf` takes as it is.
+function controlOf(field, describedBy) {
+  const { default: given = null, required, type = "text", choices = [] } = field;
+  const attributes = { "aria-describedby": describedBy, required, autocomplete: "off" };
+  if (type === "boolean" && (required || given !== null)) {
+    const box = el("input", { ...attributes, type: "checkbox", required: null, checked: given === true });
+    return { node: box, first: box, box: true, value: () => box.checked };
+  }
+  if (type === "choices") {
+    const boxes = choices.map(({ id }) => el("input", {
+      type: "checkbox", value: id, checked: id === given, "aria-describedby": describedBy,
+    }));
+    const rows = boxes.map((box, at) => el("label", { class: "choice", dir: "auto" }, box,
+      el("span", {}, nameOfChoice(choices[at]), about(choices[at]))));
+    const value = () => boxes.filter((box) => box.checked).map((box) => box.value);
+    return { node: el("div", {}, rows), first: boxes[0], group: true, value };
+  }
+  if (type === "boolean" || type === "choice") {
+    const known = type === "choice" ? choices : [{ id: "yes", name: t("ask.yes") }, { id: "no", name: t("ask.no") }];
+    const select = el("select", { ...attributes, class: "field" }, el("option", { value: "" }, "\u2014"),
+      known.map((choice) => el("option", { value: choice.id, selected: choice.id === given },
+        [nameOfChoice(choice), visible(choice.description ?? "")].filter(Boolean).join(" \u2013 "))));
+    const yes = () => (select.value ? select.value === "yes" : null);
+    return { node: select, first: select, value: type === "choice" ? () => select.value : yes };
+  }
+  const input = el("input", {
+    ...attributes, class: "field", dir: "auto", type: type === "text" ? "text" : "number", value: given, spellcheck: "false",
+    step: type === "number" ? "any" : null,
+  });
+  return { node: input, first: input, value: () => input.value };
+}
+
+function about({ description }) {
+  return description && el("small", {}, visible(description));
+}
