@@ -31,6 +31,7 @@ from agent.adapters.net.dial import TlsDialer
 from agent.adapters.net.frames import FrameGuard
 from agent.adapters.net.link import WebSocketChannel
 from agent.adapters.net.listener import Listener
+from agent.adapters.net.others_limit import OthersLimit
 from agent.adapters.net.pairing import TlsPairing
 from agent.adapters.net.tls import client_context, pairing_client_context
 from agent.adapters.rendering import qr
@@ -253,6 +254,7 @@ class Service:
             files=PAGE,
             owner_of=other_end,
             clock=clock,
+            bounded=OthersLimit(other_end),
             allowed_hosts=settings.page.allowed_hosts,
             plain=settings.page.plain,
         )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ THREADS_MAX = 64
 """Threads of a process that are looked at."""
 _PS = ("ps", "-A", "-o", "pid=,ppid=,pgid=,stat=")
 _LISTENS, _ESTABLISHED = "0A", "01"
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
 _LINUX = os.uname().sysname == "Linux"
 _READ_NUMBERS = {"x86_64": "0", "aarch64": "63", "riscv64": "63", "loongarch64": "63"} | dict.fromkeys(
     ("i386", "i686", "armv6l", "armv7l", "ppc64le", "s390x"), "3"
@@ -197,17 +199,43 @@ def listening(net: Path = PROC / "net") -> list[ListeningSocket] | None:
     return found
 
 
-def other_end(transport: asyncio.Transport | None) -> int | None:
+def other_end(transport: asyncio.BaseTransport | None) -> int | None:
     """The user who has the other end of a connection that was accepted, as `connection_owner` tells."""
     own, other = (transport.get_extra_info(each) if transport else None for each in ("sockname", "peername"))
     return connection_owner(own[:2], other[:2]) if own and other else -1
 
 
-def connection_owner(own: tuple[str, int], other: tuple[str, int], net: Path = PROC / "net") -> int | None:
+def connection_owner(own: tuple[str, int], other: tuple[str, int]) -> int | None:
     """The user who has the other end of a TCP connection on this machine; -1: nobody who can be told.
 
-    None if the system does not tell. Of a closed end the system says root, so only an open one may be. Linux only.
+    `own` is the address that was connected to. None if the system does not tell. Linux only.
     """
+    found = _socket_at(other, own)
+    if found is None and _socket_at(own, other) is None:  # there is one that listens, at least: it cannot be asked
+        return _listed_owner(own, other)
+    state, user = found or (0, 0)
+    return user if state == int(_ESTABLISHED, 16) else -1  # a closed end is root's, the system says
+
+
+def _socket_at(near: tuple[str, int], far: tuple[str, int]) -> tuple[int, int] | None:
+    # State and user of one TCP socket, as sock_diag(7) tells it: in 20 µs. The table takes 2 ms, and 12 once another
+    # user has 3,000 connections.
+    try:
+        family = socket.AF_INET6 if ":" in near[0] else socket.AF_INET
+        places = (socket.inet_pton(family, host) for host, _ in (near, far))
+        asked = struct.pack("=BBxxI", family, socket.IPPROTO_TCP, 0xFFFFFFFF)  # in whatever state
+        asked += struct.pack("!HH16s16s", near[1], far[1], *places)
+        asked += struct.pack("=Iq", 0, -1)  # on any interface, with any cookie
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+            kernel.send(struct.pack("=IHHII", 16 + len(asked), _SOCK_DIAG_BY_FAMILY, 1, 0, 0) + asked)
+            told = kernel.recv(4096)
+    except (OSError, AttributeError):  # forbidden, or no Linux
+        return None
+    kind, state, user = struct.unpack_from("=4xH10xxB62xI", told.ljust(84, b"\0"))
+    return (state, user) if kind == _SOCK_DIAG_BY_FAMILY else None
+
+
+def _listed_owner(own: tuple[str, int], other: tuple[str, int], net: Path = PROC / "net") -> int | None:
     known = False
     for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         try:

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from agent import processes
 from agent.processes import (
     ListeningSocket,
+    _listed_owner,
+    _socket_at,
     ancestors,
     catches,
     children,
@@ -175,9 +178,9 @@ TCP = """\
 def test_the_user_at_the_other_end_of_a_connection_is_told_and_a_closed_end_is_nobodys(tmp_path: Path) -> None:
     (tmp_path / "tcp").write_text(TCP)
     own = ("127.0.0.1", 7480)
-    told = [connection_owner(own, ("127.0.0.1", port), tmp_path) for port in (50000, 50001, 50002, 50003)]
+    told = [_listed_owner(own, ("127.0.0.1", port), tmp_path) for port in (50000, 50001, 50002, 50003)]
     assert told == [1001, -1, 0, -1]
-    assert connection_owner(own, ("127.0.0.1", 50000), tmp_path / "none") is None
+    assert _listed_owner(own, ("127.0.0.1", 50000), tmp_path / "none") is None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -187,4 +190,23 @@ def test_a_connection_of_this_process_is_of_this_user(host: str) -> None:
     with socket.create_server((host, 0), family=family) as server:
         own = server.getsockname()[:2]
         with socket.create_connection(own) as client, server.accept()[0]:
-            assert connection_owner(own, client.getsockname()[:2]) == os.geteuid()
+            other = client.getsockname()[:2]
+            assert connection_owner(own, other) == os.geteuid()
+            assert _socket_at(other, own) == (1, os.geteuid())  # without the table
+            client.close()
+            assert connection_owner(own, other) == -1
+        assert connection_owner(own, other) == -1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_a_connection_by_ipv4_from_a_socket_of_ipv6_is_of_this_user() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_INET6) as client:
+        client.connect((f"::ffff:{server.getsockname()[0]}", server.getsockname()[1]))
+        with server.accept()[0] as accepted:
+            assert connection_owner(accepted.getsockname(), accepted.getpeername()) == os.geteuid()
+
+
+def test_where_the_kernel_cannot_be_asked_of_one_socket_its_table_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_socket_at", lambda *_: None)
+    monkeypatch.setattr(processes, "_listed_owner", lambda *_: 1001)
+    assert connection_owner(("127.0.0.1", 1), ("127.0.0.1", 2)) == 1001

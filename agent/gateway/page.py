@@ -11,8 +11,8 @@ import base64
 import binascii
 import os
 import socket
+import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -51,7 +51,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "font-src 'self'; worker-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 HEADERS = {
@@ -104,16 +104,19 @@ class PageDoor:
         own: Ready,
         logins: PageLogins,
         files: Path,
-        owner_of: Callable[[asyncio.Transport | None], int | None],
+        owner_of: Callable[[asyncio.BaseTransport | None], int | None],
         clock: Clock,
+        bounded: Callable[[asyncio.Protocol], asyncio.Protocol] = lambda protocol: protocol,
         allowed_hosts: Sequence[str] = (),
         plain: bool = False,
     ) -> None:
         """`owner_of`: which user has the other end of a connection, None where the system does not tell.
 
-        `allowed_hosts`: names under which proxies forward the page. `plain`: 127.0.0.1 and no name.
+        `bounded` stands in front of what reads a connection. `allowed_hosts`: names under which proxies forward the
+        page. `plain`: 127.0.0.1 and no name.
         """
         self._own, self._logins, self._files, self._owner_of = own, logins, files, owner_of
+        self._bounded = bounded
         self._allowed, self._plain = tuple(allowed_hosts), plain
         self._clock = clock
         self._settled = asyncio.Event()
@@ -181,18 +184,23 @@ class PageDoor:
         }
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
         await runner.setup()
+        reads = runner.server
+        assert reads is not None, "it is set up"
+        loop = asyncio.get_running_loop()
+        servers = [await loop.create_server(lambda: self._bounded(reads()), sock=each) for each in sockets]
         try:
-            for each in sockets:
-                await web.SockSite(runner, each).start()
             self._trouble = None
             self._settled.set()
             say(f"the page is at {self.origin}; `agent page` opens it, logged in")
             await self._logins.run()
         finally:
+            for server in servers:
+                server.close()
             await runner.cleanup()
 
     def _app(self, router: Router, make_channel: ChannelMaker) -> web.Application:
         app = web.Application(client_max_size=BODY_MAX, middlewares=[self._guard])
+        app.on_response_prepare.append(_with_headers)
         app.router.add_post("/login", self._log_in)
         app.router.add_post("/code", self._log_in_by_code)
         app.router.add_post("/enrol", self._enrol)
@@ -206,22 +214,16 @@ class PageDoor:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             request[SITE] = self._site(request)
-            response = await handler(request)
+            return await handler(request)
         except AgentError as exc:
-            response = web.json_response({"kind": exc.kind, "message": str(exc), "hint": exc.hint}, status=403)
-        except web.HTTPException as exc:
-            exc.headers.update(HEADERS)
-            raise
-        if not response.prepared:
-            response.headers.update({name: value for name, value in HEADERS.items() if name not in response.headers})
-        return response
+            return web.json_response({"kind": exc.kind, "message": str(exc), "hint": exc.hint}, status=403)
 
     def _site(self, request: web.Request) -> Site:
         """Where a request was sent to, if it may be. Raises: HTTPException."""
         hosts = request.headers.getall("Host", [])
         site = self._site_of(hosts[0].lower()) if len(hosts) == 1 else None
         if site is None:
-            raise web.HTTPMisdirectedRequest(text=self._elsewhere(hosts))
+            raise web.HTTPMisdirectedRequest(text=f"{self._elsewhere(''.join(hosts))}\n")
         if not site.proxied and self._owner_of(request.transport) not in {None, 0, os.geteuid()}:
             raise web.HTTPForbidden(text="this page is another user's\n")
         socket_wanted = request.path == "/v1/ws"
@@ -249,12 +251,15 @@ class PageDoor:
             return Site(f"http://{host}", earlier=True)  # whose login may be over: its documents are told so
         return self._sites().get(host)
 
-    def _elsewhere(self, hosts: list[str]) -> str:
-        port = hosts[0].rpartition(":")[2] if hosts else ""
-        if len(hosts) == 1 and port != str(self._port):
+    def _elsewhere(self, host: str) -> str:
+        name, _, port = host.lower().rpartition(":")
+        name = name or port
+        if name not in {"127.0.0.1", "[::1]", "localhost"} and not name.endswith(".localhost"):
+            return f"{AGAIN}; a proxy must pass on Host, which `page.allowed_hosts` has to name"
+        if port != str(self._port):
             forward = f"-L {self._port}:127.0.0.1:{self._port}"
-            return f"forward this port as the same port: `ssh {forward} HOST`; then {AGAIN}\n"
-        return f"{AGAIN}\n"
+            return f"forward this port as the same port: `ssh {forward} HOST`; then {AGAIN}"
+        return AGAIN
 
     def _cookie(self, request: web.Request) -> str:
         return request.cookies.get(self._cookie_name, "")
@@ -269,12 +274,15 @@ class PageDoor:
         path = self._served.get("/index.html" if request.path == "/" else request.path)
         if path is None:
             raise web.HTTPNotFound(text="there is no such file\n")
-        return web.Response(body=path.read_bytes(), content_type=KINDS[path.suffix], charset="utf-8")
+        response = web.Response(body=path.read_bytes(), content_type=KINDS[path.suffix], charset="utf-8")
+        response.enable_compression()  # it may come through SSH or a proxy to a phone
+        return response
 
     async def _log_in(self, request: web.Request) -> web.Response:
-        form = await request.post()
+        # Not aiohttp's reader of forms: it takes kinds that nobody posts, and fails at those that are malformed.
+        form = urllib.parse.parse_qs((await request.read()).decode("latin-1"))
         try:
-            given = self._logins.redeem_ticket(str(form.get("ticket", "")), request[SITE].origin)
+            given = self._logins.redeem_ticket(form.get("ticket", [""])[0], request[SITE].origin)
         except Forbidden as exc:
             raise web.HTTPForbidden(text=f"{exc}: {exc.hint}\n") from exc
         # The page itself, at the address of the form: what lets it name its key is in no address.
@@ -318,9 +326,8 @@ class PageDoor:
         channel = make_channel(ws, CODECS[JSON], device=None, transport=request.transport)
         router.pages.add(channel)
         channel.notify(GATEWAY_READY, self._own)
-        with self._logins.connected(login, channel) as seconds, suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await channel.run(router)
+        with self._logins.connected(login, channel):
+            await channel.run(router)
         return ws
 
     async def _greeted(self, ws: web.WebSocketResponse, login: Login) -> bool:
@@ -365,6 +372,10 @@ class PageHandlers:
     async def log_out(self, request: Nothing, caller: Caller) -> LoggedOut:  # noqa: ARG002 - as every handler
         """End every login of the page."""
         return LoggedOut(logins=self._logins.log_out())
+
+
+async def _with_headers(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001 - as aiohttp wants
+    response.headers.update(HEADERS)
 
 
 async def _body(request: web.Request, kind: type[T]) -> T:

@@ -104,11 +104,11 @@ class PageLogins:
         return self._logins.proves(login, signature, words, resume)
 
     @contextmanager
-    def connected(self, login: Login, channel: Channel) -> Iterator[float]:
-        """Count a page's connection while it lasts, which ends with its login: for how many seconds at most."""
+    def connected(self, login: Login, channel: Channel) -> Iterator[None]:
+        """Count a page's connection while it lasts; it is closed when its login is over."""
         self._pages[channel] = login
         try:
-            yield max(login.expires_at - self._clock.time(), 0.0)
+            yield
         finally:
             del self._pages[channel]
 
@@ -121,20 +121,22 @@ class PageLogins:
         gone = self._logins.end()
         for ticket in list(self._tickets):
             self._remove(ticket)
-        for channel in list(self._pages):
-            channel.close("logged out")
+        self.tidy()
         self._save()
         return len(gone)
 
     def tidy(self) -> None:
-        """Delete the files of tickets that are worth nothing any more."""
+        """Delete the files of tickets that are worth nothing any more, and close the pages whose login is over."""
         now = self._clock.time()
         for ticket, (_, until) in list(self._tickets.items()):
             if until <= now:
                 self._remove(ticket)
+        for channel, login in self._pages.items():
+            if not self._logins.holds(login, now):
+                channel.close("logged out")
 
     async def run(self) -> None:
-        """Delete tickets that nobody used; at the start, those that were left behind."""
+        """Tidy up once a minute, by the time of day: a machine that slept counts, too; first what was left behind."""
         self._store.clear_tickets()
         while True:
             await self._clock.sleep(TICKET_FOR)

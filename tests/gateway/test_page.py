@@ -243,9 +243,33 @@ async def test_a_name_that_is_not_ours_gets_nothing(host: str, desk: Desk, door:
     assert (await browser.post("/login", {"ticket": desk.ticket(door)}, Host=named))[0] == 421
 
 
-async def test_another_port_forwarded_by_ssh_is_told_to_be_the_same(desk: Desk, door: PageDoor) -> None:
-    status, text = await Browser(desk.session, door).get(Host=f"{desk.logins.label}.localhost:9")
+@pytest.mark.parametrize("host", ["{label}.localhost:9", "127.0.0.1:9", "[::1]:9", "localhost"])
+async def test_another_port_forwarded_by_ssh_is_told_to_be_the_same(host: str, desk: Desk, door: PageDoor) -> None:
+    status, text = await Browser(desk.session, door).get(Host=host.format(label=desk.logins.label))
     assert (status, f"-L {desk.port}:127.0.0.1:{desk.port}" in text) == (421, True)
+
+
+async def test_a_proxy_whose_name_is_not_allowed_is_told_the_setting(desk: Desk, door: PageDoor) -> None:
+    for host in ("desk.example.ts.net", "desk.example.ts.net:8443"):
+        status, text = await Browser(desk.session, door).get(Host=host)
+        assert (status, "page.allowed_hosts" in text, "ssh" in text) == (421, True, False)
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded; charset=x", "multipart/form-data", 'a/b; c="'])
+@pytest.mark.parametrize("body", ["ticket=%zz%ff", "--x\r\n", "&&=;", "ticket", ""])
+async def test_t11_a_form_of_any_shape_is_refused(kind: str, body: str, desk: Desk, door: PageDoor) -> None:
+    browser = Browser(desk.session, door)
+    headers = browser.headers(Origin="null", Content_Type=kind)
+    async with desk.session.post(browser._url("/login"), data=body, headers=headers) as answer:
+        assert (answer.status, "agent page" in await answer.text()) == (403, True)
+
+
+async def test_files_are_packed_for_whoever_takes_them_so(desk: Desk, door: PageDoor) -> None:
+    browser = Browser(desk.session, door)
+    for encoding in ("gzip", "identity"):
+        async with desk.session.get(browser._url("/"), headers=browser.headers(Accept_Encoding=encoding)) as answer:
+            assert answer.headers.get("Content-Encoding", "identity") == encoding
+            assert await answer.text() == INDEX
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -375,7 +399,11 @@ async def test_a_login_is_over_after_twelve_hours_and_by_logout(desk: Desk, door
         assert (await ws.receive()).type is aiohttp.WSMsgType.CLOSE
     assert [await browser.close_code(), await other.close_code()] == [LOG_IN, LOG_IN]
     await browser.log_in(desk.ticket(door))
-    await desk.device.net.clock.advance(43_200.0)
+    async with browser.socket() as ws:
+        await browser.greet(ws)
+        await ws.receive_json()
+        await desk.device.net.clock.advance(43_200.0)
+        assert (await ws.receive()).type is aiohttp.WSMsgType.CLOSE
     assert await browser.close_code() == LOG_IN
 
 

@@ -112,6 +112,11 @@ class Logins:
         login = self._logins.get(digest(cookie))
         return login if login is not None and login.origin == origin else None
 
+    def holds(self, login: Login, now: float) -> bool:
+        """Whether a login that was found is not over yet."""
+        self.expire(now)
+        return login.cookie in self._logins
+
     def proves(self, login: Login, signature: bytes, words: bytes, resume: str) -> bool:
         """Whether whoever says so is a page of that login: by its key, and from before a restart by `resume` too."""
         if not login.key or not verifies(login.key, signature, words):
