@@ -91,7 +91,7 @@ def test_a_service_that_is_slow_is_asked_less_often(module: Run) -> None:
     assert reply(module, steps) == [1, 2]
 
 
-def test_what_is_not_read_stands_as_it_came_after_a_while(module: Run) -> None:
+def test_what_is_not_read_stands_as_it_came_after_a_while_and_grows_a_few_times_a_second(module: Run) -> None:
     steps = """
       const seen = [];
       reply.add("**a");
@@ -99,6 +99,9 @@ def test_what_is_not_read_stands_as_it_came_after_a_while(module: Run) -> None:
       seen.push(bench.bare());
       await bench.advance(1);
       reply.add("b**");
+      await bench.advance(149);
+      seen.push(bench.bare());
+      await bench.advance(1);
       seen.push(bench.bare(), bench.html());
       await bench.answer();
       seen.push(bench.bare(), bench.html());
@@ -106,7 +109,7 @@ def test_what_is_not_read_stands_as_it_came_after_a_while(module: Run) -> None:
       await bench.answer();
       return [...seen, bench.bare(), bench.html()];
     """
-    assert reply(module, steps) == ["", "**ab**", "", "b**", "<p>**a</p>", "", "<p>**ab**</p>"]
+    assert reply(module, steps) == ["", "**a", "**ab**", "", "b**", "<p>**a</p>", "", "<p>**ab**</p>"]
 
 
 def test_a_service_that_makes_no_trees_costs_the_marks_only(module: Run) -> None:
@@ -194,6 +197,7 @@ def test_a_block_that_is_very_long_stands_as_it_comes_and_asks_for_nothing(modul
       reply.add("c");
       await bench.advance(10_000);
       reply.add("d");
+      await bench.advance(150);
       return [...first, bench.asked.length, bench.bare().slice(-3)];
     """
     assert reply(module, steps) == ["<p>a</p>", 40_000, 1, "bcd"]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from agent.client.follow import Hydrated, NextEvent
+from agent.adapters.backends.acp.options import SessionOptions
+from agent.adapters.backends.acp.schema import Updated, decode
+from agent.adapters.backends.acp.updates import UpdateMapper
+from agent.client.follow import Hydrated
 from agent.client.reading import event_json
 from agent.client.view import SessionView
 from agent.ports import (
@@ -26,13 +33,38 @@ from agent.ports import (
     ToolStarted,
     Withdrew,
 )
-from agent.protocol.events import Choice, Diff, Event, PlanEntry, ToolComplete, ToolStart, TurnStatus, payload_of
+from agent.protocol.events import (
+    Choice,
+    Diff,
+    Event,
+    MessageComplete,
+    MessageDelta,
+    MessageStart,
+    Other,
+    Payload,
+    PlanEntry,
+    PlanUpdate,
+    RequestClosed,
+    RequestOpen,
+    SessionInfo,
+    ThoughtDelta,
+    ToolComplete,
+    ToolStart,
+    ToolUpdate,
+    TurnComplete,
+    TurnStatus,
+    UserMessage,
+    make_event,
+    payload_of,
+)
+from agent.protocol.jsonrpc import Request
 from agent.protocol.messages import Attached, Snapshot
 from agent.protocol.model import Sender, SessionRow
 from agent.protocol.snapshot import Tail, compact
 from agent.sessions.rules.effects import Decision
 from agent.sessions.rules.mapping import payloads_of
 from agent.sessions.rules.state import SessionMachine
+from tests.adapters.backends import acp
 from tests.frontends.gateway import DESK, HERE, OWN, session
 
 pytestmark = pytest.mark.device
@@ -48,23 +80,15 @@ FACTS = """
 """
 
 
-class Life:
-    """A session of which random things are told: its log, and what stands after each event."""
+class Log:
+    """The log of a session, of what its backend says and people do."""
 
-    def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)
+    def __init__(self) -> None:
         self.machine = SessionMachine(HERE, epoch="e1")
         self.log: list[Event] = []
-        self.prompts = 0
-        self.asked = 0
         self.tools: list[str] = []  # that run
 
-    def live(self, steps: int) -> None:
-        """Have so many things happen."""
-        for _ in range(steps):
-            self._take(self._next())
-
-    def _take(self, decision: Decision) -> None:
+    def take(self, decision: Decision) -> None:
         for event in self.machine.number(decision.payloads, 1_800_000_000.0 + len(self.log)):
             self.machine.apply(event)
             self.log.append(event)
@@ -73,6 +97,56 @@ class Life:
                 self.tools.append(payload.tool_id)
             elif isinstance(payload, ToolComplete):
                 self.tools.remove(payload.tool_id)
+
+    def hear(self, *events: BackendEvent) -> None:
+        for event in events:
+            self.take(payloads_of(self.machine, event))
+
+
+def recorded(path: Path) -> list[Event]:
+    """The log of what a real agent said, and was told, in a recording."""
+    log, mapper = Log(), UpdateMapper(SessionOptions())
+    for number, row in enumerate(map(json.loads, path.read_text(encoding="utf-8").splitlines())):
+        if "life" in row and log.machine.running:
+            log.take(log.machine.recovered("the service was restarted"))
+        told, heard = row.get(">", {}), decode(json.dumps(row.get("<", {})).encode())
+        if told.get("method") == "session/prompt":
+            text = told["params"]["prompt"][0]["text"]
+            log.take(log.machine.prompt(f"p{number}", text, LAPTOP)[0])
+        elif "outcome" in told.get("result", {}) and log.machine.requests:
+            asked, chosen = next(iter(log.machine.requests)), told["result"]["outcome"].get("optionId")
+            if chosen:
+                log.take(log.machine.answer(asked, chosen, DESKS)[0])
+            else:
+                log.hear(Withdrew(asked, "the turn was interrupted"))
+        elif isinstance(heard, Updated):
+            mapper.take(heard.update)
+            log.hear(*mapper.events())
+        elif isinstance(heard, Request) and heard.method == "session/request_permission":
+            options = row["<"]["params"]["options"][:64]
+            choices = tuple(Choice(id=each["optionId"], name=each["name"]) for each in options)
+            log.hear(Asked(request_id=f"r{number}", kind="choices", prompt="Go?", choices=choices))
+        elif reason := row.get("<", {}).get("result", {}).get("stopReason"):
+            mapper.end_turn("complete")
+            log.hear(*mapper.events(), Finished(status="interrupted" if reason == "cancelled" else "complete"))
+        elif "error" in row.get("<", {}):
+            log.hear(Finished(status="error", error=row["<"]["error"]["message"][:4096]))
+    return log.log
+
+
+class Life(Log):
+    """A session of which random things are told."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.dice = random.Random(seed)
+        self.prompts = 0
+        self.asked = 0
+
+    def live(self, steps: int) -> None:
+        """Have so many things happen."""
+        for _ in range(steps):
+            self.take(self._next())
 
     def _next(self) -> Decision:
         machine, dice = self.machine, self.dice
@@ -129,7 +203,7 @@ class Life:
 
     def end(self) -> None:
         """Have the program end."""
-        self._take(payloads_of(self.machine, Exited(status="failed", reason="it broke", exit_status=3)))
+        self.hear(Exited(status="failed", reason="it broke", exit_status=3))
 
 
 def attached(log: Sequence[Event], size: int) -> Attached:
@@ -179,6 +253,86 @@ def pages(log: Sequence[Event], before: int, limit: int) -> Iterator[dict[str, A
 
 
 LIVES = range(12)
+RECORDINGS = sorted((Path(acp.__file__).parent / "recordings").glob("*.jsonl"))
+
+
+def folds_alike(module: Run, log: Sequence[Event], from_event: int) -> None:
+    """Attach at an event and take those that follow: after each of them the same stands here and in the page."""
+    result = attached(log[:from_event], 200)
+    view = SessionView(OWN)
+    assert result.snapshot is not None
+    view.take(Hydrated(result, result.snapshot.events))
+    wanted = [facts(view, from_event)]
+    closed = []
+    for event in log[from_event:]:
+        entry = view.entry(event)
+        wanted.append(facts(view, event.seq))
+        if isinstance(entry.payload, RequestClosed):
+            closed.append(entry.closes and entry.closes.prompt)
+    script = f"""({{SessionLog}}, [attached, events]) => {{
+      {FACTS}
+      const log = new SessionLog("s");
+      log.hydrate(attached);
+      const told = [facts(log)];
+      for (const event of events) {{ log.apply(event); told.push(facts(log)); }}
+      const closed = log.items.filter(({{kind, seq}}) => kind === "answer" && seq > attached.seq);
+      return [told, closed.map(({{request}}) => request && (request.prompt ?? ""))];
+    }}"""
+    assert module("session.js", script, [in_json(result), events_json(log[from_event:])]) == [wanted, closed]
+
+
+def words_of(log: Sequence[Event]) -> dict[str, Any]:
+    """Every word of a log that is to be shown, once: by its kind and in its order."""
+    replies: dict[tuple[int, int], str] = {}
+    thoughts: dict[int, str] = {}
+    tools: list[dict[str, Any]] = []
+    notes = []
+    for event in log:
+        payload = payload_of(event)
+        match payload:
+            case MessageDelta():
+                key = (payload.turn, payload.part)
+                replies[key] = replies.get(key, "") + payload.text
+            case MessageComplete() if payload.text or (payload.turn, payload.part) in replies:
+                replies[payload.turn, payload.part] = payload.text
+            case ThoughtDelta():
+                thoughts[payload.turn] = thoughts.get(payload.turn, "") + payload.text
+            case ToolStart():
+                tools.append({"id": payload.tool_id, "title": payload.title, "output": "", "status": ""})
+            case ToolUpdate():
+                tool = next(each for each in reversed(tools) if each["id"] == payload.tool_id)
+                tool["title"] = payload.title or tool["title"]
+                tool["output"] += payload.text
+            case ToolComplete():
+                tool = next(each for each in reversed(tools) if each["id"] == payload.tool_id)
+                tool["output"] = payload.output or tool["output"]
+                tool["status"] = payload.status
+            case SessionInfo() if payload.note or payload.status in {"ended", "failed"}:
+                notes.append(payload.note)
+            case _:
+                pass
+    return {
+        "replies": [[*key, text] for key, text in sorted(replies.items())],
+        "thoughts": {str(turn): "".join(text.split()) for turn, text in thoughts.items() if text.strip()},
+        "tools": [[each["title"], each["output"]] for each in tools],
+        "notes": notes,
+    }
+
+
+def shows_every_word(module: Run, log: Sequence[Event]) -> None:
+    script = """({SessionLog}, [attached, events]) => {
+      const log = new SessionLog("s");
+      log.hydrate(attached);
+      for (const event of events) log.apply(event);
+      const of = (kind) => log.items.filter((item) => item.kind === kind);
+      const thoughts = {};
+      for (const {turn, text} of of("thought")) thoughts[turn] = (thoughts[turn] ?? "") + text.replace(/\\s/g, "");
+      return {
+        replies: of("reply").map(({turn, part, text}) => [turn, part, text]).sort(([a, b], [c, d]) => a - c || b - d),
+        thoughts, tools: of("tool").map(({title, output}) => [title, output]), notes: of("note").map(({text}) => text),
+      };
+    }"""
+    assert module("session.js", script, [in_json(attached([], 200)), events_json(log)]) == words_of(log)
 
 
 @pytest.mark.parametrize("seed", LIVES)
@@ -187,24 +341,51 @@ def test_a_log_gives_the_same_in_the_page_and_here(module: Run, seed: int) -> No
     life.live(160)
     if seed % 3 == 0:
         life.end()
-    from_event = life.dice.randrange(len(life.log))
-    result = attached(life.log[:from_event], 200)
-    view = SessionView(OWN)
-    assert result.snapshot is not None
-    view.take(Hydrated(result, result.snapshot.events))
-    wanted = [facts(view, from_event)]
-    for event in life.log[from_event:]:
-        view.take(NextEvent(event))
-        wanted.append(facts(view, event.seq))
-    script = f"""({{SessionLog}}, [attached, events]) => {{
-      {FACTS}
-      const log = new SessionLog("s");
-      log.hydrate(attached);
-      const told = [facts(log)];
-      for (const event of events) {{ log.apply(event); told.push(facts(log)); }}
-      return told;
-    }}"""
-    assert module("session.js", script, [in_json(result), events_json(life.log[from_event:])]) == wanted
+    folds_alike(module, life.log, life.dice.randrange(len(life.log)))
+    shows_every_word(module, life.log)
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+def test_what_real_agents_said_gives_the_same_in_the_page_and_here(module: Run, path: Path) -> None:
+    log = recorded(path)
+    assert len(log) > 10
+    for from_event in (0, len(log) // 2, len(log) - 1):
+        folds_alike(module, log, from_event)
+    shows_every_word(module, log)
+
+
+SMALL = st.integers(0, 3)
+IDS = st.sampled_from(("a", "b", ""))
+TEXTS = st.sampled_from(("", "one", "\n", "two "))
+STATUSES = st.sampled_from(("complete", "interrupted", "error"))
+SENDERS = st.sampled_from((LAPTOP, DESKS))
+LIVE = st.sampled_from(("", "starting", "idle", "ended", "failed"))
+FLAG = st.booleans()
+DIFFS = st.sampled_from(((), (Diff(path="a", patch="+b\n"),)))
+PAYLOADS = st.one_of(
+    st.builds(UserMessage, turn=SMALL, prompt_id=IDS, text=TEXTS, sender=SENDERS, queued=FLAG, steer=FLAG),
+    st.builds(MessageStart, turn=SMALL, part=SMALL),
+    st.builds(MessageDelta, turn=SMALL, part=SMALL, text=TEXTS),
+    st.builds(MessageComplete, turn=SMALL, part=SMALL, text=TEXTS, status=STATUSES),
+    st.builds(ThoughtDelta, turn=SMALL, text=TEXTS),
+    st.builds(ToolStart, turn=SMALL, tool_id=IDS, title=TEXTS),
+    st.builds(ToolUpdate, turn=SMALL, tool_id=IDS, text=TEXTS, diffs=DIFFS),
+    st.builds(ToolComplete, turn=SMALL, tool_id=IDS, status=STATUSES, output=TEXTS, diffs=DIFFS),
+    st.builds(PlanUpdate, turn=SMALL, entries=st.sampled_from(((), (PlanEntry(text="a"),)))),
+    st.builds(RequestOpen, turn=SMALL, request_id=IDS, kind=st.just("line"), prompt=TEXTS),
+    st.builds(RequestClosed, turn=SMALL, request_id=IDS, status=st.sampled_from(("answered", "expired"))),
+    st.builds(TurnComplete, turn=SMALL, status=STATUSES, withdrawn_by=st.none() | SENDERS),
+    st.builds(SessionInfo, status=LIVE, note=TEXTS, title=st.none() | TEXTS),
+    st.builds(Other, turn=SMALL, kind=TEXTS),
+)  # fmt: skip
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(payloads=st.lists(PAYLOADS, max_size=30))
+def test_any_log_gives_the_same_in_the_page_and_here(module: Run, payloads: list[Payload]) -> None:
+    log = [make_event(seq, payload, 1_800_000_000.0) for seq, payload in enumerate(payloads, 1)]
+    strange = msgspec.structs.replace(log[0], type="of.later") if log else None
+    folds_alike(module, [strange, *log[1:]] if strange else [], 0)
 
 
 @pytest.mark.parametrize("seed", LIVES)

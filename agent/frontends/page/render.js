@@ -93,7 +93,6 @@ class Reply {
 
   add(text) {
     this.#text += text;
-    if (this.#bare) this.#fresh.appendData(text);
     this.#soon();
   }
 
@@ -112,13 +111,15 @@ class Reply {
   }
 
   #soon() {
-    this.#late ||= setTimeout(() => this.#show(), PATIENCE);
+    this.#late ||= setTimeout(() => this.#show(), this.#bare ? EVERY : PATIENCE);
     if (this.#asking || this.#finished) return;
     this.#asking = true;
     setTimeout(() => this.#read(), Math.max(0, this.#next - performance.now()));
   }
 
   #show() {
+    clearTimeout(this.#late);
+    this.#late = 0;
     this.#bare = true;
     this.#fresh.data = this.#text.slice(this.#shown);
   }
