@@ -17,7 +17,8 @@ from typing import Any
 from playwright.sync_api import Browser, CDPSession, Page, WebSocket, sync_playwright
 
 from tests.bench.devices import Device, alone, devices, until
-from tests.page.conftest import CHROMIUM, FILES, ORIGIN, serve
+from tests.page.conftest import FILES, ORIGIN, serve
+from tests.page.household import CHROMIUM, Complaints
 
 RATE, SECONDS = 200, 10
 EVENTS, ROWS = 10_000, 2_000
@@ -208,9 +209,8 @@ def many_rows(browser: Browser) -> None:
     answers: dict[str, Any] = {
         "session.watch": [], "peer.watch": [], "gateway.status": {"id": "own"}, "page.keep": {"values": {}},
     }  # fmt: skip
-    complaints: list[str] = []
     context = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 800}, base_url=ORIGIN)
-    serve(context, complaints)
+    serve(context, Complaints())
     page = context.new_page()
     page.add_init_script(f"globalThis.answers = {json.dumps(answers)}")
     page.goto("/")
