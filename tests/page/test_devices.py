@@ -137,9 +137,9 @@ def test_a_code_is_shown_with_its_qr_code_and_how_to_use_it(open_page: Open) -> 
 def test_a_guest_is_let_in_on_terms(open_page: Open) -> None:
     page = open_page("#/pair", answers(device__pair=WINDOW))
     page.get_by_label("As a guest").check()
-    page.get_by_label("Session", exact=True).select_option("Notes")
+    page.get_by_role("combobox", name="Session", exact=True).select_option("Notes")
     page.get_by_label("read-only").check()
-    page.get_by_label("For", exact=True).select_option("an hour")
+    page.get_by_role("combobox", name="For", exact=True).select_option("an hour")
     page.get_by_role("button", name="Show a code").click()
     expect(page.locator(".big")).to_be_visible()
     assert asked(page, "device.pair") == [

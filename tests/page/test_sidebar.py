@@ -180,7 +180,7 @@ def test_a_new_session_on_a_device_is_started_there_and_opened(open_page: Open) 
     made = {"session_id": "fresh"}
     page = open_page("#/new/desk", answers(NOTES, **{"backend.list": BACKENDS, "session.create": made}))
     expect(page.get_by_label("Program")).to_have_value("shell")
-    expect(page.get_by_label("Device", exact=True)).to_have_value("desk")
+    expect(page.get_by_role("combobox", name="Device", exact=True)).to_have_value("desk")
     page.get_by_label("Folder", exact=True).fill("~/src")
     page.get_by_label("Title").fill("Try it")
     page.get_by_role("button", name="Start session").click()

@@ -3,7 +3,7 @@
 import { copyButton, el, errorText, keyed, say, set } from "./dom.js";
 import { follow } from "./follow.js";
 import { blocksOf, blockView, isVerbatim } from "./items.js";
-import { nameOf } from "./store.js";
+import { nameOf, titleOf } from "./store.js";
 import { clock, t } from "./words.js";
 
 const FIRST_ITEMS = 60;
@@ -61,7 +61,7 @@ export function chat(app) {
     const device = session ? nameOf(session.device) : "";
     about.name = device || session?.backend || "";
     about.verbatim = isVerbatim(session);
-    say(title.querySelector("h1"), log?.title || session?.title || t("session.untitled"));
+    say(title.querySelector("h1"), titleOf(log?.title ? log : session));
     say(under, [device, session?.backend, log?.model || session?.model].filter(Boolean).join(" · "));
     const others = log?.others(app.own?.id) ?? [];
     keyed(chips, others, (each) => each.device, makeChip, drawChip);

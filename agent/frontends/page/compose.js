@@ -3,7 +3,7 @@
 import { visible } from "./answer.js";
 import { commandList } from "./commands.js";
 import { composing, el, errorText, keyed, say, set } from "./dom.js";
-import { nameOf, status } from "./store.js";
+import { nameOf, over as isOver } from "./store.js";
 import { clock, t } from "./words.js";
 
 const PROMPT_MAX = 100_000; // characters
@@ -83,7 +83,7 @@ export function compose(app) {
   // Why nothing can be sent here; "" if it can.
   function barred() {
     const row = app.store.session(id);
-    if (app.session?.ended || (row && !row.away && ["ended", "failed"].includes(status(row)))) return t("compose.ended");
+    if (app.session?.ended || (row && !row.away && isOver(row))) return t("compose.ended");
     return row && !row.local && row.share === "read-only" ? t("compose.read-only", { name: nameOf(row.device) }) : "";
   }
 

@@ -1,6 +1,6 @@
 // The devices: who is there and trusted, how each is reached, what is wrong with this one, and what was done here.
 
-import { ask, coded, el, keyed, menu, say, set } from "./dom.js";
+import { ask, choice, coded, el, keyed, menu, say, set } from "./dom.js";
 import { nameOf, shortDevice } from "./store.js";
 import { ago, clock, list, t } from "./words.js";
 
@@ -184,8 +184,7 @@ export function unpair(app, row) {
   const also = el("input", { type: "checkbox" });
   const body = [el("p", {}, t("devices.unpair.more"))];
   if (names.length) {
-    const text = t("devices.unpair.all", { names: list(names) });
-    body.push(el("label", { class: "choice" }, also, el("span", {}, text)));
+    body.push(choice(also, t("devices.unpair.all", { names: list(names) })));
   }
   ask(t("devices.unpair.title", { name: nameOf(row) }), body, t("devices.unpair"), { danger: true },
     () => app.actions.unpair(row.id, also.checked));

@@ -44,14 +44,20 @@ export function composing(event) {
   return event.isComposing || event.keyCode === 229 || event.key === "Process"; // 229: Safari's Enter after its end
 }
 
+/** A check box or radio button with its name, and a line about it if there is one. */
+export function choice(input, name, more) {
+  return el("label", { class: "choice", dir: "auto" }, input,
+    el("span", {}, more ? [el("b", {}, name), el("small", {}, more)] : name));
+}
+
 /** A text of ours with what stands between backticks as code. */
 export function coded(text) {
   return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 }
 
 /** What an error says, and what to do about it. */
-export function errorText(error) {
-  return [error.message, error.hint].filter(Boolean).join(": ");
+export function errorText({ message, hint }) {
+  return hint ? `${message}: ${hint}` : message;
 }
 
 /** Have a node say what an error says, its commands as code. */

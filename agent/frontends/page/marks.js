@@ -1,8 +1,7 @@
 // What is seen of the page when another window is in front: how many sessions wait, in title and icon, and a notification.
 
 import { set } from "./dom.js";
-import { titleOf } from "./sidebar.js";
-import { nameOf, status } from "./store.js";
+import { nameOf, status, titleOf } from "./store.js";
 import { number, t } from "./words.js";
 
 const NAME = "lan-agent";

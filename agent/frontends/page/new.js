@@ -1,6 +1,6 @@
 // A new session: on which device, of which program, in which folder, with which title.
 
-import { complain, el, say, set, uniqueId } from "./dom.js";
+import { complain, el, say, set } from "./dom.js";
 import { nameOf } from "./store.js";
 import { t } from "./words.js";
 
@@ -10,15 +10,15 @@ export function newSession(app) {
   const device = app.route.id;
   const kept = `new:${device}`;
   const draft = read(kept);
-  const place = el("select", { id: uniqueId("new"), class: "field", onchange: () => app.go(target(place.value)) });
-  const backend = el("select", { id: uniqueId("new"), class: "field", disabled: true });
+  const place = el("select", { class: "field", onchange: () => app.go(target(place.value)) });
+  const backend = el("select", { class: "field", disabled: true });
   const about = el("p", { class: "about" });
-  const title = el("input", { id: uniqueId("new"), class: "field", maxlength: 120, autocomplete: "off", dir: "auto" });
+  const title = el("input", { class: "field", maxlength: 120, autocomplete: "off", dir: "auto" });
   const cwd = el("input", {
-    id: uniqueId("new"), class: "field", maxlength: 4096, autocomplete: "off", autocapitalize: "off", spellcheck: "false",
+    class: "field", maxlength: 4096, autocomplete: "off", autocapitalize: "off", spellcheck: "false",
     placeholder: t("new.cwd.placeholder"),
   });
-  const share = el("select", { id: uniqueId("new"), class: "field" },
+  const share = el("select", { class: "field" },
     ["all", "read-only", "private"].map((value) => el("option", { value }, t(`share.${value}`))));
   const wrong = el("p", { class: "wrong", role: "alert" });
   const start = el("button", { class: "button primary", disabled: true }, t("new.start"));
@@ -113,7 +113,7 @@ function target(device) {
 }
 
 function labelled(key, field, ...more) {
-  return el("div", {}, el("label", { for: field.id }, t(key)), field, ...more);
+  return el("div", {}, el("label", {}, t(key), field), ...more);
 }
 
 function read(name) {

@@ -1,8 +1,8 @@
 // Pairing, both ways: show a code with its QR code, for a device or a guest; enter the code of another device.
 
-import { complain, copyButton, el, say, set, uniqueId } from "./dom.js";
+import { choice, complain, copyButton, el, say, set } from "./dom.js";
 import { unpair } from "./devices.js";
-import { nameOf, shortDevice } from "./store.js";
+import { nameOf, shortDevice, titleOf } from "./store.js";
 import { ago, clock, t } from "./words.js";
 
 const STAYS = [["hour", 3600], ["day", 86_400], ["week", 604_800]];
@@ -24,12 +24,12 @@ function show(app) {
   const long = el("input", { type: "checkbox" });
   const guest = el("input", { type: "checkbox", onchange: () => (terms.hidden = !guest.checked) });
   const read = el("input", { type: "checkbox" });
-  const stay = el("select", { class: "field", id: uniqueId("stay") },
+  const stay = el("select", { class: "field" },
     STAYS.map(([name, seconds]) => el("option", { value: seconds, selected: name === "day" }, t(`pair.stay.${name}`))));
-  const session = el("select", { class: "field", id: uniqueId("only") });
+  const session = el("select", { class: "field" });
   const terms = el("div", { class: "form", hidden: true },
-    el("div", {}, el("label", { for: stay.id }, t("pair.stay")), stay),
-    el("div", {}, el("label", { for: session.id }, t("pair.session")), session),
+    el("label", {}, t("pair.stay"), stay),
+    el("label", {}, t("pair.session"), session),
     choice(read, t("share.read-only"), t("share.read-only.more")));
   const start = el("button", { class: "button primary" }, t("pair.show"));
   const form = el("form", { class: "form", onsubmit: open },
@@ -37,7 +37,7 @@ function show(app) {
     choice(guest, t("pair.guest"), t("pair.guest.more")), terms, choice(long, t("pair.long"), t("pair.long.more")),
     wrong, el("div", { class: "actions" }, start));
   const told = el("div", { role: "status" });
-  const code = el("div", { class: "code" });
+  const code = el("div", { class: "shown" });
   const node = el("section", { "aria-labelledby": "pair-show" },
     el("h2", { id: "pair-show" }, t("pair.show.title")), code, told, form);
   let timer = 0;
@@ -74,11 +74,11 @@ function show(app) {
 
   function drawSessions() {
     const { local } = app.store.sessions();
-    const shared = local.filter((row) => row.share !== "private").map((row) => [row.id, row.title]);
+    const shared = local.filter((row) => row.share !== "private").map((row) => [row.id, titleOf(row)]);
     const wanted = [["", t("pair.session.any")], ...shared];
     if (session.dataset.shown === String(wanted)) return;
     session.dataset.shown = String(wanted);
-    session.replaceChildren(...wanted.map(([value, name]) => el("option", { value }, name || t("session.untitled"))));
+    session.replaceChildren(...wanted.map(([value, name]) => el("option", { value }, name)));
   }
 
   function drawCode(window) {
@@ -131,8 +131,7 @@ function show(app) {
 
 function enter(app) {
   const field = (more) => el("input", {
-    id: uniqueId("code"), class: "field", maxlength: 512, autocomplete: "off", autocapitalize: "off", spellcheck: "false",
-    ...more,
+    class: "field", maxlength: 512, autocomplete: "off", autocapitalize: "off", spellcheck: "false", ...more,
   });
   const code = field({ required: true, oninput: changed });
   const address = field({ placeholder: "HOST:PORT" });
@@ -141,9 +140,8 @@ function enter(app) {
   const join = el("button", { class: "button primary" }, t("pair.join"));
   const told = el("div", { role: "status" });
   const form = el("form", { class: "form", onsubmit: submit },
-    el("div", {}, el("label", { for: code.id }, t("pair.code")), code), which,
-    el("details", {}, el("summary", {}, t("pair.far.title")),
-      el("label", { for: address.id }, t("pair.address")), address),
+    el("label", {}, t("pair.code"), code), which,
+    el("details", {}, el("summary", {}, t("pair.far.title")), el("label", {}, t("pair.address"), address)),
     wrong, el("div", { class: "actions" }, join));
   const node = el("section", { "aria-labelledby": "pair-enter" },
     el("h2", { id: "pair-enter" }, t("pair.enter.title")), told, form);
@@ -200,10 +198,6 @@ function paired(app, row) {
   const role = row.role ?? "member";
   const next = el("a", { class: "button", href: `#/new/${row.id}` }, t("sidebar.new_on", { name }));
   return [el("p", { class: "good" }, t(`pair.done.${role}`, values)), role === "member" ? el("p", {}, next) : "", ...old];
-}
-
-function choice(input, title, more) {
-  return el("label", { class: "choice" }, input, el("span", {}, el("b", {}, title), el("small", {}, more)));
 }
 
 // One path, a rectangle for each run of dark modules; dark on light in both schemes, as scanners want it.

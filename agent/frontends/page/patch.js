@@ -42,14 +42,13 @@ export function patchNode(diff, open = true) {
   const { added, removed } = counts(diff, all);
   const label = t("diff.name", { path: diff.path });
   const body = el("div", { class: "lines", tabindex: "0", role: "group", "aria-label": label, dir: "ltr" });
-  const copy = copyButton(diff.patch);
   const summary = el("summary", { class: "code-head" },
     el("span", { class: "path", title: diff.path, dir: "ltr" }, diff.path),
     el("span", { class: "unseen" }, t("diff.counts", { added, removed })),
     el("span", { class: "plus", "aria-hidden": "true" }, `+${added}`),
     el("span", { class: "minus", "aria-hidden": "true" }, `−${removed}`));
   const cut = diff.cut ? el("p", { class: "cut" }, t("diff.cut", { count: diff.cut })) : null;
-  const node = el("details", { class: "code changes", open, ontoggle: draw }, summary, copy, body, cut);
+  const node = el("details", { class: "code changes", open, ontoggle: draw }, summary, copyButton(diff.patch), body, cut);
   if (open) draw();
   return node;
 

@@ -1,15 +1,15 @@
 // Settings of the page: language, keys, notifications; kept in the service, so that they outlive its address. And the way out.
 
-import { ask, coded, el, say, uniqueId } from "./dom.js";
+import { ask, choice, coded, el, say } from "./dom.js";
 import { shortDevice } from "./store.js";
 import { LOCALES, t } from "./words.js";
 
 export function settings(app) {
-  const language = el("select", { id: uniqueId("language"), class: "field", onchange: choose },
+  const language = el("select", { class: "field", onchange: choose },
     el("option", { value: "" }, t("settings.browser")),
     Object.entries(LOCALES).map(([name, own]) => el("option", { value: name, lang: name }, own)));
   const keys = box("keys", (on) => keep({ keys: on }));
-  const enter = el("select", { id: uniqueId("enter"), class: "field", onchange: () => keep({ enter: enter.value }) },
+  const enter = el("select", { class: "field", onchange: () => keep({ enter: enter.value }) },
     ["", "send", "line"].map((value) => el("option", { value }, t(`settings.enter.${value || "auto"}`))));
   const notify = box("notify", notifications);
   const denied = el("p", { class: "wrong", role: "status" });
@@ -17,9 +17,8 @@ export function settings(app) {
   const out = el("button", { type: "button", class: "button danger", onclick: logout }, t("settings.logout"));
   const node = el("section", { class: "pane settings" }, app.head(t("sidebar.settings")),
     el("div", { class: "form" },
-      el("div", {}, el("label", { for: language.id }, t("settings.language")), language),
-      
-      el("div", {}, el("label", { for: enter.id }, t("settings.enter")), enter),
+      el("label", {}, t("settings.language"), language),
+      el("label", {}, t("settings.enter"), enter),
       keys.node, notify.node, denied, about, el("div", { class: "actions" }, out)));
   draw();
   return { node, update, focus: () => language.focus({ preventScroll: true }) };
@@ -69,7 +68,5 @@ function permission() {
 
 function box(name, change) {
   const input = el("input", { type: "checkbox", onchange: () => change(input.checked) });
-  const node = el("label", { class: "choice" }, input,
-    el("span", {}, el("b", {}, t(`settings.${name}`)), el("small", {}, t(`settings.${name}.more`))));
-  return { node, input };
+  return { node: choice(input, t(`settings.${name}`), t(`settings.${name}.more`)), input };
 }

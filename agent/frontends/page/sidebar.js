@@ -2,7 +2,7 @@
 
 import { el, keyed, menu, say, set } from "./dom.js";
 import { rowActions } from "./row_menu.js";
-import { matches, nameOf, status } from "./store.js";
+import { matches, nameOf, status, titleOf } from "./store.js";
 import { ago, clock, number, t } from "./words.js";
 
 const ALL_ROWS = 2000;
@@ -298,9 +298,4 @@ export function sidebar(app) {
   function refusal(peer) {
     return t("sidebar.refuses", { name: nameOf(peer) });
   }
-}
-
-/** The title of a session, or that it has none (R7). */
-export function titleOf(row) {
-  return row.title?.trim() || t("session.untitled");
 }

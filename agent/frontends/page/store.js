@@ -1,5 +1,7 @@
 // What there is: devices, sessions and health, as the service tells them. Pure: no DOM, no clock, no wire.
 
+import { t } from "./words.js";
+
 const STATUSES = new Set(["starting", "idle", "working", "needs-input", "ended", "failed"]);
 
 /** Rows by id, of which each answer of `session.watch` and `peer.watch` is a whole and each notification a change. */
@@ -105,6 +107,16 @@ export class Store {
 /** The status of a session; an unknown one reads idle (R7). */
 export function status(row) {
   return STATUSES.has(row.status) ? row.status : "idle";
+}
+
+/** Whether a session takes no more prompts. */
+export function over(row) {
+  return ["ended", "failed"].includes(row.status);
+}
+
+/** The title of a session, or that it has none (R7). */
+export function titleOf(row) {
+  return row?.title?.trim() || t("session.untitled");
 }
 
 /** The name of the device of a row, else its address, else its short id (R7). */

@@ -98,8 +98,8 @@ function cell(tag, children, align) {
 // Code scrolls in itself, by keys too, and is copied as it stands at that moment.
 function code(children, { lang }) {
   const pre = el("pre", { tabindex: "0", role: "group", "aria-label": lang || t("code.name"), dir: "ltr" }, build(children));
-  const copy = copyButton(() => pre.textContent);
-  return holding(pre, el("div", { class: "code" }, el("div", { class: "code-head" }, el("span", {}, lang ?? ""), copy), pre));
+  const head = el("div", { class: "code-head" }, el("span", {}, lang ?? ""), copyButton(() => pre.textContent));
+  return holding(pre, el("div", { class: "code" }, head, pre));
 }
 
 function holding(inner, outer) {
