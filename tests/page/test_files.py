@@ -72,3 +72,10 @@ def test_every_text_that_is_shown_by_its_key_is_there(path: Path) -> None:
     words = texts_of("en")
     wanted = {f"{key}.other" if counted else key for key, counted in KEY.findall(text(path))}
     assert wanted - set(words) == set()
+
+
+def test_every_class_of_the_style_sheet_is_used() -> None:
+    sheet = re.sub(r"/\*.*?\*/|\"[^\"]*\"|\{[^{}]*;|url\([^)]*\)", " ", text(FILES / "style.css"), flags=re.DOTALL)
+    words = set(re.findall(r"[\w-]+", " ".join(text(path) for path in MODULES)))
+    said = {"in_progress", "align-right", "align-center"}  # by the service
+    assert set(re.findall(r"\.([a-z][\w-]*)", sheet)) - words == said
