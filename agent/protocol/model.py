@@ -170,6 +170,7 @@ class DeviceRow(Struct, frozen=True, kw_only=True):
     reason: Line = ""  # how we know that it is not online
     linked: bool = False  # whether a link to it is open
     remembered: Count = 0  # of a device that is away: sessions that it had when it was there last (R12)
+    role: Role | Literal[""] = ""  # what it is to this one; empty: not paired
 
 
 class SessionRow(Struct, frozen=True, kw_only=True, gc=False):

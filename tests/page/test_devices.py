@@ -15,10 +15,10 @@ pytestmark = pytest.mark.device
 Open = Callable[..., Page]
 
 PEERS = [
-    peer("laptop", self=True, addresses=["192.168.1.2"], port=7471),
+    {**peer("own", self=True, addresses=["192.168.1.2"], port=7471), "name": "laptop"},
     peer("desk", linked=True, source="link", version="0.1.0", addresses=["192.168.1.5", "fe80::1%eth0"], port=7471,
          sessions=2, heard_at="2026-01-01T14:02:00.000Z"),
-    peer("office", state="offline", since="2026-01-01T14:02:00.000Z", reason="it said goodbye"),
+    peer("office", role="guest", state="offline", since="2026-01-01T14:02:00.000Z", reason="it said goodbye"),
     peer("den", paired=False, source="mdns"),
 ]  # fmt: skip
 TRUSTED = [
@@ -61,11 +61,13 @@ def test_each_device_says_how_it_stands_and_how_it_is_reached(open_page: Open) -
     expect(page.locator(".cards").first.get_by_role("heading", level=3)).to_have_text(
         ["laptop (this device)", "desk", "office"]
     )
-    expect(card(page, "desk")).to_contain_text("Connectionlinked")
+    expect(card(page, "desk").locator(".state")).to_have_text("online · linked")
     expect(card(page, "desk")).to_contain_text("192.168.1.5:7471, [fe80::1%eth0]:7471")
     expect(card(page, "office")).to_contain_text("offline since 1 Jan, 14:02: it said goodbye")
-    expect(card(page, "office")).to_contain_text("guest, read-only, until 2 Jan, 10:00")
+    expect(card(page, "office")).to_contain_text("guest · read-only · until 2 Jan, 10:00")
     expect(page.locator(".cards").last.get_by_role("heading", level=3)).to_have_text(["den"])
+    expect(card(page, "den").locator(".state")).to_have_text("online · heard on this network, no link")
+    expect(card(page, "den").get_by_role("link", name="Pair")).to_have_attribute("href", "#/pair")
 
 
 def test_what_is_wrong_stands_above_the_devices(open_page: Open) -> None:
@@ -103,7 +105,7 @@ def test_what_the_service_refuses_is_said_where_it_was_asked(open_page: Open) ->
 
 def test_what_devices_did_here_is_asked_for_when_it_is_looked_at(open_page: Open) -> None:
     entry = {"at": "2026-01-01T10:00:00.000Z", "device": "desk", "name": "desk", "action": "prompted",
-             "session": "notes", "length": 12}  # fmt: skip
+             "session": "notes", "title": "Notes", "length": 12}  # fmt: skip
     page = open_page("#/devices", answers(audit__watch=[entry]))
     assert asked(page, "audit.watch") == []
     page.get_by_text("What devices did here").click()
@@ -139,7 +141,7 @@ def test_a_guest_is_let_in_on_terms(open_page: Open) -> None:
     page.get_by_label("As a guest").check()
     page.get_by_role("combobox", name="Session", exact=True).select_option("Notes")
     page.get_by_label("read-only").check()
-    page.get_by_role("combobox", name="For", exact=True).select_option("an hour")
+    page.get_by_role("combobox", name="For", exact=True).select_option("1 hour")
     page.get_by_role("button", name="Show a code").click()
     expect(page.locator(".big")).to_be_visible()
     assert asked(page, "device.pair") == [
@@ -166,10 +168,45 @@ def test_what_happens_at_the_window_is_told_until_it_is_over(open_page: Open) ->
 def test_a_window_is_closed_by_hand(open_page: Open) -> None:
     page = open_page("#/pair", answers(device__pair=WINDOW, device__close_window={}))
     page.get_by_role("button", name="Show a code").click()
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Cancel").press("Enter")
     tell(page, "device.pairing", {"what": "closed"})
     expect(page.locator(".big")).to_be_hidden()
+    expect(page.get_by_text("The code is no longer valid.")).to_be_visible()
+    expect(page.get_by_role("button", name="Show a code")).to_be_focused()
     assert asked(page, "device.close_window") == [{}]
+
+
+def test_a_code_that_is_shown_has_the_focus_and_ends_with_its_connection(open_page: Open) -> None:
+    page = open_page("#/pair", answers(device__pair=WINDOW))
+    page.get_by_role("button", name="Show a code").press("Enter")
+    expect(page.get_by_role("button", name="Copy")).to_be_focused()
+    state(page, "lost")
+    expect(page.locator(".big")).to_be_hidden()
+    state(page, "ready")
+    expect(page.get_by_text("The code is no longer valid.")).to_be_visible()
+    expect(page.get_by_role("button", name="Show a code")).to_be_enabled()
+
+
+def test_what_keeps_devices_from_finding_each_other_stands_above_pairing(open_page: Open) -> None:
+    trouble = "no network interface is up: see `agent doctor`"
+    page = open_page("#/pair", answers(gateway__status={**STATUS, "reach": [trouble]}))
+    expect(page.locator(".problems li")).to_have_text(trouble.replace("`", ""))
+    expect(page.locator(".problems code")).to_have_text("agent doctor")
+
+
+def test_a_device_that_knows_the_code_and_is_not_paired_says_why(open_page: Open) -> None:
+    page = open_page("#/pair", answers(device__pair=WINDOW))
+    page.get_by_role("button", name="Show a code").click()
+    told = {
+        "what": "failed",
+        "reason": "it is in another household",
+        "hint": "`agent unpair --self` there",
+        "failed": 1,
+    }
+    tell(page, "device.pairing", told)
+    said = page.get_by_text("Somebody was not paired: it is in another household: agent unpair --self there")
+    expect(said).to_be_visible()
+    expect(page.locator(".big")).to_be_visible()
 
 
 def test_a_code_is_entered(open_page: Open) -> None:

@@ -113,3 +113,17 @@ def test_a_dialog_is_named_closes_by_an_action_and_gives_the_focus_back(module: 
       return [named, stays, node.isConnected, document.activeElement === from, runs, closed];
     }"""
     assert module("dom.js", script) == ["Close?", True, False, True, ["not yet", "yes"], 1]
+
+
+def test_a_menu_stays_with_its_anchor_until_it_is_left(module: Run) -> None:
+    script = """({el, menu}) => {
+      const anchor = el("button");
+      document.body.append(anchor);
+      const { node } = menu(anchor, [{label: "Rename", run() {}}, {label: "Close", run() {}}], "Actions");
+      document.dispatchEvent(new Event("scroll"));
+      dispatchEvent(new Event("resize"));
+      const seen = [node.isConnected, anchor.getAttribute("aria-expanded")];
+      document.body.dispatchEvent(new Event("pointerdown", {bubbles: true}));
+      return [...seen, node.isConnected, anchor.getAttribute("aria-expanded")];
+    }"""
+    assert module("dom.js", script) == [True, "true", False, "false"]

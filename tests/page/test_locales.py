@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from agent.protocol.audit import Action
+from agent.protocol.model import DeviceRow, Role, Share, Source, Status
 from tests.page.test_files import FILES, LOCALES, MODULES, text, texts_of
 
 NAMES = [path.stem for path in LOCALES]
@@ -72,6 +74,22 @@ def test_every_text_is_shown_somewhere() -> None:
     ways = [re.compile(each) for each in made]
     unused = [key for key in KEYS if key not in literal and not any(way.fullmatch(key) for way in ways)]
     assert sorted(unused) == []
+
+
+@pytest.mark.parametrize(
+    ("way", "values"),
+    [
+        ("audit.{}", get_args(Action)),
+        ("share.{}", get_args(Share)),
+        ("devices.role.{}", get_args(Role)),
+        ("pair.done.{}", get_args(Role)),
+        ("devices.by.{}", get_args(Source)),
+        ("devices.{}", get_args(get_type_hints(DeviceRow)["state"])),
+        ("status.{}", tuple(Status)),
+    ],
+)
+def test_each_value_of_the_wire_that_is_shown_by_its_name_has_a_text(way: str, values: tuple[str, ...]) -> None:
+    assert [value for value in values if way.format(value) not in ENGLISH] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

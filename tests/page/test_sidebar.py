@@ -29,7 +29,8 @@ def session(name: str, title: str, at: int = 0, *, device: str = "desk", local: 
 
 def peer(name: str, **more: Any) -> dict[str, Any]:
     told = {"self": False, "state": "online", "paired": True, "addresses": [], "port": 0, "reason": ""}
-    return {"id": name, "name": name, **told, **more}
+    role = "member" if more.get("paired", not more.get("self")) else ""
+    return {"id": name, "name": name, "role": role, **told, **more}
 
 
 NOTES = session("notes", "Notes", 1, device="laptop", local=True)

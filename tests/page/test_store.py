@@ -35,7 +35,8 @@ def row(name: str, at: int = 0, *, device: str = "desk", local: bool = False, **
 
 def peer(name: str, **more: Any) -> dict[str, Any]:
     told = {"self": False, "state": "online", "paired": True, "addresses": [], "port": 0, "reason": ""}
-    return {"id": name, "name": name, **told, **more}
+    role = "member" if more.get("paired", not more.get("self")) else ""
+    return {"id": name, "name": name, "role": role, **told, **more}
 
 
 def test_sessions_are_newest_first_and_ties_by_id(module: Run) -> None:  # R4
@@ -100,7 +101,9 @@ def test_a_session_can_be_started_on_paired_devices_that_are_there(module: Run) 
     peers = [
         peer("own", self=True),
         peer("pi"),
-        peer("desk", state="stale"),
+        peer("desk", state="stale", reason="not heard for 150 s"),
+        peer("tablet", role="guest"),
+        peer("office", role="host"),
         peer("off", state="offline", reason="said goodbye"),
         peer("new", paired=False),
         refusing,

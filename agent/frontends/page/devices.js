@@ -1,7 +1,7 @@
 // The devices: who is there and trusted, how each is reached, what is wrong with this one, and what was done here.
 
-import { ask, choice, coded, el, keyed, menu, say, set } from "./dom.js";
-import { nameOf, shortDevice } from "./store.js";
+import { ask, choice, coded, el, keyed, menu, set } from "./dom.js";
+import { hostPort, nameOf, shortDevice } from "./store.js";
 import { ago, clock, list, t } from "./words.js";
 
 const AGO_EVERY = 20_000;
@@ -10,21 +10,19 @@ const FIRST_ENTRIES = 50;
 export function devices(app) {
   const wrong = el("ul", { class: "problems" });
   const notices = el("ul", { class: "notices" });
-  const part = (name, list) => el("section", { "aria-labelledby": name }, el("h2", { id: name }, t(`devices.${name}`)), list);
   const trusted = el("ul", { class: "cards" });
   const strangers = el("ul", { class: "cards" });
-  const others = el("section", { "aria-labelledby": "strangers" },
-    el("h2", { id: "strangers" }, t("devices.strangers")), el("p", { class: "about" }, t("devices.strangers.more")), strangers);
   const alone = el("p", { class: "about" }, t("devices.alone"));
   const audit = el("ol", { class: "audit" });
   const log = el("details", { ontoggle: () => log.open && app.actions.wantTrust("audit") },
     el("summary", {}, t("audit.title")), audit);
   const node = el("section", { class: "pane devices" },
     app.head(t("sidebar.devices"), el("a", { class: "button", href: "#/pair" }, t("pair.title"))),
-    part("problems", wrong), part("notices", notices), el("section", {}, trusted, alone), others, log);
+    part("problems", wrong), part("notices", notices), el("section", {}, trusted, alone),
+    part("strangers", el("p", { class: "about" }, t("devices.strangers.more")), strangers), log);
   app.actions.wantTrust("devices");
   app.actions.status();
-  const timer = setInterval(tick, AGO_EVERY);
+  const timer = setInterval(() => (node.isConnected ? draw() : clearInterval(timer)), AGO_EVERY);
   draw();
   return { node, update };
 
@@ -33,126 +31,102 @@ export function devices(app) {
   }
 
   function draw() {
-    const { problems = [], notices: told = [] } = app.store.status ?? {};
+    const { problems = [], notices: told = [], noticed_at = [] } = app.store.status ?? {};
     lines(wrong, problems);
-    lines(notices, told);
+    lines(notices, told, noticed_at);
     const rows = merged(app);
     const known = rows.filter((row) => row.self || row.paired);
-    keyed(trusted, known, (row) => row.id, (row) => card(app, row), drawCard);
-    keyed(strangers, rows.filter((row) => !row.self && !row.paired), (row) => row.id, (row) => card(app, row), drawCard);
-    others.hidden = !strangers.childElementCount;
+    cards(app, trusted, known);
+    cards(app, strangers, rows.filter((row) => !known.includes(row)));
+    strangers.parentNode.hidden = known.length === rows.length;
     alone.hidden = known.length !== 1;
-    drawAudit();
-  }
-
-  function drawAudit() {
     const entries = (app.trust.audit ?? []).slice(0, FIRST_ENTRIES);
-    const name = (entry) => `${entry.at} ${entry.device} ${entry.action} ${entry.session ?? ""} ${entry.detail ?? ""}`;
-    keyed(audit, entries, name, (entry) => line(app, entry));
+    keyed(audit, entries, (entry) => JSON.stringify({ ...entry, title: "" }), (entry) => line(entry));
     if (app.trust.audit && !entries.length) audit.replaceChildren(el("li", {}, t("audit.none")));
-  }
-
-  function tick() {
-    if (!node.isConnected) return clearInterval(timer);
-    for (const time of node.querySelectorAll("time")) say(time, ago(time.dateTime));
   }
 }
 
-function lines(node, texts) {
-  keyed(node, texts, (text) => text, (text) => el("li", { dir: "auto" }, coded(text)));
+function part(name, ...nodes) {
+  return el("section", { "aria-labelledby": name }, el("h2", { id: name }, t(`devices.${name}`)), nodes);
+}
+
+/** Show what is wrong, a line each, in a list whose part is there only if something is. `at`: when each was said. */
+export function lines(node, texts, at = []) {
+  keyed(node, texts, (text) => text, (text) => el("li", { dir: "auto" }, coded(text), " ", time(at[texts.indexOf(text)])));
   node.parentNode.hidden = !texts.length;
 }
 
 /** What is known of each device, from `peer.watch` and `device.list` together: this one first, then by name. */
 function merged(app) {
   const trusted = new Map((app.trust.devices ?? []).map((row) => [row.id, row]));
-  const rows = app.store.peers().map((row) => ({ ...trusted.get(row.id), ...row, name: nameOf(row) }));
-  for (const row of trusted.values()) {
-    if (!row.self && !app.store.peer(row.id)) rows.push({ ...row, paired: true, addresses: [], name: nameOf({ ...row }) });
-  }
-  const own = app.store.peer(app.own?.id) ?? { state: "online", addresses: [] };
-  const status = app.store.status ?? {};
-  if (!app.own) return rows;
-  return [{ ...trusted.get(app.own.id), ...own, ...status, ...app.own, self: true, state: "online" }, ...rows];
+  const own = app.store.peer(app.own?.id);
+  return [own && { ...own, started_at: app.store.status?.started_at }, ...app.store.peers()].filter(Boolean)
+    .map((row) => ({ ...trusted.get(row.id), ...row }));
+}
+
+function cards(app, node, rows) {
+  keyed(node, rows, (row) => row.id, (row) => card(app, row), (li, row) => drawCard(app, li, row));
 }
 
 function card(app, row) {
-  const li = el("li", { class: "card" },
-    el("span", { role: "img" }), el("h3", { dir: "auto" }), el("code", { class: "id" }),
-    el("p", { class: "state" }), el("dl"));
-  li.row = row;
-  li.app = app;
   const more = el("button", {
     type: "button", class: "more", "aria-haspopup": "menu", "aria-expanded": "false",
-    onclick: () => menu(more, deviceActions(app, li.row), t("sidebar.menu", { title: nameOf(li.row) })),
+    onclick: () => menu(more, deviceActions(app, li.row), more.getAttribute("aria-label")),
   });
-  li.append(more);
-  drawCard(li, row);
+  const li = el("li", { class: "card" }, el("div"), more);
+  drawCard(app, li, row);
   return li;
 }
 
-function drawCard(li, row) {
-  const [dot, name, id, state, facts, more] = li.children;
+function drawCard(app, li, row) {
+  const [before, more] = li.children;
+  const name = nameOf(row);
   li.row = row;
-  set(dot, "class", `presence ${row.state}`);
-  set(dot, "aria-label", t(`devices.${row.state}`));
-  say(name, row.self ? t("devices.self", { name: nameOf(row) }) : row.was ? t("devices.was", row) : nameOf(row));
-  say(id, shortDevice(row.id));
-  say(state, stateOf(row));
-  keyed(facts, factsOf(li.app, row), ([key]) => key, fact, sayFact);
-  set(more, "aria-label", t("sidebar.menu", { title: nameOf(row) }));
-  more.hidden = !deviceActions(li.app, row).length;
+  const body = el("div", {}, el("span", { class: `presence ${row.state}`, "aria-hidden": "true" }),
+    el("h3", { dir: "auto" }, row.self ? t("devices.self", { name }) : row.was ? t("devices.was", { name, was: row.was }) : name),
+    el("code", { class: "id" }, shortDevice(row.id)),
+    !row.self && el("p", { class: "state" }, stateOf(row)),
+    !row.self && !row.paired && el("a", { class: "button", href: "#/pair" }, t("pair.join")),
+    el("dl", {}, factsOf(app, row).map(([fact, value]) =>
+      el("div", {}, el("dt", {}, t(`devices.fact.${fact}`)), el("dd", { dir: "auto" }, value)))));
+  if (!body.isEqualNode(before)) before.replaceWith(body); // else a selection in it stays
+  set(more, "aria-label", t("sidebar.menu", { title: name }));
+  more.hidden = !deviceActions(app, row).length;
 }
 
 function stateOf(row) {
-  if (row.self) return "";
-  const since = clock(row.since ?? "");
-  const state = row.state === "offline" && since ? t("devices.since", { since }) : t(`devices.${row.state}`);
-  return [state, row.reason].filter(Boolean).join(": ");
+  const since = row.state === "offline" && clock(row.since ?? "");
+  const state = since ? t("devices.since", { since }) : t(`devices.${row.state}`);
+  if (row.reason || row.state === "offline") return [state, row.reason].filter(Boolean).join(": ");
+  return `${state} · ${t(`devices.by.${row.linked ? "link" : row.source}`)}`;
 }
 
-// Name of a fact and its text, or the time that it is about.
+// Name of a fact, and its text or the time that it is about.
 function factsOf(app, row) {
-  const link = row.linked ? "link" : row.source;
   return [
-    ["role", roleOf(app, row)],
-    ["let_in", row.admitted_by && row.admitted_by.id !== row.id ? row.admitted_by.name : ""],
-    ["how", !row.self && row.state !== "offline" && link ? t(`devices.by.${link}`) : ""],
-    ["sessions", row.sessions || row.self ? String(row.sessions ?? 0) : ""],
-    ["address", (row.addresses ?? []).map((host) => at(host, row.port)).join(", ")],
-    ["version", row.version ?? ""],
-    ["heard", row.self ? "" : { at: row.heard_at ?? row.seen_at }],
-    ["paired", row.self ? "" : { at: row.paired_at }],
-    ["started", { at: row.started_at }],
-  ].filter(([, value]) => (typeof value === "string" ? value : value.at));
+    ["role", row.paired && [t(`devices.role.${row.role}`), ...termsOf(app, row)].join(" · ")],
+    ["sessions", String(row.sessions || row.remembered || "")],
+    ["address", row.addresses.map((host) => hostPort(host, row.port)).join(", ")],
+    ["version", row.version],
+    ["heard", !row.self && time(row.heard_at)],
+    ["paired", !row.self && time(row.paired_at)],
+    ["let_in", row.admitted_by?.id !== row.id && row.admitted_by?.name],
+    ["started", time(row.started_at)],
+  ].filter(([, value]) => value);
 }
 
-function roleOf(app, row) {
-  if (row.self || !row.paired) return "";
-  const session = row.session ? app.store.session(row.session)?.title ?? row.session : "";
+/** What limits a device here, or this one there: texts. */
+export function termsOf(app, { read_only, session, session_title, expires_at }) {
+  const title = session && (session_title || app.store.session(session)?.title || session);
   return [
-    t(`devices.role.${row.role ?? "member"}`),
-    row.read_only && t("share.read-only"),
-    session && t("devices.only", { session }),
-    row.expires_at && t("devices.until", { until: clock(row.expires_at) }),
-  ].filter(Boolean).join(", ");
+    read_only && t("share.read-only"),
+    title && t("devices.only", { session: title }),
+    expires_at && t("devices.until", { until: clock(expires_at) }),
+  ].filter(Boolean);
 }
 
-function at(host, port) {
-  return `${host.includes(":") ? `[${host}]` : host}${port ? `:${port}` : ""}`;
-}
-
-function fact(each) {
-  const div = el("div", {}, el("dt", {}, t(`devices.fact.${each[0]}`)), el("dd", { dir: "auto" }));
-  sayFact(div, each);
-  return div;
-}
-
-function sayFact(div, [, value]) {
-  const dd = div.lastChild;
-  if (typeof value === "string") return say(dd, value);
-  if (dd.firstElementChild?.dateTime === value.at) return say(dd.firstElementChild, ago(value.at));
-  dd.replaceChildren(el("time", { datetime: value.at, title: clock(value.at) }, ago(value.at)));
+function time(at) {
+  return at ? el("time", { datetime: at, title: clock(at) }, ago(at)) : "";
 }
 
 // --- what can be done with one ---
@@ -162,17 +136,16 @@ function deviceActions(app, row) {
     const some = (app.trust.devices ?? []).some((each) => !each.self);
     return some ? [{ label: t("devices.leave"), danger: true, run: () => leave(app) }] : [];
   }
-  if (!row.paired) return [{ label: t("pair.title"), run: () => app.go("#/pair") }];
+  if (!row.paired) return [];
   const reachable = app.store.reachable().some((each) => each.id === row.id);
-  const limit = { label: t(row.read_only ? "devices.full" : "devices.limit"), run: () => limited(app, row) };
   return [
     reachable && { label: t("sidebar.new"), run: () => app.go(`#/new/${row.id}`) },
-    row.role !== "host" && limit,
+    row.role !== "host" && { label: t(row.read_only ? "devices.full" : "devices.limit"), run: () => limit(app, row) },
     { label: t("devices.unpair"), danger: true, run: () => unpair(app, row) },
   ].filter(Boolean);
 }
 
-function limited(app, row) {
+function limit(app, row) {
   const what = row.read_only ? "devices.full" : "devices.limit";
   const body = [el("p", {}, t(`${what}.more`, { name: nameOf(row) }))];
   ask(t(what), body, t(what), {}, () => app.actions.limit(row.id, !row.read_only));
@@ -180,12 +153,10 @@ function limited(app, row) {
 
 /** Ask before a device is put out, with whom it had let in. */
 export function unpair(app, row) {
-  const names = letInBy(app.trust.devices ?? [], row.id).map((each) => nameOf(each));
+  const names = letInBy(app.trust.devices ?? [], row.id).map(nameOf);
   const also = el("input", { type: "checkbox" });
-  const body = [el("p", {}, t("devices.unpair.more"))];
-  if (names.length) {
-    body.push(choice(also, t("devices.unpair.all", { names: list(names) })));
-  }
+  const body = [el("p", {}, t("devices.unpair.more")),
+    names.length ? choice(also, t("devices.unpair.all", { names: list(names) })) : ""];
   ask(t("devices.unpair.title", { name: nameOf(row) }), body, t("devices.unpair"), { danger: true },
     () => app.actions.unpair(row.id, also.checked));
 }
@@ -202,15 +173,11 @@ function letInBy(rows, id) {
 
 // --- what was done here ---
 
-function line(app, entry) {
-  const refused = entry.action === "refused";
-  const session = entry.session ? app.store.session(entry.session)?.title || entry.session : "";
-  const action = t(`audit.${entry.action}`);
-  const name = entry.name || shortDevice(entry.device);
-  const length = entry.length ? t("audit.length", { count: entry.length }) : "";
-  const more = [entry.detail, length].filter(Boolean).join(", ");
+function line({ at, device, name, action, session, title, length, detail }) {
+  const refused = action === "refused";
+  const values = { name: name || shortDevice(device), action: t(`audit.${action}`), session: title || session };
+  const more = [detail, length && t("audit.length", { count: length })].filter(Boolean).join(", ");
   return el("li", { class: refused && "refused" },
-    el("span", { class: "when" }, clock(entry.at)),
-    el("span", { dir: "auto" }, t(session && !refused ? "audit.in" : "audit.by", { name, action, session }),
-      more && el("small", {}, more)));
+    el("span", { class: "when" }, clock(at)),
+    el("span", { dir: "auto" }, t(session && !refused ? "audit.in" : "audit.by", values), more && el("small", {}, more)));
 }

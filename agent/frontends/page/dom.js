@@ -220,22 +220,23 @@ export function menu(anchor, items, label) {
   }
 
   function close(back = true) {
-    if (!node.isConnected) return;
+    if (over.signal.aborted) return;
+    over.abort();
     node.remove();
     anchor.setAttribute("aria-expanded", "false");
-    document.removeEventListener("pointerdown", away, true);
-    removeEventListener("resize", close);
-    document.removeEventListener("scroll", outside, true);
-    if (back === true && anchor.isConnected) anchor.focus();
+    if (back && anchor.isConnected) anchor.focus();
   }
 
-  const outside = () => close(false);
+  // The menu moves with its anchor: a scroll may be told late, from before it was there.
+  const follow = () => (anchor.isConnected ? under(node, anchor.getBoundingClientRect()) : close(false));
+  const over = new AbortController();
+  const listen = (target, type, run) => target.addEventListener(type, run, { capture: true, signal: over.signal });
   (anchor.closest("nav, main, dialog") ?? document.body).append(node);
-  under(node, anchor.getBoundingClientRect());
+  follow();
   anchor.setAttribute("aria-expanded", "true");
-  document.addEventListener("pointerdown", away, true);
-  document.addEventListener("scroll", outside, true);
-  addEventListener("resize", close);
+  listen(document, "pointerdown", away);
+  listen(document, "scroll", follow);
+  listen(window, "resize", follow);
   entries[0]?.focus({ preventScroll: true });
   return { node, close };
 }

@@ -88,20 +88,25 @@ export class Store {
     return [...this.#peers.values()].filter((row) => !row.self).sort(byName);
   }
 
-  /** Devices on which a session can be started (R8): paired ones that are there and accept this one. */
+  /** Devices on which a session can be started (R8): members that are there and accept this one. */
   reachable() {
-    return this.peers().filter((row) => row.paired && row.state !== "offline" && !row.reason);
+    return this.peers().filter((row) => row.role === "member" && row.state !== "offline" && !refuses(row));
   }
 
   /** Paired devices that are there and refuse this one: why they have no sessions (R14). */
   refusing() {
-    return this.peers().filter((row) => row.paired && row.state === "online" && row.reason);
+    return this.peers().filter((row) => row.paired && refuses(row));
   }
 
   /** How many live sessions wait for a person. */
   waiting() {
     return [...this.#sessions.values()].filter((row) => !row.away && status(row) === "needs-input").length;
   }
+}
+
+// Of one that is there, the reason is why it does not accept this device.
+function refuses(row) {
+  return row.state === "online" && row.reason;
 }
 
 /** The status of a session; an unknown one reads idle (R7). */
@@ -125,7 +130,8 @@ export function nameOf(device) {
   return device.name?.trim() || (address ? hostPort(address, device.port) : shortDevice(device.id));
 }
 
-function hostPort(host, port) {
+/** An address to dial; an IPv6 one stands in brackets. */
+export function hostPort(host, port) {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 

@@ -60,6 +60,7 @@ export function trusting(app) {
 
   /** Let a device in: `{long, guest, read_only, session, stay}`. */
   async function pair(terms) {
+    stands({ window: null });
     const shown = await app.wire.call("device.pair", { ...terms, qr: true });
     stands({ window: { ...shown, terms, until: Date.now() + shown.ttl * 1000, news: null, ended: null } });
   }
@@ -77,7 +78,6 @@ export function trusting(app) {
       wantTrust: want,
       pair,
       stopPairing: () => app.wire.call("device.close_window", {}),
-      forgetWindow: () => stands({ window: null }),
       join: (code, address = "") => changed("device.join", { code, address }),
       windows: (code) => app.wire.call("device.windows", { code }),
       unpair: (device, all = false) => changed("device.unpair", { device, with_admitted: all }),

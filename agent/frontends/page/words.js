@@ -108,9 +108,9 @@ function formatter(Kind, options) {
   return made.get(key);
 }
 
-function unit(amount, name) {
-  // The narrow form is `2m` in Japanese, too.
-  const options = { style: "unit", unit: name, unitDisplay: chosen === "en" ? "narrow" : "short", maximumFractionDigits: 0 };
+/** An amount of a unit of time: `2m`, or `2 minutes` if `unitDisplay` is `long`. The narrow form is `2m` in Japanese, too. */
+export function unit(amount, name, unitDisplay = chosen === "en" ? "narrow" : "short") {
+  const options = { style: "unit", unit: name, unitDisplay, maximumFractionDigits: 0 };
   return formatter(Intl.NumberFormat, options).format(Math.floor(amount));
 }
 

@@ -257,6 +257,7 @@ class RemoteDevice:
             reason=self.live.reason or self._contest(),
             linked=self.live.linked,
             remembered=remembered,
+            role=self.paired.role if self.paired else "",
         )
 
     def _contest(self) -> str:

@@ -33,6 +33,14 @@ def test_r10_a_paired_device_is_listed_though_it_was_never_heard() -> None:
     assert (state(view), why(view)) == ("offline", "no route")
 
 
+def test_a_row_says_what_the_device_is_to_this_one() -> None:
+    view = heard_den(trusted=False)
+    assert [row.role for row in view.devices() if not row.self] == [""]
+    for role in ("member", "guest", "host"):
+        assert [row.role for row in view.paired([paired(role=role)], NOW).devices] == [role]
+    assert [row.role for row in view.paired([], NOW).devices] == [""]
+
+
 def test_r10_silence_makes_stale_dims_its_sessions_and_asks_for_a_probe() -> None:
     view = heard_den()
     assert view.next_deadline() == NOW + 150
