@@ -12,7 +12,7 @@ import binascii
 import os
 import socket
 import urllib.parse
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -44,7 +44,7 @@ from agent.protocol.page import (
     TypedCode,
 )
 from agent.trust.page_logins import PageLogins
-from agent.trust.rules.page_login import LOGIN_FOR, TICKET_FOR, Given, is_label
+from agent.trust.rules.page_login import LOGIN_FOR, TICKET_FOR, Given, digest, is_label
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -79,6 +79,8 @@ PORT_AGAIN = 15.0
 """Seconds after which a port that is taken is tried again."""
 GREETING = 5.0
 """Seconds for the greeting of a WebSocket."""
+LOGINS_TRIED = 8
+"""Logins of one browser that count: each is a signature to be looked at."""
 LOG_IN = 4401
 """Close code: this browser must log in again."""
 AGAIN = "`agent page` opens lan-agent's page"
@@ -261,12 +263,20 @@ class PageDoor:
             return f"forward this port as the same port: `ssh {forward} HOST`; then {AGAIN}"
         return AGAIN
 
-    def _cookie(self, request: web.Request) -> str:
-        return request.cookies.get(self._cookie_name, "")
+    def _cookie_name(self, token: str) -> str:
+        # Each login has a cookie of its own: one that is made in another window ends none before it.
+        return f"{self._cookie_prefix}{digest(token)[:8]}"
 
     @property
-    def _cookie_name(self) -> str:
-        return f"lan_agent_{self._port}"
+    def _cookie_prefix(self) -> str:
+        return f"lan_agent_{self._port}_"
+
+    def _logins_of(self, request: web.Request) -> dict[str, Login]:
+        """The logins of a browser, by the names of their cookies."""
+        mine = ((name, value) for name, value in request.cookies.items() if name.startswith(self._cookie_prefix))
+        found = ((name, self._logins.find(value, request[SITE].origin)) for name, value in mine)
+        known = [(name, login) for name, login in found if login is not None]
+        return dict(known[-LOGINS_TRIED:])
 
     # --- what a browser gets -----------------------------------------------------------------------------------------
 
@@ -298,12 +308,17 @@ class PageDoor:
     async def _enrol(self, request: web.Request) -> web.Response:
         asked = await _body(request, PageKey)
         key = _bytes(asked.key)
-        service, resume = self._logins.enrol(self._cookie(request), asked.token, key, request[SITE].origin)
-        return _json(ServiceKey(key=_base64(service), resume=resume))
+        cookie = request.cookies.get(self._cookie_name(asked.token), "")
+        service, resume = self._logins.enrol(cookie, asked.token, key, request[SITE].origin)
+        response = _json(ServiceKey(key=_base64(service), resume=resume))
+        for name in request.cookies.keys() - self._logins_of(request).keys():
+            if name.startswith(self._cookie_prefix):
+                response.del_cookie(name)
+        return response
 
     def _with_cookie(self, response: web.Response, given: Given, request: web.Request) -> web.Response:
         response.set_cookie(
-            self._cookie_name,
+            self._cookie_name(given.enrol),
             given.cookie,
             max_age=int(LOGIN_FOR),
             path="/",
@@ -314,13 +329,18 @@ class PageDoor:
         return response
 
     async def _page(self, router: Router, make_channel: ChannelMaker, request: web.Request) -> web.StreamResponse:
-        login = self._logins.find(self._cookie(request), request[SITE].origin)
+        logins = self._logins_of(request)
         ws = web.WebSocketResponse(
             protocols=(JSON,), autoping=False, compress=False, max_msg_size=FRAME_IN_MAX, timeout=1.0
         )
         if not await opened(ws, request):
             return web.Response()  # to nobody; aiohttp would end a socket that never was one
-        if ws.ws_protocol != JSON or login is None or not await self._greeted(ws, login):
+        login = (
+            await self._greeted(ws, request[SITE].origin, logins.values())
+            if ws.ws_protocol == JSON and logins
+            else None
+        )
+        if login is None:
             await ws.close(code=LOG_IN, message=b"log in")
             return ws
         channel = make_channel(ws, CODECS[JSON], device=None, transport=request.transport)
@@ -330,21 +350,22 @@ class PageDoor:
             await channel.run(router)
         return ws
 
-    async def _greeted(self, ws: web.WebSocketResponse, login: Login) -> bool:
-        """Whether the other side is a page of that login; the service proves itself first."""
+    async def _greeted(self, ws: web.WebSocketResponse, origin: str, logins: Iterable[Login]) -> Login | None:
+        """Of which of the logins the other side is a page, None if of none; the service proves itself first."""
         try:
             async with asyncio.timeout(GREETING):
                 asks = await _frame(ws, PageAsks)
-                greeting = self._logins.greet(login.origin, asks.nonce)
+                greeting = self._logins.greet(origin, asks.nonce)
                 await _tell(ws, ServiceProves(nonce=greeting.nonce, signature=_base64(greeting.signature)))
                 proves = await _frame(ws, PageProves)
                 signature = _bytes(proves.signature)
-                if not self._logins.believes(login, greeting, asks.nonce, signature, proves.resume):
-                    return False
-                await _tell(ws, PageWelcomed(resume=login.resume))
+                for login in logins:
+                    if self._logins.believes(login, greeting, asks.nonce, signature, proves.resume):
+                        await _tell(ws, PageWelcomed(resume=login.resume))
+                        return login
         except (BadParams, TimeoutError, ConnectionError):
-            return False
-        return True
+            pass
+        return None
 
 
 class PageHandlers:

@@ -25,7 +25,7 @@ from agent.adapters.net.link import WebSocketChannel
 from agent.adapters.rendering.markdown import MarkdownTrees
 from agent.errors import ConfigError, Forbidden
 from agent.gateway.kept import KeepHandlers
-from agent.gateway.page import LOG_IN, PageDoor, PageHandlers
+from agent.gateway.page import LOG_IN, LOGINS_TRIED, PageDoor, PageHandlers
 from agent.gateway.rendering import RenderHandlers
 from agent.gateway.routes import Caller
 from agent.ports import Channel
@@ -55,7 +55,7 @@ class Browser:
     def headers(self, **more: str | None) -> dict[str, str]:
         said: dict[str, str | None] = {"Host": self.origin.partition("://")[2]}
         if self.cookie:
-            said["Cookie"] = f"lan_agent_{self.port}={self.cookie}"
+            said["Cookie"] = self.cookie
         said |= {name.replace("_", "-"): value for name, value in more.items()}
         return {name: value for name, value in said.items() if value is not None}
 
@@ -71,7 +71,7 @@ class Browser:
         async with self.session.post(self._url(path), data=body, headers=said) as answer:
             if "Set-Cookie" in answer.headers:
                 self.set_cookie = answer.headers["Set-Cookie"]
-                self.cookie = self.set_cookie.partition("=")[2].partition(";")[0]
+                self.cookie = self.set_cookie.partition(";")[0]
             return answer.status, await answer.text()
 
     async def log_in(self, ticket: str) -> int:
@@ -325,6 +325,35 @@ async def test_the_key_without_the_cookie_opens_nothing(desk: Desk, door: PageDo
         assert ws.close_code == LOG_IN
 
 
+async def test_a_second_login_in_a_browser_ends_none_before_it(desk: Desk, door: PageDoor, browser: Browser) -> None:
+    # `agent page` was run twice: a window of each is open, and all cookies go with every request.
+    first, other = browser.cookie, Browser(desk.session, door)
+    await other.log_in(desk.ticket(door))
+    browser.cookie = other.cookie = f"{first}; {other.cookie}"
+    assert [await each.close_code() for each in (browser, other)] == [None, None]
+
+
+async def test_cookies_of_logins_that_are_over_are_deleted_with_the_next_login(
+    desk: Desk, door: PageDoor, browser: Browser
+) -> None:
+    name = browser.cookie.partition("=")[0]
+    other = Browser(desk.session, door)
+    _, text = await other.post("/login", {"ticket": desk.ticket(door)}, Origin="null")
+    other.cookie = f"{name}=over; {other.cookie}"
+    assert await other.enrol(text.partition('content="')[2].partition('"')[0]) == 200
+    assert other.set_cookie.startswith(f'{name}=""; expires=Thu, 01 Jan 1970')
+
+
+async def test_a_browser_with_many_logins_has_its_newest_ones_tried(desk: Desk, door: PageDoor) -> None:  # T11
+    browsers = [Browser(desk.session, door) for _ in range(LOGINS_TRIED + 1)]
+    for each in browsers:
+        assert await each.log_in(desk.ticket(door)) == 200
+    cookies = "; ".join(each.cookie for each in browsers)
+    for each in browsers:
+        each.cookie = cookies
+    assert [await each.close_code() for each in browsers] == [LOG_IN, *[None] * LOGINS_TRIED]
+
+
 async def test_the_key_is_named_once(desk: Desk, door: PageDoor) -> None:
     browser = Browser(desk.session, door)
     _, text = await browser.post("/login", {"ticket": desk.ticket(door)}, Origin="null")
@@ -505,7 +534,7 @@ async def test_a_page_opens_no_other_one_and_a_device_without_a_page_says_so(
     caller = Caller(page, desk.device.id, "desk")
     assert (await handlers.open(OpenPage(), caller)).file in desk.store.tickets
     assert (await handlers.open(OpenPage(code=True), caller)).url == door.origin
-    login = desk.logins.find(browser.cookie, browser.origin)
+    login = desk.logins.find(browser.cookie.partition("=")[2], browser.origin)
     assert login
     with desk.logins.connected(login, page), pytest.raises(Forbidden, match="a page opens no other one"):
         await handlers.open(OpenPage(), caller)

@@ -147,3 +147,49 @@ def test_very_many_colours_are_a_few_nodes(module: Run) -> None:
     count, same = module("ansi.js", script, text)
     assert count == 5_000
     assert same == "".join(f"{number} " for number in range(20_000))
+
+
+GROWS = """({outputNode}, parts) => {
+  const {node, add, finish} = outputNode();
+  const shown = parts.map((part) => {
+    add(part);
+    return node.textContent;
+  });
+  finish(parts.join(""));
+  return [...shown, node.textContent, [...node.querySelectorAll(".ansi")].map((each) => each.textContent)];
+}"""
+
+
+def test_output_that_grows_has_its_colours_at_once_wherever_it_is_cut(module: Run) -> None:
+    parts = ["one \x1b[3", "1mred\x1b[0", "m\n\x1b[32mgr", "een\nmore", "\x1b]0;title", "\x07.\n"]
+    *shown, whole, coloured = module("ansi.js", GROWS, parts)
+    end = "one red\ngreen\nmore.\n"
+    assert shown == ["one ", "one red", "one red\ngr", "one red\ngreen\nmore", "one red\ngreen\nmore", end]
+    assert whole == end
+    assert coloured == ["red", "green\nmore.\n"]
+    live = """({outputNode}, parts) => {
+      const {node, add} = outputNode();
+      parts.forEach(add);
+      return [...node.querySelectorAll(".ansi")].map((each) => each.textContent).join("|");
+    }"""
+    assert module("ansi.js", live, parts) == "red|green\n|more.\n"
+
+
+def test_a_line_that_is_written_over_is_one_line(module: Run) -> None:
+    *shown, whole, _ = module("ansi.js", GROWS, ["get\r\n", " 10 %\r", " 20 %\r 30", " %\rdone\r\n"])
+    assert shown == ["get\n", "get\n 10 %\n", "get\n 30", "get\ndone\n"]
+    assert whole == "get\ndone\n"
+
+
+def test_what_a_program_draws_elsewhere_on_the_screen_is_another_line(module: Run) -> None:
+    *_, whole, _ = module("ansi.js", GROWS, ["\x1b[?1049h\x1b[2J\x1b[1;1Hfirst\x1b[2;1", "H~\x1b[3;1H\x1b[K~"])
+    assert whole == "\nfirst\n~\n~"
+
+
+def test_output_is_bounded_in_the_nodes_that_it_takes(module: Run) -> None:  # T11
+    script = """({outputNode}, part) => {
+      const {node, add} = outputNode();
+      for (let at = 0; at < 200; at++) add(part);
+      return node.querySelectorAll("*").length;
+    }"""
+    assert module("ansi.js", script, "\x1b[31ma\x1b[32mb\n" * 100) < 6_000

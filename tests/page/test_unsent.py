@@ -178,6 +178,15 @@ def test_a_prompt_is_told_of_as_not_sent_after_a_second_or_with_its_reason(modul
     assert run(module, steps) == [0, 1, 1]
 
 
+def test_what_went_out_to_a_device_before_its_link_broke_is_not_told_of_as_not_sent(module: Run) -> None:  # L8
+    steps = """
+      unsent.send("a", "one");
+      unsent.waits(asked[0].id, {name: "desk", sent: true});
+      return unsent.prompts("a").map(({doubtful}) => doubtful);
+    """
+    assert run(module, steps) == [True]
+
+
 def test_another_window_does_not_send_what_was_taken_back_in_this_one(module: Run) -> None:
     steps = """
       ready = false;

@@ -9,7 +9,11 @@ const SEQUENCE = new RegExp(
 const HIDDEN = new RegExp("(?![\u200c\u200d\ufe0e\ufe0f])[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u2028\u2029\u00ad\u034f\u061c\u115f"
   + "\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
   + "\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]", "gu");
+const MOVES = new RegExp("(?:\x1b\\[[\\d;]*[HfdE])+", "g"); // it goes on elsewhere on the screen: another line, for a reader
+const WRITTEN_OVER = /[^\n]*\r(?=[^\r\n])/g; // as progress bars are
+const UNENDED = new RegExp("\x1b(?:\\[[0-?]*[ -/]*|[\\]PX^_][^\x07\x1b]*)?$");
 const RUNS = 5_000; // beyond so many, text is plain
+const LINE_MAX = 8_192; // characters of a line that is drawn anew with whatever comes
 const BASE = "000000 cd3131 0dbc79 e5e510 2472c8 bc3fbc 11a8cd e5e5e5 666666 f14c4c 23d18b f5f543 3b8eea d670d6 29b8db ffffff"
   .split(" ").map((each) => `#${each}`);
 const ON = { 1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "inverse", 9: "strike" };
@@ -17,14 +21,17 @@ const OFF = { 22: ["bold", "dim"], 23: ["italic"], 24: ["underline"], 27: ["inve
 
 /** The parts of an output: `{text, style}`; `style` has `bold dim italic underline inverse strike` and colours `fg bg`. */
 export function runs(output) {
+  return read(output, {}, RUNS).found;
+}
+
+function read(output, style, most) {
   const found = [];
-  let style = {};
   let at = 0;
   const put = (end) => {
     const text = output.slice(at, end).replace(/\r+\n|\r/g, "\n").replace(HIDDEN, "");
     const last = found.at(-1);
     if (!text) return;
-    if (last && (found.length >= RUNS || last.style === style)) last.text += text;
+    if (last && (found.length >= most || last.style === style)) last.text += text;
     else found.push({ text, style });
   };
   for (const match of output.matchAll(SEQUENCE)) {
@@ -33,7 +40,7 @@ export function runs(output) {
     if (match[2] === "m" && /^[\d;:]*$/.test(match[1])) style = styled(style, match[1]);
   }
   put(output.length);
-  return found;
+  return { found, style };
 }
 
 function styled(before, codes) {
@@ -70,7 +77,35 @@ function hex(numbers) {
 
 /** The nodes of an output. */
 export function ansiNodes(output) {
-  return runs(output).map(({ text, style }) => {
+  return nodesOf(runs(output));
+}
+
+/**
+ * The node of a program's output that grows, in its colours: `add(text)` appends what comes, `finish(text)` gives all of
+ * it, which counts. The line that has not ended is drawn anew each time: it may be written over.
+ */
+export function outputNode() {
+  const last = el("span");
+  const node = el("pre", { class: "output", tabindex: "0", dir: "ltr" }, last);
+  let line = "";
+  let style = {}; // with which it begins
+  return { node, add, finish: (whole) => node.replaceChildren(...ansiNodes(lines(whole))) };
+
+  function add(more) {
+    line += more;
+    const end = line.length > LINE_MAX ? line.length : line.lastIndexOf("\n") + 1;
+    const whole = read(lines(line.slice(0, end)), style, RUNS - node.childNodes.length);
+    last.before(...nodesOf(whole.found));
+    style = whole.style;
+    line = line.slice(end);
+    last.replaceChildren(...nodesOf(read(lines(line), style, RUNS).found));
+  }
+}
+
+const lines = (output) => output.replace(WRITTEN_OVER, "").replace(MOVES, "\n").replace(UNENDED, "");
+
+function nodesOf(found) {
+  return found.map(({ text, style }) => {
     const { fg, bg, ...marks } = style;
     const names = Object.keys(marks);
     if (!names.length && !fg && !bg) return document.createTextNode(text);

@@ -8,7 +8,7 @@ const OPENING = Object.freeze({
   state: "asking", // then `attached`, or `failed` with the `error`
   error: null,
   waiting: null, // what `request.waiting` says of the request to attach: its device is out of reach
-  away: null, // what `peer.lost` said of the link under the session, until `peer.back`
+  away: null, // what `peer.lost` said of the link under the session, with `since`, until `peer.back`
   stalled: "", // why its device cannot store what it says
 });
 
@@ -96,7 +96,9 @@ export function following(app, makeLog) {
   function notified(method, params) {
     if (!log) return;
     if (method === "request.waiting" && params.call_id === call) stands({ waiting: params });
-    else if (method === "peer.lost" && params.sessions?.includes(log.id)) stands({ away: params });
+    else if (method === "peer.lost" && params.sessions?.includes(log.id)) {
+      stands({ away: { since: new Date().toISOString(), ...params } });
+    }
     else if (method === "peer.back" && params.sessions?.includes(log.id)) stands({ away: null });
     else if (params.session_id !== log.id) return;
     else if (method === "event") event(params);

@@ -1,6 +1,6 @@
 // One item of the transcript as nodes: prompts, replies, what was worked, diffs, plans, answers and ends.
 
-import { ansiNodes } from "./ansi.js";
+import { ansiNodes, outputNode } from "./ansi.js";
 import { endingOf } from "./answer.js";
 import { el, keyed, say, set } from "./dom.js";
 import { patchNode } from "./patch.js";
@@ -104,17 +104,6 @@ function replyView(about, block) {
 /** Whether the replies of a session are output of programs, to be shown as such. */
 export function isVerbatim(row) {
   return VERBATIM.has(row?.backend);
-}
-
-// Output is coloured once it is whole; while it grows it is plain.
-function outputNode() {
-  const text = document.createTextNode("");
-  const node = el("pre", { class: "output", tabindex: "0", dir: "ltr" }, text);
-  return {
-    node,
-    add: (more) => text.appendData(more),
-    finish: (whole) => node.replaceChildren(...ansiNodes(whole)),
-  };
 }
 
 // --- thoughts and tools ---

@@ -50,9 +50,13 @@ async function post(path, body) {
   throw Object.assign(new Error(told.message), {hint: told.hint, kind: told.kind ?? ""});
 }
 
-/** Greet over a fresh WebSocket: `send(object)`, `next()` → the next object. Rejects with Impostor or LoggedOut. */
-export async function greet(send, next) {
-  known ??= await inStore("readonly", (store) => store.get(1));
+/**
+ * Greet over a fresh WebSocket: `send(object)`, `next()` → the next object. Rejects with Impostor or LoggedOut. `anew`: this
+ * document was refused, and another one of this browser may have logged in since.
+ */
+export async function greet(send, next, anew = false) {
+  const stored = () => inStore("readonly", (store) => store.get(1));
+  known ??= await stored();
   if (!known) throw new LoggedOut();
   const asked = nonce();
   send({nonce: asked});
@@ -60,6 +64,8 @@ export async function greet(send, next) {
   if (typeof proof?.nonce !== "string" || typeof proof.signature !== "string") throw new Impostor();
   const said = words("service", asked, proof.nonce);
   if (!(await crypto.subtle.verify(SIGN, known.service, bytesOf(proof.signature), said))) throw new Impostor();
+  // Only what the page signs with: whoever held the port meanwhile may have put a key of his own in the service's place.
+  if (anew) known.privateKey = (await stored())?.privateKey ?? known.privateKey;
   const signature = base64(await crypto.subtle.sign(SIGN, known.privateKey, words("page", asked, proof.nonce)));
   send({signature, resume});
   resume = (await next()).resume ?? "";

@@ -138,7 +138,7 @@ export class Unsent {
   /** Note why a prompt is not sent yet, as `request.waiting` tells it. */
   waits(id, away) {
     const prompt = this.#prompts.get(id);
-    if (prompt) this.#put({ ...prompt, away });
+    if (prompt) this.#put({ ...prompt, away, doubtful: prompt.doubtful || Boolean(away?.sent) });
   }
 
   /** Note that another window of this browser has sent a prompt, or taken it back, or left it to this one. */

@@ -6,6 +6,7 @@ const FIRST_WAIT = 500; // ms before the second attempt; doubles up to LONGEST_W
 const LONGEST_WAIT = 15_000;
 const GREETING = 8_000; // ms in which a connection must be ready
 const ASLEEP = 5_000; // ms by which a timer is late after the machine slept
+const SILENT = 35_000; // ms without a word after which a connection is in doubt: the page asks something every 30 s
 const ALIVE = 3_000; // ms in which a connection that is in doubt must answer
 const TICK = 2_000;
 const MUST_LOG_IN = 4401;
@@ -34,6 +35,7 @@ export class Wire {
   #limit = 0; // of the greeting
   #since = 0;
   #tickedAt = 0;
+  #heardAt = 0;
   #onState;
   #onNotify;
 
@@ -48,10 +50,8 @@ export class Wire {
 
   /** Log in, if this document is to, and connect; come back from then on. */
   async start() {
-    const now = () => this.#retryNow();
-    addEventListener("online", now);
-    addEventListener("pageshow", now);
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && now());
+    const now = () => document.visibilityState === "visible" && this.#retryNow();
+    for (const event of ["online", "pageshow", "focus", "visibilitychange"]) addEventListener(event, now);
     this.#tickedAt = Date.now();
     setInterval(() => this.#tick(), TICK);
     try {
@@ -105,8 +105,7 @@ export class Wire {
 
   #connect() {
     clearTimeout(this.#timer);
-    if (this.#state === "refused") return;
-    if (this.#state !== "lost") this.#become("connecting");
+    if (!["lost", "refused"].includes(this.#state)) this.#become("connecting");
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = (this.#socket = new WebSocket(`${scheme}//${location.host}/v1/ws`, PROTOCOL));
     const frames = new Frames();
@@ -114,6 +113,7 @@ export class Wire {
     socket.onopen = () => this.#greet(socket, frames).catch((error) => this.#over(socket, 0, error));
     socket.onmessage = ({data}) => {
       if (socket !== this.#socket) return;
+      this.#heardAt = Date.now();
       const message = JSON.parse(data);
       if (frames.open) frames.put(message);
       else this.#take(message);
@@ -122,7 +122,7 @@ export class Wire {
   }
 
   async #greet(socket, frames) {
-    await greet((message) => socket.send(JSON.stringify(message)), () => frames.next());
+    await greet((message) => socket.send(JSON.stringify(message)), () => frames.next(), this.#state === "refused");
     for (const message of frames.end()) this.#take(message);
   }
 
@@ -156,8 +156,8 @@ export class Wire {
       this.#asked.delete(id);
       asked.reject(lost());
     }
-    if (code === MUST_LOG_IN || error instanceof LoggedOut) {
-      this.#become("refused");
+    if (code === MUST_LOG_IN || error instanceof LoggedOut || this.#state === "refused") {
+      this.#become("refused"); // until a login here, or in another window, which is tried when this one is looked at
       return;
     }
     if (this.#state !== "lost") this.#since = Date.now();
@@ -167,19 +167,23 @@ export class Wire {
   }
 
   #retryNow() {
-    if (this.#state === "lost" && !this.#socket) this.#connect();
-    else this.#doubt();
+    if (this.#socket) this.#doubt();
+    else if (this.#state) this.#connect();
   }
 
+  // The machine slept; or nothing came for long, of a service that hangs or by a tunnel that died without a word.
   #tick() {
-    const late = Date.now() - this.#tickedAt > TICK + ASLEEP;
-    this.#tickedAt = Date.now();
-    if (late && document.visibilityState === "visible") this.#retryNow();
+    const now = Date.now();
+    const late = now - this.#tickedAt > TICK + ASLEEP && document.visibilityState === "visible";
+    this.#tickedAt = now;
+    if (late) this.#retryNow();
+    else if (now - this.#heardAt > SILENT) this.#doubt();
   }
 
   #doubt() {
     const socket = this.#socket;
-    if (this.#state !== "ready" || !socket) return;
+    if (this.#state !== "ready") return;
+    this.#heardAt = Date.now();
     const limit = setTimeout(() => this.#over(socket), ALIVE);
     this.call("gateway.status").catch(() => {}).finally(() => clearTimeout(limit));
   }

@@ -380,6 +380,18 @@ async def test_programs_that_wait_are_noticed(
     assert said(await listener.turn()).endswith(output)
 
 
+async def test_a_full_screen_program_asks_what_stands_before_its_cursor(
+    shell: ShellSession, listener: Listener
+) -> None:
+    # An editor draws its lines and ends where one types: neither they nor half a sequence is a question.
+    drawn = r"\e[?1049h\e[1;1Htext" + r"\e[2;1H~" * 200
+    await shell.prompt(f"stty raw; printf '{drawn}\\e[9;1H: '; head -c 1 > /dev/null; stty sane")
+    asked = await listener.until_asked()
+    assert (asked.kind, asked.prompt) == ("keys", ": ")
+    await shell.answer(asked.request_id, "q")
+    await listener.turn()
+
+
 @pytest.mark.parametrize("command", ["sleep 0.5", "sleep 0.5 | cat", "printf half; sleep 0.5", "sleep 0.5 & wait"])
 async def test_a_program_that_does_not_wait_asks_nothing(shell: ShellSession, listener: Listener, command: str) -> None:
     assert not [event for event in await run(shell, listener, command) if isinstance(event, Asked)]

@@ -28,7 +28,6 @@ from agent.adapters.backends.tasks import BackendTasks
 from agent.errors import BackendFailed
 from agent.ports import TURN_OVER, Asked, Described, Emit, Finished, Said, Withdrew
 from agent.processes import children
-from agent.protocol.control_sequences import without_sequences
 from agent.protocol.events import Answer, RequestKind, TurnStatus
 from agent.protocol.excerpts import left_out
 from agent.tasks import owned
@@ -263,7 +262,7 @@ class ShellSession:
 
     async def _ask(self, turn: ShellTurn, kind: RequestKind) -> None:
         self._asked_count += 1
-        asked = Asked(request_id=f"{self._prefix}-{self._asked_count}", kind=kind, prompt=without_sequences(turn.line))
+        asked = Asked(request_id=f"{self._prefix}-{self._asked_count}", kind=kind, prompt=turn.prompt)
         turn.asked = asked
         await self._tell(asked)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from agent.adapters.backends.shell.subshells import is_copy, is_forming
 from agent.errors import BadParams, TooLarge
 from agent.ports import Asked
 from agent.processes import children
+from agent.protocol.control_sequences import without_sequences
 from agent.protocol.events import Answer, RequestKind
 
 QUIET = 0.1
@@ -26,6 +28,8 @@ Also those that it gets to start a job before that is interrupted."""
 LINE_MAX = 4000
 """Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
 
+_MOVE = re.compile(r"\x1b\[[\d;]*[HfdE]")
+"""The cursor goes elsewhere on the screen."""
 _LADDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
@@ -46,6 +50,11 @@ class ShellTurn:
     asked: Asked | None = None
     look_after: float = QUIET
     line: str = ""  # output since the last line feed, its end
+
+    @property
+    def prompt(self) -> str:
+        """What stands before the cursor, without control sequences: what a program asks, if it asks anything."""
+        return without_sequences(_MOVE.split(self.line)[-1])
 
     def said(self, text: str, now: float) -> None:
         """Note the last output of the command."""
