@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec import Raw
 from playwright.sync_api import Locator, Page, expect
 
+from agent.adapters.backends.acp.questions import AgentQuestions
+from agent.protocol.jsonrpc import Request
 from tests.page.test_sidebar import answers, asked, session, tell
 
 pytestmark = pytest.mark.device
@@ -214,6 +220,12 @@ FORM = [
         "choices": [{"id": "x", "name": "X"}, {"id": "y", "name": "Y"}],
         "own_words": True,
     },
+    {
+        "name": "way",
+        "type": "choice",
+        "choices": [{"id": "p", "name": "This", "description": "the short one"}, {"id": "q", "name": "That"}],
+        "own_words": True,
+    },
 ]
 
 
@@ -234,9 +246,10 @@ def test_a_form_is_checked_beside_its_fields_before_it_is_sent(open_page: Open) 
     page.get_by_label("fruit").select_option("Pears")
     page.get_by_label("Y", exact=True).check()
     page.get_by_label("more: Your own words").fill("z")
+    page.get_by_role("radio", name="This the short one").check()
     page.get_by_role("button", name="Answer").click()
     expect(page.locator(".ask")).to_be_hidden()
-    assert given(page) == [{"name": "wire", "count": 7, "sure": True, "fruit": "b", "more": ["y", "z"]}]
+    assert given(page) == [{"name": "wire", "count": 7, "sure": True, "fruit": "b", "more": ["y", "z"], "way": "p"}]
 
 
 def test_a_form_can_be_declined_as_it_is(open_page: Open) -> None:
@@ -244,6 +257,17 @@ def test_a_form_can_be_declined_as_it_is(open_page: Open) -> None:
     page.get_by_role("button", name="Decline").click()
     expect(page.locator(".ask")).to_be_hidden()
     assert given(page) == ["decline"]
+
+
+def test_an_address_to_be_opened_is_a_link_and_nothing_else_is(open_page: Open) -> None:
+    page = opened(open_page, request(choices=ALLOW, detail="https://example.org/x?y=1"))
+    link = page.locator("a.ask-detail")
+    expect(link).to_have_attribute("href", "https://example.org/x?y=1")
+    expect(link).to_have_attribute("rel", "noreferrer")
+    for seq, detail in enumerate(("javascript:alert(1)", "https://example.org/ and more", "file:///etc/passwd"), 3):
+        happens(page, 2 * seq, "request.closed", turn=1, request_id=f"r{seq - 2}", status="expired")
+        happens(page, 2 * seq + 1, "request.open", **request(f"r{seq - 1}", choices=ALLOW, detail=detail))
+        expect(page.locator("pre.ask-detail")).to_have_text(detail)
 
 
 def test_of_several_questions_each_keeps_what_is_filled_in(open_page: Open) -> None:
@@ -295,21 +319,61 @@ def test_what_a_program_reads_next_is_not_typed_into_the_message_box(open_page: 
     assert given(page) == ["Ada"]
 
 
-@pytest.mark.parametrize(("width", "height"), [(320, 480), (360, 640), (1280, 720), (2560, 1440)])
-def test_the_ways_to_answer_and_the_message_box_are_always_in_sight(open_page: Open, width: int, height: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "height", "more"),
+    [
+        (320, 480, ""),
+        (320, 568, ""),
+        (360, 640, " for all that follows, too"),
+        (1280, 720, " words" * 20),
+        (2560, 1440, ""),
+    ],
+)
+def test_what_is_asked_and_the_ways_to_answer_are_always_in_sight(
+    open_page: Open, width: int, height: int, more: str
+) -> None:
     detail = "\n".join(f"line {number} " + "x" * 300 for number in range(300))
-    choices = [
-        {**choice, "name": f"{choice['name']}, and what follows from it, in rather many words"} for choice in ALLOW
-    ]
-    asks = request(choices=choices, prompt="A question " * 60, detail=detail, own_words=True)
+    choices = [{**choice, "name": choice["name"] + more} for choice in ALLOW]
+    asks = request(choices=choices, prompt="A question", detail=detail, own_words=True)
     page = opened(open_page, asks, viewport={"width": width, "height": height})
-    for part in (*page.locator(".ask-card button").all(), page.locator("#message"), page.locator(".send")):
-        box = part.bounding_box()
-        assert box is not None
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= width
-        assert box["y"] >= 0
-        assert box["y"] + box["height"] <= height
+    parts = ["#message", ".send", ".ask h2", ".head h1", ".ask-card button >> nth=0", ".ask-card button >> nth=1"]
+    for part in (*parts, ".ask-card button >> nth=2", ".ask-card button >> nth=3", ".ask-line .field"):
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
     scroll = page.locator(".ask-scroll")
     assert scroll.evaluate("(node) => node.scrollHeight > node.clientHeight")
     assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+RECORDINGS = Path(__file__).parents[1] / "adapters" / "backends" / "acp" / "recordings"
+
+
+def recorded(agent: str) -> list[dict[str, Any]]:
+    """The questions that a real agent asked, as the service tells them; each one once."""
+    questions = AgentQuestions()
+    rows = [json.loads(line).get("<", {}) for line in (RECORDINGS / f"{agent}.jsonl").read_text().splitlines()]
+    found = {}
+    for row in rows:
+        if row.get("method") == "session/request_permission":
+            sent = Request(id=row["id"], method=row["method"], params=Raw(json.dumps(row["params"]).encode()))
+            question = questions.ask(sent)
+            assert question is not None
+            found[question.asked.prompt] = {"turn": 1, **msgspec.to_builtins(question.asked)}
+    return list(found.values())
+
+
+@pytest.mark.parametrize("agent", ["claude", "codex", "gemini", "hermes", "opencode"])
+def test_what_real_agents_ask_is_answered_at_one_glance(open_page: Open, agent: str) -> None:
+    page = opened(open_page, viewport={"width": 360, "height": 640})
+    questions = recorded(agent)
+    assert questions
+    for number, asks in enumerate(questions):
+        happens(page, 6 + 2 * number, "request.open", **asks)
+        expect(page.locator(".ask h2")).to_have_text(asks["prompt"])
+        buttons = page.locator(".ask-choices button")
+        names = [choice["name"] for choice in asks["choices"]]
+        assert sorted(buttons.all_inner_texts()) == sorted(names)
+        assert asks["choices"][names.index(buttons.first.inner_text())]["kind"] == "allow_once"
+        for button in buttons.all():
+            expect(button).to_be_in_viewport(ratio=1)
+            assert button.evaluate("(node) => node.scrollHeight <= node.clientHeight")
+        happens(page, 7 + 2 * number, "request.closed", turn=1, request_id=asks["request_id"], status="expired")

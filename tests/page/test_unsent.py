@@ -22,7 +22,7 @@ SETTING = """async ({Unsent}, _) => {
     ready: () => ready,
     submit: (prompt) => new Promise((resolve, reject) => { asked.push(prompt); waiting.push({resolve, reject}); }),
     cancel: ({id}) => cancelled.push(id),
-    keep: (drafts) => inService.push(drafts),
+    keep: async (make) => inService.push(make()),
     touch() {},
   };
   const open = (from = localStorage) => new Unsent(does, {storage: from, now: () => clock});
@@ -68,12 +68,46 @@ def test_a_draft_survives_a_restart_in_the_service(module: Run) -> None:
     assert run(module, steps) == ["hello", "hello, later"]
 
 
+def test_windows_of_a_browser_show_the_same_draft_and_another_browser_replaces_none(module: Run) -> None:
+    steps = """
+      const other = open();
+      unsent.type("a", "one");
+      other.stored("draft:a");
+      other.type("a", "one, two");
+      unsent.stored("draft:a");
+      const shown = [unsent.draft("a"), other.draft("a")];
+      clock += 1;
+      const [same] = [other.draft("a")];
+      unsent.merge({a: {text: "elsewhere", id: "x", at: clock}, b: {text: "new", id: "y", at: clock}});
+      unsent.flush();
+      const {id} = inService.at(-1).a;
+      unsent.merge({a: {text: "one, two, three", id, at: clock + 1}});
+      return [...shown, same, unsent.draft("b"), Object.keys(inService.at(-1)).sort(), unsent.draft("a")];
+    """
+    both = ["one, two"] * 3
+    assert run(module, steps) == [*both, "new", ["a", "b"], "one, two, three"]
+
+
+def test_what_the_service_did_not_take_is_kept_with_the_next_connection(module: Run) -> None:
+    steps = """
+      const {keep} = does;
+      does.keep = async () => { throw new Error("lost"); };
+      unsent.type("a", "hello");
+      unsent.flush();
+      await settled();
+      does.keep = keep;
+      unsent.merge({});
+      return inService.map((drafts) => drafts.a.text);
+    """
+    assert run(module, steps) == ["hello"]
+
+
 def test_drafts_in_the_service_are_bounded(module: Run) -> None:  # T11
     steps = """
       for (let at = 0; at < 30; at++) { clock += 1; unsent.type(`s${at}`, "木".repeat(30_000)); }
       unsent.flush();
       const size = new TextEncoder().encode(JSON.stringify(inService.at(-1))).length;
-      return [Object.keys(JSON.parse(localStorage.getItem("drafts"))).length, unsent.draft("s29").length, size];
+      return [Object.keys(localStorage).length, unsent.draft("s29").length, size];
     """
     count, length, size = run(module, steps)
     assert (count, length) == (20, 20_000)
@@ -134,6 +168,21 @@ def test_a_reload_sends_what_was_just_sent_and_nothing_that_is_old(module: Run) 
       return [asked.length, late.prompts("a").map(({state, error}) => [state, error.kind])];
     """
     assert run(module, steps) == [1, [["failed", "late"]]]
+
+
+def test_what_waited_too_long_is_not_sent_unasked_though_the_window_is_still_open(module: Run) -> None:  # L8
+    steps = """
+      ready = false;
+      unsent.send("a", "one");
+      clock += 601_000;
+      ready = true;
+      unsent.resume();
+      const [{state, error, id}] = unsent.prompts("a");
+      const before = asked.length;
+      unsent.again(id);
+      return [state, error.kind, before, asked.length];
+    """
+    assert run(module, steps) == ["failed", "late", 0, 1]
 
 
 def test_what_is_not_sent_yet_can_be_taken_back(module: Run) -> None:  # L8, S12

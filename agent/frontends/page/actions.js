@@ -24,7 +24,10 @@ export function actionsOf(app) {
       if (app.session?.id === session) app.session.submitted(told);
     },
     cancel: ({ id }) => app.wire.notify("request.cancel", { call_id: callOf(id) }),
-    keep: (drafts) => app.actions.keep("drafts", drafts),
+    async keep(make, leaving) {
+      if (!leaving) kept(await call("page.keep")); // another browser may have typed
+      await call("page.keep", { name: "drafts", value: make() });
+    },
   });
 
   return {

@@ -1,7 +1,7 @@
 // What the open session asks, docked above the message box: the first answer wins, and everybody sees whose (S9).
 
 import { endingOf, inWords, nameOfChoice, ordered, visible, wrongText } from "./answer.js";
-import { complain, composing, copyButton, el, say, set, uniqueId } from "./dom.js";
+import { choice, complain, composing, copyButton, el, say, set, uniqueId } from "./dom.js";
 import { formOf } from "./form.js";
 import { nameOf } from "./store.js";
 import { locale, t } from "./words.js";
@@ -68,7 +68,7 @@ export function ask(app) {
     const box = document.querySelector("#message");
     const inside = card.contains(document.activeElement);
     shown = panel;
-    if (panel && !notice.querySelector(".unsent")) quiet();
+    if (panel && notice.children.length < 2) quiet(); // what was begun stays
     card.replaceChildren(...(panel ? [panel.node] : []));
     panel?.shown();
     if (inside && !panel) {
@@ -101,14 +101,15 @@ export function ask(app) {
     if (log?.id !== panel.session || panel.became?.status === "accepted") return;
     const item = log.items.findLast((each) => each.kind === "answer" && each.closed.request_id === panel.id);
     const closed = panel.became ?? item?.closed;
-    if (closed) tell(endingOf(closed, panel.request, Boolean(panel.became)), panel.unsent());
+    const [ending, unsent] = [endingOf(closed ?? { status: "expired" }, panel.request, Boolean(panel.became)), panel.unsent()];
+    if (closed || unsent) tell(ending, unsent);
   }
 
   function tell(text, unsent) {
     quiet();
     notice.replaceChildren(el("span", { dir: "auto" }, text));
     if (unsent) {
-      notice.append(el("span", { class: "unsent", dir: "auto" }, t("ask.unsent", { text: unsent })), copyButton(unsent),
+      notice.append(el("span", { dir: "auto" }, t("ask.unsent", { text: unsent })), copyButton(unsent),
         el("button", { type: "button", class: "copy", onclick: quiet }, t("app.close")));
     }
     notice.hidden = node.hidden = false;
@@ -141,7 +142,7 @@ function makePanel(app, key, session, request) {
     el("div", { class: "ask-scroll", tabindex: "0", role: "group", "aria-labelledby": title.id },
       el("p", { class: "ask-who" }, el("span", { class: "dot needs-input" }), t("ask.who", { name: asker(app, session) })),
       title, detail(request.detail), el("p", { class: "ask-state", dir: "auto" }, subject(request)), way.body),
-    wrong, state, way.node);
+    wrong, state, el("div", { class: "ask-ways" }, way.node));
   const panel = {
     key, session, id: request.request_id, request, node: form, title, field: way.field, became: null, answered: null,
     draw, shown, unsent: () => way.unsent?.() ?? "",
@@ -205,6 +206,9 @@ function noSubmitWhileComposing(event) {
 
 function detail(text) {
   if (!text) return null;
+  if (/^https?:\/\/\S+$/.test(text)) {
+    return el("a", { class: "ask-detail", href: text, target: "_blank", rel: "noreferrer" }, visible(text));
+  }
   const lines = visible(text).split("\n");
   const patch = lines.some((line) => line.startsWith("@@ "));
   const kind = (line) => ({ "+": "added", "-": "removed", "@": "place" })[/^([-+])\1\1 /.test(line) ? "@" : line[0]];
@@ -239,17 +243,17 @@ function lineField(attributes) {
 
 function choicesWay(request, answer) {
   const choices = ordered(request.choices);
-  const rows = choices.some((choice) => choice.description || nameOfChoice(choice).length > LONG);
-  const buttons = choices.map((choice) => button(nameOfChoice(choice), {
-    type: "button", class: ["button", choice.kind === "allow_once" && "primary"], dir: "auto",
-    onclick: () => answer({ value: choice.id }),
+  const tall = choices.some((each) => each.description || nameOfChoice(each).length > LONG);
+  const buttons = choices.map((each) => button(nameOfChoice(each), {
+    type: "button", class: ["button", each.kind === "allow_once" && "primary"], dir: "auto",
+    onclick: () => answer({ value: each.id }),
   }));
   for (const [place, { description }] of choices.entries()) {
     if (description) buttons[place].append(el("small", {}, visible(description)));
   }
   const own = request.own_words && lineField({ "aria-label": t("ask.own"), placeholder: t("ask.own") });
   return {
-    node: [el("div", { class: ["ask-choices", rows && "rows"] }, buttons),
+    node: [el("div", { class: ["ask-choices", tall && "tall"] }, buttons),
       own && el("div", { class: "ask-line" }, own, button(t("ask.answer")))],
     read: () => (own?.value.trim() ? { value: own.value, wrong: wrongText(own.value) } : { wrong: "ask.choose" }),
     unsent: () => own?.value ?? "",
@@ -266,7 +270,7 @@ function lineWay({ kind }, answer, session) {
     field,
     body: keys && el("p", { class: "ask-state" }, t("ask.keys"), " ", el("code", {}, `agent attach --raw ${session}`)),
     node: el("div", { class: "ask-line" }, field, button(t(keys ? "ask.type" : "ask.answer"), { class: "button primary" }),
-      secret && el("label", { class: "choice" }, el("input", { type: "checkbox", onchange: show }), t("ask.show")),
+      secret && choice(el("input", { type: "checkbox", onchange: show }), t("ask.show")),
       kind === "line" && press(t("ask.end"), END_OF_INPUT, "Ctrl-D"),
       keys && Object.entries(KEYS).map(([name, value]) => press(name, value))),
     read: () => ({ value: field.value, wrong: wrongText(field.value) }),

@@ -1,8 +1,10 @@
 // The fields of a form that a session asks to be filled in: native controls, and what is wrong beside each.
 
 import { nameOfChoice, valueOf, visible } from "./answer.js";
-import { el, say, set, uniqueId } from "./dom.js";
+import { choice, el, say, set, uniqueId } from "./dom.js";
 import { t } from "./words.js";
+
+const FEW = 8; // choices
 
 /**
  * `body`: its node; `read()`: `{value}`, or `{wrong}`, the focus then being in the first field that is; `begun()`: the values
@@ -56,7 +58,7 @@ function formField(field) {
 
 function labelled({ node, group, box }, title) {
   if (group) return el("fieldset", {}, el("legend", {}, title), node);
-  if (box) return el("label", { class: "choice" }, node, el("span", {}, title));
+  if (box) return choice(node, title);
   return el("label", {}, el("span", { class: "name" }, title), node);
 }
 
@@ -68,20 +70,22 @@ function controlOf(field, describedBy) {
     const box = el("input", { ...attributes, type: "checkbox", required: null, checked: given === true });
     return { node: box, first: box, box: true, value: () => box.checked };
   }
-  if (type === "choices") {
+  // Few choices stand there at once, with what each means. A radio button cannot be let go: only where one is needed.
+  const radios = type === "choice" && choices.length <= FEW && (required || field.own_words);
+  if (type === "choices" || radios) {
+    const name = uniqueId("choice");
     const boxes = choices.map(({ id }) => el("input", {
-      type: "checkbox", value: id, checked: id === given, "aria-describedby": describedBy,
+      type: radios ? "radio" : "checkbox", name, value: id, checked: id === given, "aria-describedby": describedBy,
     }));
-    const rows = boxes.map((box, at) => el("label", { class: "choice", dir: "auto" }, box,
-      el("span", {}, nameOfChoice(choices[at]), about(choices[at]))));
-    const value = () => boxes.filter((box) => box.checked).map((box) => box.value);
-    return { node: el("div", {}, rows), first: boxes[0], group: true, value };
+    const rows = boxes.map((box, at) => choice(box, nameOfChoice(choices[at]), visible(choices[at].description ?? "")));
+    const picked = () => boxes.filter((box) => box.checked).map((box) => box.value);
+    return { node: el("div", {}, rows), first: boxes[0], group: true, value: radios ? () => picked()[0] ?? "" : picked };
   }
   if (type === "boolean" || type === "choice") {
     const known = type === "choice" ? choices : [{ id: "yes", name: t("ask.yes") }, { id: "no", name: t("ask.no") }];
     const select = el("select", { ...attributes, class: "field" }, el("option", { value: "" }, "\u2014"),
-      known.map((choice) => el("option", { value: choice.id, selected: choice.id === given },
-        [nameOfChoice(choice), visible(choice.description ?? "")].filter(Boolean).join(" \u2013 "))));
+      known.map((one) => el("option", { value: one.id, selected: one.id === given },
+        [nameOfChoice(one), visible(one.description ?? "")].filter(Boolean).join(" \u2013 "))));
     const yes = () => (select.value ? select.value === "yes" : null);
     return { node: select, first: select, value: type === "choice" ? () => select.value : yes };
   }
@@ -90,8 +94,4 @@ function controlOf(field, describedBy) {
     step: type === "number" ? "any" : null,
   });
   return { node: input, first: input, value: () => input.value };
-}
-
-function about({ description }) {
-  return description && el("small", {}, visible(description));
 }

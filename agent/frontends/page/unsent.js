@@ -6,18 +6,21 @@ const KEPT_MAX = 32_000; // bytes of drafts in the service
 const KEEP_AFTER = 1_500; // ms after the last key
 const SOON = 1_000; // ms in which a prompt is sent before anybody is told that it is not
 const PATIENCE = 600_000; // ms after which a prompt is not sent any more without being asked for again
-const SENDING = "sending:"; // before the id of a prompt, in storage: each window writes its own ones
+// Before a session and the id of a prompt, in storage: all windows of a browser show the same drafts; each sends its prompts.
+const DRAFT = "draft:";
+const SENDING = "sending:";
 
 /**
  * `ready()`: whether the service can be asked; `submit(prompt)` sends one; `cancel(prompt)` takes that request back;
- * `keep(drafts)` stores drafts in the service; `touch()` has the views drawn. A prompt is sent under the id that its draft
+ * `keep(make, leaving)` stores the drafts that `make()` gives in the service, after a `merge` with what is there if there is
+ * time; `touch()` has the views drawn. A prompt is sent under the id that its draft
  * got with its first letter, so that it runs once, however often it is sent.
  */
 export class Unsent {
   #does;
   #storage;
   #now;
-  #drafts; // session -> {text, id, at}; an empty text: it was cleared
+  #drafts; // session -> {text, id, at}, the newest last; an empty text: it was cleared
   #prompts; // id -> {id, session, text, steer, at, state: waiting, asked or failed, doubtful, error, away}
   #timer = 0;
   #ahead = false; // what was typed is not all in the service
@@ -26,9 +29,8 @@ export class Unsent {
     this.#does = does;
     this.#storage = storage;
     this.#now = now;
-    this.#drafts = new Map(Object.entries(this.#read("drafts", {})));
-    const sending = Object.keys(storage).filter((key) => key.startsWith(SENDING)).map((key) => this.#read(key, {}));
-    this.#prompts = new Map(sending.sort((one, other) => one.at - other.at).map((each) => [each.id, this.#restored(each)]));
+    this.#drafts = this.#stored(DRAFT);
+    this.#prompts = this.#stored(SENDING, restored);
   }
 
   // --- drafts ---
@@ -48,22 +50,26 @@ export class Unsent {
     const known = this.#drafts.get(session);
     if ((known?.text ?? "") === text) return;
     const id = (known?.text && known.id) || newId();
-    this.#drafts.set(session, { text: text.slice(0, DRAFT_MAX), id, at: this.#now() });
-    this.#storeDrafts();
+    this.#draft(session, { text: text.slice(0, DRAFT_MAX), id, at: this.#now() });
   }
 
-  /** Take the drafts that the service keeps; of two the one that was typed later stays. */
+  /** Take the drafts that the service keeps: later ones, but none in place of another text that was typed here. */
   merge(kept) {
-    if (this.#mergeDrafts(kept ?? {})) this.#does.touch();
+    for (const [session, other] of Object.entries(kept ?? {})) {
+      const own = this.#drafts.get(session);
+      if (own && (own.at >= other.at || (own.text && own.id !== other.id))) continue;
+      this.#drafts.set(session, other);
+      this.#does.touch();
+    }
     this.flush();
   }
 
   /** Store drafts in the service now. */
-  flush() {
+  flush(leaving = false) {
     clearTimeout(this.#timer);
     if (!this.#ahead || !this.#does.ready()) return;
     this.#ahead = false;
-    this.#does.keep(this.#toKeep());
+    this.#does.keep(() => this.#toKeep(), leaving).catch(() => (this.#ahead = true));
   }
 
   /** Whether something would be lost with this window: the service does not have it, and may come back with another origin. */
@@ -76,7 +82,7 @@ export class Unsent {
   leave() {
     for (const prompt of this.#prompts.values()) this.#store(prompt, true);
     this.#ahead ||= this.#prompts.size > 0;
-    this.flush();
+    this.flush(true);
   }
 
   // --- prompts on their way ---
@@ -97,14 +103,17 @@ export class Unsent {
     this.type(session, text);
     const { id } = this.#drafts.get(session);
     this.#put({ id, session, text, steer, at: this.#now(), state: "waiting", doubtful: false, error: null, away: null });
-    this.#drafts.set(session, { text: "", id: "", at: this.#now() });
-    this.#storeDrafts();
+    this.#draft(session, { text: "", id: "", at: this.#now() });
     this.#pump(session);
     this.flush();
   }
 
-  /** Send what waits: after each connection, and once it is not sent by itself any more. */
+  /** Send what waits, after each connection; what has waited too long only if somebody asks for it again. */
   resume() {
+    const late = this.#now() - PATIENCE;
+    for (const prompt of this.#prompts.values()) {
+      if (prompt.state === "waiting" && prompt.at < late) this.#put({ ...prompt, state: "failed", error: { kind: "late" } });
+    }
     for (const session of new Set([...this.#prompts.values()].map((prompt) => prompt.session))) this.#pump(session);
   }
 
@@ -141,19 +150,23 @@ export class Unsent {
     if (prompt) this.#put({ ...prompt, away, doubtful: prompt.doubtful || Boolean(away?.sent) });
   }
 
-  /** Note that another window of this browser has sent a prompt, or taken it back, or left it to this one. */
-  stored(key) {
-    if (!key?.startsWith(SENDING)) return;
-    const stored = this.#read(key, null);
+  /** Note that another window of this browser was typed in, has sent a prompt, or taken it back, or left it to this one. */
+  stored(key = "") {
+    const stored = this.#read(key);
+    if (key.startsWith(DRAFT) && stored) this.#drafts.set(key.slice(DRAFT.length), stored);
+    if (key.startsWith(SENDING)) this.#moved(key, stored);
+    this.#does.touch();
+  }
+
+  #moved(key, stored) {
     const prompt = this.#prompts.get(key.slice(SENDING.length));
     if (prompt && !stored) {
       if (prompt.state === "asked") this.#does.cancel(prompt);
       this.#prompts.delete(prompt.id);
     } else if (!prompt && stored?.left) {
-      this.#prompts.set(stored.id, this.#restored(stored));
-      this.#pump(stored.session);
+      this.#prompts.set(stored.id, restored(stored));
+      this.resume();
     }
-    this.#does.touch();
   }
 
   // One at a time in a session, so that they arrive in order.
@@ -207,21 +220,18 @@ export class Unsent {
 
   // --- where it is kept ---
 
-  #restored({ id, session, text, steer, at, asked }) {
-    const late = this.#now() - at > PATIENCE;
-    const error = late ? { kind: "late", message: "", hint: "" } : null;
-    return { id, session, text, steer, at, state: late ? "failed" : "waiting", doubtful: Boolean(asked), error, away: null };
-  }
-
   #store({ id, session, text, steer, at, state, doubtful }, left = false) {
     this.#write(SENDING + id, { id, session, text, steer, at, asked: doubtful || state === "asked", left });
   }
 
-  #storeDrafts() {
-    this.#mergeDrafts(this.#read("drafts", {})); // another window of this browser types, too
-    const newest = [...this.#drafts].sort(([, one], [, other]) => other.at - one.at).slice(0, DRAFTS);
-    this.#drafts = new Map(newest);
-    this.#write("drafts", Object.fromEntries(newest));
+  #draft(session, draft) {
+    this.#drafts.delete(session);
+    this.#drafts.set(session, draft);
+    this.#write(DRAFT + session, draft);
+    for (const oldest of [...this.#drafts.keys()].slice(0, -DRAFTS)) {
+      this.#drafts.delete(oldest);
+      this.#storage.removeItem(DRAFT + oldest);
+    }
     this.#keepSoon();
   }
 
@@ -231,21 +241,11 @@ export class Unsent {
     this.#timer = setTimeout(() => this.flush(), KEEP_AFTER);
   }
 
-  #mergeDrafts(others) {
-    let changed = false;
-    for (const [session, other] of Object.entries(others)) {
-      if (typeof other?.text !== "string" || (this.#drafts.get(session)?.at ?? 0) >= other.at) continue;
-      this.#drafts.set(session, other);
-      changed = true;
-    }
-    return changed;
-  }
-
   // With what is not sent, as of the time at which it left the message box: only where that is not known it is put back there.
   #toKeep() {
     const kept = {};
     let left = KEPT_MAX;
-    for (const [session, draft] of this.#drafts) {
+    for (const [session, draft] of [...this.#drafts].reverse()) {
       const unsent = this.prompts(session).map((prompt) => prompt.text);
       const all = unsent.length ? { ...draft, id: newId(), text: [...unsent, draft.text].filter(Boolean).join("\n") } : draft;
       left -= new TextEncoder().encode(JSON.stringify(all)).length;
@@ -254,11 +254,18 @@ export class Unsent {
     return kept;
   }
 
-  #read(name, otherwise) {
+  // What stands under a prefix, by the rest of the key, the newest last.
+  #stored(prefix, make = (value) => value) {
+    const keys = Object.keys(this.#storage).filter((key) => key.startsWith(prefix));
+    const found = keys.map((key) => [key.slice(prefix.length), this.#read(key)]).filter(([, value]) => value);
+    return new Map(found.sort(([, one], [, other]) => one.at - other.at).map(([key, value]) => [key, make(value)]));
+  }
+
+  #read(name) {
     try {
-      return JSON.parse(this.#storage.getItem(name)) ?? otherwise;
+      return JSON.parse(this.#storage.getItem(name));
     } catch {
-      return otherwise;
+      return null;
     }
   }
 
@@ -271,6 +278,10 @@ export class Unsent {
   }
 }
 
+function restored({ id, session, text, steer, at, asked }) {
+  return { id, session, text, steer, at, state: "waiting", doubtful: Boolean(asked), error: null, away: null };
+}
+
 function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -278,7 +289,7 @@ function newId() {
 /** What was typed, kept in step with the other windows of this browser, and stored before this one is out of sight. */
 export function unsentOf(app, does) {
   const unsent = new Unsent({ ready: () => app.state === "ready", touch: () => app.touch("unsent"), ...does });
-  addEventListener("storage", (event) => unsent.stored(event.key));
+  addEventListener("storage", (event) => unsent.stored(event.key ?? ""));
   document.addEventListener("visibilitychange", () => document.hidden && unsent.flush());
   addEventListener("pagehide", () => unsent.leave());
   addEventListener("beforeunload", (event) => unsent.atRisk && event.preventDefault());
