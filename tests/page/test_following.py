@@ -45,6 +45,31 @@ def run(module: Run, steps: str) -> Any:
     return module("following.js", SETTING.replace("%s", steps))
 
 
+def test_of_a_session_that_was_closed_its_log_is_shown(module: Run) -> None:
+    steps = """
+      const row = {id: "a", status: "ended", title: "A"};
+      app.actions = {past: async () => ({sessions: [{id: "b"}, row]})};
+      wire.call = async (method, params) => {
+        asked.push([method, params]);
+        if (method === "session.attach") throw {kind: "session-ended", message: "that session has ended"};
+        return {epoch: "e", seq: 9, events: [{seq: 9}], more: true};
+      };
+      let told = null;
+      const log = makeLog("a");
+      const made = following(app, () => ({...log, hydrate: (attached) => { told = attached; }}));
+      made.follow("a");
+      await settled();
+      return [app.open.state, told.snapshot, asked.map(([method]) => method)];
+    """
+    state, snapshot, asked = run(module, steps)
+    assert (state, asked) == ("attached", ["session.attach", "session.history"])
+    assert snapshot == {
+        "session": {"id": "a", "status": "ended", "title": "A"},
+        "events": [{"seq": 9}],
+        "truncated": True,
+    }
+
+
 def test_a_session_that_is_shown_is_attached_and_the_one_before_is_left(module: Run) -> None:
     steps = """
       follow("a");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_sessions_of_other_devices_have_a_section_of_their_own(open_page: Open) 
     remote = page.get_by_role("region", name="Live on other devices")
     assert titles(remote) == ["Build the wire", "Untitled session"]
     expect(remote.get_by_role("button", name="Build the wire").first).to_contain_text("Run `rm -r build`?")
-    expect(remote.locator("li[data-id=logs]")).to_contain_text("pi")
+    expect(remote.locator("li[data-id=logs] .under")).to_have_text("pi · shell")
     expect(remote.locator("li[data-id=logs]").get_by_role("img", name="idle")).to_be_visible()
 
 
@@ -126,6 +127,7 @@ def test_a_filter_leaves_what_fits_and_says_when_nothing_does(open_page: Open) -
     page.keyboard.press("Escape")
     page.get_by_role("button", name="1 waits for you").click()
     assert titles(page.locator("#side")) == ["Build the wire"]
+    expect(page.get_by_text("office is offline")).to_have_count(0)
 
 
 def test_the_arrows_move_from_row_to_row_and_one_row_is_in_the_order_of_tab(open_page: Open) -> None:
@@ -146,7 +148,7 @@ def test_the_arrows_move_from_row_to_row_and_one_row_is_in_the_order_of_tab(open
 
 def test_a_menu_offers_what_the_rights_allow(open_page: Open) -> None:
     page = open_page(answers=answers({**NOTES, "status": "ended"}, BUILD, LOGS))
-    assert entries(page, "Notes") == ["Pin", "Rename", "Share", "Delete transcript"]
+    assert entries(page, "Notes") == ["Pin", "Rename", "Share", "Start again", "Close session", "Delete transcript"]
     page.keyboard.press("Escape")
     assert entries(page, "Build the wire") == ["Pin", "Rename", "Close session"]
     page.keyboard.press("Escape")
@@ -161,7 +163,71 @@ def test_a_rename_that_is_refused_stays_open_and_says_why(open_page: Open) -> No
     page.get_by_label("Title").fill("Wire")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("desk may be watched only: ask its owner")
-    assert asked(page, "session.rename") == [{"session_id": "build", "title": "Wire"}]
+    assert asked(page, "session.rename") == [{"session_id": "build", "title": "Wire", "wait": 5}]
+
+
+def test_a_session_that_has_ended_is_started_again_as_another_one(open_page: Open) -> None:
+    ended = {**BUILD, "status": "ended"}
+    page = open_page(answers=answers(ended, **{"session.restart": {"session_id": "again"}}))
+    assert entries(page, "Build the wire") == ["Pin", "Rename", "Start again", "Close session"]
+    page.get_by_role("menuitem", name="Start again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Start again").click()
+    page.wait_for_url("**/#/s/again")
+    assert asked(page, "session.restart") == [{"session_id": "build", "wait": 0}]
+
+
+def test_sessions_that_were_closed_are_asked_for_when_somebody_looks(open_page: Open) -> None:
+    mine = session("mine", "Mine", 1, local=True, status="ended", closed=True, attachable=False)
+    past = {"sessions": [mine, {**BUILD, "status": "ended", "attachable": False, "closed": True}]}
+    unreached = [{"device": {"id": "pi", "name": "pi"}, "reason": "no answer"}]
+    page = open_page(answers=answers(NOTES, **{"session.past": {**past, "unreached": unreached}}))
+    expect(page.get_by_text("Notes")).to_be_visible()
+    assert asked(page, "session.past") == []
+    page.get_by_text("Ended sessions").click()
+    over = page.locator(".past details")
+    expect(over.locator(".title")).to_have_text(["Mine", "Build the wire"])
+    expect(over.get_by_role("status")).to_have_text("Incomplete without pi.")
+    assert entries(page, "Mine") == ["Share", "Start again", "Delete transcript"]
+    page.keyboard.press("Escape")
+    assert entries(page, "Build the wire") == ["Start again"]
+    page.keyboard.press("Escape")
+    tell(page, "session.changed", {"removed": ["notes"]})
+    expect(page.get_by_text("Notes")).to_have_count(0)
+    assert len(asked(page, "session.past")) == 2  # it may be the one that was closed
+
+
+def test_what_was_said_is_searched_on_all_devices(open_page: Open) -> None:
+    desk = {"id": "desk", "name": "desk"}
+    found = {"excerpt": "🦀 the wire <b>", "marks": [[6, 10]], "at": "2026-01-01T00:00:00.000Z"}
+    hit = {"session_id": "old", "title": "Old plans", "device": desk, "seq": 3, "type": "message.user", **found}
+    page = open_page(answers=answers(NOTES, **{"session.search": {"hits": [hit], "indexing": ["pi"]}}))
+    expect(page.get_by_text("Notes")).to_be_visible()
+    page.get_by_role("searchbox").fill("wire")
+    expect(page.get_by_text("Nothing here is called “wire”.")).to_be_visible()
+    page.keyboard.press("Enter")  # no row fits
+    shown = page.get_by_role("button", name="Old plans")
+    expect(shown.locator(".excerpt")).to_have_text("🦀 the wire <b>")
+    expect(shown.locator("mark")).to_have_text("wire")
+    expect(page.get_by_text("Incomplete without pi.")).to_be_visible()
+    assert asked(page, "session.search") == [{"text": "wire", "scope": "all", "limit": 50}]
+    page.get_by_role("searchbox").fill("wires")
+    expect(shown).to_have_count(0)
+    page.get_by_role("searchbox").fill("wire")
+    page.get_by_role("button", name="Search transcripts for “wire”").click()
+    shown.click()
+    page.wait_for_url("**/#/s/old")
+
+
+def test_a_search_that_finds_nothing_or_fails_says_so(open_page: Open) -> None:
+    refused = {"error": {"kind": "bad-params", "message": "nothing to search for", "hint": "give a word"}}
+    page = open_page(answers=answers(NOTES, **{"session.search": refused}))
+    page.get_by_role("searchbox").fill("?")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("nothing to search for: give a word")).to_be_visible()
+    page.evaluate("service.answers['session.search'] = {hits: []}")
+    page.get_by_role("searchbox").fill("wire")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Found nowhere.")).to_be_visible()
 
 
 def test_a_pinned_session_stands_above_the_others_and_is_kept(open_page: Open) -> None:
@@ -190,6 +256,34 @@ def test_a_new_session_on_a_device_is_started_there_and_opened(open_page: Open) 
     assert asked(page, "session.create") == [wanted]
 
 
+def test_another_device_can_be_chosen_for_what_was_typed(open_page: Open) -> None:
+    # Back then leads out of the form, however many devices were looked at.
+    there = session("there", "There", device="desk", short_cwd="~/src")
+    page = open_page(answers=answers(NOTES, there, **{"backend.list": BACKENDS}))
+    page.get_by_role("link", name="New session", exact=True).last.click()
+    page.get_by_label("Title (optional)").fill("Typed")
+    expect(page.get_by_role("combobox", name="Other devices")).to_be_visible()
+    for device in ("pi", "desk"):
+        page.get_by_role("combobox", name="Device", exact=True).select_option(label=device)
+        expect(page).to_have_url(re.compile(f"#/new/{device}$"))
+    expect(page.get_by_role("combobox", name="Other devices")).to_be_hidden()
+    expect(page.get_by_label("Title (optional)")).to_have_value("Typed")
+    assert page.locator("datalist").evaluate("(node) => [...node.options].map((each) => each.value)") == ["~/src"]
+    assert [each["device"] for each in asked(page, "backend.list")] == ["", "pi", "desk"]
+    page.go_back()
+    expect(page.get_by_role("heading", name="Choose a session")).to_be_visible()
+    page.go_forward()
+    expect(page.get_by_label("Title (optional)")).to_have_value("Typed")
+
+
+def test_a_program_that_is_not_ready_says_why(open_page: Open) -> None:
+    lacking = {**BACKENDS[1], "missing": "codex is not installed", "hint": "npm install -g @openai/codex"}
+    page = open_page("#/new", answers(NOTES, **{"backend.list": [BACKENDS[0], lacking]}))
+    page.get_by_label("Program").select_option("codex")
+    expect(page.get_by_text("codex is not installed: npm install -g @openai/codex")).to_be_visible()
+    expect(page.get_by_role("button", name="Start session")).to_be_disabled()
+
+
 @pytest.mark.parametrize("width", [320, 360, 1280, 2560])
 def test_nothing_overflows_the_window_and_the_list_scrolls_in_itself(open_page: Open, width: int) -> None:
     long = "Refactor a very long title that must not break the layout of the sidebar at any width 修复登录问题"
@@ -213,6 +307,37 @@ def test_on_a_narrow_window_list_and_pane_are_two_screens(open_page: Open) -> No
     expect(page.get_by_text("Notes")).to_be_visible()
     page.go_back()
     expect(page.locator("#side")).to_be_hidden()
+
+
+def test_the_way_back_on_a_narrow_window_is_the_way_one_came(open_page: Open) -> None:
+    rows = [session(f"s{each}", f"Row {each}", each) for each in range(30)]
+    page = open_page(answers=answers(*rows), viewport={"width": 360, "height": 700})
+    row = page.locator("li[data-id=s3] .row")
+    row.click()
+    expect(page.locator("#side")).to_be_hidden()
+    length = page.evaluate("history.length")
+    for _ in range(2):
+        page.get_by_role("link", name="Back to the sessions").click()
+        expect(row).to_be_focused()
+        expect(row).to_be_in_viewport()
+        row.click()
+        expect(page.locator("#side")).to_be_hidden()
+    assert page.evaluate("history.length") == length
+    page.locator("main").focus()
+    page.keyboard.press("k")  # the row above, though the list is out of sight
+    page.wait_for_url("**/#/s/s4")
+    page.locator("main").focus()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+
+
+def test_who_is_alone_is_offered_to_pair(open_page: Open) -> None:
+    page = open_page(answers=answers(peers=[peer("laptop", self=True), peer("den", paired=False)]))
+    expect(page.locator(".fresh a")).to_have_text(["New session", "Pair a device"])
+    expect(page.locator("main").get_by_role("link", name="Pair a device")).to_be_visible()
+    tell(page, "peer.changed", {"changed": [peer("desk")]})
+    expect(page.locator(".fresh a")).to_have_text(["New session", "New session on desk"])
+    expect(page.locator("main").get_by_role("link", name="Pair a device")).to_be_hidden()
 
 
 def test_shortcuts_are_listed_and_never_work_in_a_field(open_page: Open) -> None:

@@ -95,7 +95,7 @@ def test_a_session_can_be_started_on_paired_devices_that_are_there(module: Run) 
       const store = new Store();
       store.reset({peers});
       const names = (list) => list.map((row) => row.id);
-      return [names(store.reachable()), names(store.refusing())];
+      return [names(store.reachable()), names(store.absent())];
     }"""
     refusing = peer("den", reason="does not accept this device (unpaired or revoked)")
     peers = [
@@ -108,7 +108,7 @@ def test_a_session_can_be_started_on_paired_devices_that_are_there(module: Run) 
         peer("new", paired=False),
         refusing,
     ]
-    assert module("store.js", script, peers) == [["desk", "pi"], ["den"]]
+    assert module("store.js", script, peers) == [["desk", "pi"], ["den", "off"]]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import { unsentOf } from "./unsent.js";
 import { t } from "./words.js";
 
 const OLDER = 200; // events of a page of history
+const PAST = 1000; // sessions that have ended, of each device
+const PATIENCE = 5; // s that a device out of reach is waited for, while a dialog stands
 const PROMPT = "prompt-"; // before the id of a prompt: the id of the request that sends it
 const CLIENT = "page"; // as which it is told of in logs
 
@@ -78,10 +80,13 @@ export function actionsOf(app) {
 
     create: (params) => call("session.create", params),
     backends: (device) => call("backend.list", { device }),
-    rename: (id, title) => call("session.rename", { session_id: id, title }),
-    close: (id) => call("session.close", { session_id: id }),
-    share: (id, share) => call("session.share", { session_id: id, share }),
-    forget: (id) => call("session.forget", { session_id: id }),
+    rename: (id, title) => call("session.rename", { session_id: id, title, wait: PATIENCE }),
+    close: (id) => call("session.close", { session_id: id, wait: PATIENCE }),
+    restart: (id) => call("session.restart", { session_id: id, wait: 0 }), // twice would be two sessions
+    past: () => call("session.past", { scope: "all", limit: PAST }),
+    search: (text, limit) => call("session.search", { text, scope: "all", limit }),
+    share: (id, share) => call("session.share", { session_id: id, share }).then(ofPast),
+    forget: (id) => call("session.forget", { session_id: id }).then(ofPast),
     logout: () => call("page.logout"),
     ...trust.actions,
 
@@ -101,6 +106,11 @@ export function actionsOf(app) {
     app.keep = values;
     app.touch("keep");
     app.unsent.merge(values.drafts);
+  }
+
+  // Nobody tells of what is done to sessions that are over.
+  function ofPast() {
+    app.touch("over");
   }
 
   function callOf(prompt) {

@@ -79,11 +79,12 @@ function go(hash) {
 }
 
 function routed() {
+  const before = app.route;
   app.route = parse(location.hash);
   app.actions.follow(app.route.name === "s" ? app.route.id : null);
   show();
   touch("route");
-  focus();
+  if (app.route.name || !app.sidebar.stand(before.id)) focus();
 }
 
 /** Give the focus to what the route is for. */
@@ -99,8 +100,17 @@ function show() {
 
 /** The head of what the main part shows: the way back on a narrow window, the one `h1`, and what a view adds. */
 function head(title, ...more) {
-  const back = el("a", { class: "back", href: "#/", "aria-label": t("app.back") });
+  const back = el("a", { class: "back", href: "#/", "aria-label": t("app.back"), onclick: goBack });
   return el("header", { class: "head" }, back, el("h1", { dir: "auto" }, title), ...more);
+}
+
+// To the list where it stood, if that is where one came from: Back then leads out of the page, as it should.
+function goBack(event) {
+  const { navigation } = globalThis;
+  const before = navigation?.entries()[navigation.currentEntry.index - 1];
+  if (!before || parse(new URL(before.url).hash).name) return;
+  event.preventDefault();
+  history.back();
 }
 
 function welcome() {
@@ -115,7 +125,7 @@ function welcome() {
     node.classList.toggle("unknown", !app.store.loaded);
     say(title, t(some ? "app.choose" : "app.empty"));
     say(text, t(some ? "app.choose.more" : "app.empty.more"));
-    pairing.hidden = app.store.peers().some((peer) => peer.paired);
+    pairing.hidden = !app.store.alone();
   }
   update();
   return { node, update };

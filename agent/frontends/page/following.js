@@ -59,7 +59,7 @@ export function following(app, makeLog) {
     call = id;
     const from = mine.epoch ? { after: mine.seq, epoch: mine.epoch } : {};
     try {
-      const attached = await app.wire.call("session.attach", { session_id: mine.id, call_id: id, ...from });
+      const attached = await app.wire.call("session.attach", { session_id: mine.id, call_id: id, ...from }).catch(closed);
       if (call !== id) {
         if (log?.id !== mine.id) detach(mine.id); // shown no more
         return;
@@ -72,6 +72,16 @@ export function following(app, makeLog) {
     } finally {
       if (call === id) call = null;
     }
+  }
+
+  // Of a session that was closed its log is left, on whichever device.
+  async function closed(error) {
+    if (error.kind !== "session-ended") throw error;
+    const { id } = log;
+    const { sessions } = await app.actions.past();
+    const page = await app.wire.call("session.history", { session_id: id });
+    const session = sessions.find((row) => row.id === id) ?? { status: "ended" };
+    return { ...page, snapshot: { session, events: page.events, truncated: page.more } };
   }
 
   // What was attached before is asked for again for a while: its device may be starting.

@@ -1,125 +1,117 @@
 // A new session: on which device, of which program, in which folder, with which title.
 
-import { complain, el, say, set } from "./dom.js";
+import { complain, el, say, set, uniqueId } from "./dom.js";
 import { nameOf } from "./store.js";
 import { t } from "./words.js";
 
-const FIELDS = ["backend", "title", "cwd", "share"];
+let draft = {}; // what was typed, while other views are looked at
 
 export function newSession(app) {
-  const device = app.route.id;
-  const kept = `new:${device}`;
-  const draft = read(kept);
-  const place = el("select", { class: "field", onchange: () => app.go(target(place.value)) });
-  const backend = el("select", { class: "field", disabled: true });
-  const about = el("p", { class: "about" });
-  const title = el("input", { class: "field", maxlength: 120, autocomplete: "off", dir: "auto" });
-  const cwd = el("input", {
-    class: "field", maxlength: 4096, autocomplete: "off", autocapitalize: "off", spellcheck: "false",
-    placeholder: t("new.cwd.placeholder"),
-  });
-  const share = el("select", { class: "field" },
-    ["all", "read-only", "private"].map((value) => el("option", { value }, t(`share.${value}`))));
-  const wrong = el("p", { class: "wrong", role: "alert" });
-  const start = el("button", { class: "button primary", disabled: true }, t("new.start"));
-  const form = el("form", { class: "form", onsubmit: submit, oninput: keep },
-    labelled("new.device", place), labelled("new.backend", backend, about), labelled("new.cwd", cwd),
-    labelled("new.title", title), device ? null : labelled("new.share", share), wrong,
-    el("div", { class: "actions" }, start));
-  const fields = { backend, title, cwd, share };
-  for (const name of FIELDS) if (name !== "backend" && draft[name] !== undefined) fields[name].value = draft[name];
-  let rows = null; // of the device's programs; null: not told yet
-  let asked = false;
+  let device = app.route.id; // "": this one
+  let rows = null; // of its programs; null: not told yet
+  let asked = null; // the device that was asked for them
   let busy = false;
+  const place = el("select", { class: "field", onchange: choose });
+  const backend = el("select", { class: "field" });
+  const about = el("p", { class: "about" });
+  const folders = el("datalist", { id: uniqueId("folders") });
+  const cwd = el("input", {
+    class: "field", maxlength: 4096, autocomplete: "off", autocapitalize: "off", spellcheck: "false", list: folders.id,
+    placeholder: t("new.cwd.placeholder"), value: draft.cwd,
+  });
+  const title = el("input", { class: "field", maxlength: 120, autocomplete: "off", dir: "auto", value: draft.title });
+  const share = el("select", { class: "field" }, ["all", "read-only", "private"].map((value) =>
+    el("option", { value, selected: value === draft.share }, t(`share.${value}`))));
+  const shared = el("label", {}, t("new.share"), share);
+  const wrong = el("p", { class: "wrong", role: "alert" });
+  const start = el("button", { class: "button primary" });
+  const form = el("form", { class: "form", onsubmit: submit, oninput: typed },
+    el("label", {}, t("new.device"), place), el("div", {}, el("label", {}, t("new.backend"), backend), about),
+    el("label", {}, t("new.cwd"), cwd), folders, el("label", {}, t("new.title"), title), shared, wrong,
+    el("div", { class: "actions" }, start));
   const node = el("section", { class: "pane" }, app.head(t("sidebar.new")), form);
   update();
-  return { node, update, focus: () => (rows ? title : place).focus({ preventScroll: true }) };
+  return { node, update, focus: () => place.focus({ preventScroll: true }) };
 
   function update() {
-    drawPlaces();
-    if (!asked && app.state === "ready") ask();
+    const places = app.store.reachable();
+    const known = app.store.peer(device);
+    if (known && !places.includes(known)) places.push(known); // it was there a moment ago
+    options(place, [["", t("new.here")], ...places.map((peer) => [peer.id, nameOf(peer)])], device);
+    options(folders, app.store.folders(device).map((folder) => [folder, ""]));
+    shared.hidden = device !== "";
+    if (asked !== device && app.state === "ready") ask();
     draw();
   }
 
-  function drawPlaces() {
-    const known = app.store.peer(device);
-    const peers = app.store.reachable();
-    if (device && known && !peers.includes(known)) peers.push(known);
-    const wanted = [["", t("new.here")], ...peers.map((peer) => [peer.id, nameOf(peer)])];
-    if (JSON.stringify(wanted) !== place.dataset.shown) {
-      place.replaceChildren(...wanted.map(([value, name]) => el("option", { value }, name)));
-      place.dataset.shown = JSON.stringify(wanted);
-    }
-    place.value = device;
+  // The route follows without being gone to: what was typed stays, and Back leads out of the form.
+  function choose() {
+    device = place.value;
+    history.replaceState(null, "", device ? `#/new/${device}` : "#/new");
+    say(wrong, "");
+    update();
   }
 
   async function ask() {
-    asked = true;
+    const mine = device;
+    asked = mine;
+    rows = null;
     try {
-      rows = await app.actions.backends(device);
-      const first = rows.find((row) => row.name === draft.backend && row.ready) ?? rows.find((row) => row.default);
-      backend.replaceChildren(...rows.map((row) => el("option", { value: row.name, disabled: !row.ready },
-        row.ready ? row.name : `${row.name} (${t("new.not_ready")})`)));
-      backend.value = (first?.ready ? first : rows.find((row) => row.ready))?.name ?? "";
+      const told = await app.actions.backends(mine);
+      if (mine !== device) return;
+      rows = told;
+      const ready = rows.filter((row) => row.ready);
+      const first = ready.find((row) => row.name === draft.backend) ?? ready.find((row) => row.default) ?? ready[0] ?? rows[0];
+      const label = (row) => (row.ready ? row.name : `${row.name} (${t("new.not_ready")})`);
+      options(backend, rows.map((row) => [row.name, label(row)]), first?.name);
     } catch (error) {
-      tell(error);
-      asked = app.state === "ready"; // of a lost connection: with the next one
+      if (mine !== device) return;
+      complain(wrong, error);
+      if (app.state !== "ready") asked = null; // of a lost connection: with the next one
     }
     draw();
   }
 
   function draw() {
     const row = rows?.find((each) => each.name === backend.value);
-    say(about, !rows ? t("new.asking") : row ? row.description : t("new.no_backend"));
+    const why = [row?.missing, row?.hint].filter(Boolean).join(": ");
+    say(about, rows ? (row ? why || row.description : t("new.no_backend")) : t("new.asking"));
     backend.disabled = !rows?.length;
-    start.disabled = busy || !row || app.state !== "ready";
+    start.disabled = busy || !row?.ready || app.state !== "ready";
     say(start, t(busy ? "new.starting" : "new.start"));
     set(form, "aria-busy", busy && "true");
   }
 
-  function keep() {
-    wrong.textContent = "";
-    const values = Object.fromEntries(FIELDS.map((name) => [name, fields[name].value]));
-    sessionStorage.setItem(kept, JSON.stringify(values));
+  function typed() {
+    say(wrong, "");
+    draft = { backend: backend.value, cwd: cwd.value, title: title.value, share: share.value };
     draw();
   }
 
   async function submit(event) {
     event.preventDefault();
-    if (busy || start.disabled) return;
+    if (start.disabled) return;
     busy = true;
-    wrong.textContent = "";
+    say(wrong, "");
     draw();
     const wanted = { device, backend: backend.value, title: title.value.trim(), cwd: cwd.value.trim() };
     try {
       const made = await app.actions.create(device ? wanted : { ...wanted, share: share.value });
-      sessionStorage.removeItem(kept);
+      draft = {};
       if (node.isConnected) app.go(`#/s/${made.session_id}`);
     } catch (error) {
-      tell(error);
+      complain(wrong, error);
     } finally {
       busy = false;
       draw();
     }
   }
-
-  function tell(error) {
-    complain(wrong, error);
-  }
 }
 
-function target(device) {
-  return device ? `#/new/${device}` : "#/new";
-}
-
-function labelled(key, field, ...more) {
-  return el("div", {}, el("label", {}, t(key), field), ...more);
-}
-
-function read(name) {
-  try {
-    return JSON.parse(sessionStorage.getItem(name)) ?? {};
-  } catch {
-    return {};
-  }
+// Options of a list, `[value, text]`, touched only if they are other ones.
+function options(list, wanted, chosen) {
+  const key = JSON.stringify(wanted);
+  if (list.dataset.shown !== key) list.replaceChildren(...wanted.map(([value, text]) => el("option", { value }, text)));
+  list.dataset.shown = key;
+  if (chosen !== undefined) list.value = chosen;
 }

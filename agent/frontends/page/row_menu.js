@@ -1,4 +1,4 @@
-// What can be done with a session from its row: pin, rename, share, close, forget, as far as rights go.
+// What can be done with a session from its row: pin, rename, share, close, start again, forget, as far as rights go.
 
 import { ask, choice, el } from "./dom.js";
 import { over, titleOf } from "./store.js";
@@ -9,15 +9,27 @@ const TITLE_MAX = 120;
 
 /** The entries of a row's menu. What the owner of a remote session does not allow is not offered. */
 export function rowActions(app, row) {
+  const { actions } = app;
   const pinned = (app.keep.pins ?? []).includes(row.id);
-  const may = row.local || (row.share !== "read-only" && row.attachable && !row.away);
+  const may = row.local || (row.share !== "read-only" && !row.away && (row.attachable || row.closed));
   return [
-    { label: t(pinned ? "menu.unpin" : "menu.pin"), run: () => app.actions.pin(row.id, !pinned) },
-    may && { label: t("menu.rename"), run: () => rename(app, row) },
+    !row.closed && { label: t(pinned ? "menu.unpin" : "menu.pin"), run: () => actions.pin(row.id, !pinned) },
+    may && !row.closed && { label: t("menu.rename"), run: () => rename(app, row) },
     row.local && { label: t("menu.share"), run: () => share(app, row) },
-    may && !over(row) && { label: t("menu.close"), danger: true, run: () => close(app, row) },
-    row.local && over(row) && { label: t("menu.forget"), danger: true, run: () => forget(app, row) },
+    may && over(row) && sure(row, "restart", false, async () => app.go(`#/s/${(await actions.restart(row.id)).session_id}`)),
+    may && !row.closed && sure(row, "close", true, () => actions.close(row.id)),
+    row.local && over(row) && sure(row, "forget", true, async () => {
+      await actions.forget(row.id);
+      if (app.route.id === row.id) app.go("#/");
+    }),
   ].filter(Boolean);
+}
+
+// What a person is asked about first.
+function sure(row, name, danger, run) {
+  const label = t(`menu.${name}`);
+  const title = t(`menu.${name}.title`, { title: titleOf(row) });
+  return { label, danger, run: () => ask(title, [el("p", {}, t(`menu.${name}.text`))], label, { danger }, run) };
 }
 
 function rename(app, row) {
@@ -37,17 +49,4 @@ function share(app, row) {
   const body = el("fieldset", {}, el("legend", {}, t("menu.share.label")), choices);
   const chosen = () => body.querySelector("input:checked").value;
   ask(t("menu.share"), [body], t("app.save"), {}, () => app.actions.share(row.id, chosen()));
-}
-
-function close(app, row) {
-  ask(t("menu.close.title", { title: titleOf(row) }), [el("p", {}, t("menu.close.text"))], t("menu.close"), { danger: true },
-    () => app.actions.close(row.id));
-}
-
-function forget(app, row) {
-  ask(t("menu.forget.title", { title: titleOf(row) }), [el("p", {}, t("menu.forget.text"))], t("menu.forget"), { danger: true },
-    async () => {
-      await app.actions.forget(row.id);
-      if (app.route.id === row.id) app.go("#/");
-    });
 }

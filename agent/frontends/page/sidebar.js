@@ -1,6 +1,7 @@
-// The sidebar: the sessions of this device, "Live on other devices", what is away, and where a new one can be started.
+// The sidebar: the sessions of this device, "Live on other devices", what is away or over, and where a new one can be started.
 
-import { el, keyed, menu, say, set } from "./dom.js";
+import { composing, el, keyed, menu, say, set } from "./dom.js";
+import { past } from "./past.js";
 import { rowActions } from "./row_menu.js";
 import { matches, nameOf, status, titleOf } from "./store.js";
 import { ago, clock, number, t } from "./words.js";
@@ -11,6 +12,9 @@ const AGO_EVERY = 20_000;
 
 export function sidebar(app) {
   const rows = new Map(); // nodes of sessions by id
+  const shown = new WeakMap(); // rows by their nodes
+  let current = null; // the node of the open session
+  let roving = null; // the node of the row that is in the order of Tab
   const find = el("input", {
     type: "search", class: "field", "aria-label": t("sidebar.filter"), placeholder: t("sidebar.filter"),
     autocomplete: "off", spellcheck: "false", oninput: draw, onkeydown: fromFilter,
@@ -18,25 +22,27 @@ export function sidebar(app) {
   const waiting = el("button", { type: "button", class: "chip waiting", "aria-pressed": "false", onclick: onlyWaiting });
   const sections = el("div", { class: "sections" });
   const away = el("ul", { class: "away" });
-  const refusing = el("ul", { class: "refusing" });
   const none = el("p", { class: "none", role: "status" });
   const fresh = el("ul", { class: "fresh" });
+  const over = past(app, { make: makeRow, update: drawRow });
   const health = el("span", { class: "health", role: "img" });
   const node = el("nav", { id: "side", "aria-label": t("sidebar.name") },
     el("div", { class: "search" }, find,
       el("a", { class: "button plus", href: "#/new", "aria-label": t("sidebar.new"), title: t("sidebar.new") }), waiting),
-    el("div", { class: "rows", onkeydown: steps, oncontextmenu: context }, sections, away, none, refusing, fresh),
+    el("div", { class: "rows", onkeydown: steps, oncontextmenu: context },
+      sections, none, away, over.node, fresh),
     el("div", { class: "foot" },
       el("a", { href: "#/devices" }, t("sidebar.devices"), health), el("a", { href: "#/settings" }, t("sidebar.settings"))));
-  setInterval(tick, AGO_EVERY);
+  const timer = setInterval(() => (node.isConnected ? tick() : clearInterval(timer)), AGO_EVERY);
   draw();
   drawHealth();
-  return { node, update, focus, step };
+  return { node, update, focus, step, stand };
 
   function update(changed) {
-    const keys = [...changed];
-    for (const key of keys) if (key.startsWith("s:") && !app.store.session(key.slice(2))) rows.delete(key.slice(2));
-    if (keys.some((key) => /^[sp]:|^(loaded|own|keep)$/.test(key))) draw();
+    const gone = [...changed].filter((key) => key.startsWith("s:") && !app.store.session(key.slice(2)));
+    for (const key of gone) rows.delete(key.slice(2));
+    if (gone.length || changed.has("over")) over.ask();
+    if ([...changed].some((key) => /^[sp]:|^(loaded|own|keep|past)$/.test(key))) draw();
     if (changed.has("health")) drawHealth();
     if (changed.has("route")) drawCurrent();
   }
@@ -49,66 +55,64 @@ export function sidebar(app) {
     const pins = new Set(app.keep.pins);
     const pinned = [...local, ...remote].filter((row) => pins.has(row.id));
     const others = (list) => list.filter((row) => !pins.has(row.id));
-    const parts = [["pinned", pinned], ["local", others(local)], ["remote", others(remote)]];
-    const seen = parts.map(([name, list]) => part(name, list, fits));
-    keyed(sections, seen.filter((each) => each.list.length), (each) => each.name, makeSection, drawSection);
-    const found = seen.reduce((sum, each) => sum + each.fitting, 0) + drawAway(only ? [] : gone, filter, fits);
-    drawNone(found, filter, only, local.length + remote.length + gone.length);
-    drawWaiting(only);
+    const seen = [["pinned", pinned], ["local", others(local)], ["remote", others(remote)]]
+      .map(([name, list]) => [name, list.filter(fits)]).filter(([, list]) => list.length);
+    keyed(sections, seen, ([name]) => name, makeSection, drawSection);
+    const found = seen.length + drawAway(gone, fits, filter, only) + over.draw(fits, filter, only);
+    const all = local.length + remote.length + gone.length;
+    if (found || !app.store.loaded) say(none, "");
+    else say(none, !all ? t("sidebar.none") : filter ? t("sidebar.nothing", { filter }) : only ? t("sidebar.nobody") : "");
+    const count = app.store.waiting();
+    say(waiting, t("sidebar.waiting", { count }));
+    waiting.hidden = !count && !only;
     drawNew();
-    const lines = app.store.refusing();
-    keyed(refusing, lines, (peer) => peer.id, (peer) => el("li", {}, refusal(peer)), (li, peer) => say(li, refusal(peer)));
     drawCurrent();
   }
 
-  // Up to 2,000 rows are shown, of more the first 500 and how many there are.
-  function part(name, list, fits) {
-    const fitting = list.filter(fits);
-    const shown = fitting.length > ALL_ROWS ? fitting.slice(0, FIRST_ROWS) : fitting;
-    return { name, list: shown, fitting: fitting.length };
-  }
-
-  function makeSection(each) {
-    const id = `side-${each.name}`;
+  function makeSection([name, list]) {
+    const id = `side-${name}`;
     const section = el("section", { "aria-labelledby": id },
-      el("h2", { id }, t(`sidebar.${each.name}`)), el("ul"), el("p", { class: "more-rows" }));
-    drawSection(section, each);
+      el("h2", { id }, t(`sidebar.${name}`)), el("ul"), el("p", { class: "more-rows" }));
+    drawSection(section, [name, list]);
     return section;
   }
 
-  function drawSection(section, each) {
-    const [, list, more] = section.children;
-    keyed(list, each.list, (row) => row.id, makeRow, drawRow);
-    const count = each.fitting - each.list.length;
+  // Up to 2,000 rows are shown, of more the first 500 and how many there are.
+  function drawSection(section, [, list]) {
+    const [, ul, more] = section.children;
+    const count = list.length > ALL_ROWS ? list.length - FIRST_ROWS : 0;
+    keyed(ul, count ? list.slice(0, FIRST_ROWS) : list, (row) => row.id, makeRow, drawRow);
     say(more, count ? t("sidebar.more", { count }) : "");
   }
 
   // A row that a filter took away, or that moves to another section, comes back as it was.
   function makeRow(row) {
-    const known = rows.get(row.id);
-    if (known) drawRow(known, row);
-    return known ?? newRow(row);
-  }
-
-  function newRow(row) {
-    const button = el("button", { type: "button", class: "row", tabindex: "-1", onclick: () => app.go(`#/s/${row.id}`) },
-      el("span", { role: "img" }), el("span", { class: "title", dir: "auto" }), el("time"),
-      el("span", { class: "under", dir: "auto" }), el("span", { class: "marks" }));
-    const more = el("button", {
-      type: "button", class: "more", tabindex: "-1", "aria-haspopup": "menu", "aria-expanded": "false",
-      onclick: () => openMenu(row.id),
-    });
-    const li = el("li", { dataset: { id: row.id } }, button, more);
-    rows.set(row.id, li);
+    const li = rows.get(row.id) ?? newRow(row.id);
     drawRow(li, row);
     return li;
   }
 
+  function newRow(id) {
+    const button = el("button", { type: "button", class: "row", tabindex: "-1", onclick: () => app.go(`#/s/${id}`) },
+      el("span", { role: "img" }), el("span", { class: "title", dir: "auto" }), el("time"),
+      el("span", { class: "under", dir: "auto" }), el("span", { class: "marks" }));
+    const more = el("button", {
+      type: "button", class: "more", tabindex: "-1", "aria-haspopup": "menu", "aria-expanded": "false",
+      onclick: () => openMenu(li),
+    });
+    const li = el("li", { dataset: { id } }, button, more);
+    rows.set(id, li);
+    return li;
+  }
+
   function drawRow(li, row) {
+    if (shown.get(li) === row) return;
+    shown.set(li, row);
     const [button, more] = li.children;
     const [dot, title, time, under, marks, question] = button.children;
     const state = status(row);
     const name = titleOf(row);
+    const device = nameOf(row.device);
     set(dot, "class", `dot ${state}`);
     set(dot, "aria-label", t(`status.${state}`) + (row.stale ? `, ${t("devices.stale")}` : ""));
     set(li, "class", [(row.stale || row.away || !row.attachable) && "dim"]);
@@ -116,9 +120,9 @@ export function sidebar(app) {
     set(title, "class", ["title", row.untitled && "untitled"]);
     say(time, ago(row.updated_at));
     set(time, "datetime", row.updated_at);
-    say(under, row.local ? row.short_cwd || row.backend : nameOf(row.device));
-    set(button, "title", [name, nameOf(row.device), row.backend, row.short_cwd].filter(Boolean).join(" · "));
-    say(marks, marksOf(row).join(" · "));
+    say(under, (row.local ? [row.backend, row.short_cwd] : [device, row.backend]).filter(Boolean).join(" · "));
+    set(button, "title", [name, device, row.backend, row.short_cwd].filter(Boolean).join(" · "));
+    say(marks, marksOf(row));
     const asks = state === "needs-input" ? row.question : "";
     if (!asks) question?.remove();
     else if (question) say(question, asks);
@@ -132,22 +136,20 @@ export function sidebar(app) {
       row.queued ? t("sidebar.queued", { count: row.queued }) : "",
       row.share && row.share !== "all" ? t(`share.${row.share}`) : "",
       watching > 1 ? `×${number(watching)}` : "",
-    ].filter(Boolean);
+    ].filter(Boolean).join(" · ");
   }
 
   // Devices that are out of reach fold, with the sessions that they had (R12); while something is sought, they are open.
-  function drawAway(gone, filter, fits) {
+  // One that refuses this device has none (R14).
+  function drawAway(gone, fits, filter, only) {
     const groups = new Map(gone.map((each) => [each.device.id, each]));
-    for (const peer of app.store.peers()) {
-      const offline = peer.paired && peer.state === "offline";
-      if (offline && !groups.has(peer.id)) groups.set(peer.id, { device: peer, rows: [] });
-    }
+    for (const device of app.store.absent()) if (!groups.has(device.id)) groups.set(device.id, { device, rows: [] });
     const list = [...groups.values()].map((each) => ({ ...each, fitting: each.rows.filter(fits) }))
-      .filter((each) => !filter || each.fitting.length);
+      .filter((each) => !(filter || only) || each.fitting.length);
     const key = (each) => `${each.device.id} ${each.rows.length > 0}`;
     const nodes = keyed(away, list, key, makeAway, drawAwayDevice);
     if (filter) for (const li of nodes.values()) set(li.firstChild, "open", true);
-    return list.reduce((sum, each) => sum + each.fitting.length, 0);
+    return list.some((each) => each.fitting.length);
   }
 
   function makeAway(each) {
@@ -160,7 +162,8 @@ export function sidebar(app) {
     const peer = app.store.peer(each.device.id);
     const since = clock(peer?.since ?? peer?.heard_at ?? "");
     const name = nameOf(peer ?? each.device);
-    const what = since ? t("sidebar.away", { name, since }) : t("sidebar.away.unknown", { name });
+    const key = peer?.state === "online" ? "sidebar.refuses" : since ? "sidebar.away" : "sidebar.away.unknown";
+    const what = t(key, { name, since });
     const count = each.rows.length;
     const [summary, list] = li.firstChild.children;
     if (!count) return say(li.firstChild, what);
@@ -168,31 +171,12 @@ export function sidebar(app) {
     keyed(list, each.fitting, (row) => row.id, makeRow, drawRow);
   }
 
-  function drawNone(found, filter, only, all) {
-    if (!all) say(none, app.store.loaded ? t("sidebar.none") : "");
-    else say(none, found ? "" : filter ? t("sidebar.nothing", { filter }) : only ? t("sidebar.nobody") : "");
-  }
-
-  function drawWaiting(only) {
-    const count = app.store.waiting();
-    say(waiting, t("sidebar.waiting", { count }));
-    waiting.hidden = !count && !only;
-  }
-
   function drawNew() {
-    const own = { id: "", name: "" };
-    const places = [own, ...app.store.reachable()];
-    keyed(fresh, places, (peer) => peer.id, makeNew, drawNewOn);
-  }
-
-  function makeNew(peer) {
-    const li = el("li", {}, el("a", { href: peer.id ? `#/new/${peer.id}` : "#/new" }));
-    drawNewOn(li, peer);
-    return li;
-  }
-
-  function drawNewOn(li, peer) {
-    say(li.firstChild, peer.id ? t("sidebar.new_on", { name: nameOf(peer) }) : t("sidebar.new"));
+    const links = [["#/new", t("sidebar.new")]];
+    for (const peer of app.store.reachable()) links.push([`#/new/${peer.id}`, t("sidebar.new_on", { name: nameOf(peer) })]);
+    if (app.store.alone()) links.push(["#/pair", t("pair.title")]);
+    keyed(fresh, links, ([href]) => href, ([href, text]) => el("li", {}, el("a", { href }, text)),
+      (li, [, text]) => say(li.firstChild, text));
   }
 
   function drawHealth() {
@@ -203,13 +187,14 @@ export function sidebar(app) {
   }
 
   function drawCurrent() {
-    const id = app.route.name === "s" ? app.route.id : null;
-    for (const li of node.querySelectorAll("li:has(> [aria-current])")) {
-      if (li.dataset.id !== id) li.firstChild.removeAttribute("aria-current");
+    const open = app.route.name === "s" ? rows.get(app.route.id) : null;
+    if (current && current !== open) current.firstChild.removeAttribute("aria-current");
+    if (open && current !== open) {
+      set(open.firstChild, "aria-current", "page");
+      open.scrollIntoView({ block: "nearest" });
     }
-    const current = node.querySelector(`li[data-id="${CSS.escape(id ?? "")}"]`);
-    if (current) set(current.firstChild, "aria-current", "page");
-    rove(document.activeElement?.closest?.(".rows li") ?? current ?? node.querySelector("li[data-id]"));
+    current = open;
+    rove(document.activeElement?.closest?.(".rows li[data-id]") ?? (open?.isConnected ? open : visible()[0]));
   }
 
   function tick() {
@@ -223,16 +208,17 @@ export function sidebar(app) {
 
   // --- keys ---
 
+  // Rows that are not folded away; also while the whole sidebar is out of sight, as it is beside a session on a phone.
   function visible() {
-    return [...node.querySelectorAll("li[data-id]")].filter((li) => li.firstChild.checkVisibility());
+    return [...node.querySelectorAll("li[data-id]")].filter((li) => !li.closest("details:not([open])"));
   }
 
   // One row alone is in the order of Tab; the arrows move from there.
   function rove(li) {
-    for (const button of node.querySelectorAll('li[data-id] > [tabindex="0"]')) {
-      if (button.parentNode !== li) button.setAttribute("tabindex", "-1");
-    }
-    for (const button of li?.dataset.id ? li.children : []) button.setAttribute("tabindex", "0");
+    if (li === roving) return;
+    for (const button of roving?.children ?? []) button.tabIndex = -1;
+    for (const button of li?.children ?? []) button.tabIndex = 0;
+    roving = li;
   }
 
   function focusRow(li) {
@@ -258,9 +244,9 @@ export function sidebar(app) {
   }
 
   function fromFilter(event) {
-    if (event.isComposing) return;
+    if (composing(event)) return;
     if (event.key === "ArrowDown") focusRow(visible()[0]);
-    else if (event.key === "Enter") visible()[0]?.firstChild.click();
+    else if (event.key === "Enter") (visible()[0]?.firstChild ?? over.search).click();
     else if (event.key === "Escape" && find.value) find.value = "";
     else if (event.key === "Escape") document.querySelector("#message")?.focus();
     else return;
@@ -271,31 +257,37 @@ export function sidebar(app) {
   /** Open the session that is `by` rows below the open one. */
   function step(by) {
     const list = visible();
-    const at = list.findIndex((li) => li.firstChild.hasAttribute("aria-current"));
+    const at = list.indexOf(current);
     const to = at < 0 ? 0 : Math.max(0, Math.min(list.length - 1, at + by));
     if (list[to] && to !== at) app.go(`#/s/${list[to].dataset.id}`);
   }
 
+  /** Go to the field that finds sessions. */
   function focus() {
-    if (document.body.dataset.route !== "list" && !node.checkVisibility()) app.go("#/");
+    if (!node.checkVisibility()) {
+      app.go("#/");
+      addEventListener("hashchange", focus, { once: true });
+    }
     find.focus();
     find.select();
+  }
+
+  /** Go to the row of a session, from which somebody comes back to the list. Whether there is one. */
+  function stand(id) {
+    const li = rows.get(id);
+    focusRow(li?.isConnected ? li : null);
+    return li === roving;
   }
 
   function context(event) {
     const li = event.target.closest("li[data-id]");
     if (!li) return;
     event.preventDefault();
-    openMenu(li.dataset.id);
+    openMenu(li);
   }
 
-  function openMenu(id) {
-    const row = app.store.session(id);
-    const li = rows.get(id);
-    if (row && li) menu(li.lastChild, rowActions(app, row), t("sidebar.menu", { title: titleOf(row) }));
-  }
-
-  function refusal(peer) {
-    return t("sidebar.refuses", { name: nameOf(peer) });
+  function openMenu(li) {
+    const row = shown.get(li);
+    menu(li.lastChild, rowActions(app, row), t("sidebar.menu", { title: titleOf(row) }));
   }
 }

@@ -88,14 +88,25 @@ export class Store {
     return [...this.#peers.values()].filter((row) => !row.self).sort(byName);
   }
 
+  /** Whether no device is paired with this one; false until that is known. */
+  alone() {
+    return this.#peers.size > 0 && !this.peers().some((row) => row.paired);
+  }
+
+  /** Folders of the sessions of a device (`""`: of this one), newest first. */
+  folders(device) {
+    const rows = [...this.#sessions.values()].filter((row) => (device ? row.device.id === device : row.local));
+    return [...new Set(rows.sort(newestFirst).map((row) => row.short_cwd || row.cwd).filter(Boolean))].slice(0, 20);
+  }
+
   /** Devices on which a session can be started (R8): members that are there and accept this one. */
   reachable() {
     return this.peers().filter((row) => row.role === "member" && row.state !== "offline" && !refuses(row));
   }
 
-  /** Paired devices that are there and refuse this one: why they have no sessions (R14). */
-  refusing() {
-    return this.peers().filter((row) => row.paired && refuses(row));
+  /** Paired devices that are out of reach, or there and refuse this one, and so have no sessions (R14). */
+  absent() {
+    return this.peers().filter((row) => row.paired && (row.state === "offline" || refuses(row)));
   }
 
   /** How many live sessions wait for a person. */
