@@ -58,6 +58,17 @@ def test_the_demo_stays_with_its_page_until_it_is_interrupted(temp: Path) -> Non
                 break
         address = next(line for line in said if line.startswith("file://"))
         assert Path(address.strip().removeprefix("file://")).is_file()
+        (laptop,) = temp.glob("*/laptop")
+        sessions = [*PROGRAM[:-1], "sessions"]
+        listed = subprocess.run(
+            sessions, env=environ | {"LAN_AGENT_HOME": str(laptop)}, capture_output=True, text=True, check=True
+        )
+        assert {line.split("\t")[1] for line in listed.stdout.splitlines()} == {
+            "Count to three",
+            "A clock",
+            "A question",
+            "Here",
+        }
         child.send_signal(signal.SIGINT)
         assert "All three have said goodbye" in child.stdout.read()
         assert child.wait(20) == 0

@@ -28,6 +28,12 @@ from agent.paths import control_socket_path
 NAMES = ("desk", "laptop", "pi")
 TITLE = "Count to three"
 PROMPT = 'for i in 1 2 3; do echo "$i, from process $$"; sleep 0.4; done'
+MORE = (
+    ("pi", "A clock", "while date +%T; do sleep 1; done"),
+    ("desk", "A question", 'read -p "What is your name? " name; echo "Hello, $name"'),
+    ("laptop", "Here", "echo This session runs on the very device whose page you see."),
+)
+"""Sessions that the page shows besides: device, title, prompt."""
 PATIENCE = 10.0
 """Seconds for each step; all of them take about six."""
 LOOK = 0.1
@@ -160,8 +166,13 @@ class _Demo:
 
     def stay_with_page(self) -> None:
         """Open the page of the laptop, and leave all devices running until Ctrl-C. Raises: DemoFailed."""
-        laptop = self._devices[1]
-        self._say("And the page of the laptop, with the desk's session under “Live on other devices”:")
+        devices = dict(zip(NAMES, self._devices, strict=True))
+        laptop = devices["laptop"]
+        self._say("A session that works, one that asks and one on the laptop itself:")
+        for name, title, prompt in MORE:
+            self._show(devices[name], "new", "--title", title)
+            self._show(devices[name], "prompt", "--no-wait", title, prompt)
+        self._say("And the page of the laptop, with the others' sessions under “Live on other devices”:")
         self._show(laptop, "page")
         self._printer.talk(f"once more: `agent page` with LAN_AGENT_HOME={laptop.environ['LAN_AGENT_HOME']}", "dim")
         self._say("All three run until Ctrl-C.")
