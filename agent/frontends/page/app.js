@@ -5,7 +5,7 @@ import { ask } from "./ask.js";
 import { chat } from "./chat.js";
 import { compose } from "./compose.js";
 import { devices } from "./devices.js";
-import { el, say, set } from "./dom.js";
+import { announce, el, live, say, set } from "./dom.js";
 import { shortcuts } from "./keys.js";
 import { lost } from "./lost.js";
 import { marks } from "./marks.js";
@@ -30,7 +30,6 @@ const PANES = {
 // What stands above everything, whatever the route.
 const LINES = [lost];
 const STATUS_EVERY = 30_000;
-const SAID_EVERY = 2_000;
 
 /** What every view is given. Views read from it, and call `actions`, `go`, `say` and `head`. */
 const app = {
@@ -45,7 +44,7 @@ const app = {
   actions: {},
   focus,
   go,
-  say: sayLater,
+  say: announce,
   head,
   touch,
   get own() {
@@ -53,7 +52,6 @@ const app = {
   },
 };
 
-const live = el("div", { class: "unseen", "aria-live": "polite" });
 const main = el("main", { id: "main", tabindex: "-1" });
 const lines = el("div", { id: "lines" });
 let standing = []; // views that are drawn whatever the route
@@ -163,22 +161,6 @@ document.addEventListener("visibilitychange", () => {
   frame = 0;
   touch();
 });
-
-// --- the line that is only heard ---
-
-const toSay = [];
-let saying = 0;
-
-// One text at most every 2 s: of more that wait, the last one.
-function sayLater(text) {
-  toSay.splice(0, toSay.length, text);
-  saying ||= setTimeout(speak, live.textContent ? SAID_EVERY : 0);
-}
-
-function speak() {
-  live.textContent = toSay.shift() ?? "";
-  saying = live.textContent ? setTimeout(speak, SAID_EVERY) : 0;
-}
 
 // --- the wire ---
 

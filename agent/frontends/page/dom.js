@@ -50,6 +50,25 @@ export function choice(input, name, more) {
     el("span", {}, more ? [el("b", {}, name), el("small", {}, more)] : name));
 }
 
+const SAID_EVERY = 2_000; // ms
+
+/** The line that is only heard. */
+export const live = el("div", { class: "unseen", "aria-live": "polite" });
+let toSay = "";
+let saying = 0;
+
+/** Have a text heard: at most one every 2 s, of more that wait the last one. */
+export function announce(text) {
+  toSay = text;
+  saying ||= setTimeout(speak, live.textContent ? SAID_EVERY : 0);
+}
+
+function speak() {
+  live.textContent = toSay;
+  saying = toSay && setTimeout(speak, SAID_EVERY);
+  toSay = "";
+}
+
 /** A text of ours with what stands between backticks as code. */
 export function coded(text) {
   return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
@@ -122,8 +141,7 @@ export function uniqueId(prefix = "id") {
  * A modal dialog with a title, a body (nodes) and `actions`: `[{label, primary, danger, run}]`. `run` may be async and
  * keeps it open by giving false; without `run` an action closes it. Esc closes; the focus goes back to where it was.
  */
-export function dialog({ title, body = [], actions = [], onclose }) {
-  const from = document.activeElement;
+export function dialog({ title, body, actions }) {
   const id = uniqueId("dialog");
   const buttons = actions.map((action) => el("button", {
     type: "button",
@@ -134,17 +152,18 @@ export function dialog({ title, body = [], actions = [], onclose }) {
   const form = el("form", { method: "dialog", onsubmit: submit },
     el("h2", { id }, title), el("div", { class: "dialog-body" }, body), el("div", { class: "actions" }, buttons));
   const node = el("dialog", { "aria-labelledby": id, class: "dialog" }, form);
-  const close = () => node.close();
-  let busy = false;
+  node.addEventListener("close", () => node.remove());
+  node.addEventListener("click", (event) => event.target === node && node.close());
+  document.body.append(node);
+  node.showModal();
+  return node;
 
   async function act(action) {
-    if (busy) return;
-    busy = true;
+    if (buttons[0].disabled) return;
     for (const button of buttons) button.disabled = true;
     try {
-      if ((await action.run?.()) !== false) close();
+      if ((await action.run?.()) !== false) node.close();
     } finally {
-      busy = false;
       for (const button of buttons) button.disabled = false;
     }
   }
@@ -154,16 +173,6 @@ export function dialog({ title, body = [], actions = [], onclose }) {
     const primary = actions.find((action) => action.primary);
     if (primary) act(primary);
   }
-
-  node.addEventListener("close", () => {
-    node.remove();
-    if (from?.isConnected) from.focus();
-    onclose?.();
-  });
-  node.addEventListener("click", (event) => event.target === node && close());
-  document.body.append(node);
-  node.showModal();
-  return { node, close };
 }
 
 /** A dialog that asks before something is done: it stays open, with what the service says, if that failed. */
@@ -179,7 +188,6 @@ export function ask(title, body, label, look, run) {
     wrong.textContent = "";
     try {
       await run();
-      return true;
     } catch (error) {
       complain(wrong, error);
       return false;
@@ -204,16 +212,11 @@ export function menu(anchor, items, label) {
 
   function key(event) {
     const at = entries.indexOf(document.activeElement);
-    const letter = event.key.length === 1 && entries.findIndex((entry, index) =>
-      index > at && entry.textContent.trim().toLowerCase().startsWith(event.key.toLowerCase()));
-    const to = {
-      ArrowDown: (at + 1) % entries.length,
-      ArrowUp: (at - 1 + entries.length) % entries.length,
-      Home: 0,
-      End: entries.length - 1,
-    }[event.key] ?? (letter !== false && letter >= 0 ? letter : null);
+    const place = { ArrowDown: (at + 1) % entries.length, ArrowUp: at - 1, Home: 0, End: -1 }[event.key];
+    const begins = (entry, index) => index > at && entry.textContent.toLowerCase().startsWith(event.key.toLowerCase());
+    const to = place === undefined ? entries.find(begins) : entries.at(place);
     if (event.key === "Escape" || event.key === "Tab") close();
-    else if (to !== null) entries[to].focus();
+    else if (to) to.focus();
     else return;
     event.stopPropagation();
     if (event.key !== "Tab") event.preventDefault();
@@ -238,7 +241,7 @@ export function menu(anchor, items, label) {
   listen(document, "scroll", follow);
   listen(window, "resize", follow);
   entries[0]?.focus({ preventScroll: true });
-  return { node, close };
+  return node;
 }
 
 // Below the anchor, or above it where there is no room; never outside of the window.
@@ -254,8 +257,8 @@ function under(node, anchor) {
 /** A button that copies `text` (or what a function gives) and says so for two seconds. */
 export function copyButton(text) {
   let timer = 0;
-  const shown = el("span", { "aria-live": "polite" }, t("app.copy"));
-  return el("button", { type: "button", class: "copy", onclick: copy }, shown);
+  const button = el("button", { type: "button", class: "copy", onclick: copy }, t("app.copy"));
+  return button;
 
   async function copy() {
     let said = "app.copied";
@@ -264,8 +267,9 @@ export function copyButton(text) {
     } catch {
       said = "app.uncopied"; // no permission, or the window is not in front
     }
-    say(shown, t(said));
+    say(button, t(said));
+    announce(t(said));
     clearTimeout(timer);
-    timer = setTimeout(() => say(shown, t("app.copy")), 2000);
+    timer = setTimeout(() => say(button, t("app.copy")), 2000);
   }
 }
