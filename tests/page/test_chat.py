@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -188,6 +189,63 @@ def test_what_was_worked_is_folded_and_its_diffs_are_in_sight(open_page: Open) -
     expect(page.locator(".tool .input")).to_have_text("pytest")
     expect(page.locator(".tool .output")).to_have_text("1 failed")
     expect(page.locator(".thought")).to_have_text("Well.")
+
+
+def test_work_stays_one_and_open_when_its_beginning_is_loaded(open_page: Open) -> None:
+    log = Log()
+    log.add("message.user", turn=1, prompt_id="p", text="Go", sender=PI)
+    for number in range(90):
+        log.add("tool.start", turn=1, tool_id=f"t{number}", title=f"`test {number}`", input=f"test {number}")
+        log.add("tool.complete", turn=1, tool_id=f"t{number}", status="complete", output=f"output {number}")
+    log.add("message.complete", turn=1, text="Done.\n" * 400, status="complete")
+    log.add("turn.complete", turn=1, status="complete")
+    history = {"epoch": "e1", "seq": 183, "first": 1, "more": False, "events": log.events[:-142]}
+    page = open_page("#/s/s1", answers(log, log.attached(newest=142), **{"session.history": history}))
+    expect(page.locator(".item")).to_have_count(2)
+    summary = page.locator(".work > summary")
+    expect(summary).to_have_text("Worked 2m, 70 tools")
+    summary.evaluate("(node) => node.click()")
+    page.locator(".tool > summary", has_text="test 25").evaluate("(node) => node.click()")
+    page.evaluate("document.querySelector('.transcript').scrollTop = 0")
+    expect(summary).to_have_text("Worked 3m, 90 tools")
+    expect(page.locator(".tool")).to_have_count(90)
+    expect(page.locator(".tool").first).to_have_text("test 0")
+    expect(page.locator(".tool[open] .output")).to_have_text("output 25")
+    expect(page.locator(".tool[open] .input")).to_have_count(0)  # the title says it
+
+
+def test_many_items_that_are_folded_are_few_to_see_and_all_shown(open_page: Open) -> None:
+    log = Log()
+    for turn in range(1, 9):
+        log.add("message.user", turn=turn, prompt_id=f"p{turn}", text=f"Prompt {turn}", sender=PI)
+        for number in range(40):
+            log.add("tool.complete", turn=turn, tool_id=f"{turn} {number}", status="complete")
+        log.add("turn.complete", turn=turn, status="complete")
+    page = open_page("#/s/s1", answers(log, log.attached(newest=10_000)))
+    expect(page.locator(".work > summary")).to_have_text([re.compile("Worked .*, 40 tools")] * 8)
+    assert measured(page)["rest"] == 0
+
+
+def test_plans_and_paths_read_well_and_a_plan_that_goes_on_takes_no_time_from_the_work(open_page: Open) -> None:
+    log = Log()
+    log.add("message.user", turn=1, prompt_id="p", text="Go", sender=PI)
+    log.add("plan.update", turn=1, entries=[{"text": "Mend `wire.py`", "status": "in_progress"}, {"text": "Test"}])
+    diff = {"path": "/src/agent/wire.py", "patch": "@@ -1 +1 @@\n-a\n+b\n"}
+    log.add("tool.start", turn=1, tool_id="a", title="Edit")
+    log.add("tool.complete", turn=1, tool_id="a", status="complete", diffs=[diff])
+    for number in range(20):
+        log.add("thought.delta", turn=1, text=f"**Well**, {number}. ")
+    log.add("plan.update", turn=1, entries=[{"text": "Mend `wire.py`", "status": "completed"}, {"text": "Test"}])
+    log.add("message.complete", turn=1, text="Done.", status="complete")
+    log.add("turn.complete", turn=1, status="complete")
+    rendered = {"trees": [[["p", {}, [["strong", {}, ["read"]]]]]]}
+    page = open_page("#/s/s1", answers(log, log.attached(cwd="/src"), **{"page.render": rendered}))
+    expect(page.locator(".work > summary")).to_have_text("Worked 21s, 1 tool")
+    expect(page.locator(".plan h2")).to_have_text("Plan: 1 of 2 done")
+    expect(page.locator(".plan li.completed code")).to_have_text("wire.py")
+    expect(page.locator(".changes .path")).to_have_text("agent/wire.py")
+    page.locator(".work > summary").click()
+    expect(page.locator(".thought strong")).to_have_text("read")  # as Markdown
 
 
 def test_ends_that_are_no_success_and_answers_say_who_and_why(open_page: Open) -> None:  # S9, S12, S14

@@ -2,13 +2,15 @@
 
 import { copyButton, el, errorText, keyed, say, set } from "./dom.js";
 import { follow } from "./follow.js";
-import { blocksOf, blockView, isVerbatim } from "./items.js";
+import { blocksOf, blockView, goesWith, isVerbatim } from "./items.js";
 import { nameOf, titleOf } from "./store.js";
 import { clock, t } from "./words.js";
 
 const FIRST_ITEMS = 60;
 const MORE_ITEMS = 60;
-const MOST_ITEMS = 240; // that stay in the document while the reader is at the end
+const MOST_ITEMS = 240; // that stay in the document while the reader is at the end,
+const FAR = 20; // windows from the beginning
+const AHEAD = 2; // windows above what is in sight that are fetched before they are wanted
 
 export function chat(app) {
   const title = app.head("");
@@ -24,15 +26,17 @@ export function chat(app) {
     el("div", { class: "above" }, older), rows, el("div", { class: "below" }, working));
   const end = el("button", { type: "button", class: "button to-end", hidden: true, onclick: toEnd });
   const node = el("section", { class: "chat" }, title, raw, stands, el("div", { class: "window" }, scroller, end));
-  const follower = follow(scroller, rows, { onFollow: drawEnd, onTop: () => showOlder() });
+  const follower = follow(scroller, rows, { onFollow: drawEnd, onScroll: fill });
   const views = new Map(); // of blocks, by key
-  const about = { app, log: null, name: "", verbatim: false };
+  const about = { app, log: null, name: "", verbatim: false, awaits };
   let blocks = new Map(); // that are shown, by the ids of their items
   let newest = null; // the newest item that was shown
   let life = 0; // how many logs were shown
   let hidden = 0; // items before the first one that is shown
   let lastSeen = null; // the newest item when the reader left the end
   let asking = false; // for an older page
+  let filling = 0; // the frame after which it is looked whether older ones are wanted
+  let unread = 0; // replies that are not shown yet: how high all is cannot be told
   let wasRunning = null;
   update(new Set(["session"]));
   return { node, update };
@@ -117,8 +121,10 @@ export function chat(app) {
     }
     if (!newest || !items.includes(newest)) hidden = Math.max(0, items.length - FIRST_ITEMS);
     newest = items.at(-1) ?? null;
-    if (follower.following && items.length - hidden > MOST_ITEMS) hidden = items.length - MOST_ITEMS / 2;
-    const shown = blocksOf(hidden ? items.slice(hidden) : items);
+    const far = scroller.scrollTop > scroller.clientHeight * FAR;
+    if (follower.following && far && items.length - hidden > MOST_ITEMS) hidden = items.length - MOST_ITEMS / 2;
+    while (goesWith(items[hidden - 1], items[hidden])) hidden -= 1; // no block is cut
+    const shown = blocksOf(items.slice(hidden), blocks);
     blocks = new Map(shown.flatMap((block) => block.items.map((item) => [item.id, block])));
     follower.keep(() => {
       keyed(rows, shown, (block) => `${life} ${block.key}`, (block) => view(block).node, (_, block) => view(block));
@@ -128,7 +134,7 @@ export function chat(app) {
     const keys = new Set(shown.map((block) => block.key));
     for (const key of views.keys()) if (!keys.has(key)) views.delete(key);
     drawEnd();
-    if (about.log && scroller.clientHeight && scroller.scrollHeight <= scroller.clientHeight) showOlder();
+    fill();
   }
 
   function view(block) {
@@ -143,6 +149,28 @@ export function chat(app) {
   }
 
   // --- older ---
+
+  async function awaits(shown) {
+    unread += 1;
+    await shown;
+    unread -= 1;
+    fill();
+  }
+
+  // What is new has its height only once it was drawn.
+  function fill() {
+    if (near()) filling ||= requestAnimationFrame(() => setTimeout(filled));
+  }
+
+  function filled() {
+    filling = 0;
+    follower.settle();
+    if (!unread && near()) showOlder();
+  }
+
+  function near() {
+    return scroller.scrollTop < scroller.clientHeight * AHEAD;
+  }
 
   async function showOlder() {
     const { log } = about;

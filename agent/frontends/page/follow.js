@@ -6,9 +6,9 @@ const UP = new Set(["ArrowUp", "PageUp", "Home"]);
 /**
  * Watch over a scrolled element; `content`, in it, has the items one below the other. While the reader is at its end, it
  * stays there. Wheel, touch, keys and a selection let go at once; then what is in sight stays where it is, whatever grows or
- * comes above it. `onFollow(following)` is told of each change, `onTop()` that the reader comes near the top.
+ * comes above it. `onFollow(following)` is told of each change, `onScroll()` of each scroll.
  */
-export function follow(scroller, content, { onFollow = () => {}, onTop = () => {} } = {}) {
+export function follow(scroller, content, { onFollow = () => {}, onScroll = () => {} } = {}) {
   let following = true;
   let anchor = null; // what the reader sees first, and where: {node, top}
   let touched = 0; // where a finger came down
@@ -71,7 +71,7 @@ export function follow(scroller, content, { onFollow = () => {}, onTop = () => {
     if (rest() <= 1 || (!up && rest() <= NEAR && !selecting())) become(true);
     else if (up) become(false);
     remember();
-    if (scroller.scrollTop < scroller.clientHeight * 2) onTop();
+    onScroll();
   }
 
   function remember() {

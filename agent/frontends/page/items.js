@@ -2,12 +2,13 @@
 
 import { ansiNodes, outputNode } from "./ansi.js";
 import { endingOf } from "./answer.js";
-import { el, keyed, say, set } from "./dom.js";
+import { coded, el, keyed, say, set } from "./dom.js";
 import { patchNode } from "./patch.js";
 import { replyNode } from "./render.js";
 import { clock, duration, t } from "./words.js";
 
 const VERBATIM = new Set(["shell", "terminal"]); // their replies are output of programs
+const WORK = new Set(["thought", "tool"]);
 const CAUSES = new Set([
   "max_tokens", "max_turn_requests", "refusal", "filtered", "tool_calls", "empty", "cut", "program_ended",
 ]);
@@ -15,21 +16,42 @@ const OPEN_DIFFS = 3; // so few are unfolded,
 const OPEN_LINES = 24; // of those that are short
 const LONG_PROMPT = 1500; // characters of which the rest is folded
 
-/** Items in the blocks in which they are shown: thoughts and tools that follow one another are one, all others alone. */
-export function blocksOf(items) {
+/**
+ * Items in the blocks in which they are shown: thoughts and tools that follow one another are one, all others alone. A block
+ * that has grown, at either end, keeps the key that it had in `known` (blocks by the ids of their items).
+ */
+export function blocksOf(items, known = new Map()) {
   const blocks = [];
+  const keys = new Set();
   for (const [place, item] of items.entries()) {
-    const work = item.kind === "thought" || item.kind === "tool";
-    const last = blocks.at(-1);
-    if (work && last?.work && last.items[0].turn === item.turn) last.items.push(item);
-    else blocks.push({ key: item.id, work, items: [item], since: items[place - 1]?.until ?? item.at });
+    if (goesWith(items[place - 1], item)) {
+      blocks.at(-1).items.push(item);
+    } else {
+      blocks.push({ work: WORK.has(item.kind), items: [item], since: beginning(item, items[place - 1]) });
+    }
+  }
+  for (const block of blocks) {
+    const before = block.items.map(({ id }) => known.get(id)?.key).find((key) => key && !keys.has(key));
+    block.key = before ?? block.items[0].id;
+    keys.add(block.key);
   }
   return blocks;
 }
 
+/** Whether an item is in the block of the one before it. */
+export function goesWith(before, item) {
+  return WORK.has(item?.kind) && WORK.has(before?.kind) && before.turn === item.turn;
+}
+
+// An agent works since what was before has ended; a plan before it may have changed later.
+function beginning(item, before) {
+  return before && before.until < item.at ? before.until : item.at;
+}
+
 /**
  * The view of a block: `{node, update(block)}`; an update with nothing new changes nothing. `about` is what all of a
- * transcript have in common: `{app, log, name, verbatim}`, the name being that of the session's device.
+ * transcript have in common: `{app, log, name, verbatim, awaits}`: the name is that of the session's device, `awaits` takes
+ * promises that a reply is shown.
  */
 export function blockView(about, block) {
   const view = (block.work ? workView : VIEWS[block.items[0].kind])(about, block);
@@ -91,7 +113,7 @@ function replyView(about, block) {
       done = false;
     }
     if (item.done && !done) {
-      reply.finish(item.text);
+      about.awaits(reply.finish(item.text));
       done = true;
     } else if (item.text.length > shown.length) {
       reply.add(item.text.slice(shown.length));
@@ -128,16 +150,24 @@ function workView(about, block) {
     if (fold.open) drawInside();
     const all = next.items.flatMap((item) => (item.diffs ?? []).map((diff, place) => ({ diff, key: `${item.id} ${place}` })));
     const few = all.length <= OPEN_DIFFS;
-    keyed(diffs, all, (each) => each.key, ({ diff }) => patchNode(diff, few && short(diff)));
+    keyed(diffs, all, (each) => each.key, ({ diff }) => patchNode({ ...diff, path: here(diff.path) }, few && short(diff)));
   }
 
   function drawInside() {
-    for (const item of now.items) {
-      const known = parts.get(item.id) ?? (item.kind === "tool" ? toolView() : thoughtView());
-      parts.set(item.id, known);
-      if (!known.node.isConnected) inside.append(known.node);
-      known.update(item);
-    }
+    keyed(inside, now.items, (item) => item.id, make);
+    for (const item of now.items) parts.get(item.id).update(item);
+  }
+
+  function make(item) {
+    const part = item.kind === "tool" ? toolView() : thoughtView(about);
+    parts.set(item.id, part);
+    return part.node;
+  }
+
+  // A path as it is seen from the folder of the session.
+  function here(path) {
+    const folder = about.log?.cwd;
+    return folder && path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : path;
   }
 
   function summaryOf({ items, since }) {
@@ -145,9 +175,9 @@ function workView(about, block) {
     const last = items.at(-1);
     if (goesOn(about, now)) {
       const doing = tools.findLast((item) => !item.done);
-      return doing ? t("chat.uses", { title: doing.title || doing.tool || t("chat.tool") }) : t("chat.thinks");
+      return doing ? t("chat.uses", { title: titleOf(doing) }) : t("chat.thinks");
     }
-    const time = duration(Date.parse(last.until) - Date.parse(since));
+    const time = duration(Math.max(1000, Date.parse(last.until) - Date.parse(since)));
     if (!tools.length) return t("chat.thought", { time });
     const failed = tools.filter((item) => item.status === "error").length;
     const what = [t("chat.tools", { count: tools.length }), failed && t("chat.tools_failed", { count: failed })].filter(Boolean);
@@ -164,9 +194,21 @@ function goesOn({ log }, { items }) {
   return Boolean(log?.turn) && last.turn === log.turn && log.items.at(-1) === last;
 }
 
-function thoughtView() {
-  const node = el("p", { class: "thought", dir: "auto" });
-  return { node, update: (item) => say(node, item.text.trim()) };
+function thoughtView({ app }) {
+  const reply = replyNode(app);
+  let shown = 0;
+  const node = el("div", { class: "thought" }, reply.node);
+  return { node, update };
+
+  function update({ text }) {
+    reply.add(text.slice(shown));
+    shown = text.length;
+  }
+}
+
+// Agents mark commands in it as code.
+function titleOf({ title, tool }) {
+  return title.replaceAll("`", "") || tool || t("chat.tool");
 }
 
 function toolView() {
@@ -179,14 +221,15 @@ function toolView() {
 
   function update(next) {
     item = next;
-    say(title, item.title || item.tool || t("chat.tool"));
+    say(title, titleOf(item));
     say(mark, item.done ? (item.status === "complete" ? "" : t(`chat.tool.${item.status}`)) : t("chat.tool.runs"));
     set(node, "class", ["tool", item.status]);
     if (node.open) draw();
   }
 
   function draw() {
-    const [input, output] = [block("input", item.input), block("output", item.output)];
+    const input = block("input", titleOf(item).includes(item.input) ? "" : item.input);
+    const output = block("output", item.output);
     if (body.textContent !== input.textContent + output.textContent) {
       body.replaceChildren(...[input, output].filter((each) => each.textContent));
     }
@@ -211,20 +254,12 @@ function planView(about, block) {
   function update({ items: [{ entries }] }) {
     const done = entries.filter((entry) => entry.status === "completed").length;
     say(title, t("chat.plan.done", { done, all: entries.length }));
-    keyed(steps, entries.map((entry, place) => ({ ...entry, place })), (entry) => entry.place, make, draw);
+    steps.replaceChildren(...entries.map(step));
   }
+}
 
-  function make(entry) {
-    const li = el("li", {}, el("span", { class: "unseen" }), el("span", { dir: "auto" }));
-    draw(li, entry);
-    return li;
-  }
-
-  function draw(li, { text, status = "pending" }) {
-    set(li, "class", status);
-    say(li.firstChild, `${t(`chat.plan.${status}`)}: `);
-    say(li.lastChild, text);
-  }
+function step({ text, status = "pending" }) {
+  return el("li", { class: status, dir: "auto" }, el("span", { class: "unseen" }, t(`chat.plan.${status}`), ": "), coded(text));
 }
 
 function answerView(about, { items: [{ request, closed }] }) {
@@ -234,14 +269,15 @@ function answerView(about, { items: [{ request, closed }] }) {
 }
 
 function turnView(about, block) {
-  const node = article("end", t("chat.end_of_turn"), el("p", { dir: "auto" }));
+  const { end } = block.items[0];
+  const words = el("p", { dir: "auto" });
+  const bad = end.status === "error" || end.exit_status;
+  const node = article(bad ? "end bad" : "end", t("chat.end_of_turn"), words);
   update(block);
   return { node, update };
 
-  function update({ items: [{ end, text }] }) {
-    const said = end.withdrawn_by && text ? `${endText(end)}: “${excerpt(text)}”` : endText(end);
-    say(node.firstChild, said);
-    set(node, "class", ["item", "end", (end.status === "error" || end.exit_status) && "bad"]);
+  function update({ items: [{ text }] }) {
+    say(words, end.withdrawn_by && text ? `${endText(end)}: “${excerpt(text)}”` : endText(end));
   }
 }
 

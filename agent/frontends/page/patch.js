@@ -41,9 +41,10 @@ export function patchNode(diff, open = true) {
   const all = lines(diff.patch);
   const { added, removed } = counts(diff, all);
   const label = t("diff.name", { path: diff.path });
+  const name = diff.path.lastIndexOf("/") + 1; // what is before it may be cut
   const body = el("div", { class: "lines", tabindex: "0", role: "group", "aria-label": label, dir: "ltr" });
   const summary = el("summary", { class: "code-head" },
-    el("span", { class: "path", title: diff.path, dir: "ltr" }, diff.path),
+    el("span", { class: "path", title: diff.path, dir: "ltr" }, el("span", {}, diff.path.slice(0, name)), diff.path.slice(name)),
     el("span", { class: "unseen" }, t("diff.counts", { added, removed })),
     el("span", { class: "plus", "aria-hidden": "true" }, `+${added}`),
     el("span", { class: "minus", "aria-hidden": "true" }, `−${removed}`));
