@@ -415,6 +415,34 @@ def test_pages_of_history_complete_what_a_snapshot_begins(module: Run, seed: int
     assert told == wanted
 
 
+@pytest.mark.parametrize("seed", LIVES)
+def test_what_was_forgotten_comes_back_from_the_history(module: Run, seed: int) -> None:
+    life = Life(seed)
+    life.live(160)
+    script = """({SessionLog}, [attached, events, pages]) => {
+      const log = new SessionLog("s");
+      log.hydrate(attached);
+      for (const event of events) log.apply(event);
+      const words = () => log.items.filter(({kind}) => kind !== "thought" && kind !== "plan")
+        .map(({id, text, output, title, request, closed, end}) =>
+          JSON.stringify([id, text, output, title, request?.prompt, closed, end])).sort();
+      const before = words();
+      const order = () => log.items.map(({id}) => id).filter((id) => /^[urt]/.test(id));
+      const shown = order();
+      const gone = log.trim(log.items.length >> 1);
+      const first = log.first;
+      for (const page of pages) log.prepend(page);
+      return [gone, first, before, words(), log.more, shown, order()];
+    }"""
+    begin, events = in_json(attached([], 200)), events_json(life.log)
+    gone, first, *_ = module("session.js", script, [begin, events, []])
+    assert gone > 0
+    told = module("session.js", script, [begin, events, list(pages(life.log, first, 17))])
+    *_, before, after, more, shown, order = told
+    assert (set(after) - set(before), set(before) - set(after), more) == (set(), set(), False)
+    assert order == shown
+
+
 def test_an_event_is_taken_once_and_none_is_passed_over(module: Run) -> None:  # S4
     script = """({SessionLog}) => {
       const log = new SessionLog("s");

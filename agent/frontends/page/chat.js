@@ -1,6 +1,6 @@
 // The open session: who is there, its transcript with the end in sight, and how it stands with its device.
 
-import { copyButton, el, errorText, keyed, say, set } from "./dom.js";
+import { coded, copyButton, el, errorText, keyed, say, set } from "./dom.js";
 import { follow } from "./follow.js";
 import { blocksOf, blockView, goesWith, isVerbatim } from "./items.js";
 import { nameOf, titleOf } from "./store.js";
@@ -9,6 +9,7 @@ import { clock, t } from "./words.js";
 const FIRST_ITEMS = 60;
 const MORE_ITEMS = 60;
 const MOST_ITEMS = 240; // that stay in the document while the reader is at the end,
+const MOST_HIDDEN = 2000; // that are kept before them
 const FAR = 20; // windows from the beginning
 const AHEAD = 2; // windows above what is in sight that are fetched before they are wanted
 
@@ -35,6 +36,7 @@ export function chat(app) {
   let hidden = 0; // items before the first one that is shown
   let lastSeen = null; // the newest item when the reader left the end
   let asking = false; // for an older page
+  let told = ""; // of how it stands
   let filling = 0; // the frame after which it is looked whether older ones are wanted
   let unread = 0; // replies that are not shown yet: how high all is cannot be told
   let wasRunning = null;
@@ -66,9 +68,8 @@ export function chat(app) {
     about.name = device || session?.backend || "";
     about.verbatim = isVerbatim(session);
     say(title.querySelector("h1"), titleOf(log?.title ? log : session));
-    say(under, [device, session?.backend, log?.model || session?.model].filter(Boolean).join(" · "));
-    const others = log?.others(app.own?.id) ?? [];
-    keyed(chips, others, (each) => each.device, makeChip, drawChip);
+    say(under, [device, session?.backend, log?.model || session?.model, log?.cwd].filter(Boolean).join(" · "));
+    keyed(chips, log?.others(app.own?.id) ?? [], (each) => Object.values(each).join(" "), chip);
     const terminal = session?.backend === "terminal" && !log?.ended;
     set(raw, "hidden", !terminal);
     if (terminal && !raw.firstChild) {
@@ -77,16 +78,9 @@ export function chat(app) {
     }
   }
 
-  function makeChip(each) {
-    const li = el("li", { class: "participant", dir: "auto" });
-    drawChip(li, each);
-    return li;
-  }
-
-  function drawChip(li, each) {
-    const name = each.name?.trim() || each.device;
-    const times = each.count;
-    say(li, times > 1 ? t("chat.times", { name, times }) : name);
+  function chip({ device, name, count: times }) {
+    const who = name?.trim() || device;
+    return el("li", { class: "participant", dir: "auto" }, times > 1 ? t("chat.times", { name: who, times }) : who);
   }
 
   // --- how it stands ---
@@ -94,7 +88,9 @@ export function chat(app) {
   // A link that is back within a second was not lost for anybody: the style sheet shows it later.
   function drawStands() {
     const open = app.open ?? {};
-    say(stands, app.state === "ready" ? standing(open) : "");
+    const text = app.state === "ready" ? standing(open) : "";
+    if (text !== told) stands.replaceChildren(...coded(text));
+    told = text;
     set(stands, "class", ["stands", open.state === "failed" && "wrong", open.away && "soon"]);
   }
 
@@ -123,6 +119,7 @@ export function chat(app) {
     newest = items.at(-1) ?? null;
     const far = scroller.scrollTop > scroller.clientHeight * FAR;
     if (follower.following && far && items.length - hidden > MOST_ITEMS) hidden = items.length - MOST_ITEMS / 2;
+    if (hidden > MOST_HIDDEN) hidden -= about.log.trim(hidden);
     while (goesWith(items[hidden - 1], items[hidden])) hidden -= 1; // no block is cut
     const shown = blocksOf(items.slice(hidden), blocks);
     blocks = new Map(shown.flatMap((block) => block.items.map((item) => [item.id, block])));

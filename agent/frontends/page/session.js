@@ -145,6 +145,16 @@ export class SessionLog {
     return this.items.length > before;
   }
 
+  /** Forget the items before the turn that item number `place` is in: the history has them. Gives how many they were. */
+  trim(place) {
+    const at = this.items.findLastIndex(({ kind }, index) => kind === "user" && index <= place);
+    if (at <= 0) return 0;
+    for (const { id } of this.items.splice(0, at)) this.#byId.delete(id);
+    this.first = this.items[0].seq;
+    this.more = true;
+    return at;
+  }
+
   // An item of which both know is one: it began in the older page, and its end is here.
   #join(older) {
     const items = [...older.items];
@@ -162,7 +172,7 @@ export class SessionLog {
       const end = this.#byId.get(`end${turn}`);
       if (end?.end.withdrawn_by) end.text ||= message.text;
       const seq = this.#began.get(turn) ?? (end && !end.end.withdrawn_by ? end.seq - 1 : 0);
-      if (!seq) continue;
+      if (!seq || this.#byId.has(`u${turn}`)) continue;
       const place = items.findIndex((each) => each.seq > seq);
       items.splice(place < 0 ? items.length : place, 0, userItem(message, { seq, at: items[place]?.at ?? "" }));
     }
@@ -247,7 +257,7 @@ export class SessionLog {
 
   // A prompt that waited is shown where its turn begins.
   #begin(turn, told) {
-    this.#began.set(turn, told.seq);
+    if (!this.#began.has(turn)) this.#began.set(turn, told.seq);
     const message = this.#waiting.get(turn);
     if (!message) return;
     this.#waiting.delete(turn);
