@@ -300,14 +300,23 @@ def test_the_focus_is_not_taken_and_a_key_leads_to_the_question(open_page: Open)
     expect(page.get_by_role("button", name="Allow once")).to_be_focused()
 
 
+def test_typing_goes_on_into_the_message_box_while_a_question_comes_up(open_page: Open) -> None:
+    page = opened(open_page)
+    box = page.locator("#message")
+    expect(box).to_be_focused()
+    happens(page, 6, "request.open", **request(kind="secret"))
+    page.locator(".ask-card form").wait_for()
+    expect(box).to_have_attribute("placeholder", "Answer above (Alt+A), or a message for later")
+    page.keyboard.type("then")
+    expect(box).to_have_value("then")
+
+
 @pytest.mark.parametrize("kind", ["line", "secret", "keys"])
-def test_what_a_program_reads_next_is_not_typed_into_the_message_box(open_page: Open, kind: str) -> None:
-    page = opened(open_page, told={"status": "accepted"})
-    expect(page.locator("#message")).to_be_focused()
-    happens(page, 6, "request.open", **request(kind=kind))  # nothing was pressed since the session was opened
+def test_who_answers_in_the_dock_goes_on_with_what_the_program_reads_next(open_page: Open, kind: str) -> None:
+    page = opened(open_page, request(kind=kind))
     field = page.locator(".ask-line .field")
+    page.keyboard.press("Alt+a")
     expect(field).to_be_focused()
-    page.wait_for_timeout(SETTLED)
     page.keyboard.type("Ada\n")
     expect(page.locator("#message")).to_be_focused()
     happens(page, 7, "request.open", **request("r2", kind=kind))
@@ -336,8 +345,8 @@ def test_what_is_asked_and_the_ways_to_answer_are_always_in_sight(
     choices = [{**choice, "name": choice["name"] + more} for choice in ALLOW]
     asks = request(choices=choices, prompt="A question", detail=detail, own_words=True)
     page = opened(open_page, asks, viewport={"width": width, "height": height})
-    parts = ["#message", ".send", ".ask h2", ".head h1", ".ask-card button >> nth=0", ".ask-card button >> nth=1"]
-    for part in (*parts, ".ask-card button >> nth=2", ".ask-card button >> nth=3", ".ask-line .field"):
+    parts = ["#message", ".send", ".ask h2", ".head h1", ".ask-ways button >> nth=0", ".ask-ways button >> nth=1"]
+    for part in (*parts, ".ask-ways button >> nth=2", ".ask-ways button >> nth=3", ".ask-line .field"):
         expect(page.locator(part)).to_be_in_viewport(ratio=1)
     scroll = page.locator(".ask-scroll")
     assert scroll.evaluate("(node) => node.scrollHeight > node.clientHeight")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import CDPSession, Page, expect
 
 from tests.page.test_ask import attached, happens
-from tests.page.test_sidebar import answers, asked, session
+from tests.page.test_sidebar import answers, asked, session, tell
 
 pytestmark = pytest.mark.device
 
@@ -193,12 +193,13 @@ def test_what_is_typed_while_the_service_is_away_waits_and_can_be_edited(open_pa
 
 
 def test_what_is_refused_says_why_and_can_be_sent_again(open_page: Open) -> None:
-    refused = {"error": {"kind": "store-full", "message": "the disk is full", "hint": "make room"}}
+    refused = {"error": {"kind": "store-full", "message": "the disk is full", "hint": "make room with `agent forget`"}}
     page = opened(open_page, told={"prompt.submit": refused})
     page.locator("#message").fill("one")
     page.keyboard.press("Enter")
     unsent = page.get_by_role("list", name="Not sent")
-    expect(unsent).to_contain_text("the disk is full: make room")
+    expect(unsent).to_contain_text("the disk is full: make room with agent forget")
+    expect(unsent.locator("code")).to_have_text("agent forget")
     page.evaluate("service.answers['prompt.submit'] = {status: 'started', turn: 1}")
     unsent.get_by_role("button", name="Send again").click()
     expect(unsent).to_be_hidden()
@@ -269,6 +270,20 @@ def test_where_nothing_can_be_sent_it_says_why(open_page: Open, row: Any, words:
     page = opened(open_page, row={**ROW, **row})
     expect(page.locator(".compose .over")).to_contain_text(words)
     expect(page.locator("#message")).to_be_hidden()
+
+
+def test_a_session_that_has_ended_gives_back_what_was_typed_and_can_be_started_again(open_page: Open) -> None:
+    page = opened(open_page, row={**ROW, "local": True}, told={"session.restart": {"session_id": "next"}})
+    page.locator("#message").fill("half a message")
+    over = page.locator(".compose .over")
+    expect(over).to_be_hidden()
+    tell(page, "session.changed", {"changed": [{**ROW, "local": True, "status": "ended"}]})
+    expect(over).to_contain_text("half a message")
+    expect(over.get_by_role("button", name="Copy")).to_be_visible()
+    over.get_by_role("button", name="Start again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Start again").click()
+    page.wait_for_url("**/#/s/next")
+    assert [each["session_id"] for each in asked(page, "session.restart")] == ["build"]
 
 
 def test_a_message_that_is_too_long_is_told_before_it_is_sent(open_page: Open) -> None:

@@ -17,25 +17,23 @@ const KEYS = { Enter: "\n", Esc: "\x1b", "\u2191": "\x1b[A", "\u2193": "\x1b[B",
 
 const panels = new Map(); // by session and request: what is filled in stays, whatever else is shown meanwhile
 let spoken = ""; // their language
-let idle = true; // nothing was pressed since the page itself put the focus into the message box
+let idle = false; // nothing was pressed since an answer was given here, and the focus went to the message box
 for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, () => (idle = false), true);
 
 export function ask(app) {
   const notice = el("div", { class: "ask-notice", role: "status", hidden: true });
   const pager = el("div", { class: "ask-pager" });
-  const card = el("div", { class: "ask-card" });
-  const node = el("section", { class: "ask", "aria-label": t("ask.name"), hidden: true }, notice, pager, card);
+  const card = el("div", { class: "ask-card" }, pager);
+  const node = el("section", { class: "ask", "aria-label": t("ask.name"), hidden: true }, notice, card);
   let shown = null; // the panel of the question that is shown, of several
   let log = null;
   let timer = 0;
-  idle = true;
   if (spoken !== locale()) panels.clear();
   spoken = locale();
   draw();
   return { node, update };
 
   function update(changed) {
-    if (changed.has("sent")) idle = true;
     if (["session", "items", "wire", "loaded", `s:${app.route.id}`].some((key) => changed.has(key))) draw();
   }
 
@@ -69,7 +67,7 @@ export function ask(app) {
     const inside = card.contains(document.activeElement);
     shown = panel;
     if (panel && notice.children.length < 2) quiet(); // what was begun stays
-    card.replaceChildren(...(panel ? [panel.node] : []));
+    card.replaceChildren(pager, ...(panel ? [panel.node] : []));
     panel?.shown();
     if (inside && !panel) {
       app.focus();
@@ -77,7 +75,7 @@ export function ask(app) {
     } else if (inside) {
       (panel.field ?? panel.title).focus();
     } else if (idle && panel?.field && document.activeElement === box && !box.value) {
-      panel.field.focus(); // what is typed next is for the program: no password ends in a message
+      panel.field.focus(); // the next line that the same program reads
     }
   }
 

@@ -2,11 +2,13 @@
 
 import { visible } from "./answer.js";
 import { commandList } from "./commands.js";
-import { composing, el, errorText, keyed, say, set } from "./dom.js";
+import { coded, composing, copyButton, el, errorText, keyed, say, set } from "./dom.js";
+import { restartAction } from "./row_menu.js";
 import { nameOf, over as isOver } from "./store.js";
 import { clock, t } from "./words.js";
 
 const PROMPT_MAX = 100_000; // characters
+const READ = new Set(["line", "secret", "keys"]); // kinds of questions that a program reads from its terminal
 const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
 
 export function compose(app) {
@@ -26,7 +28,11 @@ export function compose(app) {
   const unsent = el("ul", { class: "queue unsent", "aria-label": t("compose.not_sent") });
   const options = el("div", { class: "options" });
   const wrong = el("p", { class: "wrong", role: "alert" });
-  const over = el("p", { class: "over" });
+  const why = el("span");
+  const restart = button("menu.restart", () => restartAction(app, app.store.session(id)).run(), { class: "button" });
+  const left = el("span", { class: "left-over", dir: "auto" });
+  const copy = copyButton(() => app.unsent.draft(id));
+  const over = el("div", { class: "over" }, why, restart, left, copy);
   const form = el("form", { onsubmit: (event) => (event.preventDefault(), submit()) }, commands.node, box, send,
     el("div", { class: "under-box" }, options, el("div", { class: "buttons" }, stopAll, stop, steer)));
   const node = el("section", { class: "compose", "aria-label": t("compose.name") }, queue, unsent, wrong, over, form);
@@ -47,10 +53,7 @@ export function compose(app) {
 
   function draw() {
     const log = app.session;
-    const bar = barred();
-    form.hidden = Boolean(bar);
-    over.hidden = !bar;
-    say(over, bar);
+    drawOver();
     drawBox();
     keyed(queue, log?.queue ?? [], (each) => each.prompt_id, makeWaiting, drawWaiting);
     keyed(unsent, app.unsent.prompts(id), (each) => each.id, makeUnsent, drawUnsent);
@@ -58,11 +61,25 @@ export function compose(app) {
     drawButtons();
   }
 
+  // In place of the box: why nothing can be sent, how to go on, and what had been typed.
+  function drawOver() {
+    const row = app.store.session(id);
+    const bar = barred(row);
+    const draft = app.unsent.draft(id);
+    form.hidden = Boolean(bar);
+    over.hidden = !bar;
+    say(why, bar);
+    restart.hidden = !row || !restartAction(app, row);
+    say(left, draft);
+    copy.hidden = !draft;
+  }
+
   // What was typed elsewhere, or came back, stands in the box.
   function drawBox() {
     const row = app.store.session(id);
     const name = row ? (row.local ? row.backend : nameOf(row.device)) : "";
-    set(box, "placeholder", name && t(app.session?.running ? "compose.later" : "compose.to", { name }));
+    const asked = [...(app.session?.requests.values() ?? [])].some(({ kind }) => READ.has(kind));
+    set(box, "placeholder", name && t(asked ? "compose.asked" : app.session?.running ? "compose.later" : "compose.to", { name }));
     if (!app.unsent.differs(id, box.value)) return;
     box.value = app.unsent.draft(id);
     grow();
@@ -77,12 +94,11 @@ export function compose(app) {
     stop.disabled = stopAll.disabled = stopping;
     steer.hidden = !running || !some;
     send.disabled = steer.disabled = !some || long;
-    say(wrong, long ? t("compose.long", { length: box.value.length, most: PROMPT_MAX }) : trouble);
+    tell(wrong, long ? t("compose.long", { length: box.value.length, most: PROMPT_MAX }) : trouble);
   }
 
   // Why nothing can be sent here; "" if it can.
-  function barred() {
-    const row = app.store.session(id);
+  function barred(row) {
     if (app.session?.ended || (row && !row.away && isOver(row))) return t("compose.ended");
     return row && !row.local && row.share === "read-only" ? t("compose.read-only", { name: nameOf(row.device) }) : "";
   }
@@ -188,7 +204,7 @@ export function compose(app) {
     const [mark, , why, again, back] = li.children;
     const failed = prompt.state === "failed";
     say(mark, t(prompt.doubtful ? "compose.doubtful" : failed ? "compose.not_sent" : "compose.not_yet"));
-    say(why, reason(prompt));
+    tell(why, reason(prompt));
     again.hidden = !failed;
     back.hidden = !app.unsent.canTakeBack(prompt);
   }
@@ -233,6 +249,11 @@ export function compose(app) {
 
 function button(key, onclick, attributes) {
   return el("button", { type: "button", onclick, ...attributes }, t(key));
+}
+
+// Have a node say what went wrong, its commands as code.
+function tell(node, text) {
+  if (node.textContent !== text.replaceAll("`", "")) node.replaceChildren(...coded(text));
 }
 
 // Why a prompt is with no session yet.

@@ -11,18 +11,28 @@ const TITLE_MAX = 120;
 export function rowActions(app, row) {
   const { actions } = app;
   const pinned = (app.keep.pins ?? []).includes(row.id);
-  const may = row.local || (row.share !== "read-only" && !row.away && (row.attachable || row.closed));
+  const may = mayChange(row);
   return [
     !row.closed && { label: t(pinned ? "menu.unpin" : "menu.pin"), run: () => actions.pin(row.id, !pinned) },
     may && !row.closed && { label: t("menu.rename"), run: () => rename(app, row) },
     row.local && { label: t("menu.share"), run: () => share(app, row) },
-    may && over(row) && sure(row, "restart", false, async () => app.go(`#/s/${(await actions.restart(row.id)).session_id}`)),
+    restartAction(app, row),
     may && !row.closed && sure(row, "close", true, () => actions.close(row.id)),
     row.local && over(row) && sure(row, "forget", true, async () => {
       await actions.forget(row.id);
       if (app.route.id === row.id) app.go("#/");
     }),
   ].filter(Boolean);
+}
+
+/** How a session that is over is started again; false if it is not, or not by this device. */
+export function restartAction(app, row) {
+  const run = async () => app.go(`#/s/${(await app.actions.restart(row.id)).session_id}`);
+  return mayChange(row) && over(row) && sure(row, "restart", false, run);
+}
+
+function mayChange(row) {
+  return row.local || (row.share !== "read-only" && !row.away && (row.attachable || row.closed));
 }
 
 // What a person is asked about first.
