@@ -119,7 +119,7 @@ class PageDoor:
         """
         self._own, self._logins, self._files, self._owner_of = own, logins, files, owner_of
         self._bounded = bounded
-        self._allowed, self._plain = tuple(allowed_hosts), plain
+        self._allowed, self._plain = tuple(host.lower() for host in allowed_hosts), plain
         self._clock = clock
         self._settled = asyncio.Event()
         self._trouble: ConfigError | None = None
@@ -218,7 +218,7 @@ class PageDoor:
             request[SITE] = self._site(request)
             return await handler(request)
         except AgentError as exc:
-            return web.json_response({"kind": exc.kind, "message": str(exc), "hint": exc.hint}, status=403)
+            return web.Response(text=f"{exc.in_full}\n", status=403)
 
     def _site(self, request: web.Request) -> Site:
         """Where a request was sent to, if it may be. Raises: HTTPException."""
@@ -291,10 +291,7 @@ class PageDoor:
     async def _log_in(self, request: web.Request) -> web.Response:
         # Not aiohttp's reader of forms: it takes kinds that nobody posts, and fails at those that are malformed.
         form = urllib.parse.parse_qs((await request.read()).decode("latin-1"))
-        try:
-            given = self._logins.redeem_ticket(form.get("ticket", [""])[0], request[SITE].origin)
-        except Forbidden as exc:
-            raise web.HTTPForbidden(text=f"{exc}: {exc.hint}\n") from exc
+        given = self._logins.redeem_ticket(form.get("ticket", [""])[0], request[SITE].origin)
         # The page itself, at the address of the form: what lets it name its key is in no address.
         shell = self._served["/index.html"].read_text(encoding="utf-8")
         text = shell.replace(HEAD, f'{HEAD}<meta name="enrol" content="{given.enrol}">', 1)

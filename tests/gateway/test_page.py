@@ -413,7 +413,7 @@ async def test_a_code_logs_in_the_page_that_asks_for_it_and_takes_three_tries(de
     assert await browser.close_code() is None
     assert (await browser.post("/code", {"code": code}))[0] == 403  # once
     code = desk.logins.offer_code()
-    for left in ("2 more tries", "1 more tries", "agent page --code"):
+    for left in ("2 more tries", "1 more try", "agent page --code"):
         assert left in (await browser.post("/code", {"code": "aaaa-aaaa"}))[1]
     assert (await browser.post("/code", {"code": code}))[0] == 403
 

@@ -11,17 +11,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, sync_playwright
 
+from agent.gateway.page import POLICY
 from tests.page.household import CHROMIUM, Complaints, House, Visit, households
 
 FILES = Path(__file__).parents[2] / "agent" / "frontends" / "page"
 SCRIPTED = Path(__file__).parent / "scripted"
 """Modules that take the place of the page's own of the same name."""
 ORIGIN = "http://page.test"
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-    "trusted-types 'none'"
-)
 TYPES = {
     ".css": "text/css",
     ".html": "text/html",

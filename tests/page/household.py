@@ -36,6 +36,8 @@ from tests.page.scripted_backend import FOLDER
 CHROMIUM = "/usr/bin/chromium"
 PORT = "7480"
 """Of the page on every device: each has a loopback of its own, and after a restart the page is found again."""
+NAMES = ["--host-resolver-rules=MAP *.test 127.0.0.1"]
+"""What a name server could tell a browser."""
 FORGET = """async () => {
     const { Wire } = await import("/wire.js");
     await new Promise((done) => {
@@ -160,7 +162,7 @@ class House:
             program = self._sockets / f"chromium-{device}"
             program.write_text(f'#!/bin/sh\nexec ip netns exec {self[device].host.namespace} {CHROMIUM} "$@"\n')
             program.chmod(0o755)
-            self._browsers[device] = self._playwright.chromium.launch(executable_path=program)
+            self._browsers[device] = self._playwright.chromium.launch(executable_path=program, args=NAMES)
         return self._browsers[device]
 
     def make_whole(self) -> None:
@@ -251,7 +253,7 @@ class Visit:
     def close(self) -> None:
         """Close what was opened; nothing may have been complained of."""
         self._contexts.close()
-        assert self.complaints.left() == []
+        assert not self.complaints.left(), self.complaints.left()
 
 
 def _connected(path: Path) -> socket.socket | None:

@@ -42,7 +42,8 @@ def page(app: App, code: bool, logout: bool, only_print: bool) -> int:
         if not only_print:
             app.printer.hint("there is no browser here: `agent page --code` is for one on another machine")
         return Exit.OK
-    app.printer.talk(f"opening {opened['url']}; it is logged in for 12 hours, `agent page --logout` ends that")
+    app.printer.talk(f"opening {opened['url']}, logged in for 12 hours (`agent page --logout` ends that)")
+    app.printer.hint("a browser that cannot read the file, as those of Snap and Flatpak: `agent page --code`")
     if not webbrowser.open(address):
         app.printer.error(
             "no browser could be started", f"open {address} in one within a minute, or `agent page --code`"

@@ -27,7 +27,7 @@ export async function enrol() {
   await name(meta.content);
 }
 
-/** Log in by the code that `agent page --code` shows. Rejects with the service's words. */
+/** Log in by the code that `agent page --code` shows. Rejects with the service's words; TypeError: nobody answers. */
 export async function loginByCode(code) {
   const {token} = await post("/code", {code});
   await name(token);
@@ -40,14 +40,19 @@ async function name(token) {
   const service = await crypto.subtle.importKey("spki", bytesOf(told.key), CURVE, false, ["verify"]);
   known = {privateKey: pair.privateKey, service};
   resume = told.resume;
-  await inStore("readwrite", (store) => store.put(known, 1));
+  await inStore("readwrite", (store) => store.put(known, 1)).catch(() => {}); // then the login is this document's alone
 }
 
 async function post(path, body) {
-  const answer = await fetch(path, {method: "POST", body: JSON.stringify(body), headers: {"Content-Type": "application/json"}});
-  if (answer.ok) return answer.json();
-  const told = await answer.json().catch(() => ({message: answer.statusText, hint: ""}));
-  throw Object.assign(new Error(told.message), {hint: told.hint, kind: told.kind ?? ""});
+  const answer = await fetch(path, {method: "POST", body: JSON.stringify(body)});
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.json();
+}
+
+/** Whether this browser has logged in at this address: else there is nothing to greet with. */
+export async function hasKey() {
+  known ??= await stored();
+  return Boolean(known);
 }
 
 /**
@@ -55,9 +60,7 @@ async function post(path, body) {
  * document was refused, and another one of this browser may have logged in since.
  */
 export async function greet(send, next, anew = false) {
-  const stored = () => inStore("readonly", (store) => store.get(1));
-  known ??= await stored();
-  if (!known) throw new LoggedOut();
+  if (!(await hasKey())) throw new LoggedOut();
   const asked = nonce();
   send({nonce: asked});
   const proof = await next();
@@ -70,6 +73,8 @@ export async function greet(send, next, anew = false) {
   send({signature, resume});
   resume = (await next()).resume ?? "";
 }
+
+const stored = () => inStore("readonly", (store) => store.get(1)).catch(() => null);
 
 function inStore(mode, use) {
   return new Promise((resolve, reject) => {

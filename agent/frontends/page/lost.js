@@ -69,6 +69,7 @@ function loginForm(app) {
   function show(wanted) {
     if (node.hidden !== wanted) return;
     node.hidden = !wanted;
+    if (wanted) for (const open of document.querySelectorAll("dialog")) open.close(); // nothing below is shown
     if (wanted && document.activeElement === document.body) code.focus();
   }
 
@@ -82,8 +83,7 @@ function loginForm(app) {
       code.value = "";
       app.wire.again();
     } catch (error) {
-      // Nothing but a connection is taken at the address of an earlier start.
-      complain(wrong, error.hint ? error : { message: t("login.moved") });
+      complain(wrong, error instanceof TypeError ? { message: t("lost.service") } : error);
     } finally {
       send.disabled = false;
     }

@@ -23,10 +23,10 @@ export function marks(app) {
   }
 
   function update(changed) {
-    if (![...changed].some((key) => /^(s:|loaded|route|keep)/.test(key))) return;
+    if (![...changed].some((key) => /^(s:|loaded|route|keep|wire)/.test(key))) return;
     const { local, remote } = app.store.sessions();
     const waiting = [...local, ...remote].filter((row) => status(row) === "needs-input" && !row.stale);
-    const open = app.route.name === "s" ? app.store.session(app.route.id) : null;
+    const open = app.route.name === "s" && app.state !== "refused" ? app.store.session(app.route.id) : null;
     const name = open ? `${titleOf(open)} · ${NAME}` : NAME;
     const title = waiting.length ? `(${number(waiting.length)}) ${name}` : name;
     if (document.title !== title) document.title = title;

@@ -1,5 +1,5 @@
 // The connection to the service: JSON-RPC over a WebSocket that heals itself; what is insisted on is asked again.
-import {enrol, greet, Impostor, LoggedOut} from "./key.js";
+import {enrol, greet, hasKey, Impostor, LoggedOut} from "./key.js";
 
 const PROTOCOL = "lan-agent.v1.json";
 const FIRST_WAIT = 500; // ms before the second attempt; doubles up to LONGEST_WAIT
@@ -54,12 +54,9 @@ export class Wire {
     for (const event of ["online", "pageshow", "focus", "visibilitychange"]) addEventListener(event, now);
     this.#tickedAt = Date.now();
     setInterval(() => this.#tick(), TICK);
-    try {
-      await enrol();
-    } catch {
-      // what is missing is told by the greeting
-    }
-    this.#connect();
+    await enrol().catch(() => {}); // what is missing is told by the greeting
+    if (await hasKey()) this.#connect();
+    else this.#become("refused");
   }
 
   /** Connect anew after a login by code. */
@@ -94,7 +91,8 @@ export class Wire {
   }
 
   #send(message) {
-    this.#socket.send(JSON.stringify(message));
+    // Half of a character, as a cut may leave it, is none in JSON for others.
+    this.#socket.send(JSON.stringify(message, (_, value) => (typeof value === "string" ? value.toWellFormed() : value)));
   }
 
   #become(state, detail = {}) {

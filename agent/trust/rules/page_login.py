@@ -94,7 +94,7 @@ class Logins:
                 if offered.tries <= 0:
                     del self._codes[known]
         left = sum(each.tries for each in self._codes.values())
-        hint = f"{left} more tries" if left else "run `agent page --code` once more"
+        hint = f"{left} more {'try' if left == 1 else 'tries'}" if left else "run `agent page --code` once more"
         raise Forbidden("that is not the code", hint=hint)
 
     def enrol(self, cookie: str, token: str, key: bytes, origin: str, now: float) -> Login:
