@@ -79,7 +79,7 @@ from agent.trust.rules.handshake import Bundle
 
 DEFAULT_PORT = 7471
 """Tried first, so that addresses in settings need no port; any free one if it is taken."""
-OPEN = 'presence.mode is "open": everybody on this network can read the titles and states of the sessions here'
+OPEN = 'presence.mode is "open": all on this network can read titles and states of sessions here; "sealed" ends that'
 LOOPBACK = ("127.0.0.1", "::1")
 PAGE = Path(__file__).parent / "frontends" / "page"
 """What a browser runs."""

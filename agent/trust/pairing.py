@@ -128,7 +128,8 @@ class Pairing:
         while self._window is not None and self._window.over.is_set():
             await self._window.gone.wait()  # Ctrl-C, then `agent pair` again: the first one is being withdrawn
         if self._window is not None:
-            raise Busy("this device shows a pairing code already", hint="end the other `agent pair` first")
+            where = "end it where it is shown: the other `agent pair`, or a page"
+            raise Busy("this device shows a pairing code already", hint=where)
         code = new_long_code(self._entropy) if long else new_code(self._below)
         window = self._window = Window(code, ttl, news, guest)
         spawn(self._group, self._keep(window), "pairing.window")

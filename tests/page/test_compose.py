@@ -264,7 +264,7 @@ def test_options_are_set_in_place(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "words"), [({"share": "read-only"}, "You may watch"), ({"status": "ended"}, "This session has ended.")]
+    ("row", "words"), [({"share": "read-only"}, "You may watch"), ({"status": "ended"}, "The session has ended")]
 )
 def test_where_nothing_can_be_sent_it_says_why(open_page: Open, row: Any, words: str) -> None:
     page = opened(open_page, row={**ROW, **row})

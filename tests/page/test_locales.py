@@ -143,7 +143,7 @@ def test_times_numbers_and_lists_are_written_as_the_language_does(module: Run) -
         return [japanese, all()];
     }"""
     assert module("words.js", script) == [
-        ["2 分", "12,345", "a、b", "1 件があなた待ち"],
+        ["2 分", "12,345", "a、b", "1 件が返答待ち"],
         ["2m", "12,345", "a and b", "1 waits for you"],
     ]
 

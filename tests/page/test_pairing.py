@@ -1,4 +1,4 @@
-"""Pairing and the devices' view against real services, each with the page in a browser of its own."""
+"""Pairing, the devices' view and settings against real services, each with the page in a browser of its own."""
 
 from __future__ import annotations
 
@@ -171,3 +171,33 @@ def test_what_others_did_is_in_the_audit_as_it_happens(house: House, visit: Visi
     page.get_by_text("What devices did here").click()
     house["laptop"].run("prompt", agent.id, "hello", "--no-wait")
     expect(page.locator(".audit li").filter(has_text="laptop prompted Watched")).to_contain_text("5 characters")
+
+
+def test_a_language_is_spoken_at_once_and_by_all_pages_of_the_device(house: House, visit: Visit) -> None:
+    house.begin("desk", "設計 <b>メモ</b>")
+    page = visit("desk", "#/settings", locale="ja-JP")
+    expect(page.locator("html")).to_have_attribute("lang", "ja")
+    expect(page.get_by_role("heading", level=1)).to_have_text("設定")
+    page.get_by_role("combobox").first.select_option("繁體中文")
+    for opened in (page, visit("desk", "#/settings", locale="ja-JP"), visit.tab(page, "#/settings")):
+        expect(opened.locator("html")).to_have_attribute("lang", "zh-Hant")
+        expect(opened.get_by_role("heading", level=1)).to_have_text("設定")
+        expect(opened.get_by_role("navigation", name="工作階段")).to_contain_text("設計 <b>メモ</b>")
+    page.get_by_role("combobox").first.select_option("")
+    expect(page.get_by_role("navigation", name="セッション")).to_be_visible()
+    other = visit("laptop", locale="fr-FR")
+    expect(other.get_by_role("navigation", name="Sessions")).to_be_visible()
+
+
+def test_notifications_and_keys_are_kept_as_far_as_the_browser_allows(house: House, visit: Visit) -> None:
+    page = visit("desk", "#/settings", permissions=["notifications"])
+    page.get_by_label("Notifications").check()
+    page.get_by_label("Single-key shortcuts").uncheck()
+    page.get_by_label("Enter key").select_option("new line")
+    tab = visit.tab(page, "#/settings")
+    expect(tab.get_by_label("Notifications")).to_be_checked()
+    expect(tab.get_by_label("Single-key shortcuts")).not_to_be_checked()
+    expect(tab.get_by_label("Enter key")).to_have_value("line")
+    elsewhere = visit("desk", "#/settings")
+    expect(elsewhere.get_by_label("Single-key shortcuts")).not_to_be_checked()
+    expect(elsewhere.get_by_label("Notifications")).not_to_be_checked()  # this browser was not asked

@@ -111,7 +111,7 @@ def test_a_new_session_is_offered_on_each_device_that_can_have_one(open_page: Op
     page = open_page(answers=answers())
     links = page.locator(".fresh a")
     expect(links).to_have_text(["New session", "New session on desk", "New session on pi"])
-    expect(page.locator("#side").get_by_text("No sessions yet.")).to_be_visible()
+    expect(page.locator("#side").get_by_text("No sessions yet")).to_be_visible()
 
 
 def test_a_filter_leaves_what_fits_and_says_when_nothing_does(open_page: Open) -> None:

@@ -96,7 +96,7 @@ export function chat(app) {
 
   function standing({ state, error, waiting, away, stalled }) {
     if (state === "failed") return errorText(error);
-    if (waiting) return reach(waiting.name, waiting.since, "chat.waits");
+    if (waiting) return reach(waiting.name, waiting.since, "chat.away");
     if (away) return reach(away.name, away.since, away.reason ? "chat.stopped" : "chat.away");
     if (stalled) return t("chat.stalled", { reason: stalled });
     return "";

@@ -99,7 +99,7 @@ export function compose(app) {
 
   // Why nothing can be sent here; "" if it can.
   function barred(row) {
-    if (app.session?.ended || (row && !row.away && isOver(row))) return t("compose.ended");
+    if (app.session?.ended || (row && !row.away && isOver(row))) return t("chat.ended");
     return row && !row.local && row.share === "read-only" ? t("compose.read-only", { name: nameOf(row.device) }) : "";
   }
 

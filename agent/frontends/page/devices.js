@@ -17,8 +17,8 @@ export function devices(app) {
   const log = el("details", { ontoggle: () => log.open && app.actions.wantTrust("audit") },
     el("summary", {}, t("audit.title")), audit);
   const node = el("section", { class: "pane devices" },
-    app.head(t("sidebar.devices"), el("a", { class: "button", href: "#/pair" }, t("pair.title"))),
-    part("problems", wrong), part("notices", notices), el("section", {}, trusted, alone),
+    app.head(t("sidebar.devices"), el("a", { class: "button", href: "#/pair" }, t("pair.join"))),
+    part("problems", wrong), part("notices", notices), part("paired", trusted, alone),
     part("strangers", el("p", { class: "about" }, t("devices.strangers.more")), strangers), log);
   app.actions.wantTrust("devices");
   app.actions.status();
@@ -85,8 +85,8 @@ function drawCard(app, li, row) {
   const body = el("div", {}, el("span", { class: `presence ${row.state}`, "aria-hidden": "true" }),
     el("h3", { dir: "auto" }, row.self ? t("devices.self", { name }) : row.was ? t("devices.was", { name, was: row.was }) : name),
     el("code", { class: "id" }, shortDevice(row.id)),
-    !row.self && el("p", { class: "state" }, stateOf(row)),
     !row.self && !row.paired && el("a", { class: "button", href: "#/pair" }, t("pair.join")),
+    !row.self && el("p", { class: "state" }, stateOf(row)),
     el("dl", {}, factsOf(app, row).map(([fact, value]) =>
       el("div", {}, el("dt", {}, t(`devices.fact.${fact}`)), el("dd", { dir: "auto" }, value)))));
   if (!body.isEqualNode(before)) before.replaceWith(body); // else a selection in it stays
@@ -175,9 +175,9 @@ function letInBy(rows, id) {
 
 function line({ at, device, name, action, session, title, length, detail }) {
   const refused = action === "refused";
-  const values = { name: name || shortDevice(device), action: t(`audit.${action}`), session: title || session };
+  const said = [name || shortDevice(device), t(`audit.${action}`), !refused && (title || session)].filter(Boolean).join(" ");
   const more = [detail, length && t("audit.length", { count: length })].filter(Boolean).join(", ");
   return el("li", { class: refused && "refused" },
     el("span", { class: "when" }, clock(at)),
-    el("span", { dir: "auto" }, t(session && !refused ? "audit.in" : "audit.by", values), more && el("small", {}, more)));
+    el("span", { dir: "auto" }, said, more && el("small", {}, more)));
 }

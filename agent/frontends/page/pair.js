@@ -3,7 +3,7 @@
 import { choice, complain, copyButton, el, say, set } from "./dom.js";
 import { lines, termsOf, unpair } from "./devices.js";
 import { hostPort, nameOf, shortDevice, titleOf } from "./store.js";
-import { ago, t, unit } from "./words.js";
+import { t, unit } from "./words.js";
 
 const STAYS = [[1, "hour", 3600], [8, "hour", 28_800], [1, "day", 86_400], [1, "week", 604_800]]; // seconds
 const STAY = 28_800;
@@ -197,7 +197,7 @@ function paired(app, row) {
     limits && el("p", {}, limits),
     role === "member" && el("a", { class: "button", href: `#/new/${row.id}` }, t("sidebar.new_on", { name })),
     ...namesakes.map((old) => el("p", {},
-      t(old.seen_at ? "pair.old" : "pair.old.unseen", { name: old.name, ago: ago(old.seen_at ?? "") }), " ",
+      t("pair.old", { name: old.name }), " ",
       el("button", { type: "button", class: "button", onclick: () => unpair(app, old) }, t("devices.unpair")))),
   ].filter(Boolean);
 }

@@ -61,7 +61,7 @@ export function sidebar(app) {
     const found = seen.length + drawAway(gone, fits, filter, only) + over.draw(fits, filter, only);
     const all = local.length + remote.length + gone.length;
     if (found || !app.store.loaded) say(none, "");
-    else say(none, !all ? t("sidebar.none") : filter ? t("sidebar.nothing", { filter }) : only ? t("sidebar.nobody") : "");
+    else say(none, !all ? t("app.empty") : filter ? t("sidebar.nothing", { filter }) : only ? t("sidebar.nobody") : "");
     const count = app.store.waiting();
     say(waiting, t("sidebar.waiting", { count }));
     waiting.hidden = !count && !only;
