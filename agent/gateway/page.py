@@ -13,8 +13,8 @@ import os
 import socket
 import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
-from pathlib import Path
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -63,6 +63,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
+    "Server": "lan-agent",
 }
 KINDS = {
     ".html": "text/html",
@@ -124,7 +125,6 @@ class PageDoor:
         self._settled = asyncio.Event()
         self._trouble: ConfigError | None = None
         self._port = 0
-        self._served: dict[str, Path] = {}
 
     @property
     def origin(self) -> str:
@@ -179,11 +179,6 @@ class PageDoor:
 
     async def _serve(self, app: web.Application, sockets: Sequence[socket.socket], say: Callable[[str], None]) -> None:
         self._port = int(sockets[0].getsockname()[1])
-        self._served = {
-            f"/{path.relative_to(self._files).as_posix()}": path
-            for path in self._files.rglob("*")
-            if path.suffix in KINDS and path.is_file()
-        }
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
         await runner.setup()
         reads = runner.server
@@ -280,11 +275,21 @@ class PageDoor:
 
     # --- what a browser gets -----------------------------------------------------------------------------------------
 
+    @cached_property
+    def _served(self) -> dict[str, bytes]:
+        # All with the first one: half of a page from before an upgrade, and half from after it, works in neither.
+        return {
+            f"/{path.relative_to(self._files).as_posix()}": path.read_bytes()
+            for path in self._files.rglob("*")
+            if path.suffix in KINDS and path.is_file()
+        }
+
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        path = self._served.get("/index.html" if request.path == "/" else request.path)
-        if path is None:
+        path = "/index.html" if request.path == "/" else request.path
+        if path not in self._served:
             raise web.HTTPNotFound(text="there is no such file\n")
-        response = web.Response(body=path.read_bytes(), content_type=KINDS[path.suffix], charset="utf-8")
+        kind = KINDS[PurePosixPath(path).suffix]
+        response = web.Response(body=self._served[path], content_type=kind, charset="utf-8")
         response.enable_compression()  # it may come through SSH or a proxy to a phone
         return response
 
@@ -293,7 +298,7 @@ class PageDoor:
         form = urllib.parse.parse_qs((await request.read()).decode("latin-1"))
         given = self._logins.redeem_ticket(form.get("ticket", [""])[0], request[SITE].origin)
         # The page itself, at the address of the form: what lets it name its key is in no address.
-        shell = self._served["/index.html"].read_text(encoding="utf-8")
+        shell = self._served["/index.html"].decode()
         text = shell.replace(HEAD, f'{HEAD}<meta name="enrol" content="{given.enrol}">', 1)
         return self._with_cookie(web.Response(text=text, content_type="text/html"), given, request)
 

@@ -264,6 +264,15 @@ async def test_t11_a_form_of_any_shape_is_refused(kind: str, body: str, desk: De
         assert (answer.status, "agent page" in await answer.text()) == (403, True)
 
 
+async def test_a_page_is_of_one_version_though_the_package_is_replaced_under_it(desk: Desk, door: PageDoor) -> None:
+    browser = Browser(desk.session, door)
+    assert await browser.get("/locales/en.json") == (200, "{}")
+    (desk.files / "index.html").write_text("another")
+    (desk.files / "new.js").write_text("")
+    assert await browser.get("/") == (200, INDEX)
+    assert (await browser.get("/new.js"))[0] == 404
+
+
 async def test_files_are_packed_for_whoever_takes_them_so(desk: Desk, door: PageDoor) -> None:
     browser = Browser(desk.session, door)
     for encoding in ("gzip", "identity"):

@@ -252,6 +252,21 @@ def test_no_text_becomes_code_or_markup(house: House, visit: Visit) -> None:
         )
 
 
+def test_half_of_a_character_is_said_as_one_that_is_unknown_and_ends_no_connection(house: House, visit: Visit) -> None:
+    # What a cut leaves of an emoji has no JSON: three such messages would be the end.
+    kept = visit("desk").evaluate("""() => new Promise((done) => {
+        import("/wire.js").then(({ Wire }) => {
+            const wire = new Wire({ async onState(state) {
+                if (state !== "ready") return;
+                for (const name of ["a", "b", "c"]) await wire.call("page.keep", { name, value: "half \\ud83d" });
+                done((await wire.call("page.keep")).values);
+            } });
+            wire.start();
+        });
+    })""")
+    assert kept == dict.fromkeys("abc", "half \ufffd")
+
+
 def test_who_has_the_port_while_the_service_is_down_learns_nothing_and_leaves_nothing(
     house: House, visit: Visit, run: Run
 ) -> None:

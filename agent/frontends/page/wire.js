@@ -18,13 +18,12 @@ export class WireError extends Error {
     this.code = code;
     this.kind = data.kind ?? "internal";
     this.hint = data.hint ?? "";
-    this.retryAfter = data.retry_after ?? 0;
   }
 }
 
 const lost = () => new WireError({message: "the service does not answer", data: {kind: "not-running"}});
 
-/** One connection. States: connecting, ready (detail: what `gateway.ready` said), lost ({since, impostor}), refused. */
+/** One connection. States: connecting, ready (detail: what `gateway.ready` said), lost ({impostor}), refused. */
 export class Wire {
   #socket = null;
   #state = "";
@@ -33,7 +32,6 @@ export class Wire {
   #attempt = 0;
   #timer = 0; // of the next attempt
   #limit = 0; // of the greeting
-  #since = 0;
   #tickedAt = 0;
   #heardAt = 0;
   #onState;
@@ -158,8 +156,7 @@ export class Wire {
       this.#become("refused"); // until a login here, or in another window, which is tried when this one is looked at
       return;
     }
-    if (this.#state !== "lost") this.#since = Date.now();
-    this.#become("lost", {since: this.#since, impostor: error instanceof Impostor});
+    this.#become("lost", {impostor: error instanceof Impostor});
     const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#attempt++) * (0.5 + Math.random() / 2);
     this.#timer = setTimeout(() => this.#connect(), wait);
   }
