@@ -226,6 +226,27 @@ def test_many_items_that_are_folded_are_few_to_see_and_all_shown(open_page: Open
     assert measured(page)["rest"] == 0
 
 
+def test_what_is_far_above_in_a_session_that_is_open_for_long_is_asked_for_again(open_page: Open) -> None:
+    log = Log().turns(1)
+    page = open_page("#/s/s1", answers(log))
+    expect(page.locator(".item")).to_have_count(2)
+    for batch in range(13):
+        known = len(log.events)
+        for turn in range(2 + batch * 100, 102 + batch * 100):
+            log.add("message.user", turn=turn, prompt_id=f"p{turn}", text=f"Prompt {turn}\n" * 5, sender=PI)
+            log.add("message.complete", turn=turn, text=f"Reply {turn}.\n" * 5, status="complete")
+        tell(page, *log.events[known:])
+        assert measured(page)["rest"] == 0
+    assert page.locator(".item").count() <= 500
+    history = {"epoch": "e1", "seq": len(log.events), "first": 1, "more": False, "events": log.turns(1).events[:2]}
+    page.evaluate("(history) => { service.answers['session.history'] = history; }", history)
+    asked = "service.asked.filter(({method}) => method === 'session.history').map(({params}) => params.before)"
+    while not (before := page.evaluate(asked)):
+        page.evaluate("document.querySelector('.transcript').scrollTop = 0")
+        page.evaluate(FRAMES)
+    assert before[0] > 200
+
+
 def test_plans_and_paths_read_well_and_a_plan_that_goes_on_takes_no_time_from_the_work(open_page: Open) -> None:
     log = Log()
     log.add("message.user", turn=1, prompt_id="p", text="Go", sender=PI)

@@ -41,7 +41,7 @@ def ask(house: House, agent: Agent, text: str, device: str = "pi") -> None:
 def say(agent: Agent, page: Page, word: str) -> None:
     """Have more of the reply come, and be shown."""
     agent.emit(Said(f"And then it says {word}.\n\n" * 5))
-    page.locator(".item").last.get_by_text(word).last.wait_for(state="attached")
+    expect(page.locator(".item").last.get_by_text(f"it says {word}.")).to_have_count(5)
     page.evaluate(DRAWN)
 
 

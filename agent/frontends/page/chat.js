@@ -27,7 +27,7 @@ export function chat(app) {
     el("div", { class: "above" }, older), rows, el("div", { class: "below" }, working));
   const end = el("button", { type: "button", class: "button to-end", hidden: true, onclick: toEnd });
   const node = el("section", { class: "chat" }, title, raw, stands, el("div", { class: "window" }, scroller, end));
-  const follower = follow(scroller, rows, { onFollow: drawEnd, onScroll: fill });
+  const follower = follow(scroller, rows, { onFollow: drawEnd, onScroll: () => near() && soon() });
   const views = new Map(); // of blocks, by key
   const about = { app, log: null, name: "", verbatim: false, awaits };
   let blocks = new Map(); // that are shown, by the ids of their items
@@ -37,7 +37,7 @@ export function chat(app) {
   let lastSeen = null; // the newest item when the reader left the end
   let asking = false; // for an older page
   let told = ""; // of how it stands
-  let filling = 0; // the frame after which it is looked whether older ones are wanted
+  let drawn = 0; // the frame after which what is new has its height
   let unread = 0; // replies that are not shown yet: how high all is cannot be told
   let wasRunning = null;
   update(new Set(["session"]));
@@ -131,7 +131,7 @@ export function chat(app) {
     const keys = new Set(shown.map((block) => block.key));
     for (const key of views.keys()) if (!keys.has(key)) views.delete(key);
     drawEnd();
-    fill();
+    soon();
   }
 
   function view(block) {
@@ -151,16 +151,16 @@ export function chat(app) {
     unread += 1;
     await shown;
     unread -= 1;
-    fill();
+    soon();
   }
 
   // What is new has its height only once it was drawn.
-  function fill() {
-    if (near()) filling ||= requestAnimationFrame(() => setTimeout(filled));
+  function soon() {
+    drawn ||= requestAnimationFrame(() => setTimeout(settle));
   }
 
-  function filled() {
-    filling = 0;
+  function settle() {
+    drawn = 0;
     follower.settle();
     if (!unread && near()) showOlder();
   }

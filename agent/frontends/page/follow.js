@@ -21,7 +21,7 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
   scroller.addEventListener("wheel", (event) => event.deltaY < 0 && letGo(), { passive: true });
   scroller.addEventListener("touchstart", (event) => (touched = event.touches[0].clientY), { passive: true });
   scroller.addEventListener("touchmove", (event) => event.touches[0].clientY > touched && letGo(), { passive: true });
-  scroller.addEventListener("keydown", (event) => UP.has(event.key) && letGo());
+  scroller.addEventListener("keydown", pressed);
   document.addEventListener("selectionchange", selected);
   return {
     toEnd,
@@ -42,6 +42,15 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
     if (scroller.scrollHeight <= scroller.clientHeight) return; // there is nowhere to go
     become(false);
     remember();
+  }
+
+  // The browser's own way to the end takes its time, and meanwhile that is elsewhere.
+  function pressed(event) {
+    if (UP.has(event.key)) letGo();
+    else if (event.key === "End" && event.target === scroller) {
+      event.preventDefault();
+      toEnd();
+    }
   }
 
   function selected() {

@@ -7,8 +7,7 @@ import { grow } from "./tree.js";
 const EVERY = 150; // ms between two looks at a text that grows
 const PATIENCE = 400; // ms for which what is not read yet stays out of sight, so that no bare marks flash
 const TEXTS = 32; // of one request, as the service has it
-const CHARACTERS = 65_536;
-const BYTES = 200_000; // of one request: a frame may have 262,144
+const BYTES = 120_000; // of one request: it may have 131,072 characters, and a frame 262,144 bytes
 const PIECE = 32_768; // characters that are read as one: of more, what is before a cut
 const bytes = new TextEncoder();
 
@@ -49,11 +48,10 @@ class Trees {
       this.#wanted.shift().resolve(null); // by itself too much for a frame
       return [];
     }
-    let [characters, size, count] = [0, 0, 0];
+    let [size, count] = [0, 0];
     for (const each of this.#wanted) {
-      characters += each.text.length;
       size += each.size;
-      if (count && (count === TEXTS || characters > CHARACTERS || size > BYTES)) break;
+      if (count === TEXTS || size > BYTES) break;
       count += 1;
     }
     return this.#wanted.splice(0, count);

@@ -43,7 +43,6 @@ export class SessionLog {
   #shown = new Map(); // requests whose end has not been shown
   #logged = 0; // the newest turn that the log has shown
   #accepted = 0; // the newest that was accepted of this page
-  #starting = false;
 
   constructor(id) {
     this.id = id;
@@ -52,14 +51,6 @@ export class SessionLog {
   /** Whether a turn runs, or is still to come. */
   get running() {
     return this.turn > 0 || this.queue.length > 0 || this.#logged < this.#accepted;
-  }
-
-  /** An open request means needs-input, whatever else is said (S10). */
-  get status() {
-    if (this.ended) return this.ended;
-    if (this.requests.size) return "needs-input";
-    if (this.turn) return "working";
-    return this.#starting ? "starting" : "idle";
   }
 
   item(id) {
@@ -89,7 +80,6 @@ export class SessionLog {
     this.title = session.title ?? "";
     this.cwd = session.cwd ?? "";
     this.model = session.model ?? "";
-    this.#starting = session.status === "starting";
     for (const event of events) this.#fold(event, new Set(), true);
     for (const request of attached.requests ?? []) this.#shown.set(request.request_id, request);
     this.turn ||= runningTurn(session, events);
@@ -345,10 +335,7 @@ export class SessionLog {
     if (info.options) this.options = info.options;
     if (info.commands) this.commands = info.commands;
     const over = OVER.has(info.status) ? info.status : "";
-    if (info.status) {
-      this.#starting = info.status === "starting";
-      this.ended = over; // empty: it was started anew
-    }
+    if (info.status) this.ended = over; // empty: it was started anew
     if (!over && !info.note) return;
     const text = info.note ?? "";
     this.#add(newItem(`n${told.seq}`, { kind: "note", text, status: over }, told), told);
