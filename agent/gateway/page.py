@@ -69,7 +69,6 @@ KINDS = {
     ".html": "text/html",
     ".js": "text/javascript",
     ".css": "text/css",
-    ".svg": "image/svg+xml",
     ".json": "application/json",
 }
 """What is served, by the end of its name."""

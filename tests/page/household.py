@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ from tests.e2e.device import PATIENCE, ROOT, Device, pair, until
 from tests.fakes.waiting import FACTOR
 from tests.page.scripted_backend import FOLDER
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 PORT = "7480"
 """Of the page on every device: each has a loopback of its own, and after a restart the page is found again."""
 NAMES = ["--host-resolver-rules=MAP *.test 127.0.0.1"]
@@ -210,7 +211,9 @@ class House:
             page.evaluate(FORGET)
 
     def close(self) -> None:
-        """End the browsers."""
+        """Let go of the programs of sessions, and end the browsers."""
+        for agent in self._agents:
+            agent.close()
         for browser in self._browsers.values():
             browser.close()
 

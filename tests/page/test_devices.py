@@ -58,7 +58,7 @@ def choose(page: Page, name: str, entry: str) -> None:
 def test_each_device_says_how_it_stands_and_how_it_is_reached(open_page: Open) -> None:  # R7, R10
     page = open_page("#/devices", answers())
     expect(page.get_by_role("heading", level=1)).to_have_text("Devices")
-    expect(page.locator(".cards").first.get_by_role("heading", level=3)).to_have_text(
+    expect(page.locator(".cards").first.get_by_role("heading", level=2)).to_have_text(
         ["laptop (this device)", "desk", "office"]
     )
     expect(card(page, "desk").locator(".state")).to_have_text("online · linked")

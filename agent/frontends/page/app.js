@@ -162,6 +162,12 @@ document.addEventListener("visibilitychange", () => {
   touch();
 });
 
+// Text that an ellipsis cuts is whole in its tooltip.
+document.addEventListener("pointerover", ({ target }) => {
+  if (getComputedStyle(target).textOverflow !== "ellipsis" || target.parentElement.closest("[title]")) return;
+  target.title = target.scrollWidth > target.clientWidth ? target.textContent : "";
+});
+
 // --- the wire ---
 
 function onState(state, detail) {

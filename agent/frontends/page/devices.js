@@ -83,7 +83,8 @@ function drawCard(app, li, row) {
   const name = nameOf(row);
   li.row = row;
   const body = el("div", {}, el("span", { class: `presence ${row.state}`, "aria-hidden": "true" }),
-    el("h3", { dir: "auto" }, row.self ? t("devices.self", { name }) : row.was ? t("devices.was", { name, was: row.was }) : name),
+    el(row.self || row.paired ? "h2" : "h3", { dir: "auto" },
+      row.self ? t("devices.self", { name }) : row.was ? t("devices.was", { name, was: row.was }) : name),
     el("code", { class: "id" }, shortDevice(row.id)),
     !row.self && !row.paired && el("a", { class: "button", href: "#/pair" }, t("pair.join")),
     !row.self && el("p", { class: "state" }, stateOf(row)),

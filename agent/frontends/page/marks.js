@@ -30,7 +30,6 @@ export function marks(app) {
     const name = open ? `${titleOf(open)} · ${NAME}` : NAME;
     const title = waiting.length ? `(${number(waiting.length)}) ${name}` : name;
     if (document.title !== title) document.title = title;
-    // As data: after a restart of the service this document gets no more files.
     set(icon, "href", waiting.length ? `data:image/svg+xml,${encodeURIComponent(DIAMOND)}` : quiet);
     if (before) for (const row of waiting) if (!before.has(row.id)) notify(row);
     if (app.store.loaded) before = new Set(waiting.map((row) => row.id));
