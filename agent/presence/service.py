@@ -67,6 +67,9 @@ class Presence:
         self.doubted: Observers[[DeviceId]] = Observers()
         """Observers of a paired device with an unsure goodbye, which should be dialled at once."""
         self._verifier = RecordVerifier(keys)
+        self._rights: dict[
+            DeviceId, tuple[object, ...]
+        ] = {}  # what decides what a paired device may do with the sessions here
         self._hinted: dict[DeviceId, float] = {}  # when a record without a signature was last followed
         self._fed: dict[DeviceId, float] = {}  # known devices, and when they were last fed to the registry
         self._waiting: dict[DeviceId, list[Sighting]] = {}
@@ -123,6 +126,13 @@ class Presence:
         new = self._verifier.trust(trusted)
         self._hinted = {device.id: self._hinted[device.id] for device in trusted if device.id in self._hinted}
         self._publish(self._registry.paired(trusted, now))
+        rights: dict[DeviceId, tuple[object, ...]] = {
+            device.id: (device.role, device.read_only, device.session) for device in trusted
+        }
+        if any(self._rights.get(device, had) != had for device, had in rights.items()):
+            # Whoever may do more or less with the sessions here than before is told of them anew.
+            self._publish(Changes(sessions=tuple(self._registry.sessions("local"))))
+        self._rights = rights
         for heard in new.values():
             self._poke.ring()
             if heard is not None:

@@ -114,6 +114,10 @@ def test_a_session_is_pinned_renamed_shared_closed_and_started_again_from_its_ro
         marks = "" if share == "may use it" else share
         expect(row(page, build.id).locator(".marks")).to_have_text(marks)
         assert offered(page, build.id) == left
+    for only_watch, left in ((True, ["Unpin"]), (False, ["Unpin", "Rename", "Close session"])):
+        house["desk"].ask("device.limit", device=house["laptop"].id, read_only=only_watch)
+        expect(row(page, build.id).locator(".marks")).to_have_text("read-only" if only_watch else "")
+        assert offered(page, build.id) == left
     act(page, build.id, "Close session")
     expect(row(owner, build.id)).to_have_count(0)
     for each in (page, owner):

@@ -228,6 +228,20 @@ async def test_a_paired_device_that_is_heard_can_be_dialled_at_once(clock: FakeC
         assert heard == [DEN, DEN]
 
 
+async def test_a_device_that_may_do_less_than_before_is_told_of_the_sessions_here_anew(
+    clock: FakeClock, lan: MemoryLan
+) -> None:
+    one, member = Machine(clock, lan.join()), paired(2)
+    one.presence.paired([member])
+    one.host()
+    changes = one.presence.subscribe()
+    one.presence.paired([member, paired(3)])
+    assert (await anext(changes)).sessions == ()
+    one.presence.paired([structs.replace(member, read_only=True), paired(3)])
+    async with asyncio.timeout(0.5):
+        assert [row.title for row in (await anext(changes)).sessions] == ["build"]
+
+
 async def test_a_forged_goodbye_is_followed_by_a_question(clock: FakeClock, lan: MemoryLan) -> None:
     member = lan.join()
     one, two = Machine(clock, member), Machine(clock, lan.join(), THERE)
