@@ -123,6 +123,10 @@ def test_a_session_is_pinned_renamed_shared_closed_and_started_again_from_its_ro
     for each in (page, owner):
         each.get_by_text("Ended sessions").click()
         expect(row(each, build.id)).to_be_visible()
+    page.evaluate("session => { location.hash = `#/s/${session}` }", build.id)
+    page.get_by_role("main").get_by_role("button", name="Actions for Build the wire").click()
+    expect(page.get_by_role("menuitem")).to_have_text(["Start again"])
+    page.keyboard.press("Escape")
     act(page, build.id, "Start again")
     expect(page.get_by_role("heading", level=1)).to_have_text("Build the wire")
     again = page.url.rpartition("/")[2]

@@ -3,6 +3,7 @@
 import { coded, copyButton, el, errorText, keyed, say, set } from "./dom.js";
 import { follow } from "./follow.js";
 import { blocksOf, blockView, goesWith, isVerbatim } from "./items.js";
+import { menuButton } from "./row_menu.js";
 import { nameOf, titleOf } from "./store.js";
 import { clock, t } from "./words.js";
 
@@ -17,7 +18,8 @@ export function chat(app) {
   const title = app.head("");
   const under = el("p", { class: "under" });
   const chips = el("ul", { class: "chips", "aria-label": t("chat.participants") });
-  title.append(under, chips);
+  const more = menuButton(app, menuRow);
+  title.append(under, chips, more);
   const raw = el("p", { class: "raw", hidden: true });
   const stands = el("p", { class: "stands", role: "status" });
   const older = el("button", { type: "button", class: "quiet older", onclick: () => showOlder() }, t("chat.older"));
@@ -61,13 +63,22 @@ export function chat(app) {
     return app.store.session(about.log?.id) ?? about.log?.row ?? null;
   }
 
+  // One that has ended and is in no list was closed.
+  function menuRow() {
+    const listed = app.store.session(about.log.id);
+    return listed ?? { ...about.log.row, closed: about.log.ended !== "" };
+  }
+
   function drawHead() {
     const session = row();
     const { log } = about;
+    const name = titleOf(log?.title ? log : session);
+    more.hidden = !session;
+    set(more, "aria-label", t("sidebar.menu", { title: name }));
     const device = session ? nameOf(session.device) : "";
     about.name = device || session?.backend || "";
     about.verbatim = isVerbatim(session);
-    say(title.querySelector("h1"), titleOf(log?.title ? log : session));
+    say(title.querySelector("h1"), name);
     say(under, [device, session?.backend, log?.model || session?.model, log?.cwd].filter(Boolean).join(" · "));
     keyed(chips, log?.others(app.own?.id) ?? [], (each) => Object.values(each).join(" "), chip);
     const terminal = session?.backend === "terminal" && !log?.ended;

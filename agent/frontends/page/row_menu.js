@@ -1,14 +1,23 @@
 // What can be done with a session from its row: pin, rename, share, close, start again, forget, as far as rights go.
 
-import { ask, choice, el } from "./dom.js";
+import { ask, choice, el, menu } from "./dom.js";
 import { over, titleOf } from "./store.js";
 import { t } from "./words.js";
 
 const SHARES = ["all", "read-only", "private"];
 const TITLE_MAX = 120;
 
-/** The entries of a row's menu. What the owner of a remote session does not allow is not offered. */
-export function rowActions(app, row) {
+/** The button of a row's menu; `rowOf` gives the row as it stands. */
+export function menuButton(app, rowOf) {
+  const open = () => menu(button, entries(app, rowOf()), button.ariaLabel);
+  const button = el("button", {
+    type: "button", class: "more", "aria-haspopup": "menu", "aria-expanded": "false", onclick: open,
+  });
+  return button;
+}
+
+// What the owner of a remote session does not allow is not offered.
+function entries(app, row) {
   const { actions } = app;
   const pinned = (app.keep.pins ?? []).includes(row.id);
   const may = mayChange(row);

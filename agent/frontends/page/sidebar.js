@@ -1,8 +1,8 @@
 // The sidebar: the sessions of this device, "Live on other devices", what is away or over, and where a new one can be started.
 
-import { composing, el, keyed, menu, say, set } from "./dom.js";
+import { composing, el, keyed, say, set } from "./dom.js";
 import { past } from "./past.js";
-import { rowActions } from "./row_menu.js";
+import { menuButton } from "./row_menu.js";
 import { matches, nameOf, status, titleOf } from "./store.js";
 import { ago, clock, number, t } from "./words.js";
 
@@ -96,11 +96,8 @@ export function sidebar(app) {
     const button = el("button", { type: "button", class: "row", tabindex: "-1", onclick: () => app.go(`#/s/${id}`) },
       el("span", { role: "img" }), el("span", { class: "title", dir: "auto" }), el("time"),
       el("span", { class: "under", dir: "auto" }), el("span", { class: "marks" }));
-    const more = el("button", {
-      type: "button", class: "more", tabindex: "-1", "aria-haspopup": "menu", "aria-expanded": "false",
-      onclick: () => openMenu(li),
-    });
-    const li = el("li", { dataset: { id } }, button, more);
+    const li = el("li", { dataset: { id } }, button, menuButton(app, () => shown.get(li)));
+    li.lastChild.tabIndex = -1;
     rows.set(id, li);
     return li;
   }
@@ -283,11 +280,6 @@ export function sidebar(app) {
     const li = event.target.closest("li[data-id]");
     if (!li) return;
     event.preventDefault();
-    openMenu(li);
-  }
-
-  function openMenu(li) {
-    const row = shown.get(li);
-    menu(li.lastChild, rowActions(app, row), t("sidebar.menu", { title: titleOf(row) }));
+    li.lastChild.click();
   }
 }

@@ -312,7 +312,10 @@ class SessionMachine:
             case TurnComplete():
                 self._turn_over(payload)
             case SessionInfo():
+                before = self._in_lists()
                 self._informed(payload)
+                if before == self._in_lists():
+                    return  # after a restart of the service a list is as it was (R4)
             case _:
                 return
         self.updated_at = unix_seconds(event.at)
@@ -336,6 +339,9 @@ class SessionMachine:
         if self.running == done.turn:
             self.running = None
             self.reply = ReplyBuffer()
+
+    def _in_lists(self) -> tuple[object, ...]:
+        return self._lifecycle, self.title, self.cwd, self.model, self.options
 
     def _informed(self, info: SessionInfo) -> None:
         if info.status:

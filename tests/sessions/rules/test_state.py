@@ -121,6 +121,22 @@ def test_the_same_prompt_id_never_runs_twice() -> None:  # S3
     assert log.replayed().prompt("id-1", "a", ME)[1].status == "duplicate"
 
 
+def test_a_restart_that_changes_nothing_leaves_a_session_as_old_as_it_was() -> None:  # R4
+    session = SessionMachine(SessionId("s" * 16))
+    told = (
+        SessionInfo(status="idle", title="Build"),
+        SessionInfo(epoch="e2"),
+        SessionInfo(status="idle", note="again"),
+    )
+    for seconds, payload in enumerate(told):
+        for event in session.number((payload,), NOW + seconds):
+            session.apply(event)
+    assert (session.updated_at, session.seq) == (NOW, 3)
+    for event in session.number((SessionInfo(title="Build the wire"),), NOW + 9):
+        session.apply(event)
+    assert session.updated_at == NOW + 9
+
+
 def test_after_a_restart_what_ran_is_interrupted_and_what_waited_runs() -> None:  # S3
     log = Log()
     log.prompt("a")
