@@ -259,7 +259,8 @@ def test_a_new_session_on_a_device_is_started_there_and_opened(open_page: Open) 
 def test_another_device_can_be_chosen_for_what_was_typed(open_page: Open) -> None:
     # Back then leads out of the form, however many devices were looked at.
     there = session("there", "There", device="desk", short_cwd="~/src")
-    page = open_page(answers=answers(NOTES, there, **{"backend.list": BACKENDS}))
+    made = {"session_id": "fresh"}
+    page = open_page(answers=answers(NOTES, there, **{"backend.list": BACKENDS, "session.create": made}))
     page.get_by_role("link", name="New session", exact=True).last.click()
     page.get_by_label("Title (optional)").fill("Typed")
     expect(page.get_by_role("combobox", name="Other devices")).to_be_visible()
@@ -274,6 +275,10 @@ def test_another_device_can_be_chosen_for_what_was_typed(open_page: Open) -> Non
     expect(page.get_by_role("heading", name="Choose a session")).to_be_visible()
     page.go_forward()
     expect(page.get_by_label("Title (optional)")).to_have_value("Typed")
+    page.get_by_role("button", name="Start session").click()
+    expect(page).to_have_url(re.compile("#/s/fresh$"))
+    page.go_back()
+    expect(page.get_by_role("heading", name="Choose a session")).to_be_visible()
 
 
 def test_a_program_that_is_not_ready_says_why(open_page: Open) -> None:
@@ -334,6 +339,7 @@ def test_the_way_back_on_a_narrow_window_is_the_way_one_came(open_page: Open) ->
 def test_who_is_alone_is_offered_to_pair(open_page: Open) -> None:
     page = open_page(answers=answers(peers=[peer("laptop", self=True), peer("den", paired=False)]))
     expect(page.locator(".fresh a")).to_have_text(["New session", "Pair a device"])
+    expect(page.locator("main")).to_be_focused()  # there is no row
     expect(page.locator("main").get_by_role("link", name="Pair a device")).to_be_visible()
     tell(page, "peer.changed", {"changed": [peer("desk")]})
     expect(page.locator(".fresh a")).to_have_text(["New session", "New session on desk"])

@@ -98,7 +98,7 @@ export function newSession(app) {
     try {
       const made = await app.actions.create(device ? wanted : { ...wanted, share: share.value });
       draft = {};
-      if (node.isConnected) app.go(`#/s/${made.session_id}`);
+      if (node.isConnected) location.replace(`#/s/${made.session_id}`); // Back does not lead here again
     } catch (error) {
       complain(wrong, error);
     } finally {

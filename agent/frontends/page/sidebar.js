@@ -219,9 +219,8 @@ export function sidebar(app) {
   }
 
   function focusRow(li) {
-    if (!li) return;
     rove(li);
-    li.firstChild.focus();
+    li?.firstChild.focus();
   }
 
   function steps(event) {
@@ -272,8 +271,8 @@ export function sidebar(app) {
   /** Go to the row of a session, from which somebody comes back to the list. Whether there is one. */
   function stand(id) {
     const li = rows.get(id);
-    focusRow(li?.isConnected ? li : null);
-    return li === roving;
+    if (li?.isConnected) focusRow(li);
+    return Boolean(li?.isConnected);
   }
 
   function context(event) {

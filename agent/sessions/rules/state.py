@@ -312,9 +312,9 @@ class SessionMachine:
             case TurnComplete():
                 self._turn_over(payload)
             case SessionInfo():
-                before = self._in_lists()
+                before = self._lifecycle, self.title, self.cwd, self.model, self.options
                 self._informed(payload)
-                if before == self._in_lists():
+                if before == (self._lifecycle, self.title, self.cwd, self.model, self.options):
                     return  # after a restart of the service a list is as it was (R4)
             case _:
                 return
@@ -339,9 +339,6 @@ class SessionMachine:
         if self.running == done.turn:
             self.running = None
             self.reply = ReplyBuffer()
-
-    def _in_lists(self) -> tuple[object, ...]:
-        return self._lifecycle, self.title, self.cwd, self.model, self.options
 
     def _informed(self, info: SessionInfo) -> None:
         if info.status:
