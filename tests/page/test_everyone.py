@@ -125,3 +125,27 @@ def test_a_finger_hits_what_it_wants(open_page: Open) -> None:
         boxes = [box for box in page.evaluate(BOXES, wanted) if box["width"] > 1]
         assert boxes
         assert [box for box in boxes if box["height"] < 36 or box["width"] < 32] == []
+
+
+def test_on_the_smallest_phone_a_long_question_leaves_head_and_message_box_in_sight(open_page: Open) -> None:
+    choices = [{"id": name, "name": name} for name in ("Allow once", "Always allow", "Deny")]
+    asked: dict[str, Any] = {
+        "turn": 1, "request_id": "q1", "kind": "choices", "prompt": "Run it?", "detail": "make\n" * 40,
+        "choices": choices, "own_words": True,
+    }  # fmt: skip
+    option = {
+        "id": "model",
+        "name": "Model",
+        "value": "a",
+        "choices": [{"id": "a", "name": "A model with a long name"}],
+    }
+    told = session()
+    told["session.attach"] |= {"requests": [asked], "options": [option, option | {"id": "mode", "name": "Mode"}]}
+    page = open_page("#/s/s1", told, viewport={"width": 320, "height": 568})
+    expect(page.get_by_role("button", name="Deny")).to_be_in_viewport(ratio=1)
+    (head,) = page.evaluate(BOXES, ".chat > .head")
+    (card,) = page.evaluate(BOXES, ".ask-card")
+    (box,) = page.evaluate(BOXES, ".compose form")
+    assert head["y"] + head["height"] <= card["y"]
+    assert card["y"] + card["height"] <= box["y"]
+    assert box["y"] + box["height"] <= 568
