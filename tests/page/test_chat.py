@@ -24,6 +24,10 @@ MEASURE = """() => {
   const {scrollTop, scrollHeight, clientHeight} = document.querySelector(".transcript");
   return {rest: Math.round(scrollHeight - clientHeight - scrollTop), scrolls: scrollHeight > clientHeight};
 }"""
+FIRST_READ = """() => {
+  const edge = document.querySelector(".transcript").getBoundingClientRect().top;
+  return [...document.querySelectorAll(".item")].find((node) => node.getBoundingClientRect().top > edge).textContent;
+}"""
 FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20))))"
 
 
@@ -298,7 +302,9 @@ def test_who_else_is_here_and_how_the_session_stands(open_page: Open) -> None:  
     page.evaluate("(told) => globalThis.service.tell('session.participants', told)", told)
     expect(page.locator(".participant")).to_have_text(["pi-kitchen \N{MULTIPLICATION SIGN}2"])
     page.evaluate("globalThis.service.tell('peer.lost', {name: 'desk', sessions: ['s1']})")
-    expect(page.locator(".stands")).to_have_text("desk is out of reach. It goes on by itself.")
+    expect(page.locator(".stands")).to_have_text(
+        re.compile(r"^desk is out of reach since \d\d:\d\d\. It goes on by itself\.$")
+    )
     expect(page.locator(".stands")).to_be_visible()
     page.evaluate("globalThis.service.tell('peer.back', {name: 'desk', sessions: ['s1']})")
     expect(page.locator(".stands")).to_be_hidden()
@@ -321,6 +327,36 @@ def test_another_life_of_the_log_takes_the_place_of_the_one_before(open_page: Op
     page.evaluate("(attached) => { globalThis.service.answers['session.attach'] = attached; }", attached)
     page.evaluate("globalThis.service.onState('lost'); globalThis.service.onState('ready')")
     expect(page.locator(".item")).to_have_text(["pi-kitchen15 Jan, 08:00Another one"])
+
+
+def test_a_reader_who_went_up_is_not_moved_by_what_is_lost_and_found(open_page: Open) -> None:  # L5, S15
+    log = Log().turns(40)
+    page = open_page("#/s/s1", answers(log))
+    page.locator(".transcript").hover()
+    page.mouse.wheel(0, -1500)
+    expect(page.locator(".to-end")).to_be_visible()
+    page.evaluate(FRAMES)
+    read = page.evaluate(FIRST_READ)
+    before = pytest.approx(place_of(page, read), abs=1)
+    page.evaluate("globalThis.service.tell('peer.lost', {name: 'desk', sessions: ['s1']})")
+    expect(page.locator(".stands")).to_be_visible()
+    page.evaluate(FRAMES)
+    assert place_of(page, read) == before
+    page.evaluate("globalThis.service.tell('peer.back', {name: 'desk', sessions: ['s1']})")
+    tell(page, log.add("message.start", turn=41), log.add("message.delta", turn=41, text="word"))
+    expect(page.locator(".stands")).to_be_hidden()
+    assert place_of(page, read) == before
+    page.evaluate("globalThis.service.onState('lost', {since: 0})")
+    expect(page.locator("#lines")).to_contain_text("does not answer")
+    page.evaluate(FRAMES)
+    older = Log().turns(38)  # restored from an older copy
+    attached = {**older.attached(), "epoch": "e2"}
+    page.evaluate("(attached) => { globalThis.service.answers['session.attach'] = attached; }", attached)
+    page.evaluate("globalThis.service.onState('ready')")
+    expect(page.locator(".item", has_text="Reply 38.")).to_be_attached()
+    expect(page.locator(".item", has_text="Reply 39.")).to_have_count(0)
+    page.evaluate(FRAMES)
+    assert place_of(page, read) == before
 
 
 @pytest.mark.parametrize("width", [320, 360, 1280, 2560])

@@ -75,11 +75,11 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
 
   // Up is only ever the reader: what grows never makes the offset smaller, and what shrinks leaves it at the end.
   function scrolled() {
-    const up = scroller.scrollTop < before;
+    const moved = scroller.scrollTop - before; // 0: by `settle`
     before = scroller.scrollTop;
-    if (rest() <= 1 || (!up && rest() <= NEAR && !selecting())) become(true);
-    else if (up) become(false);
-    remember();
+    if (rest() <= 1 || (moved >= 0 && rest() <= NEAR && !selecting())) become(true);
+    else if (moved < 0) become(false);
+    if (moved) remember();
     onScroll();
   }
 
@@ -123,7 +123,7 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
 
   /** Change what is in it while what is in sight stays where it is. */
   function keep(change) {
-    remember();
+    if (!following) settle(); // a line above may have come in this very frame
     change();
     settle();
   }
