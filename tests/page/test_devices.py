@@ -283,9 +283,14 @@ def state(page: Page, name: str, detail: Any = None) -> None:
     page.evaluate("([name, detail]) => service.onState(name, detail)", [name, detail])
 
 
+def stop_clock(page: Page) -> None:
+    page.clock.install(time="2026-01-01T12:00:00Z")
+    page.clock.pause_at("2026-01-01T12:00:30Z")
+
+
 def test_a_service_that_does_not_answer_is_told_after_a_second_and_until_it_is_back(open_page: Open) -> None:
     page = open_page("#/", answers())
-    page.clock.install()
+    stop_clock(page)
     state(page, "lost", {"since": 0, "impostor": False})
     line = page.locator(".lost .line")
     page.clock.run_for(900)
@@ -300,7 +305,7 @@ def test_a_service_that_does_not_answer_is_told_after_a_second_and_until_it_is_b
 
 def test_what_comes_back_at_once_is_not_told(open_page: Open) -> None:
     page = open_page("#/", answers())
-    page.clock.install()
+    stop_clock(page)
     state(page, "lost")
     page.clock.run_for(500)
     state(page, "ready")
