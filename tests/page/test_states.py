@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from tests.page.household import House, Visit
 from tests.page.looks import barriers, misfits, shoot
-from tests.page.states import State, come, furnish, leave
+from tests.page.states import State, come, furnish, leave, settle
 
 pytestmark = [pytest.mark.device, pytest.mark.timeout(240)]
 
@@ -72,3 +72,16 @@ def test_every_language_fits_the_narrowest_window(furnished: Furnished, visit: V
 def test_axe_finds_no_barrier_in_any_state(furnished: Furnished, visit: Visit, scheme: Any) -> None:
     page = visit("laptop", color_scheme=scheme)
     assert walk(page, furnished.states, barriers, scheme if scheme == "dark" else "") == ""
+
+
+def test_a_device_with_nothing_yet_and_one_whose_service_is_gone(furnished: Furnished, visit: Visit) -> None:
+    page = visit("den", viewport={"width": 320, "height": 568})
+    expect(page.get_by_role("navigation")).to_contain_text("No sessions yet")
+    visit.allow("WebSocket")
+    for name in ("empty", "lost"):
+        settle(page)
+        assert misfits(page) + barriers(page) == []
+        shoot(page, f"{name}-320")
+        if name == "empty":
+            furnished.house["den"].kill()
+            expect(page.locator(".lost .line")).to_be_visible()
