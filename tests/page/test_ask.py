@@ -199,6 +199,18 @@ def test_a_secret_is_hidden_and_kept_nowhere(open_page: Open) -> None:
     assert given(page) == ["hunter2"]
 
 
+def test_a_composition_answers_nothing(open_page: Open) -> None:
+    page = opened(open_page, request(kind="line"))
+    field = page.locator(".ask-line .field")
+    field.fill("日本")
+    enter = "new KeyboardEvent('keydown', {key: 'Enter', keyCode: 229, bubbles: true, cancelable: true})"
+    assert not field.evaluate(f"(node) => node.dispatchEvent({enter})")  # Safari's, after the end; it would submit
+    assert given(page) == []
+    field.press("Enter")
+    expect(page.locator(".ask-card")).to_be_hidden()
+    assert given(page) == ["日本"]
+
+
 def test_keys_are_typed_and_a_line_may_end_the_input(open_page: Open) -> None:
     page = opened(open_page, request(kind="keys"), request("r2", kind="line"))
     page.get_by_role("button", name="Esc").click()
@@ -306,7 +318,7 @@ def test_typing_goes_on_into_the_message_box_while_a_question_comes_up(open_page
     expect(box).to_be_focused()
     happens(page, 6, "request.open", **request(kind="secret"))
     page.locator(".ask-card form").wait_for()
-    expect(box).to_have_attribute("placeholder", "Answer above (Alt+A), or a message for later")
+    expect(box).to_have_attribute("placeholder", "Answer above, or a message for later")
     page.keyboard.type("then")
     expect(box).to_have_value("then")
 

@@ -2,7 +2,7 @@
 
 import { endingOf, inWords, nameOfChoice, ordered, visible, wrongText } from "./answer.js";
 import { choice, complain, composing, copyButton, el, say, set, uniqueId } from "./dom.js";
-import { formOf } from "./form.js";
+import { formOf, lineField } from "./form.js";
 import { nameOf } from "./store.js";
 import { locale, t } from "./words.js";
 
@@ -232,11 +232,6 @@ function wayOf(request, answer, session) {
 
 function button(text, attributes) {
   return el("button", { class: "button", ...attributes }, text);
-}
-
-function lineField(attributes) {
-  const plain = { autocomplete: "off", autocapitalize: "off", spellcheck: "false" };
-  return el("input", { class: "field", dir: "auto", ...plain, ...attributes });
 }
 
 function choicesWay(request, answer) {

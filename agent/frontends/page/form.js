@@ -28,6 +28,12 @@ export function formOf(fields) {
   };
 }
 
+/** A field for one line, in which nothing is corrected or completed. */
+export function lineField(attributes) {
+  const plain = { autocomplete: "off", autocapitalize: "off", spellcheck: "false" };
+  return el("input", { class: "field", dir: "auto", ...plain, ...attributes });
+}
+
 // One field with its label, what it is and what is wrong with it.
 function formField(field) {
   const about = el("p", { id: uniqueId("about"), class: "ask-state", dir: "auto" }, visible(field.description ?? ""));
@@ -36,9 +42,7 @@ function formField(field) {
   const title = [name, field.required && el("span", { class: "needed" }, ` ${t("ask.required")}`)];
   const control = controlOf(field, `${about.id} ${wrong.id}`);
   const words = t("ask.own");
-  const own = field.own_words && el("input", {
-    class: "field", dir: "auto", autocomplete: "off", "aria-label": `${name}: ${words}`, placeholder: words,
-  });
+  const own = field.own_words && lineField({ "aria-label": `${name}: ${words}`, placeholder: words });
   const node = el("div", { class: "ask-field", oninput: () => tried && read() }, labelled(control, title), own, about, wrong);
   let tried = false;
   return { node, found, read, focus: () => control.first?.focus() };
@@ -65,7 +69,7 @@ function labelled({ node, group, box }, title) {
 // `first` takes the focus; `value()` is what `valueOf` takes as it is.
 function controlOf(field, describedBy) {
   const { default: given = null, required, type = "text", choices = [] } = field;
-  const attributes = { "aria-describedby": describedBy, required, autocomplete: "off" };
+  const attributes = { "aria-describedby": describedBy, required };
   if (type === "boolean" && (required || given !== null)) {
     const box = el("input", { ...attributes, type: "checkbox", required: null, checked: given === true });
     return { node: box, first: box, box: true, value: () => box.checked };
@@ -89,9 +93,8 @@ function controlOf(field, describedBy) {
     const yes = () => (select.value ? select.value === "yes" : null);
     return { node: select, first: select, value: type === "choice" ? () => select.value : yes };
   }
-  const input = el("input", {
-    ...attributes, class: "field", dir: "auto", type: type === "text" ? "text" : "number", value: given, spellcheck: "false",
-    step: type === "number" ? "any" : null,
+  const input = lineField({
+    ...attributes, type: type === "text" ? "text" : "number", value: given, step: type === "number" ? "any" : null,
   });
   return { node: input, first: input, value: () => input.value };
 }

@@ -10,7 +10,7 @@ const DIAMOND = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><re
 
 export function marks(app) {
   const icon = document.querySelector("link[rel=icon]");
-  const quiet = icon.getAttribute("href");
+  const quiet = (icon.dataset.quiet ??= icon.getAttribute("href")); // this may be made anew while something waits
   let before = null; // ids of the sessions that waited; null: not known yet
   addEventListener("click", permit);
   return { update };
