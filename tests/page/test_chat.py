@@ -308,6 +308,8 @@ def test_who_else_is_here_and_how_the_session_stands(open_page: Open) -> None:  
     expect(page.locator(".stands")).to_be_visible()
     page.evaluate("globalThis.service.tell('peer.back', {name: 'desk', sessions: ['s1']})")
     expect(page.locator(".stands")).to_be_hidden()
+    page.evaluate("globalThis.service.tell('peer.lost', {name: 'desk', sessions: ['s1'], reason: 'it has stopped'})")
+    expect(page.locator(".stands")).to_have_text(re.compile(r"^desk has stopped at \d\d:\d\d\. "))
 
 
 def test_a_terminal_is_text_and_says_how_its_screen_is_reached(open_page: Open) -> None:
