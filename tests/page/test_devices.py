@@ -76,6 +76,16 @@ def test_what_is_wrong_stands_above_the_devices(open_page: Open) -> None:
     expect(page.locator(".notices li")).to_have_text(["desk prompted here for the first time"])
 
 
+@pytest.mark.parametrize("width", [1280, 320])
+def test_the_menu_of_a_card_is_at_its_upper_end(open_page: Open, width: int) -> None:
+    page = open_page("#/devices", answers(), viewport={"width": width, "height": 800})
+    around = card(page, "desk").bounding_box()
+    more = page.get_by_role("main").get_by_role("button", name="Actions for desk").bounding_box()
+    assert around and more
+    assert 0 <= more["y"] - around["y"] < 16
+    assert 0 <= around["x"] + around["width"] - more["x"] - more["width"] < 16
+
+
 def test_a_device_that_changes_keeps_its_card(open_page: Open) -> None:
     page = open_page("#/devices", answers())
     page.evaluate("document.querySelectorAll('.card')[1].id = 'same'")
