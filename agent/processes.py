@@ -71,6 +71,15 @@ def find_process(pid: int) -> Process | None:
     return Process(pid, int(parent), int(group), int(session), state, int(fields[19]))
 
 
+def process_name(pid: int) -> str:
+    """How a process calls itself, of at most 15 characters; empty if it is gone or the system does not tell."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return ""
+    return text.partition("(")[2].rpartition(")")[0]
+
+
 def process_table() -> dict[int, Process]:
     """Every process by its id; empty where that cannot be found out."""
     if _LINUX:

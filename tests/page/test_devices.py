@@ -81,7 +81,8 @@ def test_the_menu_of_a_card_is_at_its_upper_end(open_page: Open, width: int) -> 
     page = open_page("#/devices", answers(), viewport={"width": width, "height": 800})
     around = card(page, "desk").bounding_box()
     more = page.get_by_role("main").get_by_role("button", name="Actions for desk").bounding_box()
-    assert around and more
+    assert around
+    assert more
     assert 0 <= more["y"] - around["y"] < 16
     assert 0 <= around["x"] + around["width"] - more["x"] - more["width"] < 16
 

@@ -357,6 +357,16 @@ async def test_the_end_of_the_program_ends_the_turn(begin: Begin, listener: List
     assert not [event for event in events if isinstance(event, Finished)]
 
 
+async def test_what_takes_the_whole_screen_is_named_once(begin: Begin, listener: Listener) -> None:
+    taken = "for x in 1 2 3; do printf '\\33[?1049h'; sleep 0.05; printf '\\33[?1049l'; done"
+    session = await begin("sh", "-c", f"read x; {taken}; printf over; read x")
+    await session.terminal.write(b"\r")
+    await Watcher(session.terminal).until(b"over")
+    assert await listener.next() == Described(note="sh has the whole screen: `agent attach --raw` shows it")
+    await session.terminal.write(b"\r")
+    assert isinstance(await listener.next(), Exited)
+
+
 def test_several_lines_are_pasted_if_the_program_takes_pastes() -> None:
     assert typed("a\nb", pastes=False) == b"a\rb\r"
     assert typed("a\nb", pastes=True) == b"\x1b[200~a\rb\x1b[201~\r"

@@ -80,6 +80,11 @@ class ProgramScreen:
         """Whether the program wants to know what is pasted."""
         return self._now.pastes
 
+    @property
+    def full(self) -> bool:
+        """Whether a program has taken the whole screen (the alternate one)."""
+        return self._now.alternate
+
     def modes(self) -> bytes:
         """The modes that were switched on before `begin`."""
         return self._before.restore()

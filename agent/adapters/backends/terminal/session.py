@@ -14,10 +14,13 @@ from agent.adapters.backends.terminal.launch import RunningProgram
 from agent.adapters.backends.terminal.plain_text import PlainText
 from agent.adapters.backends.terminal.screen import ProgramScreen
 from agent.errors import BackendFailed, TooLarge
-from agent.ports import Emit, Exited, Finished, Said
+from agent.ports import Described, Emit, Exited, Finished, Said
 from agent.ports.terminal import Terminal
+from agent.processes import process_name
 from agent.protocol.events import Answer
 from agent.protocol.excerpts import left_out
+from agent.protocol.model import NAME_MAX
+from agent.protocol.names import clean
 from agent.tasks import owned
 
 QUIET = 0.1
@@ -28,6 +31,8 @@ HALF_LINE_QUIET = 5.0
 """Those for a program that takes lines, has printed half a line (a question?) and is not seen to read."""
 LOOK = 0.1
 """Seconds between two looks."""
+NOTES_APART = 10.0
+"""Seconds between two notes on what has taken the whole screen: a program may take it and give it back all the time."""
 BEGIN_MAX, BEGIN_LOOK = 1.0, 0.01
 """Seconds that a program gets to be ready for what is typed, and between looks at it meanwhile."""
 
@@ -51,6 +56,10 @@ class TerminalSession:
         self._wake = asyncio.Event()
         self._turn: TerminalTurn | None = None
         self._screen = ProgramScreen(running.terminal, secrets.token_hex(8), self._heard)
+        self._full, self._noted_at = (
+            False,
+            -NOTES_APART,
+        )  # whether the screen was taken; loop time of the last note on it
         self._exit = owned(self._process.wait(), "backends.terminal.exit")
         self._exit.add_done_callback(lambda _: self._wake.set())
         self._tasks = BackendTasks(emit, "terminal", release=self._release)
@@ -119,6 +128,7 @@ class TerminalSession:
             async with asyncio.timeout(LOOK if turn is not None else None):
                 await self._wake.wait()
         self._wake.clear()
+        await self._note_full()
         if turn is None:
             return
         await self._say(turn, whole=False)
@@ -127,7 +137,18 @@ class TerminalSession:
             self._turn = None
             await self._tell(Finished(status="interrupted" if turn.interrupted else "complete"))
 
+    async def _note_full(self) -> None:
+        # A transcript cannot show what a program draws: it says what is there, and how to see it.
+        before, self._full = self._full, self._screen.full
+        if not self._full or before or self._loop.time() < self._noted_at + NOTES_APART:
+            return
+        self._noted_at = self._loop.time()
+        name = clean(process_name(self._terminal.foreground()), NAME_MAX) or "a program"
+        await self._tell(Described(note=f"{name} has the whole screen: `agent attach --raw` shows it"))
+
     def _heard(self, data: bytes) -> None:
+        if self._screen.full != self._full:
+            self._wake.set()
         if self._turn is not None:
             self._turn.heard(data, self._loop.time())
             self._wake.set()
