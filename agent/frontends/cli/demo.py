@@ -108,7 +108,8 @@ def demo(app: App, *, page: bool) -> int:
             return Exit.FAILED
         finally:
             play.end()
-    app.printer.line(app.printer.paint("All three have said goodbye; nothing is left behind.", "dim"))
+    who = "The others have" if play.ended else "All three have"
+    app.printer.line(app.printer.paint(f"{who} said goodbye; nothing is left behind.", "dim"))
     return Exit.OK
 
 
@@ -130,6 +131,7 @@ class _Demo:
     def __init__(self, printer: Printer, folder: Path) -> None:
         self._printer, self._folder = printer, folder
         self._devices: list[DemoDevice] = []
+        self.ended: list[DemoDevice] = []  # by somebody else, while the page was shown
         self._running: list[subprocess.Popen[str]] = []
 
     def run(self) -> None:
@@ -177,13 +179,21 @@ class _Demo:
         self._printer.talk(f"once more: `agent page` with LAN_AGENT_HOME={laptop.environ['LAN_AGENT_HOME']}", "dim")
         self._say("All three run until Ctrl-C.")
         try:
-            while True:
-                for device in self._devices:
-                    if device.service.poll() is not None:
-                        raise DemoFailed(f"the service on {device.name} has ended", device)
-                time.sleep(LOOK)
+            self._watch(laptop)
         except KeyboardInterrupt:
             self._printer.line()
+
+    def _watch(self, host: DemoDevice) -> None:
+        # Who ends one of the others wants to see what the page makes of that; without its host there is no page.
+        while True:
+            for device in self._devices:
+                if device in self.ended or device.service.poll() is None:
+                    continue
+                if device is host:
+                    raise DemoFailed(f"the service on {device.name} has ended, and the page with it", device)
+                self.ended.append(device)
+                self._say(f"The service on {device.name} has ended: the page shows how that looks.")
+            time.sleep(LOOK)
 
     @staticmethod
     def _sees_all(device: DemoDevice) -> bool:
