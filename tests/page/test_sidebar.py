@@ -330,8 +330,8 @@ def test_the_way_back_on_a_narrow_window_is_the_way_one_came(open_page: Open) ->
     assert page.evaluate("history.length") == length
     page.locator("main").focus()
     page.keyboard.press("k")  # the row above, though the list is out of sight
-    page.wait_for_url("**/#/s/s4")
-    page.locator("main").focus()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Row 4")
+    expect(page.locator("main")).to_be_focused()
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox")).to_be_focused()
 
@@ -355,3 +355,24 @@ def test_shortcuts_are_listed_and_never_work_in_a_field(open_page: Open) -> None
     page.keyboard.type("n?")
     expect(page.get_by_role("searchbox")).to_have_value("n?")
     assert page.evaluate("location.hash") in {"", "#/"}
+
+
+def test_sessions_are_walked_through_and_one_is_opened_to_write(open_page: Open) -> None:
+    page = open_page(answers=answers(NOTES, BUILD, LOGS))
+    expect(page.locator("li[data-id]")).to_have_count(3)
+    row = page.locator("li[data-id=logs] .row")
+    for _ in range(3):
+        page.keyboard.press("j")
+    expect(row).to_have_attribute("aria-current", "page")
+    expect(row).to_be_focused()
+    box = page.locator("#message")
+    expect(box).to_have_value("")
+    page.keyboard.press("k")
+    expect(page).to_have_url(re.compile("#/s/build$"))
+    page.keyboard.press("j")
+    expect(page).to_have_url(re.compile("#/s/logs$"))
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    expect(box).to_be_focused()
+    page.locator("li[data-id=notes] .row").click()
+    expect(box).to_be_focused()

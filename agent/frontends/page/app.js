@@ -82,7 +82,8 @@ function routed() {
   app.actions.follow(app.route.name === "s" ? app.route.id : null);
   show();
   touch("route");
-  if (app.route.name || !app.sidebar.stand(before.id)) focus();
+  const { id, name } = app.route;
+  if (!(name ? name === "s" && app.sidebar.stays(id) : app.sidebar.stand(before.id))) focus();
 }
 
 /** Give the focus to what the route is for. */

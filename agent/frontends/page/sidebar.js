@@ -15,6 +15,7 @@ export function sidebar(app) {
   const shown = new WeakMap(); // rows by their nodes
   let current = null; // the node of the open session
   let roving = null; // the node of the row that is in the order of Tab
+  let walked = ""; // the session that a step led to: others are opened to write
   const find = el("input", {
     type: "search", class: "field", "aria-label": t("sidebar.filter"), placeholder: t("sidebar.filter"),
     autocomplete: "off", spellcheck: "false", oninput: draw, onkeydown: fromFilter,
@@ -36,7 +37,7 @@ export function sidebar(app) {
   const timer = setInterval(() => (node.isConnected ? tick() : clearInterval(timer)), AGO_EVERY);
   draw();
   drawHealth();
-  return { node, update, focus, step, stand };
+  return { node, update, focus, step, stand, stays };
 
   function update(changed) {
     const gone = [...changed].filter((key) => key.startsWith("s:") && !app.store.session(key.slice(2)));
@@ -93,13 +94,18 @@ export function sidebar(app) {
   }
 
   function newRow(id) {
-    const button = el("button", { type: "button", class: "row", tabindex: "-1", onclick: () => app.go(`#/s/${id}`) },
+    const button = el("button", { type: "button", class: "row", tabindex: "-1", onclick: () => open(id) },
       el("span", { role: "img" }), el("span", { class: "title", dir: "auto" }), el("time"),
       el("span", { class: "under", dir: "auto" }), el("span", { class: "marks" }));
     const li = el("li", { dataset: { id } }, button, menuButton(app, () => shown.get(li)));
     li.lastChild.tabIndex = -1;
     rows.set(id, li);
     return li;
+  }
+
+  function open(id) {
+    walked = "";
+    app.go(`#/s/${id}`);
   }
 
   function drawRow(li, row) {
@@ -250,12 +256,22 @@ export function sidebar(app) {
     draw();
   }
 
-  /** Open the session that is `by` rows below the open one. */
+  /** Open the session that is `by` rows below the one with the focus, or the open one, to be looked at: see `stays`. */
   function step(by) {
     const list = visible();
-    const at = list.indexOf(current);
+    const at = list.indexOf(document.activeElement?.closest("li[data-id]") ?? current);
     const to = at < 0 ? 0 : Math.max(0, Math.min(list.length - 1, at + by));
-    if (list[to] && to !== at) app.go(`#/s/${list[to].dataset.id}`);
+    if (!list[to] || (to === at && list[to] === current)) return;
+    walked = list[to].dataset.id;
+    if (node.checkVisibility()) focusRow(list[to]);
+    else document.querySelector("#main").focus({ preventScroll: true });
+    app.go(`#/s/${walked}`);
+  }
+
+  /** Whether the focus stays where it is as a session is opened: on the row that a step led to, for the next step. */
+  function stays(id) {
+    if (id !== walked) walked = "";
+    return walked !== "";
   }
 
   /** Go to the field that finds sessions. */
