@@ -170,8 +170,14 @@ def test_a_session_that_has_ended_is_started_again_as_another_one(open_page: Ope
     ended = {**BUILD, "status": "ended"}
     page = open_page(answers=answers(ended, **{"session.restart": {"session_id": "again"}}))
     assert entries(page, "Build the wire") == ["Pin", "Rename", "Start again", "Close session"]
+    page.get_by_role("menuitem", name="Close session").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()  # what destroys is meant
+    page.keyboard.press("Enter")
+    assert asked(page, "session.close") == []
+    entries(page, "Build the wire")
     page.get_by_role("menuitem", name="Start again").click()
-    page.get_by_role("dialog").get_by_role("button", name="Start again").click()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Start again")).to_be_focused()
+    page.keyboard.press("Enter")
     page.wait_for_url("**/#/s/again")
     assert asked(page, "session.restart") == [{"session_id": "build", "wait": 0}]
 

@@ -139,18 +139,21 @@ export function uniqueId(prefix = "id") {
 
 /**
  * A modal dialog with a title, a body (nodes) and `actions`: `[{label, primary, danger, run}]`. `run` may be async and
- * keeps it open by giving false; without `run` an action closes it. Esc closes; the focus goes back to where it was.
+ * keeps it open by giving false; without `run` an action closes it. Esc closes; the focus goes back to where it was. It
+ * is on what is to be filled in, or on the primary action; where something is lost there is none, and it is on the first.
  */
 export function dialog({ title, body, actions }) {
   const id = uniqueId("dialog");
+  const inside = el("div", { class: "dialog-body" }, body);
+  const fields = inside.querySelector("input, select, textarea");
   const buttons = actions.map((action) => el("button", {
     type: "button",
     class: ["button", action.primary && "primary", action.danger && "danger"],
-    autofocus: action.primary && !body.length,
+    autofocus: action.primary && !fields,
     onclick: () => act(action),
   }, action.label));
   const form = el("form", { method: "dialog", onsubmit: submit },
-    el("h2", { id }, title), el("div", { class: "dialog-body" }, body), el("div", { class: "actions" }, buttons));
+    el("h2", { id }, title), inside, el("div", { class: "actions" }, buttons));
   const node = el("dialog", { "aria-labelledby": id, class: "dialog" }, form);
   node.addEventListener("close", () => node.remove());
   node.addEventListener("click", (event) => event.target === node && node.close());
