@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -113,6 +114,25 @@ def test_a_draft_survives_another_session_and_a_reload(open_page: Open) -> None:
     expect(page.locator("#message")).to_have_value("half a message")
     reload(page)
     expect(page.locator("#message")).to_have_value("half a message")
+
+
+def test_two_tabs_leave_each_other_what_was_typed_in_them(open_page: Open) -> None:  # L8
+    page = opened(open_page)
+    tab = page.context.new_page()
+    tab.add_init_script(f"globalThis.answers = {json.dumps(answers(ROW, **{'session.attach': attached()}))}")
+    tab.goto("/#/s/build")
+    page.locator("#message").fill("long thought")
+    box = tab.locator("#message")
+    expect(box).to_have_value("long thought")  # nothing was typed there yet
+    box.fill("other text")
+    tab.wait_for_timeout(200)
+    expect(page.locator("#message")).to_have_value("long thought")
+    box.fill("")
+    tab.wait_for_timeout(200)
+    expect(page.locator("#message")).to_have_value("long thought")
+    expect(box).to_have_value("")
+    reload(tab)
+    expect(box).to_have_value("long thought")
 
 
 def test_what_waits_is_seen_with_whose_it_is_and_taken_back(open_page: Open) -> None:  # S12

@@ -68,24 +68,58 @@ def test_a_draft_survives_a_restart_in_the_service(module: Run) -> None:
     assert run(module, steps) == ["hello", "hello, later"]
 
 
-def test_windows_of_a_browser_show_the_same_draft_and_another_browser_replaces_none(module: Run) -> None:
+def test_a_window_shows_what_another_has_typed_and_another_browser_replaces_none(module: Run) -> None:
     steps = """
       const other = open();
       unsent.type("a", "one");
       other.stored("draft:a");
-      other.type("a", "one, two");
-      unsent.stored("draft:a");
-      const shown = [unsent.draft("a"), other.draft("a")];
+      const shown = [other.draft("a")];
       clock += 1;
-      const [same] = [other.draft("a")];
       unsent.merge({a: {text: "elsewhere", id: "x", at: clock}, b: {text: "new", id: "y", at: clock}});
       unsent.flush();
       const {id} = inService.at(-1).a;
-      unsent.merge({a: {text: "one, two, three", id, at: clock + 1}});
-      return [...shown, same, unsent.draft("b"), Object.keys(inService.at(-1)).sort(), unsent.draft("a")];
+      const fresh = open();
+      fresh.merge({a: {text: "one, two", id, at: clock + 1}});
+      return [...shown, unsent.draft("a"), unsent.draft("b"), Object.keys(inService.at(-1)).sort(), fresh.draft("a")];
     """
-    both = ["one, two"] * 3
-    assert run(module, steps) == [*both, "new", ["a", "b"], "one, two, three"]
+    assert run(module, steps) == ["one", "one", "new", ["a", "b"], "one, two"]
+
+
+def test_no_window_changes_what_was_typed_in_another_one(module: Run) -> None:  # L8
+    steps = """
+      const other = open();
+      unsent.type("a", "long thought");
+      other.stored("draft:a");
+      clock += 1;
+      other.type("a", "other text");
+      unsent.stored("draft:a");
+      const shown = [unsent.draft("a"), open().draft("a")];
+      unsent.flush();
+      shown.push(inService.at(-1).a.text);
+      clock += 1;
+      other.type("a", "");
+      unsent.stored("draft:a");
+      other.stored("draft:a");
+      shown.push(unsent.draft("a"), other.draft("a"), open().draft("a"));
+      unsent.send("a", "long thought");
+      other.send("a", "long thought");
+      await answer();
+      return [...shown, asked.map((prompt) => prompt.id).length, asked[0].id === asked[1].id];
+    """
+    kept = ["long thought", "other text", "other text", "long thought", "", "long thought"]
+    assert run(module, steps) == [*kept, 2, False]
+
+
+def test_what_another_window_has_sent_stands_in_no_message_box(module: Run) -> None:  # L8
+    steps = """
+      const other = open();
+      unsent.type("a", "hello");
+      other.stored("draft:a");
+      other.send("a", "hello");
+      unsent.stored("draft:a");
+      return [unsent.draft("a"), open().draft("a")];
+    """
+    assert run(module, steps) == ["", ""]
 
 
 def test_what_the_service_did_not_take_is_kept_with_the_next_connection(module: Run) -> None:

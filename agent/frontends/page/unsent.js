@@ -6,7 +6,7 @@ const KEPT_MAX = 32_000; // bytes of drafts in the service
 const KEEP_AFTER = 1_500; // ms after the last key
 const SOON = 1_000; // ms in which a prompt is sent before anybody is told that it is not
 const PATIENCE = 600_000; // ms after which a prompt is not sent any more without being asked for again
-// Before a session and the id of a prompt, in storage: all windows of a browser show the same drafts; each sends its prompts.
+// Before a session and the id of a prompt, in storage: windows show the newest draft until one types; each sends its prompts.
 const DRAFT = "draft:";
 const SENDING = "sending:";
 
@@ -20,7 +20,8 @@ export class Unsent {
   #does;
   #storage;
   #now;
-  #drafts; // session -> {text, id, at}, the newest last; an empty text: it was cleared
+  #drafts; // session -> {text, id, at, sent}, the newest last; an empty text: it was cleared, or `sent` as the prompt of that id
+  #typed = new Set(); // sessions in whose message box of this window something was typed: no other window changes that
   #prompts; // id -> {id, session, text, steer, at, state: waiting, asked or failed, doubtful, error, away}
   #timer = 0;
   #ahead = false; // what was typed is not all in the service
@@ -49,7 +50,8 @@ export class Unsent {
   type(session, text) {
     const known = this.#drafts.get(session);
     if ((known?.text ?? "") === text) return;
-    const id = (known?.text && known.id) || newId();
+    const id = (known?.text && this.#typed.has(session) && known.id) || newId(); // another window may send what it had
+    this.#typed.add(session);
     this.#draft(session, { text: text.slice(0, DRAFT_MAX), id, at: this.#now() });
   }
 
@@ -57,7 +59,7 @@ export class Unsent {
   merge(kept) {
     for (const [session, other] of Object.entries(kept ?? {})) {
       const own = this.#drafts.get(session);
-      if (own && (own.at >= other.at || (own.text && own.id !== other.id))) continue;
+      if (this.#typed.has(session) || (own && (own.at >= other.at || (own.text && own.id !== other.id)))) continue;
       this.#drafts.set(session, other);
       this.#does.touch();
     }
@@ -103,7 +105,7 @@ export class Unsent {
     this.type(session, text);
     const { id } = this.#drafts.get(session);
     this.#put({ id, session, text, steer, at: this.#now(), state: "waiting", doubtful: false, error: null, away: null });
-    this.#draft(session, { text: "", id: "", at: this.#now() });
+    this.#draft(session, { text: "", id: "", at: this.#now(), sent: id });
     this.#pump(session);
     this.flush();
   }
@@ -153,9 +155,16 @@ export class Unsent {
   /** Note that another window of this browser was typed in, has sent a prompt, or taken it back, or left it to this one. */
   stored(key = "") {
     const stored = this.#read(key);
-    if (key.startsWith(DRAFT) && stored) this.#drafts.set(key.slice(DRAFT.length), stored);
+    if (key.startsWith(DRAFT) && stored) this.#elsewhere(key.slice(DRAFT.length), stored);
     if (key.startsWith(SENDING)) this.#moved(key, stored);
     this.#does.touch();
+  }
+
+  // What was typed here stays, and is what a reload brings once the other window has nothing to bring.
+  #elsewhere(session, draft) {
+    const own = this.#drafts.get(session);
+    if (!this.#typed.has(session) || (own?.text && draft.sent === own.id)) this.#drafts.set(session, draft);
+    else if (own?.text && !draft.text) this.#write(DRAFT + session, own);
   }
 
   #moved(key, stored) {
@@ -245,13 +254,20 @@ export class Unsent {
   #toKeep() {
     const kept = {};
     let left = KEPT_MAX;
-    for (const [session, draft] of [...this.#drafts].reverse()) {
+    for (const [session, own] of [...this.#drafts].reverse()) {
+      const draft = this.#newest(session, own);
       const unsent = this.prompts(session).map((prompt) => prompt.text);
       const all = unsent.length ? { ...draft, id: newId(), text: [...unsent, draft.text].filter(Boolean).join("\n") } : draft;
       left -= new TextEncoder().encode(JSON.stringify(all)).length;
       if (all.text && left >= 0) kept[session] = all;
     }
     return kept;
+  }
+
+  // Of a draft and what another window has typed.
+  #newest(session, own) {
+    const other = this.#read(DRAFT + session);
+    return other?.text && (!own.text || other.at > own.at) ? other : own;
   }
 
   // What stands under a prefix, by the rest of the key, the newest last.
