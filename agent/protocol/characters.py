@@ -23,6 +23,11 @@ UNSEEN = (
 """Take no room and draw nothing, or are drawn as a blank: what they spell is read by programs and by nobody else."""
 
 unseen = re.compile(f"[{UNSEEN}]")
+unseen_but_joiners = re.compile(f"(?![{JOINERS}])[{UNSEEN}]")
+idle_joiner = re.compile(
+    f"(?<![^\\s{JOINERS}])[{JOINERS}]|[{JOINERS}](?![^\\s{JOINERS}])|(?<=[ -~])[{JOINERS}](?=[ -~])"
+)
+"""One that holds nothing together: at an end, beside a blank or another one, between two characters of ASCII."""
 unsafe = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{SEPARATORS}{UNSEEN}]")
 """What a line that is logged or printed as JSON must not hold; lines and tabs are its frame."""
 hidden_in_text = re.compile(

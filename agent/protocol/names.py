@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from itertools import islice
 
-from agent.protocol.characters import BLANK, unseen
-from agent.protocol.model import NAME_MAX, DeviceId, Endpoint
+from agent.protocol.characters import BLANK, JOINERS, idle_joiner, unseen, unseen_but_joiners
+from agent.protocol.model import NAME_MAX, TITLE_MAX, DeviceId, Endpoint
 
 UNTITLED = "Untitled session"
 MEANT_MAX = 500
@@ -21,6 +22,7 @@ CUT = 4
 that grows with the square of a run of combining marks (measured: 64 KB of them 1.15 s)."""
 
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_joiners = re.compile(f"[{JOINERS}]")
 _TO_SPACE = str.maketrans(f"\r\n\t{BLANK}", "    ")
 
 
@@ -30,17 +32,35 @@ def clean(text: str, limit: int) -> str:
     Control, format (bidi), invisible, private and unassigned characters go; what is clean already comes back as it is.
     Of a longer text only the beginning counts, `CUT` times `limit` characters. Source: FACTS-SECURITY §6.
     """
+    return _clean(text, limit, unseen)
+
+
+def clean_title(text: str, limit: int = TITLE_MAX) -> str:
+    """What a session is called, made safe as `clean` does; but joiners stay where they hold something together.
+
+    Without them a family is four faces, and words of Persian and of India are misspelt.
+    """
+    return idle_joiner.sub("", _clean(text, limit, unseen_but_joiners)).rstrip()
+
+
+def _clean(text: str, limit: int, left_out: re.Pattern[str]) -> str:
     text = text.strip()[: CUT * limit]
     if text.isascii() and text.isprintable():
         return text[:limit].rstrip()
-    seen = unseen.sub("", text.translate(_TO_SPACE))
-    kept = "".join(char for char in seen if unicodedata.category(char) not in _DROPPED)
-    return _limit_marks(unicodedata.normalize("NFC", _limit_marks(kept))).strip()[:limit].rstrip()
+    seen = left_out.sub("", text.translate(_TO_SPACE))
+    kept = "".join(char for char in seen if char in JOINERS or unicodedata.category(char) not in _DROPPED)
+    kept = _limit_marks(idle_joiner.sub("", kept))
+    return _limit_marks(unicodedata.normalize("NFC", kept)).strip()[:limit].rstrip()
+
+
+def folded(title: str) -> str:
+    """A title as it is looked for: case and joiners make no difference, as terminals show none."""
+    return _joiners.sub("", title).casefold()
 
 
 def first_words(text: str, limit: int) -> str:
     """The beginning of a text on one clean line of at most `limit` characters; `…` says that it goes on."""
-    line = " ".join(clean(text, CUT * limit).split())
+    line = " ".join(clean_title(text, CUT * limit).split())
     if len(line) <= limit:
         return line
     cut = line[: limit - 1]
@@ -49,11 +69,12 @@ def first_words(text: str, limit: int) -> str:
 
 
 def _limit_marks(text: str) -> str:
-    # Whatever is sorted or drawn onto the character before it counts, as marks are by which NFC takes long.
+    # Whatever is sorted or drawn onto the character before it counts, as marks are by which NFC takes long; a joiner
+    # counts as one, else the marks after it began anew.
     kept: list[str] = []
     marks = 0
     for char in text:
-        mark = unicodedata.combining(char) or unicodedata.category(char) in {"Mn", "Me"}
+        mark = unicodedata.combining(char) or unicodedata.category(char) in {"Mn", "Me"} or char in JOINERS
         marks = marks + 1 if mark else 0
         if marks <= MARKS_MAX:
             kept.append(char)

@@ -11,8 +11,8 @@ import msgspec
 
 from agent.errors import AgentError
 from agent.ports import BackendType, Clock, FindsSessions, Offer, SessionMeta, TranscriptStore, kind_of
-from agent.protocol.model import TITLE_MAX, SessionId
-from agent.protocol.names import clean
+from agent.protocol.model import SessionId
+from agent.protocol.names import clean_title
 from agent.sessions.rules.bounds import ID, bounded_text
 from agent.sessions.session import HostedSession
 from agent.tasks import keep, spawn
@@ -90,7 +90,7 @@ class Adoption:
             epoch=self._new_id(),
             backend=name,
             created_at=self._clock.time(),
-            title=clean(bounded_text(offer.title), TITLE_MAX),
+            title=clean_title(bounded_text(offer.title)),
             cwd=bounded_text(offer.cwd, 4096),
             lineage=(key,),
             found=True,

@@ -11,8 +11,8 @@ import msgspec
 from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import BackendType, SessionMeta, kind_of
 from agent.protocol.messages import CreateSession
-from agent.protocol.model import TITLE_MAX, DeviceId, SessionId
-from agent.protocol.names import clean, meant
+from agent.protocol.model import DeviceId, SessionId
+from agent.protocol.names import clean_title, meant
 
 PROMPT_MAX = 100_000
 """Characters of one prompt, or of a command."""
@@ -88,8 +88,8 @@ def new_meta(
         epoch=new_id(),
         backend=request.backend,
         created_at=now,
-        title=clean(request.title, TITLE_MAX),
-        derived_title=clean(_program(request.command), TITLE_MAX),
+        title=clean_title(request.title),
+        derived_title=clean_title(_program(request.command)),
         cwd=request.cwd,
         command=request.command,
         share=request.share,

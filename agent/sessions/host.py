@@ -28,8 +28,8 @@ from agent.protocol.messages import (
     Submitted,
 )
 from agent.protocol.methods import SESSION_LOST, SESSION_STALLED
-from agent.protocol.model import TITLE_MAX, DeviceId, DeviceRef, Sender, SessionId, SessionRow, Share
-from agent.protocol.names import clean
+from agent.protocol.model import DeviceId, DeviceRef, Sender, SessionId, SessionRow, Share
+from agent.protocol.names import clean_title
 from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.sessions.adoption import Adoption
 from agent.sessions.archive import Archive, Retention
@@ -307,7 +307,7 @@ class Sessions:
     async def rename(self, selector: str, title: str, by: Sender) -> None:
         """Give a session another title. Raises: SessionNotFound, SessionEnded, StoreFull."""
         hosted = await self.ready(selector)
-        await hosted.rename(clean(title, TITLE_MAX))
+        await hosted.rename(clean_title(title))
         self.noted.notify("renamed", by.device, hosted.log.meta.id, 0)
 
     async def configure(self, selector: str, option: str, value: str, by: Sender) -> None:

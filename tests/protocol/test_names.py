@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.protocol.characters import unseen
+from agent.protocol.characters import JOINERS, idle_joiner, unseen, unseen_but_joiners
 from agent.protocol.model import DeviceId, Endpoint
 from agent.protocol.names import (
     CUT,
     MARKS_MAX,
     address,
     clean,
+    clean_title,
     display_name,
+    first_words,
     instance_name,
     meant,
     own_name,
@@ -54,6 +56,46 @@ def test_t10_cleaning_leaves_nothing_that_moves_the_cursor(text: str, limit: int
     assert len(shown) <= limit
     assert not {unicodedata.category(char) for char in shown} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
     assert clean(shown, limit) == shown
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("👩\u200d👩\u200d👧\u200d👦 trip", "👩\u200d👩\u200d👧\u200d👦 trip"),
+        ("نمی\u200cشود PDF\u200cی", "نمی\u200cشود PDF\u200cی"),
+        ("ക\u0d4d\u200dഷ", "ക\u0d4d\u200dഷ"),
+        ("\u200d👩 \u200c 👧\u200d", "👩  👧"),
+        ("👩\u200d\u200c👧", "👩👧"),
+        ("de\u200dsk", "desk"),
+        ("👩\u200d\u3164👧", "👩\u200d👧"),
+        ("क" + "\u094d\u200d" * 9 + " x", "क\u094d\u200d\u094d x"),
+        ("safe\u202egnp.exe\u200b", "safegnp.exe"),
+    ],
+)
+def test_t10_a_title_keeps_the_joiners_that_hold_something_together(said: str, shown: str) -> None:
+    assert clean_title(said) == shown
+    assert not set(clean(said, 63)) & set(JOINERS)  # a name has none
+
+
+@given(
+    st.text(
+        st.one_of(st.characters(codec=None, exclude_categories=()), st.sampled_from("\u200c\u200d \u0301\u0d4da👩"))
+    ),
+    st.integers(0, 80),
+)
+def test_t10_what_a_title_keeps_is_seen_or_stands_between_what_is(text: str, limit: int) -> None:
+    shown = clean_title(text, limit)
+    assert len(shown) <= limit
+    assert clean_title(shown, limit) == shown
+    assert not unseen_but_joiners.search(shown)
+    assert not idle_joiner.search(shown)
+    assert all(word.strip(JOINERS) == word for word in shown.split())
+    kinds = {unicodedata.category(char) for char in shown if char not in JOINERS}
+    assert not kinds & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def test_what_a_session_is_called_after_its_first_prompt_keeps_them_too() -> None:
+    assert first_words("نمی\u200cشود", 60) == "نمی\u200cشود"
 
 
 @given(ANY_TEXT, st.integers(3, 80), st.sampled_from(["", "…"]))

@@ -13,7 +13,6 @@ from agent.presence.rules.liveness import Liveness
 from agent.presence.rules.sanitised_rows import row_size, sanitised
 from agent.protocol.model import (
     NAME_MAX,
-    TITLE_MAX,
     DeviceId,
     DeviceRef,
     DeviceRow,
@@ -26,7 +25,7 @@ from agent.protocol.model import (
     Source,
     Status,
 )
-from agent.protocol.names import UNTITLED, clean, display_name
+from agent.protocol.names import UNTITLED, clean, clean_title, display_name
 from agent.protocol.times import rfc3339
 
 LOCKED_OUT_FOR = 10.0
@@ -324,7 +323,7 @@ class RemoteDevice:
             return msgspec.structs.replace(source, local=False, **seen._asdict())
         claimed = source.updated_at if source.updated_at <= self._revised_at else int(self._revised_at)
         updated_at = stamp(claimed)
-        title = clean(source.title, TITLE_MAX)
+        title = clean_title(source.title)
         for row in self._link_rows.values():
             if row.id.startswith(source.id):  # a link has sent more of this session
                 if row.updated_at > stamp(claimed + 0.999):

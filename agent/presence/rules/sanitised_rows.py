@@ -6,8 +6,8 @@ import re
 
 import msgspec
 
-from agent.protocol.model import TITLE_MAX, SessionRow
-from agent.protocol.names import UNTITLED, clean
+from agent.protocol.model import SessionRow
+from agent.protocol.names import UNTITLED, clean, clean_title
 from agent.protocol.times import rfc3339, unix_seconds
 
 _ID = re.compile(r"[a-z2-7]{16}")
@@ -32,12 +32,12 @@ def sanitised(row: SessionRow, now: float) -> SessionRow | None:
         return None
     return msgspec.structs.replace(
         row,
-        title=clean(row.title, TITLE_MAX) or UNTITLED,
+        title=clean_title(row.title) or UNTITLED,
         backend=clean(row.backend, 64),
         model=clean(row.model, 128),
         cwd=clean(row.cwd, 512),
         short_cwd=clean(row.short_cwd, 512),
-        question=clean(row.question, QUESTION_MAX),
+        question=clean_title(row.question, QUESTION_MAX),
         created_at=created_at,
         updated_at=updated_at,
         participants=row.participants[:64],

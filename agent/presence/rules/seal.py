@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Meta, Struct
 
 from agent.protocol.model import TITLE_MAX, DeviceId, SessionClaim, Status
-from agent.protocol.names import clean, truncate_bytes
+from agent.protocol.names import clean_title, truncate_bytes
 
 NONCE_SIZE = 12
 TAG_SIZE = 16
@@ -156,7 +156,7 @@ def _bound_to(device: DeviceId, revision: int) -> bytes:
 
 
 def _entry(claim: SessionClaim) -> _Entry:
-    title = truncate_bytes(clean(claim.title, TITLE_MAX), TITLE_BYTES, "…")
+    title = truncate_bytes(clean_title(claim.title), TITLE_BYTES, "…")
     return _Entry(claim.id, _LETTERS.get(claim.status, "i"), claim.updated_at, title)
 
 
@@ -166,7 +166,7 @@ def _claims(entries: Iterable[_Entry]) -> tuple[SessionClaim, ...]:
             id=entry.id,
             status=_STATUSES.get(entry.status, Status.IDLE),  # R7: an unknown status reads idle
             updated_at=entry.updated_at,
-            title=clean(entry.title, TITLE_MAX),
+            title=clean_title(entry.title),
         )
         for entry in entries
         if _SESSION.fullmatch(entry.id)

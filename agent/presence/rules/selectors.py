@@ -17,7 +17,7 @@ from msgspec import Struct
 from agent.errors import Ambiguous, DeviceNotFound, SessionNotFound
 from agent.presence.rules.changes import PendingChanges
 from agent.protocol.model import DeviceId, DeviceRow, SessionId, SessionRow
-from agent.protocol.names import UNTITLED, meant, short_id
+from agent.protocol.names import UNTITLED, folded, meant, short_id
 
 PREFIX_MIN = 4
 """Characters of an id that may stand for it. Ids are filed under as many: 20 bits, one or two of 20,000 in a bucket."""
@@ -37,7 +37,7 @@ class SessionNames:
 
     def put(self, session: SessionId, title: str) -> None:
         """Add a session, or give a known one another title."""
-        title = title.casefold()
+        title = folded(title)
         if self._title_of.get(session) == title:
             return
         self.drop(session)
@@ -54,7 +54,7 @@ class SessionNames:
 
     def titled(self, title: str) -> list[SessionId]:
         """Sessions with that title, in any case, by id."""
-        return sorted(self._by_title.get(title.casefold(), ()))
+        return sorted(self._by_title.get(folded(title), ()))
 
     def starting_with(self, prefix: str) -> list[SessionId]:
         """Sessions whose id begins with `prefix`, by id; none for one of fewer than `PREFIX_MIN` characters."""
@@ -217,7 +217,7 @@ def _unended(title: str, found: list[SessionRow]) -> list[SessionRow]:
     # A session that has ended stands in nobody's way who means a live one by the same title.
     live = [row for row in found if row.status.live]
     ended = [row for row in found if not row.status.live]
-    return [*live, *(row for row in ended if not live or row.title.casefold() != title.casefold())]
+    return [*live, *(row for row in ended if not live or folded(row.title) != folded(title))]
 
 
 class OwnSession(Struct, frozen=True):

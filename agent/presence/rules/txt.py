@@ -13,14 +13,13 @@ from itertools import pairwise
 from agent.protocol.model import (
     NAME_MAX,
     REVISION_MAX,
-    TITLE_MAX,
     DeviceId,
     PresenceRecord,
     SessionClaim,
     SessionRow,
     Status,
 )
-from agent.protocol.names import clean, truncate_bytes
+from agent.protocol.names import clean, clean_title, truncate_bytes
 from agent.protocol.times import unix_seconds
 
 TXTVERS = 1
@@ -131,7 +130,7 @@ def encode(record: PresenceRecord, entries: Entries = open_entries, *, room: int
 
 
 def _entry(number: int, claim: SessionClaim) -> bytes:
-    title = truncate_bytes(clean(claim.title, TITLE_MAX), TITLE_BYTES, "…")
+    title = truncate_bytes(clean_title(claim.title), TITLE_BYTES, "…")
     letter = _LETTERS.get(claim.status, "i")
     return f"s{number}={claim.id},{letter},{base36(claim.updated_at)},{title}".encode()
 
@@ -193,7 +192,7 @@ def _claims(values: dict[str, str]) -> Iterator[SessionClaim]:
             id=parts[1],
             status=_STATUSES.get(parts[2], Status.IDLE),  # R7: an unknown status reads idle
             updated_at=int(parts[3], 36),
-            title=clean(parts[4], TITLE_MAX),
+            title=clean_title(parts[4]),
         )
         if len(seen) == CLAIMS_MAX:
             return

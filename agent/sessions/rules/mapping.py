@@ -35,8 +35,7 @@ from agent.protocol.events import (
     ToolUpdate,
 )
 from agent.protocol.excerpts import left_out
-from agent.protocol.model import TITLE_MAX
-from agent.protocol.names import clean
+from agent.protocol.names import clean, clean_title
 from agent.sessions.rules.bounds import CHOICES_MAX, DETAIL, ID, SHORT, CharacterBudget, bounded_text
 from agent.sessions.rules.effects import Decision
 from agent.sessions.rules.reply import ReplyBuffer
@@ -94,7 +93,7 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
             return Decision((RequestClosed(turn=turn, request_id=request_id, status="expired", reason=reason),))
         case Described():
             info = SessionInfo(
-                title=None if event.title is None or session.named else clean(bounded_text(event.title), TITLE_MAX),
+                title=None if event.title is None or session.named else clean_title(bounded_text(event.title)),
                 cwd=None if event.cwd is None else budget.text(event.cwd, SHORT),
                 model=None if event.model is None else clean(bounded_text(event.model), SHORT),
                 note=budget.shown(event.note, SHORT),

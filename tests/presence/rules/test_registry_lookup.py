@@ -35,6 +35,15 @@ def test_r5_a_device_by_id_short_id_name_or_unique_prefix(view: Registry, select
     assert view.find_device(selector) == DEN
 
 
+def test_r13_titles_that_differ_in_joiners_alone_are_one_title(view: Registry) -> None:
+    view.local_sessions([row(LOCAL, title="\U0001f469\u200d\U0001f467 notes")], [], NOW)
+    for typed in ("\U0001f469\u200d\U0001f467 notes", "\U0001f469\U0001f467 Notes"):  # a terminal shows no joiner
+        assert view.find_session(typed).session == LOCAL
+    view.link_sessions(DEN, [row(WHOLE, title="\U0001f469\U0001f467 notes")], [], NOW, whole=True)
+    with pytest.raises(Ambiguous):
+        view.find_session("\U0001f469\u200d\U0001f467 notes")
+
+
 def test_r5_this_device_is_found_too(view: Registry) -> None:
     assert view.find_device("here") == OWN
 

@@ -19,7 +19,7 @@ from agent.protocol.model import (
     SessionRow,
     Status,
 )
-from agent.protocol.names import clean, truncate_bytes
+from agent.protocol.names import clean, clean_title, truncate_bytes
 from agent.protocol.times import rfc3339
 from tests.presence.rules.registry_facts import NOW, paired
 
@@ -121,8 +121,8 @@ def test_a_record_survives_the_network(record: PresenceRecord) -> None:
     assert heard is not None
     listed = {each.id: each for each in record.sessions}
     for each in heard.sessions:
-        shown = truncate_bytes(clean(listed[each.id].title, 120), 32, "…")
-        assert each == msgspec.structs.replace(listed[each.id], title=clean(shown, 120))
+        shown = truncate_bytes(clean_title(listed[each.id].title), 32, "…")
+        assert each == msgspec.structs.replace(listed[each.id], title=clean_title(shown))
     assert heard == msgspec.structs.replace(
         record,
         name=clean(truncate_bytes(clean(record.name, 63), 48), 63),
