@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import CDPSession, Page, expect
 
-from tests.page.test_ask import attached, happens
+from tests.page.test_ask import attached, happens, request
 from tests.page.test_sidebar import answers, asked, session, tell
 
 pytestmark = pytest.mark.device
@@ -133,6 +133,26 @@ def test_two_tabs_leave_each_other_what_was_typed_in_them(open_page: Open) -> No
     expect(box).to_have_value("")
     reload(tab)
     expect(box).to_have_value("long thought")
+
+
+def test_what_is_sent_while_a_secret_is_read_is_asked_about_first(open_page: Open) -> None:
+    page = opened(open_page, requests=[request(kind="secret", prompt="Password:")])
+    box = page.locator("#message")
+    box.fill("hunter2")
+    box.press("Enter")
+    question = page.get_by_role("dialog", name="Send this as a message?")
+    expect(question).to_contain_text("desk reads a secret.")
+    expect(question.get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(question).to_have_count(0)
+    expect(box).to_have_value("hunter2")
+    expect(box).to_be_focused()
+    assert sent(page) == []
+    assert page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('sending:'))") == []
+    box.press("Enter")
+    question.get_by_role("button", name="Send").click()
+    expect(box).to_have_value("")
+    assert sent(page) == ["hunter2"]
 
 
 def test_what_waits_is_seen_with_whose_it_is_and_taken_back(open_page: Open) -> None:  # S12

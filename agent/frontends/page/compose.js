@@ -2,7 +2,7 @@
 
 import { visible } from "./answer.js";
 import { commandList } from "./commands.js";
-import { coded, composing, copyButton, el, errorText, keyed, say, set } from "./dom.js";
+import { ask, coded, composing, copyButton, el, errorText, keyed, say, set } from "./dom.js";
 import { restartAction } from "./row_menu.js";
 import { nameOf, over as isOver } from "./store.js";
 import { clock, t } from "./words.js";
@@ -76,13 +76,22 @@ export function compose(app) {
 
   // What was typed elsewhere, or came back, stands in the box.
   function drawBox() {
-    const row = app.store.session(id);
-    const name = row ? (row.local ? row.backend : nameOf(row.device)) : "";
-    const asked = [...(app.session?.requests.values() ?? [])].some(({ kind }) => READ.has(kind));
+    const name = reader();
+    const asked = kindsAsked().some((kind) => READ.has(kind));
     set(box, "placeholder", name && t(asked ? "compose.asked" : app.session?.running ? "compose.later" : "compose.to", { name }));
     if (!app.unsent.differs(id, box.value)) return;
     box.value = app.unsent.draft(id);
     grow();
+  }
+
+  // Who reads what is sent; "": not known.
+  function reader() {
+    const row = app.store.session(id);
+    return row ? (row.local ? row.backend : nameOf(row.device)) : "";
+  }
+
+  function kindsAsked() {
+    return [...(app.session?.requests.values() ?? [])].map(({ kind }) => kind);
   }
 
   function drawButtons() {
@@ -133,6 +142,12 @@ export function compose(app) {
 
   function submit(first = false) {
     if (send.disabled) return;
+    if (!kindsAsked().includes("secret")) return sendNow(first);
+    const body = el("p", {}, t("compose.secret.text", { name: reader() || t("ask.session") }));
+    ask(t("compose.secret.title"), [body], t("compose.send"), { danger: true }, () => sendNow(first)); // Enter cancels
+  }
+
+  function sendNow(first) {
     const text = box.value;
     box.value = "";
     commands.close();
