@@ -196,11 +196,18 @@ def test_a_running_turn_is_stopped_and_steered(open_page: Open) -> None:
 
 
 def test_what_waits_can_be_stopped_with_what_runs(open_page: Open) -> None:  # S12
-    told = {"session.interrupt": {"turn": 1, "dropped": [queued(2, "b")]}}
-    page = opened(open_page, told=told, queue=[queued(2, "b")])
+    dropped = [queued(2, "b…"), queued(3, "theirs", OTHER), queued(4, "c")]
+    told = {"session.interrupt": {"turn": 1, "dropped": dropped}}
+    page = opened(open_page, told=told, queue=[queued(2, "b, all of it"), *dropped[1:]])
     page.get_by_role("button", name="Stop all").click()
-    expect(page.locator(".unseen[aria-live]")).to_have_text("1 waiting prompt taken back")
+    expect(page.locator(".unseen[aria-live]")).to_have_text("3 waiting prompts taken back")
     assert asked(page, "session.interrupt") == [{"session_id": "build", "all": True}]
+    expect(page.locator("#message")).to_have_value("b, all of it\n\nc")
+    page.locator("#message").fill("something else")
+    expect(page.get_by_role("button", name="Stop all")).to_be_enabled()
+    page.get_by_role("button", name="Stop all").click()
+    expect(page.get_by_role("button", name="Stop all")).to_be_enabled()
+    expect(page.locator("#message")).to_have_value("something else")
 
 
 def test_what_could_not_be_sent_says_so_and_is_sent_once_later(open_page: Open) -> None:  # L8
@@ -312,6 +319,22 @@ def test_where_nothing_can_be_sent_it_says_why(open_page: Open, row: Any, words:
     expect(page.locator("#message")).to_be_hidden()
 
 
+def test_a_session_that_does_not_exist_has_no_message_box(open_page: Open) -> None:
+    page = opened(open_page)
+    page.locator("#message").fill("half a message")
+    lost = {"session_id": "build", "kind": "not-paired", "reason": "desk is not paired"}
+    tell(page, "session.lost", lost)
+    expect(page.locator(".compose .over")).to_contain_text("half a message")
+    expect(page.locator("#message")).to_be_hidden()
+    expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator(".stands")).to_have_text("desk is not paired")
+    nothing = {"error": {"kind": "session-not-found", "message": "no session none"}}
+    page = open_page("#/s/none", answers(**{"session.attach": nothing}))
+    expect(page.locator(".stands")).to_have_text("no session none")
+    expect(page.locator("#message")).to_be_hidden()
+    expect(page.locator(".compose .over")).to_be_hidden()
+
+
 def test_a_session_that_has_ended_gives_back_what_was_typed_and_can_be_started_again(open_page: Open) -> None:
     page = opened(open_page, row={**ROW, "local": True}, told={"session.restart": {"session_id": "next"}})
     page.locator("#message").fill("half a message")
@@ -321,6 +344,18 @@ def test_a_session_that_has_ended_gives_back_what_was_typed_and_can_be_started_a
     expect(over).to_contain_text("half a message")
     expect(over.get_by_role("button", name="Copy")).to_be_visible()
     over.get_by_role("button", name="Start again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Start again").click()
+    page.wait_for_url("**/#/s/next")
+    assert [each["session_id"] for each in asked(page, "session.restart")] == ["build"]
+
+
+def test_a_session_that_was_closed_can_be_started_again(open_page: Open) -> None:
+    page = opened(open_page, row={**ROW, "local": True}, told={"session.restart": {"session_id": "next"}})
+    again = page.locator(".compose .over").get_by_role("button", name="Start again")
+    expect(again).to_be_hidden()
+    happens(page, 6, "session.info", status="ended")
+    tell(page, "session.changed", {"changed": [], "removed": ["build"]})
+    again.click()
     page.get_by_role("dialog").get_by_role("button", name="Start again").click()
     page.wait_for_url("**/#/s/next")
     assert [each["session_id"] for each in asked(page, "session.restart")] == ["build"]

@@ -3,7 +3,7 @@
 import { coded, copyButton, el, errorText, keyed, say, set } from "./dom.js";
 import { follow } from "./follow.js";
 import { blocksOf, blockView, goesWith, isVerbatim } from "./items.js";
-import { menuButton } from "./row_menu.js";
+import { menuButton, openRow } from "./row_menu.js";
 import { nameOf, titleOf } from "./store.js";
 import { clock, t } from "./words.js";
 
@@ -18,7 +18,7 @@ export function chat(app) {
   const title = app.head("");
   const under = el("p", { class: "under" });
   const chips = el("ul", { class: "chips", "aria-label": t("chat.participants") });
-  const more = menuButton(app, menuRow);
+  const more = menuButton(app, () => openRow(app));
   title.append(under, chips, more);
   const raw = el("p", { class: "raw", hidden: true });
   const stands = el("p", { class: "stands", role: "status" });
@@ -61,12 +61,6 @@ export function chat(app) {
 
   function row() {
     return app.store.session(about.log?.id) ?? about.log?.row ?? null;
-  }
-
-  // One that has ended and is in no list was closed.
-  function menuRow() {
-    const listed = app.store.session(about.log.id);
-    return listed ?? { ...about.log.row, closed: about.log.ended !== "" };
   }
 
   function drawHead() {

@@ -3,12 +3,13 @@
 import { visible } from "./answer.js";
 import { commandList } from "./commands.js";
 import { ask, coded, composing, copyButton, el, errorText, keyed, say, set } from "./dom.js";
-import { restartAction } from "./row_menu.js";
+import { openRow, restartAction } from "./row_menu.js";
 import { nameOf, over as isOver } from "./store.js";
 import { clock, t } from "./words.js";
 
 const PROMPT_MAX = 100_000; // characters
 const READ = new Set(["line", "secret", "keys"]); // kinds of questions that a program reads from its terminal
+const NOT_THERE = new Set(["peer-unreachable", "peer-lost"]); // why it cannot be attached, yet what is sent waits for it
 const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
 
 export function compose(app) {
@@ -29,7 +30,7 @@ export function compose(app) {
   const options = el("div", { class: "options" });
   const wrong = el("p", { class: "wrong", role: "alert" });
   const why = el("span");
-  const restart = button("menu.restart", () => restartAction(app, app.store.session(id)).run(), { class: "button" });
+  const restart = button("menu.restart", () => restartAction(app, openRow(app)).run(), { class: "button" });
   const left = el("span", { class: "left-over", dir: "auto" });
   const copy = copyButton(() => app.unsent.draft(id));
   const over = el("div", { class: "over" }, why, restart, left, copy);
@@ -66,10 +67,12 @@ export function compose(app) {
     const row = app.store.session(id);
     const bar = barred(row);
     const draft = app.unsent.draft(id);
-    form.hidden = Boolean(bar);
-    over.hidden = !bar;
+    const none = app.open?.state === "failed" && !NOT_THERE.has(app.open.error.kind); // above the log it says why
+    form.hidden = none || Boolean(bar);
+    over.hidden = !bar && !(none && draft);
     say(why, bar);
-    restart.hidden = !row || !restartAction(app, row);
+    const closed = openRow(app);
+    restart.hidden = !closed?.device || !restartAction(app, closed);
     say(left, draft);
     copy.hidden = !draft;
   }
@@ -172,8 +175,12 @@ export function compose(app) {
   async function interrupt(all) {
     stopping = true;
     await attempt(async () => {
+      const whole = new Map((app.session?.queue ?? []).map((each) => [each.prompt_id, each.text]));
       const { dropped } = await app.actions.interrupt(id, all);
-      if (dropped?.length) app.say(t("compose.dropped", { count: dropped.length }));
+      if (!dropped?.length) return;
+      app.say(t("compose.dropped", { count: dropped.length }));
+      const own = dropped.filter(({ sender }) => sender.device === app.own?.id);
+      if (!app.unsent.draft(id)) app.unsent.giveBack(id, own.map((each) => whole.get(each.prompt_id) ?? each.text).join("\n\n"));
     });
     stopping = false;
     drawButtons();

@@ -34,6 +34,14 @@ function entries(app, row) {
   ].filter(Boolean);
 }
 
+/** The row of the open session, or null. One that has ended and is in no list was closed. */
+export function openRow(app) {
+  const log = app.session;
+  const listed = app.store.session(log?.id);
+  if (listed || !log?.row) return listed ?? null;
+  return log.ended ? { ...log.row, closed: true, status: log.ended } : log.row;
+}
+
 /** How a session that is over is started again; false if it is not, or not by this device. */
 export function restartAction(app, row) {
   const run = async () => app.go(`#/s/${(await app.actions.restart(row.id)).session_id}`);
