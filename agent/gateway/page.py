@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import html
 import os
+import re
 import socket
 import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -73,6 +75,12 @@ KINDS = {
 }
 """What is served, by the end of its name."""
 HEAD = "<head>"
+NOTE = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>lan-agent</title>'
+    '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"></head>'
+    "<body><main><p>{}</p></main></body></html>\n"
+)
+"""What a person sees who asks at a wrong address."""
 BODY_MAX = 4096
 """Bytes of what a browser posts."""
 PORT_AGAIN = 15.0
@@ -219,12 +227,12 @@ class PageDoor:
         hosts = request.headers.getall("Host", [])
         site = self._site_of(hosts[0].lower()) if len(hosts) == 1 else None
         if site is None:
-            raise web.HTTPMisdirectedRequest(text=f"{self._elsewhere(''.join(hosts))}\n")
+            raise _misdirected(request, self._elsewhere("".join(hosts)))
         if not site.proxied and self._owner_of(request.transport) not in {None, 0, os.geteuid()}:
             raise web.HTTPForbidden(text="this page is another user's\n")
         socket_wanted = request.path == "/v1/ws"
         if site.earlier and not socket_wanted:
-            raise web.HTTPMisdirectedRequest(text=f"the service was started anew: {AGAIN}\n")
+            raise _misdirected(request, f"the service was started anew: {AGAIN}")
         origin = request.headers.get("Origin")
         if request.path == "/login":
             if origin not in {"null", site.origin}:  # a file has no origin
@@ -394,6 +402,14 @@ class PageHandlers:
     async def log_out(self, request: Nothing, caller: Caller) -> LoggedOut:  # noqa: ARG002 - as every handler
         """End every login of the page."""
         return LoggedOut(logins=self._logins.log_out())
+
+
+def _misdirected(request: web.Request, said: str) -> web.HTTPMisdirectedRequest:
+    # `said` has nothing of the request in it.
+    if "text/html" not in request.headers.get("Accept", ""):
+        return web.HTTPMisdirectedRequest(text=f"{said}\n")
+    shown = re.sub("`(.+?)`", r"<code>\1</code>", html.escape(said, quote=False))
+    return web.HTTPMisdirectedRequest(text=NOTE.format(shown), content_type="text/html")
 
 
 async def _with_headers(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001 - as aiohttp wants

@@ -25,7 +25,7 @@ from agent.adapters.net.link import WebSocketChannel
 from agent.adapters.rendering.markdown import MarkdownTrees
 from agent.errors import ConfigError, Forbidden
 from agent.gateway.kept import KeepHandlers
-from agent.gateway.page import LOG_IN, LOGINS_TRIED, PageDoor, PageHandlers
+from agent.gateway.page import LOG_IN, LOGINS_TRIED, POLICY, PageDoor, PageHandlers
 from agent.gateway.rendering import RenderHandlers
 from agent.gateway.routes import Caller
 from agent.ports import Channel
@@ -462,6 +462,26 @@ async def test_after_a_restart_a_living_document_comes_back_and_a_reloaded_one_d
         desk.logins.log_out()
         async with browser.socket() as ws:  # and it is told so
             assert (await ws.receive()).data == LOG_IN
+
+
+async def test_after_a_restart_a_person_reads_what_to_do(desk: Desk) -> None:
+    async with desk.served() as door:
+        browser = Browser(desk.session, door)
+    async with desk.served():
+        for path in ("/", "/%3Cscript%3E?<script>"):
+            said = browser.headers(Accept="text/html,*/*;q=0.8", Referer="<script>")
+            async with desk.session.get(browser._url(path), headers=said) as answer:
+                assert (answer.status, answer.content_type) == (421, "text/html")
+                assert answer.headers["Content-Security-Policy"] == POLICY
+                text = await answer.text()
+        assert "<p>the service was started anew: <code>agent page</code> opens lan-agent's page</p>" in text
+        assert '<html lang="en">' in text
+        assert "script" not in text
+        status, text = await browser.get(Host="rebound<b>.test", Accept="text/html")
+        assert (status, "<b>" in text, "<code>page.allowed_hosts</code>" in text) == (421, False, True)
+        assert (await browser.get(Accept="*/*"))[
+            1
+        ] == "the service was started anew: `agent page` opens lan-agent's page\n"
 
 
 async def test_after_a_restart_a_login_at_a_name_that_stays_needs_its_document_too(desk: Desk) -> None:
