@@ -18,7 +18,8 @@ PEERS = [
     {**peer("own", self=True, addresses=["192.168.1.2"], port=7471), "name": "laptop"},
     peer("desk", linked=True, source="link", version="0.1.0", addresses=["192.168.1.5", "fe80::1%eth0"], port=7471,
          sessions=2, heard_at="2026-01-01T14:02:00.000Z"),
-    peer("office", role="guest", state="offline", since="2026-01-01T14:02:00.000Z", reason="it said goodbye"),
+    peer("office", role="guest", sessions=1,
+         state="offline", since="2026-01-01T14:02:00.000Z", reason="it said goodbye"),
     peer("den", paired=False, source="mdns"),
 ]  # fmt: skip
 TRUSTED = [
@@ -64,7 +65,10 @@ def test_each_device_says_how_it_stands_and_how_it_is_reached(open_page: Open) -
     expect(card(page, "desk").locator(".state")).to_have_text("online · linked")
     expect(card(page, "desk")).to_contain_text("192.168.1.5:7471, [fe80::1%eth0]:7471")
     expect(card(page, "office")).to_contain_text("offline since 1 Jan, 14:02: it said goodbye")
-    expect(card(page, "office")).to_contain_text("guest · read-only · until 2 Jan, 10:00")
+    expect(card(page, "office")).to_contain_text(
+        "guest: it uses sessions here, and none of its own is shown · read-only · until 2 Jan, 10:00"
+    )
+    expect(card(page, "office")).not_to_contain_text("Sessions")
     expect(page.locator(".cards").last.get_by_role("heading", level=3)).to_have_text(["den"])
     expect(card(page, "den").locator(".state")).to_have_text("online · heard on this network, no link")
     expect(card(page, "den").get_by_role("link", name="Pair")).to_have_attribute("href", "#/pair")

@@ -107,7 +107,9 @@ def test_a_guest_by_the_command_reaches_what_the_page_let_it(house: House, visit
     agent.emit(Said("Seen by the guest"))
     expect(guest.get_by_role("main")).to_contain_text("Seen by the guest")
     host.evaluate("location.hash = '#/devices'")
-    expect(card(host, "den")).to_contain_text("guest · read-only · only “For the guest” · until")
+    expect(card(host, "den")).to_contain_text(
+        "guest: it uses sessions here, and none of its own is shown · read-only · only “For the guest” · until"
+    )
     choose(host, "den", "Allow everything")
     expect(card(host, "den")).not_to_contain_text("read-only")
     choose(host, "den", "Unpair")

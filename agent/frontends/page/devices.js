@@ -106,7 +106,7 @@ function stateOf(row) {
 function factsOf(app, row) {
   return [
     ["role", row.paired && [t(`devices.role.${row.role}`), ...termsOf(app, row)].join(" · ")],
-    ["sessions", String(row.sessions || row.remembered || "")],
+    ["sessions", row.role !== "guest" && String(row.sessions || row.remembered || "")], // of a guest none can be listed
     ["address", row.addresses.map((host) => hostPort(host, row.port)).join(", ")],
     ["version", row.version],
     ["heard", !row.self && time(row.heard_at)],
