@@ -178,6 +178,21 @@ def test_what_happens_at_the_window_is_told_until_it_is_over(open_page: Open) ->
     expect(page.get_by_text("Another device is called desk")).to_be_visible()
     expect(page.locator(".big")).to_be_hidden()
     expect(page.get_by_role("button", name="Show a code")).to_be_visible()
+    page.evaluate("location.hash = '#/'")
+    expect(page.get_by_role("button", name="Show a code")).to_be_hidden()
+    page.evaluate("location.hash = '#/pair'")
+    expect(page.get_by_role("button", name="Show a code")).to_be_visible()
+    expect(page.get_by_text("Paired with desk (desk-).")).to_be_hidden()
+
+
+def test_how_a_window_ended_while_nobody_looked_is_said_once(open_page: Open) -> None:
+    page = open_page("#/pair", answers(device__pair=WINDOW))
+    page.get_by_role("button", name="Show a code").click()
+    page.evaluate("location.hash = '#/'")
+    expect(page.locator(".big")).to_be_hidden()
+    tell(page, "device.pairing", {"what": "paired", "device": "desk", "name": "desk", "namesakes": []})
+    page.evaluate("location.hash = '#/pair'")
+    expect(page.get_by_text("Paired with desk (desk-).")).to_be_visible()
 
 
 def test_a_window_is_closed_by_hand(open_page: Open) -> None:
@@ -272,6 +287,16 @@ def test_another_language_is_spoken_at_once_and_kept(open_page: Open) -> None:
     assert asked(page, "page.keep")[-1] == {"name": "settings", "value": {"locale": "ja"}}
     page.get_by_role("combobox").first.select_option("")
     expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+def test_a_language_that_another_tab_chose_is_spoken(open_page: Open) -> None:
+    page = open_page("#/settings", answers(page__keep={"values": {"settings": {"locale": "en", "keys": False}}}))
+    expect(page.get_by_role("checkbox").first).not_to_be_checked()
+    page.evaluate("dispatchEvent(new StorageEvent('storage', {key: 'locale', newValue: 'ja'}))")
+    expect(page.locator("html")).to_have_attribute("lang", "ja")
+    page.get_by_role("checkbox").first.check()  # and is not taken back
+    assert asked(page, "page.keep")[-1]["value"]["locale"] == "ja"
+    expect(page.locator("html")).to_have_attribute("lang", "ja")
 
 
 def test_single_keys_are_switched_off(open_page: Open) -> None:  # WCAG 2.1.4

@@ -190,9 +190,17 @@ async function start() {
   app.actions = actionsOf(app);
   build();
   addEventListener("hashchange", routed);
+  addEventListener("storage", spoken);
   shortcuts(app);
   app.wire.start();
   setInterval(() => document.hidden || app.state !== "ready" || app.actions.status(), STATUS_EVERY);
+}
+
+/** Speak what was chosen in another tab. */
+function spoken({ key, newValue }) {
+  if (key !== "locale") return;
+  app.keep.settings = { ...app.keep.settings, locale: newValue ?? "" };
+  touch("keep");
 }
 
 /** Make the page anew in the language in use. */

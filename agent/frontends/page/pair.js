@@ -47,6 +47,7 @@ function show(app) {
   const node = el("section", { "aria-labelledby": "pair-show" },
     el("h2", { id: "pair-show" }, t("pair.show.title")), shown, told, form);
   let drawn = null; // the code that stands there
+  if (app.trust.window?.told) app.trust.window = null; // how it ended was said already
   draw();
   return { node, draw, focus };
 
@@ -84,6 +85,7 @@ function show(app) {
     const news = window?.ended ?? window?.news;
     if (told.news !== news) told.replaceChildren(...(news ? sentences(news, window) : []));
     told.news = news;
+    if (window?.ended) window.told = true;
   }
 
   function drawSessions() {
