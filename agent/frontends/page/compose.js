@@ -9,7 +9,7 @@ import { clock, t } from "./words.js";
 
 const PROMPT_MAX = 100_000; // characters
 const READ = new Set(["line", "secret", "keys"]); // kinds of questions that a program reads from its terminal
-const NOT_THERE = new Set(["peer-unreachable", "peer-lost"]); // why it cannot be attached, yet what is sent waits for it
+const NONE = new Set(["session-not-found", "device-not-found", "not-paired", "refused", "bad-params"]); // there is no session
 const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
 
 export function compose(app) {
@@ -67,7 +67,7 @@ export function compose(app) {
     const row = app.store.session(id);
     const bar = barred(row);
     const draft = app.unsent.draft(id);
-    const none = app.open?.state === "failed" && !NOT_THERE.has(app.open.error.kind); // above the log it says why
+    const none = app.open?.state === "failed" && NONE.has(app.open.error.kind); // above the log it says why
     form.hidden = none || Boolean(bar);
     over.hidden = !bar && !(none && draft);
     say(why, bar);
