@@ -295,6 +295,15 @@ def test_ends_that_are_no_success_and_answers_say_who_and_why(open_page: Open) -
     )
 
 
+def test_an_interruption_is_no_error(open_page: Open) -> None:  # S14
+    log = Log()
+    log.add("turn.complete", turn=1, status="interrupted", exit_status=130)
+    log.add("turn.complete", turn=2, status="complete", exit_status=3)
+    page = open_page("#/s/s1", answers(log))
+    expect(page.locator(".end")).to_have_text(["Interrupted", "Exit status 3"])
+    expect(page.locator(".end.bad")).to_have_text(["Exit status 3"])
+
+
 def test_who_else_is_here_and_how_the_session_stands(open_page: Open) -> None:  # S8, L5
     log = Log().turns(1)
     page = open_page("#/s/s1", answers(log))

@@ -271,7 +271,7 @@ function answerView(about, { items: [{ request, closed }] }) {
 function turnView(about, block) {
   const { end } = block.items[0];
   const words = el("p", { dir: "auto" });
-  const bad = end.status === "error" || end.exit_status;
+  const bad = end.status === "error" || (end.status !== "interrupted" && end.exit_status);
   const node = article(bad ? "end bad" : "end", t("chat.end_of_turn"), words);
   update(block);
   return { node, update };
