@@ -99,3 +99,12 @@ def test_an_answer_is_told_in_words(module: Run) -> None:
     asked = [["a", request], ["own", request], [form, request], [{}, request], ["", {"kind": "line"}], ["", None]]
     wanted = ["Apples", "own", "Food: Apples and Bread · sure: yes", "(empty)", "(empty)", "(hidden)"]
     assert module("answer.js", script, asked) == wanted
+
+
+def test_a_key_that_was_pressed_is_told_by_its_name_and_other_characters_are_not_hidden(module: Run) -> None:
+    script = """async ({inWords, KEYS}, all) => {
+      await (await import("/words.js")).load();
+      return [Object.values(KEYS).map((key) => inWords(key)), all.map((each) => inWords(each, {kind: "keys"}))];
+    }"""
+    names = ["Enter", "Esc", "\u2191", "\u2193", "Tab", "Ctrl+C"]
+    assert module("answer.js", script, ["\x1b:q", "y"]) == [names, ["\u27e81B\u27e9:q", "y"]]

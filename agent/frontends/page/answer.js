@@ -4,6 +4,8 @@ import { list, t } from "./words.js";
 
 const KINDS = ["allow_once", "allow_always", "reject_once", "reject_always"];
 const LINE_MAX = 4000; // bytes of a typed answer
+/** What single keys send; Enter is a line feed on the wire. */
+export const KEYS = { Enter: "\n", Esc: "\x1b", "\u2191": "\x1b[A", "\u2193": "\x1b[B", Tab: "\t", "Ctrl+C": "\x03" };
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]/g;
 
 /** A text in which nothing hides or turns the direction: a person allows what stands there. */
@@ -62,7 +64,8 @@ export function endingOf({ status, reason, by, answer }, request, first = false)
 /** An answer in words; `request`, where it is known, names choices and fields. */
 export function inWords(answer = "", request = null) {
   const nothing = () => t(request && request.kind !== "secret" ? "ask.empty" : "ask.hidden");
-  if (typeof answer !== "object") return one(answer, request?.choices) || nothing();
+  const key = !request?.choices && Object.keys(KEYS).find((name) => KEYS[name] === answer);
+  if (typeof answer !== "object") return key || one(answer, request?.choices) || nothing();
   const fields = new Map((request?.fields ?? []).map((field) => [field.name, field]));
   return Object.entries(answer).filter(([, value]) => value !== null).map(([name, value]) => {
     const field = fields.get(name);

@@ -1,6 +1,6 @@
 // What the open session asks, docked above the message box: the first answer wins, and everybody sees whose (S9).
 
-import { endingOf, inWords, nameOfChoice, ordered, visible, wrongText } from "./answer.js";
+import { endingOf, inWords, KEYS, nameOfChoice, ordered, visible, wrongText } from "./answer.js";
 import { choice, complain, composing, copyButton, el, say, set, uniqueId } from "./dom.js";
 import { formOf, lineField } from "./form.js";
 import { nameOf } from "./store.js";
@@ -12,8 +12,6 @@ const PLACES = 5; // of the files that a tool would touch, as many are named
 const LONG = 32; // characters of a choice beyond which each is a row of its own
 const DECLINE = "decline"; // by which a person refuses to fill in a form
 const END_OF_INPUT = "\x04";
-// What single keys send; Enter is a line feed on the wire.
-const KEYS = { Enter: "\n", Esc: "\x1b", "\u2191": "\x1b[A", "\u2193": "\x1b[B", Tab: "\t", "Ctrl+C": "\x03" };
 
 const panels = new Map(); // by session and request: what is filled in stays, whatever else is shown meanwhile
 let spoken = ""; // their language
