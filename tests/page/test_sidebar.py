@@ -382,3 +382,13 @@ def test_sessions_are_walked_through_and_one_is_opened_to_write(open_page: Open)
     expect(box).to_be_focused()
     page.locator("li[data-id=notes] .row").click()
     expect(box).to_be_focused()
+
+
+def test_a_title_from_right_to_left_stays_beside_its_symbol(open_page: Open) -> None:
+    page = open_page(answers=answers({**NOTES, "title": "שלום עולם"}, BUILD))
+    gap = """(node) => {
+      const text = document.createRange();
+      text.selectNodeContents(node);
+      return text.getBoundingClientRect().left - node.getBoundingClientRect().left;
+    }"""
+    assert page.locator("li[data-id=notes] .title").evaluate(gap) == pytest.approx(0, abs=1)
