@@ -304,6 +304,59 @@ def test_an_interruption_is_no_error(open_page: Open) -> None:  # S14
     expect(page.locator(".end.bad")).to_have_text(["Exit status 3"])
 
 
+ENDS: list[tuple[dict[str, Any], str, dict[str, Any], list[str]]] = [
+    # how the turn ended, why its question is asked no more, what is said of the session, what is shown
+    (
+        {"status": "error", "error": "the session has ended: exit status 3", "exit_status": 3},
+        "the session has ended",
+        {"status": "ended", "note": "exit status 3"},
+        ["No longer asked: the session has ended", "Failed: exit status 3"],
+    ),
+    (
+        {"status": "interrupted", "error": "the service was restarted"},
+        "the service was restarted",
+        {"status": "idle", "note": "the service was restarted"},
+        ["No longer asked: the service was restarted", "Interrupted"],
+    ),
+    (
+        {"status": "error", "error": "it broke"},
+        "the session has failed",
+        {"status": "failed", "note": "it broke"},
+        ["No longer asked: the session has failed", "Failed: it broke", "The session has failed"],
+    ),
+    (
+        {"status": "error", "error": "exit status 3", "exit_status": 3},
+        "the session has failed",
+        {"status": "failed", "note": "exit status 3"},
+        ["No longer asked: the session has failed", "Failed", "The session has failed: exit status 3"],
+    ),
+    (
+        {"status": "interrupted", "exit_status": 130},
+        "the turn is over",
+        {"note": "another thing"},
+        ["No longer asked: the turn is over", "Interrupted", "another thing"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("end", "expired", "info", "shown"), ENDS)
+def test_a_reason_is_said_once_and_an_interruption_is_no_error(
+    open_page: Open, end: dict[str, Any], expired: str, info: dict[str, Any], shown: list[str]
+) -> None:  # S14
+    log = Log()
+    log.add("message.user", turn=1, prompt_id="p", text="Go", sender=LAPTOP)
+    log.add("request.open", turn=1, request_id="r", kind="line")
+    page = open_page("#/s/s1", answers(log, log.attached(status="needs-input")))
+    tell(
+        page,
+        log.add("request.closed", turn=1, request_id="r", status="expired", reason=expired),
+        log.add("turn.complete", turn=1, **end),
+        log.add("session.info", **info),
+    )
+    expect(page.locator(".item:not(.user)")).to_have_text(shown)
+    expect(page.locator(".end.bad")).to_have_count(0 if end["status"] == "interrupted" else 1)
+
+
 def test_who_else_is_here_and_how_the_session_stands(open_page: Open) -> None:  # S8, L5
     log = Log().turns(1)
     page = open_page("#/s/s1", answers(log))

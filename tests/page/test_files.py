@@ -12,7 +12,7 @@ import pytest
 FILES = Path(__file__).parents[2] / "agent" / "frontends" / "page"
 MODULES = sorted(FILES.glob("*.js"))
 LOCALES = sorted((FILES / "locales").glob("*.json"))
-ALL_MAX = 300_000
+ALL_MAX = 305_000
 LOCALE_MAX = 15_000
 SINKS = re.compile(
     r"\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|srcdoc|DOMParser"

@@ -12,6 +12,7 @@ const WORK = new Set(["thought", "tool"]);
 const CAUSES = new Set([
   "max_tokens", "max_turn_requests", "refusal", "filtered", "tool_calls", "empty", "cut", "program_ended",
 ]);
+const ENDED = "the session has ended"; // so the service begins to say why a turn failed
 const OPEN_DIFFS = 3; // so few are unfolded,
 const OPEN_LINES = 24; // of those that are short
 const LONG_PROMPT = 1500; // characters of which the rest is folded
@@ -24,10 +25,11 @@ export function blocksOf(items, known = new Map()) {
   const blocks = [];
   const keys = new Set();
   for (const [place, item] of items.entries()) {
-    if (goesWith(items[place - 1], item)) {
+    const before = items[place - 1];
+    if (goesWith(before, item)) {
       blocks.at(-1).items.push(item);
-    } else {
-      blocks.push({ work: WORK.has(item.kind), items: [item], since: beginning(item, items[place - 1]) });
+    } else if (!isSaid(before, item)) {
+      blocks.push({ work: WORK.has(item.kind), items: [item], since: beginning(item, before), said: reasonOf(before) });
     }
   }
   for (const block of blocks) {
@@ -41,6 +43,24 @@ export function blocksOf(items, known = new Map()) {
 /** Whether an item is in the block of the one before it. */
 export function goesWith(before, item) {
   return WORK.has(item?.kind) && WORK.has(before?.kind) && before.turn === item.turn;
+}
+
+// Why a question or a turn is over, as its line says it: it is often one reason, which is said once.
+function reasonOf(item) {
+  if (item?.kind === "answer" && item.closed.status === "expired") return item.closed.reason ?? "";
+  return item?.kind === "turn" && !item.end.withdrawn_by ? whyOf(item.end) : "";
+}
+
+// Whether the line before a note says it all.
+function isSaid(before, { kind, text, status }) {
+  const reason = reasonOf(before);
+  if (kind !== "note" || !reason || status === "failed") return false;
+  return reason === (status ? [ENDED, text].filter(Boolean).join(": ") : text);
+}
+
+// What a reason adds to what the line before has said.
+function rest(reason, said) {
+  return said && `${reason}: `.startsWith(`${said}: `) ? reason.slice(said.length + 2) : reason;
 }
 
 // An agent works since what was before has ended; a plan before it may have changed later.
@@ -262,31 +282,38 @@ function step({ text, status = "pending" }) {
   return el("li", { class: status, dir: "auto" }, el("span", { class: "unseen" }, t(`chat.plan.${status}`), ": "), coded(text));
 }
 
-function answerView(about, { items: [{ request, closed }] }) {
-  const node = article("answer", t("ask.answer"), el("p", { dir: "auto" }, endingOf(closed, request)),
+// A line whose words depend on the one before, which may come later.
+function lineView(kind, name, block, wordsOf, more) {
+  const words = el("p", { dir: "auto" });
+  const node = article(kind, name, words, more);
+  const update = (next) => say(words, wordsOf(next));
+  update(block);
+  return { node, update };
+}
+
+function answerView(about, block) {
+  const [{ request, closed }] = block.items;
+  return lineView("answer", t("ask.answer"), block,
+    ({ said }) => endingOf({ ...closed, reason: rest(closed.reason, said) }, request),
     request?.prompt && el("p", { class: "asked", dir: "auto" }, request.prompt));
-  return { node, update() {} };
 }
 
 function turnView(about, block) {
   const { end } = block.items[0];
-  const words = el("p", { dir: "auto" });
   const bad = end.status === "error" || (end.status !== "interrupted" && end.exit_status);
-  const node = article(bad ? "end bad" : "end", t("chat.end_of_turn"), words);
-  update(block);
-  return { node, update };
-
-  function update({ items: [{ text }] }) {
-    say(words, end.withdrawn_by && text ? `${endText(end)}: “${excerpt(text)}”` : endText(end));
-  }
+  return lineView(bad ? "end bad" : "end", t("chat.end_of_turn"), block, ({ items: [{ text }], said }) =>
+    endText(end, said) + (end.withdrawn_by && text ? `: “${excerpt(text)}”` : ""));
 }
 
-/** How a turn ended that is no plain success, and why (S14); the words of `agent/client/turn_ends.py`. */
-export function endText(end) {
+// How a turn ended that is no plain success, and why (S14); the words of `agent/client/turn_ends.py`.
+function endText(end, said = "") {
   if (end.withdrawn_by) return t("chat.end.withdrawn", { name: whoIs(end.withdrawn_by) });
+  return [wordOf(end), rest(whyOf(end), said)].filter(Boolean).join(": ");
+}
+
+function whyOf(end) {
   const reason = end.error || (CAUSES.has(end.cause) ? t(`chat.cause.${end.cause}`) : "");
-  const word = wordOf(end);
-  return reason && reason !== `exit status ${end.exit_status}` ? `${word}: ${reason}` : word;
+  return reason === `exit status ${end.exit_status}` ? "" : reason;
 }
 
 function wordOf({ status, exit_status: code, error }) {
@@ -301,8 +328,8 @@ function excerpt(text) {
   return first.length > 80 || first.length < text.trim().length ? `${first.slice(0, 80)}…` : first;
 }
 
-function noteView(about, { items: [{ text, status }] }) {
-  const words = status ? [t(`chat.${status}`), text].filter(Boolean).join(": ") : text;
-  const node = article(status === "failed" ? "note bad" : "note", t("chat.note"), el("p", { dir: "auto" }, words));
-  return { node, update() {} };
+function noteView(about, block) {
+  const [{ text, status }] = block.items;
+  return lineView(status === "failed" ? "note bad" : "note", t("chat.note"), block, ({ said }) =>
+    (status ? [t(`chat.${status}`), rest(text, said)].filter(Boolean).join(": ") : text));
 }
