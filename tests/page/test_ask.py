@@ -165,6 +165,22 @@ def test_the_own_answer_is_no_news_though_the_log_tells_it_first(open_page: Open
     expect(page.locator(".ask")).to_be_hidden()
 
 
+def test_an_answer_that_waits_for_a_device_out_of_reach_says_so(open_page: Open) -> None:
+    page = opened(open_page, request(choices=ALLOW))
+    page.evaluate("() => { service.insist = () => new Promise((resolve) => { globalThis.goOn = resolve; }); }")
+    page.get_by_role("button", name="Deny").click()
+    state = page.locator(".ask-card form > .ask-state")
+    expect(state).to_have_text("Sending…")
+    tell(page, "peer.lost", {"name": "desk", "sessions": ["build"]})
+    expect(state).to_have_text("Sent as soon as desk is back.")
+    tell(page, "peer.back", {"name": "desk", "sessions": ["build"]})
+    expect(state).to_have_text("Sending…")
+    tell(page, "session.changed", {"changed": [{**ROW, "stale": True}]})
+    expect(state).to_have_text("Sent as soon as desk is back.")
+    page.evaluate("goOn({status: 'accepted'})")
+    expect(page.locator(".ask")).to_be_hidden()
+
+
 def test_an_expired_question_says_why(open_page: Open) -> None:
     page = opened(open_page, request(choices=ALLOW))
     happens(page, 6, "request.closed", turn=1, request_id="r1", status="expired", reason="the turn was stopped")

@@ -154,7 +154,7 @@ function makePanel(app, key, session, request) {
   }
 
   function draw() {
-    say(state, busy ? t(app.state === "ready" ? "ask.sending" : "ask.waits") : "");
+    say(state, busy ? sending(app, session) : "");
     set(form, "aria-busy", busy && "true");
     for (const button of form.querySelectorAll("button")) button.disabled = busy;
   }
@@ -186,6 +186,14 @@ function makePanel(app, key, session, request) {
       app.touch("session");
     }
   }
+}
+
+function sending(app, id) {
+  if (app.state !== "ready") return t("ask.waits");
+  const row = app.store.session(id);
+  const away = app.session?.id === id && (app.open?.away ?? app.open?.waiting);
+  if (away || row?.away || row?.stale) return t("ask.away", { name: away?.name || asker(app, id) });
+  return t("ask.sending");
 }
 
 // Why this page may not answer; "" if it may.
