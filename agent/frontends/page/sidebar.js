@@ -259,7 +259,7 @@ export function sidebar(app) {
   /** Open the session that is `by` rows below the one with the focus, or the open one, to be looked at: see `stays`. */
   function step(by) {
     const list = visible();
-    const at = list.indexOf(document.activeElement?.closest("li[data-id]") ?? current);
+    const at = list.indexOf(document.activeElement?.closest("li[data-id]") ?? rows.get(app.route.id));
     const to = at < 0 ? 0 : Math.max(0, Math.min(list.length - 1, at + by));
     if (!list[to] || (to === at && list[to] === current)) return;
     walked = list[to].dataset.id;
