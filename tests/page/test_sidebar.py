@@ -392,3 +392,27 @@ def test_a_title_from_right_to_left_stays_beside_its_symbol(open_page: Open) -> 
       return text.getBoundingClientRect().left - node.getBoundingClientRect().left;
     }"""
     assert page.locator("li[data-id=notes] .title").evaluate(gap) == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("vim  notes.md ", ["vim", "notes.md"]),
+        ("tail -f 'a b' | less", ["sh", "-c", "tail -f 'a b' | less"]),
+        ("~/bin/run", ["sh", "-c", "~/bin/run"]),
+        (" ", None),
+    ],
+)
+def test_a_terminal_is_given_a_command(open_page: Open, line: str, words: list[str] | None) -> None:
+    terminal = {**BACKENDS[1], "name": "tty", "kind": "terminal", "description": "any: `agent attach`", "ready": True}
+    made = {"backend.list": [BACKENDS[0], terminal], "session.create": {"session_id": "fresh"}}
+    page = open_page("#/new", answers(NOTES, **made))
+    command = page.get_by_label("Command (optional)")
+    expect(page.get_by_label("Program")).to_have_value("shell")
+    expect(command).to_be_hidden()
+    page.get_by_label("Program").select_option("tty")
+    expect(page.locator(".about code")).to_have_text(["agent attach", "vim notes.md"])
+    command.fill(line)
+    page.get_by_role("button", name="Start session").click()
+    page.wait_for_url("**/#/s/fresh")
+    assert asked(page, "session.create")[0].get("command") == words

@@ -1,8 +1,11 @@
-// A new session: on which device, of which program, in which folder, with which title.
+// A new session: on which device, of which program with which command, in which folder, with which title.
 
-import { complain, el, say, set, uniqueId } from "./dom.js";
+import { coded, complain, el, say, set, uniqueId } from "./dom.js";
 import { nameOf } from "./store.js";
 import { t } from "./words.js";
+
+const TERMINAL = "terminal"; // the kind that takes a command
+const WORDS = /^[\w@%+:,./ -]*$/; // that no shell would read otherwise
 
 let draft = {}; // what was typed, while other views are looked at
 
@@ -19,6 +22,11 @@ export function newSession(app) {
     class: "field", maxlength: 4096, autocomplete: "off", autocapitalize: "off", spellcheck: "false", list: folders.id,
     placeholder: t("new.cwd.placeholder"), value: draft.cwd,
   });
+  const command = el("input", {
+    class: "field", autocomplete: "off", autocapitalize: "off", spellcheck: "false", value: draft.command,
+  });
+  const commanded = el("div", {}, el("label", {}, t("new.command"), command),
+    el("p", { class: "about" }, coded(t("new.command.more"))));
   const title = el("input", { class: "field", maxlength: 120, autocomplete: "off", dir: "auto", value: draft.title });
   const share = el("select", { class: "field" }, ["all", "read-only", "private"].map((value) =>
     el("option", { value, selected: value === draft.share }, t(`share.${value}`))));
@@ -26,7 +34,7 @@ export function newSession(app) {
   const wrong = el("p", { class: "wrong", role: "alert" });
   const start = el("button", { class: "button primary" });
   const form = el("form", { class: "form", onsubmit: submit, oninput: typed },
-    el("label", {}, t("new.device"), place), el("div", {}, el("label", {}, t("new.backend"), backend), about),
+    el("label", {}, t("new.device"), place), el("div", {}, el("label", {}, t("new.backend"), backend), about), commanded,
     el("label", {}, t("new.cwd"), cwd), folders, el("label", {}, t("new.title"), title), shared, wrong,
     el("div", { class: "actions" }, start));
   const node = el("section", { class: "pane" }, app.head(t("sidebar.new")), form);
@@ -73,18 +81,23 @@ export function newSession(app) {
   }
 
   function draw() {
-    const row = rows?.find((each) => each.name === backend.value);
+    const row = chosen();
     const why = [row?.missing, row?.hint].filter(Boolean).join(": ");
-    say(about, rows ? (row ? why || row.description : t("new.no_backend")) : t("new.asking"));
+    about.replaceChildren(...coded(rows ? (row ? why || row.description : t("new.no_backend")) : t("new.asking")));
+    commanded.hidden = row?.kind !== TERMINAL;
     backend.disabled = !rows?.length;
     start.disabled = busy || !row?.ready || app.state !== "ready";
     say(start, t(busy ? "new.starting" : "new.start"));
     set(form, "aria-busy", busy && "true");
   }
 
+  function chosen() {
+    return rows?.find((each) => each.name === backend.value);
+  }
+
   function typed() {
     say(wrong, "");
-    draft = { backend: backend.value, cwd: cwd.value, title: title.value, share: share.value };
+    draft = { backend: backend.value, command: command.value, cwd: cwd.value, title: title.value, share: share.value };
     draw();
   }
 
@@ -95,6 +108,7 @@ export function newSession(app) {
     say(wrong, "");
     draw();
     const wanted = { device, backend: backend.value, title: title.value.trim(), cwd: cwd.value.trim() };
+    if (chosen()?.kind === TERMINAL && command.value.trim()) wanted.command = argumentsOf(command.value.trim());
     try {
       const made = await app.actions.create(device ? wanted : { ...wanted, share: share.value });
       draft = {};
@@ -106,6 +120,11 @@ export function newSession(app) {
       draw();
     }
   }
+}
+
+// The program and its arguments; what more than words is, a shell reads.
+function argumentsOf(line) {
+  return WORDS.test(line) ? line.split(/ +/) : ["sh", "-c", line];
 }
 
 // Options of a list, `[value, text]`, touched only if they are other ones.
