@@ -27,9 +27,12 @@ TYPES = {
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
-    """What drives browsers. Without Chromium or Chrome the test is skipped, except in CI."""
+    """What drives browsers. Without Chromium or Chrome the test is skipped, except in CI.
+
+    For one module: as long as it is there its event loop runs in this thread, and no other one can.
+    """
     if not CHROMIUM:
         if os.environ.get("CI"):
             pytest.fail("tests of the page must run in CI: install chromium")
@@ -38,7 +41,7 @@ def playwright() -> Iterator[Playwright]:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     chromium = playwright.chromium.launch(executable_path=CHROMIUM)
     yield chromium
@@ -110,7 +113,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
     assert complaints.left() == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def empty_page(browser: Browser) -> Iterator[Page]:
     """A document with nothing in it, from which modules can be imported."""
     complaints = Complaints()
