@@ -262,7 +262,9 @@ def test_no_secret_is_in_the_output_of_a_whole_run(network: MakeNetwork) -> None
 
 @pytest.mark.device
 def test_a_program_started_by_a_session_learns_no_secret_from_its_environment(scene: Scene) -> None:
-    """Attack: `env` in a session. Expected: of ours, its home and its own id and nothing else."""
+    """Attack: `env` in a session. Expected: of ours, its home, its own id, a setting of the test, and nothing else."""
     session = scene.desk.create("env")
     shown = scene.desk.run("prompt", session, "env").stdout
-    assert set(re.findall(r"^LAN_AGENT_\w+", shown, re.MULTILINE)) <= {"LAN_AGENT_HOME", "LAN_AGENT_SESSION"}
+    assert set(re.findall(r"^LAN_AGENT_\w+", shown, re.MULTILINE)) <= {
+        "LAN_AGENT_HOME", "LAN_AGENT_SESSION", "LAN_AGENT_PAGE_PORT",
+    }  # fmt: skip

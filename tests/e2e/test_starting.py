@@ -41,7 +41,7 @@ def test_a_home_takes_one_service(network: MakeNetwork) -> None:
     desk.kill()  # it leaves lock and socket behind
     assert desk.run("peers", status=3).stderr.startswith("agent: the service is not running")
     desk.up()
-    assert desk.status_of(session) == "idle"
+    until(lambda: desk.status_of(session) == "idle", "the session's return")  # it is starting first
 
 
 def test_a_foreign_thing_in_place_of_the_socket_is_left_as_it_is(network: MakeNetwork, tmp_path: Path) -> None:
