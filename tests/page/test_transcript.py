@@ -156,12 +156,10 @@ def test_a_long_log_is_read_to_its_beginning_and_each_word_is_there_once(house: 
     expect(page.get_by_text(f"Reply {TURNS}.", exact=True)).to_be_in_viewport()
     assert rest(page) == 0
     assert page.locator(".item.user").count() < TURNS
-    first = page.get_by_text("Prompt 1.", exact=True)
-    while not first.count():
-        above = page.locator(".item.user .said").first
-        text = above.text_content() or ""
+    above = page.locator(".item.user .said").first
+    while (text := above.text_content() or "") != "Prompt 1.":
         above.scroll_into_view_if_needed()
-        expect(page.locator(".item.user .said").first).not_to_have_text(text)
+        expect(above).not_to_have_text(text)
         expect(page.get_by_text(text, exact=True)).to_be_in_viewport()  # it stays where it was
     expect(page.locator(".older")).to_be_hidden()
     expect(page.locator(".item.user .said")).to_have_text([f"Prompt {turn}." for turn in range(1, TURNS + 1)])
