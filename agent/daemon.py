@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import pwd
 import random
 import secrets
 import signal
@@ -43,7 +42,7 @@ from agent.adapters.storage.household import HouseholdFile
 from agent.adapters.storage.identity import load_or_create_identity
 from agent.adapters.storage.last_known import LastKnownFile
 from agent.adapters.storage.lock import HomeLock, bind_socket, only_one
-from agent.adapters.storage.machine import machine_id, this_machine
+from agent.adapters.storage.machine import beside_others, machine_id, this_machine
 from agent.adapters.storage.page import PageFiles, ValueFile
 from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.adapters.storage.state import StateFile, TrustFile
@@ -63,7 +62,7 @@ from agent.ports import Channel, Clock
 from agent.presence.last_known import LastKnown
 from agent.presence.prober import Prober
 from agent.problems import Problems
-from agent.processes import PROC, listening, other_end
+from agent.processes import listened_by_others, other_end
 from agent.protocol import names
 from agent.protocol.codec import PROTOCOL, Codec
 from agent.protocol.messages import Ready
@@ -163,7 +162,8 @@ class Service:
         self._identity = identity = load_or_create_identity(
             where.state, machine=this_machine(where.state), notice=problems.notice
         )
-        name = names.own_name(settings.name, os.uname().nodename, identity.id, beside_others(state))
+        beside = beside_others(state, listened_by_others(DEFAULT_PORT))
+        name = names.own_name(settings.name, os.uname().nodename, identity.id, beside)
         hosts = LOOPBACK if settings.interfaces == ("lo",) else ANY_ADDRESS
         sockets = bind_lan_port(settings.port, hosts, state)
         own = Ready(
@@ -485,23 +485,6 @@ def bind_lan_port(wanted: int, hosts: tuple[str, ...], state: StateFile) -> list
     sockets = bind(0, hosts)
     state.put("port", int(sockets[0].getsockname()[1]))
     return sockets
-
-
-def beside_others(state: StateFile, proc: Path = PROC) -> str:
-    """The name of this user, if another one had the usual port at a start of this device; else empty.
-
-    Both devices would be called by the host's name. It is remembered: a name must not change with who starts first.
-    """
-    user = os.geteuid()
-    others = any(each.port == DEFAULT_PORT and each.user != user for each in listening(proc / "net") or ())
-    if others:
-        state.put("beside-others", 1)
-    if not state.get("beside-others"):
-        return ""
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return str(user)
 
 
 def new_id() -> str:

@@ -208,6 +208,12 @@ def listening(net: Path = PROC / "net") -> list[ListeningSocket] | None:
     return found
 
 
+def listened_by_others(port: int, net: Path = PROC / "net") -> bool:
+    """Whether another user of this machine listens on a TCP port. Linux only."""
+    user = os.geteuid()
+    return any(each.port == port and each.user != user for each in listening(net) or ())
+
+
 def other_end(transport: asyncio.BaseTransport | None) -> int | None:
     """The user who has the other end of a connection that was accepted, as `connection_owner` tells."""
     own, other = (transport.get_extra_info(each) if transport else None for each in ("sockname", "peername"))

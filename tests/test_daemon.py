@@ -19,9 +19,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from agent.adapters.storage.machine import beside_others
 from agent.adapters.storage.state import StateFile
-from agent.daemon import DEFAULT_PORT, Service, beside_others, say
+from agent.daemon import DEFAULT_PORT, Service, say
 from agent.gateway.router import Router
+from agent.processes import listened_by_others
 from agent.protocol.methods import METHODS
 from agent.settings import Home, PageSettings, Settings
 from tests.fakes.clock import FakeClock
@@ -245,6 +247,6 @@ def test_the_second_user_of_a_machine_is_named_by_the_first_start(tmp_path: Path
     row = f"   0: 0100007F:{DEFAULT_PORT:04X} 00000000:0000 0A 0:0 00:0 0 {os.geteuid() + user} 0 99 1\n"
     (net / "tcp").write_text(head + row)
     state = tmp_path / "state"
-    assert beside_others(StateFile(state), tmp_path / "proc") == added
+    assert beside_others(StateFile(state), listened_by_others(DEFAULT_PORT, net)) == added
     (net / "tcp").write_text(head)  # the other one is not there: the name stays
-    assert beside_others(StateFile(state), tmp_path / "proc") == added
+    assert beside_others(StateFile(state), listened_by_others(DEFAULT_PORT, net)) == added

@@ -125,9 +125,13 @@ class PageDoor:
         `bounded` stands in front of what reads a connection. `allowed_hosts`: names under which proxies forward the
         page. `plain`: 127.0.0.1 and no name.
         """
-        self._own, self._logins, self._files, self._owner_of = own, logins, files, owner_of
+        self._own = own
+        self._logins = logins
+        self._files = files
+        self._owner_of = owner_of
         self._bounded = bounded
-        self._allowed, self._plain = tuple(host.lower() for host in allowed_hosts), plain
+        self._allowed = tuple(host.lower() for host in allowed_hosts)
+        self._plain = plain
         self._clock = clock
         self._settled = asyncio.Event()
         self._trouble: ConfigError | None = None

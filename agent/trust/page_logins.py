@@ -47,7 +47,10 @@ class PageLogins:
     def __init__(self, run: str, store: PageStore, clock: Clock, entropy: Callable[[int], bytes]) -> None:
         """`run` names this start of the service. Nothing is read or drawn yet but the label of this start."""
         self.label = spelled(entropy(LABEL_LENGTH))
-        self._run, self._store, self._clock, self._entropy = run, store, clock, entropy
+        self._run = run
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
         self._loaded: Logins | None = None
         self._key: ec.EllipticCurvePrivateKey | None = None
         self._tickets: dict[str, tuple[str, float]] = {}  # ticket -> its file, and when it is worth nothing any more

@@ -1,4 +1,7 @@
-"""Tells which machine this is, so that copied files are noticed (docs/decisions/0023-which-machine.md)."""
+"""Tells which machine this is, so that copied files are noticed, and who else is on it.
+
+Source: docs/decisions/0023-which-machine.md.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import array
 import ctypes
 import fcntl
 import os
+import pwd
 import re
 import socket
 import struct
@@ -14,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
+
+from agent.adapters.storage.state import StateFile
 
 _LINUX = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 _TRANSIENT = Path("/run/machine-id")
@@ -39,6 +45,22 @@ UNKNOWN = Machine()
 def this_machine(folder: Path) -> Machine:
     """The machine that this runs on, and where `folder` lies."""
     return Machine(id=machine_id(), hardware=_hardware(), place=_place(folder))
+
+
+def beside_others(state: StateFile, others: bool) -> str:
+    """The name of this user, if there were `others` with a device here at a start of this one; else empty.
+
+    Both devices would be called by the host's name. It is remembered: a name must not change with who starts first.
+    """
+    if others:
+        state.put("beside-others", 1)
+    if not state.get("beside-others"):
+        return ""
+    user = os.geteuid()
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 class _Timespec(ctypes.Structure):

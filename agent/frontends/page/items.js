@@ -79,7 +79,7 @@ export function blockView(about, block) {
   return view;
 }
 
-export const whoIs = (sender) => sender?.name?.trim() || sender?.device || "";
+const whoIs = (sender) => sender?.name?.trim() || sender?.device || "";
 
 const VIEWS = { user: userView, reply: replyView, plan: planView, answer: answerView, turn: turnView, note: noteView };
 

@@ -151,7 +151,7 @@ class SessionFollower:
             if item.seq <= self._seq:
                 return  # told twice: when it happened, and when it was asked for
             self._seq = item.seq
-        if item.type == "message.delta" and self._half and await self._in_half(item):
+        if item.type.startswith("message.") and self._half and await self._in_half(item):
             return
         prompt = tracker.begun(item)
         if prompt is not None and tracker.turn is None:

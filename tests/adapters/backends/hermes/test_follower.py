@@ -181,6 +181,23 @@ async def test_a_piece_that_was_in_what_we_came_into_is_not_told_again(text: str
         await let_go(session)
 
 
+async def test_a_reply_that_begins_as_the_one_before_ended_is_whole() -> None:  # S4
+    async with bench() as there:
+        live, listener = there.gateway.open(), Listener()
+        await there.gateway.prompted_there(live, "@wait aa")
+        await there.until_offered(live.stored)
+        await there.gateway.until(lambda: live.inflight and live.inflight["assistant"])
+        session = await there.taken(live, listener.emit, Exchange("@wait aa", ""))
+        assert live.turn is not None
+        live.turn.cancel()  # nothing more of it is said
+        assert said(await listener.turn()) == "a"
+        await session.prompt("@wait ab")
+        await there.gateway.until(lambda: live.inflight and live.inflight["assistant"])
+        live.go.set()
+        assert said(await listener.turn()) == "ab"
+        await let_go(session)
+
+
 @GENERATIONS
 async def test_the_past_is_told_once(newer: bool) -> None:
     messages = [
