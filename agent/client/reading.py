@@ -30,7 +30,7 @@ from agent.protocol.events import (
 from agent.protocol.messages import Answered
 from agent.protocol.model import Sender, SessionId
 
-VERBATIM = frozenset({"shell", "terminal"})
+VERBATIM = frozenset({"commands", "shell", "terminal"})
 """Backends whose replies are output of programs: shown as such where a reply is read as Markdown."""
 PLACES_MAX = 8
 """Places in files that one line names."""

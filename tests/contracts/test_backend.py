@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from agent.adapters.backends.commands import CommandsBackend
 from agent.adapters.backends.hermes import HermesBackend
 from agent.adapters.backends.openai.family import ConfiguredChat
-from agent.adapters.backends.shell import ShellBackend
 from agent.adapters.backends.terminal import TerminalBackend
 from agent.errors import BackendFailed
 from agent.ports import (
@@ -79,8 +79,8 @@ KINDS = {
     "echo": Kind(
         lambda _: EchoBackend(), say="", hold="@hold", many="@slow 200", ask="@ask line Name: ", leave="@exit"
     ),
-    "shell": Kind(
-        lambda _: ShellBackend(),
+    "commands": Kind(
+        lambda _: CommandsBackend(),
         say="echo ",
         hold="sleep 600",
         many="yes abc | head -c 1000000",

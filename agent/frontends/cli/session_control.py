@@ -21,7 +21,7 @@ from agent.protocol.model import Share
 
 LINE_OF_SHELL = re.compile(r"[\s;|&<>$`]")
 """What the name of a program hardly ever has."""
-PROGRAMS = frozenset({"shell", "terminal"})
+PROGRAMS = frozenset({"commands", "shell", "terminal"})
 """Backends that run a command as it is; others take it as their first prompt."""
 
 

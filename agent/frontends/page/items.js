@@ -7,7 +7,7 @@ import { patchNode } from "./patch.js";
 import { replyNode } from "./render.js";
 import { clock, duration, t } from "./words.js";
 
-const VERBATIM = new Set(["shell", "terminal"]); // their replies are output of programs
+const VERBATIM = new Set(["commands", "shell", "terminal"]); // their replies are output of programs
 const WORK = new Set(["thought", "tool"]);
 const CAUSES = new Set([
   "max_tokens", "max_turn_requests", "refusal", "filtered", "tool_calls", "empty", "cut", "program_ended",

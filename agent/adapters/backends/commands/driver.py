@@ -91,7 +91,7 @@ async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> RunningS
             driver_in, commands = _pipe(undo)
             reports, driver_out = _pipe(undo)
             process = await asyncio.create_subprocess_exec(
-                bash, "-c", _ON_TERMINAL % (driver_out, driver_in), "agent-shell",
+                bash, "-c", _ON_TERMINAL % (driver_out, driver_in), "agent-commands",
                 terminal.name, str(driver_out), str(driver_in),
                 bash, "--noprofile", "--noediting", "--rcfile", str(DRIVER), "-i",
                 cwd=folder, env=environment, start_new_session=True, pass_fds=(driver_in, driver_out),

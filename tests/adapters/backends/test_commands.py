@@ -1,4 +1,4 @@
-"""The shell backend, with the real bash: what people and programs do to a terminal."""
+"""The backend `commands`, with the real bash: what people and programs do to a terminal."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.backends.commands import CommandsBackend
+from agent.adapters.backends.commands.driver import CommandEnded, CommandStarted, ReportReader, ShellReady
+from agent.adapters.backends.commands.session import BACKGROUND_MAX, WENT_ON, Background, CommandsSession
 from agent.adapters.backends.pty.hangup import members
-from agent.adapters.backends.shell import ShellBackend
-from agent.adapters.backends.shell.driver import CommandEnded, CommandStarted, ReportReader, ShellReady
-from agent.adapters.backends.shell.session import BACKGROUND_MAX, WENT_ON, Background, ShellSession
 from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import Asked, Described, Exited, Finished, Said, Start, Withdrew
 from agent.protocol.model import SessionId
 from tests.fakes.listener import Listener, finished, run, said
 from tests.fakes.waiting import until
 
-Starter = Callable[..., Awaitable[ShellSession]]
+Starter = Callable[..., Awaitable[CommandsSession]]
 
 
 @pytest.fixture(autouse=True)
@@ -40,12 +40,12 @@ def listener() -> Listener:
 
 @pytest.fixture
 async def start(listener: Listener) -> AsyncIterator[Starter]:
-    started: list[ShellSession] = []
+    started: list[CommandsSession] = []
 
-    async def make(cwd: str = "", restored: bool = False) -> ShellSession:
+    async def make(cwd: str = "", restored: bool = False) -> CommandsSession:
         wanted = Start(session=SessionId("one"), cwd=cwd, restored=restored)
-        backend = await ShellBackend().start(wanted, listener.emit)
-        assert isinstance(backend, ShellSession)
+        backend = await CommandsBackend().start(wanted, listener.emit)
+        assert isinstance(backend, CommandsSession)
         started.append(backend)
         return backend
 
@@ -55,7 +55,7 @@ async def start(listener: Listener) -> AsyncIterator[Starter]:
 
 
 @pytest.fixture
-async def shell(start: Starter) -> ShellSession:
+async def shell(start: Starter) -> CommandsSession:
     return await start()
 
 
@@ -77,7 +77,7 @@ async def shell(start: Starter) -> ShellSession:
     ],
 )
 async def test_a_command_gives_its_output_and_status(
-    shell: ShellSession, listener: Listener, command: str, output: str, status: int
+    shell: CommandsSession, listener: Listener, command: str, output: str, status: int
 ) -> None:
     events = await run(shell, listener, command)
     assert said(events) == output
@@ -86,7 +86,7 @@ async def test_a_command_gives_its_output_and_status(
 
 @pytest.mark.parametrize("command", ["echo 'unfinished", "echo $(", "if true", 'echo "'])
 async def test_an_unfinished_command_is_an_error_and_no_trap(
-    shell: ShellSession, listener: Listener, command: str
+    shell: CommandsSession, listener: Listener, command: str
 ) -> None:
     assert finished(await run(shell, listener, command)).exit_status in {1, 2}
     assert said(await run(shell, listener, "echo fine")) == "fine\n"
@@ -106,19 +106,21 @@ async def test_an_unfinished_command_is_an_error_and_no_trap(
         "set -o posix; shopt -s xpg_echo",
     ],
 )
-async def test_no_command_breaks_the_loop_that_runs_it(shell: ShellSession, listener: Listener, command: str) -> None:
+async def test_no_command_breaks_the_loop_that_runs_it(
+    shell: CommandsSession, listener: Listener, command: str
+) -> None:
     await run(shell, listener, command)
     for word in ("one", "two"):
         assert said(await run(shell, listener, f"echo {word}")).endswith(f"{word}\n")
 
 
-async def test_state_stays_between_commands(shell: ShellSession, listener: Listener) -> None:
+async def test_state_stays_between_commands(shell: CommandsSession, listener: Listener) -> None:
     await run(shell, listener, "x='a b'; declare -a list=(1 2); f() { echo f$1; }; alias hi='echo hello'; (exit 5)")
     assert said(await run(shell, listener, 'echo $? "$x" ${list[1]}; f 3')) == "5 a b 2\nf3\n"
     assert said(await run(shell, listener, "hi")) == "hello\n"
 
 
-async def test_the_directory_is_kept_and_told(shell: ShellSession, listener: Listener, tmp_path: Path) -> None:
+async def test_the_directory_is_kept_and_told(shell: CommandsSession, listener: Listener, tmp_path: Path) -> None:
     odd = tmp_path / "two words\nand a line \\n \\\\0"
     odd.mkdir()
     events = await run(shell, listener, f"cd '{odd}'")
@@ -196,7 +198,7 @@ async def test_a_start_up_file_that_gives_no_prompt_is_left_out_and_the_first_re
 async def test_so_is_one_that_waits_for_somebody_to_type(
     start: Starter, listener: Listener, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.adapters.backends.shell.START_SECONDS", 0.5)
+    monkeypatch.setattr("agent.adapters.backends.commands.START_SECONDS", 0.5)
     home.joinpath(".bashrc").write_text("read -p 'name? ' name\n")
     told = "~/.bashrc is left out: it did not come to its end within 0.5 s\n"
     assert said(await run(await start(), listener, "echo fine")) == f"{told}fine\n"
@@ -236,7 +238,7 @@ async def test_an_alarm_for_idle_people_in_the_services_environment_cuts_no_comm
     ],
 )
 async def test_what_is_to_happen_at_each_command_happens_at_those_of_the_user_only(
-    shell: ShellSession, listener: Listener, before: str, command: str, output: str
+    shell: CommandsSession, listener: Listener, before: str, command: str, output: str
 ) -> None:
     await run(shell, listener, before)
     for _ in range(2):
@@ -246,7 +248,7 @@ async def test_what_is_to_happen_at_each_command_happens_at_those_of_the_user_on
 
 
 async def test_an_interrupt_leaves_the_users_traps_and_traces_as_they_are(
-    shell: ShellSession, listener: Listener
+    shell: CommandsSession, listener: Listener
 ) -> None:
     await run(shell, listener, "trap 'echo D' DEBUG; set -x")
     for _ in range(20):
@@ -289,7 +291,7 @@ async def test_what_the_system_refuses_is_told_in_words(
         await start()
 
 
-async def test_twenty_megabytes_arrive_whole_while_the_loop_runs_on(shell: ShellSession, listener: Listener) -> None:
+async def test_twenty_megabytes_arrive_whole_while_the_loop_runs_on(shell: CommandsSession, listener: Listener) -> None:
     async def count() -> tuple[int, int]:
         size = longest = 0
         while not isinstance(event := await listener.next(), Finished):
@@ -315,17 +317,17 @@ async def test_twenty_megabytes_arrive_whole_while_the_loop_runs_on(shell: Shell
     assert sorted(stalls)[int(len(stalls) * 0.99)] < 0.1
 
 
-async def test_output_cut_within_characters_is_put_together(shell: ShellSession, listener: Listener) -> None:
+async def test_output_cut_within_characters_is_put_together(shell: CommandsSession, listener: Listener) -> None:
     events = await run(shell, listener, r"for b in '\342' '\202' '\254'; do printf $b; sleep 0.02; done; printf '\377'")
     assert said(events) == "€\ufffd"
 
 
-async def test_all_output_is_there_when_the_turn_ends(shell: ShellSession, listener: Listener) -> None:
+async def test_all_output_is_there_when_the_turn_ends(shell: CommandsSession, listener: Listener) -> None:
     for number in range(200):
         assert said(await run(shell, listener, f"seq {number} {number + 50} | tail -1")) == f"{number + 50}\n"
 
 
-async def test_a_line_is_asked_for_and_answered(shell: ShellSession, listener: Listener) -> None:
+async def test_a_line_is_asked_for_and_answered(shell: CommandsSession, listener: Listener) -> None:
     await shell.prompt("read -p 'Name? ' n; read m; echo $n-$m")
     for prompt, word in (("Name? ", "Ada"), ("", "Lovelace")):
         asked = await listener.until_asked()
@@ -334,7 +336,7 @@ async def test_a_line_is_asked_for_and_answered(shell: ShellSession, listener: L
     assert said(await listener.turn()).endswith("Ada-Lovelace\n")
 
 
-async def test_a_secret_is_asked_for_and_never_shown(shell: ShellSession, listener: Listener) -> None:
+async def test_a_secret_is_asked_for_and_never_shown(shell: CommandsSession, listener: Listener) -> None:
     await shell.prompt("read -s -p 'Password: ' p; echo; echo ${#p}")
     asked = await listener.until_asked()
     assert (asked.kind, asked.prompt) == ("secret", "Password: ")
@@ -343,7 +345,7 @@ async def test_a_secret_is_asked_for_and_never_shown(shell: ShellSession, listen
 
 
 async def test_a_secret_that_comes_too_late_is_not_typed_where_it_would_show(
-    shell: ShellSession, listener: Listener, home: Path
+    shell: CommandsSession, listener: Listener, home: Path
 ) -> None:
     await shell.prompt("stty -echo; until [ -e go ]; do sleep 0.02; done; stty echo; cat")
     asked = await listener.until_asked()
@@ -357,7 +359,7 @@ async def test_a_secret_that_comes_too_late_is_not_typed_where_it_would_show(
     assert "hunter2" not in said(events)
 
 
-def pid_of(shell: ShellSession) -> int:
+def pid_of(shell: CommandsSession) -> int:
     return shell._process.pid
 
 
@@ -371,7 +373,7 @@ def pid_of(shell: ShellSession) -> int:
     ],
 )
 async def test_programs_that_wait_are_noticed(
-    shell: ShellSession, listener: Listener, case: tuple[str, str, str, str]
+    shell: CommandsSession, listener: Listener, case: tuple[str, str, str, str]
 ) -> None:
     command, kind, answer, output = case
     await shell.prompt(command)
@@ -382,7 +384,7 @@ async def test_programs_that_wait_are_noticed(
 
 
 async def test_a_full_screen_program_asks_what_stands_before_its_cursor(
-    shell: ShellSession, listener: Listener
+    shell: CommandsSession, listener: Listener
 ) -> None:
     # An editor draws its lines and ends where one types: neither they nor half a sequence is a question.
     drawn = r"\e[?1049h\e[1;1Htext" + r"\e[2;1H~" * 200
@@ -394,12 +396,14 @@ async def test_a_full_screen_program_asks_what_stands_before_its_cursor(
 
 
 @pytest.mark.parametrize("command", ["sleep 0.5", "sleep 0.5 | cat", "printf half; sleep 0.5", "sleep 0.5 & wait"])
-async def test_a_program_that_does_not_wait_asks_nothing(shell: ShellSession, listener: Listener, command: str) -> None:
+async def test_a_program_that_does_not_wait_asks_nothing(
+    shell: CommandsSession, listener: Listener, command: str
+) -> None:
     assert not [event for event in await run(shell, listener, command) if isinstance(event, Asked)]
 
 
 async def test_a_program_that_stops_waiting_withdraws_its_question(
-    shell: ShellSession, listener: Listener, home: Path
+    shell: CommandsSession, listener: Listener, home: Path
 ) -> None:
     await shell.prompt("sh -c 'echo $$ > pid; exec cat'; until [ -e go ]; do sleep 0.02; done; echo done")
     asked = await listener.until_asked()
@@ -410,7 +414,7 @@ async def test_a_program_that_stops_waiting_withdraws_its_question(
     assert said(await listener.turn()).endswith("done\n")
 
 
-async def test_an_answer_that_a_terminal_cannot_take_is_refused(shell: ShellSession, listener: Listener) -> None:
+async def test_an_answer_that_a_terminal_cannot_take_is_refused(shell: CommandsSession, listener: Listener) -> None:
     await shell.prompt("read x; echo ${#x}")
     asked = await listener.until_asked()
     with pytest.raises(TooLarge, match="4,000 bytes"):
@@ -421,7 +425,9 @@ async def test_an_answer_that_a_terminal_cannot_take_is_refused(shell: ShellSess
     assert said(await listener.turn()).endswith("3999\n")
 
 
-async def test_what_was_typed_and_not_read_is_not_for_the_next_command(shell: ShellSession, listener: Listener) -> None:
+async def test_what_was_typed_and_not_read_is_not_for_the_next_command(
+    shell: CommandsSession, listener: Listener
+) -> None:
     await shell.prompt("read x")
     asked = await listener.until_asked()
     await shell.answer(asked.request_id, "one\ntwo\nthree")
@@ -445,7 +451,7 @@ async def test_what_was_typed_and_not_read_is_not_for_the_next_command(shell: Sh
     ],
 )
 async def test_an_interrupt_stops_anything_and_keeps_the_shell(
-    shell: ShellSession, listener: Listener, command: str
+    shell: CommandsSession, listener: Listener, command: str
 ) -> None:
     await run(shell, listener, "kept=kept; declare y=too")
     await shell.prompt(command)
@@ -470,7 +476,7 @@ async def test_a_service_that_a_script_put_in_the_background_interrupts_too(star
 
 
 async def test_an_interrupt_at_any_moment_runs_no_half_command(
-    shell: ShellSession, listener: Listener, tmp_path: Path
+    shell: CommandsSession, listener: Listener, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     for number in range(60):
@@ -486,7 +492,7 @@ async def test_an_interrupt_at_any_moment_runs_no_half_command(
 
 
 async def test_an_interrupt_that_comes_after_the_end_leaves_nothing_in_the_next_reply(
-    shell: ShellSession, listener: Listener
+    shell: CommandsSession, listener: Listener
 ) -> None:
     for number in range(200):
         assert said(await run(shell, listener, f"echo {number}")) == f"{number}\n"
@@ -494,7 +500,7 @@ async def test_an_interrupt_that_comes_after_the_end_leaves_nothing_in_the_next_
 
 
 async def test_a_child_interrupted_while_it_starts_leaves_nothing_in_the_next_reply(
-    shell: ShellSession, listener: Listener
+    shell: CommandsSession, listener: Listener
 ) -> None:
     for number in range(60):
         await shell.prompt("echo go; sleep 600 & wait")
@@ -506,7 +512,7 @@ async def test_a_child_interrupted_while_it_starts_leaves_nothing_in_the_next_re
 
 async def test_a_flood_is_interrupted_while_nobody_reads(start: Starter) -> None:
     listener = Listener(room=1)
-    backend = await ShellBackend().start(Start(session=SessionId("one")), listener.emit)
+    backend = await CommandsBackend().start(Start(session=SessionId("one")), listener.emit)
     assert isinstance(await listener.next(), Described)
     await backend.prompt("yes")
     await listener.until_said("y\n")
@@ -516,7 +522,7 @@ async def test_a_flood_is_interrupted_while_nobody_reads(start: Starter) -> None
 
 
 async def test_who_does_not_listen_to_an_interrupt_is_ended_by_the_next(
-    shell: ShellSession, listener: Listener
+    shell: CommandsSession, listener: Listener
 ) -> None:
     await shell.prompt("bash -c 'trap \"echo ouch\" INT; echo go; while :; do sleep 0.05; done'")
     await listener.until_said("go\n")
@@ -526,39 +532,41 @@ async def test_who_does_not_listen_to_an_interrupt_is_ended_by_the_next(
     assert finished(await listener.turn()).status == "interrupted"
 
 
-async def test_output_cannot_forge_an_end(shell: ShellSession, listener: Listener) -> None:
+async def test_output_cannot_forge_an_end(shell: CommandsSession, listener: Listener) -> None:
     forged = r"printf 'end 1 0 /\0'; printf 'end 1 0 /\0' >&8; printf 'end 1 0 /\0' > /proc/self/fd/8; echo real"
     events = await run(shell, listener, forged)
     assert said(events).endswith("real\n")
     assert "Bad file descriptor" in said(events)
 
 
-async def test_a_command_with_nul_is_refused_and_the_shell_stays(shell: ShellSession, listener: Listener) -> None:
+async def test_a_command_with_nul_is_refused_and_the_shell_stays(shell: CommandsSession, listener: Listener) -> None:
     end = finished(await run(shell, listener, "echo a\0echo b"))
     assert (end.status, end.error) == ("error", "a command cannot hold NUL characters")
     assert said(await run(shell, listener, "printf '\x01%s\x7f' ok")) == "\x01ok\x7f"
 
 
-async def test_a_job_goes_on_after_the_turn_and_is_heard_in_the_next(shell: ShellSession, listener: Listener) -> None:
+async def test_a_job_goes_on_after_the_turn_and_is_heard_in_the_next(
+    shell: CommandsSession, listener: Listener
+) -> None:
     await run(shell, listener, "mkfifo gate; (read < gate; echo late) & ")
     assert said(await run(shell, listener, "jobs -r | wc -l")).strip() == "1"
     assert said(await run(shell, listener, "echo > gate; wait; echo next")).endswith("late\nnext\n")
 
 
-async def test_exit_ends_the_session(shell: ShellSession, listener: Listener) -> None:
+async def test_exit_ends_the_session(shell: CommandsSession, listener: Listener) -> None:
     events = await run(shell, listener, "sleep 600 & echo bye; exit 3")
     assert said(events).startswith("bye\n")
     assert events[-1] == Exited(status="ended", reason="exit status 3", exit_status=3)
     assert await members(pid_of(shell)) == []
 
 
-async def test_exec_ends_the_session_when_its_program_ends(shell: ShellSession, listener: Listener) -> None:
+async def test_exec_ends_the_session_when_its_program_ends(shell: CommandsSession, listener: Listener) -> None:
     events = await run(shell, listener, "exec echo replaced")
     assert said(events) == "replaced\n"
     assert isinstance(events[-1], Exited)
 
 
-async def test_a_killed_shell_has_failed(shell: ShellSession, listener: Listener) -> None:
+async def test_a_killed_shell_has_failed(shell: CommandsSession, listener: Listener) -> None:
     await shell.prompt("echo go; sleep 600")
     await listener.until_said("go\n")
     os.kill(pid_of(shell), signal.SIGKILL)
@@ -566,7 +574,7 @@ async def test_a_killed_shell_has_failed(shell: ShellSession, listener: Listener
     assert await members(pid_of(shell)) == []
 
 
-async def test_close_ends_every_process_of_the_terminal(shell: ShellSession, listener: Listener) -> None:
+async def test_close_ends_every_process_of_the_terminal(shell: CommandsSession, listener: Listener) -> None:
     await run(shell, listener, "sleep 600 & nohup sleep 600 >/dev/null 2>&1 & (trap '' HUP TERM INT; sleep 600) &")
     await shell.prompt("sleep 600 | sleep 600")
     pid = pid_of(shell)
@@ -583,7 +591,7 @@ def descriptors() -> int:
 
 async def test_fifty_rounds_leave_no_process_and_no_descriptor(listener: Listener) -> None:
     async def one() -> int:
-        backend = await ShellBackend().start(Start(session=SessionId("one")), listener.emit)
+        backend = await CommandsBackend().start(Start(session=SessionId("one")), listener.emit)
         pid = int(said(await run(backend, listener, "sleep 600 & echo $$")))
         await backend.close()
         return pid
@@ -601,9 +609,9 @@ async def test_without_bash_it_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, listener: Listener, home: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(home))
-    assert ShellBackend().missing() == "bash is not installed"
+    assert CommandsBackend().missing() == "bash is not installed"
     with pytest.raises(BackendFailed, match="bash is not installed"):
-        await ShellBackend().start(Start(session=SessionId("one")), listener.emit)
+        await CommandsBackend().start(Start(session=SessionId("one")), listener.emit)
 
 
 def test_the_background_keeps_the_newest_and_counts_the_rest() -> None:

@@ -10,10 +10,7 @@ import secrets
 from collections import deque
 from typing import Any
 
-from agent.adapters.backends.pty.awaited_input import awaited_input
-from agent.adapters.backends.pty.hangup import end_session
-from agent.adapters.backends.pty.writer import NonBlockingWriter
-from agent.adapters.backends.shell.driver import (
+from agent.adapters.backends.commands.driver import (
     CommandEnded,
     CommandStarted,
     Report,
@@ -22,8 +19,11 @@ from agent.adapters.backends.shell.driver import (
     ShellReady,
     StartupRefused,
 )
-from agent.adapters.backends.shell.subshells import outlast_busy_copies
-from agent.adapters.backends.shell.turn import LOOK_MAX, QUIET, ShellTurn, typed
+from agent.adapters.backends.commands.subshells import outlast_busy_copies
+from agent.adapters.backends.commands.turn import LOOK_MAX, QUIET, CommandTurn, typed
+from agent.adapters.backends.pty.awaited_input import awaited_input
+from agent.adapters.backends.pty.hangup import end_session
+from agent.adapters.backends.pty.writer import NonBlockingWriter
 from agent.adapters.backends.tasks import BackendTasks
 from agent.errors import BackendFailed
 from agent.ports import TURN_OVER, Asked, Described, Emit, Finished, Said, Withdrew
@@ -42,7 +42,7 @@ BACKGROUND_MAX = 65_536
 """Characters of what jobs have printed that are kept: the newest."""
 
 
-class ShellSession:
+class CommandsSession:
     """A session with a bash on a terminal (`ports.Backend`, docs/design/backends.md).
 
     One task does everything in order; `interrupt` and `answer` act at once. What the terminal gives is read only as
@@ -58,7 +58,7 @@ class ShellSession:
         self._commands, self._keyboard = NonBlockingWriter(running.commands), NonBlockingWriter(running.terminal.master)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._reader, self._reports = ReportReader(), deque[Report]()
-        self._turn: ShellTurn | None = None
+        self._turn: CommandTurn | None = None
         self._refused = ""  # why the turn was not begun at all
         self._count = 0
         self._asked_count, self._prefix = 0, secrets.token_hex(4)
@@ -66,9 +66,9 @@ class ShellSession:
         self._ready: asyncio.Future[str] = self._loop.create_future()
         self._loop.add_reader(self._terminal.master, self._on_output)
         self._loop.add_reader(running.reports, self._on_report)
-        self._exit = owned(self._process.wait(), "backends.shell.exit")
+        self._exit = owned(self._process.wait(), "backends.commands.exit")
         self._exit.add_done_callback(lambda _: self._wake.set())
-        self._tasks = BackendTasks(emit, "shell", release=self._release)
+        self._tasks = BackendTasks(emit, "commands", release=self._release)
         self._tell = self._tasks.emit
         self._tasks.spawn(self._run(), "session")
 
@@ -99,7 +99,7 @@ class ShellSession:
         assert self._turn is None, "one turn at a time"
         self._count += 1
         frame = f"{self._shell.token} {self._count} {text} {self._shell.token}\0".encode(errors="replace")
-        self._turn = ShellTurn(self._count, frame, children(self._process.pid), self._loop.time())
+        self._turn = CommandTurn(self._count, frame, children(self._process.pid), self._loop.time())
         if "\0" in text:
             self._refused = "a command cannot hold NUL characters"
             self._wake.set()
@@ -224,7 +224,7 @@ class ShellSession:
         elif self._turn is not None and not self._turn.started:  # it may have torn the command
             self._commands.feed(self._turn.frame)
 
-    async def _finish(self, turn: ShellTurn, report: CommandEnded) -> None:
+    async def _finish(self, turn: CommandTurn, report: CommandEnded) -> None:
         if turn.interrupts:
             await outlast_busy_copies(self._process.pid, turn.jobs)
         await self._take_output(DRAIN_MAX)
@@ -260,7 +260,7 @@ class ShellSession:
         if kind is not None and turn.asked is None:
             await self._ask(turn, kind)
 
-    async def _ask(self, turn: ShellTurn, kind: RequestKind) -> None:
+    async def _ask(self, turn: CommandTurn, kind: RequestKind) -> None:
         self._asked_count += 1
         asked = Asked(request_id=f"{self._prefix}-{self._asked_count}", kind=kind, prompt=turn.prompt)
         turn.asked = asked

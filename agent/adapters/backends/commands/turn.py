@@ -8,9 +8,9 @@ import re
 import signal
 from dataclasses import dataclass
 
+from agent.adapters.backends.commands.subshells import is_copy, is_forming
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.pty.writer import NonBlockingWriter
-from agent.adapters.backends.shell.subshells import is_copy, is_forming
 from agent.errors import BadParams, TooLarge
 from agent.ports import Asked
 from agent.processes import children
@@ -34,7 +34,7 @@ _LADDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
 @dataclass(slots=True)
-class ShellTurn:
+class CommandTurn:
     """What is known of the command that runs."""
 
     number: int
