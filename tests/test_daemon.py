@@ -142,7 +142,7 @@ async def test_a_part_that_fails_leaves_the_others_serving_and_is_begun_anew(pla
     assert list(service.parts) == PARTS, "a new part is broken here, too"
     faults = {name: Fault(service, name) for name in PARTS}
     async with running(service, clock, place) as client:
-        session = (await client.call("session.create", backend="shell", title="Work"))["session_id"]
+        session = (await client.call("session.create", backend="commands", title="Work"))["session_id"]
         assert "one" in await client.reply(session, "echo one")
 
         faults[part].strike()
@@ -196,7 +196,7 @@ async def test_t11_an_exception_in_any_task_of_the_running_service_ends_neither_
     for name, run in list(service.parts.items()):
         service.parts[name] = counted(name, run)
     async with running(service, clock, place) as client:
-        session = (await client.call("session.create", backend="shell", title="Work"))["session_id"]
+        session = (await client.call("session.create", backend="commands", title="Work"))["session_id"]
         assert "one" in await client.reply(session, "echo one")
         ours = {task for task in asyncio.all_tasks() if not task.get_name().startswith(("Task-", "test."))}
         struck = []

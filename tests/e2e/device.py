@@ -225,8 +225,9 @@ class Device:
             command.close()
 
     def create(self, title: str, *argv: str) -> str:
-        """A new session's id."""
-        return self.line("new", "--title", title, "--cwd", str(self.home.parent), *argv)
+        """A new session's id. Its commands end exactly, unless `argv` names another backend than that."""
+        where = ("--cwd", str(self.home.parent), "--backend", "commands")
+        return self.line("new", "--title", title, *where, *argv)
 
     def events(self, session: str) -> list[Row]:
         """The transcript."""

@@ -137,7 +137,7 @@ def test_two_devices_of_one_name_are_told_apart(network: MakeNetwork) -> None:
     for device in (one, two):
         short = f"{device.id[:4]}-{device.id[4:8]}"
         assert short in ambiguous.stderr
-        session = laptop.line("new", "--on", short, "--title", "t")
+        session = laptop.line("new", "--on", short, "--title", "t", "--backend", "commands")
         assert device.wait_for_session(session, local=True)
     for device in (one, two):
         listed = laptop.json("sessions", "--on", device.id)

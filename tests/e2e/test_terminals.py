@@ -255,7 +255,7 @@ def test_new_with_attach_goes_to_the_terminal_at_once(household: tuple[Device, D
         one.wait_for("the session has ended (exit status 3)", "status=0")
     shell = create(desk, "true")
     desk.wait_for_session(shell, status="ended")
-    other = desk.line("new")
+    other = desk.create("without")
     with window(desk) as one:
         one.agent("attach", "--raw", other)
         one.wait_for("has no terminal to show", "status=2")

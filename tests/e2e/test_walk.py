@@ -119,7 +119,7 @@ def test_both_sides_of_a_pairing_list_each_other(household: Household) -> None:
 def test_a_session_is_listed_on_every_device_and_followed(household: Household) -> None:
     # R1, R4, R7, S10: one row each, attachable, newest first, whose status and title follow.
     desk, laptop, box = household
-    older, session = desk.create("older"), desk.create("listed")
+    older, session = desk.create("older"), desk.line("new", "--title", "listed")
     for device, local in ((desk, True), (laptop, False), (box, False)):
         row = device.wait_for_session(session, status="idle")
         assert row["title"] == "listed"

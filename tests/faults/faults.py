@@ -45,7 +45,7 @@ def _restore(machine: Machine, fault: Fault, model: Model) -> None:
 
 def _damage(machine: Machine, fault: Fault, model: Model) -> None:
     # A session made for it: two prompts, then a record in its middle is none any more (issue 9, 3.6).
-    spare = machine.ask("session.create", backend="shell", title="spare", cwd=str(machine.home.parent), default=None)
+    spare = machine.ask("session.create", backend="commands", title="spare", cwd=str(machine.home.parent), default=None)
     if spare is None:
         return
     session = spare["session_id"]

@@ -34,6 +34,8 @@ MORE = (
     ("laptop", "Here", "echo This session runs on the very device whose page you see."),
 )
 """Sessions that the page shows besides: device, title, prompt."""
+KIND = ("--backend", "commands")
+"""Not the user's own shell: what the demo types must not stand in its history, and is no line of every shell."""
 PATIENCE = 10.0
 """Seconds for each step; all of them take about six."""
 LOOK = 0.1
@@ -152,8 +154,8 @@ class _Demo:
             self._pair(desk, other)
         self._show(desk, "devices")
 
-        self._say("A shell session on the desk, visible from the laptop:")
-        self._show(desk, "new", "--title", TITLE)
+        self._say("A session on the desk that runs commands, visible from the laptop:")
+        self._show(desk, "new", *KIND, "--title", TITLE)
         self._until("laptop to list the session", lambda: self._attachable(laptop), laptop)
         self._until("pi to list the session", lambda: self._attachable(pi), pi)
         self._show(laptop, "sessions")
@@ -172,7 +174,7 @@ class _Demo:
         laptop = devices["laptop"]
         self._say("A session that works, one that asks and one on the laptop itself:")
         for name, title, prompt in MORE:
-            self._show(devices[name], "new", "--title", title)
+            self._show(devices[name], "new", *KIND, "--title", title)
             self._show(devices[name], "prompt", "--no-wait", title, prompt)
         self._say("And the page of the laptop, with the others' sessions under “Live on other devices”:")
         self._show(laptop, "page")
