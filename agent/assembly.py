@@ -34,6 +34,7 @@ from agent.protocol.identity import Identity
 from agent.protocol.messages import Ready
 from agent.protocol.model import DeviceId, DeviceRef, PairedDevice
 from agent.sessions.archive import Retention
+from agent.sessions.creation import Default
 from agent.sessions.host import Sessions
 from agent.settings import Settings
 from agent.trust.access import AccessControl
@@ -147,7 +148,7 @@ class Assembly:
             store=outside.transcripts,
             clock=clock,
             backends=outside.backends,
-            default_backend=settings.sessions.backend,
+            default=Default(settings.sessions.backend, settings.sessions.shell),
             name_of=name_of,
             new_id=outside.new_id,
             trusts=trusted.trusts,

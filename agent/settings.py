@@ -50,6 +50,7 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The settings on sessions hosted on this device."""
 
     backend: str = "shell"  # when none is asked for
+    shell: Annotated[str, Meta(max_length=4096)] = ""  # of the backend shell, when none is asked for; empty: the user's
     may_prompt_others: bool = False  # whether programs that run in sessions may use other devices (T9)
 
 

@@ -35,7 +35,6 @@ KEPT: dict[str, str] = {
     "agent.gateway.terminals": "one handler module a domain",
     "agent.links.rules.address_book": "pure rules of a service that is not",
     "agent.presence.rules.local_device": "the counterpart of `remote_device`, which has the same place in the registry",
-    "agent.sessions.creation": "pure checks for a service that is not, and the row that follows from them",
     "agent.sessions.rules.epochs": "a rule of its own (S15), with its argument and its tests",
     "agent.sessions.rules.tools": "a rule of its own (no tool is open after its turn); `state`, without it, is full",
     "agent.trust.rules.keyring": "pure rules of a service that is not",

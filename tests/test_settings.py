@@ -27,6 +27,7 @@ VALUES: dict[str, tuple[str, object, str, object, object]] = {
     "page.plain": ("true", True, "true", True, True),
     "transcripts.keep_days": ("30", 30, "31", 31, 32),
     "transcripts.max_mb": ("500", 500, "501", 501, 502),
+    "sessions.shell": ('"zsh"', "zsh", "fish", "fish", "/bin/bash"),
     "sessions.backend": ('"acp"', "acp", "shell", "shell", "echo"),
 }
 

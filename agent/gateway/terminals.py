@@ -27,6 +27,9 @@ from agent.sessions.host import Sessions
 from agent.terminals.hosted import HostedTerminals
 from agent.trust.access import AccessControl
 
+TERMINAL = "terminal"
+"""Which client of its device somebody uses who types on a terminal."""
+
 
 class TerminalHandlers:
     """Handlers of requests about terminals."""
@@ -81,7 +84,7 @@ class TerminalHandlers:
 
     async def type(self, session: SessionId, request: TerminalInput, caller: Caller) -> Nothing:
         """Type on the terminal. Raises: BadParams, TooLarge, Busy."""
-        await self._terminals.type(caller.channel, session, typed_bytes(request))
+        await self._terminals.type(caller.channel, caller.sender(TERMINAL), session, typed_bytes(request))
         return Nothing()
 
     async def resize(self, session: SessionId, request: TerminalResize, caller: Caller) -> Nothing:

@@ -53,6 +53,7 @@ class Start(Struct, frozen=True, kw_only=True):
     session: SessionId  # its id: for logs, and for the mark of programs (`RunsPrograms`)
     cwd: str = ""  # empty: the user's home
     command: tuple[str, ...] = ()  # program and arguments; empty unless the kind `takes_command`
+    shell: str = ""  # which shell: a name ("zsh") or a path; empty: the user's own, or the kind has none (`RunsShell`)
     restored: bool = False  # the session has a history: the service was restarted, or the program was stopped when idle
     lineage: tuple[str, ...] = ()  # ids that `Described` gave before, newest last
     model: str = ""  # the same of its model
@@ -68,6 +69,7 @@ class Prompted(Struct, frozen=True, kw_only=True):
 
     text: str
     by: str = ""  # the means, as part of the sender: "hermes"
+    typed: bool = False  # a line typed at its terminal: the sender is the device whose viewer sent the last Enter (S7)
     past: bool = False  # that turn is over; if another one runs, all of it up to its end is left out
 
 
@@ -165,6 +167,7 @@ class Described(Struct, frozen=True, kw_only=True):
     title: str | None = None  # in place of the program's earlier ones, never of one that a person gave
     cwd: str | None = None  # the directory in which it works now
     model: str | None = None  # which model answers
+    program: str | None = None  # what runs: "zsh 5.9"; after ": " what to know of it, in words: "dash: it has no …"
     lineage: tuple[str, ...] = ()  # a durable id of the backend's own (S11), kept for `Start.lineage`
     ours: bool = False  # a session that was found is as one started from here, from now on: `Start.found` no more
     options: tuple[Option, ...] | None = None  # all that may be set now
@@ -263,6 +266,14 @@ class BackendType(Protocol):
 
     async def start(self, start: Start, emit: Emit) -> Backend:
         """Start the program; it is ready for `prompt` on return. Raises: BackendFailed."""
+
+
+@runtime_checkable
+class RunsShell(Protocol):
+    """An optional part of a `BackendType`: it runs an interactive shell, which `Start.shell` names."""
+
+    def shells(self) -> Sequence[str]:
+        """Names of the shells on this device that it knows, the user's own first. In no time; raises nothing."""
 
 
 class Inspection(Struct, frozen=True, kw_only=True):

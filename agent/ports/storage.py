@@ -29,6 +29,7 @@ class SessionMeta(Struct, frozen=True, kw_only=True):
     derived_title: str = ""  # what it is called without a title: its program, else its first prompt
     cwd: str = ""
     command: tuple[str, ...] = ()
+    shell: str = ""  # the shell that was asked for (`ports.Start`); empty: none
     lineage: tuple[str, ...] = ()
     closed: bool = False  # no longer listed; its log stays
     share: Share = "all"

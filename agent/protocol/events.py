@@ -271,6 +271,7 @@ class SessionInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     epoch: Id = ""  # another life of the log begins with this event (`sessions.rules.epochs`)
     options: Options | None = None  # all of them
     commands: Commands | None = None  # all of them
+    program: Short | None = None  # what runs, as in a `SessionRow`
 
 
 Payload = (

@@ -76,6 +76,7 @@ class CreateSession(Struct, frozen=True, kw_only=True, omit_defaults=True):
     share: Share = "all"  # only for a session here
     wait: Annotated[float, Meta(ge=0, le=WAIT_MAX)] = 0.0  # seconds for a device out of reach; 0: fails at once
     call_id: CallId = ""  # as in `Patient`
+    shell: Annotated[str, Meta(max_length=4096)] = ""  # bash, zsh, fish, or a path; empty: the user's own
 
 
 class Created(Struct, frozen=True):

@@ -27,6 +27,8 @@ NAME_MAX = 63
 """Characters of a device name."""
 TITLE_MAX = 120
 """Characters of a session title."""
+PROGRAM_MAX = 120
+"""Characters of what runs in a session."""
 
 Name = Annotated[str, Meta(max_length=NAME_MAX)]
 Title = Annotated[str, Meta(max_length=TITLE_MAX)]
@@ -197,3 +199,4 @@ class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
     short_cwd: Line = ""  # `cwd` as its device shows it: with `~` for the home there; empty: not known
     question: Line = ""  # first words of the oldest open request
     closed: bool = False  # it is over and in no list of live ones: `session.past`
+    program: Line = ""  # what runs: "zsh 5.9"; after ": " what to know of it; empty: not told

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 
 import msgspec
+from msgspec import Struct
 
 from agent.errors import BackendFailed, BadParams, TooLarge
-from agent.ports import BackendType, SessionMeta, kind_of
+from agent.ports import BackendType, RunsShell, SessionMeta, kind_of
 from agent.protocol.messages import CreateSession
 from agent.protocol.model import DeviceId, SessionId
 from agent.protocol.names import clean_title, meant
 
 PROMPT_MAX = 100_000
 """Characters of one prompt, or of a command."""
+_SHELL = re.compile(r"/[^\0]*|[A-Za-z0-9][A-Za-z0-9._+-]*")
+"""An absolute path, or the name of a program."""
+
+
+class Default(Struct, frozen=True):
+    """What a session is made of when nobody says."""
+
+    backend: str
+    shell: str = ""  # of a backend that runs one; empty: the user's own
 
 
 def choose_backend(name: str, backends: Mapping[str, BackendType], device: str) -> BackendType:
@@ -54,22 +65,41 @@ def _program(command: Sequence[str]) -> str:
 def as_before(before: SessionMeta) -> CreateSession:
     """The request for a session like one that has ended, shared as that was."""
     return CreateSession(
-        backend=before.backend, title=before.title, cwd=before.cwd, command=before.command, share=before.share
+        backend=before.backend,
+        title=before.title,
+        cwd=before.cwd,
+        command=before.command,
+        shell=before.shell,
+        share=before.share,
     )
 
 
 def prepared(
-    request: CreateSession, backends: Mapping[str, BackendType], default: str, device: str
+    request: CreateSession, backends: Mapping[str, BackendType], default: Default, device: str
 ) -> tuple[BackendType, CreateSession, str]:
     """The backend of a request, the request with all that is left out, and its command as a line of a shell.
 
     Raises: BackendFailed, BadParams, TooLarge.
     """
-    name = request.backend or default
+    name = request.backend or default.backend
     backend = choose_backend(name, backends, device)
     command = check_command(request)
     kept = request.command if backend.takes_command else ()
-    return backend, msgspec.structs.replace(request, backend=name, command=kept), command
+    shell = _shell_of(request.shell, backend, default.shell)
+    return backend, msgspec.structs.replace(request, backend=name, command=kept, shell=shell), command
+
+
+def _shell_of(asked: str, backend: object, default: str) -> str:
+    # Whether there is such a shell the backend says: a name may be one that was installed just now.
+    if not isinstance(backend, RunsShell):
+        if asked:
+            raise BadParams("sessions of that backend run no shell", hint="leave out --shell, or take --backend shell")
+        return ""
+    if asked and not _SHELL.fullmatch(asked):
+        raise BadParams(
+            f"{asked!r} names no shell", hint=f"give a path, or one of these: {', '.join(backend.shells()) or 'none'}"
+        )
+    return asked or default
 
 
 def new_meta(
@@ -92,6 +122,7 @@ def new_meta(
         derived_title=clean_title(_program(request.command)),
         cwd=request.cwd,
         command=request.command,
+        shell=request.shell,
         share=request.share,
         creator=creator,
         kind=kind,

@@ -33,7 +33,7 @@ from agent.protocol.names import clean_title
 from agent.protocol.prompts import QueuedPrompt, Withdraw, Withdrawn
 from agent.sessions.adoption import Adoption
 from agent.sessions.archive import Archive, Retention
-from agent.sessions.creation import PROMPT_MAX, as_before, new_meta, prepared
+from agent.sessions.creation import PROMPT_MAX, Default, as_before, new_meta, prepared
 from agent.sessions.index import Capacity, HostedIndex
 from agent.sessions.log import SessionLog, StoredRows
 from agent.sessions.rules.answers import answer_result
@@ -60,7 +60,7 @@ class Sessions:
         store: TranscriptStore,
         clock: Clock,
         backends: Mapping[str, BackendType],
-        default_backend: str,
+        default: Default,
         name_of: Callable[[DeviceId], str],
         new_id: Callable[[], str],
         trusts: Callable[[DeviceId], bool],
@@ -73,7 +73,7 @@ class Sessions:
         self._store = store
         self._clock = clock
         self._backends = backends
-        self._default = default_backend
+        self._default = default
         self._name_of = name_of
         self._new_id = new_id
         self._trusts = trusts

@@ -362,6 +362,7 @@ class SessionLog:
             attachable=True,
             backend=self.meta.backend,
             model=state.model,
+            program=state.program,
             created_at=rfc3339(self.meta.created_at),
             updated_at=rfc3339(state.updated_at),
             participants=self._watching(),

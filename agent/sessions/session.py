@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -62,6 +63,8 @@ class HostedSession:
         self._settled = asyncio.Event()  # set once the log says how the session stands now
         self._restored = False
         self._has_history = False
+        self._enter_by: Sender | None = None  # who pressed Enter at its terminal last
+        self._typists: deque[Sender] = deque()  # of the typed lines that wait to be logged, oldest first
         self._left_out = False  # whether events up to the end of a past turn are left out
         self._task: asyncio.Task[None] | None = None
 
@@ -264,7 +267,16 @@ class HostedSession:
 
     async def emit(self, event: BackendEvent) -> None:
         """Take an event of the backend; waits while the store is behind (`ports.Emit`)."""
+        if isinstance(event, Prompted) and event.typed:
+            self._typists.append(self._enter_by or self._own(bounded_text(event.by, 64)))  # others type on meanwhile
         await self._events.put(event)
+
+    def pressed_enter(self, by: Sender) -> None:
+        """Note who has pressed Enter at the session's terminal: the line that ends with it is theirs (S7)."""
+        self._enter_by = by
+
+    def _own(self, client: str = "") -> Sender:
+        return Sender(device=self.log.own.id, name=self.log.own.name, client=client)
 
     async def _pump(self) -> None:
         while True:
@@ -303,7 +315,7 @@ class HostedSession:
     def _decide(self, event: BackendEvent) -> Decision:
         if not isinstance(event, Prompted):
             return payloads_of(self._state, event)
-        sender = Sender(device=self.log.own.id, name=self.log.own.name, client=bounded_text(event.by, 64))
+        sender = self._typists.popleft() if event.typed else self._own(bounded_text(event.by, 64))
         decision = self._state.prompted_elsewhere(bounded_text(event.text, TEXT_MAX), sender)
         if self._state.running is None:
             self._handed = self._state.turns + 1
@@ -315,6 +327,7 @@ class HostedSession:
             session=meta.id,
             cwd=self._state.cwd,
             command=meta.command,
+            shell=meta.shell,
             restored=self._has_history,
             lineage=meta.lineage,
             history=self.log.exchanges,

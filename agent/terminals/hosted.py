@@ -17,7 +17,7 @@ from agent.ports import Channel
 from agent.ports.terminal import ShowsTerminal, Terminal
 from agent.protocol.messages import SessionLost
 from agent.protocol.methods import SESSION_LOST, TERMINAL_CLOSED, TERMINAL_OUTPUT, TERMINAL_RESIZED
-from agent.protocol.model import DeviceId, SessionId
+from agent.protocol.model import DeviceId, Sender, SessionId
 from agent.protocol.terminal import (
     ATTACHED_MAX,
     CHUNK,
@@ -34,7 +34,7 @@ from agent.protocol.terminal import (
     TerminalResized,
     TerminalTaken,
 )
-from agent.protocol.terminal_queries import without_replies
+from agent.protocol.terminal_queries import has_enter, without_replies
 from agent.sessions.host import Sessions
 from agent.sessions.session import HostedSession
 
@@ -57,8 +57,9 @@ class _Viewer:
 class _WatchedTerminal:
     """One terminal that somebody watches, and its viewers."""
 
-    def __init__(self, session: SessionId, terminal: Terminal, window: Callable[[Channel], int]) -> None:
-        self.session, self.terminal = session, terminal
+    def __init__(self, hosted: HostedSession, terminal: Terminal, window: Callable[[Channel], int]) -> None:
+        self.hosted, self.terminal = hosted, terminal
+        self.session: SessionId = hosted.log.meta.id
         self.viewers: dict[Channel, _Viewer] = {}
         self._window = window
         self._frames: dict[tuple[int, int, str], bytes] = {}
@@ -202,17 +203,22 @@ class HostedTerminals:
                 f"that session ({backend}) has no terminal to show",
                 hint="leave out --raw",
             )
-        session = hosted.log.meta.id
-        return self._shown.setdefault(session, _WatchedTerminal(session, program.terminal, self._window))
+        shown = _WatchedTerminal(hosted, program.terminal, self._window)
+        return self._shown.setdefault(shown.session, shown)
 
-    async def type(self, channel: Channel, session: str, data: bytes) -> None:
-        """Type on a terminal that the channel watches. Raises: BadParams (not attached), Busy."""
+    async def type(self, channel: Channel, by: Sender, session: str, data: bytes) -> None:
+        """Type on a terminal that the channel watches; a line that ends with it is logged as of `by` (S7).
+
+        Raises: BadParams (not attached), Busy.
+        """
         shown, viewer = self._viewer(channel, session)
         if not viewer.typed:
             viewer.typed = True
             self._sessions.attachments.typed(channel, shown.session)
         if not shown.answers_queries(viewer):
             data = without_replies(data)
+        if has_enter(data):
+            shown.hosted.pressed_enter(by)  # before it is written: the program may be quick
         await shown.terminal.write(data)
 
     def resize(self, channel: Channel, request: TerminalResize) -> None:

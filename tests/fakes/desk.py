@@ -18,6 +18,7 @@ from agent.protocol.events import Event
 from agent.protocol.messages import Attach, Attached, Detach, History, Submit, Submitted
 from agent.protocol.model import DeviceId, DeviceRef, Sender, SessionId, SessionRow, Status
 from agent.sessions.archive import Retention
+from agent.sessions.creation import Default
 from agent.sessions.host import Sessions
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.echo import EchoBackend
@@ -65,7 +66,7 @@ class Desk:
             store=store,
             clock=self.clock,
             backends=self.backends,
-            default_backend="echo",
+            default=Default("echo"),
             name_of=lambda device: f"name of {device}",
             new_id=lambda: f"{next(numbers):a>16}",
             trusts=lambda device: True,

@@ -102,7 +102,7 @@ class FakeTerminalSession:
 
     def __init__(self, epoch: str, room: int, emit: Emit) -> None:
         self.terminal = FakeTerminal(epoch, room)
-        self._emit = emit
+        self.emit = emit
 
     async def prompt(self, text: str) -> None:
         raise BackendFailed("not here")
@@ -119,7 +119,7 @@ class FakeTerminalSession:
     async def exit(self, status: int) -> None:
         """The program ends."""
         self.terminal.end_with(status)
-        await self._emit(Exited(status="ended", exit_status=status))
+        await self.emit(Exited(status="ended", exit_status=status))
 
 
 class FakeTerminalBackend:

@@ -25,7 +25,14 @@ both = pytest.mark.parametrize("codec", CODECS.values(), ids=lambda codec: codec
 EVERY = {row.params for row in METHODS.values()} | {note.params for note in NOTIFICATIONS.values()}
 
 FILLED: dict[str, dict[str, object]] = {
-    "session.create": {"device": "desk", "backend": "shell", "title": "Tïtle", "cwd": "/", "command": ["ls", "-l"]},
+    "session.create": {
+        "device": "desk",
+        "backend": "shell",
+        "title": "Tïtle",
+        "cwd": "/",
+        "shell": "zsh",
+        "command": ["ls", "-l"],
+    },
     "session.attach": {"session_id": "abcd", "after": 2**53, "epoch": "e", "viewers": 3},
     "session.detach": {"session_id": "abcd", "viewers": 1},
     "session.close": {"session_id": "desk/abcd"},

@@ -15,7 +15,7 @@ from agent.protocol.codec import FRAME_OUT_MAX, json, msgpack
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import CHUNK, RING, TerminalAttached, TerminalInput, typed_bytes
 from agent.protocol.terminal_modes import Modes
-from agent.protocol.terminal_queries import without_queries, without_replies
+from agent.protocol.terminal_queries import has_enter, without_queries, without_replies
 
 # --- the ring ---------------------------------------------------------------------------------------------------------
 
@@ -185,3 +185,21 @@ def test_garbage_is_refused_or_taken(data: bytes) -> None:
         typed_bytes(TerminalInput(session_id="abcd", data=Raw(data)))
     except (BadParams, TooLarge):
         return
+
+
+# --- what a person types ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [b"ls\r", b"\n", b"\x0f", b"\x1bOM", b"\x1b[13u", b"\x1b[13;5:1u", b"\x1b[27;5;13~", b"\x1b[200~a\r\x1b[201~\r"],
+)
+def test_enter_is_heard_however_a_terminal_sends_it(typed: bytes) -> None:  # S7
+    assert has_enter(typed)
+
+
+@pytest.mark.parametrize(
+    "typed", [b"ls", b"\x1b[A", b"\x1b[200~a\rb\x1b[201~", b"\x1b[200~a\r", b"a\rb\x1b[201~c", b"\x1b[3~"]
+)
+def test_a_line_end_that_is_pasted_runs_nothing_and_is_no_enter(typed: bytes) -> None:  # S7
+    assert not has_enter(typed)

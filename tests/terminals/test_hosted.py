@@ -22,11 +22,12 @@ from agent.errors import (
     SessionEnded,
     SessionNotFound,
 )
-from agent.ports import MessageHandler
+from agent.ports import Finished, MessageHandler, Prompted
 from agent.protocol.codec import json, typed
+from agent.protocol.events import UserMessage, payload_of
 from agent.protocol.messages import Created, CreateSession, OnSession, PeerLink, ShareSession
 from agent.protocol.methods import TERMINAL_TAKEN, NotificationKind, P
-from agent.protocol.model import DeviceId, SessionId
+from agent.protocol.model import DeviceId, Sender, SessionId
 from agent.protocol.terminal import (
     CHUNK,
     TAKEN_EVERY,
@@ -172,6 +173,33 @@ async def test_what_is_typed_arrives_once_and_is_noted_once_without_text(where: 
         expected = [("attached", who, 0), ("typed", who, 0), ("detached", who, 0)]
         assert [entry for entry in noted if entry[0] != "created"] == expected
         assert len(desk.notices) == where  # another device's first key, as its first prompt
+
+
+async def test_a_typed_line_is_of_the_device_whose_viewer_pressed_enter_last() -> None:  # S7
+    async with network("desk", "pi") as (_, (desk, pi)):
+        session = await create(desk)
+        emit = desk.screens.sessions[-1].emit
+        async with eye(desk, session) as here, eye(pi, session) as there:
+
+            async def runs(text: str) -> None:
+                await emit(Prompted(text=text, typed=True))
+                await emit(Finished(status="complete"))
+
+            await runs("before anybody typed")
+            await there.type(b"make\r")
+            await here.type(b"half a line, and pasted \x1b[200~another\rone\x1b[201~")
+            await emit(Prompted(text="make", typed=True))
+            await here.type(b"\r")  # meant for what runs: too late to be the one who said "make"
+            await emit(Finished(status="complete"))
+            await runs("half a line")
+            await settle()
+            log = [payload_of(event) for event in await desk.store.read(session, 0, 100)]
+        said = [(each.text, each.sender) for each in log if isinstance(each, UserMessage)]
+        assert said == [
+            ("before anybody typed", Sender(device=desk.id, name="desk")),
+            ("make", Sender(device=pi.id, name="pi", client="terminal")),
+            ("half a line", Sender(device=desk.id, name="desk", client="terminal")),
+        ]
 
 
 async def test_who_watches_a_terminal_counts_among_those_who_watch_the_session() -> None:  # S8

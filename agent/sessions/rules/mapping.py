@@ -35,11 +35,12 @@ from agent.protocol.events import (
     ToolUpdate,
 )
 from agent.protocol.excerpts import left_out
+from agent.protocol.model import PROGRAM_MAX
 from agent.protocol.names import clean, clean_title
 from agent.sessions.rules.bounds import CHOICES_MAX, DETAIL, ID, SHORT, CharacterBudget, bounded_text
 from agent.sessions.rules.effects import Decision
 from agent.sessions.rules.reply import ReplyBuffer
-from agent.sessions.rules.state import SessionMachine
+from agent.sessions.rules.state import DESCRIBED, SessionMachine
 
 CHUNK = 16_384
 """Characters of one logged delta: small enough to flow, large enough that a flood costs little."""
@@ -96,6 +97,7 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
                 title=None if event.title is None or session.named else clean_title(bounded_text(event.title)),
                 cwd=None if event.cwd is None else budget.text(event.cwd, SHORT),
                 model=None if event.model is None else clean(bounded_text(event.model), SHORT),
+                program=None if event.program is None else clean(bounded_text(event.program), PROGRAM_MAX),
                 note=budget.shown(event.note, SHORT),
                 options=None if event.options is None else budget.options(event.options),
                 commands=None if event.commands is None else budget.commands(event.commands),
@@ -111,12 +113,9 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
             return Decision()
 
 
-_DESCRIBED = ("title", "cwd", "model", "options", "commands")
-
-
 def _known(session: SessionMachine, info: SessionInfo) -> bool:
     # Agents repeat themselves: a description that changes nothing is not logged.
-    described = {name: value for name in _DESCRIBED if (value := getattr(info, name)) is not None}
+    described = {name: value for name in ("title", *DESCRIBED) if (value := getattr(info, name)) is not None}
     return not info.note and all(getattr(session, name) == value for name, value in described.items())
 
 

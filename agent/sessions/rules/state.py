@@ -51,6 +51,8 @@ DERIVED_MAX = 60
 """Characters of a prompt that stand for a title."""
 QUESTION_MAX = 160
 """Characters of a question that are listed."""
+DESCRIBED = ("cwd", "model", "program", "options", "commands")
+"""What a program tells of its session, and what of it is true until it tells otherwise."""
 CLOSED_MAX = 256
 """Closed requests that are remembered, so that a later answer gets the first one."""
 
@@ -68,6 +70,7 @@ class SessionMachine:
         self.derived_title = DerivedTitle(derived_title)
         self.cwd = cwd
         self.model = ""
+        self.program = ""  # what runs (`SessionRow.program`)
         self.seq = 0  # number of the last event
         self.turns = 0  # accepted so far
         self.named = False  # whether a person gave the title
@@ -312,13 +315,16 @@ class SessionMachine:
             case TurnComplete():
                 self._turn_over(payload)
             case SessionInfo():
-                before = self._lifecycle, self.title, self.cwd, self.model, self.options
+                before = self._listed()
                 self._informed(payload)
-                if before == (self._lifecycle, self.title, self.cwd, self.model, self.options):
+                if before == self._listed():
                     return  # after a restart of the service a list is as it was (R4)
             case _:
                 return
         self.updated_at = unix_seconds(event.at)
+
+    def _listed(self) -> tuple[object, ...]:
+        return self._lifecycle, self.title, self.cwd, self.model, self.program, self.options
 
     def _accepted(self, message: UserMessage) -> None:
         self.turns = message.turn
@@ -346,14 +352,10 @@ class SessionMachine:
         if info.title is not None:
             self.title = info.title
             self.named = info.named
-        if info.cwd is not None:
-            self.cwd = info.cwd
-        if info.model is not None:
-            self.model = info.model
-        if info.options is not None:
-            self.options = info.options
-        if info.commands is not None:
-            self.commands = info.commands
+        for name in DESCRIBED:
+            value = getattr(info, name)
+            if value is not None:
+                setattr(self, name, value)
         if info.epoch:
             self.epochs.begin(info.epoch, self.seq)
 

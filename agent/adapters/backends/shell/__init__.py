@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from agent.adapters.backends.commands import CommandsBackend
@@ -12,6 +13,10 @@ class ShellBackend(CommandsBackend):
 
     name: ClassVar[str] = "shell"
     description: ClassVar[str] = "commands in a bash that stays"
+
+    def shells(self) -> Sequence[str]:
+        """Names of the shells on this device that it knows, the user's own first."""
+        return ("bash",)
 
 
 __all__ = ["ShellBackend"]
