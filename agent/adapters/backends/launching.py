@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 from pathlib import Path
+from types import FrameType
 
 from agent.errors import BackendFailed
 
@@ -45,9 +46,15 @@ def heed_keyboard() -> None:
     """Ignore none of the terminal's signals in programs that are started from now on.
 
     A shell starts what a script puts in the background (`agent up &`) with SIGINT and SIGQUIT ignored (POSIX, 2.12),
-    exec hands that on, and bash cannot undo it: no session could be interrupted.
+    `nohup` does it with SIGHUP, exec hands that on, and no shell can undo it: no session could be interrupted, and
+    none would hear that its terminal is gone. The service itself lives on after SIGHUP as before.
     """
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             with contextlib.suppress(ValueError):  # not in the main thread
-                signal.signal(number, signal.SIG_DFL)
+                # What is caught, unlike what is ignored, is back at its default in a program that is started.
+                signal.signal(number, _live_on if number == signal.SIGHUP else signal.SIG_DFL)
+
+
+def _live_on(number: int, frame: FrameType | None) -> None:
+    """Do nothing at a signal."""

@@ -1,5 +1,6 @@
-"""Programs on a pseudo-terminal: what the backends `shell` and `terminal` share.
+"""Programs on a pseudo-terminal: what the backends of programs on a terminal share.
 
-`terminal` is the screen and keyboard, `writer` writes to what may be full, `hangup` finds and ends all that belong to a
-terminal, and `awaited_input` tells whether a program waits for a person.
+`terminal` is the screen and keyboard, `environment` what programs there are told of the world, `writer` writes to what
+may be full, `hangup` finds and ends all that belong to a terminal, and `awaited_input` tells whether a program waits
+for a person.
 """

@@ -1,4 +1,7 @@
-"""Backend `shell`: for now the driver of `commands` by another name."""
+"""Backend `shell`: for now the driver of `commands` by another name.
+
+`launch` finds shells and starts them, `box` is the folder through which service and shell hand each other prompts.
+"""
 
 from __future__ import annotations
 

@@ -7,22 +7,22 @@ import contextlib
 import os
 import pwd
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.adapters.backends.launching import heed_keyboard, not_started
 from agent.adapters.backends.limits import give_back
-from agent.adapters.backends.process_owner import SESSION_MARK
+from agent.adapters.backends.pty.environment import dead_ssh_agent, terminal_environment
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.errors import BackendFailed
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import COLS, ROWS
 
-# As in the backend shell: opening it as the leader of a new session makes it the controlling terminal.
+# Opening it as the leader of a new session makes it the controlling terminal.
 _ON_TERMINAL = 'tty=$1; shift; exec "$@" 0<>"$tty" 1>&0 2>&0'
-_TOLD_WRONG = ("COLUMNS", "LINES", "TMUX", "TMUX_PANE", "STY", "WINDOWID", "TERMCAP", "TERM_PROGRAM", "NO_COLOR")
-"""What the environment of the service says about another terminal than this one."""
+_NO_LOGIN = {"false", "git-shell", "nologin", "sync", "true"}
+"""What accounts have that nobody is to log in to: it ends at once."""
 
 
 @dataclass(slots=True)
@@ -31,12 +31,13 @@ class RunningProgram:
 
     process: asyncio.subprocess.Process
     terminal: PseudoTerminal
+    notes: str = ""  # lines that whoever uses it should read: what is amiss in its environment
 
 
 def command_of(command: Sequence[str], folder: Path) -> tuple[str, ...]:
     """The program and its arguments; without one the user's login shell. Raises: BackendFailed, if it is not there."""
     if not command:
-        return (_login_shell(), "-l")
+        return (login_shell(os.environ), "-l")
     program = command[0]
     found = shutil.which(str(folder / program) if "/" in program else program)
     if found is None:
@@ -44,18 +45,32 @@ def command_of(command: Sequence[str], folder: Path) -> tuple[str, ...]:
     return (found, *command[1:])
 
 
-def _login_shell() -> str:
-    shell = os.environ.get("SHELL", "")
-    if not shell:
-        with contextlib.suppress(KeyError):
-            shell = pwd.getpwuid(os.getuid()).pw_shell
-    return shell if shell and shutil.which(shell) else "/bin/sh"
+def login_shell(environ: Mapping[str, str]) -> str:
+    """Path of the user's own shell: `SHELL`, or that of the table of users; /bin/sh if there is none that runs.
+
+    Cron and some supervisors set `SHELL=/bin/sh` whatever the user has, so that one counts least.
+    """
+    told = [environ.get("SHELL", "")]
+    with contextlib.suppress(KeyError):
+        told.append(pwd.getpwuid(os.getuid()).pw_shell)
+    usable = [path for path in told if path and Path(path).name not in _NO_LOGIN and shutil.which(path)]
+    return next((path for path in usable if path != "/bin/sh"), "/bin/sh" if usable else _any_shell())
+
+
+def _any_shell() -> str:
+    return shutil.which("bash") or "/bin/sh"
 
 
 async def launch(session: SessionId, folder: Path, command: Sequence[str]) -> RunningProgram:
     """Start a program in that folder for a session. Raises: BackendFailed."""
-    kept = {name: value for name, value in os.environ.items() if name not in _TOLD_WRONG}
-    environment = kept | {"TERM": "xterm-256color", "COLORTERM": "truecolor", SESSION_MARK: session}
+    return await start_on_terminal(command, folder, terminal_environment(os.environ, session))
+
+
+async def start_on_terminal(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> RunningProgram:
+    """Start a program in that folder, in that environment, as the leader of a terminal. Raises: BackendFailed.
+
+    It ignores none of the signals that the service ignores: neither those of the keyboard nor SIGPIPE, nor SIGHUP.
+    """
     heed_keyboard()
     try:
         with contextlib.ExitStack() as undo:
@@ -70,4 +85,4 @@ async def launch(session: SessionId, folder: Path, command: Sequence[str]) -> Ru
     except OSError as exc:
         raise not_started(command[0], exc) from exc
     give_back(process.pid)
-    return RunningProgram(process, terminal)
+    return RunningProgram(process, terminal, notes=dead_ssh_agent(environment))
