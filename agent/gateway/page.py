@@ -71,7 +71,6 @@ KINDS = {
     ".html": "text/html",
     ".js": "text/javascript",
     ".css": "text/css",
-    ".json": "application/json",
 }
 """What is served, by the end of its name."""
 HEAD = "<head>"

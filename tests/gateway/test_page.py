@@ -172,8 +172,8 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     (tmp_path / "index.html").write_text(INDEX)
-    (tmp_path / "locales").mkdir()
-    (tmp_path / "locales" / "en.json").write_text("{}")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "one.js").write_text("{}")
     (tmp_path / "notes.txt").write_text("not for browsers")
     async with AsyncExitStack() as stack:
         _, (device,) = await stack.enter_async_context(network("desk"))
@@ -205,8 +205,8 @@ async def test_who_opens_the_ticket_has_the_page_and_is_a_client_of_this_device(
 async def test_the_shell_and_its_files_are_public_and_nothing_else_of_the_folder_is(desk: Desk, door: PageDoor) -> None:
     browser = Browser(desk.session, door)
     assert await browser.get("/") == (200, INDEX)
-    assert await browser.get("/locales/en.json") == (200, "{}")
-    for path in ("/notes.txt", "/../test_page.py", "/%2e%2e/x", "/locales", "/locales/", "//etc/passwd"):
+    assert await browser.get("/parts/one.js") == (200, "{}")
+    for path in ("/notes.txt", "/../test_page.py", "/%2e%2e/x", "/parts", "/parts/", "//etc/passwd"):
         assert (await browser.get(path))[0] == 404, path
 
 
@@ -236,7 +236,7 @@ async def test_the_cookie_is_for_this_host_and_no_script_and_no_other_site(brows
 async def test_a_name_that_is_not_ours_gets_nothing(host: str, desk: Desk, door: PageDoor) -> None:
     browser = Browser(desk.session, door)
     named = host.format(port=browser.port, label=desk.logins.label)
-    for path in ("/", "/locales/en.json", "/favicon.ico", "/v1/ws"):
+    for path in ("/", "/parts/one.js", "/favicon.ico", "/v1/ws"):
         status, text = await browser.get(path, Host=named)
         assert status == 421
         assert "agent page" in text
@@ -266,7 +266,7 @@ async def test_t11_a_form_of_any_shape_is_refused(kind: str, body: str, desk: De
 
 async def test_a_page_is_of_one_version_though_the_package_is_replaced_under_it(desk: Desk, door: PageDoor) -> None:
     browser = Browser(desk.session, door)
-    assert await browser.get("/locales/en.json") == (200, "{}")
+    assert await browser.get("/parts/one.js") == (200, "{}")
     (desk.files / "index.html").write_text("another")
     (desk.files / "new.js").write_text("")
     assert await browser.get("/") == (200, INDEX)
@@ -283,7 +283,7 @@ async def test_files_are_packed_for_whoever_takes_them_so(desk: Desk, door: Page
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 async def test_another_page_gets_no_file(site: str, browser: Browser) -> None:
-    assert [(await browser.get(path, Sec_Fetch_Site=site))[0] for path in ("/", "/locales/en.json")] == [403, 403]
+    assert [(await browser.get(path, Sec_Fetch_Site=site))[0] for path in ("/", "/parts/one.js")] == [403, 403]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ TYPES = {
     ".css": "text/css",
     ".html": "text/html",
     ".js": "text/javascript",
-    ".json": "application/json",
 }
 Open = Callable[..., Page]
 
@@ -104,7 +103,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
         page = context.new_page()
         page.add_init_script(f"globalThis.answers = {json.dumps(answers or {})}")
         page.goto(f"/{route}")
-        page.wait_for_selector("#side", state="attached")
+        page.wait_for_selector("#side ~ main:not([aria-busy])", state="attached")
         return page
 
     yield opened

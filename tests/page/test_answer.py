@@ -92,7 +92,7 @@ def test_an_answer_is_told_in_words(module: Run) -> None:
         "fields": [{"name": "n", "title": "Food", "choices": CHOICES}, {"name": "sure"}],
     }
     script = """async ({inWords}, all) => {
-      await (await import("/words.js")).load();
+      await (await import("/words.js")).use();
       return all.map(([answer, request]) => inWords(answer, request));
     }"""
     form = {"n": ["a", "b"], "sure": True, "left": None}
@@ -103,7 +103,7 @@ def test_an_answer_is_told_in_words(module: Run) -> None:
 
 def test_a_key_that_was_pressed_is_told_by_its_name_and_other_characters_are_not_hidden(module: Run) -> None:
     script = """async ({inWords, KEYS}, all) => {
-      await (await import("/words.js")).load();
+      await (await import("/words.js")).use();
       return [Object.values(KEYS).map((key) => inWords(key)), all.map((each) => inWords(each, {kind: "keys"}))];
     }"""
     names = ["Enter", "Esc", "\u2191", "\u2193", "Tab", "Ctrl+C"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
@@ -11,9 +10,8 @@ import pytest
 
 from agent.protocol.audit import Action
 from agent.protocol.model import DeviceRow, Role, Share, Source, Status
-from tests.page.test_files import FILES, LOCALES, MODULES, text, texts_of
+from tests.page.test_files import FILES, LOCALES, MODULES, TEXTS, text, texts_of
 
-NAMES = [path.stem for path in LOCALES]
 FORMS = {"en": {"one", "other"}}
 """Plural forms of a language (CLDR) that numbers of things need; those of the others: `other` alone."""
 FORM = re.compile(r"\.(zero|one|two|few|many|other)$")
@@ -35,13 +33,11 @@ KEYS = {shape(key, set(ENGLISH)) for key in ENGLISH}
 
 
 def test_the_page_speaks_these_languages() -> None:
-    assert re.findall(r"\"?([\w-]+)\"?: \"", text(FILES / "words.js").partition("};")[0].partition("{")[2]) == [
-        "en", "zh-Hans", "zh-Hant", "ja",
-    ]  # fmt: skip
-    assert sorted(NAMES) == ["en", "ja", "zh-Hans", "zh-Hant"]
+    spoken = text(FILES / "words.js").partition("LOCALES = {")[2].partition("}")[0]
+    assert tuple(re.findall(r"\"?([\w-]+)\"?: \"", spoken)) == LOCALES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LOCALES)
 def test_a_language_has_every_text_and_no_other(name: str) -> None:
     texts = texts_of(name)
     mine = {shape(key, set(texts)) for key in texts}
@@ -53,7 +49,7 @@ def test_a_language_has_every_text_and_no_other(name: str) -> None:
     assert {key for key, said in texts.items() if not said.strip()} == set()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LOCALES)
 def test_a_text_has_the_slots_of_the_english_one(name: str) -> None:
     texts = texts_of(name)
     wrong = {}
@@ -66,7 +62,7 @@ def test_a_text_has_the_slots_of_the_english_one(name: str) -> None:
 
 
 def test_every_text_is_shown_somewhere() -> None:
-    code = "\n".join(text(path) for path in MODULES)
+    code = "\n".join(text(path) for path in MODULES if path != TEXTS)
     literal = set(re.findall(r"""["`]([a-z_]+(?:\.[\w-]+)+)["`]""", code))
     made = {re.escape(each).replace("@", r"[\w.-]+") for each in
             (re.sub(r"\$\{[^}]*\}", "@", found) for found in re.findall(r"`((?:[\w.-]|\$\{[^}`]*\})+)`", code))
@@ -92,9 +88,10 @@ def test_each_value_of_the_wire_that_is_shown_by_its_name_has_a_text(way: str, v
     assert [value for value in values if way.format(value) not in ENGLISH] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_of_words_is_json_in_groups(name: str) -> None:
-    assert isinstance(json.loads(text(FILES / "locales" / f"{name}.json")), dict)
+def test_a_text_stands_in_a_line_of_its_own_with_all_languages() -> None:
+    lines = [line for line in text(TEXTS).splitlines() if line.startswith('"') and not line.endswith("{")]
+    assert len(lines) == len(ENGLISH)
+    assert all(re.fullmatch(r'"[\w.-]+":\["[^[]*"\],?', line) for line in lines)
 
 
 # --- in a browser ----------------------------------------------------------------------------------------------------
@@ -122,9 +119,7 @@ def test_the_language_is_the_first_that_the_browser_wants(module: Run, asked: li
 @pytest.mark.device
 def test_a_page_has_all_languages_before_it_is_asked_for_one(module: Run) -> None:
     # After a restart of the service nothing is served to it any more.
-    script = """async ({load, use, t}) => {
-        await load("en");
-        await new Promise((done) => setTimeout(done, 500));
+    script = """({use, t}) => {
         globalThis.fetch = () => { throw new Error("no service"); };
         return ["en", "ja", "zh-Hans", "zh-Hant"].map((name) => (use(name), t("sidebar.devices")));
     }"""
@@ -133,8 +128,8 @@ def test_a_page_has_all_languages_before_it_is_asked_for_one(module: Run) -> Non
 
 @pytest.mark.device
 def test_times_numbers_and_lists_are_written_as_the_language_does(module: Run) -> None:
-    script = """async ({load, use, t, ago, number, list}) => {
-        await load("ja");
+    script = """({use, t, ago, number, list}) => {
+        use("ja");
         const now = Date.parse("2026-01-01T12:00:00Z");
         const all = () => [ago("2026-01-01T11:58:00Z", now), number(12345), list(["a", "b"]),
                            t("sidebar.waiting", { count: 1 })];
@@ -149,6 +144,6 @@ def test_times_numbers_and_lists_are_written_as_the_language_does(module: Run) -
 
 
 @pytest.mark.device
-def test_a_text_that_has_no_words_yet_is_english_and_then_its_key(module: Run) -> None:
-    script = """async ({load, t}) => { await load("ja"); return t("no.such"); }"""
+def test_a_text_that_is_missing_is_its_key(module: Run) -> None:
+    script = """({use, t}) => { use("ja"); return t("no.such"); }"""
     assert module("words.js", script) == "no.such"

@@ -1,32 +1,17 @@
 // The page's start: it puts the parts together, follows the route, and has the views drawn once a frame.
 
 import { actionsOf } from "./actions.js";
-import { ask } from "./ask.js";
-import { chat } from "./chat.js";
-import { compose } from "./compose.js";
-import { devices } from "./devices.js";
 import { announce, el, live, say, set } from "./dom.js";
 import { shortcuts } from "./keys.js";
 import { lost } from "./lost.js";
 import { marks } from "./marks.js";
-import { newSession } from "./new.js";
-import { pair } from "./pair.js";
-import { settings } from "./settings.js";
 import { sidebar } from "./sidebar.js";
 import { Store } from "./store.js";
 import { Wire } from "./wire.js";
 import * as words from "./words.js";
 import { t } from "./words.js";
 
-// What the main part shows, by the first word of the route; a route with more than one view has them one below the other.
-const PANES = {
-  "": [welcome],
-  devices: [devices],
-  new: [newSession],
-  pair: [pair],
-  s: [chat, ask, compose],
-  settings: [settings],
-};
+const ROUTES = new Set(["", "devices", "new", "pair", "s", "settings"]);
 // What stands above everything, whatever the route.
 const LINES = [lost];
 const STATUS_EVERY = 30_000;
@@ -56,11 +41,13 @@ const main = el("main", { id: "main", tabindex: "-1" });
 const lines = el("div", { id: "lines" });
 let standing = []; // views that are drawn whatever the route
 let shown = []; // views of the route
+let panes = { "": [welcome] }; // views by the first word of the route, as far as they have come
+let coming = null; // the others
 
 /** Where the hash leads: `#/s/SESSION` is `{name: "s", id: "SESSION"}`; what is unknown is the list. */
 function parse(hash) {
   const [, name = "", id = ""] = hash.replace(/^#/, "").split("/").map(decode);
-  return name in PANES ? { name, id } : { name: "", id: "" };
+  return ROUTES.has(name) ? { name, id } : { name: "", id: "" };
 }
 
 function decode(part) {
@@ -92,9 +79,24 @@ function focus() {
 }
 
 function show() {
-  shown = PANES[app.route.name].map((view) => view(app));
+  const { name } = app.route;
+  if (!panes[name]) fetchPanes();
+  shown = (panes[name] ?? []).map((view) => view(app));
   main.replaceChildren(...shown.map((view) => view.node));
+  set(main, "aria-busy", panes[name] ? null : "true");
   document.body.dataset.route = app.route.name || "list";
+}
+
+// All of them: after a restart of the service nothing is served to a page that lives on.
+function fetchPanes() {
+  document.head.append(document.querySelector("#later").content); // what they need, at once
+  coming ??= import("./panes.js").then(({ PANES }) => {
+    panes = { ...panes, ...PANES };
+    if (main.ariaBusy) routed();
+  }).catch((error) => {
+    coming = null; // of a lost connection: with the next one
+    console.error(error);
+  });
 }
 
 /** The head of what the main part shows: the way back on a narrow window, the one `h1`, and what a view adds. */
@@ -146,7 +148,8 @@ function draw() {
   frame = 0;
   const keys = changed;
   changed = new Set();
-  if (keys.has("keep") && words.use(app.keep.settings?.locale ?? localStorage.getItem("locale"))) return build();
+  if (keys.has("loaded")) setTimeout(fetchPanes); // after the list, in whose way they would be
+  if (keys.has("keep") && words.use(app.keep.settings?.locale ?? localStorage.getItem("locale") ?? "")) return build();
   for (const view of [...standing, ...shown]) {
     try {
       view.update(keys);
@@ -184,8 +187,8 @@ function onNotify(method, params) {
   app.actions.notified(method, params);
 }
 
-async function start() {
-  await words.load(localStorage.getItem("locale"));
+function start() {
+  words.use(localStorage.getItem("locale") ?? "");
   app.wire = new Wire({ onState, onNotify });
   app.actions = actionsOf(app);
   build();

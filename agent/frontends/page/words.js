@@ -1,39 +1,17 @@
 // The words of the page: texts by key and language, times, numbers and lists by Intl.
 
+import { TEXTS } from "./texts.js";
+
+/** Languages by their tags, each in its own words, in the order in which `TEXTS` has them. */
 export const LOCALES = { en: "English", "zh-Hans": "简体中文", "zh-Hant": "繁體中文", ja: "日本語" };
 const FIRST = "en";
 
-const texts = new Map(); // by locale, of those that have come
 let chosen = "";
 let regional = FIRST; // the same language as the browser's region writes times and numbers
 let plurals = new Intl.PluralRules(FIRST);
 
-/**
- * Load the words: those of the wanted locale first, then all others, as nothing is served to a page of an earlier start
- * of the service. Raises: Error, if the service does not give the first.
- */
-export async function load(wanted) {
-  const name = wanted in LOCALES ? wanted : preferred();
-  await Promise.all([...new Set([name, FIRST])].map(read));
-  use(name);
-  for (const other of Object.keys(LOCALES)) read(other).catch(() => {}); // English is there
-}
-
-async function read(name) {
-  if (texts.has(name)) return;
-  const answer = await fetch(`/locales/${name}.json`);
-  if (!answer.ok) throw new Error(`${name}.json: ${answer.status}`);
-  texts.set(name, flat(await answer.json()));
-}
-
-// In the files keys are grouped by their first words: `{"chat": {"working": …}}` is `chat.working`.
-function flat(tree, prefix = "") {
-  return Object.assign({}, ...Object.entries(tree).map(([name, value]) =>
-    typeof value === "string" ? { [prefix + name]: value } : flat(value, `${prefix}${name}.`)));
-}
-
-/** Speak another language from now on; an empty name is what the browser asks for. Whether it is another one. */
-export function use(wanted) {
+/** Speak a language from now on; an empty name is what the browser asks for. Whether it is another one. */
+export function use(wanted = "") {
   const name = wanted in LOCALES ? wanted : preferred();
   if (name === chosen) return false;
   chosen = name;
@@ -64,17 +42,18 @@ export function locale() {
  * that the language has for it. A key without a text is shown as it is: a test finds it.
  */
 export function t(key, values = {}) {
-  const form = typeof values.count === "number" ? `${key}.${plurals.select(values.count)}` : key;
-  const text = textOf(chosen, form, key) ?? textOf(FIRST, form, key) ?? key;
+  const counted = typeof values.count === "number";
+  const text = (counted && (textOf(`${key}.${plurals.select(values.count)}`) ?? textOf(`${key}.other`))) || textOf(key) || key;
   return text.replace(/\{(\w+)\}/g, (slot, name) => {
     const value = values[name] ?? slot;
     return typeof value === "number" ? number(value) : String(value);
   });
 }
 
-function textOf(name, form, key) {
-  const all = texts.get(name) ?? {};
-  return all[form] ?? all[`${key}.other`] ?? all[key];
+// Keys are grouped by their first words: `chat.working` is in `chat`.
+function textOf(key) {
+  const dot = key.indexOf(".");
+  return TEXTS[key.slice(0, dot)]?.[key.slice(dot + 1)]?.[Object.keys(LOCALES).indexOf(chosen)];
 }
 
 const MINUTE = 60;
