@@ -88,10 +88,11 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
                 cwd=budget.text(event.cwd, SHORT),
                 locations=budget.locations(event.locations),
             )
-            return Decision((request,))
+            return Decision((*session.end_part(), request))
         case Withdrew() if (request_id := budget.text(event.request_id, ID)) in session.requests:
             reason = budget.text(event.reason, SHORT)
-            return Decision((RequestClosed(turn=turn, request_id=request_id, status="expired", reason=reason),))
+            closed = RequestClosed(turn=turn, request_id=request_id, status="expired", reason=reason)
+            return Decision((*session.end_part(), closed))
         case Described():
             info = SessionInfo(
                 title=None if event.title is None or session.named else clean_title(bounded_text(event.title)),

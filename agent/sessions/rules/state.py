@@ -186,7 +186,7 @@ class SessionMachine:
         answer = checked(request, answer)
         shown = "" if request.kind == "secret" else answer
         closed = RequestClosed(turn=request.turn, request_id=request.request_id, status="answered", answer=shown, by=by)
-        return Decision((closed,), (HandAnswer(request.request_id, answer),)), closed
+        return Decision((*self.end_part(), closed), (HandAnswer(request.request_id, answer),)), closed
 
     def interrupt(self, turn: int = 0) -> Decision:
         """Stop the running turn; nothing without one, or if `turn` names another one, which is over or still waits."""
@@ -222,7 +222,7 @@ class SessionMachine:
             turn=turn, status=status, exit_status=exit_status, cwd=cwd, error=error, usage=usage, cause=cause
         )
         closed = (*self._requests.expired(TURN_OVER[status]), *self.tools.closed(turn, status))
-        return self._then_next((*closed, *self._end_part(status), done))
+        return self._then_next((*self._end_part(status), *closed, done))
 
     def ended(
         self,
@@ -239,11 +239,11 @@ class SessionMachine:
         if not self.status.live:
             return Decision()
         told: TurnStatus = "complete" if exit_status == 0 else turn_status
-        payloads: list[Payload] = [*self._requests.expired(f"the session has {status}"), *self.tools.closed(None, told)]
-        payloads += self._end_unprompted()
+        payloads: list[Payload] = [*self._end_part(told), *self._end_unprompted()]
+        payloads += (*self._requests.expired(f"the session has {status}"), *self.tools.closed(None, told))
         if self.running is not None:
             why = f"the session has ended: {reason}" if status == "ended" and told == "error" else reason
-            payloads += (*self._end_part(told), _last_turn(self.running, told, why, exit_status))
+            payloads.append(_last_turn(self.running, told, why, exit_status))
         unrun = f"the session ended before it ran ({reason})" if reason else "the session ended before it ran"
         payloads += (TurnComplete(turn=p.turn, status=turn_status, error=unrun) for p in self.queue)
         payloads.append(SessionInfo(status=status, note=reason))
@@ -253,9 +253,9 @@ class SessionMachine:
         """Go on after a restart of the service: the running turn is closed as interrupted, waiting prompts run (S3)."""
         if not self.status.live:
             return Decision()
-        payloads: list[Payload] = [*self._requests.expired(reason), *self.tools.closed(None, "interrupted")]
+        payloads: list[Payload] = list(self._end_part("interrupted"))
+        payloads += (*self._requests.expired(reason), *self.tools.closed(None, "interrupted"))
         if self.running is not None:
-            payloads += self._end_part("interrupted")
             payloads.append(TurnComplete(turn=self.running, status="interrupted", error=reason))
         payloads.append(SessionInfo(status="idle", note=reason))
         return self._then_next(tuple(payloads))
@@ -280,7 +280,7 @@ class SessionMachine:
         return () if reply.open else (MessageStart(turn=self.running or 0, part=reply.part + 1),)
 
     def end_part(self) -> tuple[Payload, ...]:
-        """End the open part of the reply, as before a tool. An empty part stays open."""
+        """End the open part of the reply, as before a tool, a question or an answer. An empty part stays open."""
         if self.running is None:
             return self._end_unprompted()
         return self._end_part("complete") if self.reply.text else ()

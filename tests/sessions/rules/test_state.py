@@ -211,6 +211,39 @@ def test_an_open_request_means_needs_input_whatever_runs() -> None:  # S10
     assert seen == [Status.IDLE, Status.WORKING, Status.NEEDS_INPUT, Status.WORKING, Status.IDLE]
 
 
+def said(events: list[Event]) -> list[object]:
+    """The texts and answers of a log, in the order in which a reader meets them."""
+    found: list[object] = []
+    for payload in map(payload_of, events):
+        if isinstance(payload, MessageDelta | MessageComplete):
+            found.append(payload.text)
+        elif isinstance(payload, RequestClosed):
+            found.append((payload.answer or payload.reason,))
+    return found
+
+
+def test_text_questions_and_answers_keep_their_order_in_a_shortened_log() -> None:  # S4, S9
+    log = Log()
+    log.prompt("setup")
+    log.says(Said("Begins. "), Said("Name? "), Asked(request_id="q1", kind="line"), Said("(any) "))
+    log.take(log.session.answer("q1", "Ada", ME)[0])
+    log.says(
+        Said("Hello "), Said("Ada. "), Asked(request_id="q2", kind="line"), Withdrew("q2", "too late"), Said("So ")
+    )
+    order = ["Begins. Name? ", "(any) ", ("Ada",), "Hello Ada. ", ("too late",)]
+    assert said(list(compact(log.events))) == [*order, "So "]
+    log.says(Said("on."), Asked(request_id="q3", kind="line"), Finished(status="complete"))
+    assert said(list(compact(log.events))) == [*order, "So on.", ("the turn is over",)]
+
+
+def test_what_a_program_said_before_it_ended_stands_before_the_question_that_ended_with_it() -> None:  # S9, S14
+    log = Log()
+    log.prompt("setup")
+    log.says(Said("Name? "), Asked(request_id="q1", kind="line"), Said("(any) "))
+    log.says(Exited(status="failed", reason="killed"))
+    assert said(list(compact(log.events))) == ["Name? ", "(any) ", ("the session has failed",)]
+
+
 def test_the_first_answer_wins_and_later_ones_are_told_who() -> None:  # S9
     log = Log()
     log.prompt("read x")
@@ -309,8 +342,8 @@ def test_the_end_closes_what_ran_and_what_waited_visibly() -> None:  # S3
     log.prompt("b")
     log.says(Asked(request_id="q1", kind="line"), Exited(status="failed", reason="killed"))
     assert log.types()[-5:] == [
-        "request.closed",
         "message.complete",
+        "request.closed",
         "turn.complete",
         "turn.complete",
         "session.info",
