@@ -168,6 +168,7 @@ class Described(Struct, frozen=True, kw_only=True):
     cwd: str | None = None  # the directory in which it works now
     model: str | None = None  # which model answers
     program: str | None = None  # what runs: "zsh 5.9"; after ": " what to know of it, in words: "dash: it has no …"
+    screen: str | None = None  # the full-screen program that has the terminal now: "vim"; a turn's end clears it
     lineage: tuple[str, ...] = ()  # a durable id of the backend's own (S11), kept for `Start.lineage`
     ours: bool = False  # a session that was found is as one started from here, from now on: `Start.found` no more
     options: tuple[Option, ...] | None = None  # all that may be set now

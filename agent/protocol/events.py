@@ -272,6 +272,7 @@ class SessionInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     options: Options | None = None  # all of them
     commands: Commands | None = None  # all of them
     program: Short | None = None  # what runs, as in a `SessionRow`
+    screen: Short | None = None  # the full-screen program that is on its terminal; a turn's end, or a status, clears it
 
 
 Payload = (

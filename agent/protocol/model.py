@@ -200,3 +200,4 @@ class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
     question: Line = ""  # first words of the oldest open request
     closed: bool = False  # it is over and in no list of live ones: `session.past`
     program: Line = ""  # what runs: "zsh 5.9"; after ": " what to know of it; empty: not told
+    screen: Line = ""  # the full-screen program that is on its terminal: "vim"; empty: none

@@ -363,6 +363,7 @@ class SessionLog:
             backend=self.meta.backend,
             model=state.model,
             program=state.program,
+            screen=state.screen,
             created_at=rfc3339(self.meta.created_at),
             updated_at=rfc3339(state.updated_at),
             participants=self._watching(),

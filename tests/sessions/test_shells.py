@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from agent.errors import BadParams
-from agent.ports import Described
+from agent.ports import Described, Finished
 from agent.protocol.messages import CreateSession
 from agent.sessions.creation import Default, prepared
 from agent.sessions.host import restart
@@ -84,3 +84,18 @@ async def test_what_runs_is_on_the_row_once_it_is_told_also_after_a_restart() ->
     async with running(store, ids) as desk:
         await settle()
         assert desk.rows[session].program == told
+
+
+async def test_who_has_the_whole_screen_is_on_the_row_until_it_leaves_or_the_turn_ends() -> None:
+    async with running() as desk:
+        session = await desk.sessions.create(CreateSession(), ME)
+        emit = desk.echo.sessions[0]._emit
+        shown: list[str] = []
+        for screen, over in (("vim", False), ("", False), ("less", True)):
+            await submit(desk, session, "@hold", prompt_id=f"{screen}-{over}")
+            await emit(Described(screen=screen))
+            await settle()
+            shown.append(desk.rows[session].screen)
+        await emit(Finished(status="complete"))
+        await settle()
+        assert (shown, desk.rows[session].screen) == (["vim", "", "less"], "")

@@ -36,6 +36,7 @@ def sanitised(row: SessionRow, now: float) -> SessionRow | None:
         backend=clean(row.backend, 64),
         model=clean(row.model, 128),
         program=clean(row.program, PROGRAM_MAX),
+        screen=clean(row.screen, PROGRAM_MAX),
         cwd=clean(row.cwd, 512),
         short_cwd=clean(row.short_cwd, 512),
         question=clean_title(row.question, QUESTION_MAX),
@@ -49,6 +50,6 @@ def sanitised(row: SessionRow, now: float) -> SessionRow | None:
 def row_size(row: SessionRow) -> int:
     """About how many bytes a row takes in a message; as JSON at most twice as many, if all text must be escaped."""
     texts = [row.title, row.backend, row.model, row.program, row.cwd, row.short_cwd, row.question, row.device.name]
-    texts += row.lineage
+    texts += [row.screen, *row.lineage]
     texts += [each.device for each in row.participants]
     return FIXED + len(texts) * 4 + len(row.participants) * 24 + sum(len(each.encode()) for each in texts)

@@ -99,6 +99,7 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
                 cwd=None if event.cwd is None else budget.text(event.cwd, SHORT),
                 model=None if event.model is None else clean(bounded_text(event.model), SHORT),
                 program=None if event.program is None else clean(bounded_text(event.program), PROGRAM_MAX),
+                screen=None if event.screen is None else clean(bounded_text(event.screen), PROGRAM_MAX),
                 note=budget.shown(event.note, SHORT),
                 options=None if event.options is None else budget.options(event.options),
                 commands=None if event.commands is None else budget.commands(event.commands),

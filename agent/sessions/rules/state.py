@@ -51,7 +51,7 @@ DERIVED_MAX = 60
 """Characters of a prompt that stand for a title."""
 QUESTION_MAX = 160
 """Characters of a question that are listed."""
-DESCRIBED = ("cwd", "model", "program", "options", "commands")
+DESCRIBED = ("cwd", "model", "program", "screen", "options", "commands")
 """What a program tells of its session, and what of it is true until it tells otherwise."""
 CLOSED_MAX = 256
 """Closed requests that are remembered, so that a later answer gets the first one."""
@@ -70,7 +70,7 @@ class SessionMachine:
         self.derived_title = DerivedTitle(derived_title)
         self.cwd = cwd
         self.model = ""
-        self.program = ""  # what runs (`SessionRow.program`)
+        self.program = self.screen = ""  # what runs, and has the whole screen (`SessionRow`)
         self.seq = 0  # number of the last event
         self.turns = 0  # accepted so far
         self.named = False  # whether a person gave the title
@@ -302,7 +302,8 @@ class SessionMachine:
                 (self.reply if payload.turn else self.unprompted).add(payload.text)
                 return
             case UserMessage():
-                self._accepted(payload)
+                self.turns = payload.turn
+                self._prompts[payload.prompt_id] = payload.turn
             case MessageStart():
                 self._began(payload)
             case MessageComplete():
@@ -324,11 +325,7 @@ class SessionMachine:
         self.updated_at = unix_seconds(event.at)
 
     def _listed(self) -> tuple[object, ...]:
-        return self._lifecycle, self.title, self.cwd, self.model, self.program, self.options
-
-    def _accepted(self, message: UserMessage) -> None:
-        self.turns = message.turn
-        self._prompts[message.prompt_id] = message.turn
+        return self._lifecycle, self.title, self.cwd, self.model, self.program, self.screen, self.options
 
     def _began(self, start: MessageStart) -> None:
         if not start.turn:
@@ -344,11 +341,13 @@ class SessionMachine:
             self._withdrawn[done.turn] = done.withdrawn_by
         if self.running == done.turn:
             self.running = None
+            self.screen = ""
             self.reply = ReplyBuffer()
 
     def _informed(self, info: SessionInfo) -> None:
         if info.status:
             self._lifecycle = Status(info.status)
+            self.screen = ""
         if info.title is not None:
             self.title = info.title
             self.named = info.named
