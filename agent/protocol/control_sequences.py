@@ -21,14 +21,18 @@ What is longer is text, as is what a control character breaks: a program must no
 _CSI = rf"\[(?P<arguments>[0-?]{{0,{ARGUMENTS_MAX}}}+)[ -/]{{0,4}}+"
 _STRING = rf"[\]PX^_][^\x00-\x1f\x7f-\x9f]{{0,{STRING_MAX}}}+"  # OSC, DCS, SOS, PM, APC
 _CHARACTER_SET = r"[()*+./-][%\"&]?+"
-# No alternative looks beyond the next escape: each character is read once, whatever a program writes.
-_WHOLE = re.compile(
+SEQUENCE = (
     rf"\x1b(?:{_CSI}(?P<final>[@-~])"
     rf"|{_STRING}(?:\x07|\x1b\\)"
     rf"|{_CHARACTER_SET}[0-9<=>?@A-Z`f]"
     r"|\#[34568]|%[@G8]|\ [FGLMN]"
     r"|[78=>cDEHMNOZ\\])"
 )
+"""A whole sequence, as a regular expression; of a control sequence (CSI) it has `arguments` and `final` as groups.
+
+No alternative looks beyond the next escape: each character is read once, whatever a program writes.
+"""
+_WHOLE = re.compile(SEQUENCE)
 _BEGUN = re.compile(rf"\x1b(?:{_CSI}|{_STRING}\x1b?|{_CHARACTER_SET}|[#%\ ])?\Z")
 
 
@@ -36,6 +40,18 @@ def without_sequences(text: str) -> str:
     """What a whole text says beside its control sequences."""
     reader = ControlSequences()
     return "".join(part for part in reader.feed(text) if isinstance(part, str)) + reader.end()
+
+
+def begun_at(text: str) -> int:
+    """Where what may still become a sequence begins, at the end of a text; the text's length, if there is nothing."""
+    last = text.rfind("\x1b")
+    if last < 0:
+        return len(text)
+    if last == len(text) - 1:  # the end of a string's end, perhaps
+        before = text.rfind("\x1b", 0, last)
+        if before >= 0 and _BEGUN.match(text, before):
+            return before
+    return last if _BEGUN.match(text, last) else len(text)
 
 
 class ControlSequences:

@@ -1,0 +1,266 @@
+"""What a program writes on a terminal, as the text that a person saw there: progress bars, colours and all. Pure.
+
+The whole stream goes through a small screen (`terminal_grid`). A row becomes text when nothing can change it any more:
+when it scrolls out, when the turn ends, or when it has been quiet for a while. Of control sequences only colours and
+the like remain (SGR), and each line ends without any (T10). Text that is only text is never looked at character by
+character: it goes past the screen, but for the last rows. Page: docs/design/terminal.md, "Text".
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from agent.protocol.control_sequences import SEQUENCE, begun_at
+from agent.protocol.terminal_cells import Row, restyled
+from agent.protocol.terminal_grid import Grid
+
+TAIL_MAX = 8192
+"""Characters of the rows that may still change: the newest, if there are more."""
+PENDING_MAX = 262_144
+"""Characters that are kept of a line without end before its beginning is given."""
+_SCREENS = 4
+"""Screens of plain text that wait until all but the last one is given."""
+
+_TOKEN = re.compile(
+    rf"(?P<text>[^\x00-\x1f\x7f-\x9f]+)|{SEQUENCE}|(?P<control>[\x00-\x1f\x7f-\x9f])",
+)
+_ODD = re.compile(
+    r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]"
+    r"|\x1b(?!\[(?:K|(?!(?:[0-9:]*;)*0*8[;m])[0-9;:]*m))",
+)
+"""The first character that is not plain: all but text, ends of lines, tabs, colours, and what erases to the right.
+
+A style with the number 8 is not plain either: it may be the one that hides text.
+"""
+_SHOWS_AGAIN = re.compile(r"\x1b\[\?[0-9;]{0,99}l|\x1bc")
+"""What may give the screen back that a program has taken."""
+_SGR = re.compile(r"\x1b\[([0-9:;]*)m")
+_STYLED_END = re.compile(r"\x1b\[(?!0?m)[0-9:;]*m[^\x1b\n]*(?:\n|\Z)")
+"""The end of a line in which the last change of colours was not back to none."""
+_BARE_FEED = re.compile(r"(?<!\r)\n")
+_ENDS_OF_LINES = re.compile(r"\r+\n")
+
+
+def plain(text: str) -> str:
+    """Strip the colours from text of a terminal."""
+    return _SGR.sub("", text)
+
+
+class TerminalLines:
+    """Makes text of what a program writes on a terminal of that size; lines end in CR LF there."""
+
+    def __init__(self, rows: int, cols: int, *, colours: bool = True) -> None:
+        self._colours = colours
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""  # the beginning of a sequence, or of the end of a line
+        self._grid = Grid(max(1, rows), max(2, cols), self._leaves)
+        self._pending: list[str] = []  # plain text that goes on where the screen ends
+        self._pending_lines = self._pending_size = 0
+        self._given: list[str] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether a program has the whole screen (the alternate one), of which nothing becomes text."""
+        return self._grid.full
+
+    @property
+    def half_line(self) -> bool:
+        """Whether the cursor stands in a line with something in it: a question, perhaps."""
+        self._settle_pending()
+        return bool(plain(self._grid.row.line(colours=False)).strip())
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Go on with another size of the terminal."""
+        self._settle_pending()
+        self._grid.resize(max(1, rows), max(2, cols))
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Take what the program wrote, in pieces as they come."""
+        text = self._held + self._decoder.decode(data)
+        end = begun_at(text)
+        if text.endswith("\r"):  # the beginning of CR LF?
+            end = len(text) - 1
+        text, self._held = text[:end], text[end:]
+        if text.count("\n") != text.count("\r\n"):
+            text = _BARE_FEED.sub("\x0b", text)
+        text = text.replace("\r\n", "\n")
+        if "\r\n" in text:
+            text = _ENDS_OF_LINES.sub("\n", text)
+        self._read(text)
+
+    def _read(self, text: str) -> None:
+        at, end = 0, len(text)
+        while at < end:
+            if self._grid.full:
+                found = _SHOWS_AGAIN.search(text, at)
+                at = end if found is None else self._draw(text, found.start(), found.end())
+                continue
+            odd = _ODD.search(text, at)
+            plain_end = end if odd is None else text.rfind("\n", at, odd.start()) + 1
+            if plain_end > at:
+                self._append(text[at:plain_end])
+                at = plain_end
+            if odd is not None:
+                at = self._draw(text, at, text.find("\n", odd.end()) + 1 or end)
+
+    def _append(self, text: str) -> None:
+        if not self._pending:
+            if not self._grid.straight:
+                self._draw(text, 0, len(text))
+                return
+            if self._grid.x:  # the line that was begun
+                end = self._draw(text, 0, text.find("\n") + 1 or len(text))
+                text = text[end:]
+                if not text:
+                    return
+        self._pending.append(text)
+        self._pending_lines += text.count("\n")
+        self._pending_size += len(text)
+        if self._pending_lines >= self._grid.rows * _SCREENS or self._pending_size >= PENDING_MAX:
+            self._give_pending()
+
+    def _give_pending(self) -> None:
+        """Give what of the pending text has scrolled out by now."""
+        text = "".join(self._pending)
+        end = len(text)
+        for _ in range(self._grid.rows):
+            end = text.rfind("\n", 0, end)
+            if end < 0:
+                break
+        end += 1
+        if not end and self._pending_size >= PENDING_MAX:  # a line without end
+            end = _not_within_sequence(text, self._pending_size - PENDING_MAX // 2)
+        if not end:
+            return
+        self._grid.restart()
+        self._give_plain(text[:end].replace("\x1b[K", ""))
+        self._hold_pending(text[end:])
+
+    def _hold_pending(self, text: str) -> None:
+        self._pending = [text] if text else []
+        self._pending_lines, self._pending_size = text.count("\n"), len(text)
+
+    def _give_plain(self, text: str) -> None:
+        if not self._colours:
+            text = plain(text)
+        elif self._grid.style or _STYLED_END.search(text):
+            text = "".join([self._with_ends(line) for line in text.splitlines(keepends=True)])
+        self._given.append(text)
+
+    def _with_ends(self, line: str) -> str:
+        """A line that begins with the style that holds, and ends with none."""
+        grid = self._grid
+        before = f"\x1b[{grid.style}m" if grid.style else ""
+        for found in _SGR.finditer(line):
+            grid.style = restyled(grid.style, found[1])
+        if not grid.style:
+            return before + line
+        text = line.removesuffix("\n")
+        return f"{before}{text}\x1b[0m{line[len(text) :]}"
+
+    def _settle_pending(self) -> None:
+        """Put the pending text on the screen."""
+        if self._pending:
+            text = "".join(self._pending)
+            self._hold_pending("")
+            self._draw(text, 0, len(text))
+
+    def _draw(self, text: str, begin: int, end: int) -> int:
+        """Obey what stands there; where that ended, which is earlier if a program takes the whole screen."""
+        self._settle_pending()
+        grid = self._grid
+        for found in _TOKEN.finditer(text, begin, end):
+            match found.lastgroup:
+                case "text":
+                    grid.write(found[0])
+                case "control":
+                    grid.control(found[0])
+                case "final":
+                    if found[0][-2] >= "0":  # else it has an intermediate byte: another sequence altogether
+                        grid.sequence(found["arguments"], found["final"])
+                case _:
+                    grid.escape(found[0])
+            if grid.full:
+                return found.end()
+        return end
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    def take(self) -> str:
+        """The text that was given since the last time: it never changes again."""
+        if self._pending_lines >= self._grid.rows:
+            self._give_pending()
+        text = "".join(self._given)
+        self._given.clear()
+        return text
+
+    def settle(self) -> None:
+        """Give the lines that are whole, since it has been quiet, unless the program goes up and writes over them."""
+        self._settle_pending()
+        if self._grid.rose:
+            return
+        rows = self._grid.screen[: self._grid.y]
+        while rows and rows[-1].soft:  # the beginning of the line of the cursor
+            rows.pop()
+        for row in rows:
+            self._leaves(row)
+
+    def tail(self) -> str:
+        """The rows that may still change and are not given yet, without the end of the last one."""
+        self._settle_pending()
+        news = [self._news(row) for row in self._grid.screen]
+        size = 0
+        for at in range(len(news) - 1, -1, -1):
+            size += len(news[at])
+            if size > TAIL_MAX:
+                news = news[at + 1 :]
+                break
+        return "".join(news).rstrip("\n")
+
+    def begin(self) -> None:
+        """Begin a turn: what stands on the screen, and what was given but not taken, is not its own."""
+        self._settle_pending()
+        self._given.clear()
+        grid = self._grid
+        grid.rose = False
+        grid.row.skip = min(grid.x, len(grid.row.characters))
+        for row in grid.screen:
+            row.given = row.line(colours=self._colours)
+        if not grid.row.characters:
+            grid.row.given = None
+
+    def end(self) -> str:
+        """End a turn: the rest of its text. The last line has no end, if the cursor stands in it."""
+        self._settle_pending()
+        grid = self._grid
+        rows = grid.screen[:]
+        while len(rows) > grid.y and not rows[-1].characters:
+            rows.pop()
+        in_last = bool(rows) and rows[-1] is grid.row and self._news(grid.row) != ""
+        for row in rows:
+            self._leaves(row)
+        text = self.take()
+        return text.removesuffix("\n") if in_last else text
+
+    def _leaves(self, row: Row) -> None:
+        news = self._news(row)
+        if news:
+            self._given.append(news)
+            row.given = news
+
+    def _news(self, row: Row) -> str:
+        """What must be said of a row: nothing, if that was said, or if what was said of it has only been erased."""
+        line = row.line(colours=self._colours)
+        if row.given is not None and (line == row.given or not plain(line).strip()):
+            return ""
+        return line
+
+
+def _not_within_sequence(text: str, at: int) -> int:
+    """A place at which a text may be cut, near that one."""
+    escape = text.rfind("\x1b", 0, at)
+    found = _SGR.match(text, escape) if escape >= 0 else None
+    return found.end() if found is not None and found.end() > at else at
