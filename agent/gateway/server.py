@@ -153,7 +153,7 @@ class _Once:
     close_reason = ""
     open = True
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes, *, replaces: str = "") -> None:
         pass
 
     def notify(self, kind: NotificationKind[P], params: P) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import msgspec
 from msgspec import Raw, Struct
@@ -19,6 +20,7 @@ from agent.errors import (
     Refused,
     SessionNotFound,
     TimedOut,
+    Undescribed,
 )
 from agent.links.link import Link
 from agent.links.peers import LOST_MAX, Peers
@@ -26,17 +28,22 @@ from agent.links.rules.peer_results import read_result
 from agent.links.rules.relay import Relay
 from agent.links.terminals import RemoteTerminals
 from agent.ports import Channel, Clock, Followed
-from agent.protocol.bounds import Count, Line, Stamp, Word
-from agent.protocol.codec import typed
+from agent.protocol.bounds import Count, Line, Rows, Stamp, Word
+from agent.protocol.codec import msgpack, typed
+from agent.protocol.colours import as_wanted, plain_event
+from agent.protocol.colours import plain as plain_text
 from agent.protocol.events import Event, Id, epoch_of
+from agent.protocol.jsonrpc import Notification
 from agent.protocol.messages import (
     Attach,
     Created,
     CreateSession,
     Detach,
+    EventOf,
     OnSession,
     PeerLink,
     SessionLost,
+    TurnTail,
 )
 from agent.protocol.methods import (
     EVENT,
@@ -49,6 +56,7 @@ from agent.protocol.methods import (
     SESSION_DETACH,
     SESSION_LOST,
     SESSION_STALLED,
+    TURN_TAIL,
     NotificationKind,
 )
 from agent.protocol.model import REFUSES, STOPPED, DeviceId, SessionId, SessionKey, SessionRow
@@ -61,6 +69,8 @@ RETRY, RETRY_MAX = 1.0, 30.0
 """Seconds before an attachment that a lost link took along is tried again over the link that is there, doubling."""
 LOOK_EVERY = 5.0
 """Seconds between looks whether attached sessions have changed without an event (L9)."""
+ESCAPE = b"\x1b["
+"""What each colour begins with, in MessagePack too."""
 BEGAN_ANEW = "the session's log began anew"
 
 
@@ -138,7 +148,7 @@ class Proxy:
         Raises: NotPaired, Refused, PeerUnreachable, PeerLost, TimedOut, or the error that the device answered.
         """
         while True:
-            relay = self._expected(channel, device, session)
+            relay = self._expected(channel, device, session, request)
             try:
                 attached, link = await self._request_attach(relay, lambda: request)
             except BaseException:
@@ -158,13 +168,13 @@ class Proxy:
         async def follow() -> None:
             frames, gap = relay.attached(channel)
             for frame in frames:
-                _pass_on(channel, frame)
+                _pass_on(relay, [channel], frame)
             if gap:
                 self._attach_again(relay)
 
-        return Followed(_as_seen_here(attached, self._row_of(session)), follow)
+        return Followed(_as_seen_here(attached, self._row_of(session), colours=request.colours), follow)
 
-    def _expected(self, channel: Channel, device: DeviceId, session: SessionId) -> Relay[Channel]:
+    def _expected(self, channel: Channel, device: DeviceId, session: SessionId, request: Attach) -> Relay[Channel]:
         # The relay in which the client waits for the host's result.
         relay = self._relays.get(session)
         if relay is not None and relay.device != device:
@@ -173,13 +183,14 @@ class Proxy:
         if relay is None:
             relay = self._relays[session] = Relay(device, session)
         relay.name = self._name_of(device)
-        relay.expect(channel)
+        relay.expect(channel, colours=request.colours, tail=request.tail)
         return relay
 
     async def _request_attach(self, relay: Relay[Channel], request: Callable[[], Attach]) -> tuple[_Attached, Link]:
         def upstream() -> Attach:
             viewers = max(1, len(relay))
-            return msgspec.structs.replace(as_sent(request(), relay.session), viewers=viewers)
+            asked = as_sent(request(), relay.session)  # all that any of the clients wants: it is one attachment
+            return msgspec.structs.replace(asked, viewers=viewers, colours=True, tail=True)
 
         raw, link = await self._peers.attach(relay.device, SESSION_ATTACH, upstream)
         read_result(raw, SESSION_ATTACH, self._name_of(relay.device))
@@ -262,16 +273,18 @@ class Proxy:
             if (relay := self._relays.get(head.session_id)) is not None and relay.device == device:
                 relay.epoch = _new_epoch(head) or relay.epoch
                 receivers, gap = relay.event(head.seq, frame)
-                for channel in receivers:
-                    _pass_on(channel, frame)
+                _pass_on(relay, receivers, frame)
                 relay.heard_at = max(relay.heard_at, head.at)
                 if gap:
                     self._attach_again(relay)
+        elif method == TURN_TAIL.name:
+            told = typed(params, TurnTail)
+            if (relay := self._relays.get(told.session_id)) is not None and relay.device == device:
+                _pass_on(relay, relay.rows(told.after_seq, frame), frame, replaces=f"{method} {relay.session}")
         elif method in {PARTICIPANTS_CHANGED.name, SESSION_STALLED.name}:
             about = typed(params, _About)
             if (relay := self._relays.get(about.session_id)) is not None and relay.device == device:
-                for channel in relay.viewers:
-                    _pass_on(channel, frame)
+                _pass_on(relay, relay.viewers, frame)
         elif method == SESSION_LOST.name:
             lost = typed(params, SessionLost)
             if (relay := self._relays.get(lost.session_id)) is not None and relay.device == device:
@@ -411,12 +424,18 @@ class Proxy:
         return self.terminals.watches(device) or any(relay.device == device for relay in self._relays.values())
 
 
-def _as_seen_here(attached: _Attached, row: SessionRow | None) -> _Attached:
+def _as_seen_here(attached: _Attached, row: SessionRow | None, *, colours: bool) -> _Attached:
     # The device sent its own view, in which the session is local; here it is a remote one, listed as `row` if it is.
     if attached.snapshot is None:
         return attached
     row = row or msgspec.structs.replace(attached.snapshot.session, local=False)
-    return msgspec.structs.replace(attached, snapshot=msgspec.structs.replace(attached.snapshot, session=row))
+    events = attached.snapshot.events
+    if not colours and ESCAPE in bytes(events):
+        with suppress(BadFrame, Undescribed):  # as it came, else: clients clean what they show
+            events = Raw(msgspec.msgpack.encode(as_wanted(typed(events, Rows[Event]), colours=False)))
+    return msgspec.structs.replace(
+        attached, snapshot=msgspec.structs.replace(attached.snapshot, session=row, events=events)
+    )
 
 
 def _new_epoch(head: _EventHead) -> str:
@@ -427,9 +446,28 @@ def _new_epoch(head: _EventHead) -> str:
         return ""
 
 
-def _pass_on(channel: Channel, frame: bytes) -> None:
+def _pass_on(relay: Relay[Channel], receivers: Iterable[Channel], frame: bytes, *, replaces: str = "") -> None:
     # The frame as it came for a client that speaks MessagePack, translated for one that speaks JSON.
+    plain = _without_colours(frame) if ESCAPE in frame else frame
+    for channel in receivers:
+        shown = frame if relay.wants_colours(channel) else plain
+        try:
+            channel.send(shown if channel.codec.binary else channel.codec.translated(shown), replaces=replaces)
+        except BadFrame as exc:
+            channel.close(str(exc))  # the other viewers have theirs
+
+
+def _without_colours(frame: bytes) -> bytes:
+    # The frame as it came, if it cannot be read: clients clean what they show.
     try:
-        channel.send(frame if channel.codec.binary else channel.codec.translated(frame))
-    except BadFrame as exc:
-        channel.close(str(exc))  # the other viewers have theirs
+        told = msgpack.message(frame)
+        if not isinstance(told, Notification):
+            return frame
+        if told.method == EVENT.name:
+            event = typed(told.params, EventOf)
+            bare = plain_event(Event(event.seq, event.type, event.payload, event.at))
+            return msgpack.notification(EVENT.name, msgspec.structs.replace(event, payload=bare.payload))
+        rows = typed(told.params, TurnTail)
+        return msgpack.notification(TURN_TAIL.name, msgspec.structs.replace(rows, text=plain_text(rows.text)))
+    except (BadFrame, Undescribed):
+        return frame

@@ -85,6 +85,15 @@ class Thought(Struct, frozen=True):
     text: str
 
 
+class Tail(Struct, frozen=True):
+    """What stands in rows of the running turn that may still change, as a progress bar does: shown, and kept nowhere.
+
+    The newest one takes the place of those before; an empty one: nothing moves any more. Ten a second at most.
+    """
+
+    text: str = ""  # one screen, its rows parted by line feeds
+
+
 class ToolStarted(Struct, frozen=True, kw_only=True):
     """The agent begins to use a tool."""
 
@@ -200,6 +209,7 @@ BackendEvent = (
     Prompted
     | Said
     | Thought
+    | Tail
     | ToolStarted
     | ToolProgressed
     | ToolFinished

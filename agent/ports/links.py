@@ -25,8 +25,11 @@ class Channel(Protocol):
     def open(self) -> bool:
         """Whether anything can still be sent; False once it is being closed, whoever began."""
 
-    def send(self, frame: bytes) -> None:
-        """Queue a frame. Never waits: when the queue is full the connection is cut off (S5)."""
+    def send(self, frame: bytes, *, replaces: str = "") -> None:
+        """Queue a frame. Never waits: when the queue is full the connection is cut off (S5).
+
+        `replaces`: an earlier frame with that mark that still waits is not sent any more.
+        """
 
     def notify(self, kind: NotificationKind[P], params: P) -> None:
         """Queue a notification to the other side."""

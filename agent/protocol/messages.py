@@ -34,6 +34,8 @@ Selector = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 Reason = Annotated[str, Meta(max_length=4096)]
+TAIL_MAX = 8192
+"""Characters of the rows of a turn that may still change: one screen."""
 
 
 class Ready(Struct, frozen=True, kw_only=True):
@@ -90,11 +92,13 @@ class Attach(Patient, frozen=True, kw_only=True, omit_defaults=True):
 
     after: Count | None = None
     epoch: Id = ""
+    colours: bool = False  # keep the colours (SGR) of what programs print; else their text comes without
+    tail: bool = False  # send `turn.tail`, too
     viewers: Annotated[int, Meta(ge=1, le=10_000)] = 1  # clients behind this connection, as a proxy tells
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """The newest part of a transcript, shortened (`protocol.snapshot.Tail`)."""
+    """The newest part of a transcript, shortened (`protocol.snapshot.LogTail`)."""
 
     session: SessionRow
     events: Rows[Event]
@@ -162,6 +166,7 @@ class History(Patient, frozen=True, kw_only=True, omit_defaults=True):
     before: Annotated[int, Meta(ge=1, le=NUMBER_MAX)] | None = None
     after: Count | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 200
+    colours: bool = False  # as in `session.attach`
 
 
 class Page(Struct, frozen=True, kw_only=True):
@@ -226,6 +231,18 @@ class EventOf(Struct, frozen=True, kw_only=True):
     type: Annotated[str, Meta(max_length=64)]
     payload: Raw
     at: Annotated[str, Meta(max_length=40)]
+
+
+class TurnTail(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`turn.tail`: what stands in rows of the running turn that may still change, behind the events up to `after_seq`.
+
+    It takes the place of the one before; without text nothing moves. It is stored nowhere and has no number of its own.
+    """
+
+    session_id: SessionKey
+    turn: Count
+    after_seq: Count
+    text: Annotated[str, Meta(max_length=TAIL_MAX)] = ""
 
 
 class PeersChanged(Struct, frozen=True, kw_only=True):

@@ -58,6 +58,7 @@ from agent.protocol.messages import (
     StatusReport,
     Submit,
     Submitted,
+    TurnTail,
     TwinSeen,
     Unpair,
     WindowRow,
@@ -289,6 +290,7 @@ class NotificationKind(Generic[P]):
 GATEWAY_READY = NotificationKind("gateway.ready", Ready, by=By.GATEWAY)
 GATEWAY_TWIN = NotificationKind("gateway.twin", TwinSeen, by=By.LINK)
 EVENT = NotificationKind("event", EventOf, by=By.GATEWAY, large=True)
+TURN_TAIL = NotificationKind("turn.tail", TurnTail, by=By.GATEWAY)
 PEER_CHANGED = NotificationKind("peer.changed", PeersChanged, by=By.GATEWAY)
 SESSION_CHANGED = NotificationKind("session.changed", SessionsChanged, by=By.GATEWAY, large=True)
 PARTICIPANTS_CHANGED = NotificationKind("session.participants", ParticipantsChanged, by=By.GATEWAY)

@@ -22,7 +22,7 @@ from agent.protocol.events import (
 )
 
 
-class Tail:
+class LogTail:
     """The newest part of a log, shortened without changing what a reader sees: what an attaching client gets first.
 
     Deltas of a running reply are merged into one, numbered as the last of them; once `message.complete` has the text
@@ -89,8 +89,8 @@ def _fits(merged: MessageDelta | ThoughtDelta | ToolUpdate) -> bool:
 
 
 def compact(events: Iterable[Event]) -> list[Event]:
-    """Shorten a page of a log as `Tail` does, dropping nothing for size."""
-    tail = Tail(events=sys.maxsize, size=sys.maxsize)
+    """Shorten a page of a log as `LogTail` does, dropping nothing for size."""
+    tail = LogTail(events=sys.maxsize, size=sys.maxsize)
     for event in events:
         tail.apply(event)
     return list(tail)

@@ -263,7 +263,7 @@ class Sessions:
         """Attach a channel; `catch_up` must follow once this is sent. Raises: SessionNotFound, SessionEnded."""
         hosted = await self.ready(request.session_id)
         self.attachments.join(channel, device, hosted.log.meta.id)
-        attached = hosted.log.attach(channel, device, request.after, request.epoch, request.viewers)
+        attached = hosted.log.attach(channel, device, request)
         return msgspec.structs.replace(attached, stalled=self._stalled)
 
     async def catch_up(self, channel: Channel, session: SessionId) -> None:

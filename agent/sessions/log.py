@@ -23,7 +23,8 @@ from agent.errors import (
     StateError,
     StoreFull,
 )
-from agent.ports import Channel, Clock, Described, Exchange, LogCut, SessionMeta, TranscriptStore
+from agent.ports import Channel, Clock, Described, Exchange, LogCut, SessionMeta, Tail, TranscriptStore
+from agent.protocol.colours import as_wanted
 from agent.protocol.events import (
     DAMAGED,
     NAMES,
@@ -38,11 +39,11 @@ from agent.protocol.events import (
     mended,
     payload_of,
 )
-from agent.protocol.messages import Attached, History, Page, Snapshot
+from agent.protocol.messages import Attach, Attached, History, Page, Snapshot
 from agent.protocol.model import DeviceId, DeviceRef, ParticipantRef, SessionId, SessionRow, Share, Status
 from agent.protocol.names import clean
 from agent.protocol.prompts import QueuedPrompt
-from agent.protocol.snapshot import Tail
+from agent.protocol.snapshot import LogTail
 from agent.protocol.times import rfc3339
 from agent.sessions.pages import read_page
 from agent.sessions.rules.bounds import ID, bounded_text
@@ -112,7 +113,7 @@ class SessionLog:
         self._home = home
         self._at_terminal = at_terminal
         self._epoch = meta.epoch  # under which events are added
-        self._tail = Tail()
+        self._tail = LogTail()
         self._published = 0  # number of the last event that was shown
         self._requests: dict[str, RequestOpen] = {}  # open requests as shown
         self._row: SessionRow | None = None
@@ -233,6 +234,10 @@ class SessionLog:
         if any(event.type not in STREAMED for event in events):  # a stream changes nothing that a list shows
             self.publish_row()
 
+    def show_rows(self, rows: Tail) -> None:
+        """Show the rows of the running turn that may still change, if one runs; nothing of it is stored."""
+        self.viewers.show_rows(self.state.running, rows, self._published)
+
     def _show(self, event: Event) -> None:
         self._tail.apply(event)
         match payload_of(event) if event.type.startswith("request.") else None:
@@ -245,18 +250,17 @@ class SessionLog:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def attach(self, channel: Channel, device: DeviceId, after: int | None, epoch: str, count: int) -> Attached:
+    def attach(self, channel: Channel, device: DeviceId, request: Attach) -> Attached:
         """Attach a channel. Send it the result, then `catch_up`: every later event comes once, in order (S4)."""
-        epochs = self.state.epochs
-        resumes = after is not None and after <= self._published and epochs.includes(epoch, after)
-        cursor = after if resumes and after is not None else self._published
-        self.viewers.join(channel, device, cursor, count)
+        epochs, after = self.state.epochs, request.after
+        resumes = after is not None and after <= self._published and epochs.includes(request.epoch, after)
+        self.viewers.join(channel, device, after if resumes and after is not None else self._published, request)
         self.publish_row()
         return Attached(
             session_id=self.meta.id,
             epoch=epochs.current,
             seq=self._published,
-            snapshot=None if resumes else self._snapshot(),
+            snapshot=None if resumes else self._snapshot(colours=request.colours),
             resumed=resumes,
             participants=self.viewers.participants(),
             requests=tuple(self._requests.values()),
@@ -270,7 +274,7 @@ class SessionLog:
         viewer = self.viewers.of(channel)
         while viewer is not None and viewer in self.viewers:
             if viewer.cursor >= self._published:
-                viewer.live = True
+                self.viewers.goes_live(viewer)
                 return
             missed = await self._store.read(self.meta.id, viewer.cursor, CATCH_UP, CATCH_UP_SIZE)
             for event in mended(missed, viewer.cursor):
@@ -381,8 +385,9 @@ class SessionLog:
         counts = followers | Counter(self._at_terminal())
         return tuple(ParticipantRef(device, count) for device, count in sorted(counts.items()))
 
-    def _snapshot(self) -> Snapshot:
-        return Snapshot(session=self.row(), events=tuple(self._tail), truncated=self._tail.truncated)
+    def _snapshot(self, *, colours: bool) -> Snapshot:
+        shown = as_wanted(self._tail, colours=colours)
+        return Snapshot(session=self.row(), events=shown, truncated=self._tail.truncated)
 
 
 def shortened(path: str, home: str) -> str:

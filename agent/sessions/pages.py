@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.ports import SessionMeta, TranscriptStore
+from agent.protocol.colours import as_wanted
 from agent.protocol.events import Event, mended
 from agent.protocol.messages import History, Page
 from agent.protocol.snapshot import compact
@@ -27,7 +28,7 @@ async def read_page(store: TranscriptStore, meta: SessionMeta, request: History,
     first = events[0].seq if events else 0
     if after is None:
         events = compact(events)
-    shown = tuple(event for event in events if event.seq <= last)
+    shown = as_wanted((event for event in events if event.seq <= last), colours=request.colours)
     return Page(session_id=meta.id, epoch=epoch, seq=last, events=shown, more=more, first=first)
 
 

@@ -25,6 +25,7 @@ from agent.ports import (
     RunsPrograms,
     Said,
     Start,
+    Tail,
     Thought,
     ToolFinished,
     ToolProgressed,
@@ -192,6 +193,8 @@ class EventQueue:
         while self._size >= QUEUE_MAX:
             self._drained.clear()
             await self._drained.wait()
+        if isinstance(event, Tail) and self._events and isinstance(self._events[-1], Tail):
+            self._size -= weight(self._events.pop())
         self._events.append(event)
         self._size += weight(event)
         self._filled.set()
@@ -214,7 +217,7 @@ class EventQueue:
 def weight(event: BackendEvent) -> int:
     """Roughly how many characters an event keeps in memory."""
     match event:
-        case Said() | Thought():
+        case Said() | Thought() | Tail():
             size = len(event.text)
         case ToolProgressed():
             size = len(event.text) + sum(len(diff.patch) for diff in event.diffs)

@@ -16,11 +16,12 @@ from typing import TypeVar
 import msgspec
 
 from agent.errors import IN_THE_LOG, AgentError, LogDamaged, SessionEnded
-from agent.ports import BackendEvent, BackendType, Described, Finished, Prompted, Start
+from agent.ports import BackendEvent, BackendType, Described, Finished, Prompted, Said, Start, Tail
 from agent.protocol.answers import checked_option
 from agent.protocol.events import TEXT_MAX, Answer, Event, RequestClosed, SessionInfo
 from agent.protocol.messages import Interrupted
 from agent.protocol.model import DeviceId, Sender, Status
+from agent.protocol.moving_rows import rows_after
 from agent.protocol.prompts import QueuedPrompt, Withdrawn
 from agent.sessions.log import SessionLog, copy_of
 from agent.sessions.rules.answers import decide_answer
@@ -289,9 +290,15 @@ class HostedSession:
         # The state moves first here, and nobody is shown anything until it is stored.
         events: list[Event] = []
         effects: list[Effect] = []
+        tail: Tail | None = None
         for event in batch:
             if self._leaves_out(event):
                 continue
+            if isinstance(event, Tail):
+                tail = event
+                continue
+            if tail is not None and isinstance(event, Said):
+                tail = Tail(rows_after(tail.text, event.text))
             if isinstance(event, Finished) and self._state.running != self._handed:
                 continue  # reported twice: it must not end the next turn, which the backend does not even have yet
             if isinstance(event, Described):
@@ -300,6 +307,8 @@ class HostedSession:
             events += self.log.apply(decision.payloads)
             effects += decision.effects
         await self.log.write_applied(events)
+        if tail is not None:
+            self.log.show_rows(tail)
         self._events.stored()
         for effect in effects:
             self._effects.put_nowait(effect)

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from agent.errors import Busy
-from agent.ports import Channel
+from agent.ports import Channel, Tail
 from agent.protocol.audit import Action
-from agent.protocol.events import Event
-from agent.protocol.messages import EventOf, ParticipantsChanged
-from agent.protocol.methods import EVENT, PARTICIPANTS_CHANGED, NotificationKind, P
+from agent.protocol.colours import plain, plain_event
+from agent.protocol.events import Event, payload_of
+from agent.protocol.messages import Attach, EventOf, ParticipantsChanged, TurnTail
+from agent.protocol.methods import EVENT, PARTICIPANTS_CHANGED, TURN_TAIL, NotificationKind, P
 from agent.protocol.model import DeviceId, Participant, SessionId, SessionRow
+from agent.protocol.moving_rows import MovingRows, bounded_rows
+from agent.sessions.rules.bounds import bounded_text
 
 ATTACHED_MAX = 512
 """Sessions that one other device has attached here, over all its connections."""
@@ -24,10 +27,11 @@ Noted = Callable[[Action, DeviceId, SessionId, int], None]
 class Viewer:
     """One channel attached to one session. Until it is `live` it is being caught up from the store."""
 
-    def __init__(self, channel: Channel, device: DeviceId, cursor: int, count: int) -> None:
+    def __init__(self, channel: Channel, device: DeviceId, cursor: int, request: Attach) -> None:
         self.channel = channel
         self.device = device
-        self.count = count  # clients behind the channel
+        self.count = request.viewers  # clients behind the channel
+        self.colours, self.tail = request.colours, request.tail
         self.cursor = cursor  # number of the last event sent
         self.live = False
 
@@ -39,6 +43,8 @@ class Viewers:
         self._session = session
         self._name_of = name_of
         self._viewers: dict[Channel, Viewer] = {}
+        self._rows = MovingRows()
+        self._published = 0  # number of the last event that there was when they were shown
 
     def __contains__(self, viewer: object) -> bool:
         """Whether this very viewer is still attached."""
@@ -51,7 +57,7 @@ class Viewers:
         """The viewer of a channel, if it is attached."""
         return self._viewers.get(channel)
 
-    def join(self, channel: Channel, device: DeviceId, cursor: int, count: int) -> Viewer:
+    def join(self, channel: Channel, device: DeviceId, cursor: int, request: Attach) -> Viewer:
         """Attach a channel, or attach it anew: it has one viewer for each session.
 
         Clients behind a proxy share that viewer: while it is being caught up its place stays when another one joins.
@@ -60,7 +66,7 @@ class Viewers:
         earlier = self._viewers.get(channel)
         if earlier is not None and not earlier.live and channel.device is not None:
             cursor = min(cursor, earlier.cursor)
-        viewer = self._viewers[channel] = Viewer(channel, device, cursor, count)
+        viewer = self._viewers[channel] = Viewer(channel, device, cursor, request)
         # Whoever attaches is told in the answer; not the others behind a proxy that attaches again for one more.
         self._announce(before, besides=channel if earlier is None else None)
         return viewer
@@ -86,27 +92,54 @@ class Viewers:
         return tuple(Participant(device=d, name=self._name_of(d), count=n) for d, n in sorted(counts.items()))
 
     def publish(self, events: Iterable[Event]) -> None:
-        """Send events to every live viewer; encoded once for each codec, however many watch (S5)."""
+        """Send events to every live viewer; encoded once for each codec and taste, however many watch (S5)."""
         live = [viewer for viewer in self._viewers.values() if viewer.live]
-        if not live:
-            return
         for event in events:
-            frames: dict[str, bytes] = {}
+            self._published = event.seq
+            if self._rows.turn:
+                self._rows.apply(payload_of(event))
+            frames: dict[tuple[str, bool], bytes] = {}
             for viewer in live:
                 if event.seq > viewer.cursor:
                     codec = viewer.channel.codec
-                    frame = frames.get(codec.subprotocol)
+                    frame = frames.get((codec.subprotocol, viewer.colours))
                     if frame is None:
-                        frame = frames[codec.subprotocol] = codec.notification(
-                            EVENT.name, event_of(self._session, event)
-                        )
+                        frame = codec.notification(EVENT.name, event_for(viewer, self._session, event))
+                        frames[codec.subprotocol, viewer.colours] = frame
                     viewer.cursor = event.seq
                     viewer.channel.send(frame)
 
     def catch_up(self, viewer: Viewer, event: Event) -> None:
         """Send one viewer an event that it has missed."""
-        viewer.channel.notify(EVENT, event_of(self._session, event))
+        viewer.channel.notify(EVENT, event_for(viewer, self._session, event))
         viewer.cursor = event.seq
+
+    def goes_live(self, viewer: Viewer) -> None:
+        """Send a viewer that has caught up everything as it comes, and first the rows that may still change."""
+        viewer.live = True
+        if self._rows.turn:
+            self._tell_rows([viewer])
+
+    def show_rows(self, turn: int | None, rows: Tail, published: int) -> None:
+        """Send the rows of the running turn that may still change, after the last event that was published."""
+        if turn is None:
+            return
+        self._published = published
+        self._rows.take(turn, bounded_rows(bounded_text(rows.text)))
+        self._tell_rows([viewer for viewer in self._viewers.values() if viewer.live])
+
+    def _tell_rows(self, viewers: Iterable[Viewer]) -> None:
+        rows = self._rows
+        for viewer in viewers:
+            if viewer.tail:
+                told = TurnTail(
+                    session_id=self._session,
+                    turn=rows.turn,
+                    after_seq=self._published,
+                    text=rows.text if viewer.colours else plain(rows.text),
+                )
+                frame = viewer.channel.codec.notification(TURN_TAIL.name, told)
+                viewer.channel.send(frame, replaces=f"{TURN_TAIL.name} {self._session}")
 
     def notify(self, kind: NotificationKind[P], params: P) -> None:
         """Send a notification to every attached channel."""
@@ -120,6 +153,11 @@ class Viewers:
         for channel in self._viewers:
             if channel is not besides:
                 channel.notify(PARTICIPANTS_CHANGED, ParticipantsChanged(session_id=self._session, participants=now))
+
+
+def event_for(viewer: Viewer, session: SessionId, event: Event) -> EventOf:
+    """The params of the `event` notification that carries an event to a viewer, as that one wants it."""
+    return event_of(session, event if viewer.colours else plain_event(event))
 
 
 def event_of(session: SessionId, event: Event) -> EventOf:

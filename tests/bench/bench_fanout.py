@@ -27,6 +27,7 @@ from agent.errors import MethodNotFound
 from agent.ports import Channel
 from agent.protocol.codec import msgpack
 from agent.protocol.events import Event, MessageDelta, make_event
+from agent.protocol.messages import Attach
 from agent.protocol.model import DeviceId, SessionId
 from agent.sessions.viewers import Viewers, event_of
 
@@ -68,7 +69,7 @@ class Server:
     async def ours(self, request: web.Request) -> web.WebSocketResponse:
         ws = await _prepared(request)
         channel = WebSocketChannel(ws, msgpack, clock=SystemClock(), cut=None)
-        self.viewers.join(channel, DeviceId("desk"), 0, 1).live = True
+        self.viewers.join(channel, DeviceId("desk"), 0, Attach(session_id=SESSION)).live = True
         self._joined.set()
         await channel.run(self)
         return ws

@@ -120,18 +120,19 @@ class EchoSession:
         except _Stopped:
             if self._request:
                 withdrawn, self._request = self._request, ""
-                await self._tell(Withdrew(withdrawn))
+                await self.tell(Withdrew(withdrawn))
             end = Finished(status="interrupted")
         self._turn, self._wait = None, None
         self._ended = isinstance(end, Exited)
-        await self._tell(end)
+        await self.tell(end)
 
-    async def _tell(self, event: BackendEvent) -> None:
+    async def tell(self, event: BackendEvent) -> None:
+        """Emit an event, as a test has it."""
         if not self.closed:
             await self._take(event)
 
     async def _emit(self, event: BackendEvent) -> None:
-        await self._tell(event)
+        await self.tell(event)
         if self._stopping:
             raise _Stopped
 

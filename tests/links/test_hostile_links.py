@@ -409,7 +409,7 @@ async def test_frames_that_overtake_an_answer_which_never_comes_are_bounded() ->
                 )
                 await turns(3)
             (relay,) = laptop.proxy._relays.values()
-            assert sum(len(frame) for place in relay._positions.values() for _, frame in place.held) <= HELD_MAX
+            assert sum(len(each.frame) for place in relay._positions.values() for each in place.held) <= HELD_MAX
             ask.cancel()
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 
 from agent.adapters.net.heartbeat import PROBE
 from agent.errors import AgentError, Forbidden, NotPaired, PeerUnreachable, Refused, SessionNotFound
 from agent.links.peers import FIRST_CONTACT
+from agent.ports import Said, Tail
 from agent.protocol.codec import typed
-from agent.protocol.events import MessageDelta, UserMessage
+from agent.protocol.events import MessageDelta, UserMessage, payload_of
 from agent.protocol.messages import (
     Answered,
     AnswerRequest,
@@ -22,11 +24,13 @@ from agent.protocol.messages import (
     History,
     ListSessions,
     OnSession,
+    Page,
     ParticipantsChanged,
     PeerLink,
     SessionLost,
     Submit,
     Submitted,
+    TurnTail,
 )
 from agent.protocol.model import REFUSES, PresenceRecord, SessionId, SessionRow
 from tests.fakes.clock import LoopClock, settle
@@ -432,3 +436,38 @@ async def test_who_watches_a_session_of_a_device_that_is_put_out_learns_why_it_e
             assert lost == [told]
             assert not laptop.proxy._watched(desk.id)
             await net.clock.advance(60.0)
+
+
+def rows(viewer: Viewer) -> list[TurnTail]:
+    return [told for _, told in viewer.told if isinstance(told, TurnTail)]
+
+
+def said(payloads: Iterable[object]) -> str:
+    return "".join(each.text for each in payloads if isinstance(each, MessageDelta))
+
+
+async def test_rows_and_colours_of_another_device_reach_those_clients_that_ask_for_them() -> None:  # L2
+    async with network("desk", "laptop") as (_, (desk, laptop)):
+        session = await create(desk)
+        async with laptop.client() as knows, laptop.client() as older, laptop.client() as late:
+            await knows.ask("session.attach", Attach(session_id=session, colours=True, tail=True))
+            await attach(older, session)
+            await submit(knows, session, "@hold")
+            await settle()
+            echo = desk.echo.sessions[0]
+            await echo.tell(Said("\x1b[31mred\x1b[0m\n"))
+            await echo.tell(Tail("\x1b[32m 50 %\x1b[0m"))
+            await settle()
+            raw = await late.ask("session.attach", Attach(session_id=session, tail=True), Attached)
+            assert isinstance(raw, Attached)
+            await settle()
+            assert [each.text for each in rows(knows)] == ["\x1b[32m 50 %\x1b[0m"] * 2
+            assert [each.text for each in rows(late)] == [" 50 %"]
+            assert rows(older) == []
+            assert [said(viewer.payloads()) for viewer in (knows, older)] == ["\x1b[31mred\x1b[0m\n", "red\n"]
+            assert raw.snapshot is not None
+            assert said(map(payload_of, raw.snapshot.events)) == "red\n"
+            asked = History(session_id=session, after=0, colours=True)
+            page = await knows.ask("session.history", asked, Page)
+            assert isinstance(page, Page)
+            assert any(b"\x1b[31m" in bytes(event.payload) for event in page.events)

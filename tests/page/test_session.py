@@ -60,7 +60,7 @@ from agent.protocol.events import (
 from agent.protocol.jsonrpc import Request
 from agent.protocol.messages import Attached, Snapshot
 from agent.protocol.model import Sender, SessionRow
-from agent.protocol.snapshot import Tail, compact
+from agent.protocol.snapshot import LogTail, compact
 from agent.sessions.rules.effects import Decision
 from agent.sessions.rules.mapping import payloads_of
 from agent.sessions.rules.state import SessionMachine
@@ -209,7 +209,7 @@ class Life(Log):
 def attached(log: Sequence[Event], size: int) -> Attached:
     """What an attaching client gets after the events of a log, of which a snapshot holds so many."""
     machine = SessionMachine(HERE, epoch="e1")
-    tail = Tail(events=size)
+    tail = LogTail(events=size)
     for event in log:
         machine.apply(event)
         tail.apply(event)

@@ -525,7 +525,7 @@ class Full:
         self.empty = asyncio.Event()
         self.sent = 0
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes, *, replaces: str = "") -> None:
         self.sent += 1
 
     def notify(self, kind: NotificationKind[P], params: P) -> None:

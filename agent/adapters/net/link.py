@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from itertools import count
 
 from aiohttp import WSMsgType
 from msgspec import Raw
@@ -50,6 +50,41 @@ BAD_MAX = 3
 """Bad messages in a row after which the connection is closed (1002)."""
 
 
+class FrameQueue:
+    """Frames that wait to be sent, oldest first; of those with the same mark only the newest."""
+
+    def __init__(self) -> None:
+        self.size = 0  # bytes, with the frame that is being sent
+        self._frames: dict[int, tuple[bytes, str]] = {}  # by number, oldest first
+        self._marked: dict[str, int] = {}
+        self._numbers = count()
+
+    def put(self, frame: bytes, mark: str = "") -> None:
+        """Add a frame, and take out the one before with that mark."""
+        number = next(self._numbers)
+        if mark:
+            self.size -= len(self._frames.pop(self._marked.get(mark, -1), (b"",))[0])
+            self._marked[mark] = number
+        self._frames[number] = frame, mark
+        self.size += len(frame)
+
+    def next(self) -> bytes:
+        """Take out the oldest frame; empty, if none waits."""
+        if not self._frames:
+            return b""
+        frame, mark = self._frames.pop(next(iter(self._frames)))
+        self._marked.pop(mark, None)
+        return frame
+
+    def sent(self, frame: bytes) -> None:
+        """Give back the room of a frame that was taken out."""
+        self.size -= len(frame)
+
+    def clear(self) -> None:
+        """Take out all that waits."""
+        self._frames.clear()
+
+
 class WebSocketChannel:
     """One open WebSocket that carries messages both ways. `told`: the reason that the other side gave for closing."""
 
@@ -69,8 +104,7 @@ class WebSocketChannel:
         self._clock = clock
         self._pings = pings
         self._cut = cut
-        self._queue: deque[bytes] = deque()
-        self._queued = 0  # bytes
+        self._queue = FrameQueue()
         self._to_send = asyncio.Event()
         self._sent = asyncio.Event()
         self._writes = asyncio.Event()
@@ -94,14 +128,13 @@ class WebSocketChannel:
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
-    def send(self, frame: bytes) -> None:
-        """Queue a frame; when the queue is full the connection is cut off (S5)."""
+    def send(self, frame: bytes, *, replaces: str = "") -> None:
+        """Queue a frame, in place of an earlier one; when the queue is full the connection is cut off (S5)."""
         if not self.open:
             return
-        self._queue.append(frame)
-        self._queued += len(frame)
-        if self._queued > QUEUE_MAX:
-            log.info("a slow reader was cut off", extra={"device": self.device, "queued": self._queued})
+        self._queue.put(frame, replaces)
+        if self._queue.size > QUEUE_MAX:
+            log.info("a slow reader was cut off", extra={"device": self.device, "queued": self._queue.size})
             self.abort()
         self._to_send.set()
 
@@ -122,7 +155,7 @@ class WebSocketChannel:
 
     async def drained(self) -> None:
         """Return once most of what was queued is sent, or the connection is closed."""
-        while self._queued > QUEUE_LOW and not self._closed:
+        while self._queue.size > QUEUE_LOW and not self._closed:
             self._sent.clear()
             await self._sent.wait()
 
@@ -183,8 +216,7 @@ class WebSocketChannel:
             await self._to_send.wait()
             self._to_send.clear()
             self._writes.set()
-            while self._queue:
-                frame = self._queue.popleft()
+            while frame := self._queue.next():
                 self._writing_since = self._clock.monotonic()
                 try:
                     if self.codec.binary:
@@ -194,7 +226,7 @@ class WebSocketChannel:
                 except OSError:
                     self.abort()
                     return
-                self._queued -= len(frame)
+                self._queue.sent(frame)
                 self._sent.set()
             self._writing_since = None
             if self._closing is not None:

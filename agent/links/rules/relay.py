@@ -7,7 +7,7 @@ events for a viewer are held.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from agent.protocol.model import DeviceId, SessionId
 
@@ -16,11 +16,18 @@ HELD_MAX = 4_194_304
 """Bytes of events that are held for one viewer while its attachment is awaited; beyond that it starts over."""
 
 
+class _Held(NamedTuple):
+    seq: int  # of the event; of rows that may still change, that of the last event before them
+    frame: bytes
+    rows: bool = False
+
+
 class _Position:
-    def __init__(self) -> None:
+    def __init__(self, *, colours: bool, tail: bool) -> None:
+        self.colours, self.tail = colours, tail
         self.cursor: int | None = None  # number of the last event that it has; None: the host's result is awaited
         self.live = False  # whether the result was sent to it: events before that are held
-        self.held: list[tuple[int, bytes]] = []
+        self.held: list[_Held] = []
         self.size = 0  # bytes held
         self.overflowed = False
 
@@ -52,9 +59,14 @@ class Relay(Generic[V]):
         """All viewers for which the host has answered."""
         return [viewer for viewer, position in self._positions.items() if position.cursor is not None]
 
-    def expect(self, viewer: V) -> None:
-        """Hold the events for a viewer that is about to attach, until `attached`."""
-        self._positions[viewer] = _Position()
+    def expect(self, viewer: V, *, colours: bool = False, tail: bool = False) -> None:
+        """Hold the events for a viewer that is about to attach, until `attached`; `colours`, `tail`: what it wants."""
+        self._positions[viewer] = _Position(colours=colours, tail=tail)
+
+    def wants_colours(self, viewer: V) -> bool:
+        """Whether a viewer wants the colours of what programs print."""
+        position = self._positions.get(viewer)
+        return position is not None and position.colours
 
     def answered(self, viewer: V, cursor: int, epoch: str) -> list[V]:
         """Record the host's answer: the viewer will have every event up to `cursor` once the result is sent to it.
@@ -85,8 +97,9 @@ class Relay(Generic[V]):
         position.live = True
         held, position.held, position.size = position.held, [], 0
         overflowed, position.overflowed = position.overflowed, False
-        frames = [frame for seq, frame in held if self._passes(position, seq)]
-        return frames, overflowed or any(position.cursor is not None and seq > position.cursor for seq, _ in held)
+        frames = [each.frame for each in held if (self._stands if each.rows else self._passes)(position, each.seq)]
+        missed = any(position.cursor is not None and each.seq > position.cursor for each in held)
+        return frames, overflowed or missed
 
     def left(self, viewer: V) -> bool:
         """Remove a viewer that is gone. Returns whether it was there."""
@@ -98,22 +111,44 @@ class Relay(Generic[V]):
         gap = False
         for viewer, position in self._positions.items():
             if not position.live:
-                if position.size + len(frame) > HELD_MAX:
-                    position.held = []
-                    position.size = 0
-                    position.overflowed = True
-                position.held.append((seq, frame))
-                position.size += len(frame)
+                self._hold(position, _Held(seq, frame))
             elif self._passes(position, seq):
                 receivers.append(viewer)
             else:
                 gap = gap or (position.cursor is not None and seq > position.cursor + 1)
         return receivers, gap
 
+    def rows(self, after_seq: int, frame: bytes) -> list[V]:
+        """The viewers to send rows that may still change: those that want them, and have every event before them."""
+        receivers: list[V] = []
+        for viewer, position in self._positions.items():
+            if not position.tail:
+                continue
+            if not position.live:
+                if position.held and position.held[-1].rows:
+                    position.size -= len(position.held.pop().frame)
+                self._hold(position, _Held(after_seq, frame, rows=True))
+            elif self._stands(position, after_seq):
+                receivers.append(viewer)
+        return receivers
+
     def resume_after(self) -> int | None:
         """Number of the last event that every attached viewer has; None: no viewer is attached."""
         cursors = [each.cursor for each in self._positions.values() if each.cursor is not None]
         return min(cursors, default=None)
+
+    @staticmethod
+    def _hold(position: _Position, held: _Held) -> None:
+        if position.size + len(held.frame) > HELD_MAX:
+            position.held = []
+            position.size = 0
+            position.overflowed = True
+        position.held.append(held)
+        position.size += len(held.frame)
+
+    @staticmethod
+    def _stands(position: _Position, after_seq: int) -> bool:
+        return position.cursor is not None and after_seq <= position.cursor
 
     @staticmethod
     def _passes(position: _Position, seq: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from agent.ports import (
     Asked,
@@ -19,6 +19,7 @@ from agent.ports import (
     Unknown,
     Withdrew,
 )
+from agent.protocol.colours import plain, whole_before
 from agent.protocol.events import (
     DIFFS_MAX,
     TEXT_MAX,
@@ -77,7 +78,7 @@ def payloads_of(session: SessionMachine, event: BackendEvent) -> Decision:  # no
                 turn=turn,
                 request_id=request_id,
                 kind=event.kind,
-                prompt=budget.shown(event.prompt, SHORT),
+                prompt=budget.shown(plain(event.prompt), SHORT),
                 choices=budget.choices(event.choices, CHOICES_MAX),
                 detail=detail,
                 fields=budget.fields(event.fields),
@@ -128,8 +129,16 @@ def _reply(session: SessionMachine, text: str) -> Decision:
     if not text:
         return Decision(begin)
     part = reply.part + bool(begin)
-    pieces = (text[i : i + CHUNK] for i in range(0, len(text), CHUNK))
-    return Decision((*begin, *(MessageDelta(turn=session.running or 0, part=part, text=piece) for piece in pieces)))
+    turn = session.running or 0
+    return Decision((*begin, *(MessageDelta(turn=turn, part=part, text=piece) for piece in _pieces(text))))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    # No colour is parted: of one event alone it must be seen what is one.
+    while text:
+        end = whole_before(text, CHUNK)
+        yield text[:end]
+        text = text[end:]
 
 
 def _asides(

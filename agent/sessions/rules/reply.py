@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.protocol.colours import reset_of, whole_after, whole_before
 from agent.protocol.events import MessageComplete, MessageDelta, TurnStatus
 from agent.protocol.excerpts import GAP, left_out
 
@@ -22,13 +23,14 @@ class OutputBound:
 
     def take(self, text: str) -> str:
         """The beginning of new output that may be logged now; the rest is kept as the tail, or counted."""
-        room = max(0, self._head_max - self.logged)
+        room = 0 if self._tail else max(0, self._head_max - self.logged)
         if len(text) <= room:
             return text
+        room = whole_before(text, room)
         kept = self._tail + text[room:]
-        self._tail = kept[-self._tail_max :]
+        self._tail = kept[whole_after(kept, max(0, len(kept) - self._tail_max)) :]
         gone = len(kept) - len(self._tail)
-        mark = GAP if gone and not self._left_out else ""
+        mark = reset_of(text[:room]) + GAP if gone and not self._left_out else ""
         self._left_out += gone
         return text[:room] + mark
 

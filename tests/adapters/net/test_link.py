@@ -24,9 +24,9 @@ from agent.adapters.net.link import (
 from agent.errors import AgentError, PeerLost, SessionNotFound, TimedOut, TooLarge
 from agent.ports import Channel, Followed
 from agent.protocol.codec import FRAME_OUT_MAX, REQUEST_MAX, Codec, Envelope, error_of, json, msgpack, typed
-from agent.protocol.messages import Nothing, PeersChanged, Submit
+from agent.protocol.messages import Nothing, PeersChanged, Submit, TurnTail
 from agent.protocol.methods import LARGE, PEER_CHANGED
-from agent.protocol.model import DeviceId
+from agent.protocol.model import DeviceId, SessionId
 from tests.fakes.clock import FakeClock, settle, turns
 from tests.fakes.viewer import Viewer, connected
 from tests.fakes.websocket import channel, pair
@@ -486,3 +486,31 @@ async def test_a_slow_reader_that_goes_on_reading_stays() -> None:  # S5
             await settle()
         await clock.advance(4 * WRITE_STALL)
         assert not viewer.gone.is_set()
+
+
+async def test_of_frames_with_one_mark_a_slow_reader_is_sent_the_newest_in_its_place() -> None:  # S5
+    clock = FakeClock()
+    viewer = Viewer()
+    async with connected(viewer, clock) as reader:
+        reader.socket.stalled.clear()
+        serving = reader.channel
+        serving.notify(PEER_CHANGED, PeersChanged())  # is being written
+        await turns(3)
+
+        def rows(text: str, session: str = "a") -> bytes:
+            told = TurnTail(session_id=SessionId(session), turn=1, after_seq=1, text=text)
+            return msgpack.notification("turn.tail", told)
+
+        for number in range(QUEUE_MAX // 1000):
+            serving.send(rows(f"{number} {'x' * 4000}"), replaces="a")
+        serving.send(rows("of another", "b"), replaces="b")
+        serving.notify(PEER_CHANGED, PeersChanged())
+        serving.send(rows("newest"), replaces="a")
+        assert serving.open
+        reader.socket.stalled.set()
+        await settle()
+        told = [getattr(each, "text", "") for _, each in viewer.told]
+        assert told == ["", "of another", "", "newest"]
+        serving.send(rows("the next"), replaces="a")  # none waits that it could replace
+        await settle()
+        assert getattr(viewer.told[-1][1], "text", "") == "the next"

@@ -105,3 +105,30 @@ def test_what_is_held_is_bounded_and_what_was_dropped_is_asked_for_again() -> No
     frames, misses = answered(relay, "page", 0)
     assert (frames, misses) == ([], True)
     assert relay.resume_after() == 0
+
+
+def test_rows_reach_who_wants_them_and_has_all_before_them() -> None:
+    relay: Relay[str] = Relay(DEVICE, SESSION)
+    for viewer, cursor, wants in (("page", 5, True), ("behind", 3, True), ("older", 5, False)):
+        relay.expect(viewer, tail=wants)
+        answered(relay, viewer, cursor)
+    assert relay.rows(5, b"rows") == ["page"]
+
+
+def test_rows_that_overtake_the_answer_follow_it_in_their_place_the_newest_alone() -> None:
+    relay: Relay[str] = Relay(DEVICE, SESSION)
+    relay.expect("page", tail=True)
+    relay.event(4, frame(4))
+    assert relay.rows(4, b"old") == []
+    relay.rows(4, b"new")
+    relay.event(5, frame(5))  # the end of the turn, say: what moved before it must not come after it
+    assert answered(relay, "page", 3) == ([frame(4), b"new", frame(5)], False)
+
+
+def test_rows_are_held_within_the_same_bound() -> None:  # T11
+    relay: Relay[str] = Relay(DEVICE, SESSION)
+    relay.expect("page", tail=True)
+    for seq in range(1, 9):
+        relay.event(seq, bytes(HELD_MAX // 16))
+        relay.rows(seq, bytes(HELD_MAX // 8))
+    assert answered(relay, "page", 0) == ([], True)

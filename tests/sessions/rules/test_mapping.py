@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import get_args
 
-from agent.ports.backends import BackendEvent, Prompted
+from agent.ports.backends import BackendEvent, Prompted, Tail
 from agent.sessions.rules.mapping import payloads_of
 from tests.cases import types_told_apart
 
-BY_THE_SESSION = {Prompted.__name__}
-"""Begins a turn, which the session itself decides."""
+BY_THE_SESSION = {Prompted.__name__, Tail.__name__}
+"""One begins a turn, which the session itself decides; the other is shown, and no entry of the log."""
 
 
 def test_every_event_of_a_backend_has_a_case() -> None:

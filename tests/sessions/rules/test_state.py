@@ -46,7 +46,7 @@ from agent.protocol.events import (
 from agent.protocol.excerpts import GAP
 from agent.protocol.messages import Answered, AnswerRequest
 from agent.protocol.model import DeviceId, Sender, SessionId, Status
-from agent.protocol.snapshot import Tail, compact
+from agent.protocol.snapshot import LogTail, compact
 from agent.sessions.rules.answers import answer_result
 from agent.sessions.rules.effects import Decision, HandAnswer, InterruptTurn, StartTurn, StopBackend
 from agent.sessions.rules.mapping import payloads_of
@@ -538,13 +538,13 @@ def test_a_snapshot_is_bounded_and_says_what_is_missing() -> None:  # S4
     for n in range(50):
         log.prompt(f"prompt {n}")
         log.says(Said("x" * 100), Finished(status="complete"))
-    tail = Tail(events=20)
+    tail = LogTail(events=20)
     for event in log.events:
         tail.apply(event)
     assert tail.truncated
     assert [event.seq for event in tail][-1] == log.session.seq
     assert len(list(tail)) == 20
-    small = Tail(size=1000)
+    small = LogTail(size=1000)
     for event in log.events:
         small.apply(event)
     assert sum(len(bytes(event.payload)) for event in small) <= 1000
