@@ -31,6 +31,7 @@ KEPT: dict[str, str] = {
     "agent.adapters.net.heartbeat": "the ping rule (L3) with its figures, which tests of links name by themselves",
     "agent.frontends.cli.reply_printer": "what one turn prints; `prompt`, which sends and gives up, has a job already",
     "agent.frontends.cli.qr": "pure but for its last step: modules in, characters out; `trust` has the words",
+    "agent.frontends.cli.terminal_switch": "who holds the person's terminal; `attachment`, without it, is full",
     "agent.frontends.cli.welcome": "what `agent` alone does, imported only then",
     "agent.gateway.terminals": "one handler module a domain",
     "agent.links.rules.address_book": "pure rules of a service that is not",

@@ -118,6 +118,7 @@ class FakeGateway:
         self.windows: list[str] = []  # names of devices that show such a code
         self.participants: tuple[Participant, ...] = ()
         self.terminal = False  # whether the session has one, whose program has just ended
+        self.screen = b""  # what stands on it; not empty: its program goes on
         self.closed = False  # whether of the session there is only its log
         self.away = False  # whether the session's device is out of reach
         self._holding: set[asyncio.Task[None]] = set()
@@ -407,9 +408,11 @@ class FakeGateway:
             case "gateway.status":
                 return msgspec.structs.replace(STATUS, **self.status)
             case "terminal.attach" if self.terminal:
-                return TerminalAttached(session_id=HERE, epoch="t1", offset=0, data=b"", rows=24, cols=80)
-            case "terminal.input" if self.terminal:
+                return TerminalAttached(session_id=HERE, epoch="t1", offset=0, data=self.screen, rows=24, cols=80)
+            case "terminal.input" if self.terminal and not self.screen:
                 raise SessionEnded
+            case "terminal.input" | "terminal.resize" | "terminal.detach" if self.terminal:
+                pass
             case "session.share" | "session.configure":
                 pass
             case "session.close" | "session.rename" | "session.detach":

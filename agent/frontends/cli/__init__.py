@@ -4,9 +4,10 @@ Nouns: a `Printer` prints data on stdout and talk on stderr, `Exit` is how a com
 `Outbox` is what a person typed until the session has it.
 
 Commands: `up`, `peers`, `sessions`, `session_control` (new, close, rename, share), `backends`, `attach` (with
-`attachment` and `picker`; `raw` for a terminal), `prompt` (with `reply_printer`), `withdraw` (and interrupt), `answer`,
-`options` (set), `log` (with `export`), `search` (search, forget), `trust` (pair, join, unpair, devices), `audit`,
-`page`, `status`, `schema`, `demo`, and the starters of other front ends, `acp` and `hermes`.
+`attachment` and `picker`; `raw` for a terminal, `terminal_switch` to it and back), `prompt` (with `reply_printer`),
+`withdraw` (and interrupt), `answer`, `options` (set), `log` (with `export`), `search` (search, forget), `trust` (pair,
+join, unpair, devices), `audit`, `page`, `status`, `schema`, `demo`, and the starters of other front ends, `acp` and
+`hermes`.
 
 What they share: `streams`, `output`, `table` for lists, `watch` for those that stay, `patience`, `transcript`, `tail`
 (its end), `activity`, `progress` (of the running turn) and `shown_options` for what a session says, `keyboard`,

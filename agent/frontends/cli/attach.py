@@ -25,7 +25,7 @@ from agent.protocol.messages import History
 from agent.protocol.methods import SESSION_HISTORY
 from agent.protocol.waiting import PATIENCE
 
-SCREEN_OFFER = "-- a full-screen program: Enter shows it, t text, q leaves"
+SCREEN_OFFER = "Enter shows it, t text, q leaves"
 
 
 class AttachmentEnd(NamedTuple):
@@ -41,7 +41,7 @@ class AttachmentEnd(NamedTuple):
 @click.option("--tail", type=Whole(), default=LINES, show_default=True, metavar="N",
               help="Print the last N lines of its transcript.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Print all of its transcript.")
-@click.option("--raw", is_flag=True, help="Show its terminal as it is: for sessions of the backend terminal.")
+@click.option("--raw", is_flag=True, help="Show its terminal as it is: of a shell, or of any program.")
 @click.option("--detach-key", metavar="KEY", default="ctrl-]", show_default=True, help="Key that leaves, with --raw.")
 @wait_option
 @click.pass_obj
@@ -51,8 +51,9 @@ def attach(
     """Follow a session, type prompts, answer its questions.
 
     Ctrl-C interrupts the running turn (it clears what is typed first), Alt-Enter sends a prompt that does, Up or Esc
-    takes the newest waiting prompt back, Ctrl-D leaves. In a pipe every line is a prompt; at the end of the input it
-    waits for what is running and queued. With --raw the program's own screen and keyboard.
+    takes the newest waiting prompt back, Ctrl-V shows the session's terminal as it is (Ctrl-] leads back), Ctrl-D
+    leaves. In a pipe every line is a prompt; at the end of the input it waits for what is running and queued. With
+    --raw the program's own screen and keyboard from the start.
 
     While the session's device is out of reach, what is typed waits; Ctrl-C takes it back.
     """
@@ -96,13 +97,15 @@ async def _attach(app: App, session: str, wait: float, lines: int | None) -> Att
             return await _show_closed(app, stream, session, lines)
         assert isinstance(first, Hydration)
         if first.session is not None and has_screen(first.session) and is_lively(app.printer):
-            app.printer.talk(SCREEN_OFFER)
+            program = clean(first.session.screen)
+            what = f"{program} is on the screen" if program else "a full-screen program"
+            app.printer.talk(f"-- {what}: {SCREEN_OFFER}")
             key = await read_key(STDIN, "\r\nstqy")
             if key in {"", "q"}:
                 return AttachmentEnd(Exit.OK, view.session)
             if key != "t":
                 return AttachmentEnd(Exit.OK, view.session, "screen")
-        attachment = TextAttachment(app, stream, mark, view, lines, asked=session)
+        attachment = TextAttachment(app, stream, mark, view, lines, asked=session, wait=wait)
         status = await attachment.run(first, changes)
         return AttachmentEnd(status, view.session, "over" if attachment.was_over else "")
 

@@ -17,13 +17,14 @@ from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed,
 from agent.errors import AgentError, PeerLost, TakenBack
 from agent.frontends.cli.controls import AnswerLine, Controls, TakeBack, tell_trouble
 from agent.frontends.cli.keyboard import Input, InterruptPressed, Keyboard, Stopped
-from agent.frontends.cli.line_editor import InputEnded, LineChanged, TakeBackPressed, Typed
+from agent.frontends.cli.line_editor import InputEnded, LineChanged, ScreenPressed, TakeBackPressed, Typed
 from agent.frontends.cli.main import STATUS_OF, App, Exit
 from agent.frontends.cli.outbox import Outbox
 from agent.frontends.cli.output import Printer, local_time
 from agent.frontends.cli.progress import TurnProgress
 from agent.frontends.cli.screen import SplitScreen
 from agent.frontends.cli.tail import TranscriptTail
+from agent.frontends.cli.terminal_switch import TerminalSwitch
 from agent.frontends.cli.transcript import TranscriptPrinter, style_of
 from agent.protocol.events import TEXT_MAX, Command, RequestOpen
 from agent.protocol.messages import Interrupt, Submitted
@@ -32,8 +33,8 @@ from agent.protocol.model import SessionRow, Status
 from agent.protocol.waiting import Waiting
 
 STDIN = 0
-TERMINAL = "terminal"
-"""The backend whose sessions are best seen as they are."""
+SHELL, TERMINAL = "shell", "terminal"
+"""Backends whose sessions have a terminal to show; those of the second are best seen as they are."""
 HINT_MAX = 30
 """Columns of what may follow a command."""
 COMMANDS_MAX = 12
@@ -48,7 +49,7 @@ def is_lively(printer: Printer) -> bool:
 
 def has_screen(row: SessionRow) -> bool:
     """Whether a session is best seen as it is: on the screen that its program draws."""
-    return row.backend == TERMINAL and row.status.live
+    return (row.backend == TERMINAL or bool(row.screen)) and row.status.live
 
 
 def restart_hint(session: str) -> str:
@@ -59,12 +60,12 @@ def restart_hint(session: str) -> str:
 def banner(row: SessionRow) -> list[str]:
     """What a person needs to know of the session first."""
     title, device = session_title(row.title), clean(row.device.name) or row.device.id
+    program, _, remark = clean(row.program).partition(": ")
     parts = [f"-- {title}", f"on {device}", clean(row.backend) or "?"]
-    if row.model:
-        parts.append(clean(row.model))
+    parts += [part for part in (program, clean(row.model)) if part]
     if row.created_at:
         parts.append(f"since {local_time(row.created_at)}")
-    return [" · ".join(parts)]
+    return [" · ".join(parts), *([f"-- {program}: {remark}"] if remark else [])]
 
 
 def commands_line(commands: Sequence[Command]) -> str:
@@ -89,8 +90,9 @@ class TextAttachment:
     """A session that is followed and spoken to, from the first hydration until the person leaves or it ends."""
 
     def __init__(
-        self, app: App, stream: Stream, mark: Mark, view: SessionView, lines: int | None, *, asked: str
+        self, app: App, stream: Stream, mark: Mark, view: SessionView, lines: int | None, *, asked: str, wait: float
     ) -> None:
+        """`asked`: the session as the person named it. `wait`: seconds to wait for a device out of reach."""
         self._printer = app.printer
         self._asked = clean(asked)  # as the session was named by who wants to return
         self._stream, self._mark, self._view = stream, mark, view
@@ -115,6 +117,7 @@ class TextAttachment:
         editor = self._keyboard.editor
         self._answers = AnswerLine(stream, mark, view, screen=screen, editor=editor, controls=controls)
         self._take_back = TakeBack(stream, mark, view, screen=screen, editor=editor, controls=controls, outbox=outbox)
+        self._terminal = TerminalSwitch(app, screen, self._keyboard, waiting=self._waiting, wait=wait)
         self._left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.was_over = False  # whether it had ended before, and the person can be asked what now
         self._told_over = False
@@ -133,7 +136,7 @@ class TextAttachment:
             if self.was_over:
                 return Exit.OK if first.session.status is Status.ENDED else Exit.FAILED
         screen = self._screen
-        with self._keyboard.reading(self._control, resized=screen.resized, stops=screen.hide, goes_on=screen.come_back):
+        with self._terminal.held():
             try:
                 async with asyncio.TaskGroup() as tasks:
                     jobs = [
@@ -145,6 +148,7 @@ class TextAttachment:
                     self._redraw()
                     status: int = await self._left
                     self._controls.cancel()
+                    self._terminal.cancel()
                     for job in jobs:
                         job.cancel()
             finally:
@@ -162,10 +166,6 @@ class TextAttachment:
         editor = self._keyboard.editor
         return [not_sent(editor.text)] if editor.text.strip() and not editor.secret else []
 
-    def _control(self, sequence: str) -> None:
-        self._screen.printer.out.write(sequence)
-        self._screen.printer.out.flush()
-
     def _leave(self, status: int) -> None:
         if not self._left.done():
             self._left.set_result(status)
@@ -178,7 +178,9 @@ class TextAttachment:
             self._backend = first.session.backend
             for line in banner(first.session):
                 self._screen.notice(line)
-            if has_screen(first.session) and not self._lively:  # else it was offered
+            if first.session.screen:
+                self._terminal.tell_program(first.session.screen, session)
+            elif has_screen(first.session) and not self._lively:  # else it was offered
                 told = f"`agent attach --raw {session}` shows it; what is sent here is typed into its program"
                 self._screen.notice(f"-- it has a screen of its own: {told}")
         here = also_here(self._view.others.values())
@@ -188,7 +190,8 @@ class TextAttachment:
         if self._lively and first.commands:
             self._screen.notice(commands_line(first.commands))
         if self._lively and first.session is not None and first.session.status.live:
-            self._screen.notice("-- Ctrl-C interrupts the turn, Alt-Enter steers it, Ctrl-D leaves")
+            shows = "Ctrl-V shows its terminal, " if first.session.backend in {SHELL, TERMINAL} else ""
+            self._screen.notice(f"-- Ctrl-C interrupts the turn, Alt-Enter steers it, {shows}Ctrl-D leaves")
 
     async def _hydrate(self, hydration: Hydration) -> None:
         if hydration.anew:
@@ -208,6 +211,7 @@ class TextAttachment:
                     self._answers.drop_draft(change)
                     self._progress.take(change, self._printer.now(), live=True)
                     self._transcript.show(change)
+                    self._terminal.tell(change, self._view.session)
                 case Hydration():
                     await self._hydrate(change)
                 case _:
@@ -271,6 +275,8 @@ class TextAttachment:
                     self._interrupt(tasks)
                 case TakeBackPressed():
                     self._take_back.take(tasks)
+                case ScreenPressed():
+                    self._terminal.show(tasks, self._mark, self._leave)
                 case Stopped(signal=number):
                     self._leave(128 + number)
                 case InputEnded() if self._lively:
@@ -293,7 +299,9 @@ class TextAttachment:
 
     def _interrupt(self, tasks: asyncio.TaskGroup) -> None:
         turn = self._view.turn
-        if self._keyboard.editor.clear():
+        if self._terminal.cancel():  # it waits for the session's device
+            self._screen.notice("-- its terminal is not shown")
+        elif self._keyboard.editor.clear():
             if self._view.running:
                 self._screen.notice("-- line cleared; Ctrl-C again interrupts the turn")
         elif self._take_back.unsent:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from agent.frontends.cli.line_editor import InputEnded, LineChanged, LineEditor, TakeBackPressed, Typed
+from agent.frontends.cli.line_editor import InputEnded, LineChanged, LineEditor, ScreenPressed, TakeBackPressed, Typed
 
 CHUNK = 65_536
 ESCAPE = 0.1
@@ -32,7 +32,7 @@ class Stopped(Struct, frozen=True):
     signal: int
 
 
-Input = Typed | LineChanged | InputEnded | TakeBackPressed | InterruptPressed | Stopped
+Input = Typed | LineChanged | InputEnded | TakeBackPressed | ScreenPressed | InterruptPressed | Stopped
 
 
 class Keyboard:
@@ -55,7 +55,7 @@ class Keyboard:
         stops: Callable[[], object],
         goes_on: Callable[[], object],
     ) -> Iterator[None]:
-        """Listen for the block; `write` puts a control sequence on the terminal.
+        """Listen for the block, and for later ones; `write` puts a control sequence on the terminal.
 
         Told at once: `resized`, that the terminal has another size; `stops`, that Ctrl-Z hands it to the shell, and
         `goes_on`, that it is ours again, and that others have printed meanwhile.
@@ -94,7 +94,7 @@ class Keyboard:
 
     def _unecho(self) -> None:
         attributes = termios.tcgetattr(self._fd)
-        attributes[3] &= ~(termios.ICANON | termios.ECHO)
+        attributes[3] &= ~(termios.ICANON | termios.ECHO | termios.IEXTEN)  # on macOS Ctrl-V is kept else
         attributes[6][termios.VMIN], attributes[6][termios.VTIME] = 1, 0
         termios.tcsetattr(self._fd, termios.TCSADRAIN, attributes)
 

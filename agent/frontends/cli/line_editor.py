@@ -51,7 +51,11 @@ class TakeBackPressed(Struct, frozen=True):
     """Arrow-up or Esc on an empty line, while a prompt waits that can be taken back."""
 
 
-Action = Typed | LineChanged | InputEnded | TakeBackPressed
+class ScreenPressed(Struct, frozen=True):
+    """Ctrl-V: the session's terminal is to be shown as it is. What is on the line stays there."""
+
+
+Action = Typed | LineChanged | InputEnded | TakeBackPressed | ScreenPressed
 
 
 class LineEditor:
@@ -131,6 +135,8 @@ class LineEditor:
             actions.append(InputEnded())
         elif key == "\x04":
             self._edit("cut right", actions)
+        elif key == "\x16":
+            actions.append(ScreenPressed())
         else:
             self._edit(_KEYS.get(key, ""), actions)
 

@@ -1,4 +1,7 @@
-"""`agent attach --raw`: a session's terminal on this one, as it is (docs/design/terminal.md)."""
+"""A session's terminal on this one, as it is: `agent attach --raw`, and Ctrl-V within `agent attach`.
+
+docs/design/terminal.md has how bytes, sizes and answers of terminals go.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import click
 import msgspec
@@ -15,7 +20,7 @@ from msgspec import Raw
 from agent.client.follow import Hydrated, Mark, NextEvent, follow
 from agent.client.pending import WaitingLines
 from agent.client.stream import Note, ServiceLost, Stream, streaming
-from agent.client.terminal_text import clean
+from agent.client.terminal_text import Style, clean
 from agent.client.view import LinkBack, LinkLost, PeerStopped, ServiceAway, news_of, sentence
 from agent.errors import AgentError, Forbidden, PeerUnreachable, ReadOnly, SessionEnded
 from agent.frontends.cli.duration import counted
@@ -54,6 +59,14 @@ INSIDE = "LAN_AGENT_SESSION"
 BELL, CLEARED = b"\a", b"\x1b[m\x1b[H\x1b[2J"
 
 
+class Within(NamedTuple):
+    """The view of a session as text from which its terminal is shown, and to which the key leads back."""
+
+    lent: Callable[[], AbstractContextManager[None]]  # the person's terminal, for as long as the block runs
+    waiting: Callable[[Waiting], None]  # told why it takes long
+    tell: Callable[[str, Style], None]  # prints a line of ours
+
+
 def raw_attached_to(app: App, session: str, detach_key: str = DETACH, *, wait: float = PATIENCE) -> int:
     """Show a session's terminal on this one; the exit status. Raises: UsageError, without a terminal.
 
@@ -65,11 +78,21 @@ def raw_attached_to(app: App, session: str, detach_key: str = DETACH, *, wait: f
     return asyncio.run(_RawAttachment(app, session, key, wait).run())
 
 
+async def shown_within(app: App, session: str, within: Within, *, wait: float) -> int:
+    """Show a session's terminal in place of the text, until the key leads back, or it ends; the exit status.
+
+    Raises: AgentError, if it cannot be shown; the person's terminal was not touched then.
+    """
+    return await _RawAttachment(app, session, DetachKey(DETACH), wait, within).run()
+
+
 class _RawAttachment:
-    def __init__(self, app: App, session: str, key: DetachKey, wait: float) -> None:
+    def __init__(self, app: App, session: str, key: DetachKey, wait: float, within: Within | None = None) -> None:
         self._app = app
-        self._printer = app.printer
+        self._tell = within.tell if within is not None else app.printer.talk
+        self._within = within
         self._key = key
+        self._leads = f"{key.name} {'leads back to the text' if within is not None else 'leaves'}"
         self._wait = wait
         self._waiting_lines = WaitingLines()
         self._mark = Mark(session)
@@ -91,7 +114,7 @@ class _RawAttachment:
         self._left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._terminal = RawTerminal(typed=self._take_keys, drained=self._took.set)
         async with streaming(self._app.client.path, wait=self._wait) as stream:
-            stream.waiting = saying(self._app)
+            stream.waiting = self._within.waiting if self._within is not None else saying(self._app)
             events = follow(stream, self._mark)
             first = await anext(events)  # the terminal is touched only once there is a session with one
             assert isinstance(first, Hydrated)
@@ -99,9 +122,10 @@ class _RawAttachment:
             if os.environ.get(INSIDE) == session:
                 raise Forbidden("this terminal is that session", hint="attach from a terminal of your own")
             attached = await self._attach(stream)
-            self._printer.talk(f"-- {self._key.name} leaves; the session goes on", "dim")
+            self._tell(f"-- {self._leads}; the session goes on", "dim")
             stream.waiting = self._waits
-            with self._terminal.raw(self._other_size.set, lambda number: self._leave(128 + number)):
+            lent = self._within.lent() if self._within is not None else nullcontext()
+            with lent, self._terminal.raw(self._other_size.set, lambda number: self._leave(128 + number)):
                 self._show(attached, again=False)
                 async with asyncio.TaskGroup() as tasks:
                     jobs = [
@@ -116,12 +140,10 @@ class _RawAttachment:
                         job.cancel()
         unread = self._lost + self._typed.decode(errors="ignore")
         if unread:  # never shown: it may be a password
-            self._printer.talk(
-                f"-- {counted(len(unread), 'character')} that you typed did not reach the program", "yellow"
-            )
-        self._printer.talk(
-            self._end or f"-- left {self._asked}; `agent attach --raw {shlex.quote(self._asked)}` returns", "dim"
-        )
+            self._tell(f"-- {counted(len(unread), 'character')} that you typed did not reach the program", "yellow")
+        if self._within is None:
+            returns = f"`agent attach --raw {shlex.quote(self._asked)}` returns"
+            self._tell(self._end or f"-- left {self._asked}; {returns}", "dim")
         return status
 
     def _leave(self, status: int, why: str = "") -> None:
@@ -214,7 +236,7 @@ class _RawAttachment:
 
     def _cover(self, text: str) -> None:
         rows, cols = self._terminal.size()
-        line = f" {text} ({self._key.name} leaves) "[: cols - 1].encode(errors="replace")
+        line = f" {text} ({self._leads}) "[: cols - 1].encode(errors="replace")
         self._terminal.write(b"\x1b7\x1b[%d;1H\x1b[7m%s\x1b[m\x1b[K\x1b8" % (rows, line))
         self._covered = True
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import NamedTuple
 
 from agent.client.terminal_text import Style, fit, leaves_open, width
+from agent.frontends.cli.duration import counted
 from agent.frontends.cli.output import Printer
 
 ERASE, UP = "\r\x1b[K", "\x1b[A"
@@ -15,6 +17,8 @@ SAVE, BACK = "\x1b7", "\x1b8"
 """DECSC, DECRC: the terminal remembers the place of the cursor, and the colours."""
 PLAIN, ERASE_BELOW = "\x1b[m", "\x1b[J"
 EVERYTHING = 2**62
+HELD_MAX, LINE_MAX = 200, 4096
+"""Lines that are held back while the terminal is another's, and the characters of one: the log has all of them."""
 TAB = 8
 _PLAIN = frozenset({"\x1b[m", "\x1b[0m"})
 _END = re.compile(r"\A((?:\x1b\[[0-9;:]*m)*)\t*\n?")
@@ -27,6 +31,27 @@ class _Bottom(NamedTuple):
     prompt: str = ""
     shown: str = ""
     cursor: int = 0
+
+
+class _Held:
+    """What is said while the terminal is another's: the last lines of it, and how many are left out."""
+
+    def __init__(self, *, begun: bool) -> None:
+        self.begun = begun  # whether output stood in the middle of a line before
+        self._lines: deque[str] = deque(maxlen=HELD_MAX)
+        self._last = ""
+        self._whole = 0
+
+    def add(self, text: str) -> None:
+        *lines, self._last = (self._last + text).split("\n")
+        self._last = self._last[-LINE_MAX:]
+        self._lines.extend(line[-LINE_MAX:] for line in lines[-HELD_MAX:])
+        self._whole += len(lines)
+
+    def said(self) -> str:
+        left_out = self._whole - len(self._lines)
+        first = [*([""] if self.begun else []), f"-- {counted(left_out, 'line')} meanwhile, then:"] if left_out else []
+        return "\n".join([*first, *self._lines, self._last])
 
 
 class SplitScreen:
@@ -46,6 +71,7 @@ class SplitScreen:
         self._severed = False  # that line was ended on the screen only: what follows of it begins a row
         self._painted = False  # colours of the output are in force
         self._away = False  # the rows are not drawn
+        self._held: _Held | None = None  # what is said meanwhile
         self._bottom = _Bottom()
         self._rows: list[int] = []  # columns of each row of ours that is on the screen
         self._column = 0  # of the last one, where the cursor is
@@ -55,7 +81,10 @@ class SplitScreen:
 
     def text(self, text: str) -> None:
         """Print more of the session's own output."""
-        if text:  # a prompt alone comes back once all is said
+        if self._held is not None:
+            self._held.add(text)
+            self._open = leaves_open(text, before=self._open)
+        elif text:  # a prompt alone comes back once all is said
             output = self._erased() + self._written(text)  # before the rows are drawn: each knows where the cursor is
             self._put(output + (self._drawn() if self._bottom.live or self._bottom.shown else ""))
 
@@ -108,16 +137,26 @@ class SplitScreen:
         self._rows, self._hangs = [], False
         self._put(erased + self._drawn())
 
-    def hide(self) -> None:
-        """Take the rows away and draw none, since the terminal is another's, until `come_back`."""
-        self._put(self._erased())
+    def hide(self, *, below: bool = False) -> None:
+        """Take the rows away and print nothing, since the terminal is another's, until `come_back`.
+
+        `below`: with the cursor at the start of a row, where what the other one saves of it brings it back to.
+        """
+        self._put(self._erased() + ("\n" if below and self._open and not self._severed else ""))
         self._away = True
+        self._held = self._held or _Held(begun=self._open)
 
     def come_back(self) -> None:
-        """Draw the rows anew, below what others have printed: the cursor stands at the start of a row."""
+        """Print what was said meanwhile, the last lines of it, and draw the rows anew, below what others have printed.
+
+        The cursor stands at the start of a row.
+        """
+        held, self._held = self._held, None
+        self._open = held.begun if held is not None else self._open
         self._severed |= self._open
         self._rows, self._hangs, self._away = [], False, False
         self._put(self._drawn())
+        self.text(held.said() if held is not None else "")
 
     def close(self) -> None:
         """Leave the terminal at the start of a line."""

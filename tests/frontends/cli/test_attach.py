@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import SessionEnded, SessionNotFound
+from agent.errors import BadParams, SessionEnded, SessionNotFound
 from agent.protocol.events import (
     Choice,
     MessageComplete,
@@ -32,6 +32,7 @@ from agent.protocol.events import (
 )
 from agent.protocol.messages import Answered, ParticipantsChanged, PeerLink, SessionLost, SessionsChanged
 from agent.protocol.model import Participant, Sender, Status
+from agent.protocol.terminal import typed_bytes
 from tests.fakes.waiting import SECONDS
 from tests.frontends.cli.emulator import Emulator
 from tests.frontends.conftest import Agent
@@ -480,6 +481,86 @@ def test_a_session_with_a_screen_of_its_own_is_offered_that(gateway: FakeGateway
             assert shown.child.wait(10) == 0
         shown.close()
     assert "it has a screen of its own: `agent attach --raw" in attached(HERE).stderr
+
+
+def test_ctrl_v_shows_the_terminal_and_the_key_leads_back_to_the_text_that_went_on(
+    gateway: FakeGateway, terminal: Terminal
+) -> None:
+    gateway.terminal, gateway.screen = True, b"\x1b[?1049h~ vim ~"
+    terminal.until("Ctrl-V shows its terminal, Ctrl-D leaves")
+    terminal.until("> ")
+    terminal.type("a draft")
+    terminal.until("> a draft")
+    terminal.type("\x16")
+    terminal.until("-- Ctrl-] leads back to the text; the session goes on")
+    terminal.until("~ vim ~")
+    gateway._turns["another's"] = 1
+    gateway.emit(*_reply(1, "".join(f"line {number}\n" for number in range(300))), SessionInfo(note="said meanwhile"))
+    gateway.emit(SessionInfo(screen="vim"))  # which is in sight: nothing to tell
+    terminal.type("\x16:wq\r\x03")
+    gateway.wait_until(lambda: b"".join(typed_bytes(each) for each in gateway.called("terminal.input"))[-1:] == b"\x03")
+    assert "line 1" not in terminal.text
+    terminal.type("\x1d")
+    terminal.until("\x1b[?1049l")
+    terminal.until("lines meanwhile, then:\n")
+    terminal.until("line 299\n")
+    assert "is on the screen" not in terminal.until("-- said meanwhile\n")
+    terminal.until_shown("> a draft")
+    assert "line 1\n" not in terminal.text
+    terminal.type("\x15echo b\r")
+    terminal.until("[laptop] echo b\nb\n")
+    terminal.type("\x16")
+    terminal.until("~ vim ~")  # as often as one likes
+    terminal.type("\x1d")
+    terminal.until("> ")
+    terminal.type("\x04")
+    terminal.until("-- left Build; `agent attach Build` returns")
+    assert terminal.child.wait(10) == 0
+    assert terminal.restored()
+
+
+def test_a_session_without_a_terminal_says_so_and_the_text_goes_on(gateway: FakeGateway, terminal: Terminal) -> None:
+    gateway.refusals["terminal.attach"] = BadParams("that session (claude) has no terminal to show")
+    terminal.until("> ")
+    terminal.type("echo a")
+    terminal.until("> echo a")
+    terminal.type("\x16")
+    terminal.until("-- that session (claude) has no terminal to show\n")
+    terminal.until_shown("> echo a")
+    terminal.type("\r")
+    terminal.until("[laptop] echo a\na\n")
+
+
+@pytest.mark.parametrize("end", ["signal", "session"])
+def test_what_ends_while_the_terminal_is_shown_leaves_everything_as_it_was(
+    gateway: FakeGateway, terminal: Terminal, end: str
+) -> None:
+    gateway.terminal, gateway.screen = True, b"~ vim ~"
+    terminal.until("> ")
+    terminal.type("\x16")
+    terminal.until("~ vim ~")
+    if end == "signal":
+        terminal.child.terminate()
+        terminal.until("-- left Build")
+    else:
+        gateway.emit(SessionInfo(status="ended", note="exit"))
+        terminal.until("-- the session has ended: exit\n")
+    assert terminal.child.wait(10) == (143 if end == "signal" else 0)
+    assert terminal.restored()
+
+
+def test_a_program_that_takes_the_whole_screen_is_named_with_what_shows_it(
+    gateway: FakeGateway, terminal: Terminal
+) -> None:
+    terminal.until("> ")
+    gateway.emit(SessionInfo(screen="v\x1b[2Jim"))
+    terminal.until("-- v\ufffd[2Jim is on the screen: Ctrl-V shows it\n")
+    gateway.emit(SessionInfo(screen=""))
+    gateway.sessions = [session(screen="vim", program="dash: ends of commands are guessed")]
+    piped = attached(HERE)
+    assert f"-- vim is on the screen: `agent attach --raw {HERE}` shows it" in piped.stderr
+    assert " · shell · dash · since" in piped.stderr
+    assert "-- dash: ends of commands are guessed" in piped.stderr
 
 
 def test_what_was_typed_after_the_program_had_ended_is_counted_and_not_shown(gateway: FakeGateway) -> None:
