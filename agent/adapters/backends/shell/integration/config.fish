@@ -14,8 +14,10 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
     set -g __lan_agent_serial 0
     set -g __lan_agent_number 0
     set -g __lan_agent_own 0
+    set -g __lan_agent_runs 0
     set -g __lan_agent_text ''
     set -g __lan_agent_kept ''
+    set -g __lan_agent_line ''
     set -g __lan_agent_pagers
 
     function __lan_agent_mark
@@ -30,7 +32,9 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
     function __lan_agent_start --on-event fish_preexec
         set -l turn n$__lan_agent_number
         set __lan_agent_serial (builtin math $__lan_agent_serial + 1)
-        if builtin test $__lan_agent_own = 0
+        set __lan_agent_runs $__lan_agent_own
+        set __lan_agent_own 0
+        if builtin test $__lan_agent_runs = 0
             set turn t(builtin printf %s (builtin string sub -l 4096 -- "$argv[1]" | builtin string collect) \
                 | command od -An -v -tx1 | builtin string replace -a ' ' '' | builtin string join '')
         end
@@ -39,17 +43,29 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
 
     function __lan_agent_end --on-event fish_postexec
         set -l code $status
-        if builtin test $__lan_agent_own = 1
+        if builtin test $__lan_agent_runs = 1
             builtin echo "n$__lan_agent_number $__lan_agent_serial $code" >$__lan_agent_box/done
         end
         __lan_agent_mark D ";$__lan_agent_serial;$code;"(__lan_agent_directory)
         __lan_agent_put_back
-        set __lan_agent_own 0
+        set __lan_agent_runs 0
     end
 
     function __lan_agent_prompt --on-event fish_prompt
         __lan_agent_mark A ";$status"
         __lan_agent_mark B
+    end
+
+    # After a Ctrl-C fish may skip the event, and that of the end; a part of the prompt is always drawn. B may come twice.
+    if builtin functions -q fish_mode_prompt
+        builtin functions -c fish_mode_prompt __lan_agent_mode_prompt
+    else
+        function __lan_agent_mode_prompt
+        end
+    end
+    function fish_mode_prompt
+        __lan_agent_prompt
+        __lan_agent_mode_prompt
     end
 
     # What was set for one turn becomes again what it was, unless the turn changed it.
@@ -88,6 +104,7 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
             return
         end
         set -l half (builtin commandline -b | builtin string collect)
+        builtin test "$half" = "$__lan_agent_line"; and set half '' # ours, of a turn that was interrupted before it ran
         builtin commandline -r -- "$text"
         builtin commandline --is-valid
         set -l wrong $status
@@ -114,8 +131,9 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
         end
         if builtin test (builtin string length -- "$text" | builtin string join '') -gt 2000 # its editor is slow with long ones
             set __lan_agent_text $text
-            builtin commandline -r -- 'builtin eval $__lan_agent_text'
+            builtin commandline -r -- ' builtin eval $__lan_agent_text' # the blank keeps it out of the history
         end
+        set __lan_agent_line (builtin commandline -b | builtin string collect)
         builtin commandline -f execute
     end
 

@@ -17,12 +17,12 @@ __lan_agent_mark() {
 # First of precmd_functions, before the user's can print. (A function precmd runs before it: after E.)
 __lan_agent_first() {
     typeset -gi __lan_agent_status=$?
-    if (( __lan_agent_own )); then
+    if (( __lan_agent_own || __lan_agent_runs )); then
         builtin print -r -- "n$__lan_agent_number $__lan_agent_serial $__lan_agent_status" >|$__lan_agent_box/done
     fi
     __lan_agent_mark D "$__lan_agent_serial;$__lan_agent_status;${(qqqq)PWD}"
+    __lan_agent_own=0 __lan_agent_runs=0
     __lan_agent_put_back
-    __lan_agent_own=0
     if [[ $precmd_functions[-1] != __lan_agent_last ]]; then # somebody came behind it: once more when all have run
         __lan_agent_hook
         if builtin zmodload zsh/sched; then builtin sched +0 __lan_agent_last; fi
@@ -33,8 +33,13 @@ __lan_agent_first() {
 __lan_agent_last() {
     local open=$'%{\e]7717;'$__lan_agent_nonce close=$'\a%}'
     local a="$open;A;$$;%?$close" b="$open;B;$$$close" k="$open;K;$$$close"
-    PS1=$a${${PS1//$a/}//$b/}$b
-    PS2=${PS2//$k/}$k
+    if [[ ${(t)PS2} != *readonly* ]]; then PS2=${PS2//$k/}$k; fi
+    if [[ ${(t)PS1} == *readonly* ]]; then
+        __lan_agent_mark A $__lan_agent_status
+        __lan_agent_mark B
+    else
+        PS1=$a${${PS1//$a/}//$b/}$b
+    fi
 } >/dev/null 2>&1
 
 # What was set for one turn becomes again what it was, unless the turn changed it.
@@ -60,9 +65,9 @@ __lan_agent_start() {
     local open=$'%{\e]7717;'$__lan_agent_nonce close=$'\a%}' turn=n$__lan_agent_number
     if [[ ${PROMPT_EOL_MARK-} != *"$open;E;"* ]]; then __lan_agent_eol=${PROMPT_EOL_MARK-%B%S%#%s%b}; fi
     typeset -g PROMPT_EOL_MARK="$open;E;$$$close$__lan_agent_eol"
-    if [[ ${(t)PS1} == *export* ]]; then PS1=${${PS1//"$open;A;$$;%?$close"/}//"$open;B;$$$close"/}; fi # not for shells within
-    __lan_agent_serial+=1
-    if (( ! __lan_agent_own )); then
+    if [[ ${(t)PS1} == *export* && ${(t)PS1} != *readonly* ]]; then PS1=${${PS1//"$open;A;$$;%?$close"/}//"$open;B;$$$close"/}; fi # not for shells within
+    __lan_agent_serial+=1 __lan_agent_runs=$__lan_agent_own __lan_agent_own=0
+    if (( ! __lan_agent_runs )); then
         setopt no_multibyte
         local byte text=${${1:-$3}[1,4096]}
         turn=t
@@ -138,7 +143,7 @@ __lan_agent_begin() {
     if (( $+__lan_agent_nonce )); then return; fi # it came the other way already
     typeset -g __lan_agent_box=$LAN_AGENT_BOX __lan_agent_nonce="$(<$LAN_AGENT_BOX/nonce)" __lan_agent_text= __lan_agent_eol=
     typeset -g __lan_agent_histchars=
-    typeset -gi __lan_agent_serial=0 __lan_agent_number=0 __lan_agent_own=0
+    typeset -gi __lan_agent_serial=0 __lan_agent_number=0 __lan_agent_own=0 __lan_agent_runs=0
     typeset -ga __lan_agent_pagers
     __lan_agent_hook
     builtin zle -N __lan_agent_take
