@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from agent.protocol.bounds import Line, Word
+from agent.protocol.bounds import Line, Rows, Word
 
 
 class ListBackends(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,6 +26,7 @@ class BackendRow(Struct, frozen=True, kw_only=True):
     detail: Line = ""  # what was found; for the owner only
     missing: Line = ""  # what must be there first, as a sentence; empty if it is ready
     hint: Line = ""  # how to get it
+    shells: Rows[Word] = ()  # of one that runs a shell: what `session.create` may name there, the user's own first
 
 
 ELSEWHERE = "it cannot be used there yet"
@@ -42,4 +43,5 @@ def for_others(row: BackendRow) -> BackendRow:
         default=row.default,
         missing="" if row.ready else ELSEWHERE,
         hint="" if row.ready else ASK_THERE,
+        shells=row.shells,
     )

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from agent.errors import IN_THE_LOG
-from agent.ports import Clock, Inspection, Inspects, Installed
+from agent.ports import Clock, Inspection, Inspects, Installed, RunsShell
 from agent.protocol.backends import BackendRow
 from agent.protocol.names import clean
 from agent.tasks import child
@@ -76,4 +76,15 @@ class BackendCatalog:
             detail=clean(seen.detail, TEXT),
             missing=clean(seen.missing, TEXT),
             hint=clean(seen.hint, TEXT),
+            shells=_shells(one.type) if not seen.missing else (),
         )
+
+
+def _shells(backend: object) -> tuple[str, ...]:
+    if not isinstance(backend, RunsShell):
+        return ()
+    try:
+        return tuple(clean(name, TEXT) for name in backend.shells())
+    except Exception:
+        log.exception("a backend raised")
+        return ()

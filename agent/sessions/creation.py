@@ -18,8 +18,8 @@ from agent.protocol.names import clean_title, meant
 
 PROMPT_MAX = 100_000
 """Characters of one prompt, or of a command."""
-_SHELL = re.compile(r"/[^\0]*|[A-Za-z0-9][A-Za-z0-9._+-]*")
-"""An absolute path, or the name of a program."""
+_SHELL = re.compile(r"[/~][^\0]*|[A-Za-z0-9][A-Za-z0-9._+-]*")
+"""A path from the root or a home directory, or the name of a program."""
 
 
 class Default(Struct, frozen=True):

@@ -11,7 +11,7 @@ import pytest
 
 from agent.errors import AgentError, BadParams, DeviceNotFound, Forbidden
 from agent.ports import Inspection, Installed
-from agent.protocol.backends import BackendRow, ListBackends
+from agent.protocol.backends import BackendRow, ListBackends, for_others
 from agent.protocol.codec import typed
 from agent.protocol.messages import CreateSession
 from agent.sessions.catalog import KEPT, BackendCatalog
@@ -53,6 +53,21 @@ def kind(name: str, made: EchoBackend | None, **more: str) -> Installed:
 async def rows(*kinds: Installed, look: float = 1.0) -> dict[str, BackendRow]:
     found = await BackendCatalog(kinds, default="b", clock=FakeClock(), look=look).rows()
     return {row.name: row for row in found}
+
+
+class Shells(EchoBackend):
+    def shells(self) -> tuple[str, ...]:
+        return ("zsh", "bash\x1b[2J")
+
+
+class BrokenShells(EchoBackend):
+    def shells(self) -> tuple[str, ...]:
+        raise RuntimeError("no")
+
+
+async def test_the_shells_of_a_backend_are_named_to_others_too_and_one_that_raises_has_none() -> None:
+    found = await rows(kind("a", Shells()), kind("b", BrokenShells()), kind("c", EchoBackend()))
+    assert {name: for_others(row).shells for name, row in found.items()} == {"a": ("zsh", "bash[2J"), "b": (), "c": ()}
 
 
 async def test_what_is_ready_comes_first_and_the_default_is_marked() -> None:
@@ -190,5 +205,5 @@ async def test_an_unknown_backend_names_the_command_that_lists_them() -> None:
 def test_rows_only_grow() -> None:
     assert msgspec.structs.asdict(BackendRow(name="a", kind="b", description="c", ready=True, default=False)) == {
         "name": "a", "kind": "b", "description": "c", "ready": True, "default": False, "detail": "", "missing": "",
-        "hint": "",
+        "hint": "", "shells": (),
     }  # fmt: skip

@@ -55,6 +55,7 @@ def whole(row: dict[str, Any], printer: Printer) -> list[str]:
         "kind": row["kind"],
         "what": row["description"],
         "detail": row["detail"],
+        "shells": ", ".join(row.get("shells", ())),
         "missing": row["missing"],
         "hint": row["hint"],
     }
@@ -84,7 +85,7 @@ def lines(rows: Sequence[dict[str, Any]], printer: Printer) -> list[str]:
 
 def _about(row: dict[str, Any]) -> str:
     if row["ready"]:
-        return ": ".join(filter(None, (row["description"], row["detail"])))
+        return ": ".join(filter(None, (row["description"], row["detail"] or ", ".join(row.get("shells", ())))))
     return "; ".join(filter(None, (row["missing"], row["hint"])))
 
 

@@ -63,6 +63,15 @@ def complete_backend(ctx: click.Context, _param: click.Parameter, incomplete: st
     ]
 
 
+def complete_shell(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completions of `--shell`: those of the device that `--on` names, the user's own first; else files."""
+    if incomplete[:1] in {"/", "~", "."}:
+        return [CompletionItem(incomplete, type="file")]
+    rows = _ask("backend.list", {"device": ctx.params.get("on") or ""})
+    names = dict.fromkeys(clean(name) for row in rows for name in row.get("shells", ()))
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 def complete_prompt(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completions of a prompt: ids of those that wait in the session named before, with their texts as help."""
     return [

@@ -19,6 +19,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "new": (
         ("agent new --on desk --title build --attach", "on another device, and stay in it"),
+        ("agent new --shell zsh --attach", "another shell than yours"),
         ("agent new --backend terminal --attach -- vim notes.md", "a program on a screen of its own"),
     ),
     "backends": (

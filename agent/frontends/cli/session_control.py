@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shlex
 
 import click
 
 from agent.client.terminal_text import clean
-from agent.errors import PeerUnreachable
+from agent.errors import BadParams, PeerUnreachable
 from agent.frontends.cli import streams
-from agent.frontends.cli.complete import complete_backend, complete_device, complete_session
+from agent.frontends.cli.complete import complete_backend, complete_device, complete_session, complete_shell
 from agent.frontends.cli.main import App, Exit, check_text
 from agent.frontends.cli.patience import START_SECONDS, call, on_interrupt, saying, wait_option
 from agent.paths import expanded
@@ -29,6 +30,8 @@ PROGRAMS = frozenset({"commands", "shell", "terminal"})
 @click.option("--on", metavar="DEVICE", default="", shell_complete=complete_device, help="On that device.")
 @click.option("--backend", metavar="B", default="", shell_complete=complete_backend,
               help="What it is made of: see `agent backends`.")  # fmt: skip
+@click.option("--shell", metavar="SHELL", default="", shell_complete=complete_shell,
+              help="Which shell it is: bash, zsh, fish, or a path; default: yours.")  # fmt: skip
 @click.option("--title", metavar="T", default="", help="Its title.")
 @click.option("--cwd", metavar="DIR", default="", help="Its directory; default: this one, elsewhere the home.")
 @click.option("--again", metavar="SESSION", default="", shell_complete=complete_session,
@@ -43,6 +46,7 @@ def new(
     *,
     on: str,
     backend: str,
+    shell: str,
     title: str,
     cwd: str,
     again: str,
@@ -53,12 +57,14 @@ def new(
 ) -> int:
     """Start a session and print its id.
 
+    Without --backend it is a shell, your own as a rule, with all that you have set up in it.
+
     CMD is a program with its arguments. A backend that takes none gets it as the first prompt.
 
     With --again it is the one that has ended, started anew where it was; an agent goes on with its own conversation.
     """
     if again:
-        if on or backend or title or cwd or private or command:
+        if on or backend or shell or title or cwd or private or command:
             raise click.UsageError("--again takes all of it from that session: leave the other options out")
         from agent.frontends.cli.attach import restarted
 
@@ -69,14 +75,27 @@ def new(
         check_text(cwd, "the name of the session's directory")
         if given and not folder.is_dir():
             raise click.UsageError(f"--cwd: there is no directory {cwd}")
+    if not on and "/" in shell:
+        shell = str(expanded(shell))
     share: Share = "private" if private else "all"
-    asked = CreateSession(device=on, backend=backend, title=title, cwd=cwd, command=command, share=share)
+    asked = CreateSession(device=on, backend=backend, shell=shell, title=title, cwd=cwd, command=command, share=share)
+    if on and shell:
+        _check_choice(app, on)
     session = _created(app, asked, wait)
     line = command[0] if len(command) == 1 else ""
     if LINE_OF_SHELL.search(line) and _backend_of(app, session, backend) in PROGRAMS:
         told = f"{clean(line)!r} is one word, the name of a program"
         app.printer.hint(f"{told}; a line of shell is run by: `agent new -- sh -c {shlex.quote(clean(line))}`")
     return _started(app, session, backend, stay=stay)
+
+
+def _check_choice(app: App, device: str) -> None:
+    # A lan-agent of before would make a session of another shell, and nobody would know.
+    with contextlib.suppress(PeerUnreachable):  # it may be waited for
+        rows = app.client.call("backend.list", {"device": device}, seconds=START_SECONDS)
+        if not any(row.get("shells") for row in rows):
+            hint = "update lan-agent there, or leave out --shell"
+            raise BadParams(f"the lan-agent of {clean(device)} knows no choice of shells", hint=hint)
 
 
 def _started(app: App, session: str, backend: str, *, stay: bool) -> int:

@@ -30,10 +30,11 @@ TABLE = Table(
     Column("MARKS", optional=True),
     Column("DEVICE", least=8),
     Column("BACKEND", least=8),
+    Column("PROGRAM", least=8, optional=True),
     Column("CWD", least=14, cut="middle", optional=True),
     Column("UPDATED"),
     Column("ID"),
-    left_out=("CWD", "BACKEND", "UPDATED", "MARKS", "DEVICE", "STATUS"),
+    left_out=("PROGRAM", "CWD", "BACKEND", "UPDATED", "MARKS", "DEVICE", "STATUS"),
 )
 _STYLES: dict[str, Style] = {"starting": "cyan", "idle": "", "working": "green", "needs-input": "yellow",
                              "ended": "dim", "failed": "red"}  # fmt: skip
@@ -199,16 +200,23 @@ def _watching(row: Row) -> int:
 
 def _cells(row: Row, shown: str, printer: Printer) -> list[Line]:
     status, reach, watching = _status(row), _reach(row), _watching(row)
+    program, _, remark = row.get("program", "").partition(": ")
     marks = ", ".join(filter(None, (_share(row), f"{watching} watching" if watching else "")))
     words = [status.replace("-", " "), *([f"({reach})"] if reach else [])]
     if row.get("queued"):
         words.append(f"+{row['queued']}")
     dim: Style = "dim" if row.get("stale") or not row["attachable"] else ""
     cells: list[Cell] = [(" ".join(words), dim or _STYLES[status]), (title_of(row), dim), (marks, dim),
-                         (device_of(row), dim), (row["backend"], dim), (_where(row), dim),
+                         (device_of(row), dim), (row["backend"], dim), (program, dim), (_where(row), dim),
                          (printer.when(row["updated_at"]), dim), (shown, dim)]  # fmt: skip
     question = row.get("question") if status == "needs-input" else ""
-    return [cells, *([Below((f"? {question}", dim or "yellow"))] if question else [])]
+    screen = row.get("screen", "")
+    below = [
+        *([Below((f"? {question}", dim or "yellow"))] if question else []),
+        *([Below((f"{screen} is on the screen", "dim"))] if screen else []),
+        *([Below((remark, "dim"))] if remark else []),
+    ]
+    return [cells, *below]
 
 
 def _fields(row: Row) -> list[str]:
@@ -226,6 +234,7 @@ def _fields(row: Row) -> list[str]:
         str(_watching(row)),
         row.get("cwd", ""),
         row.get("question", ""),
+        row.get("program", ""),
     ]
 
 

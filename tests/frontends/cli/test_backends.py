@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.frontends.conftest import Agent, Screen
 from tests.frontends.gateway import FakeGateway
 
 
-def row(name: str, *, ready: bool = True, default: bool = False, **more: str) -> BackendRow:
+def row(name: str, *, ready: bool = True, default: bool = False, **more: Any) -> BackendRow:
     return BackendRow(name=name, kind="x", description=f"about {name}", ready=ready, default=default, **more)
 
 
@@ -73,6 +74,34 @@ def test_one_backend_is_told_in_full_by_its_name(filled: FakeGateway, agent: Age
     assert (ran.status, ran.err) == (2, "agent: no backend 'zod'\n  hint: there are: bad, ollama, shell, zed\n")
 
 
+def test_the_shells_that_may_be_chosen_are_named(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.backends = [row("shell", default=True, shells=("zsh", "bash"))]
+    assert agent("backends").out == "shell\tready\tabout shell: zsh, bash\tdefault\tx\n"
+    assert agent("backends", "shell").out.endswith("shells  zsh, bash\n")
+    assert json.loads(agent("backends", "--json").out)[0]["shells"] == ["zsh", "bash"]
+
+
+def test_a_shell_is_asked_for_by_name_or_by_its_path_from_here(
+    gateway: FakeGateway, agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert agent("new", "--shell", "zsh").status == 0
+    assert agent("new", "--shell", "bin/zsh").status == 0
+    assert [asked.shell for asked in gateway.called("session.create")] == ["zsh", f"{tmp_path}/bin/zsh"]
+
+
+def test_a_device_that_cannot_choose_makes_no_other_shell_without_a_word(gateway: FakeGateway, agent: Agent) -> None:
+    gateway.backends = [row("shell", default=True)]
+    ran = agent("new", "--on", "desk", "--shell", "zsh")
+    assert (ran.status, gateway.called("session.create")) == (2, [])
+    assert ran.err == (
+        "agent: the lan-agent of desk knows no choice of shells\n  hint: update lan-agent there, or leave out --shell\n"
+    )
+    gateway.backends = [row("shell", default=True, shells=("bash",))]
+    assert agent("new", "--on", "desk", "--shell", "bash").status == 0
+    assert agent("new", "--again", "Build", "--shell", "bash").status == 2
+
+
 def test_a_default_that_cannot_be_used_gives_advice(gateway: FakeGateway, agent: Agent) -> None:
     gateway.backends = [row("shell", ready=False, default=True, missing="bash is not installed")]
     assert "agent new --backend NAME" in agent("backends").err
@@ -83,7 +112,7 @@ def test_json_is_what_the_wire_gives(filled: FakeGateway, agent: Agent) -> None:
     assert [each["name"] for each in rows] == ["zed", "shell", "ollama", "bad"]
     assert rows[1] == {
         "name": "shell", "kind": "x", "description": "about shell", "ready": True, "default": True, "detail": "",
-        "missing": "", "hint": "",
+        "missing": "", "hint": "", "shells": [],
     }  # fmt: skip
 
 

@@ -134,20 +134,34 @@ def test_a_growing_table_keeps_its_columns() -> None:
 def test_a_pipe_has_neither_head_nor_headings_and_every_row_as_many_tabs() -> None:
     piped = sessions.lines(rows(), printer(None))
     assert [line.split("\t")[0] for line in piped] == ["working", "idle", "needs-input", "idle"]
-    assert {line.count("\t") for line in piped} == {11}
+    assert {line.count("\t") for line in piped} == {12}
     fields = piped[0].split("\t")
     assert fields == [
         "working", "fix the parser so that it reads every kind of stream", "desk", "codex", "2027-01-15T08:00:00Z",
-        "a9d2aaaaaaaaaaaa", "here", "2", "", "2", "/home/ada/src/lan-agent/agent/adapters", "",
+        "a9d2aaaaaaaaaaaa", "here", "2", "", "2", "/home/ada/src/lan-agent/agent/adapters", "", "",
     ]  # fmt: skip
-    assert piped[2].endswith(f"\t{QUESTION}")
+    assert piped[2].endswith(f"\t{QUESTION}\t")
+
+
+def test_what_runs_is_a_column_and_what_to_know_of_it_stands_below() -> None:
+    listed = [
+        session(HERE, "Build", program="zsh 5.9", screen="vim"),
+        session(THERE, "Far", program="dash: ends of commands are guessed"),
+    ]
+    lines = sessions.lines([msgspec.to_builtins(row) for row in listed], printer(100))
+    assert lines[0].split() == ["STATUS", "TITLE", "DEVICE", "BACKEND", "PROGRAM", "UPDATED", "ID"]
+    assert "  shell    zsh 5.9  " in lines[1]
+    assert (lines[2], lines[-1]) == ("  vim is on the screen", "  ends of commands are guessed")
+    piped = sessions.lines([msgspec.to_builtins(row) for row in listed], printer(None))
+    assert [line.split("\t")[-1] for line in piped] == ["zsh 5.9", "dash: ends of commands are guessed"]
 
 
 def test_rows_of_an_older_service_are_listed() -> None:
-    late = ("participants", "queued", "cwd", "lineage", "stale", "away", "share", "untitled", "short_cwd", "question")
+    late = ("participants", "queued", "cwd", "lineage", "stale", "away", "share", "untitled", "short_cwd", "question",
+            "program", "screen")  # fmt: skip
     old = [{name: value for name, value in row.items() if name not in late} for row in rows()]
     assert [line.split()[-1] for line in sessions.lines(old, printer(100))[1:4]] == ["a9d2", "b9d2", "s3ss"]
-    assert {line.count("\t") for line in sessions.lines(old, printer(None))} == {11}
+    assert {line.count("\t") for line in sessions.lines(old, printer(None))} == {12}
 
 
 TABLES = (
