@@ -13,6 +13,7 @@ import pytest
 from agent.adapters.backends.commands import CommandsBackend
 from agent.adapters.backends.hermes import HermesBackend
 from agent.adapters.backends.openai.family import ConfiguredChat
+from agent.adapters.backends.shell import ShellBackend
 from agent.adapters.backends.terminal import TerminalBackend
 from agent.errors import BackendFailed
 from agent.ports import (
@@ -85,6 +86,14 @@ KINDS = {
         hold="sleep 600",
         many="yes abc | head -c 1000000",
         ask='read -p "Name: " n; echo got $n',
+        leave="exit",
+    ),
+    "shell": Kind(
+        lambda _: ShellBackend(),
+        say="echo ",
+        hold="sleep 600",
+        many="yes abc | head -c 1000000",
+        ask="""python3 -c 'print("got", input("Name: "))'""",
         leave="exit",
     ),
     "terminal": Kind(

@@ -161,7 +161,7 @@ async def test_without_a_viewer_the_program_goes_on(begin: Begin) -> None:
 async def test_a_program_waits_no_longer_than_a_while_for_viewers_that_sleep() -> None:
     pseudo = PseudoTerminal(24, 80, plain=True)
     program = os.open(pseudo.name, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
-    screen = ProgramScreen(pseudo, "epoch", lambda _: None, stall=0.3)
+    screen = ProgramScreen(pseudo, "epoch", bytes, stall=0.3)
     asleep = Watcher(screen, limit=1000)
 
     def wrote() -> int:
@@ -195,7 +195,7 @@ async def test_what_was_given_up_for_viewers_that_take_nothing_stays_so() -> Non
     # T11: the viewers' service says after each output how far they let it be read, and that is as far as before.
     pseudo = PseudoTerminal(24, 80, plain=True)
     program = os.open(pseudo.name, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
-    screen = ProgramScreen(pseudo, "epoch", lambda _: None, stall=0.05)
+    screen = ProgramScreen(pseudo, "epoch", bytes, stall=0.05)
     screen.watch(lambda: screen.let(1000))
     written = 0
     async with asyncio.timeout(20):
@@ -212,7 +212,7 @@ async def test_what_was_given_up_for_viewers_that_take_nothing_stays_so() -> Non
 
 async def test_a_program_is_not_told_to_draw_anew_all_the_time() -> None:
     pseudo = PseudoTerminal(24, 80, plain=True)
-    screen = ProgramScreen(pseudo, "epoch", lambda _: None)
+    screen = ProgramScreen(pseudo, "epoch", bytes)
     sizes: list[int] = []
     pseudo.resize = lambda rows, columns: sizes.append(rows)  # type: ignore[method-assign]  # what the program is told
     clock = LoopClock()

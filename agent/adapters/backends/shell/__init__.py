@@ -1,25 +1,73 @@
-"""Backend `shell`: for now the driver of `commands` by another name.
+"""Backend `shell`: the user's own shell on a terminal, which tells by marks where commands begin and end.
 
-`launch` finds shells and starts them, `box` is the folder through which service and shell hand each other prompts.
+`launch` finds and starts the shell with a start-up file of ours (integration/), which gives it hooks; `box` is the
+folder through which it gets its prompts; `marks` reads what the hooks tell, `states` knows where the shell is by them,
+`turn` is one command, `output` its text, `questions` what it asks, and `session` the backend.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
-from agent.adapters.backends.commands import CommandsBackend
+from agent.errors import BackendFailed
+from agent.ports import Backend, Emit, Start
+
+START_SECONDS = 10.0
+"""Time for the shell to get ready, the user's start-up files included."""
 
 
-class ShellBackend(CommandsBackend):
-    """The kind of session that is a shell (`ports.BackendType`)."""
+class ShellBackend:
+    """The kind of session that is the user's own shell (`ports.BackendType`)."""
 
     name: ClassVar[str] = "shell"
-    description: ClassVar[str] = "commands in a bash that stays"
+    description: ClassVar[str] = "your own shell: prompts are commands, `agent attach --raw` shows it"
+    takes_command: ClassVar[bool] = False
+
+    def missing(self) -> str:
+        """What must be installed before a shell can be started, as a sentence; empty if nothing."""
+        return "" if Path("/bin/sh").exists() else "/bin/sh is not there"
 
     def shells(self) -> Sequence[str]:
-        """Names of the shells on this device that it knows, the user's own first."""
-        return ("bash",)
+        """Names of the shells on this device that have marks, the user's own first (`ports.RunsShell`)."""
+        from agent.adapters.backends.terminal.launch import login_shell  # noqa: PLC0415 - who has no such session …
+
+        own = Path(login_shell(os.environ)).name
+        return tuple(dict.fromkeys((own, *(name for name in ("bash", "zsh", "fish") if shutil.which(name)))))
+
+    async def start(self, start: Start, emit: Emit) -> Backend:
+        """Start the shell that is wanted, the user's own as a rule, and tell its directory.
+
+        A restored session whose directory is gone starts in the user's home and says so. Raises: BackendFailed.
+        """
+        # Who has no such session need not have all of this in memory.
+        from agent.adapters.backends.launching import working_folder  # noqa: PLC0415 - as said
+        from agent.adapters.backends.shell.box import Box  # noqa: PLC0415 - as said
+        from agent.adapters.backends.shell.launch import find_shell, launch  # noqa: PLC0415 - as said
+        from agent.adapters.backends.shell.session import ShellSession  # noqa: PLC0415 - as said
+
+        words = ""
+        try:
+            folder = working_folder(start.cwd)
+        except BackendFailed as exc:
+            if not start.restored:
+                raise
+            folder, words = Path.home(), f"{exc}: the shell starts in your home directory\n"
+        shell = find_shell(start.shell)
+        if shell.missing:
+            raise BackendFailed(shell.missing, hint="install it on that device, or choose another shell")
+        box = Box.make()
+        session = ShellSession(await launch(start.session, folder, shell, box), shell, box, emit)
+        try:
+            await session.ready(START_SECONDS)
+            await session.begin(shell.program, words)
+        except BaseException:
+            await session.close()
+            raise
+        return session
 
 
 __all__ = ["ShellBackend"]

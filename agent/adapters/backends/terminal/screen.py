@@ -34,17 +34,27 @@ _TAIL_MAX = 16
 
 
 class ProgramScreen:
-    """A program's terminal as viewers see it (`ports.Terminal`). `heard` is given all output as it is read."""
+    """A program's terminal as viewers see it (`ports.Terminal`)."""
 
     def __init__(
-        self, terminal: PseudoTerminal, epoch: str, heard: Callable[[bytes], None], *, stall: float = STALL
+        self,
+        terminal: PseudoTerminal,
+        epoch: str,
+        heard: Callable[[bytes], bytes],
+        *,
+        typed: Callable[[bytes], None] | None = None,
+        stall: float = STALL,
     ) -> None:
+        """Read the terminal from now on.
+
+        `heard` is given all output as it is read, and returns what viewers see of it; `typed` what viewers type.
+        """
         self.epoch, self.size = epoch, Size(ROWS, COLS)
         self.over = False
         self.exit_status: int | None = None
         self.keyboard = NonBlockingWriter(terminal.master)
         self._terminal = terminal
-        self._heard = heard
+        self._heard, self._typed = heard, typed
         self._stall = stall
         self._loop = asyncio.get_running_loop()
         self._ring = Ring(RING)
@@ -59,7 +69,7 @@ class ProgramScreen:
         self._telling: asyncio.TimerHandle | None = None
         self._wiggling: asyncio.TimerHandle | None = None
         self._repainted = -REPAINT_EVERY  # loop time
-        self._reading = self._resting = self._closed = False
+        self._reading = self._resting = self._held = self._closed = False
         self._period, self._unwatched = 0.0, 0  # loop time; bytes read since then
         self._read_on()
 
@@ -105,6 +115,11 @@ class ProgramScreen:
             self._unstall()
         self._read_on()
 
+    def hold(self, *, held: bool) -> None:
+        """Read nothing while `held`: whoever hears the output is behind, and the program waits at its next write."""
+        self._held = held
+        self._read_on()
+
     def answered(self, *, by_viewers: bool) -> None:
         """Note whether somebody else answers the program's questions."""
         self._answers = not by_viewers
@@ -120,6 +135,8 @@ class ProgramScreen:
                 raise Busy("the program does not read what is typed", hint="Ctrl-C may help")
             await asyncio.sleep(0.01)
         if not self._closed:
+            if self._typed is not None:
+                self._typed(data)
             self.keyboard.feed(data)
 
     def resize(self, size: Size) -> None:
@@ -158,13 +175,14 @@ class ProgramScreen:
     def _read_on(self) -> None:
         if self._resting:
             return
-        wanted = not self._closed and (self._free or self.end < (self._let or 0))
+        let = self._free or self.end < (self._let or 0)
+        wanted = not self._closed and not self._held and let
         if wanted and not self._reading:
             self._loop.add_reader(self._terminal.master, self._readable)
         elif self._reading and not wanted:
             self._loop.remove_reader(self._terminal.master)
         self._reading = wanted
-        if not wanted and not self._closed and self._stalling is None:
+        if not let and not self._closed and self._stalling is None:
             self._stalling = self._loop.call_later(self._stall, self._give_up)
 
     def _give_up(self) -> None:
@@ -200,6 +218,9 @@ class ProgramScreen:
         self._read_on()
 
     def _take(self, data: bytes) -> None:
+        data = self._heard(data)
+        if not data:
+            return
         dropped = self._ring.append(data)
         if dropped:
             self._before.feed(dropped)
@@ -207,7 +228,6 @@ class ProgramScreen:
         answers = self._queries.answers(data)
         if answers and self._answers:
             self.keyboard.feed(answers)
-        self._heard(data)
         if self._changed is None:
             return
         wait = self._told_at + PACE - self._loop.time()

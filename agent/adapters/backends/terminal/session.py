@@ -146,12 +146,11 @@ class TerminalSession:
         name = clean(process_name(self._terminal.foreground()), NAME_MAX) or "a program"
         await self._tell(Described(note=f"{name} has the whole screen: `agent attach --raw` shows it"))
 
-    def _heard(self, data: bytes) -> None:
-        if self._screen.full != self._full:
-            self._wake.set()
+    def _heard(self, data: bytes) -> bytes:
         if self._turn is not None:
             self._turn.heard(data, self._loop.time())
-            self._wake.set()
+        self._wake.set()
+        return data
 
     async def _say(self, turn: TerminalTurn, *, whole: bool) -> None:
         while text := turn.take(whole=whole):

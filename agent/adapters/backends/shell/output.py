@@ -1,0 +1,92 @@
+"""What a command has written, as text: told as soon as it cannot change any more, and shown while it may."""
+
+from __future__ import annotations
+
+from agent.protocol.terminal import Size
+from agent.protocol.terminal_lines import TerminalLines, plain
+
+SETTLED = 0.25
+"""Seconds without output after which whole lines are told: they will hardly be written over."""
+PACE = 0.1
+"""Seconds between two times that the rows are shown which may still change."""
+
+
+class CommandOutput:
+    """The text of one command after the other, of the whole output of a terminal; times are loop time."""
+
+    def __init__(self, size: Size) -> None:
+        self._lines = TerminalLines(*size)
+        self._size = size
+        self._open = False  # a command runs, and has not written all it had
+        self._unsettled = False
+        self._heard_at = 0.0
+        self._shown, self._shown_at, self._changed = "", 0.0, False
+
+    def fit(self, size: Size) -> None:
+        """Note the size that the terminal has now."""
+        if size != self._size:
+            self._size = size
+            self._lines.resize(*size)
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Take output, that of prompts and line editors too: only then are places on the screen right."""
+        self._lines.feed(data)
+        self._heard_at, self._unsettled, self._changed = now, True, True
+        if not self._open:
+            self._lines.take()
+
+    def begin(self) -> None:
+        """A command begins to write; what stands on the screen is not its own."""
+        self._lines.begin()
+        self._open, self._shown = True, ""
+
+    def take(self) -> str:
+        """More text of the command, which never changes again."""
+        return self._lines.take() if self._open else ""
+
+    def end(self) -> str:
+        """The rest of the text of the command, which has written all it had."""
+        if not self._open:
+            return ""
+        self._open = False
+        return self._lines.end()
+
+    def settle(self, now: float) -> None:
+        """Give whole lines to `take`, if nothing was written for a while."""
+        if self._open and self._unsettled and now - self._heard_at >= SETTLED:
+            self._lines.settle()
+            self._unsettled, self._changed = False, True
+
+    def moving(self, now: float) -> str | None:
+        """The rows that may still change, after what `take` gives; None if they are as they were, or shown just now."""
+        if not self._open or not self._changed or now - self._shown_at < PACE:
+            return None
+        self._changed = False
+        tail = self._lines.tail()
+        if tail == self._shown:
+            return None
+        self._shown, self._shown_at = tail, now
+        return tail
+
+    def due(self, now: float) -> float | None:
+        """Seconds until `settle` or `moving` have something to do; None if they have not."""
+        if not self._open:
+            return None
+        settled = [self._heard_at + SETTLED - now] if self._unsettled else []
+        moved = [self._shown_at + PACE - now] if self._changed else []
+        return max(0.0, min(settled + moved)) if settled or moved else None
+
+    @property
+    def half_line(self) -> bool:
+        """Whether a line was begun that has not ended."""
+        return self._lines.half_line
+
+    @property
+    def question(self) -> str:
+        """What stands before the cursor: what a program asks, if it asks anything."""
+        return plain(self._lines.tail().rpartition("\n")[2]) if self._lines.half_line else ""
+
+    @property
+    def screen(self) -> str:
+        """What stands on the screen and is nobody's output yet: between two commands, the prompt and what was typed."""
+        return plain(self._lines.tail())

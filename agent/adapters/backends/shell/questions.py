@@ -1,0 +1,111 @@
+"""What commands ask at their terminal: seen by how the terminal is set and who reads from it, and answered on it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from agent.adapters.backends.pty.awaited_input import awaited_input
+from agent.adapters.backends.pty.terminal import PseudoTerminal
+from agent.adapters.backends.shell.output import CommandOutput
+from agent.adapters.backends.shell.turn import QUIET, ShellTurn
+from agent.errors import BadParams, TooLarge
+from agent.ports import TURN_OVER, Asked, BackendEvent, Withdrew
+from agent.protocol.events import Answer, RequestKind
+
+LOOK_MAX = 0.5
+"""Seconds between two looks at most."""
+NEXT_LINE = 0.02
+"""Seconds until the next line of an answer may be wanted."""
+SHELL_ASKS = 1.0
+"""Seconds without output after which a shell that waits for keys in a command asks for some: while it starts a program
+it has the terminal, too."""
+LINE_MAX = 4000
+"""Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
+
+WENT_ON = "the command went on without an answer"
+
+
+class Questions:
+    """The questions of one shell's commands, one at a time."""
+
+    def __init__(
+        self,
+        terminal: PseudoTerminal,
+        shell: int,
+        output: CommandOutput,
+        *,
+        tell: Callable[[BackendEvent], None],
+        press: Callable[[bytes], None],
+    ) -> None:
+        """Ask nothing yet. `shell`: its process id; `press` types on the terminal."""
+        self._terminal, self._shell = terminal, shell
+        self._output, self._tell, self._press = output, tell, press
+        self._count, self._prefix = 0, secrets.token_hex(4)
+
+    def awaited(self, quiet: float) -> RequestKind | None:
+        """What the program in the foreground waits for, `quiet` seconds after the last output."""
+        return awaited_input(self._terminal, self._shell, quiet=quiet, half_line=self._output.half_line)
+
+    def look(self, turn: ShellTurn, quiet: float, *, full: bool) -> None:
+        """See whether the command waits for a person, and tell when that changes.
+
+        `full`: it has the whole screen, where nobody can tell what it asks.
+        """
+        if turn.asked is None and quiet < turn.look_after:
+            return
+        kind = None if full else self.awaited(quiet)
+        if turn.lines and kind in {"line", "secret"} and not self._terminal.unread():
+            self._type_line(turn)
+            return
+        if kind == "keys" and quiet < SHELL_ASKS and self._terminal.foreground() == self._shell:
+            kind = None
+        turn.look_after = min(turn.look_after * 1.5, LOOK_MAX)
+        if turn.asked is not None and turn.asked.kind != kind:
+            self.withdraw(turn)
+        if kind is not None and turn.asked is None:
+            self._count += 1
+            turn.asked = Asked(request_id=f"{self._prefix}-{self._count}", kind=kind, prompt=self._output.question)
+            self._tell(turn.asked)
+
+    def answer(self, turn: ShellTurn | None, request_id: str, answer: Answer) -> None:
+        """Type an answer (`typed`), if that is asked. Raises: BadParams, TooLarge.
+
+        A secret is typed only while the terminal does not show it.
+        """
+        if turn is None or turn.asked is None or turn.asked.request_id != request_id:
+            return
+        kind = turn.asked.kind
+        data = typed(kind, answer)
+        turn.asked, turn.look_after = None, QUIET
+        if kind == "keys":
+            self._press(data)
+        elif kind == "line" or self._terminal.mode() == "no-echo":
+            turn.lines = data.splitlines(keepends=True)
+            self._type_line(turn)
+
+    def withdraw(self, turn: ShellTurn) -> None:
+        """Take back what the command has asked, if it has."""
+        if turn.asked is not None:
+            asked, turn.asked = turn.asked, None
+            self._tell(Withdrew(asked.request_id, TURN_OVER["interrupted"] if turn.interrupts else WENT_ON))
+
+    def _type_line(self, turn: ShellTurn) -> None:
+        # One at a time: what the program does not read would be a command for the shell.
+        self._press(turn.lines.pop(0))
+        turn.look_after = NEXT_LINE if turn.lines else QUIET
+
+
+def typed(kind: RequestKind, answer: Answer) -> bytes:
+    r"""An answer as it is typed: a line with its end; keys as they are, where "\n" is Enter.
+
+    A line that ends in Ctrl-D (U+0004) ends the input instead. Raises: BadParams, TooLarge.
+    """
+    if not isinstance(answer, str):
+        raise BadParams("a shell takes text as an answer")
+    if kind == "keys":
+        return answer.replace("\n", "\r").encode(errors="replace")
+    data = (answer if answer.endswith(("\n", "\x04")) else answer + "\n").encode(errors="replace")
+    if max(map(len, data.split(b"\n"))) > LINE_MAX:
+        raise TooLarge(f"a terminal takes lines of up to {LINE_MAX:,} bytes")
+    return data

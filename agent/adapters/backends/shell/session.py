@@ -1,0 +1,351 @@
+"""One shell session: turns are what the user's own shell runs, for a prompt or for a person who types."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+from collections import deque
+from collections.abc import Iterable
+
+from agent.adapters.backends.pty.hangup import end_session
+from agent.adapters.backends.shell.box import Box
+from agent.adapters.backends.shell.launch import Shell
+from agent.adapters.backends.shell.marks import MarkReader
+from agent.adapters.backends.shell.output import CommandOutput
+from agent.adapters.backends.shell.questions import Questions
+from agent.adapters.backends.shell.states import (
+    Cancel,
+    EchoBegan,
+    Effect,
+    GiveBack,
+    NotRun,
+    OutputBegan,
+    OutputEnded,
+    PressKey,
+    ShellStates,
+    TurnOver,
+)
+from agent.adapters.backends.shell.turn import AGAIN, QUIET, ShellTurn
+from agent.adapters.backends.tasks import BackendTasks
+from agent.adapters.backends.terminal.launch import RunningProgram
+from agent.adapters.backends.terminal.screen import ProgramScreen
+from agent.errors import BackendFailed
+from agent.ports import (
+    BackendEvent,
+    Described,
+    Emit,
+    Exited,
+    Finished,
+    Prompted,
+    Said,
+    Tail,
+)
+from agent.ports.terminal import Terminal
+from agent.processes import process_name
+from agent.protocol.events import Answer, TurnStatus
+from agent.protocol.model import NAME_MAX
+from agent.protocol.names import clean
+from agent.protocol.terminal import Size
+from agent.tasks import owned
+
+KEY, GIVE_BACK_KEY = b"\x1b[7717~", b"\x1b[7716~"
+"""Keys that no keyboard has: the shell takes what is in the box; it gives back the half line that stood there."""
+UNWATCHED = Size(24, 120)
+"""Size of the terminal until somebody attaches."""
+PIECE = 16_384
+"""Characters emitted at a time."""
+QUEUE_MAX = 65_536
+"""Characters that wait to be emitted; then the terminal is not read."""
+LOOK = 0.05
+"""Seconds between two looks at a shell that is about to do something."""
+THEMED = 0.15
+"""Seconds without output after which a shell that waits for keys is at its prompt, though no mark says so."""
+INTERRUPTED = 0.3
+"""The same for a command that was interrupted, whose end the shell may have skipped."""
+LOST = 1.0
+"""Seconds without output after which a key that the shell has not heard is pressed again."""
+
+NUL = "a command cannot hold NUL characters"
+
+
+class ShellSession:
+    """A session with the user's own shell (`ports.Backend`, `ports.RunsPrograms`, `ports.ShowsTerminal`).
+
+    Output is taken as it is read: marks move `ShellStates`, the rest becomes text. One task emits what comes of that,
+    and looks at what no mark tells. While it is behind, the terminal is not read.
+    """
+
+    def __init__(self, running: RunningProgram, shell: Shell, box: Box, emit: Emit) -> None:
+        self._process, self._terminal = running.process, running.terminal
+        self._box, self._count = box, box.taken()
+        self._loop = asyncio.get_running_loop()
+        self._wake, self._at_prompt = asyncio.Event(), asyncio.Event()
+        self._states = ShellStates(running.process.pid, early=shell.kind == "fish")
+        self._reader = MarkReader(box.nonce)
+        self._output = CommandOutput(UNWATCHED)
+        self._events, self._queued = deque[BackendEvent](), 0
+        self._stirred_at = self._loop.time()  # when something was last written, or typed from here
+        self._first_words, self._directory = running.notes, ""
+        self._full = False  # whether a program has the whole screen
+        self._screen = ProgramScreen(running.terminal, secrets.token_hex(8), self._heard, typed=self._typed)
+        self._screen.resize(UNWATCHED)
+        self._questions = Questions(
+            running.terminal, running.process.pid, self._output, tell=self._queue, press=self._press
+        )
+        self._exit = owned(self._process.wait(), "backends.shell.exit")
+        self._exit.add_done_callback(lambda _: self._wake.set())
+        self._tasks = BackendTasks(emit, "shell", release=self._release)
+        self._tell = self._tasks.emit
+        self._tasks.spawn(self._run(), "session")
+
+    # --- the port ----------------------------------------------------------------------------------------------------
+
+    @property
+    def terminal(self) -> Terminal:
+        """The shell's terminal as viewers see it (`ports.ShowsTerminal`)."""
+        return self._screen
+
+    def processes(self) -> tuple[int, ...]:
+        """The process id of the shell, which leads the session of the terminal (`ports.RunsPrograms`)."""
+        return () if self._exit.done() else (self._process.pid,)
+
+    async def ready(self, seconds: float) -> bool:
+        """Wait until the shell has its first prompt, asks a question, or has ended; whether that came in time."""
+        until = self._loop.time() + seconds
+        while not self._at_prompt.is_set() and not self._exit.done():
+            if self._loop.time() > until:
+                return False
+            quiet = self._loop.time() - self._stirred_at
+            if quiet >= QUIET and self._questions.awaited(quiet) in {"line", "secret"}:
+                return True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._at_prompt.wait()
+        return True
+
+    async def begin(self, program: str, words: str) -> None:
+        """Tell what runs and where it starts; after `ready`. The first turn says `words` first."""
+        self._first_words = words + self._first_words
+        self._directory = self._states.directory
+        await self._tell(Described(program=program, cwd=self._directory or None))
+
+    async def prompt(self, text: str) -> None:
+        """Have the shell run a text as its next line. Raises: BackendFailed, if it has ended."""
+        if self._tasks.over or self._exit.done():
+            raise BackendFailed("the shell has ended", hint="start another session: `agent new`")
+        assert self._states.waiting is None, "one turn at a time"
+        turn = ShellTurn(self._count + 1, text)
+        if "\0" in text:
+            self._queue(Finished(status="error", error=NUL, cwd=self._directory))
+        elif not text.strip():
+            self._queue(Finished(status="complete", exit_status=0, cwd=self._directory))
+        else:
+            self._count = turn.number
+            self._box.put(turn.number, text)
+            self._carry(self._states.prompt(turn))
+        self._wake.set()
+
+    async def answer(self, request_id: str, answer: Answer) -> None:
+        """Type an answer (`Questions.answer`). Raises: BadParams, TooLarge."""
+        self._questions.answer(self._turn, request_id, answer)
+        self._wake.set()
+
+    async def interrupt(self) -> None:
+        """Stop the command: Ctrl-C first; asked again, SIGTERM, then SIGKILL for a program that does not listen."""
+        if self._tasks.over:
+            return
+        if self._states.waiting is not None and not self._states.waiting.sent:
+            self._states.waiting.interrupts += 1
+            self._carry(self._states.give_up())
+        elif self._turn is not None:
+            self._turn.interrupts += 1
+            self._turn.press(self._terminal, self._screen.keyboard, self._process.pid, self._loop.time())
+        self._wake.set()
+
+    async def close(self) -> None:
+        """End every process of the terminal and wait for them. Idempotent; from within `emit` it returns at once."""
+        await self._tasks.close()
+
+    @property
+    def _turn(self) -> ShellTurn | None:
+        return self._states.running or self._states.waiting
+
+    # --- output, as it is read ---------------------------------------------------------------------------------------
+
+    def _typed(self, data: bytes) -> None:
+        self._states.typed(data)
+
+    def _heard(self, data: bytes) -> bytes:
+        now = self._stirred_at = self._loop.time()
+        self._output.fit(self._screen.size)
+        shown: list[bytes] = []
+        for part in self._reader.feed(data):
+            if isinstance(part, bytes):
+                shown.append(part)
+                self._output.feed(part, now)
+            else:
+                self._carry(self._states.mark(part))
+        self._say(self._output.take())
+        if self._turn is not None:
+            self._turn.look_after = QUIET
+        self._wake.set()
+        return b"".join(shown)
+
+    def _carry(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case PressKey():
+                    self._press(KEY)
+                case GiveBack():
+                    self._press(GIVE_BACK_KEY)
+                case Cancel():
+                    self._press(self._terminal.interrupt_key())
+                case EchoBegan():
+                    self._output.begin()
+                case OutputBegan(turn):
+                    self._begin(turn)
+                case OutputEnded():
+                    self._say(self._output.end())
+                case TurnOver(turn, status):
+                    self._say(self._output.end())
+                    self._finish(turn, status)
+                case NotRun():
+                    self._refuse(effect)
+        if self._states.state == "prompt":
+            self._at_prompt.set()
+
+    def _press(self, keys: bytes) -> None:
+        self._stirred_at = self._loop.time()
+        self._screen.keyboard.feed(keys)
+
+    def _begin(self, turn: ShellTurn) -> None:
+        if not turn.number:
+            known = not turn.doubtful or turn.text in self._output.screen
+            self._queue(Prompted(text=turn.text if known else "", typed=True))
+        self._output.end()
+        self._output.begin()
+        words, self._first_words = self._first_words, ""
+        self._say(words)
+
+    def _refuse(self, refused: NotRun) -> None:
+        if refused.reason:
+            self._output.end()
+            self._queue(Finished(status="error", error=refused.reason, cwd=self._directory))
+            return
+        # Nothing ran: what stands below the line that was typed is what the shell says about it.
+        lines = self._output.end().split("\n")
+        said = "\n".join(lines[refused.turn.text.count("\n") + 1 :])
+        self._say(said)
+        self._finish(refused.turn, refused.status if said.strip() else 0)
+
+    def _finish(self, turn: ShellTurn, status: int | None) -> None:
+        self._questions.withdraw(turn)
+        if self._states.directory != self._directory:
+            self._directory = self._states.directory
+            self._queue(Described(cwd=self._directory))
+        if turn.number or self._states.waiting is None:
+            over: TurnStatus = "interrupted" if turn.interrupts else "complete"
+            self._queue(Finished(status=over, exit_status=status, cwd=self._directory))
+
+    def _say(self, text: str) -> None:
+        for start in range(0, len(text), PIECE):
+            self._queue(Said(text[start : start + PIECE]))
+
+    def _queue(self, event: BackendEvent) -> None:
+        self._events.append(event)
+        if isinstance(event, Said):
+            self._queued += len(event.text)
+            if self._queued > QUEUE_MAX:
+                self._screen.hold(held=True)
+
+    # --- the one task ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            while not self._exit.done():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._next_look()):
+                        await self._wake.wait()
+                self._wake.clear()
+                await self._emit()
+                if not self._exit.done():
+                    self._look(self._loop.time())
+                    await self._emit()
+        finally:
+            await self._tasks.release()
+        self._say(self._output.end())
+        if self._turn is not None:
+            self._questions.withdraw(self._turn)
+        await self._emit()
+        await self._tell(self._last_word())
+
+    async def _emit(self) -> None:
+        while self._events:
+            await self._tell(self._events.popleft())
+        self._queued = 0
+        self._screen.hold(held=False)
+
+    def _next_look(self) -> float | None:
+        turn = self._turn
+        due = self._output.due(self._loop.time())
+        if self._states.state in {"starting", "between", "cancelled"} or (
+            turn is not None and (turn.interrupts or turn.sent)
+        ):
+            return LOOK if self._states.running is None or due is None else min(LOOK, due)
+        if turn is None:
+            return due
+        return turn.look_after if due is None else min(turn.look_after, due)
+
+    def _look(self, now: float) -> None:
+        """See what no mark tells: what was lost, and whether a program waits for a person."""
+        self._output.settle(now)
+        self._say(self._output.take())
+        moving = self._output.moving(now)
+        if moving is not None:
+            self._queue(Tail(moving))
+        self._note_full()
+        turn, quiet = self._turn, now - self._stirred_at
+        if self._states.state == "between" and quiet >= THEMED and self._edits():
+            self._carry(self._states.at_prompt())
+        elif self._states.state == "cancelled" and quiet >= AGAIN:
+            self._press(self._terminal.interrupt_key())  # bash may lose one that comes before it reads
+        if turn is None:
+            return
+        if turn.interrupts:
+            if quiet >= INTERRUPTED and now - turn.pressed_at >= INTERRUPTED and self._edits():
+                self._carry(self._states.seen_idle())
+            else:
+                turn.press_again(self._terminal, self._screen.keyboard, self._process.pid, now)
+        elif turn is self._states.waiting and self._states.state == "prompt":
+            if quiet >= (THEMED if turn.lost else LOST) and not self._terminal.unread():
+                self._carry(self._states.offer_again())
+        elif turn is self._states.running or self._states.state == "starting":
+            self._questions.look(turn, quiet, full=self._screen.full)
+
+    def _edits(self) -> bool:
+        """Whether the shell itself waits for keys: its line editor has the terminal."""
+        return self._terminal.mode() == "raw" and self._terminal.foreground() == self._process.pid
+
+    def _note_full(self) -> None:
+        # A transcript cannot show what a program draws: the row says who has the screen.
+        if self._screen.full != self._full:
+            self._full = self._screen.full
+            name = clean(process_name(self._terminal.foreground()), NAME_MAX) or "a program"
+            self._queue(Described(screen=name if self._full else ""))
+
+    def _last_word(self) -> Exited:
+        status = self._process.returncode
+        assert status is not None
+        if status < 0:
+            return Exited(status="failed", reason=f"the shell was ended by {signal.Signals(-status).name}")
+        return Exited(status="ended", reason=f"exit status {status}", exit_status=status)
+
+    async def _release(self) -> None:
+        await end_session(self._process.pid, leader_reaped=self._process.returncode is not None)
+        await asyncio.wait([self._exit])
+        status = self._process.returncode
+        self._screen.finish(status if status is not None and status >= 0 else None)
+        self._terminal.close()
+        self._box.remove()
