@@ -64,16 +64,22 @@ def columns(character: str) -> int:
 class Row:
     """One row: a character for each column, and its style. What takes several columns is followed by empty ones."""
 
-    __slots__ = ("characters", "drawn", "given", "narrow", "skip", "soft", "styles")
+    __slots__ = ("characters", "drawn", "given", "lead", "narrow", "skip", "soft", "styles")
 
     def __init__(self, given: str | None = None) -> None:
         self.characters: list[str] = []
         self.styles: list[str] = []
+        self.lead = ""  # what takes no column, before the first one
         self.soft = False  # the line goes on in the next row
         self.narrow = True  # each character takes one column
         self.drawn = False  # something was written over something else: blanks at the end are what was wiped out
         self.given = given  # what was last said of it
         self.skip = 0  # columns at its beginning that are nobody's news
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was written in the row, or all of it was erased."""
+        return not (self.characters or self.lead)
 
     def put(self, at: int, text: str, style: str, width: int = 1) -> None:
         """Write characters that take one column each, or a single one that takes `width`."""
@@ -97,7 +103,9 @@ class Row:
         at = min(at, len(self.characters)) - 1
         while at > 0 and not self.characters[at]:
             at -= 1
-        if at >= 0 and len(self.characters[at]) < CELL_MAX:
+        if at < 0:
+            self.lead = (self.lead + character)[:CELL_MAX]
+        elif len(self.characters[at]) < CELL_MAX:
             self.characters[at] += character
 
     def split(self, at: int) -> None:
@@ -153,10 +161,10 @@ class Row:
             while characters and characters[-1] == " " and not styles[-1]:
                 characters.pop()
                 styles.pop()
-        end = "" if self.soft else "\n"
+        lead, end = "" if self.skip else self.lead, "" if self.soft else "\n"
         if not colours or not any(styles):
-            return "".join(characters) + end
-        parts = []
+            return lead + "".join(characters) + end
+        parts = [lead]
         for style, run in groupby(zip(styles, characters, strict=True), key=lambda cell: cell[0]):
             text = "".join([character for _, character in run])
             parts.append(f"\x1b[{style}m{text}\x1b[0m" if style else text)

@@ -13,6 +13,11 @@ from agent.protocol.terminal_cells import Row, columns, restyled
 
 NUMBER_MAX = 9999
 """The largest number that a control sequence may say: no screen has more rows or columns."""
+WORK_MAX = 16_384
+"""Rows that the sequences in one piece of output may move or erase; those after them do nothing (T11).
+
+Four bytes wipe a whole screen: 64 kB of nothing else would keep the loop busy for seconds. No program comes near.
+"""
 TAB = 8
 """Columns between two stops of tabs."""
 
@@ -24,66 +29,155 @@ _HOMES = {"H", "f"}
 """Final characters of what goes to a place: home, and then erase all, is how a screen is wiped, too."""
 
 
+class Screen:
+    """Rows of which some scroll. `leaves` is handed each one that nothing changes any more."""
+
+    def __init__(self, rows: int, leaves: Callable[[Row], None]) -> None:
+        self.shown = [Row()]  # those that anything was done with
+        self.top, self.bottom = 0, rows - 1  # of the rows that scroll
+        self.work = WORK_MAX  # rows that may still be moved or erased
+        self._rows = rows
+        self._leaves = leaves
+
+    def row(self, y: int) -> Row:
+        """The row at that place, which is made if nothing was done with it yet."""
+        while len(self.shown) <= y:
+            self.shown.append(Row())
+        return self.shown[y]
+
+    @property
+    def all_scroll(self) -> bool:
+        """Whether no row stands still."""
+        return (self.top, self.bottom) == (0, self._rows - 1)
+
+    def scrolls(self, y: int) -> bool:
+        """Whether that row is among those that scroll."""
+        return self.top <= y <= self.bottom
+
+    def scroll_only(self, top: int, bottom: int) -> bool:
+        """Let only these rows scroll, if there are two of them; whether there are."""
+        if top < bottom:
+            self.top, self.bottom = top, bottom
+        return top < bottom
+
+    def resize(self, rows: int, y: int) -> int:
+        """Have so many rows, the cursor's (`y`) among them. How many have left at the top."""
+        self.cut(max(rows, y + 1))
+        gone = max(0, len(self.shown) - rows)
+        for row in self.shown[:gone]:
+            self._leaves(row)
+        del self.shown[:gone]
+        self._rows, self.top, self.bottom = rows, 0, rows - 1
+        return gone
+
+    def restart(self) -> None:
+        """Let all rows leave and begin with an empty one."""
+        if self.shown[-1].empty:
+            self.shown.pop()
+        for row in self.shown:
+            self._leaves(row)
+        self.shown = [Row()]
+
+    def wipe(self, y: int) -> None:
+        """Let all rows leave. The empty ones above `y`, where the cursor stays, are no lines of anybody."""
+        if self._afford(len(self.shown)):
+            while self.shown and self.shown[-1].empty:
+                self.shown.pop()
+            for row in self.shown:
+                self._leaves(row)
+            self.shown = [*(Row("\n") for _ in range(y)), Row()]
+
+    def cut(self, y: int) -> None:
+        """Erase the rows from this one on."""
+        del self.shown[y:]
+
+    def blank(self, y: int) -> None:
+        """Erase the rows above this one."""
+        for row in self.shown[: self._afford(y)]:
+            row.cut(0)
+
+    def feed_line(self) -> None:
+        """Move the rows that scroll up by one; the first one leaves."""
+        self._leaves(self._pull_up(self.top, Row()))
+
+    def up(self, count: int) -> None:
+        """Move the rows that scroll up; those at the top leave."""
+        for _ in range(self._afford(count)):
+            if self.top < len(self.shown):
+                self._leaves(self._pull_up(self.top, Row("\n")))
+
+    def down(self, count: int, begin: int | None = None) -> None:
+        """Move rows down, from one on or all that scroll; those at the bottom are lost."""
+        begin = self.top if begin is None else begin
+        self.row(begin)
+        for _ in range(self._afford(count)):
+            del self.shown[self.bottom : self.bottom + 1]
+            self.shown.insert(begin, Row())
+
+    def delete(self, count: int, y: int) -> None:
+        """Erase rows from one on; those below move up."""
+        for _ in range(self._afford(count)):
+            self._pull_up(y, Row())
+
+    def _pull_up(self, y: int, new: Row) -> Row:
+        self.row(y)
+        gone = self.shown.pop(y)
+        if len(self.shown) >= self.bottom:
+            self.shown.insert(self.bottom, new)
+        return gone
+
+    def _afford(self, rows: int) -> int:
+        """How many of so many rows may be moved or erased."""
+        rows = min(rows, self._rows, self.work)
+        self.work -= rows
+        return rows
+
+
 class Grid:
     """Rows, a cursor, and what sequences do to them. `leaves` is handed each row that nothing changes any more."""
 
     def __init__(self, rows: int, cols: int, leaves: Callable[[Row], None]) -> None:
         self.rows, self.cols = rows, cols
-        self.screen = [Row()]  # as many as there were so far, not more than the screen has
+        self.screen = Screen(rows, leaves)
         self.y = self.x = 0  # x is `cols` after the last column: the next character begins a row
         self.style = ""
         self.full = False  # the alternate screen is shown, of which nothing is kept
         self.rose = False  # the cursor was moved up
-        self._leaves = leaves
-        self._top, self._bottom = 0, rows - 1  # the rows that scroll
         self._saved = (0, 0, "")
         self._wraps, self._inserts, self._boxes = True, False, False
-        self._last = " "  # character
+        self._last = ""  # character
         self._before = ""  # final character of the last sequence
 
     @property
     def row(self) -> Row:
         """The row of the cursor."""
-        return self.screen[self.y]
+        return self.screen.row(self.y)
 
     @property
     def straight(self) -> bool:
         """Whether text would just go on at the end, as on paper."""
         return (
-            self.y == len(self.screen) - 1
+            self.y == len(self.screen.shown) - 1
             and self.x == len(self.row.characters)
-            and (self._top, self._bottom) == (0, self.rows - 1)
+            and self.screen.all_scroll
             and self._wraps
             and not (self._inserts or self._boxes or self.full)
         )
 
     def resize(self, rows: int, cols: int) -> None:
         """Have another size; rows for which there is no room leave at the top."""
-        while len(self.screen) > max(rows, self.y + 1):
-            self.screen.pop()
-        while len(self.screen) > rows:
-            self._leaves(self.screen.pop(0))
-            self.y -= 1
+        self.y -= self.screen.resize(rows, self.y)
         self.rows, self.cols = rows, cols
         self.x = min(self.x, cols)
-        self._top, self._bottom = 0, rows - 1
 
     def restart(self) -> None:
         """Let all rows leave and begin with an empty one: what was there has scrolled out."""
-        if not self.row.characters:
-            self.screen.pop()
-        for row in self.screen:
-            self._leaves(row)
-        self.screen = [Row()]
+        self.screen.restart()
         self.y = self.x = 0
 
-    def clear(self) -> None:
-        """Wipe the screen: what stood there leaves it, and what is empty then is no line of anybody."""
-        while self.screen and not self.screen[-1].characters:
-            self.screen.pop()
-        for row in self.screen:
-            self._leaves(row)
-        self.screen = [*(Row("\n") for _ in range(self.y)), Row()]
+    def wipe(self) -> None:
+        """Wipe the screen: what stood there leaves it."""
+        self.screen.wipe(self.y)
         self.rose = False
 
     # --- text --------------------------------------------------------------------------------------------------------
@@ -117,9 +211,13 @@ class Grid:
                 self.row.insert(self.x, len(piece), self.cols)
             self.row.put(self.x, piece, self.style)
             self.x += len(piece)
+        if not self._wraps:
+            self.x = min(self.x, self.cols - 1)
 
     def _write_wide(self, character: str) -> None:
         if self.x + 2 > self.cols:
+            if self.row.characters[self.x : self.x + 1] != [""]:
+                self.row.cut(self.x)  # what stands in the last column is not a part of the line that goes on below
             self._wrap(2)
         if self._inserts:
             self.row.insert(self.x, 2, self.cols)
@@ -197,68 +295,42 @@ class Grid:
 
     def _reset(self) -> None:
         if not self.full:
-            self.clear()
-            self.screen = self.screen[:1]
             self.y = self.x = 0
-        self.style, self.full, self._top, self._bottom = "", False, 0, self.rows - 1
+            self.wipe()
+        self.style, self.full = "", False
+        self.screen.scroll_only(0, self.rows - 1)
         self._wraps, self._inserts, self._boxes = True, False, False
 
     # --- moving ------------------------------------------------------------------------------------------------------
 
     def index(self) -> None:
         """Move down by one row; at the bottom, all rows move up."""
-        if self.y == self._bottom:
-            self.scroll_up(1)
+        self.x = min(self.x, self.cols - 1)
+        if self.y == self.screen.bottom:
+            self.screen.feed_line()
         elif self.y < self.rows - 1:
             self.y += 1
-            self._reach(self.y)
 
     def _reverse_index(self) -> None:
-        if self.y == self._top:
-            self.scroll_down(1)
+        if self.y == self.screen.top:
+            self.screen.down(1)
         else:
             self.go(self.y - 1, self.x)
-
-    def scroll_up(self, count: int) -> None:
-        """Move rows up; those at the top leave."""
-        for _ in range(min(count, self.rows)):
-            if self._top < len(self.screen):
-                self._leaves(self._pull_up(self._top))
-        self._reach(self.y)
-
-    def scroll_down(self, count: int, begin: int | None = None) -> None:
-        """Move rows down, from one on or all that scroll; those at the bottom are lost."""
-        for _ in range(min(count, self.rows)):
-            del self.screen[self._bottom : self._bottom + 1]
-            self.screen.insert(self._top if begin is None else begin, Row())
-        self._reach(self.y)
-
-    def _pull_up(self, at: int) -> Row:
-        self._reach(at)
-        gone = self.screen.pop(at)
-        if len(self.screen) >= self._bottom:
-            self.screen.insert(self._bottom, Row())
-        return gone
-
-    def _reach(self, y: int) -> None:
-        while len(self.screen) <= y:
-            self.screen.append(Row())
 
     def go(self, y: int, x: int) -> None:
         """Move the cursor, within the screen."""
         y = max(0, min(y, self.rows - 1))
         if y < self.y:
             self.rose = True
-        self._reach(y)
         self.y, self.x = y, max(0, min(x, self.cols - 1))
 
     def up(self, count: int, x: int) -> None:
         """Move the cursor up, not beyond the rows that scroll if it is among them."""
-        self.go(max(self.y - count, self._top if self.y >= self._top else 0), x)
+        self.go(max(self.y - count, self.screen.top if self.y >= self.screen.top else 0), x)
 
     def down(self, count: int, x: int) -> None:
         """Move the cursor down, not beyond the rows that scroll if it is among them."""
-        self.go(min(self.y + count, self._bottom if self.y <= self._bottom else self.rows - 1), x)
+        self.go(min(self.y + count, self.screen.bottom if self.y <= self.screen.bottom else self.rows - 1), x)
 
     # --- control sequences -------------------------------------------------------------------------------------------
 
@@ -272,8 +344,9 @@ class Grid:
                 self._private_modes(arguments[1:].split(";"), on=final == "h")
         elif arguments[:1] not in {"<", "=", ">"}:
             numbers = [min(int(each[:9]), NUMBER_MAX) if each.isdigit() else 0 for each in arguments.split(";", 2)[:2]]
-            if final in _MOVES:
+            if final in _MOVES or final in "@P":
                 self.x = min(self.x, self.cols - 1)
+            if final in _MOVES:
                 _MOVES[final](self, max(1, numbers[0]))
             elif final in _EDITS:
                 _EDITS[final](self, max(1, numbers[0]))
@@ -284,6 +357,11 @@ class Grid:
     def _private_modes(self, modes: list[str], *, on: bool) -> None:
         if "7" in modes:
             self._wraps = on
+        if "1049" in modes and not self.full:
+            if on:
+                self.save()
+            else:
+                self.restore()
         if not {"47", "1047", "1049"}.isdisjoint(modes):
             self.full = on
 
@@ -299,34 +377,29 @@ class Grid:
     def erase_screen(self, which: int) -> None:
         """Erase from the cursor on (0), up to it (1) or the whole screen (2)."""
         if which == 2 or (which == 0 and self.y == self.x == 0 and self._before in _HOMES):
-            self.clear()
+            self.wipe()
         elif which == 0:
             self.row.cut(self.x)
-            del self.screen[self.y + 1 :]
+            self.screen.cut(self.y + 1)
         elif which == 1:
-            for row in self.screen[: self.y]:
-                row.cut(0)
+            self.screen.blank(self.y)
             self.row.blank(0, self.x + 1)
 
     def insert_lines(self, count: int) -> None:
         """Move the cursor's row and those below it down."""
-        if self._top <= self.y <= self._bottom:
-            self.scroll_down(count, self.y)
+        if self.screen.scrolls(self.y):
+            self.screen.down(count, self.y)
             self.x = 0
 
     def delete_lines(self, count: int) -> None:
         """Erase rows from the cursor's on; those below move up."""
-        if self._top <= self.y <= self._bottom:
-            for _ in range(min(count, self.rows)):
-                self._pull_up(self.y)
-            self._reach(self.y)
+        if self.screen.scrolls(self.y):
+            self.screen.delete(count, self.y)
             self.x = 0
 
     def scroll_region(self, top: int, bottom: int) -> None:
         """Let only these rows scroll, counted from 1; 0 is the first or the last one."""
-        first, last = max(1, top) - 1, min(bottom or self.rows, self.rows) - 1
-        if first < last:
-            self._top, self._bottom = first, last
+        if self.screen.scroll_only(max(1, top) - 1, min(bottom or self.rows, self.rows) - 1):
             self.go(0, 0)
 
     def insert_mode(self, mode: int, *, on: bool) -> None:
@@ -335,8 +408,9 @@ class Grid:
             self._inserts = on
 
     def repeat(self, count: int) -> None:
-        """Write the last character again."""
-        self.write(self._last * min(count, self.rows * self.cols))
+        """Write the last character again, not more often than a row is long."""
+        if self._last:
+            self.write(self._last * min(count, self.cols))
 
 
 _MOVES: dict[str, Callable[[Grid, int], None]] = {
@@ -362,8 +436,8 @@ _EDITS: dict[str, Callable[[Grid, int], None]] = {
     "X": lambda grid, count: grid.row.blank(grid.x, grid.x + count),
     "L": lambda grid, count: grid.insert_lines(count),
     "M": lambda grid, count: grid.delete_lines(count),
-    "S": lambda grid, count: grid.scroll_up(count),
-    "T": lambda grid, count: grid.scroll_down(count),
+    "S": lambda grid, count: grid.screen.up(count),
+    "T": lambda grid, count: grid.screen.down(count),
     "b": lambda grid, count: grid.repeat(count),
 }
 """Final character -> what writes or erases that many cells or rows."""

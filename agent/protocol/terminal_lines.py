@@ -11,12 +11,12 @@ from __future__ import annotations
 import codecs
 import re
 
+from agent.protocol.colours import RESET, SGR, plain, whole_before
 from agent.protocol.control_sequences import SEQUENCE, begun_at
+from agent.protocol.messages import TAIL_MAX
 from agent.protocol.terminal_cells import Row, restyled
-from agent.protocol.terminal_grid import Grid
+from agent.protocol.terminal_grid import WORK_MAX, Grid
 
-TAIL_MAX = 8192
-"""Characters of the rows that may still change: the newest, if there are more."""
 PENDING_MAX = 262_144
 """Characters that are kept of a line without end before its beginning is given."""
 _SCREENS = 4
@@ -35,16 +35,10 @@ A style with the number 8 is not plain either: it may be the one that hides text
 """
 _SHOWS_AGAIN = re.compile(r"\x1b\[\?[0-9;]{0,99}l|\x1bc")
 """What may give the screen back that a program has taken."""
-_SGR = re.compile(r"\x1b\[([0-9:;]*)m")
 _STYLED_END = re.compile(r"\x1b\[(?!0?m)[0-9:;]*m[^\x1b\n]*(?:\n|\Z)")
 """The end of a line in which the last change of colours was not back to none."""
 _BARE_FEED = re.compile(r"(?<!\r)\n")
 _ENDS_OF_LINES = re.compile(r"\r+\n")
-
-
-def plain(text: str) -> str:
-    """Strip the colours from text of a terminal."""
-    return _SGR.sub("", text)
 
 
 class TerminalLines:
@@ -68,7 +62,7 @@ class TerminalLines:
     def half_line(self) -> bool:
         """Whether the cursor stands in a line with something in it: a question, perhaps."""
         self._settle_pending()
-        return bool(plain(self._grid.row.line(colours=False)).strip())
+        return bool(self._grid.row.line(colours=False).strip())
 
     def resize(self, rows: int, cols: int) -> None:
         """Go on with another size of the terminal."""
@@ -84,6 +78,7 @@ class TerminalLines:
         if text.endswith("\r"):  # the beginning of CR LF?
             end = len(text) - 1
         text, self._held = text[:end], text[end:]
+        self._grid.screen.work = WORK_MAX
         if text.count("\n") != text.count("\r\n"):
             text = _BARE_FEED.sub("\x0b", text)
         text = text.replace("\r\n", "\n")
@@ -111,7 +106,7 @@ class TerminalLines:
             if not self._grid.straight:
                 self._draw(text, 0, len(text))
                 return
-            if self._grid.x:  # the line that was begun
+            if not self._grid.row.empty:  # the line that was begun
                 end = self._draw(text, 0, text.find("\n") + 1 or len(text))
                 text = text[end:]
                 if not text:
@@ -132,7 +127,7 @@ class TerminalLines:
                 break
         end += 1
         if not end and self._pending_size >= PENDING_MAX:  # a line without end
-            end = _not_within_sequence(text, self._pending_size - PENDING_MAX // 2)
+            end = whole_before(text, self._pending_size - PENDING_MAX // 2)
         if not end:
             return
         self._grid.restart()
@@ -154,12 +149,12 @@ class TerminalLines:
         """A line that begins with the style that holds, and ends with none."""
         grid = self._grid
         before = f"\x1b[{grid.style}m" if grid.style else ""
-        for found in _SGR.finditer(line):
-            grid.style = restyled(grid.style, found[1])
+        for found in SGR.finditer(line):
+            grid.style = restyled(grid.style, found[0][2:-1])
         if not grid.style:
             return before + line
         text = line.removesuffix("\n")
-        return f"{before}{text}\x1b[0m{line[len(text) :]}"
+        return f"{before}{text}{RESET}{line[len(text) :]}"
 
     def _settle_pending(self) -> None:
         """Put the pending text on the screen."""
@@ -199,10 +194,9 @@ class TerminalLines:
 
     def settle(self) -> None:
         """Give the lines that are whole, since it has been quiet, unless the program goes up and writes over them."""
-        self._settle_pending()
+        rows = self._rows()[: self._grid.y]
         if self._grid.rose:
             return
-        rows = self._grid.screen[: self._grid.y]
         while rows and rows[-1].soft:  # the beginning of the line of the cursor
             rows.pop()
         for row in rows:
@@ -210,40 +204,43 @@ class TerminalLines:
 
     def tail(self) -> str:
         """The rows that may still change and are not given yet, without the end of the last one."""
-        self._settle_pending()
-        news = [self._news(row) for row in self._grid.screen]
-        size = 0
-        for at in range(len(news) - 1, -1, -1):
-            size += len(news[at])
-            if size > TAIL_MAX:
-                news = news[at + 1 :]
+        tail: list[str] = []
+        room = TAIL_MAX
+        for row in reversed(self._rows()):
+            news = self._news(row)
+            room -= len(news)
+            if room < 0:
                 break
-        return "".join(news).rstrip("\n")
+            tail.append(news)
+        return "".join(reversed(tail)).rstrip("\n")
 
     def begin(self) -> None:
         """Begin a turn: what stands on the screen, and what was given but not taken, is not its own."""
-        self._settle_pending()
+        rows, grid = self._rows(), self._grid
         self._given.clear()
-        grid = self._grid
         grid.rose = False
         grid.row.skip = min(grid.x, len(grid.row.characters))
-        for row in grid.screen:
+        for row in rows:
             row.given = row.line(colours=self._colours)
-        if not grid.row.characters:
+        if grid.row.empty:
             grid.row.given = None
 
     def end(self) -> str:
         """End a turn: the rest of its text. The last line has no end, if the cursor stands in it."""
-        self._settle_pending()
-        grid = self._grid
-        rows = grid.screen[:]
-        while len(rows) > grid.y and not rows[-1].characters:
+        rows, grid = self._rows()[:], self._grid
+        while len(rows) > grid.y and rows[-1].empty:
             rows.pop()
         in_last = bool(rows) and rows[-1] is grid.row and self._news(grid.row) != ""
         for row in rows:
             self._leaves(row)
         text = self.take()
         return text.removesuffix("\n") if in_last else text
+
+    def _rows(self) -> list[Row]:
+        """The rows of the screen with all that was written, the cursor's among them."""
+        self._settle_pending()
+        self._grid.screen.row(self._grid.y)
+        return self._grid.screen.shown
 
     def _leaves(self, row: Row) -> None:
         news = self._news(row)
@@ -259,8 +256,4 @@ class TerminalLines:
         return line
 
 
-def _not_within_sequence(text: str, at: int) -> int:
-    """A place at which a text may be cut, near that one."""
-    escape = text.rfind("\x1b", 0, at)
-    found = _SGR.match(text, escape) if escape >= 0 else None
-    return found.end() if found is not None and found.end() > at else at
+__all__ = ["TAIL_MAX", "TerminalLines", "plain"]

@@ -189,6 +189,20 @@ def test_no_output_costs_more_than_its_length(unit: bytes) -> None:  # T11
     assert size + len(lines.end()) <= 8 * 65_536 * (2400 if unit.endswith(b"b") else 1)
 
 
+@pytest.mark.parametrize(
+    "unit", ["\x1b[2J", "\x1b[1J", "\x1b[99S", "\x1b[99T", "\x1b[99L", "\x1b[99M", "x\x1b[999Bx\x1b[2J"]
+)
+def test_what_moves_whole_screens_is_obeyed_a_few_hundred_times_in_one_piece(unit: str) -> None:  # T11
+    """Attack: four bytes wipe a screen of 500 rows; 64 kB of them took three seconds."""
+    lines = TerminalLines(500, 500)
+    lines.feed(b"x\r\n" * 500)
+    lines.feed(unit.encode() * (65_536 // len(unit)))
+    assert lines._grid.screen.work == 0
+    lines.begin()
+    lines.feed(b"\x1b[2J\x1b[Hgoes on")
+    assert lines.end() == "goes on"
+
+
 def test_a_line_without_end_is_given_in_parts() -> None:  # T11
     lines = TerminalLines(24, 80)
     lines.begin()
