@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from agent.adapters.backends.commands.session import BACKGROUND_MAX, WENT_ON, Ba
 from agent.adapters.backends.pty.hangup import members
 from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import Asked, Described, Exited, Finished, Said, Start, Withdrew
+from agent.processes import find_process
 from agent.protocol.model import SessionId
 from tests.fakes.listener import Listener, finished, run, said
 from tests.fakes.waiting import until
@@ -146,7 +148,10 @@ async def test_where_it_starts_is_told_before_the_first_turn_and_not_again(
     for cwd, place in (("", home), ("link", home / "work")):
         backend = await start(cwd)
         assert not listener.silent()
-        assert await listener.next() == Described(cwd=str(place))
+        told = await listener.next()
+        assert isinstance(told, Described)
+        assert told.cwd == str(place)
+        assert re.fullmatch(r"bash \d+\.\d+", told.program or "")
         assert listener.silent()
         events = await run(backend, listener, "pwd")
         assert said(events) == f"{place}\n"
@@ -159,7 +164,7 @@ async def test_a_restored_session_whose_directory_is_gone_starts_at_home_and_say
     backend = await start("/gone/away", restored=True)
     events = await run(backend, listener, "pwd")
     assert said(events) == f"no such directory: /gone/away: the shell starts in your home directory\n{home}\n"
-    assert Described(cwd=str(home)) in events
+    assert [event.cwd for event in events if isinstance(event, Described)] == [str(home)]
     with pytest.raises(BackendFailed, match="/gone/away"):
         await start("/gone/away")
 
@@ -183,7 +188,9 @@ async def test_a_users_start_up_file_is_read_and_its_noise_dropped(
         ("exec bash --norc", "it starts another program (bash)"),
         ("exec true", "it ends the shell"),
         ("exit 3", "it ends the shell"),
-        ("readonly PROMPT_COMMAND='echo hi'", "PROMPT_COMMAND is read-only in it"),
+        ("ulimit -n 12", "fewer than 20 files may be open in it (ulimit -n)"),
+        ("read -p 'name? ' name", "it asks “name?”"),
+        ("read", "it waits for somebody to type"),
     ],
 )
 async def test_a_start_up_file_that_gives_no_prompt_is_left_out_and_the_first_reply_says_why(
@@ -191,17 +198,64 @@ async def test_a_start_up_file_that_gives_no_prompt_is_left_out_and_the_first_re
 ) -> None:
     home.joinpath(".bashrc").write_text(f"{lines}\n")
     shell = await start()
-    assert said(await run(shell, listener, "echo fine")) == f"~/.bashrc is left out: {reason}\nfine\n"
+    events = await run(shell, listener, "echo fine")
+    assert said(events) == f"~/.bashrc is left out: {reason}\nfine\n"
+    (program,) = [event.program for event in events if isinstance(event, Described)]
+    assert (program or "").endswith(f", without ~/.bashrc: {reason}")
     assert said(await run(shell, listener, "echo fine")) == "fine\n"
 
 
-async def test_so_is_one_that_waits_for_somebody_to_type(
+async def test_so_is_one_that_never_ends(
     start: Starter, listener: Listener, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.adapters.backends.commands.START_SECONDS", 0.5)
-    home.joinpath(".bashrc").write_text("read -p 'name? ' name\n")
+    home.joinpath(".bashrc").write_text("while :; do sleep 1; done\n")
     told = "~/.bashrc is left out: it did not come to its end within 0.5 s\n"
     assert said(await run(await start(), listener, "echo fine")) == f"{told}fine\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "exec >/dev/null",
+        "exec </dev/null 2>/dev/null",
+        "exec > >(cat > log) 2>&1",
+        "stty sane",
+        "enable -n echo read eval trap",
+        "readonly PROMPT_COMMAND='echo theirs'",
+        "PROMPT_COMMAND=(a b)",
+        "trap 'echo D' DEBUG; set -eETu",
+        "IFS=1; PS1='$ '",
+        "echo() { false; }; read() { :; }; alias eval=false",
+    ],
+)
+async def test_a_start_up_file_for_people_is_read_and_spoils_no_reply(
+    start: Starter, listener: Listener, home: Path, line: str
+) -> None:
+    home.joinpath(".bashrc").write_text(f"mark=yes\n{line}\n")
+    shell = await start()
+    for word in ("one", "two"):
+        events = await run(shell, listener, f"printf '%s\\n' $mark {word}; read -t 0 || :")
+        assert (said(events), finished(events).exit_status) == (f"yes\n{word}\n", 0)
+        await shell.prompt("printf go; sleep 600")
+        await listener.until_said("go")
+        await shell.interrupt()
+        assert finished(await listener.turn()).status == "interrupted"
+        if "set -e" in line:
+            return  # the interrupt is a failure, at which it ends
+
+
+@pytest.mark.parametrize(
+    ("line", "output"),
+    [("set -x", "+++ echo hi\nhi\n"), ("set -v", "echo hi\nhi\n"), ("trap 'echo E' ERR", "hi\n"), ("set -a", "hi\n")],
+)
+async def test_a_start_up_file_that_traces_shows_nothing_of_the_driver(
+    start: Starter, listener: Listener, home: Path, line: str, output: str
+) -> None:
+    home.joinpath(".bashrc").write_text(f"{line}\n")
+    shell = await start()
+    for _ in range(2):
+        assert said(await run(shell, listener, "echo hi")) == output
 
 
 @pytest.mark.parametrize("line", ["readonly TMOUT=1; export TMOUT", "TMOUT=1", "readonly IFS=:"])
@@ -245,6 +299,80 @@ async def test_what_is_to_happen_at_each_command_happens_at_those_of_the_user_on
         assert said(await run(shell, listener, command)) == output
         if before == "(exit 3)":
             return
+
+
+async def test_exported_variables_are_those_of_the_user_only(shell: CommandsSession, listener: Listener) -> None:
+    await run(shell, listener, "set -a")
+    for _ in range(2):
+        events = await run(shell, listener, f"x=5; env | grep -E '^(x|__agent)'; : {'y' * 200_000}")
+        assert said(events) == "x=5\n"
+
+
+async def test_the_table_of_jobs_holds_what_runs(shell: CommandsSession, listener: Listener) -> None:
+    await run(shell, listener, "sleep 600 & true; (exit 7) & ended=$!; wait $ended; sleep 0; ls / | cat > /dev/null")
+    assert said(await run(shell, listener, "jobs")) == "[1]+  Running                 sleep 600 &\n"
+    assert said(await run(shell, listener, "wait $ended; echo $?")) == "7\n"
+    assert said(await run(shell, listener, "sleep 601 & jobs %2")).endswith("sleep 601 &\n")
+    assert finished(await run(shell, listener, "kill %1; wait %1")).exit_status == 128 + signal.SIGTERM
+
+
+async def test_what_the_driver_did_last_is_no_last_argument(shell: CommandsSession, listener: Listener) -> None:
+    assert said(await run(shell, listener, "echo $_")) == "\n"
+
+
+async def test_what_the_environment_tells_of_another_terminal_is_not_handed_on(
+    start: Starter, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TMUX", "SSH_TTY", "NOTIFY_SOCKET", "COLORTERM"):
+        monkeypatch.setenv(name, "other")
+    assert said(await run(await start(), listener, "echo $TMUX $SSH_TTY $NOTIFY_SOCKET $COLORTERM")) == "\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "PROMPT_COMMAND='echo theirs'; PS1='$ '",
+        "PROMPT_COMMAND=; PS1=",
+        "readonly PROMPT_COMMAND='echo theirs'",
+        "unset PROMPT_COMMAND; PROMPT_COMMAND=(a b)",
+    ],
+)
+async def test_a_command_that_brings_a_prompt_of_its_own_can_be_interrupted(
+    shell: CommandsSession, listener: Listener, command: str
+) -> None:
+    for number in range(3):
+        await shell.prompt(f"{command}; echo go; sleep 600" if not number else "echo go; sleep 600")
+        await listener.until_said("go\n")
+        await shell.interrupt()
+        assert finished(await listener.turn()).exit_status == 130
+        assert said(await run(shell, listener, f"echo {number}; read -t 0.05 x; echo $x")) == f"{number}\n\n"
+
+
+async def test_a_read_only_prompt_command_keeps_no_loop_from_being_broken(
+    shell: CommandsSession, listener: Listener
+) -> None:
+    await run(shell, listener, "readonly PROMPT_COMMAND='echo theirs'")
+    await run(shell, listener, "break 9")
+    assert said(await run(shell, listener, "echo fine")) == "fine\n"
+
+
+async def test_a_shell_that_was_stopped_goes_on_when_it_is_interrupted(
+    shell: CommandsSession, listener: Listener
+) -> None:
+    await shell.prompt("echo go; suspend -f; echo on")
+    await listener.until_said("go\n")
+    await until(lambda: (row := find_process(pid_of(shell))) is not None and row.state == "T")
+    await shell.interrupt()
+    assert finished(await listener.turn()).status == "interrupted"
+    assert said(await run(shell, listener, "echo fine")) == "fine\n"
+
+
+async def test_a_shell_that_can_have_no_more_commands_says_why_and_fails(
+    shell: CommandsSession, listener: Listener
+) -> None:  # S14
+    events = await run(shell, listener, "ulimit -n 8")
+    assert "too few files allowed to be open (ulimit -n)" in said(events)
+    assert events[-1] == Exited(status="ended", reason="exit status 1", exit_status=1)
 
 
 async def test_an_interrupt_leaves_the_users_traps_and_traces_as_they_are(

@@ -38,7 +38,7 @@ class CommandsBackend:
 
         Raises: BackendFailed.
         """
-        told = ""
+        told = more = ""
         try:
             folder = working_folder(start.cwd)
         except BackendFailed as exc:
@@ -50,13 +50,14 @@ class CommandsBackend:
             try:
                 reason = await session.ready(START_SECONDS)
                 if not reason:
-                    await session.begin(told)
+                    await session.begin(told, more)
                     return session
             except BaseException:
                 await session.close()
                 raise
             await session.close()
             told += f"~/.bashrc is left out: {reason}\n"
+            more = f", without ~/.bashrc: {reason}"
         raise BackendFailed(f"bash did not get ready: {reason}", hint="try `bash -i` in a terminal on that device")
 
 

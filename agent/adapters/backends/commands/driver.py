@@ -9,13 +9,14 @@ import os
 import secrets
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from agent.adapters.backends.launching import heed_keyboard, not_started
 from agent.adapters.backends.limits import give_back
-from agent.adapters.backends.process_owner import SESSION_MARK
+from agent.adapters.backends.pty.environment import terminal_environment
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.errors import BackendFailed
 from agent.ports import Exited
@@ -25,6 +26,8 @@ from agent.protocol.model import SessionId
 ROWS, COLUMNS = 24, 120
 """Size that programs are told."""
 DRIVER = Path(__file__).with_name("driver.rc")
+RESUME = b'\\builtin eval "$__agent_loop"\n'
+"""What is typed to a bash that is stranded at its own prompt."""
 
 # Opening the terminal as the leader of a new session makes it the controlling one, on Linux and macOS alike, with no
 # Python between fork and exec. Bash rather than sh: descriptors above 9.
@@ -82,7 +85,8 @@ async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> RunningS
         raise BackendFailed("bash is not installed", hint="install bash on that device")
     token = secrets.token_hex(8)
     driver = {"LAN_AGENT_SHELL_TOKEN": token, "LAN_AGENT_SHELL_RC": "1" if with_rc else ""}
-    environment = os.environ | _PLAIN | driver | {SESSION_MARK: session}
+    environment = terminal_environment(os.environ, session) | _PLAIN | driver
+    del environment["COLORTERM"]
     heed_keyboard()
     try:
         with contextlib.ExitStack() as undo:
@@ -122,10 +126,20 @@ def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
     return high[0], high[1]
 
 
+class ShellNamed(NamedTuple):
+    """Bash has read its start-up files."""
+
+    version: str  # "5.2"
+
+
 class StartupRefused(NamedTuple):
     """The user's start-up file has set bash up so that it cannot be driven."""
 
     reason: str  # goes on after "it is left out: "
+
+
+class ShellStranded(NamedTuple):
+    """Bash comes to a prompt of its own, as PROMPT_COMMAND is not the driver's."""
 
 
 class ShellReady(NamedTuple):
@@ -148,7 +162,7 @@ class CommandEnded(NamedTuple):
     directory: str
 
 
-Report = StartupRefused | ShellReady | CommandStarted | CommandEnded
+Report = ShellNamed | StartupRefused | ShellStranded | ShellReady | CommandStarted | CommandEnded
 
 
 class ReportReader:
@@ -175,6 +189,12 @@ def _parse(text: str) -> Report | None:
             return CommandEnded(int(fields[0]), int(fields[1]), fields[2])
     except (ValueError, IndexError):
         return None
-    if kind == "left":
-        return StartupRefused(rest)
-    return ShellReady(rest) if kind == "ready" else None
+    return _WORDS[kind](rest) if kind in _WORDS else None
+
+
+_WORDS: dict[str, Callable[[str], Report]] = {
+    "bash": ShellNamed,
+    "left": StartupRefused,
+    "stranded": lambda _: ShellStranded(),
+    "ready": ShellReady,
+}

@@ -11,12 +11,15 @@ from collections import deque
 from typing import Any
 
 from agent.adapters.backends.commands.driver import (
+    RESUME,
     CommandEnded,
     CommandStarted,
     Report,
     ReportReader,
     RunningShell,
+    ShellNamed,
     ShellReady,
+    ShellStranded,
     StartupRefused,
 )
 from agent.adapters.backends.commands.subshells import outlast_busy_copies
@@ -28,6 +31,7 @@ from agent.adapters.backends.tasks import BackendTasks
 from agent.errors import BackendFailed
 from agent.ports import TURN_OVER, Asked, Described, Emit, Finished, Said, Withdrew
 from agent.processes import children
+from agent.protocol.control_sequences import without_sequences
 from agent.protocol.events import Answer, RequestKind, TurnStatus
 from agent.protocol.excerpts import left_out
 from agent.tasks import owned
@@ -37,6 +41,8 @@ CHUNK = 16_384
 DRAIN_MAX = 1_048_576
 """Bytes still read when a command is over: all of its own output, without waiting for jobs that print for ever."""
 
+ASKING = 1.0
+"""Seconds without output after which a start-up file that waits for input is believed to ask a person."""
 WENT_ON = "the command went on without an answer"
 BACKGROUND_MAX = 65_536
 """Characters of what jobs have printed that are kept: the newest."""
@@ -61,8 +67,10 @@ class CommandsSession:
         self._turn: CommandTurn | None = None
         self._refused = ""  # why the turn was not begun at all
         self._count = 0
+        self._echo: bool | None = None  # while bash is stranded: whether its terminal showed what is typed
         self._asked_count, self._prefix = 0, secrets.token_hex(4)
-        self._background, self._directory = Background(), ""
+        self._background, self._directory, self._version = Background(), "", ""
+        self._heard_at = self._loop.time()  # when anything was printed outside of turns
         self._ready: asyncio.Future[str] = self._loop.create_future()
         self._loop.add_reader(self._terminal.master, self._on_output)
         self._loop.add_reader(running.reports, self._on_report)
@@ -82,15 +90,31 @@ class CommandsSession:
                 return "it ends the shell"
             if program := self._shell.given_way():
                 return f"it starts another program ({program})"
+            if question := self._asks():
+                return question
             if self._loop.time() >= until:
                 return f"it did not come to its end within {seconds:g} s"
         return self._ready.result()
 
-    async def begin(self, note: str) -> None:
-        """Tell where bash starts; after `ready`. The first turn says `note` first, not what start-up files printed."""
+    def _asks(self) -> str:
+        """What a start-up file waits for; empty if it does not wait for anybody to type."""
+        now = self._loop.time()
+        if now - self._heard_at < ASKING:
+            return ""
+        line = without_sequences(self._background.last_line())
+        kind = awaited_input(self._terminal, self._process.pid, quiet=now - self._heard_at, half_line=bool(line))
+        if kind is None:
+            return ""
+        return f"it asks “{line.strip()}”" if line.strip() else "it waits for somebody to type"
+
+    async def begin(self, note: str, more: str) -> None:
+        """Tell where bash starts and what it is, with `more` about it; after `ready`.
+
+        The first turn says `note` first, not what start-up files printed.
+        """
         self._background.take()
         self._background.add(note)
-        await self._tell(Described(cwd=self._directory))
+        await self._tell(Described(cwd=self._directory, program=f"bash {self._version}{more}"))
 
     async def prompt(self, text: str) -> None:
         """Run a command in the shell. Raises: BackendFailed, if that has ended."""
@@ -190,6 +214,7 @@ class CommandsSession:
         turn = self._turn
         if turn is None or not turn.started:
             self._background.add(text)
+            self._heard_at = self._loop.time()
             return
         for start in range(0, len(text), CHUNK):
             await self._tell(Said(text[start : start + CHUNK]))
@@ -203,12 +228,18 @@ class CommandsSession:
             await self._tell(Finished(status="error", error=error, cwd=self._directory))
         while self._reports:
             report, turn = self._reports.popleft(), self._turn
-            if turn is None or isinstance(report, ShellReady | StartupRefused) or report.number != turn.number:
+            if isinstance(report, ShellNamed):
+                self._version = report.version
+            elif isinstance(report, ShellStranded):
+                self._resume()
+            elif turn is None or isinstance(report, ShellReady | StartupRefused) or report.number != turn.number:
+                self._resumed()
                 await self._at_the_top(report)
             elif isinstance(report, CommandStarted):
                 turn.started = True
                 self._press()
             else:
+                self._resumed()
                 await self._finish(turn, report)
 
     async def _at_the_top(self, report: Report) -> None:
@@ -247,7 +278,10 @@ class CommandsSession:
         if turn is None or not turn.started:
             return
         if turn.interrupts:
-            self._press()
+            if turn.is_stranded(self._terminal, self._process.pid):
+                self._resume()
+            else:
+                self._press()
             turn.look_after = QUIET / 10
             return
         quiet = self._loop.time() - turn.said_at
@@ -278,6 +312,20 @@ class CommandsSession:
     def _press(self) -> None:
         if self._turn is not None:
             self._turn.press(self._terminal, self._keyboard, self._process.pid)
+
+    def _resume(self) -> None:
+        """Have a bash that is at a prompt of its own go on as the driver."""
+        self._keyboard.forget()
+        self._terminal.forget_input()
+        if self._echo is None:
+            self._echo = self._terminal.echo(False)
+        self._keyboard.feed(RESUME)
+
+    def _resumed(self) -> None:
+        """Note that the driver reports: what is typed from now on is for programs."""
+        if self._echo is not None:
+            self._terminal.echo(self._echo)
+            self._echo = None
 
     def _await_output(self) -> None:
         self._loop.add_reader(self._terminal.master, self._on_output)
@@ -328,6 +376,10 @@ class Background:
     def forget_blank_line(self) -> None:
         """Drop an empty line at the start of the text."""
         self._text = self._text.removeprefix("\n")
+
+    def last_line(self) -> str:
+        """What stands after the last line feed."""
+        return self._text.rpartition("\n")[2]
 
     def take(self) -> str:
         """Return all of the text; then there is none."""

@@ -9,6 +9,7 @@ import signal
 from dataclasses import dataclass
 
 from agent.adapters.backends.commands.subshells import is_copy, is_forming
+from agent.adapters.backends.pty.awaited_input import reads_terminal
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.pty.writer import NonBlockingWriter
 from agent.errors import BadParams, TooLarge
@@ -25,6 +26,10 @@ REPEAT = 10
 """Looks (0.01 s each) until the shell itself is interrupted again: a `$(…)` that it forks may have missed it.
 
 Also those that it gets to start a job before that is interrupted."""
+STRANDED = 5
+"""Looks in a row that find an interrupted shell reading the terminal until it counts as at a prompt of its own."""
+RESCUES = 20
+"""How often, in one turn, the shell is brought back from a prompt of its own: it may be interrupted at that, too."""
 LINE_MAX = 4000
 """Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
 
@@ -47,6 +52,8 @@ class CommandTurn:
     looks: int = 0  # at a group that has heard it and goes on
     waited: int = 0  # looks at a job that the shell was still starting
     spared: bool = False  # the shell was given a moment to notice the end of its program
+    reading: int = 0  # looks in a row at which the shell, interrupted, read the terminal
+    rescues: int = 0  # how often it was brought back from a prompt of its own
     asked: Asked | None = None
     look_after: float = QUIET
     line: str = ""  # output since the last line feed, its end
@@ -90,10 +97,25 @@ class CommandTurn:
         step = 0 if group == shell else min(self.interrupts, len(_LADDER)) - 1
         try:
             os.killpg(group, _LADDER[step])
+            if group == shell:
+                os.killpg(group, signal.SIGCONT)  # it may have stopped itself
         except ProcessLookupError:
             self.signalled = 0
         except PermissionError:  # another user's program (sudo): the terminal itself may interrupt it
             keyboard.feed(b"\x03")
+
+    def is_stranded(self, terminal: PseudoTerminal, shell: int) -> bool:
+        """Whether bash, though it heard the interrupt, waits for a line. Linux only; true a few times at most.
+
+        A command that sets PROMPT_COMMAND and is interrupted before its end leaves bash at a prompt that is not ours.
+        """
+        if self.rescues == RESCUES or not self.signalled == terminal.foreground() == shell:
+            return False
+        self.reading = self.reading + 1 if reads_terminal(terminal, shell) else 0
+        if self.reading < STRANDED:
+            return False
+        self.rescues, self.reading, self.looks = self.rescues + 1, 0, 0
+        return True
 
     def _press_stragglers(self, shell: int) -> None:
         """Interrupt what the shell has started in this turn and waits for, though it is not in the foreground.

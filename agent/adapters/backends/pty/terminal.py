@@ -75,6 +75,14 @@ class PseudoTerminal:
             return "raw"
         return "lines" if flags & termios.ECHO else "no-echo"
 
+    def echo(self, on: bool) -> bool:
+        """Show what is typed from now on, or not; how it was before."""
+        settings = termios.tcgetattr(self._slave)
+        before = bool(settings[3] & termios.ECHO)
+        settings[3] = settings[3] | termios.ECHO if on else settings[3] & ~termios.ECHO
+        termios.tcsetattr(self._slave, termios.TCSANOW, settings)
+        return before
+
     def foreground(self) -> int:
         """The process group that owns the keyboard; 0 if there is none."""
         try:
