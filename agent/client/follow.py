@@ -40,15 +40,26 @@ class NextEvent(Struct, frozen=True):
 class Mark:
     """How far a log was read, and which log that was."""
 
-    def __init__(self, session: str, *, after: int | None = None, epoch: str = "") -> None:
+    def __init__(
+        self, session: str, *, after: int | None = None, epoch: str = "", colours: bool = False, tail: bool = False
+    ) -> None:
+        """`colours`: the colours of what programs print are wanted; `tail`: so are rows that may still change."""
         self.session, self.epoch = session, epoch
+        self.colours, self._tail = colours, tail
         self.seq = after or 0
         self._resumes = after is not None
 
     def params(self, wait: float | None = None) -> Attach:
         """What asks for the rest of the log; `wait`: seconds for which the service waits for a device out of reach."""
         after = self.seq if self._resumes else None
-        return Attach(session_id=self.session, after=after, epoch=self.epoch, wait=wait)
+        return Attach(
+            session_id=self.session,
+            after=after,
+            epoch=self.epoch,
+            wait=wait,
+            colours=self.colours,
+            tail=self._tail,
+        )
 
     def attached(self, result: Attached, *, again: bool = False) -> Hydrated:
         """Take the answer to attaching. A log that cannot be resumed is another one: what was seen counts no more."""

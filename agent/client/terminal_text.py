@@ -8,6 +8,7 @@ from typing import Literal
 from unicodedata import category, combining, east_asian_width
 
 from agent.protocol.characters import BLANK, EMOJI_STYLE, JOINERS, hidden_in_text, unseen
+from agent.protocol.colours import SGR
 from agent.protocol.control_sequences import ControlSequences
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
@@ -30,6 +31,7 @@ _ARGUMENTS = {"2": 3, "5": 1}
 _MEDIAL = re.compile("[\u1160-\u11ff\ud7b0-\ud7ff]")
 """Vowels and finals of Hangul that stand in the cell of the consonant before them, as in file names of macOS."""
 _RETURN = re.compile("\r+\n|\r")
+_PAINTED = re.compile(f"({SGR.pattern})")
 _COLOURS_AT_END = re.compile(r"(?:\x1b\[[0-9;:]*m)+\Z")
 
 
@@ -110,6 +112,25 @@ def fit_middle(text: str, columns: int) -> str:
             break
         tail.insert(0, character)
     return fit(text, columns - width("".join(tail))) + "".join(tail)
+
+
+def fit_painted(text: str, columns: int, *, color: bool) -> str:
+    """A line that a program prints, cleaned and cut as `fit` does; its colours stay, and end with it."""
+    whole = TerminalText(color=color)
+    shown = whole.feed(text.expandtabs()).replace("\n", " ") + whole.end()
+    left = columns if width(SGR.sub("", shown)) <= columns else columns - 1
+    cut = "" if left == columns else "…"
+    kept = ""
+    for piece in _PAINTED.split(shown):
+        if SGR.fullmatch(piece):
+            kept += piece
+            continue
+        for character in piece:
+            left -= _columns(character)
+            if left < 0:
+                return f"{kept}{cut}\x1b[0m" if "\x1b" in kept else kept + cut
+            kept += character
+    return kept
 
 
 def wrap(text: str, columns: int) -> list[str]:

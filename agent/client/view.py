@@ -15,6 +15,7 @@ from msgspec import Struct
 from agent.client.follow import Hydrated, NextEvent
 from agent.client.stream import ConnectionLost, Note, PeerBack
 from agent.client.terminal_text import clean
+from agent.protocol.colours import plain
 from agent.protocol.events import (
     Command,
     Event,
@@ -28,8 +29,9 @@ from agent.protocol.events import (
     UserMessage,
     payload_of,
 )
-from agent.protocol.messages import ParticipantsChanged, PeerLink, SessionStalled, Submitted
+from agent.protocol.messages import ParticipantsChanged, PeerLink, SessionStalled, Submitted, TurnTail
 from agent.protocol.model import DeviceId, Participant, SessionRow, Status
+from agent.protocol.moving_rows import MovingRows
 from agent.protocol.prompts import PromptQueue
 
 BEGAN_ANEW = "the session's log began anew: its device was restored from an older copy"
@@ -62,6 +64,10 @@ class Hydration(Struct, frozen=True):
         if self.anew:
             return LogReplaced()
         return Resumed() if self.again else None
+
+
+class RowsMoved(Struct, frozen=True):
+    """Other rows stand below the text of the running turn, or none: `SessionView.rows` has them. Only if asked for."""
 
 
 class ViewNews(Struct, frozen=True, tag_field="what"):
@@ -134,8 +140,10 @@ News = (
     | Resumed
     | LogReplaced
 )
-Change = LogEntry | Hydration | News
+Change = LogEntry | Hydration | RowsMoved | News
 """What happens in a followed session, one at a time and in order."""
+AWAY = (LinkLost, PeerStopped, ServiceAway)
+"""News after which nothing of the session comes for a while."""
 WARNINGS = (LinkLost, PeerStopped, StorageStalled, ServiceAway, LogReplaced)
 """News of something that is not as it should be."""
 
@@ -204,6 +212,7 @@ class SessionView:
         self.turn = 0  # that runs; 0: none
         self.queue = PromptQueue()  # what waits: of prompts that were there before this client, the text may be cut
         self.ended = ""  # "ended" or "failed", once the session is
+        self._moving = MovingRows()
         self._shown: dict[str, RequestOpen] = {}  # requests whose end has not been shown
         self._logged_turn = 0  # the newest that the log has shown
         self._accepted_turn = 0  # the newest that was accepted of this client
@@ -212,6 +221,16 @@ class SessionView:
     def running(self) -> bool:
         """Whether a turn runs, or is still to come."""
         return bool(self.turn or self.queue) or self._logged_turn < self._accepted_turn
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows of the running turn that may still change; the last one is left out where it is asked as a question.
+
+        They come from the network: clean them before they are shown.
+        """
+        rows = self._moving.text.rstrip("\n").split("\n")
+        asked = {request.prompt.strip() for request in self.requests.values()}
+        return rows[:-1] if plain(rows[-1]).strip() in {"", *asked} else rows
 
     async def changes(self, notes: AsyncIterator[Hydrated | NextEvent | Note]) -> AsyncIterator[Change]:
         """What `follow` yields, as changes. Raises: what `follow` raises."""
@@ -228,14 +247,20 @@ class SessionView:
                 return [self._hydrate(note)]
             case ParticipantsChanged() if note.session_id == self.session:
                 return self._meet(note.participants)
+            case TurnTail() if note.session_id == self.session:
+                self._moving.take(note.turn, note.text)
+                return [RowsMoved()]
             case _:
                 news = news_of(note, self.session)
+                if isinstance(news, AWAY):
+                    self._moving.clear()
                 return [] if news is None else [news]
 
     def entry(self, event: Event, *, merged: bool = False) -> LogEntry:
         """Take one entry of the log; also used to read a log from the beginning. Raises: BadFrame."""
         payload, closes = payload_of(event), None
         self.queue.apply(payload)
+        self._moving.apply(payload)
         match payload:
             case UserMessage(turn=turn):
                 self._logged_turn = max(self._logged_turn, turn)
@@ -270,6 +295,7 @@ class SessionView:
     def _hydrate(self, note: Hydrated) -> Hydration:
         result, snapshot = note.result, note.result.snapshot
         self.session = result.session_id
+        self._moving.clear()  # what stands now is told again
         if note.anew:
             self._shown.clear()
             self._logged_turn = 0

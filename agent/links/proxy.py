@@ -30,9 +30,8 @@ from agent.links.terminals import RemoteTerminals
 from agent.ports import Channel, Clock, Followed
 from agent.protocol.bounds import Count, Line, Rows, Stamp, Word
 from agent.protocol.codec import msgpack, typed
-from agent.protocol.colours import as_wanted, plain_event
 from agent.protocol.colours import plain as plain_text
-from agent.protocol.events import Event, Id, epoch_of
+from agent.protocol.events import Event, Id, as_wanted, epoch_of, plain_event
 from agent.protocol.jsonrpc import Notification
 from agent.protocol.messages import (
     Attach,

@@ -7,38 +7,17 @@ Replies of shells and terminals have no other control sequence; what agents say 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-
-from msgspec import Raw
-from msgspec.structs import replace
-
-from agent.protocol.events import NAMES, Event, MessageComplete, MessageDelta, encoded, payload_of
 
 SGR = re.compile(r"\x1b\[[0-9;:]*m")
 RESET = "\x1b[0m"
 _RESETS = frozenset({RESET, "\x1b[m"})
 _BEGUN = re.compile(r"\x1b(?:\[[0-9;:]*)?\Z")
 _REST = re.compile(r"\[?[0-9;:]*m")
-_REPLY = frozenset({NAMES[MessageDelta], NAMES[MessageComplete]})
 
 
 def plain(text: str) -> str:
     """Take the colours out of a text."""
     return SGR.sub("", text) if "\x1b" in text else text
-
-
-def plain_event(event: Event) -> Event:
-    """An event whose text of a reply has no colours. Raises: BadFrame, for a damaged one."""
-    if event.type not in _REPLY or b"\x1b[" not in bytes(event.payload):
-        return event
-    payload = payload_of(event)
-    assert isinstance(payload, MessageDelta | MessageComplete)
-    return replace(event, payload=Raw(encoded(replace(payload, text=plain(payload.text)))))
-
-
-def as_wanted(events: Iterable[Event], *, colours: bool) -> tuple[Event, ...]:
-    """Events with the colours of replies, or without. Raises: BadFrame, for a damaged one."""
-    return tuple(events if colours else map(plain_event, events))
 
 
 def reset_of(text: str) -> str:

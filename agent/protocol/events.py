@@ -14,6 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from agent.errors import BadFrame
 from agent.protocol.bounds import Amount, Count, Stamp, Whole
+from agent.protocol.colours import plain
 from agent.protocol.model import Sender
 from agent.protocol.times import rfc3339, unix_seconds
 
@@ -309,6 +310,7 @@ TYPES: dict[str, type[Payload]] = {
     "session.info": SessionInfo,
 }
 NAMES: dict[type[Payload], str] = {kind: name for name, kind in TYPES.items()}
+_REPLY = frozenset({NAMES[MessageDelta], NAMES[MessageComplete]})
 STREAMED = frozenset({"message.delta", "thought.delta", "tool.update"})
 """Types of events that only add to what a later event has in full."""
 
@@ -383,3 +385,18 @@ def mended(events: Iterable[Event], after: int) -> Iterator[Event]:
         else:
             yield Event(event.seq, NAMES[SessionInfo], Raw(encoded(SessionInfo(note=DAMAGED))), at)
         after = event.seq
+
+
+def plain_event(event: Event) -> Event:
+    """An event whose text of a reply has no colours. Raises: BadFrame, for a damaged one."""
+    if event.type not in _REPLY or b"\x1b[" not in bytes(event.payload):
+        return event
+    payload = payload_of(event)
+    assert isinstance(payload, MessageDelta | MessageComplete)
+    bare = msgspec.structs.replace(payload, text=plain(payload.text))
+    return msgspec.structs.replace(event, payload=Raw(encoded(bare)))
+
+
+def as_wanted(events: Iterable[Event], *, colours: bool) -> tuple[Event, ...]:
+    """Events with the colours of replies, or without. Raises: BadFrame, for a damaged one."""
+    return tuple(events if colours else map(plain_event, events))

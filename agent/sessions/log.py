@@ -24,7 +24,6 @@ from agent.errors import (
     StoreFull,
 )
 from agent.ports import Channel, Clock, Described, Exchange, LogCut, SessionMeta, Tail, TranscriptStore
-from agent.protocol.colours import as_wanted
 from agent.protocol.events import (
     DAMAGED,
     NAMES,
@@ -36,6 +35,7 @@ from agent.protocol.events import (
     RequestOpen,
     SessionInfo,
     UserMessage,
+    as_wanted,
     mended,
     payload_of,
 )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.ports import SessionMeta, TranscriptStore
-from agent.protocol.colours import as_wanted
-from agent.protocol.events import Event, mended
+from agent.protocol.events import Event, as_wanted, mended
 from agent.protocol.messages import History, Page
 from agent.protocol.snapshot import compact
 

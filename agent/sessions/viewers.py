@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from agent.errors import Busy
 from agent.ports import Channel, Tail
 from agent.protocol.audit import Action
-from agent.protocol.colours import plain, plain_event
-from agent.protocol.events import Event, payload_of
+from agent.protocol.colours import plain
+from agent.protocol.events import Event, payload_of, plain_event
 from agent.protocol.messages import Attach, EventOf, ParticipantsChanged, TurnTail
 from agent.protocol.methods import EVENT, PARTICIPANTS_CHANGED, TURN_TAIL, NotificationKind, P
 from agent.protocol.model import DeviceId, Participant, SessionId, SessionRow

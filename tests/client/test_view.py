@@ -25,6 +25,7 @@ from agent.client.view import (
     ParticipantLeft,
     PeerStopped,
     Resumed,
+    RowsMoved,
     ServiceAway,
     SessionView,
     StorageBack,
@@ -45,8 +46,16 @@ from agent.protocol.events import (
     UserMessage,
     make_event,
 )
-from agent.protocol.messages import Attached, ParticipantsChanged, PeerLink, SessionStalled, Snapshot, Submitted
-from agent.protocol.model import Participant, Sender, Status
+from agent.protocol.messages import (
+    Attached,
+    ParticipantsChanged,
+    PeerLink,
+    SessionStalled,
+    Snapshot,
+    Submitted,
+    TurnTail,
+)
+from agent.protocol.model import Participant, Sender, SessionId, Status
 from agent.protocol.prompts import QueuedPrompt
 from tests.frontends.gateway import DESK, HERE, OWN, THERE, session
 
@@ -286,8 +295,8 @@ def test_the_page_about_news_says_what_the_code_says() -> None:
     assert {what: rows.get(str(what)) for what in said} == said
 
 
-def test_a_change_is_an_entry_a_hydration_or_news() -> None:
-    assert set(get_args(Change)) == {LogEntry, Hydration, *get_args(News)}
+def test_a_change_is_an_entry_a_hydration_other_rows_or_news() -> None:
+    assert set(get_args(Change)) == {LogEntry, Hydration, RowsMoved, *get_args(News)}
 
 
 def test_text_that_streams_is_marked_as_what_is_new_and_a_snapshots_as_all_of_it() -> None:
@@ -299,3 +308,50 @@ def test_text_that_streams_is_marked_as_what_is_new_and_a_snapshots_as_all_of_it
     (entry,) = view.take(NextEvent(log(delta, first=2)[0]))
     assert isinstance(entry, LogEntry)
     assert not entry.merged
+
+
+# --- rows that may still change --------------------------------------------------------------------------------------
+
+
+def moving(text: str, session: SessionId = HERE) -> TurnTail:
+    return TurnTail(session_id=session, turn=1, after_seq=1, text=text)
+
+
+def in_turn(text: str = "one\n 50 %") -> SessionView:
+    view = watched(attached(UserMessage(turn=1, prompt_id="p", text="x", sender=Sender(device=OWN, name="laptop"))))
+    assert view.take(moving(text)) == [RowsMoved()]
+    return view
+
+
+def test_the_newest_rows_stand_below_what_was_said_and_go_with_it() -> None:
+    view = in_turn()
+    assert view.rows == ["one", " 50 %"]
+    view.take(NextEvent(log(MessageDelta(turn=1, text="one\n"), first=2)[0]))
+    assert view.rows == [" 50 %"]
+    view.take(moving("99 %\n"))
+    assert view.rows == ["99 %"]
+    view.take(NextEvent(log(TurnComplete(turn=1, status="complete"), first=3)[0]))
+    assert view.rows == []
+
+
+def test_half_a_line_that_is_asked_as_a_question_does_not_stand_twice() -> None:
+    view = in_turn("\x1b[1mSetting up\x1b[0m\nName: ")
+    view.take(NextEvent(log(RequestOpen(turn=1, request_id="r", kind="line", prompt="Name:"), first=2)[0]))
+    assert view.rows == ["\x1b[1mSetting up\x1b[0m"]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [PeerLink(device=DESK, name="desk", sessions=(HERE,)), ConnectionLost(), hydrated(attached(), again=True)],
+    ids=["the link", "the service", "attached again"],
+)
+def test_rows_do_not_stand_on_while_nothing_comes(lost: PeerLink | ConnectionLost | Hydrated) -> None:
+    view = in_turn()
+    view.take(lost)
+    assert view.rows == []
+
+
+def test_rows_of_another_session_are_nobodys_here() -> None:
+    view = in_turn()
+    assert view.take(moving("other", THERE)) == []
+    assert view.rows == ["one", " 50 %"]

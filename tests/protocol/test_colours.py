@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.protocol.colours import RESET, SGR, plain, plain_event, reset_of, whole_after, whole_before
-from agent.protocol.events import MessageComplete, MessageDelta, Payload, ToolUpdate, make_event, payload_of
+from agent.protocol.colours import RESET, SGR, plain, reset_of, whole_after, whole_before
+from agent.protocol.events import (
+    MessageComplete,
+    MessageDelta,
+    Payload,
+    ToolUpdate,
+    make_event,
+    payload_of,
+    plain_event,
+)
 
 RED = "\x1b[31m"
 PAINTED = st.lists(st.sampled_from([RED, RESET, "\x1b[38:2::1:2:3m", "\x1b[m", "a", "日", "\n", "[31m"])).map("".join)

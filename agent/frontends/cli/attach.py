@@ -89,7 +89,9 @@ def restarted(app: App, session: str) -> str:
 async def _attach(app: App, session: str, wait: float, lines: int | None) -> AttachmentEnd:
     async with streaming(app.client.path, wait=wait) as stream:
         stream.waiting = saying(app)
-        mark, view = Mark(session), SessionView(stream.device)
+        printer = app.printer
+        mark = Mark(session, colours=printer.color, tail=is_lively(printer))
+        view = SessionView(stream.device)
         changes = view.changes(follow(stream, mark))
         try:
             first = await anext(changes)  # the terminal is touched only once there is a session

@@ -13,7 +13,17 @@ from agent.client.pending import WaitingCall, WaitingLines
 from agent.client.prompts import not_sent
 from agent.client.stream import Stream
 from agent.client.terminal_text import clean, fit, one_line, session_title
-from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
+from agent.client.view import (
+    Change,
+    Hydration,
+    LogEntry,
+    LogReplaced,
+    Resumed,
+    RowsMoved,
+    SessionView,
+    also_here,
+    sentence,
+)
 from agent.errors import AgentError, PeerLost, TakenBack
 from agent.frontends.cli.controls import AnswerLine, Controls, TakeBack, tell_trouble
 from agent.frontends.cli.keyboard import Input, InterruptPressed, Keyboard, Stopped
@@ -210,10 +220,13 @@ class TextAttachment:
                 case LogEntry():
                     self._answers.drop_draft(change)
                     self._progress.take(change, self._printer.now(), live=True)
+                    self._screen.moving(self._view.rows)  # what moved and is now said must not stand twice
                     self._transcript.show(change)
                     self._terminal.tell(change, self._view.session)
                 case Hydration():
                     await self._hydrate(change)
+                case RowsMoved():
+                    pass
                 case _:
                     self._screen.notice(f"-- {sentence(change)}", style_of(change))
             self._redraw()
@@ -262,6 +275,7 @@ class TextAttachment:
         prompt = "> " if asked is None else asked.label
         if self._view.running and asked is None and not editor.text and not running:
             prompt = ""
+        self._screen.moving(self._view.rows)
         self._screen.bottom(running, prompt, *(("", 0) if editor.secret else (editor.text, editor.cursor)))
 
     async def _listen(self, tasks: asyncio.TaskGroup) -> None:

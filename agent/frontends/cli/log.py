@@ -11,8 +11,8 @@ import click
 
 from agent.client.follow import Hydrated, Mark, NextEvent, follow
 from agent.client.reading import VERBATIM, event_json
-from agent.client.stream import streaming
-from agent.client.view import LogReplaced, SessionView, sentence
+from agent.client.stream import Note, streaming
+from agent.client.view import Hydration, LogEntry, LogReplaced, SessionView, sentence
 from agent.frontends.cli.complete import complete_session
 from agent.frontends.cli.export import MarkdownTranscript, Row, json_lines, markdown_head
 from agent.frontends.cli.main import App, Exit
@@ -50,15 +50,15 @@ def log(
             raise click.UsageError("--export goes with neither --json nor --follow")
         _write(app, _document(app, session, form, since, wait), file)
         return Exit.OK
-    show = _Log(app, session, as_json=as_json)
-    mark = Mark(session, after=since)
+    show = _Log(app, session, as_json=as_json, stays=stay)
+    mark = show.mark(since)
     last = since
-    for page in _history(app, session, since, wait):
+    for page in _history(app, session, since, wait, colours=show.colours):
         show.session = page.session_id or session  # the id, whatever it was asked by
         for event in page.events:
             show.event(event)
             last = event.seq
-        mark = Mark(session, after=last, epoch=page.epoch)
+        mark = show.mark(last, page.epoch)
     if stay:
         asyncio.run(_follow(app, mark, show, wait))
     elif last == since > 0:
@@ -66,10 +66,11 @@ def log(
     return Exit.OK
 
 
-def _history(app: App, session: str, after: int, wait: float) -> Iterator[Page]:
+def _history(app: App, session: str, after: int, wait: float, *, colours: bool) -> Iterator[Page]:
     more = True
     while more:
-        page = call(app, SESSION_HISTORY, History(session_id=session, after=after, limit=PAGE), wait=wait)
+        asked = History(session_id=session, after=after, limit=PAGE, colours=colours)
+        page = call(app, SESSION_HISTORY, asked, wait=wait)
         session = page.session_id or session
         yield page
         more = page.more and bool(page.events)
@@ -78,7 +79,7 @@ def _history(app: App, session: str, after: int, wait: float) -> Iterator[Page]:
 
 def _document(app: App, session: str, form: str, since: int, wait: float) -> Iterator[str]:
     # Its lines, as they are read; that there is such a session is known before the first one.
-    pages = _history(app, session, since, wait)
+    pages = _history(app, session, since, wait, colours=app.printer.always)
     first = next(pages)
     session = first.session_id or session
     row = _row(app, session)
@@ -123,31 +124,58 @@ def _write(app: App, lines: Iterator[str], file: str | None) -> None:
 async def _follow(app: App, mark: Mark, show: _Log, wait: float) -> None:
     async with streaming(app.client.path, wait=wait) as stream:
         stream.waiting = saying(app)
-        async for note in follow(stream, mark):
-            if isinstance(note, Hydrated):
-                show.session = note.result.session_id
-                if note.anew:
-                    show.begin_anew()
-                for event in note.events:
-                    show.event(event, merged=True)
-            elif isinstance(note, NextEvent):
-                show.event(note.event)
+        try:
+            async for note in follow(stream, mark):
+                show.take(note)
+        finally:
+            show.close()
 
 
 class _Log:
-    def __init__(self, app: App, session: str, *, as_json: bool) -> None:
+    def __init__(self, app: App, session: str, *, as_json: bool, stays: bool) -> None:
         self.session = session
+        self.colours = app.printer.always if as_json else app.printer.color
         self._printer, self._as_json = app.printer, as_json
-        self._view, self._transcript = SessionView(), TranscriptPrinter(SplitScreen(app.printer, lively=False))
+        self._lively = stays and app.printer.tty and not app.printer.dumb and not as_json
+        self._screen = SplitScreen(app.printer, lively=self._lively)
+        self._view, self._transcript = SessionView(), TranscriptPrinter(self._screen)
+        app.printer.make_way = self._hide_rows
 
-    def begin_anew(self) -> None:
-        """Say that what follows is another log."""
-        self._printer.talk(sentence(LogReplaced()), "yellow")
-        self._view, self._transcript = SessionView(), TranscriptPrinter(SplitScreen(self._printer, lively=False))
+    def mark(self, seq: int, epoch: str = "") -> Mark:
+        """How far the log was printed, for whoever follows it from there."""
+        return Mark(self.session, after=seq, epoch=epoch, colours=self.colours, tail=self._lively)
 
-    def event(self, event: Event, *, merged: bool = False) -> None:
+    def take(self, note: Hydrated | NextEvent | Note) -> None:
+        """Print what a note of the service's adds to the log, and below it the rows that may still change."""
+        for change in self._view.take(note):
+            match change:
+                case Hydration(entries=entries):
+                    self.session = self._view.session
+                    if change.anew:
+                        self._printer.talk(sentence(LogReplaced()), "yellow")
+                        self._transcript = TranscriptPrinter(self._screen)
+                    for entry in entries:
+                        self._entry(entry)
+                case LogEntry():
+                    self._entry(change)
+                case _:
+                    pass
+        self._screen.moving(self._view.rows)
+
+    def event(self, event: Event) -> None:
         """Print one entry of the log."""
+        self._entry(self._view.entry(event))
+
+    def close(self) -> None:
+        """Leave the terminal at the start of a line."""
+        self._screen.close()
+
+    def _entry(self, entry: LogEntry) -> None:
         if self._as_json:
-            self._printer.json_line(event_json(self.session, event))
+            self._printer.json_line(event_json(self.session, entry.event))
         else:
-            self._transcript.show(self._view.entry(event, merged=merged))
+            self._screen.moving(self._view.rows)  # what moved and is now said must not stand twice
+            self._transcript.show(entry)
+
+    def _hide_rows(self) -> None:
+        self._screen.moving(())

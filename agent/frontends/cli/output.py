@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -33,9 +33,12 @@ class Printer:
         self.err_tty = self.err.isatty()
         self.dumb = environ.get("TERM", "") == "dumb"
         plain = bool(environ.get("NO_COLOR")) or self.dumb
+        self.always = color == "always"  # in data for programs, too
         self.color = color == "always" or (color == "auto" and self.tty and not plain)
         self.err_color = color == "always" or (color == "auto" and self.err_tty and not plain)
         self._environ = environ
+        self.make_way: Callable[[], None] = lambda: None
+        """Takes away what is drawn over, before anything is said beside it."""
 
     @property
     def columns(self) -> int | None:
@@ -73,6 +76,7 @@ class Printer:
     def talk(self, text: str, style: Style = "") -> None:
         """Print a line for the person on stderr, each of its lines cleaned."""
         told = "\n".join(clean(line, 4096) for line in text.splitlines() or [""])
+        self.make_way()
         self.out.flush()
         self.err.write(self._painted(told, style, self.err_color) + "\n")
         self.err.flush()

@@ -20,7 +20,7 @@ from agent.client.reading import event_json, request_over
 from agent.client.request_text import request_lines
 from agent.client.stream import Stream, streaming
 from agent.client.terminal_text import clean
-from agent.client.view import Change, Hydration, LogEntry, LogReplaced, SessionView, sentence
+from agent.client.view import Change, Hydration, LogEntry, LogReplaced, RowsMoved, SessionView, sentence
 from agent.errors import AgentError
 from agent.frontends.cli import streams
 from agent.frontends.cli.answer import ask
@@ -137,13 +137,14 @@ class _Turn:
         self._gives_back = piped
         self._say = saying(app)
         self._sending: WaitingCall | None = None  # the prompt on its way
-        self._mark = Mark(submit.session_id)
         self._withdraws = withdraws
         self._turn = 0
         self._queued = False  # it was accepted, and its turn has not begun
         self._taking_back = False
         self._view = SessionView()
         self._reply = ReplyPrinter(app.printer, as_json=as_json)
+        colours = app.printer.always if as_json else app.printer.color
+        self._mark = Mark(submit.session_id, colours=colours, tail=self._reply.moves)
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._answered: set[str] = set()  # ids of requests whose answers are on their way from here
         self._interrupted, self._accepted, self._over = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -222,7 +223,7 @@ class _Turn:
         self._app.printer.talk(sentence(LogReplaced()), "yellow")
         self._seen = 0
         self._turn = 0
-        async for entry in _logged(stream, self._view, self._mark.seq):
+        async for entry in _logged(stream, self._mark, self._view, self._mark.seq):
             if isinstance(entry.payload, UserMessage) and entry.payload.prompt_id == self._submit.prompt_id:
                 self._turn = entry.payload.turn
                 self._queued = entry.payload.queued
@@ -242,7 +243,7 @@ class _Turn:
 
     async def _replay(self, stream: Stream, seq: int) -> None:
         # It was sent before: its turn may be over, and longer ago than the snapshot reaches.
-        async for entry in _logged(stream, self._view, seq):
+        async for entry in _logged(stream, self._mark, self._view, seq):
             self._entry(entry)
             if self._left is not None and self._left.done():
                 return
@@ -250,6 +251,7 @@ class _Turn:
     def _take(self, change: Change, tasks: asyncio.TaskGroup, stream: Stream) -> None:
         match change:
             case LogEntry():
+                self._show_rows()  # what moved and is now said must not stand twice
                 request = self._entry(change)
                 if request is not None:
                     task = tasks.create_task(self._ask(stream, request), name="cli.ask")
@@ -257,8 +259,15 @@ class _Turn:
             case Hydration():
                 for entry in change.entries:
                     self._entry(entry)
+            case RowsMoved():
+                pass
             case _:
                 self._app.printer.talk(sentence(change), style_of(change) or "dim")
+        self._show_rows()
+
+    def _show_rows(self) -> None:
+        asks = any(not task.done() for task in self._asking.values())  # then the person types below
+        self._reply.rows(self._view.rows if self._view.turn == self._turn and not asks else ())
 
     def _entry(self, entry: LogEntry) -> RequestOpen | None:
         """Print one entry if it is of this turn; a request that it opened."""
@@ -392,11 +401,12 @@ class _Turn:
             self._app.printer.talk(not_sent(self._submit.text), "yellow")
 
 
-async def _logged(stream: Stream, view: SessionView, seq: int) -> AsyncIterator[LogEntry]:
+async def _logged(stream: Stream, mark: Mark, view: SessionView, seq: int) -> AsyncIterator[LogEntry]:
     # The log of the session that is followed, up to `seq`.
     after = 0
     while after < seq:
-        page = await stream.insist(SESSION_HISTORY, History(session_id=view.session, after=after, limit=1000))
+        asked = History(session_id=view.session, after=after, limit=1000, colours=mark.colours)
+        page = await stream.insist(SESSION_HISTORY, asked)
         for event in page.events:
             if event.seq <= seq:
                 yield view.entry(event)

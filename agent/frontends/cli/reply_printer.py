@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from agent.client.reading import ReplyText, used
 from agent.client.styled_lines import Line
-from agent.client.terminal_text import TerminalText, leaves_open
+from agent.client.terminal_text import TerminalText
 from agent.client.turn_ends import turn_end
 from agent.frontends.cli.activity import ActivityLines
 from agent.frontends.cli.main import Exit
 from agent.frontends.cli.output import Printer
+from agent.frontends.cli.screen import SplitScreen
 from agent.protocol.events import (
     MessageComplete,
     MessageDelta,
@@ -33,9 +34,11 @@ class ReplyPrinter:
         """`as_json`: stdout has the events, so neither is printed."""
         self._printer = printer
         self._as_json = as_json
+        self.moves = printer.tty and not printer.dumb and not as_json
+        self._screen = SplitScreen(printer, lively=self.moves)
+        printer.make_way = self.hide_rows
         self._reply, self._work = ReplyText(), ActivityLines()
         self._filter = TerminalText(color=printer.color)
-        self._open = False  # stdout is in the middle of a line
         self._left_out = 0  # characters of the reply that its device did not keep
 
     def start_over(self) -> None:
@@ -52,7 +55,7 @@ class ReplyPrinter:
             case MessageDelta() | MessageComplete():
                 text = self._reply.take(payload, merged=merged)
                 if text and not self._as_json:
-                    self._write(self._filter.feed(text))
+                    self._screen.text(self._filter.feed(text))
             case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
                 self._talk(self._work.lines(payload, merged=merged))
             case _:
@@ -75,12 +78,18 @@ class ReplyPrinter:
 
     def end_line(self) -> None:
         """End the line that the reply has begun."""
-        if not self._as_json:
-            self._write(self._filter.end())
-        if self._open:
-            self._open = False
-            self._printer.line()
+        self.hide_rows()
+        self._screen.text(self._filter.end())
+        self._screen.end_line()
         self._printer.out.flush()
+
+    def rows(self, moving: Sequence[str]) -> None:
+        """Show below the reply what the program may still change, on a terminal: it is drawn over."""
+        self._screen.moving(moving)
+
+    def hide_rows(self) -> None:
+        """Take the rows that the program may still change off the terminal."""
+        self.rows(())
 
     def _talk(self, lines: Iterable[Line]) -> None:
         # For a person who watches.
@@ -90,9 +99,3 @@ class ReplyPrinter:
             if not number:
                 self.end_line()
             self._printer.talk(text, style)
-
-    def _write(self, shown: str) -> None:
-        if shown:
-            self._printer.out.write(shown)
-            self._printer.out.flush()
-            self._open = leaves_open(shown, before=self._open)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from agent.client.terminal_text import Style, fit, leaves_open, width
+from agent.client.terminal_text import Style, fit, fit_painted, leaves_open, width
 from agent.frontends.cli.duration import counted
 from agent.frontends.cli.output import Printer
+from agent.protocol.colours import SGR
 
 ERASE, UP = "\r\x1b[K", "\x1b[A"
 BELOW = "\x1bD"
@@ -20,17 +22,23 @@ EVERYTHING = 2**62
 HELD_MAX, LINE_MAX = 200, 4096
 """Lines that are held back while the terminal is another's, and the characters of one: the log has all of them."""
 TAB = 8
+OTHERS = 3
+"""Rows of a terminal that what moves leaves to what is said, what runs, and what is typed."""
 _PLAIN = frozenset({"\x1b[m", "\x1b[0m"})
 _END = re.compile(r"\A((?:\x1b\[[0-9;:]*m)*)\t*\n?")
-_SGR = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 class _Bottom(NamedTuple):
-    # What stands in the rows at the bottom: what runs, and the input line with its cursor.
+    # What stands in the rows at the bottom: what the program may still change, what runs, the input line, its cursor.
     live: str = ""
     prompt: str = ""
     shown: str = ""
     cursor: int = 0
+    moving: tuple[str, ...] = ()
+
+    @property
+    def stays(self) -> bool:
+        return bool(self.live or self.shown or self.moving)  # a prompt alone comes back once all is said
 
 
 class _Held:
@@ -57,9 +65,9 @@ class _Held:
 class SplitScreen:
     """Where a followed session is printed.
 
-    On a terminal (`lively`: stdin too) all goes to stdout, and the last rows are ours: a line that tells what runs, and
-    the line that is typed. Output goes on above them, in the middle of a line too. Elsewhere what the session says goes
-    to stdout and the talk to stderr, and there are no such rows.
+    On a terminal (`lively`: stdin too) all goes to stdout, and the last rows are ours: those that the program may still
+    change, a line that tells what runs, and the line that is typed. Output goes on above them, in the middle of a line
+    too. Elsewhere what the session says goes to stdout and the talk to stderr, and there are no such rows.
     """
 
     def __init__(self, printer: Printer, *, lively: bool) -> None:
@@ -84,9 +92,9 @@ class SplitScreen:
         if self._held is not None:
             self._held.add(text)
             self._open = leaves_open(text, before=self._open)
-        elif text:  # a prompt alone comes back once all is said
+        elif text:
             output = self._erased() + self._written(text)  # before the rows are drawn: each knows where the cursor is
-            self._put(output + (self._drawn() if self._bottom.live or self._bottom.shown else ""))
+            self._put(output + (self._drawn() if self._bottom.stays else ""))
 
     def line(self, text: str, style: Style = "") -> None:
         """Print a line of the session's own output."""
@@ -115,16 +123,23 @@ class SplitScreen:
 
     def bottom(self, live: str, prompt: str, text: str, cursor: int = 0) -> None:
         """Show what runs, in one clean line, and the input line, its cursor on that character; each if not empty."""
-        if not self.lively:
-            return
         shown = text.replace("\n", "⏎").replace("\t", " ")
-        wanted = _Bottom(live, prompt, shown, cursor)
-        drawn = bool(self._rows) or not (live or prompt or shown)
-        if drawn and wanted == self._bottom:
-            return
-        erased = self._erased()
-        self._bottom = wanted
-        self._put(erased + self._drawn())
+        wanted = _Bottom(live, prompt, shown, cursor, self._bottom.moving)
+        drawn = bool(self._rows) or not (wanted.stays or prompt)
+        if not drawn or wanted != self._bottom:
+            self._draw_anew(wanted)
+
+    def moving(self, rows: Sequence[str]) -> None:
+        """Show above them rows of the program, as they came, that it may still change."""
+        wanted = self._bottom._replace(moving=tuple(rows))
+        if wanted != self._bottom:
+            self._draw_anew(wanted)
+
+    def _draw_anew(self, wanted: _Bottom) -> None:
+        if self.lively:
+            erased = self._erased()
+            self._bottom = wanted
+            self._put(erased + self._drawn())
 
     def resized(self) -> None:
         """Draw the rows for the present size; a terminal has wrapped those that are too long for it now."""
@@ -160,6 +175,7 @@ class SplitScreen:
 
     def close(self) -> None:
         """Leave the terminal at the start of a line."""
+        self.moving(())
         self.bottom("", "", "")
         if self._open and self.printer.tty:
             self._put(self._written("\n"))
@@ -182,9 +198,9 @@ class SplitScreen:
         self._open = leaves_open(text, before=begun)
         if self._skips:
             text = self._left(text)
-        painted = _SGR.findall(text)
+        painted = SGR.findall(text)
         self._painted = painted[-1] not in _PLAIN if painted else self._painted
-        if _SGR.sub("", text):
+        if SGR.sub("", text):
             if self._severed and begun:
                 text = _END.sub(r"\1", text, count=1)  # on the screen it has ended already
                 begun = False
@@ -200,7 +216,7 @@ class SplitScreen:
         return "" if self._skips else text.split("\n", ends)[-1]
 
     def _fill(self, text: str, *, begun: bool) -> None:
-        *whole, last = _SGR.sub("", text).split("\n")
+        *whole, last = SGR.sub("", text).split("\n")
         filled = self._filled if begun and not whole else 0
         *tabbed, rest = last.split("\t")
         for piece in tabbed:
@@ -215,12 +231,16 @@ class SplitScreen:
         return ERASE + (UP + ERASE) * (len(rows) - 1) if rows else ""
 
     def _drawn(self) -> str:
-        if self._away or not (self._bottom.live or self._bottom.prompt or self._bottom.shown):
+        if self._away or not (self._bottom.stays or self._bottom.prompt):
             return ""
         columns = self._columns
-        rows = [fit(self._bottom.live, columns - 1)] if self._bottom.live else []
-        drawn = [self.printer.paint(row, "dim") for row in rows]
-        self._column = width(rows[0]) if rows else 0
+        room = max(1, self.printer.rows - OTHERS)
+        drawn = [fit_painted(row, columns - 1, color=self.printer.color) for row in self._bottom.moving[-room:]]
+        rows = [SGR.sub("", row) for row in drawn]
+        if self._bottom.live:
+            rows.append(fit(self._bottom.live, columns - 1))
+            drawn.append(self.printer.paint(rows[-1], "dim"))
+        self._column = width(rows[-1]) if rows else 0
         if self._bottom.prompt or self._bottom.shown:
             prompt = fit(self._bottom.prompt, columns // 2)
             shown, behind = window(self._bottom.shown, self._bottom.cursor, columns - width(prompt) - 1)

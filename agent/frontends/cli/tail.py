@@ -41,7 +41,7 @@ class TranscriptTail:
         )
         if self._lines is None and (hydration.truncated or asked):
             view, opened = SessionView(), set[str]()
-            async for page in _pages(stream, session, 0, seq):
+            async for page in self._pages(stream, session, 0, seq):
                 for entry in map(view.entry, page):
                     printer.show(entry)
                     opened |= _opens([entry])
@@ -69,13 +69,24 @@ class TranscriptTail:
         try:
             while begin and lines < wanted and len(blocks) < PAGES_MAX + wanted // 10:
                 begin, end = max(0, begin - PAGE), begin
-                blocks.append([event async for page in _pages(stream, session, begin, end) for event in page])
+                blocks.append([event async for page in self._pages(stream, session, begin, end) for event in page])
                 lines += self._count(_entries(compact(blocks[-1])))
         except AgentError:
             return entries  # what there is for certain
         if begin and begin >= first - 1 and lines < wanted:
             return entries
         return _in_order(event for block in reversed(blocks) for event in block)
+
+    async def _pages(self, stream: Stream, session: str, after: int, last: int) -> AsyncIterator[Sequence[Event]]:
+        # The events of a log after one and up to another, oldest first.
+        colours = self._screen.printer.color
+        while after < last:
+            asked = History(session_id=session, after=after, limit=min(PAGE, last - after), colours=colours)
+            events = [event for event in (await stream.insist(SESSION_HISTORY, asked)).events if event.seq <= last]
+            if not events:
+                return
+            yield events
+            after = events[-1].seq
 
     def _count(self, entries: Iterable[LogEntry]) -> int:
         return sum(self._heights(entries))
@@ -144,14 +155,3 @@ def _in_order(events: Iterable[Event]) -> list[LogEntry]:
 
 def _opens(entries: Iterable[LogEntry]) -> set[str]:
     return {entry.payload.request_id for entry in entries if isinstance(entry.payload, RequestOpen)}
-
-
-async def _pages(stream: Stream, session: str, after: int, last: int) -> AsyncIterator[Sequence[Event]]:
-    # The events of a log after one and up to another, oldest first.
-    while after < last:
-        asked = History(session_id=session, after=after, limit=min(PAGE, last - after))
-        events = [event for event in (await stream.insist(SESSION_HISTORY, asked)).events if event.seq <= last]
-        if not events:
-            return
-        yield events
-        after = events[-1].seq

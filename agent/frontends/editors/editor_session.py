@@ -22,6 +22,7 @@ from agent.client.view import (
     LogReplaced,
     ParticipantJoined,
     ParticipantLeft,
+    RowsMoved,
     SessionView,
     sentence,
 )
@@ -145,7 +146,7 @@ class EditorSession:
                     await self._entry(stream, change, tasks)
                 case Hydration():
                     await self._returned(stream, change, tasks)
-                case ParticipantJoined() | ParticipantLeft():
+                case ParticipantJoined() | ParticipantLeft() | RowsMoved():
                     pass  # an editor shows who works in it, not who looks on
                 case _:
                     await self._note(sentence(change))

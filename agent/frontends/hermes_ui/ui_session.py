@@ -15,7 +15,17 @@ from agent.client.prompts import new_prompt, not_sent, prompts_named
 from agent.client.reading import VERBATIM, answered, name_of, request_over
 from agent.client.stream import Stream, first_error, streaming
 from agent.client.terminal_text import clean
-from agent.client.view import Change, Hydration, LogEntry, LogReplaced, Resumed, SessionView, also_here, sentence
+from agent.client.view import (
+    Change,
+    Hydration,
+    LogEntry,
+    LogReplaced,
+    Resumed,
+    RowsMoved,
+    SessionView,
+    also_here,
+    sentence,
+)
 from agent.errors import AgentError, NotRunning
 from agent.frontends.hermes_ui.event_mapping import EventMapping, MessageHistory, said
 from agent.frontends.hermes_ui.outgoing import Json, UiEvent, line
@@ -140,6 +150,8 @@ class UiSession:
                     await self._entry(stream, change)
                 case Hydration():
                     await self._returned(stream, change)
+                case RowsMoved():
+                    pass  # not asked for: the UI shows what is said
                 case _:
                     await self._line(f"-- {sentence(change)}")
 

@@ -30,13 +30,13 @@ from agent.protocol.events import (
     UserMessage,
     make_event,
 )
-from agent.protocol.messages import Answered, ParticipantsChanged, PeerLink, SessionLost, SessionsChanged
+from agent.protocol.messages import Answered, ParticipantsChanged, PeerLink, SessionLost, SessionsChanged, TurnTail
 from agent.protocol.model import Participant, Sender, Status
 from agent.protocol.terminal import typed_bytes
 from tests.fakes.waiting import SECONDS
 from tests.frontends.cli.emulator import Emulator
 from tests.frontends.conftest import Agent
-from tests.frontends.gateway import DESK, HERE, NOW, OWN, FakeGateway, _reply, session
+from tests.frontends.gateway import DESK, HERE, NOW, OWN, FakeGateway, _reply, _sender, session
 
 
 class Terminal:
@@ -808,3 +808,91 @@ def test_watch_redraws_on_a_terminal(gateway: FakeGateway) -> None:
         assert shown.child.wait(10) == 130
     finally:
         shown.close()
+
+
+def begun(gateway: FakeGateway) -> None:
+    """Turn 1 of another client runs."""
+    gateway._turns["another's"] = 1
+    gateway.emit(UserMessage(turn=1, prompt_id="another's", text="make", sender=_sender()), MessageStart(turn=1))
+
+
+def rows(text: str) -> TurnTail:
+    return TurnTail(session_id=HERE, turn=1, after_seq=1, text=text)
+
+
+def test_rows_that_a_program_may_still_change_are_drawn_in_place(gateway: FakeGateway, terminal: Terminal) -> None:
+    terminal.until("> ")
+    terminal.type("dra")
+    terminal.until("> dra")
+    begun(gateway)
+    gateway.tell("turn.tail", rows("\x1b[32mlayer 1\x1b[0m\n 10 %"))
+    terminal.until_shown("[laptop] make", "layer 1", " 10 %", "> dra")
+    gateway.tell("turn.tail", rows("\x1b[32mlayer 1\x1b[0m\n 99 %"))
+    terminal.type("ft")
+    terminal.until_shown("[laptop] make", "layer 1", " 99 %", "> draft")
+    assert b"\x1b[32mlayer 1" in terminal._raw
+    gateway.emit(MessageDelta(turn=1, text="\x1b[32mlayer 1\x1b[0m\n"))
+    terminal.until_shown("[laptop] make", "layer 1", " 99 %", "> draft")
+    gateway.emit(MessageDelta(turn=1, text="100 %\n"), TurnComplete(turn=1, status="complete", exit_status=0))
+    terminal.until_shown("[laptop] make", "layer 1", "100 %", "-- done · exit 0", "> draft")
+    (asked,) = gateway.called("session.attach")
+    assert (asked.colours, asked.tail) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "command", [("prompt", HERE, "later"), ("log", "--follow", HERE)], ids=lambda each: str(each[0])
+)
+def test_a_prompt_and_a_log_show_rows_in_place_on_a_terminal(gateway: FakeGateway, command: tuple[str, ...]) -> None:
+    shown = Terminal(*command)
+    try:
+        gateway.wait_until(lambda: gateway.viewers > 0)
+        if command[0] == "log":
+            begun(gateway)
+        else:
+            gateway.wait_for("prompt.submit")
+            gateway.emit(MessageStart(turn=1))
+        gateway.emit(MessageDelta(turn=1, text="one\n"))
+        gateway.tell("turn.tail", rows(" 10 %"))
+        shown.until_shown("one", " 10 %")
+        gateway.tell("turn.tail", rows(" 99 %"))
+        shown.until_shown("one", " 99 %")
+        gateway.emit(RequestOpen(turn=1, request_id="r", kind="line", prompt="Name?"))
+        if command[0] == "log":
+            shown.until_shown("one", "? Name?", " 99 %")
+        else:
+            shown.until_shown("one", "? Name?", "answer:")  # one types there
+        gateway.emit(RequestClosed(turn=1, request_id="r", status="expired"))
+        gateway.tell("turn.tail", rows(""))
+        gateway.emit(*_reply(1, "one\ntwo\n")[-2:])
+        shown.until("two\n")
+        if command[0] == "log":
+            shown.child.send_signal(signal.SIGINT)
+        shown.child.wait(10)
+        assert " 99 %" not in shown.lines()
+        assert gateway.called("session.attach")[0].tail
+    finally:
+        shown.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "colours"),
+    [
+        (("prompt", HERE, "echo", "x"), False),
+        (("prompt", "--json", HERE, "echo", "x"), False),
+        (("--color", "always", "prompt", HERE, "echo", "x"), True),
+        (("--color", "always", "prompt", "--json", HERE, "echo", "x"), True),
+        (("log", HERE), False),
+        (("log", "--json", HERE), False),
+        (("--color", "always", "log", "--json", HERE), True),
+        (("log", "--export", "json", HERE), False),
+        (("--color", "always", "log", "--export", "json", HERE), True),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_in_a_pipe_there_are_no_rows_and_colours_only_if_they_are_asked_for(
+    gateway: FakeGateway, agent: Agent, command: tuple[str, ...], colours: bool
+) -> None:
+    agent(*command)
+    asked = [*gateway.called("session.attach"), *gateway.called("session.history")]
+    assert {each.colours for each in asked} == {colours}
+    assert not any(each.tail for each in gateway.called("session.attach"))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.client.reading import ReplyText
-from agent.client.terminal_text import TerminalText, clean, fit, width
+from agent.client.terminal_text import TerminalText, clean, fit, fit_painted, width
 from agent.frontends.cli.line_editor import InputEnded, LineChanged, LineEditor, Typed
 from agent.frontends.cli.output import Printer, age, short_ids
 from agent.protocol.characters import unseen
@@ -223,3 +223,14 @@ def test_a_reply_is_printed_once_however_it_comes() -> None:
     assert reply.whole(1, 1, "abcd\n") == ""
     assert reply.whole(1, 2, "other") == "other"
     assert reply.whole(1, 2, "else") == "\nelse"  # the final text is authoritative
+
+
+def test_a_painted_line_is_cut_like_any_other_and_its_colours_end_with_it() -> None:  # T10
+    red = "\x1b[31mred\x1b[0m"
+    assert fit_painted(f"a {red} b", 20, color=True) == f"a {red} b\x1b[0m"
+    assert fit_painted(f"a {red} b", 20, color=False) == "a red b"
+    assert fit_painted(f"a {red} b", 4, color=True) == "a \x1b[31mr…\x1b[0m"
+    assert fit_painted("a\x1b[2Jb\rc\x07d", 20, color=True) == "ab cd"
+    assert fit_painted("日本日本", 5, color=True) == "日本…"
+    assert fit_painted("abcd", 4, color=True) == "abcd"
+    assert fit_painted("abcd", 0, color=True) == "…"

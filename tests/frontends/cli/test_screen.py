@@ -56,6 +56,56 @@ def test_rows_at_the_bottom_leave_what_is_said_as_it_is(
     assert shown.lines() == plain.lines()
 
 
+MOVING = st.lists(st.sampled_from(["50 %", "\x1b[32mgreen", "日本" * 20, "a\x1b[2Jb", "", "x" * 90]), max_size=4)
+
+
+@given(st.lists(st.tuples(SAID, MOVING, ROWS), max_size=5), st.sampled_from([20, 80]))
+def test_rows_that_move_leave_what_is_said_as_it_is(
+    steps: list[tuple[list[str], list[str], tuple[str, str, str]]], columns: int
+) -> None:
+    shown, plain = Shown(columns), Shown(columns)
+    for said, moving, (live, prompt, text) in steps:
+        shown.screen.moving(moving)
+        for piece in said:
+            shown.screen.text(piece)
+            plain.screen.text(piece)
+        shown.screen.bottom(live, prompt, text, len(text))
+    shown.screen.close()
+    plain.screen.close()
+    assert shown.lines() == plain.lines()
+
+
+def test_rows_that_move_are_drawn_in_place_above_what_runs_and_what_is_typed() -> None:
+    shown = Shown(40)
+    shown.screen.text("one\n")
+    shown.screen.bottom("-- working 3 s", "> ", "draft", 5)
+    for percent in (10, 50, 99):
+        shown.screen.moving(["\x1b[32mlayer 1\x1b[0m", f"{percent} %\x1b[2J " + "#" * 50])
+    assert shown.lines() == ["one", "layer 1", "99 % " + "#" * 33 + "…", "-- working 3 s", "> draft"]
+    assert shown.terminal.cursor == (4, 7)
+    shown.screen.moving([])
+    shown.screen.text("two\n")
+    assert shown.lines() == ["one", "two", "-- working 3 s", "> draft"]
+
+
+def test_more_rows_than_the_terminal_has_room_for_leave_room_for_the_others() -> None:
+    shown = Shown(40, rows=24)
+    shown.screen.text("one\n")
+    shown.screen.bottom("-- working 3 s", "> ", "draft", 5)
+    shown.screen.moving([f"row {number}" for number in range(100)])
+    lines = shown.lines()
+    assert lines[:2] == ["one", "row 79"]
+    assert lines[-3:] == ["row 99", "-- working 3 s", "> draft"]
+
+
+def test_a_prompt_that_waits_until_all_is_said_does_not_come_back_for_rows_that_are_the_same() -> None:
+    shown = Shown(40)
+    shown.screen.bottom("", "> ", "")
+    shown.screen.text("one\n")
+    shown.screen.moving([])
+    assert shown.lines() == ["one"]
+
+
 def test_what_runs_and_what_is_typed_stand_below_a_line_that_is_not_finished() -> None:
     shown = Shown(40)
     shown.screen.text("one\nDownloading")
