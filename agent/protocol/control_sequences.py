@@ -15,11 +15,12 @@ ARGUMENTS_MAX = 16_384
 STRING_MAX = 4096
 """Characters of a control string, such as a title or a link.
 
-What is longer is text, as is what a control character breaks: a program must not be able to be silent by saying much.
+What is longer is text, as is what a control character other than a tab breaks (a shell's title is the command line): a
+program must not be able to be silent by saying much.
 """
 
 _CSI = rf"\[(?P<arguments>[0-?]{{0,{ARGUMENTS_MAX}}}+)[ -/]{{0,4}}+"
-_STRING = rf"[\]PX^_][^\x00-\x1f\x7f-\x9f]{{0,{STRING_MAX}}}+"  # OSC, DCS, SOS, PM, APC
+_STRING = rf"[\]PX^_][^\x00-\x08\x0a-\x1f\x7f-\x9f]{{0,{STRING_MAX}}}+"  # OSC, DCS, SOS, PM, APC
 _CHARACTER_SET = r"[()*+./-][%\"&]?+"
 SEQUENCE = (
     rf"\x1b(?:{_CSI}(?P<final>[@-~])"

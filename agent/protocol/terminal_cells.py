@@ -64,7 +64,7 @@ def columns(character: str) -> int:
 class Row:
     """One row: a character for each column, and its style. What takes several columns is followed by empty ones."""
 
-    __slots__ = ("characters", "drawn", "given", "lead", "narrow", "skip", "soft", "styles")
+    __slots__ = ("characters", "drawn", "ended", "given", "lead", "narrow", "skip", "soft", "styles")
 
     def __init__(self, given: str | None = None) -> None:
         self.characters: list[str] = []
@@ -73,6 +73,7 @@ class Row:
         self.soft = False  # the line goes on in the next row
         self.narrow = True  # each character takes one column
         self.drawn = False  # something was written over something else: blanks at the end are what was wiped out
+        self.ended = False  # by a line feed: even if nothing stands there, it is a line
         self.given = given  # what was last said of it
         self.skip = 0  # columns at its beginning that are nobody's news
 

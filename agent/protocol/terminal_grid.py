@@ -305,6 +305,7 @@ class Grid:
 
     def index(self) -> None:
         """Move down by one row; at the bottom, all rows move up."""
+        self.row.ended = True
         self.x = min(self.x, self.cols - 1)
         if self.y == self.screen.bottom:
             self.screen.feed_line()

@@ -197,7 +197,7 @@ class TerminalLines:
         rows = self._rows()[: self._grid.y]
         if self._grid.rose:
             return
-        while rows and rows[-1].soft:  # the beginning of the line of the cursor
+        while rows and (rows[-1].soft or rows[-1].empty):  # what the cursor's line begins with, and what may be filled
             rows.pop()
         for row in rows:
             self._leaves(row)
@@ -228,7 +228,7 @@ class TerminalLines:
     def end(self) -> str:
         """End a turn: the rest of its text. The last line has no end, if the cursor stands in it."""
         rows, grid = self._rows()[:], self._grid
-        while len(rows) > grid.y and rows[-1].empty:
+        while rows and rows[-1].empty and (len(rows) > grid.y or not rows[-1].ended):
             rows.pop()
         in_last = bool(rows) and rows[-1] is grid.row and self._news(grid.row) != ""
         for row in rows:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.protocol.control_sequences import ARGUMENTS_MAX, STRING_MAX, ControlSequences
 
 VALID = (
-    "\x1b[31m", "\x1b[m", "\x1b[2J", "\x1b[?25h", "\x1b[>4;2m", "\x1b[1 q", "\x1b]0;a title\x07",
+    "\x1b[31m", "\x1b[m", "\x1b[2J", "\x1b[?25h", "\x1b[>4;2m", "\x1b[1 q", "\x1b]0;a title\x07", "\x1b]0;a\ttab\x07",
     "\x1b]8;;http://x\x1b\\", "\x1bPq#0;2\x1b\\", "\x1b_Ga=T\x1b\\", "\x1b^pm\x07", "\x1b(B", "\x1b)0", "\x1b#8",
     "\x1b%G", "\x1b F", "\x1b7", "\x1b=", "\x1bc", "\x1bM", "\x1b\\",
 )  # fmt: skip
@@ -122,7 +122,7 @@ def test_no_text_costs_more_than_its_length(unit: str, size: int) -> None:
 
 
 def test_the_grammar_takes_nothing_that_a_terminal_would_print() -> None:
-    # ECMA-48: a control sequence has parameters, intermediates and one final character; a string has no controls.
-    grammar = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x00-\x1f]*(\x07|\x1b\\)|[ -/]+[0-~]|[0-~])")
+    # ECMA-48: a control sequence has parameters, intermediates and one final character; a string may have tabs.
+    grammar = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x00-\x08\x0a-\x1f]*(\x07|\x1b\\)|[ -/]+[0-~]|[0-~])")
     for sequence in VALID:
         assert grammar.fullmatch(sequence)

@@ -44,6 +44,7 @@ SEEN = {
     "rows that are drawn again": (b"a 1%\r\nb 1%\r\n\x1b[2Aa 9%\r\nb 9%\r\n", "a 9%\nb 9%\n"),
     "a frame that is erased": (b"frame\r\nframe\r\n\x1b[2A\x1b[Jdone\r\n", "done\n"),
     "a screen that is wiped": (b"before\r\n\x1b[H\x1b[2J\x1b[3Jafter\r\n", "before\nafter\n"),
+    "the cursor goes to the bottom": (b"one\r\n\x1b[24;1H\x1b[K", "one\n"),
     "a whole screen of another program": (
         b"$ vim\r\n\x1b[?1049h\x1b[2J\x1b[5;5Hvim\x1b[?1049lback\r\n",
         "$ vim\nback\n",
