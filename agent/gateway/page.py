@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import gzip
 import html
 import os
 import re
@@ -17,7 +18,7 @@ import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -99,6 +100,19 @@ class Site(NamedTuple):
     origin: str
     proxied: bool = False  # a proxy of the owner forwards it, with TLS in front
     earlier: bool = False  # of an earlier start of the service: only documents that are alive may come back
+
+
+class Served(NamedTuple):
+    """A file of the page: as it is, and packed once, as it may come through SSH or a proxy to a phone."""
+
+    plain: bytes
+    packed: bytes
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Read a file."""
+        plain = path.read_bytes()
+        return cls(plain, gzip.compress(plain, mtime=0))
 
 
 SITE = web.RequestKey("site", Site)
@@ -286,10 +300,10 @@ class PageDoor:
     # --- what a browser gets -----------------------------------------------------------------------------------------
 
     @cached_property
-    def _served(self) -> dict[str, bytes]:
+    def _served(self) -> dict[str, Served]:
         # All with the first one: half of a page from before an upgrade, and half from after it, works in neither.
         return {
-            f"/{path.relative_to(self._files).as_posix()}": path.read_bytes()
+            f"/{path.relative_to(self._files).as_posix()}": Served.of(path)
             for path in self._files.rglob("*")
             if path.suffix in KINDS and path.is_file()
         }
@@ -298,9 +312,12 @@ class PageDoor:
         path = "/index.html" if request.path == "/" else request.path
         if path not in self._served:
             raise web.HTTPNotFound(text="there is no such file\n")
-        kind = KINDS[PurePosixPath(path).suffix]
-        response = web.Response(body=self._served[path], content_type=kind, charset="utf-8")
-        response.enable_compression()  # it may come through SSH or a proxy to a phone
+        served = self._served[path]
+        packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        response = web.Response(body=served.packed if packed else served.plain)
+        response.content_type, response.charset = KINDS[PurePosixPath(path).suffix], "utf-8"
+        if packed:
+            response.headers["Content-Encoding"] = "gzip"
         return response
 
     async def _log_in(self, request: web.Request) -> web.Response:
@@ -308,7 +325,7 @@ class PageDoor:
         form = urllib.parse.parse_qs((await request.read()).decode("latin-1"))
         given = self._logins.redeem_ticket(form.get("ticket", [""])[0], request[SITE].origin)
         # The page itself, at the address of the form: what lets it name its key is in no address.
-        shell = self._served["/index.html"].decode()
+        shell = self._served["/index.html"].plain.decode()
         text = shell.replace(HEAD, f'{HEAD}<meta name="enrol" content="{given.enrol}">', 1)
         return self._with_cookie(web.Response(text=text, content_type="text/html"), given, request)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.page.test_sidebar import NOTES, session
+from tests.page.conftest import ORIGIN, serve
+from tests.page.household import Complaints
+from tests.page.test_sidebar import NOTES, answers, session
 
 pytestmark = pytest.mark.device
 
@@ -26,3 +29,20 @@ def test_text_that_is_cut_is_whole_in_its_tooltip(open_page: Open) -> None:
     page.mouse.move(0, 400)
     title.hover()
     expect(title).to_have_attribute("title", "")
+
+
+def test_views_that_did_not_come_are_fetched_with_the_next_connection(browser: Browser) -> None:
+    complaints = Complaints()
+    with browser.new_context(locale="en-GB", base_url=ORIGIN) as context:
+        serve(context, complaints)
+        page = context.new_page()
+        page.add_init_script(f"globalThis.answers = {json.dumps(answers(NOTES))}")
+        page.route("**/settings.js", lambda route: route.abort())
+        page.goto("/#/settings")
+        expect(page.get_by_role("button", name="Notes").first).to_be_visible()
+        expect(page.locator("main")).to_be_empty()
+        page.unroute("**/settings.js")
+        page.evaluate("service.onState('lost'); service.onState('ready')")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Settings")
+    complaints.allow("ERR_FAILED")
+    assert complaints.left() == []

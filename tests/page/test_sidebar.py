@@ -315,7 +315,7 @@ def test_on_a_narrow_window_list_and_pane_are_two_screens(open_page: Open) -> No
     expect(page.locator("#side")).to_be_hidden()
     expect(page.get_by_role("heading", level=1)).to_have_text("New session")
     page.get_by_role("link", name="Back to the sessions").click()
-    expect(page.get_by_text("Notes")).to_be_visible()
+    expect(page.get_by_text("Notes", exact=True)).to_be_visible()
     page.go_back()
     expect(page.locator("#side")).to_be_hidden()
 

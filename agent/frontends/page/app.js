@@ -15,6 +15,7 @@ const ROUTES = new Set(["", "devices", "new", "pair", "s", "settings"]);
 // What stands above everything, whatever the route.
 const LINES = [lost];
 const STATUS_EVERY = 30_000;
+const PANES_AFTER = 100; // ms after the list is known: before that, the other views would be in its way
 
 /** What every view is given. Views read from it, and call `actions`, `go`, `say` and `head`. */
 const app = {
@@ -93,9 +94,8 @@ function fetchPanes() {
   coming ??= import("./panes.js").then(({ PANES }) => {
     panes = { ...panes, ...PANES };
     if (main.ariaBusy) routed();
-  }).catch((error) => {
+  }).catch(() => {
     coming = null; // of a lost connection: with the next one
-    console.error(error);
   });
 }
 
@@ -148,7 +148,7 @@ function draw() {
   frame = 0;
   const keys = changed;
   changed = new Set();
-  if (keys.has("loaded")) setTimeout(fetchPanes); // after the list, in whose way they would be
+  if (keys.has("loaded")) setTimeout(fetchPanes, PANES_AFTER);
   if (keys.has("keep") && words.use(app.keep.settings?.locale ?? localStorage.getItem("locale") ?? "")) return build();
   for (const view of [...standing, ...shown]) {
     try {
@@ -179,7 +179,9 @@ function onState(state, detail) {
   app.detail = detail ?? null;
   set(document.body, "data-wire", state);
   touch("wire");
-  if (state === "ready") app.actions.resume();
+  if (state !== "ready") return;
+  app.actions.resume();
+  if (main.ariaBusy) fetchPanes();
 }
 
 function onNotify(method, params) {
@@ -191,11 +193,14 @@ function start() {
   words.use(localStorage.getItem("locale") ?? "");
   app.wire = new Wire({ onState, onNotify });
   app.actions = actionsOf(app);
-  build();
-  addEventListener("hashchange", routed);
-  addEventListener("storage", spoken);
-  shortcuts(app);
   app.wire.start();
+  setTimeout(() => { // while it connects
+    build();
+    addEventListener("hashchange", routed);
+    addEventListener("storage", spoken);
+    shortcuts(app);
+    words.warm();
+  });
   setInterval(() => document.hidden || app.state !== "ready" || app.actions.status(), STATUS_EVERY);
 }
 

@@ -10,6 +10,7 @@ export class Impostor extends Error {}
 /** This browser is not logged in, or not any more. */
 export class LoggedOut extends Error {}
 
+let database = null; // a promise of it, once it was asked for
 let known = null; // {privateKey, service}: in memory from the first use, whatever becomes of the database
 let resume = ""; // known to this document only: it comes back with it after a restart of the service
 
@@ -18,8 +19,12 @@ const base64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)));
 const words = (who, ...parts) => new TextEncoder().encode([`lan-agent-${who}`, location.origin, ...parts].join("|"));
 const nonce = () => Array.from(crypto.getRandomValues(new Uint8Array(32)), (each) => each.toString(16).padStart(2, "0")).join("");
 
-/** Name a key to the service, if this document has just logged in. */
-export async function enrol() {
+// As soon as this module is there, which is before all others: both take longer than to fetch these.
+opened().catch(() => {});
+/** A promise that a key was named to the service, if this document has just logged in. What failed is told by the greeting. */
+export const enrolled = enrol().catch(() => {});
+
+async function enrol() {
   const meta = document.querySelector("meta[name=enrol]");
   if (!meta) return;
   meta.remove();
@@ -76,17 +81,28 @@ export async function greet(send, next, anew = false) {
 
 const stored = () => inStore("readonly", (store) => store.get(1)).catch(() => null);
 
-function inStore(mode, use) {
+async function inStore(mode, use) {
+  const transaction = (await opened()).transaction(STORE, mode);
+  const asked = use(transaction.objectStore(STORE));
   return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve(asked.result);
+    transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+function opened() {
+  database ??= new Promise((resolve, reject) => {
     const opening = indexedDB.open("lan-agent", 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
     opening.onerror = () => reject(opening.error);
     opening.onsuccess = () => {
-      const transaction = opening.result.transaction(STORE, mode);
-      const asked = use(transaction.objectStore(STORE));
-      transaction.oncomplete = () => resolve(asked.result);
-      transaction.onabort = () => reject(transaction.error);
-      opening.result.onversionchange = () => opening.result.close();
+      const made = opening.result;
+      made.onclose = made.onversionchange = () => {
+        made.close();
+        database = null;
+      };
+      resolve(made);
     };
   });
+  return database;
 }

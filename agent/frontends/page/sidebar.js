@@ -64,8 +64,8 @@ export function sidebar(app) {
     if (found || !app.store.loaded) say(none, "");
     else say(none, !all ? t("app.empty") : filter ? t("sidebar.nothing", { filter }) : only ? t("sidebar.nobody") : "");
     const count = app.store.waiting();
-    say(waiting, t("sidebar.waiting", { count }));
     waiting.hidden = !count && !only;
+    if (!waiting.hidden) say(waiting, t("sidebar.waiting", { count }));
     drawNew();
     drawCurrent();
   }

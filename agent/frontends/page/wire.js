@@ -1,5 +1,5 @@
 // The connection to the service: JSON-RPC over a WebSocket that heals itself; what is insisted on is asked again.
-import {enrol, greet, hasKey, Impostor, LoggedOut} from "./key.js";
+import {enrolled, greet, hasKey, Impostor, LoggedOut} from "./key.js";
 
 const PROTOCOL = "lan-agent.v1.json";
 const FIRST_WAIT = 500; // ms before the second attempt; doubles up to LONGEST_WAIT
@@ -52,7 +52,7 @@ export class Wire {
     for (const event of ["online", "pageshow", "focus", "visibilitychange"]) addEventListener(event, now);
     this.#tickedAt = Date.now();
     setInterval(() => this.#tick(), TICK);
-    await enrol().catch(() => {}); // what is missing is told by the greeting
+    await enrolled;
     if (await hasKey()) this.#connect();
     else this.#become("refused");
   }

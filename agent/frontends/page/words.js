@@ -8,7 +8,6 @@ const FIRST = "en";
 
 let chosen = "";
 let regional = FIRST; // the same language as the browser's region writes times and numbers
-let plurals = new Intl.PluralRules(FIRST);
 
 /** Speak a language from now on; an empty name is what the browser asks for. Whether it is another one. */
 export function use(wanted = "") {
@@ -16,7 +15,6 @@ export function use(wanted = "") {
   if (name === chosen) return false;
   chosen = name;
   regional = navigator.languages.find((language) => nameOf(language) === name) ?? name;
-  plurals = new Intl.PluralRules(name);
   document.documentElement.lang = name;
   return true;
 }
@@ -28,8 +26,8 @@ export function preferred(languages = navigator.languages) {
 
 // Of Chinese the script decides, which follows from the region if it is not said.
 function nameOf(language) {
-  const { language: base, script } = new Intl.Locale(language).maximize();
-  return base === "zh" ? `zh-${script}` : base;
+  const [base] = language.split("-");
+  return base === "zh" ? `zh-${new Intl.Locale(language).maximize().script}` : base;
 }
 
 /** The locale in use. */
@@ -43,11 +41,15 @@ export function locale() {
  */
 export function t(key, values = {}) {
   const counted = typeof values.count === "number";
-  const text = (counted && (textOf(`${key}.${plurals.select(values.count)}`) ?? textOf(`${key}.other`))) || textOf(key) || key;
+  const text = (counted && (textOf(`${key}.${formOf(values.count)}`) ?? textOf(`${key}.other`))) || textOf(key) || key;
   return text.replace(/\{(\w+)\}/g, (slot, name) => {
     const value = values[name] ?? slot;
     return typeof value === "number" ? number(value) : String(value);
   });
+}
+
+function formOf(count) {
+  return formatter(Intl.PluralRules, {}, chosen).select(count);
 }
 
 // Keys are grouped by their first words: `chat.working` is in `chat`.
@@ -81,10 +83,15 @@ export function duration(ms) {
 const made = new Map();
 
 // Intl formatters are dear to make and cheap to use.
-function formatter(Kind, options) {
-  const key = `${regional} ${Kind.name} ${JSON.stringify(options)}`;
-  if (!made.has(key)) made.set(key, new Kind(regional, options));
+function formatter(Kind, options, language = regional) {
+  const key = `${language} ${Kind.name} ${JSON.stringify(options)}`;
+  if (!made.has(key)) made.set(key, new Kind(language, options));
   return made.get(key);
+}
+
+/** Make what a list of sessions needs, before it comes. */
+export function warm() {
+  for (const name of ["minute", "hour", "day"]) unit(1, name);
 }
 
 /** An amount of a unit of time: `2m`, or `2 minutes` if `unitDisplay` is `long`. The narrow form is `2m` in Japanese, too. */
@@ -108,6 +115,7 @@ export function clock(iso, now = Date.now()) {
 }
 
 export function number(value) {
+  if (Number.isInteger(value) && value >= 0 && value < 1000) return String(value); // without making a formatter
   return formatter(Intl.NumberFormat, {}).format(value);
 }
 
