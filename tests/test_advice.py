@@ -21,6 +21,7 @@ from agent.frontends.cli.main import COMMANDS, agent
 PACKAGE = Path(__file__).parents[1] / "agent"
 NAMED = re.compile(r"`(agent(?: [^`]*)?)`")
 BARE = re.compile(rf"\bagent (?:{'|'.join(COMMANDS)})\b")
+OPTION = re.compile(r"(?<![\w-])--[a-z]")
 DOTS = re.compile(r"…|\.\.\.")
 
 
@@ -103,6 +104,16 @@ def test_a_command_stands_between_backticks() -> None:
     """So that it is seen where it ends, and the test above reads it."""
     bare = [
         (place, text) for place, text in texts() if BARE.search(NAMED.sub("", text)) and not WHOLE.match(line_of(text))
+    ]
+    assert bare == []
+
+
+def test_the_service_names_no_option_outside_of_a_command() -> None:
+    """Its words are shown in the page and in other front ends, too, where there is none."""
+    bare = [
+        (place, text)
+        for place, text in texts()
+        if not place.startswith("frontends/") and " " in text and OPTION.search(re.sub("`[a-z][^`]*`", "", text))
     ]
     assert bare == []
 

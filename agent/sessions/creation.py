@@ -93,7 +93,7 @@ def _shell_of(asked: str, backend: object, default: str) -> str:
     # Whether there is such a shell the backend says: a name may be one that was installed just now.
     if not isinstance(backend, RunsShell):
         if asked:
-            raise BadParams("sessions of that backend run no shell", hint="leave out --shell, or take --backend shell")
+            raise BadParams("sessions of that backend run no shell", hint="name none, or take the backend shell")
         return ""
     if asked and not _SHELL.fullmatch(asked):
         raise BadParams(

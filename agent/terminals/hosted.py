@@ -199,10 +199,7 @@ class HostedTerminals:
         program = hosted.runner.shown or await hosted.runner.start()
         if not isinstance(program, ShowsTerminal):
             backend = hosted.log.meta.backend
-            raise BadParams(
-                f"that session ({backend}) has no terminal to show",
-                hint="leave out --raw",
-            )
+            raise BadParams(f"that session ({backend}) has no terminal to show", hint="`agent attach` shows its text")
         shown = _WatchedTerminal(hosted, program.terminal, self._window)
         return self._shown.setdefault(shown.session, shown)
 

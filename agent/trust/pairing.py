@@ -209,7 +209,7 @@ class Pairing:
             names = ", ".join(sorted(window.name for window in windows))
             raise Ambiguous(
                 f"several devices show a code that begins with {slot}: {names}",
-                hint="name one with `--device`, or give its address with `--address`",
+                hint="name one: `agent join CODE --device NAME`, or its address: `agent join CODE --address HOST:PORT`",
             )
         return windows[0]
 

@@ -269,8 +269,9 @@ def _connected(path: Path) -> socket.socket | None:
 
 
 def ready(page: Page) -> None:
-    """Wait until the page is connected and shows the list."""
+    """Wait until the page is connected, shows the list and has all of its modules, whatever becomes of the service."""
     expect(page.locator("body")).to_have_attribute("data-wire", "ready")
+    page.evaluate("import('/panes.js').then(() => true)")
 
 
 @contextmanager

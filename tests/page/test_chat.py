@@ -159,6 +159,51 @@ def test_older_items_and_then_older_pages_come_above_without_moving_what_is_read
     assert [each["params"] for each in asked] == [{"session_id": "s1", "before": 81, "limit": 200}]
 
 
+def test_a_hit_of_the_search_opens_the_session_where_it_is(open_page: Open) -> None:
+    log = Log().turns(60)
+    attached = log.attached(newest=160)
+    history = {"epoch": "e1", "seq": 240, "first": 1, "more": False, "events": log.events[:-160]}
+    page = open_page("#/s/s1/19", answers(log, attached, **{"session.history": history}))
+    hit = page.locator(".item[aria-current]")
+    expect(hit).to_contain_text("Reply 5.")
+    expect(hit).to_be_in_viewport()
+    before = place_of(page, "Reply 5.")
+    tell(page, log.add("message.complete", turn=61, text="words\n" * 40, status="complete"))
+    assert place_of(page, "Reply 5.") == before
+    page.locator(".to-end").click()
+    assert measured(page)["rest"] == 0
+    page.evaluate("location.hash = '#/s/s1/237'")
+    expect(hit).to_contain_text("Prompt 60")
+    expect(page.locator("#side .row[aria-current]")).to_contain_text("Build the wire")
+
+
+def test_a_hit_in_what_a_tool_gave_is_unfolded(open_page: Open) -> None:
+    log = Log()
+    log.add("message.start", turn=1)
+    log.add("tool.start", turn=1, tool_id="a", title="Run the tests")
+    log.add("tool.complete", turn=1, tool_id="a", status="complete", output="all green")
+    page = open_page("#/s/s1/3", answers(log))
+    expect(page.locator(".tool .output")).to_have_text("all green")
+    expect(page.locator(".tool .output")).to_be_visible()
+
+
+def test_a_selection_in_what_a_tool_gives_stays_as_more_comes(open_page: Open) -> None:
+    log = Log()
+    log.add("message.start", turn=1)
+    log.add("tool.start", turn=1, tool_id="a", title="Run the tests", input="pytest")
+    log.add("tool.update", turn=1, tool_id="a", text="first passed\nsecond ")
+    page = open_page("#/s/s1", answers(log))
+    page.locator(".work > summary").click()
+    page.locator(".tool > summary").click()
+    output = page.locator(".tool .output")
+    output.dblclick(position={"x": 20, "y": 14})
+    assert page.evaluate("String(getSelection())") == "first"
+    tell(page, log.add("tool.update", turn=1, tool_id="a", text="passed\n"))
+    tell(page, log.add("tool.complete", turn=1, tool_id="a", status="complete", output="first passed\nsecond passed\n"))
+    expect(output).to_have_text("first passed\nsecond passed\n")
+    assert page.evaluate("String(getSelection())") == "first"
+
+
 def test_a_transcript_that_does_not_fill_the_window_asks_for_more(open_page: Open) -> None:
     log = Log().turns(4)
     history = {"epoch": "e1", "seq": 16, "first": 1, "more": False, "events": log.events[:12]}

@@ -131,7 +131,7 @@ def test_what_is_typed_in_two_windows_while_the_service_is_down_is_sent_of_both(
     page = visit("laptop", f"#/s/{agent.id}")
     other = visit.tab(page, f"#/s/{agent.id}")
     visit.allow(REFUSED)
-    expect(page.locator(".chips")).to_have_text("laptop")  # each sees the other one
+    expect(page.locator(".chips")).to_have_text("also open here")  # each sees the other one
     house["laptop"].kill()
     for window, text in ((page, "one"), (other, "two")):
         expect(window.get_by_text(DOWN)).to_be_visible()

@@ -166,6 +166,42 @@ def test_a_rename_that_is_refused_stays_open_and_says_why(open_page: Open) -> No
     assert asked(page, "session.rename") == [{"session_id": "build", "title": "Wire", "wait": 5}]
 
 
+def test_a_title_that_is_too_long_is_not_cut_without_a_word(open_page: Open) -> None:
+    page = open_page(
+        answers=answers(
+            BUILD, **{"session.rename": {}, "backend.list": BACKENDS, "session.create": {"session_id": "s2"}}
+        )
+    )
+    page.get_by_role("button", name="Actions for Build the wire").click()
+    page.get_by_role("menuitem", name="Rename").click()
+    for title, dialog in (("\N{BUG}" * 121, page.get_by_role("dialog")), ("x" * 500, page.locator("main form"))):
+        field = dialog.get_by_label("Title")
+        field.fill(title)
+        assert field.input_value() == title
+        said = field.evaluate("(node) => node.validationMessage")
+        assert said == f"{len(title)} characters: there is room for 120."
+        dialog.locator(".primary").click()
+        expect(field).to_be_focused()
+        page.keyboard.press("Escape")
+        page.evaluate("location.hash = '#/new'")
+    assert asked(page, "session.rename") == asked(page, "session.create") == []
+    page.get_by_label("Title (optional)").fill("\N{BUG}" * 120)
+    page.get_by_role("button", name="Start session").click()
+    page.wait_for_url("**/#/s/s2")
+    assert asked(page, "session.create")[0]["title"] == "\N{BUG}" * 120
+
+
+def test_ones_own_windows_are_not_counted_as_somebody_who_watches(open_page: Open) -> None:
+    own = {"device": "own", "name": "laptop", "count": 2}
+    rows = [
+        session("alone", "Alone", participants=[own]),
+        session("two", "Two", participants=[own, {"device": "pi", "name": "pi", "count": 1}]),
+    ]
+    page = open_page(answers=answers(*rows))
+    expect(page.get_by_role("button", name="Alone").first.locator(".marks")).to_have_text("")
+    expect(page.get_by_role("button", name="Two").first.locator(".marks")).to_have_text("\N{MULTIPLICATION SIGN}3")
+
+
 def test_a_session_that_has_ended_is_started_again_as_another_one(open_page: Open) -> None:
     ended = {**BUILD, "status": "ended"}
     page = open_page(answers=answers(ended, **{"session.restart": {"session_id": "again"}}))

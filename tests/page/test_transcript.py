@@ -217,7 +217,7 @@ def test_who_watches_is_told_as_they_come_and_go(house: House, visit: Visit) -> 
     other = visit.tab(page, f"#/s/{agent.id}")
     expect(own.locator(".participant")).to_have_text(["laptop \N{MULTIPLICATION SIGN}2"])
     expect(chips).to_have_count(2)  # in any order
-    assert sorted(chips.all_text_contents()) == ["desk", "laptop"]
+    assert sorted(chips.all_text_contents()) == ["also open here", "desk"]
     other.close()
     expect(own.locator(".participant")).to_have_text(["laptop"])
     own.evaluate("location.hash = '#/'")

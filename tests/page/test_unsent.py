@@ -52,6 +52,25 @@ def test_a_draft_survives_a_reload_and_keeps_its_id(module: Run) -> None:
     assert run(module, steps) == ["hello", "", True, 32, "", ""]
 
 
+def test_what_is_typed_while_a_secret_is_read_is_kept_nowhere(module: Run) -> None:  # S9, T7
+    steps = """
+      unsent.type("a", "fix");
+      unsent.flush();
+      unsent.type("a", "fixhunter2", true);
+      const held = [unsent.draft("a"), JSON.stringify(localStorage).includes("hunter2"), open().draft("a")];
+      unsent.type("b", "other");
+      unsent.leave();
+      unsent.stored("draft:a");
+      localStorage.setItem("draft:a", JSON.stringify({text: "", id: "", at: clock}));
+      unsent.stored("draft:a");
+      const kept = JSON.stringify([localStorage, inService]).includes("hunter2");
+      const [[, drafts]] = [inService];
+      unsent.type("a", "fix it");
+      return [held, kept, drafts.a.text, unsent.draft("a"), open().draft("a")];
+    """
+    assert run(module, steps) == [["fixhunter2", False, "fix"], False, "fix", "fix it", "fix it"]
+
+
 def test_a_draft_survives_a_restart_in_the_service(module: Run) -> None:
     steps = """
       unsent.type("a", "hello");

@@ -19,9 +19,9 @@ def working_folder(cwd: str) -> Path:
     """
     folder = Path.home() / Path(cwd).expanduser() if cwd else Path.home()
     if not folder.is_dir():
-        raise BackendFailed(f"no such directory: {folder}", hint="give one that exists on that device: --cwd DIR")
+        raise BackendFailed(f"no such directory: {folder}", hint="give one that exists on that device")
     if not os.access(folder, os.X_OK):
-        raise BackendFailed(f"not allowed to enter {folder}", hint="give another directory: --cwd DIR")
+        raise BackendFailed(f"not allowed to enter {folder}", hint="give another directory")
     return folder
 
 

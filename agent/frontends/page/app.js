@@ -1,7 +1,7 @@
 // The page's start: it puts the parts together, follows the route, and has the views drawn once a frame.
 
 import { actionsOf } from "./actions.js";
-import { announce, el, live, say, set } from "./dom.js";
+import { announce, el, live, opensAnew, say, set } from "./dom.js";
 import { shortcuts } from "./keys.js";
 import { lost } from "./lost.js";
 import { marks } from "./marks.js";
@@ -45,10 +45,10 @@ let shown = []; // views of the route
 let panes = { "": [welcome] }; // views by the first word of the route, as far as they have come
 let coming = null; // the others
 
-/** Where the hash leads: `#/s/SESSION` is `{name: "s", id: "SESSION"}`; what is unknown is the list. */
+/** Where the hash leads: `#/s/SESSION/SEQ` is `{name: "s", id: "SESSION", at: SEQ}`; what is unknown is the list. */
 function parse(hash) {
-  const [, name = "", id = ""] = hash.replace(/^#/, "").split("/").map(decode);
-  return ROUTES.has(name) ? { name, id } : { name: "", id: "" };
+  const [, name = "", id = "", at] = hash.replace(/^#/, "").split("/").map(decode);
+  return ROUTES.has(name) ? { name, id, at: Number(at) || 0 } : { name: "", id: "", at: 0 };
 }
 
 function decode(part) {
@@ -96,6 +96,7 @@ function fetchPanes() {
     if (main.ariaBusy) routed();
   }).catch(() => {
     coming = null; // of a lost connection: with the next one
+    if (main.ariaBusy) main.replaceChildren(el("p", { class: "welcome" }, opensAnew())); // of a service that began anew: never
   });
 }
 

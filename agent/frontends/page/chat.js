@@ -38,10 +38,12 @@ export function chat(app) {
   let hidden = 0; // items before the first one that is shown
   let lastSeen = null; // the newest item when the reader left the end
   let asking = false; // for an older page
+  let seeking = false; // an event in older pages
   let told = ""; // of how it stands
   let drawn = 0; // the frame after which what is new has its height
   let unread = 0; // replies that are not shown yet: how high all is cannot be told
   let wasRunning = null;
+  let wanted = app.route.at; // an event that is to be shown; 0: the end
   update(new Set(["session"]));
   return { node, update };
 
@@ -54,6 +56,7 @@ export function chat(app) {
     if (changed.has("session") || changed.has("items") || ids.some((id) => !blocks.has(id))) draw();
     else for (const block of new Set(ids.map((id) => blocks.get(id)))) view(block);
     if (changed.has("session")) tell();
+    if (wanted && about.log?.epoch && app.open?.state === "attached") showEvent();
     if (changed.has("sent")) follower.toEnd(); // what one says oneself is in sight
   }
 
@@ -84,7 +87,7 @@ export function chat(app) {
   }
 
   function chip({ device, name, count: times }) {
-    const who = name?.trim() || device;
+    const who = device === app.own?.id ? t("chat.here") : name?.trim() || device;
     return el("li", { class: "participant", dir: "auto" }, times > 1 ? t("chat.times", { name: who, times }) : who);
   }
 
@@ -124,7 +127,7 @@ export function chat(app) {
     newest = items.at(-1) ?? null;
     const far = scroller.scrollTop > scroller.clientHeight * FAR;
     if (follower.following && far && items.length - hidden > MOST_ITEMS) hidden = items.length - MOST_ITEMS / 2;
-    if (hidden > MOST_HIDDEN) hidden -= about.log.trim(hidden);
+    if (hidden > MOST_HIDDEN && !seeking) hidden -= about.log.trim(hidden);
     while (goesWith(items[hidden - 1], items[hidden])) hidden -= 1; // no block is cut
     const shown = blocksOf(items.slice(hidden), blocks);
     blocks = new Map(shown.flatMap((block) => block.items.map((item) => [item.id, block])));
@@ -168,6 +171,31 @@ export function chat(app) {
     drawn = 0;
     follower.settle();
     if (!unread && near()) showOlder();
+  }
+
+  // Where the search found something: older pages come until it is there.
+  async function showEvent() {
+    const { log } = about;
+    const seq = wanted;
+    wanted = 0;
+    seeking = true;
+    say(stands, told = t("chat.asking"));
+    try {
+      while (log === about.log && log.more && log.first > seq) hidden += await app.actions.older(log);
+    } catch (error) {
+      app.say(error.message);
+    }
+    seeking = false;
+    drawStands();
+    const item = log === about.log && log.itemAt(seq);
+    if (item) hidden = Math.max(0, Math.min(hidden, log.items.indexOf(item) - MORE_ITEMS / 2));
+    draw();
+    const block = item && blocks.get(item.id);
+    if (!block) return;
+    const { node, show } = view(block);
+    show?.(item.id);
+    set(node, "aria-current", "true");
+    follower.goTo(node);
   }
 
   function near() {

@@ -106,7 +106,7 @@ export function compose(app) {
     stop.disabled = stopAll.disabled = stopping;
     steer.hidden = !running || !some;
     send.disabled = steer.disabled = !some || long;
-    tell(wrong, long ? t("compose.long", { length: box.value.length, most: PROMPT_MAX }) : trouble);
+    tell(wrong, long ? t("app.long", { length: box.value.length, most: PROMPT_MAX }) : trouble);
   }
 
   // Why nothing can be sent here; "" if it can.
@@ -117,7 +117,7 @@ export function compose(app) {
 
   function typed() {
     trouble = "";
-    app.unsent.type(id, box.value);
+    app.unsent.type(id, box.value, kindsAsked().includes("secret"));
     grow();
     commands.draw();
     drawButtons();

@@ -50,6 +50,17 @@ export function choice(input, name, more) {
     el("span", {}, more ? [el("b", {}, name), el("small", {}, more)] : name));
 }
 
+/** Have a field say that what stands in it is too long, and take it: `maxlength` would cut what is pasted without a word. */
+export function atMost(most, field) {
+  const check = () => {
+    const { length } = [...field.value];
+    field.setCustomValidity(length > most ? t("app.long", { length, most }) : "");
+  };
+  field.addEventListener("input", check);
+  check();
+  return field;
+}
+
 const SAID_EVERY = 2_000; // ms
 
 /** The line that is only heard. */
@@ -162,7 +173,7 @@ export function dialog({ title, body, actions }) {
   return node;
 
   async function act(action) {
-    if (buttons[0].disabled) return;
+    if (buttons[0].disabled || (action.primary && !form.reportValidity())) return;
     for (const button of buttons) button.disabled = true;
     try {
       if ((await action.run?.()) !== false) node.close();
@@ -275,4 +286,9 @@ export function copyButton(text) {
     clearTimeout(timer);
     timer = setTimeout(() => say(button, t("app.copy")), 2000);
   }
+}
+
+/** What to do where this document cannot go on. */
+export function opensAnew() {
+  return [t("login.command"), " ", el("code", {}, "agent page"), " ", copyButton("agent page")];
 }

@@ -25,6 +25,7 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
   document.addEventListener("selectionchange", selected);
   return {
     toEnd,
+    goTo,
     settle,
     keep,
     get following() {
@@ -67,6 +68,14 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
   function toEnd() {
     become(true);
     settle();
+  }
+
+  /** Have a node of the content in sight, wherever the end is. */
+  function goTo(node) {
+    become(false);
+    node.scrollIntoView({ block: "center" });
+    before = scroller.scrollTop;
+    remember();
   }
 
   function rest() {

@@ -69,9 +69,9 @@ function beginning(item, before) {
 }
 
 /**
- * The view of a block: `{node, update(block)}`; an update with nothing new changes nothing. `about` is what all of a
- * transcript have in common: `{app, log, name, verbatim, awaits}`: the name is that of the session's device, `awaits` takes
- * promises that a reply is shown.
+ * The view of a block: `{node, update(block), show(id)}`; an update with nothing new changes nothing, `show` unfolds an item.
+ * `about` is what all of a transcript have in common: `{app, log, name, verbatim, awaits}`: the name is that of the session's
+ * device, `awaits` takes promises that a reply is shown.
  */
 export function blockView(about, block) {
   const view = (block.work ? workView : VIEWS[block.items[0].kind])(about, block);
@@ -100,7 +100,7 @@ function userView(about, { items: [item] }) {
     el("p", { class: "who" }, el("span", { dir: "auto", title: item.sender?.client || null }, who),
       item.steer && el("span", {}, t("chat.went_first")), time(item.at)),
     text, more);
-  return { node, update() {} };
+  return { node, update() {}, show: () => text.classList.contains("folded") && unfold() };
 
   function unfold() {
     const open = !text.classList.toggle("folded");
@@ -159,7 +159,13 @@ function workView(about, block) {
   const parts = new Map(); // views by item
   let now = block;
   update(block);
-  return { node, update };
+  return { node, update, show };
+
+  function show(id) {
+    fold.open = true;
+    drawInside();
+    if (parts.get(id).node.tagName === "DETAILS") parts.get(id).node.open = true;
+  }
 
   function update(next) {
     now = next;
@@ -235,8 +241,10 @@ function toolView() {
   const title = el("span", { class: "title", dir: "auto" });
   const mark = el("span", { class: "mark" });
   const body = el("div", { class: "body" });
+  const none = el("p", { class: "none" }, t("chat.tool.nothing"));
   const node = el("details", { class: "tool", ontoggle: () => node.open && draw() }, el("summary", {}, title, mark), body);
   let item = null;
+  let shown = null; // {input, text, output}: what is in the body
   return { node, update };
 
   function update(next) {
@@ -247,18 +255,26 @@ function toolView() {
     if (node.open) draw();
   }
 
+  // What is shown of the output stays while more comes, and so does a selection in it.
   function draw() {
-    const input = block("input", titleOf(item).includes(item.input) ? "" : item.input);
-    const output = block("output", item.output);
-    if (body.textContent !== input.textContent + output.textContent) {
-      body.replaceChildren(...[input, output].filter((each) => each.textContent));
+    const input = titleOf(item).includes(item.input) ? "" : item.input;
+    if (shown?.input !== input || !item.output.startsWith(shown.text)) {
+      shown = { input, text: "", output: outputNode() };
+      const parts = [input && named("input", el("pre", { tabindex: "0", dir: "ltr" }, ansiNodes(input))),
+        named("output", shown.output.node), none];
+      body.replaceChildren(...parts.filter(Boolean));
     }
-    if (!body.firstChild) body.append(el("p", { class: "none" }, t("chat.tool.nothing")));
+    shown.output.add(item.output.slice(shown.text.length));
+    shown.text = item.output;
+    shown.output.node.hidden = !item.output;
+    none.hidden = Boolean(input || item.output);
   }
 
-  function block(name, text) {
-    const attrs = { class: name, tabindex: "0", role: "group", "aria-label": t(`chat.tool.${name}`), dir: "ltr" };
-    return el("pre", attrs, text && ansiNodes(text));
+  function named(name, node) {
+    node.className = name;
+    node.role = "group";
+    node.ariaLabel = t(`chat.tool.${name}`);
+    return node;
   }
 }
 

@@ -1,6 +1,6 @@
 // What is lost, above everything and never as a dialog: the service, or the login of this browser.
 
-import { coded, complain, copyButton, el, say } from "./dom.js";
+import { atMost, coded, complain, el, opensAnew, say } from "./dom.js";
 import { loginByCode } from "./key.js";
 import { t } from "./words.js";
 
@@ -54,15 +54,15 @@ function line() {
 }
 
 function loginForm(app) {
-  const code = el("input", {
-    id: "login-code", class: "field", required: true, maxlength: 64, autocomplete: "one-time-code", autocapitalize: "off",
+  const code = atMost(64, el("input", {
+    id: "login-code", class: "field", required: true, autocomplete: "one-time-code", autocapitalize: "off",
     spellcheck: "false", oninput: () => say(wrong, ""),
-  });
+  }));
   const wrong = el("p", { class: "wrong", role: "alert" });
   const send = el("button", { class: "button primary" }, t("login.title"));
   const node = el("form", { class: "login form", hidden: true, onsubmit: submit },
     el("h2", {}, t("login.title")),
-    el("p", {}, t("login.command"), " ", el("code", {}, "agent page"), " ", copyButton("agent page")),
+    el("p", {}, opensAnew()),
     el("div", {}, el("label", { for: code.id }, coded(t("login.code"))), el("div", { class: "beside" }, code, send)), wrong);
   return { node, show };
 

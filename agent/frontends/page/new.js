@@ -1,10 +1,12 @@
 // A new session: on which device, of which program with which command, in which folder, with which title.
 
-import { coded, complain, el, say, set, uniqueId } from "./dom.js";
+import { atMost, coded, complain, el, say, set, uniqueId } from "./dom.js";
+import { TITLE_MAX } from "./row_menu.js";
 import { nameOf } from "./store.js";
 import { t } from "./words.js";
 
 const TERMINAL = "terminal"; // the kind that takes a command
+const CWD_MAX = 4096; // characters
 const WORDS = /^[\w@%+:,./ -]*$/; // that no shell would read otherwise
 
 let draft = {}; // what was typed, while other views are looked at
@@ -18,16 +20,16 @@ export function newSession(app) {
   const backend = el("select", { class: "field" });
   const about = el("p", { class: "about" });
   const folders = el("datalist", { id: uniqueId("folders") });
-  const cwd = el("input", {
-    class: "field", maxlength: 4096, autocomplete: "off", autocapitalize: "off", spellcheck: "false", list: folders.id,
+  const cwd = atMost(CWD_MAX, el("input", {
+    class: "field", autocomplete: "off", autocapitalize: "off", spellcheck: "false", list: folders.id,
     placeholder: t("new.cwd.placeholder"), value: draft.cwd,
-  });
+  }));
   const command = el("input", {
     class: "field", autocomplete: "off", autocapitalize: "off", spellcheck: "false", value: draft.command,
   });
   const commanded = el("div", {}, el("label", {}, t("new.command"), command),
     el("p", { class: "about" }, coded(t("new.command.more"))));
-  const title = el("input", { class: "field", maxlength: 120, autocomplete: "off", dir: "auto", value: draft.title });
+  const title = atMost(TITLE_MAX, el("input", { class: "field", autocomplete: "off", dir: "auto", value: draft.title }));
   const share = el("select", { class: "field" }, ["all", "read-only", "private"].map((value) =>
     el("option", { value, selected: value === draft.share }, t(`share.${value}`))));
   const shared = el("label", {}, t("new.share"), share);

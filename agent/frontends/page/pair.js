@@ -1,6 +1,6 @@
 // Pairing, both ways: show a code with its QR code, for a device or a guest; enter the code of another device.
 
-import { choice, complain, copyButton, el, say, set } from "./dom.js";
+import { atMost, choice, complain, copyButton, el, say, set } from "./dom.js";
 import { lines, termsOf, unpair } from "./devices.js";
 import { hostPort, nameOf, shortDevice, titleOf } from "./store.js";
 import { t, unit } from "./words.js";
@@ -8,6 +8,7 @@ import { t, unit } from "./words.js";
 const STAYS = [[1, "hour", 3600], [8, "hour", 28_800], [1, "day", 86_400], [1, "week", 604_800]]; // seconds
 const STAY = 28_800;
 const SVG = "http://www.w3.org/2000/svg";
+const CODE_MAX = 512; // characters, also of an address
 const QUIET = 4; // light modules around a QR code
 
 export function pair(app) {
@@ -133,8 +134,8 @@ function show(app) {
 // --- enter one ---
 
 function enter(app) {
-  const field = (more) =>
-    el("input", { class: "field", maxlength: 512, autocomplete: "off", autocapitalize: "off", spellcheck: "false", ...more });
+  const field = (more) => atMost(CODE_MAX,
+    el("input", { class: "field", autocomplete: "off", autocapitalize: "off", spellcheck: "false", ...more }));
   const code = field({ required: true, oninput: changed });
   const address = field({ placeholder: "192.168.1.2:4321" });
   const which = el("fieldset", { hidden: true });

@@ -61,7 +61,7 @@ export function past(app, row) {
   }
 
   function makeHit(hit) {
-    return el("li", {}, el("button", { type: "button", class: "row", onclick: () => app.go(`#/s/${hit.session_id}`) },
+    return el("li", {}, el("button", { type: "button", class: "row", onclick: () => app.go(`#/s/${hit.session_id}/${hit.seq}`) },
       el("span", { class: "title", dir: "auto" }, titleOf(hit)), el("time", { datetime: hit.at }, ago(hit.at)),
       el("span", { class: "under", dir: "auto" }, nameOf(hit.device)),
       el("span", { class: "excerpt", dir: "auto" }, marked(hit))));

@@ -1,11 +1,11 @@
 // What can be done with a session from its row: pin, rename, share, close, start again, forget, as far as rights go.
 
-import { ask, choice, el, menu } from "./dom.js";
+import { ask, atMost, choice, el, menu } from "./dom.js";
 import { over, titleOf } from "./store.js";
 import { t } from "./words.js";
 
 const SHARES = ["all", "read-only", "private"];
-const TITLE_MAX = 120;
+export const TITLE_MAX = 120; // characters
 
 /** The button of a row's menu; `rowOf` gives the row as it stands. */
 export function menuButton(app, rowOf) {
@@ -60,10 +60,9 @@ function sure(row, name, danger, run) {
 }
 
 function rename(app, row) {
-  const input = el("input", {
-    class: "field", value: row.untitled ? "" : row.title, maxlength: TITLE_MAX, autocomplete: "off", dir: "auto",
-    autofocus: true,
-  });
+  const input = atMost(TITLE_MAX, el("input", {
+    class: "field", value: row.untitled ? "" : row.title, autocomplete: "off", dir: "auto", autofocus: true,
+  }));
   const field = el("label", {}, t("menu.rename.label"), input);
   ask(t("menu.rename"), [field], t("menu.rename"), {}, () => app.actions.rename(row.id, input.value.trim()));
   input.select();

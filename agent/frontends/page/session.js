@@ -57,6 +57,11 @@ export class SessionLog {
     return this.#byId.get(id);
   }
 
+  /** The item in which an event is, as far as it is known: the newest that began with it or before. */
+  itemAt(seq) {
+    return this.items.findLast((item) => item.seq <= seq);
+  }
+
   /** Take the answer to `session.attach`. One with a snapshot is the log as it is: what was shown before is put away. */
   hydrate(attached) {
     const { snapshot } = attached;

@@ -134,7 +134,8 @@ export function sidebar(app) {
   }
 
   function marksOf(row) {
-    const watching = (row.participants ?? []).reduce((sum, each) => sum + each.count, 0);
+    const all = row.participants ?? [];
+    const watching = all.some((each) => each.device !== app.own?.id) && all.reduce((sum, each) => sum + each.count, 0);
     return [
       row.queued ? t("sidebar.queued", { count: row.queued }) : "",
       row.share && row.share !== "all" ? t(`share.${row.share}`) : "",

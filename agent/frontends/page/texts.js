@@ -12,6 +12,7 @@ export const TEXTS = {
 "empty":["No sessions yet","还没有会话","還沒有工作階段","セッションはまだありません"],
 "empty.more":["A session is a conversation with an agent or a shell, on this device or on another one of yours.","会话是与智能体或 shell 的对话，可在本设备或您的其他设备上进行。","工作階段是與代理程式或 shell 的對話，可在本裝置或您的其他裝置上進行。","セッションは、このデバイスや他のデバイスでのエージェントやシェルとの対話です。"],
 "failed":["That did not work:","操作失败：","操作失敗：","できませんでした："],
+"long":["{length} characters: there is room for {most}.","{length} 个字符：最多 {most} 个。","{length} 個字元：最多 {most} 個。","{length} 文字：{most} 文字までです。"],
 "save":["Save","保存","儲存","保存"],
 "skip":["Skip to the message box","跳到消息框","跳到訊息框","メッセージ欄へ移動"],
 "uncopied":["Not copied","未能复制","未能複製","コピーできません"]
@@ -120,6 +121,7 @@ export const TEXTS = {
 "stopped.since":["{name} has stopped at {since}. It goes on when {name} is back.","{name} 于 {since} 停止。它恢复后会继续。","{name} 於 {since} 停止。它恢復後會繼續。","{name} は {since} に停止しました。戻ると再開します。"],
 "thinks":["Thinking…","正在思考…","正在思考…","考え中…"],
 "thought":["Thought for {time}","思考了 {time}","思考了 {time}","{time} 考えました"],
+"here":["also open here","本设备的其他窗口","本裝置的其他視窗","このデバイスの別画面"],
 "times":["{name} ×{times}","{name} ×{times}","{name} ×{times}","{name} ×{times}"],
 "to_end":["To the end","到末尾","到末尾","末尾へ"],
 "tool":["Tool","工具","工具","ツール"],
@@ -161,7 +163,6 @@ export const TEXTS = {
 "dropped.other":["{count} waiting prompts taken back","已撤回 {count} 个等待中的提示","已撤回 {count} 個等待中的提示","待機中のプロンプト {count} 件を取り消しました"],
 "late":["it could not be sent for 10 minutes","10 分钟内未能发送","10 分鐘內未能傳送","10 分間送信できませんでした"],
 "later":["Message {name}, after what runs","给 {name} 的消息，在当前任务之后","給 {name} 的訊息，在目前任務之後","{name} へ（実行中のものの後）"],
-"long":["{length} characters: a message has at most {most}.","{length} 个字符：消息最多 {most} 个。","{length} 個字元：訊息最多 {most} 個。","{length} 文字：メッセージは {most} 文字までです。"],
 "message":["Message","消息","訊息","メッセージ"],
 "name":["Write","撰写","撰寫","入力"],
 "not_sent":["not sent","未发送","未傳送","未送信"],

@@ -20,7 +20,7 @@ export class Unsent {
   #does;
   #storage;
   #now;
-  #drafts; // session -> {text, id, at, sent}, the newest last; an empty text: it was cleared, or `sent` as the prompt of that id
+  #drafts; // session -> {text, id, at, sent, held}, the newest last; no text: it was cleared, or `sent` as the prompt of that id
   #typed = new Set(); // sessions in whose message box of this window something was typed: no other window changes that
   #prompts; // id -> {id, session, text, steer, at, state: waiting, asked or failed, doubtful, error, away}
   #timer = 0;
@@ -46,13 +46,13 @@ export class Unsent {
     return text.slice(0, DRAFT_MAX) !== this.draft(session);
   }
 
-  /** Take what is typed into the message box of a session. */
-  type(session, text) {
+  /** Take what is typed into the message box of a session. `held`: it may be a secret, and is not kept beyond this window. */
+  type(session, text, held = false) {
     const known = this.#drafts.get(session);
     if ((known?.text ?? "") === text) return;
     const id = (known?.text && this.#typed.has(session) && known.id) || newId(); // another window may send what it had
     this.#typed.add(session);
-    this.#draft(session, { text: text.slice(0, DRAFT_MAX), id, at: this.#now() });
+    this.#draft(session, { text: text.slice(0, DRAFT_MAX), id, at: this.#now(), ...(held && { held }) });
   }
 
   /** Take the drafts that the service keeps: later ones, but none in place of another text that was typed here. */
@@ -164,7 +164,7 @@ export class Unsent {
   #elsewhere(session, draft) {
     const own = this.#drafts.get(session);
     if (!this.#typed.has(session) || (own?.text && draft.sent === own.id)) this.#drafts.set(session, draft);
-    else if (own?.text && !draft.text) this.#write(DRAFT + session, own);
+    else if (own?.text && !own.held && !draft.text) this.#write(DRAFT + session, own);
   }
 
   #moved(key, stored) {
@@ -236,6 +236,7 @@ export class Unsent {
   #draft(session, draft) {
     this.#drafts.delete(session);
     this.#drafts.set(session, draft);
+    if (draft.held) return; // what was kept before stays
     this.#write(DRAFT + session, draft);
     for (const oldest of [...this.#drafts.keys()].slice(0, -DRAFTS)) {
       this.#drafts.delete(oldest);
@@ -267,6 +268,7 @@ export class Unsent {
   // Of a draft and what another window has typed.
   #newest(session, own) {
     const other = this.#read(DRAFT + session);
+    if (own.held) return other ?? { text: "" };
     return other?.text && (!own.text || other.at > own.at) ? other : own;
   }
 

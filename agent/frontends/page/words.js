@@ -49,7 +49,7 @@ export function t(key, values = {}) {
 }
 
 function formOf(count) {
-  return formatter(Intl.PluralRules, {}, chosen).select(count);
+  return formatter(Intl.PluralRules, {}, chosen || FIRST).select(count);
 }
 
 // Keys are grouped by their first words: `chat.working` is in `chat`.
