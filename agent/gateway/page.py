@@ -110,7 +110,7 @@ class Served(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Read a file."""
+        """Read a file of the page and pack it."""
         plain = path.read_bytes()
         return cls(plain, gzip.compress(plain, mtime=0))
 
