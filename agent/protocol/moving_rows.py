@@ -6,7 +6,7 @@ Kept alike by the session's device, for whoever attaches later, and by each clie
 from __future__ import annotations
 
 from agent.protocol.colours import whole_after
-from agent.protocol.events import MessageComplete, MessageDelta, Payload, SessionInfo, TurnComplete
+from agent.protocol.events import MessageDelta, Payload, SessionInfo, TurnComplete
 from agent.protocol.messages import TAIL_MAX
 
 
@@ -26,8 +26,6 @@ class MovingRows:
         match payload:
             case MessageDelta(turn=self.turn, text=text):
                 self.text = rows_after(self.text, text)
-            case MessageComplete(turn=self.turn):
-                self.text = ""
             case TurnComplete(turn=self.turn) | SessionInfo(status="ended" | "failed"):
                 self.clear()
             case _:

@@ -156,7 +156,7 @@ def test_older_items_and_then_older_pages_come_above_without_moving_what_is_read
     expect(page.locator(".older")).to_be_hidden()
     assert page.locator(".item").count() == 120
     asked = page.evaluate("globalThis.service.asked.filter(({method}) => method === 'session.history')")
-    assert [each["params"] for each in asked] == [{"session_id": "s1", "before": 81, "limit": 200}]
+    assert [each["params"] for each in asked] == [{"session_id": "s1", "before": 81, "limit": 200, "colours": True}]
 
 
 def test_a_hit_of_the_search_opens_the_session_where_it_is(open_page: Open) -> None:
@@ -424,6 +424,65 @@ def test_a_terminal_is_text_and_says_how_its_screen_is_reached(open_page: Open) 
     page = open_page("#/s/s1", answers(log, log.attached(backend="terminal")))
     expect(page.locator(".raw code")).to_have_text("agent attach --raw s1")
     expect(page.locator("pre.output")).to_contain_text("Reply 1.")
+
+
+def test_rows_that_move_stand_in_their_colours_below_the_reply_until_they_are_said(open_page: Open) -> None:
+    log = Log()
+    log.add("message.user", turn=1, prompt_id="p1", text="make", sender=PI)
+    log.add("message.start", turn=1)
+    page = open_page("#/s/s1", answers(log, log.attached(backend="shell", status="working")))
+    moving = page.locator(".moving")
+    expect(page.locator(".item.user")).to_contain_text("make")
+    expect(moving).to_be_hidden()
+    asked = page.evaluate("globalThis.service.asked.find(({method}) => method === 'session.attach').params")
+    assert (asked["colours"], asked["tail"]) == (True, True)
+
+    def tail(text: str) -> None:
+        told = {"session_id": "s1", "turn": 1, "after_seq": 2, "text": text}
+        page.evaluate("(told) => globalThis.service.tell('turn.tail', told)", told)
+
+    tail("\x1b[31mlayer 1\x1b[0m\n 10 %<b>")
+    expect(moving).to_have_text("layer 1\n 10 %<b>")
+    expect(moving.locator(".ansi.fg")).to_have_text("layer 1")
+    tell(page, log.add("message.delta", turn=1, text="\x1b[31mlayer 1\x1b[0m\n"))
+    expect(moving).to_have_text(" 10 %<b>")
+    expect(page.locator(".item.reply .ansi.fg")).to_have_text("layer 1")
+    tail(" 99 %")
+    expect(moving).to_have_text(" 99 %")
+    tell(page, log.add("message.delta", turn=1, text="100 %\n"), log.add("turn.complete", turn=1, status="complete"))
+    expect(moving).to_be_hidden()
+    expect(page.locator(".item.reply")).to_contain_text("100 %")
+
+
+def test_rows_that_move_keep_the_end_in_sight_and_do_not_move_who_went_up(open_page: Open) -> None:
+    log = Log().turns(40)
+    log.add("message.user", turn=41, prompt_id="p", text="make", sender=PI)
+    page = open_page("#/s/s1", answers(log, log.attached(backend="shell")))
+    expect(page.locator(".item").last).to_contain_text("make")
+    many = {"session_id": "s1", "turn": 41, "after_seq": 161, "text": "\n".join(f"layer {row}" for row in range(30))}
+    show = "(told) => globalThis.service.tell('turn.tail', told)"
+    page.evaluate(show, many)
+    expect(page.locator(".moving")).to_contain_text("layer 29")
+    page.evaluate(FRAMES)
+    assert measured(page)["rest"] <= 1
+    page.locator(".transcript").hover()
+    page.mouse.wheel(0, -3000)
+    page.evaluate(FRAMES)
+    read = page.evaluate(FIRST_READ)
+    page.evaluate(show, many | {"text": ""})
+    expect(page.locator(".moving")).to_be_hidden()
+    page.evaluate(FRAMES)
+    assert page.evaluate(FIRST_READ) == read
+
+
+def test_a_program_that_has_the_whole_screen_is_named_while_it_has(open_page: Open) -> None:
+    log = Log()
+    log.add("message.user", turn=1, prompt_id="p1", text="vim notes", sender=PI)
+    log.add("session.info", screen="vim")
+    page = open_page("#/s/s1", answers(log, log.attached(backend="shell", status="working", screen="vim")))
+    expect(page.locator(".raw")).to_contain_text("vim has the whole screen. To see it, in a terminal: agent attach")
+    tell(page, log.add("turn.complete", turn=1, status="complete"))
+    expect(page.locator(".raw")).to_be_hidden()
 
 
 def test_another_life_of_the_log_takes_the_place_of_the_one_before(open_page: Open) -> None:  # S15

@@ -10,6 +10,7 @@ import pytest
 pytestmark = pytest.mark.device
 
 Run = Callable[..., Any]
+WANTED = {"colours": True, "tail": True}
 SETTING = """async ({following}, _) => {
   const asked = [];
   const waiting = [];
@@ -26,6 +27,7 @@ SETTING = """async ({following}, _) => {
   const app = {wire, state: "ready", session: null, open: null, touch};
   const makeLog = (id) => ({
     id, seq: 0, epoch: "", gap: false,
+    moves(rows) { asked.push(["moves", rows]); },
     hydrate(attached) { this.epoch = attached.epoch; this.seq = attached.seq; this.gap = false; },
     apply(event) {
       if (event.seq !== this.seq + 1) { this.gap = true; return new Set(); }
@@ -83,9 +85,9 @@ def test_a_session_that_is_shown_is_attached_and_the_one_before_is_left(module: 
     state, seq, session, asked = run(module, steps)
     assert (state, seq, session) == ("attached", 7, None)
     assert asked == [
-        ["session.attach", {"session_id": "a", "call_id": "attach-1"}],
+        ["session.attach", {"session_id": "a", "call_id": "attach-1", **WANTED}],
         ["session.detach", {"session_id": "a"}],
-        ["session.attach", {"session_id": "b", "call_id": "attach-2"}],
+        ["session.attach", {"session_id": "b", "call_id": "attach-2", **WANTED}],
         ["request.cancel", {"call_id": "attach-2"}],
     ]
 
@@ -112,7 +114,7 @@ def test_after_a_reconnect_it_goes_on_from_its_last_event(module: Run) -> None: 
       return [asked.at(-1)[1], [...touched].sort()];
     """
     params, touched = run(module, steps)
-    assert params == {"session_id": "a", "call_id": "attach-2", "after": 8, "epoch": "e"}
+    assert params == {"session_id": "a", "call_id": "attach-2", "after": 8, "epoch": "e", **WANTED}
     assert touched == ["i:t8", "items", "session"]
 
 
@@ -126,7 +128,7 @@ def test_a_gap_is_filled_by_attaching_again(module: Run) -> None:  # S4
     """
     assert run(module, steps) == [
         ["session.detach", {"session_id": "a"}],
-        ["session.attach", {"session_id": "a", "call_id": "attach-2", "after": 7, "epoch": "e"}],
+        ["session.attach", {"session_id": "a", "call_id": "attach-2", "after": 7, "epoch": "e", **WANTED}],
     ]
 
 

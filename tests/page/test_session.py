@@ -500,3 +500,57 @@ def test_participants_are_those_besides_this_page(module: Run) -> None:  # S8
       return [log.others(own).map(({name, count}) => [name, count]), alone.others(own)];
     }"""
     assert module("session.js", script, OWN) == [[["laptop", 1], ["desk", 1]], []]
+
+
+MOVING = """({SessionLog}, steps) => {
+  const log = new SessionLog("s1");
+  log.hydrate({session_id: "s1", epoch: "e1", seq: 0, snapshot: {session: {status: "idle"}, events: []}});
+  return steps.map(([method, told]) => {
+    if (method === "turn.tail") log.moves(told);
+    else if (method === "event") log.apply(told);
+    else log.hydrate(told);
+    return [log.rows, log.screen];
+  });
+}"""
+
+
+def test_rows_that_may_still_change_stand_as_in_every_other_client(module: Run) -> None:  # `SessionView.rows`
+    payloads: tuple[Payload, ...] = (
+        UserMessage(turn=1, prompt_id="p", text="x", sender=LAPTOP),
+        MessageDelta(turn=1, text="one\n"),
+        RequestOpen(turn=1, request_id="r", kind="line", prompt="Name:"),
+        RequestClosed(turn=1, request_id="r", status="answered", answer="y"),
+        SessionInfo(screen="vim"),
+        TurnComplete(turn=1, status="complete"),
+    )
+    events = [event_json(HERE, make_event(seq, payload, 0.0)) for seq, payload in enumerate(payloads, 1)]
+    tails = [{"turn": 1, "text": text} for text in ("one\n 50 %\n", "two\n\x1b[1mName: \x1b[0m", "")]
+    steps = [
+        *(("event", each) for each in events[:1]),
+        ("turn.tail", tails[0]),
+        ("event", events[1]),
+        ("turn.tail", tails[1]),
+        *(("event", each) for each in events[2:5]),
+        ("turn.tail", tails[0]),
+        ("event", events[5]),
+        ("turn.tail", tails[0]),
+        ("turn.tail", tails[2]),
+        ("turn.tail", tails[0]),
+        ("hydrate", {"session_id": "s1", "epoch": "e1", "seq": 6, "resumed": True}),
+    ]
+    asked = ["two", "\x1b[1mName: \x1b[0m"]
+    assert module("session.js", MOVING, steps) == [
+        [[], ""],
+        [["one", " 50 %"], ""],
+        [[" 50 %"], ""],
+        [asked, ""],
+        [asked[:1], ""],
+        [asked, ""],
+        [asked, "vim"],
+        [["one", " 50 %"], "vim"],
+        [[], ""],
+        [["one", " 50 %"], ""],
+        [[], ""],
+        [["one", " 50 %"], ""],
+        [[], ""],
+    ]

@@ -38,7 +38,7 @@ def test_nothing_moves_after_the_end_of_the_turn(payload: Payload) -> None:
     "payload",
     [
         MessageDelta(turn=0, text="of a job"),
-        MessageComplete(turn=2, text="late", status="complete"),
+        MessageComplete(turn=3, text="a part, as where a question is asked", status="complete"),
         TurnComplete(turn=4, status="interrupted"),  # of a prompt that was taken back
         ToolUpdate(turn=3, tool_id="t", text="x"),
         SessionInfo(title="other"),

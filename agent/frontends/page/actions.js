@@ -58,7 +58,7 @@ export function actionsOf(app) {
       const before = log.items.length;
       while (log.more && log.items.length === before) {
         const { epoch } = log;
-        const page = await call("session.history", { session_id: log.id, before: log.first, limit: OLDER });
+        const page = await call("session.history", { session_id: log.id, before: log.first, limit: OLDER, colours: true });
         if (epoch !== log.epoch) break; // it is attached anew
         log.prepend(page);
         if (page.epoch !== epoch) break;

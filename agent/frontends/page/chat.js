@@ -1,5 +1,6 @@
 // The open session: who is there, its transcript with the end in sight, and how it stands with its device.
 
+import { ansiNodes } from "./ansi.js";
 import { coded, copyButton, el, errorText, keyed, say, set } from "./dom.js";
 import { follow } from "./follow.js";
 import { blocksOf, blockView, goesWith, isVerbatim } from "./items.js";
@@ -24,9 +25,10 @@ export function chat(app) {
   const stands = el("p", { class: "stands", role: "status" });
   const older = el("button", { type: "button", class: "quiet older", onclick: () => showOlder() }, t("chat.older"));
   const rows = el("div", { class: "items" });
+  const moving = el("pre", { class: "moving", tabindex: "0", dir: "ltr", hidden: true });
   const working = el("p");
   const scroller = el("section", { class: "transcript", tabindex: "0", "aria-label": t("chat.transcript") },
-    el("div", { class: "above" }, older), rows, el("div", { class: "below" }, working));
+    el("div", { class: "above" }, older), rows, el("div", { class: "below" }, moving, working));
   const end = el("button", { type: "button", class: "button to-end", hidden: true, onclick: toEnd });
   const node = el("section", { class: "chat" }, title, raw, stands, el("div", { class: "window" }, scroller, end));
   const follower = follow(scroller, rows, { onFollow: drawEnd, onScroll: () => near() && soon() });
@@ -44,6 +46,7 @@ export function chat(app) {
   let unread = 0; // replies that are not shown yet: how high all is cannot be told
   let wasRunning = null;
   let wanted = app.route.at; // an event that is to be shown; 0: the end
+  let moved = ""; // what moves, as it was drawn
   update(new Set(["session"]));
   return { node, update };
 
@@ -55,6 +58,7 @@ export function chat(app) {
     const ids = keys.filter((key) => key.startsWith("i:")).map((key) => key.slice(2));
     if (changed.has("session") || changed.has("items") || ids.some((id) => !blocks.has(id))) draw();
     else for (const block of new Set(ids.map((id) => blocks.get(id)))) view(block);
+    drawMoving();
     if (changed.has("session")) tell();
     if (wanted && about.log?.epoch && app.open?.state === "attached") showEvent();
     if (changed.has("sent")) follower.toEnd(); // what one says oneself is in sight
@@ -78,12 +82,14 @@ export function chat(app) {
     say(title.querySelector("h1"), name);
     say(under, [device, session?.backend, log?.model || session?.model, log?.cwd].filter(Boolean).join(" · "));
     keyed(chips, log?.others(app.own?.id) ?? [], (each) => Object.values(each).join(" "), chip);
-    const terminal = session?.backend === "terminal" && !log?.ended;
+    const terminal = !log?.ended && (session?.backend === "terminal" || log?.screen);
     set(raw, "hidden", !terminal);
-    if (terminal && !raw.firstChild) {
+    if (!terminal) return;
+    if (!raw.firstChild) {
       const command = `agent attach --raw ${session.id}`;
-      raw.append(el("span", {}, t("chat.raw")), " ", el("code", {}, command), " ", copyButton(command));
+      raw.append(el("span", { dir: "auto" }), " ", el("code", {}, command), " ", copyButton(command));
     }
+    say(raw.firstChild, log?.screen ? t("chat.screen", { name: log.screen }) : t("chat.raw"));
   }
 
   function chip({ device, name, count: times }) {
@@ -227,6 +233,17 @@ export function chat(app) {
   }
 
   // --- the end ---
+
+  // What a program may still change, below what it has said.
+  function drawMoving() {
+    const text = about.log?.rows.join("\n") ?? "";
+    if (text === moved) return;
+    moved = text;
+    follower.keep(() => {
+      moving.replaceChildren(...ansiNodes(text));
+      set(moving, "hidden", !text);
+    });
+  }
 
   function drawWorking() {
     const { log } = about;

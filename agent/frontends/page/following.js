@@ -57,7 +57,7 @@ export function following(app, makeLog) {
     if (!log || call || app.state !== "ready") return;
     const [mine, id] = [log, `attach-${++calls}`];
     call = id;
-    const from = mine.epoch ? { after: mine.seq, epoch: mine.epoch } : {};
+    const from = { colours: true, tail: true, ...(mine.epoch && { after: mine.seq, epoch: mine.epoch }) };
     try {
       const attached = await app.wire.call("session.attach", { session_id: mine.id, call_id: id, ...from }).catch(closed);
       if (call !== id) {
@@ -79,7 +79,7 @@ export function following(app, makeLog) {
     if (error.kind !== "session-ended") throw error;
     const { id } = log;
     const { sessions } = await app.actions.past();
-    const page = await app.wire.call("session.history", { session_id: id });
+    const page = await app.wire.call("session.history", { session_id: id, colours: true });
     const session = sessions.find((row) => row.id === id) ?? { status: "ended" };
     return { ...page, snapshot: { session, events: page.events, truncated: page.more } };
   }
@@ -107,11 +107,16 @@ export function following(app, makeLog) {
     if (!log) return;
     if (method === "request.waiting" && params.call_id === call) stands({ waiting: params });
     else if (method === "peer.lost" && params.sessions?.includes(log.id)) {
+      log.moves({});
       stands({ away: { since: new Date().toISOString(), ...params } });
     }
     else if (method === "peer.back" && params.sessions?.includes(log.id)) stands({ away: null });
     else if (params.session_id !== log.id) return;
     else if (method === "event") event(params);
+    else if (method === "turn.tail") {
+      log.moves(params);
+      app.touch("moving");
+    }
     else if (method === "session.stalled") stands({ stalled: params.reason ?? "" });
     else if (method === "session.lost") lost(params);
     else if (method === "session.participants") {

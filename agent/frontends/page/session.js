@@ -1,5 +1,6 @@
 // One session's log folded into what is shown: items, queue, requests. Pure: no DOM, no clock, no wire (S1, S4, S9, S15).
 
+const SGR = new RegExp("\x1b\\[[0-9;:]*m", "g"); // colours
 const OVER = new Set(["ended", "failed"]);
 
 /**
@@ -28,6 +29,7 @@ export class SessionLog {
   title = "";
   cwd = "";
   model = "";
+  screen = ""; // the full-screen program that is on its terminal
   ended = ""; // "ended" or "failed", once the session is
   turn = 0; // that runs; 0: none
   seq = 0; // of the last event
@@ -43,6 +45,7 @@ export class SessionLog {
   #shown = new Map(); // requests whose end has not been shown
   #logged = 0; // the newest turn that the log has shown
   #accepted = 0; // the newest that was accepted of this page
+  #moving = { turn: 0, text: "" }; // what stands below the text of the running turn and may still change
 
   constructor(id) {
     this.id = id;
@@ -51,6 +54,19 @@ export class SessionLog {
   /** Whether a turn runs, or is still to come. */
   get running() {
     return this.turn > 0 || this.queue.length > 0 || this.#logged < this.#accepted;
+  }
+
+  /** The rows of the running turn that may still change; without the last one, if it is asked as a question. */
+  get rows() {
+    const rows = this.#moving.text.replace(/\n+$/, "").split("\n");
+    const last = rows.at(-1).replace(SGR, "").trim();
+    const asked = [...this.requests.values()].some(({ prompt = "" }) => prompt.trim() === last);
+    return last && !asked ? rows : rows.slice(0, -1);
+  }
+
+  /** Take the newest rows in place of those before; without any, nothing moves. */
+  moves({ turn = 0, text = "" }) {
+    this.#moving = { turn, text };
   }
 
   item(id) {
@@ -68,6 +84,7 @@ export class SessionLog {
     this.id = attached.session_id ?? this.id;
     this.epoch = attached.epoch;
     this.gap = false;
+    this.moves({}); // what stands now is told again
     if (snapshot) this.#restart(snapshot, attached);
     this.participants = attached.participants ?? [];
     this.options = attached.options ?? [];
@@ -85,6 +102,7 @@ export class SessionLog {
     this.title = session.title ?? "";
     this.cwd = session.cwd ?? "";
     this.model = session.model ?? "";
+    this.screen = session.screen ?? "";
     for (const event of events) this.#fold(event, new Set(), true);
     for (const request of attached.requests ?? []) this.#shown.set(request.request_id, request);
     this.turn ||= runningTurn(session, events);
@@ -193,6 +211,7 @@ export class SessionLog {
         break;
       case "message.delta":
         this.#says(payload, told).text += payload.text;
+        this.#given(turn, payload.text);
         break;
       case "message.complete":
         this.#whole(payload, told);
@@ -273,6 +292,12 @@ export class SessionLog {
     this.#current.delete(key);
   }
 
+  // Text that is given moves no more: rows that it begins with are gone, or else all.
+  #given(turn, text) {
+    const moving = this.#moving;
+    if (turn === moving.turn) moving.text = moving.text.startsWith(text) ? moving.text.slice(text.length) : "";
+  }
+
   #thinks({ turn, text }, told) {
     const last = this.items.at(-1);
     const goesOn = last?.kind === "thought" && last.turn === turn;
@@ -313,7 +338,11 @@ export class SessionLog {
     const { turn } = end;
     this.#unqueue(turn);
     this.#logged = Math.max(this.#logged, turn);
-    if (turn === this.turn) this.turn = 0;
+    if (turn === this.turn) {
+      this.turn = 0;
+      this.screen = "";
+      this.moves({});
+    }
     const message = this.#waiting.get(turn);
     if (message && !end.withdrawn_by) this.#begin(turn, told); // never ran: say of which prompt
     this.#waiting.delete(turn);
@@ -337,6 +366,8 @@ export class SessionLog {
   #info(info, told) {
     if (info.epoch) this.epoch = info.epoch;
     for (const name of ["title", "cwd", "model"]) if (typeof info[name] === "string") this[name] = info[name];
+    if (info.status) this.screen = "";
+    if (typeof info.screen === "string") this.screen = info.screen;
     if (info.options) this.options = info.options;
     if (info.commands) this.commands = info.commands;
     const over = OVER.has(info.status) ? info.status : "";

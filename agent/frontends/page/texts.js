@@ -114,6 +114,7 @@ export const TEXTS = {
 "prompt_of":["Prompt of {name}","{name} 的提示","{name} 的提示","{name} のプロンプト"],
 "raw":["Its screen, in a terminal:","在终端中查看其屏幕：","在終端機中檢視其畫面：","画面をターミナルで見る："],
 "reply_of":["Reply of {name}","{name} 的回复","{name} 的回覆","{name} の返信"],
+"screen":["{name} has the whole screen. To see it, in a terminal:","{name} 占用整个屏幕。在终端中查看：","{name} 佔用整個螢幕。在終端機中檢視：","{name} が画面全体を使っています。ターミナルで見る："],
 "says.finished":["Reply finished","回复完成","回覆完成","返信が終わりました"],
 "says.writing":["{name} is writing","{name} 正在输入","{name} 正在輸入","{name} が書いています"],
 "stalled":["Nothing more is shown: {reason}","不再显示新内容：{reason}","不再顯示新內容：{reason}","これ以上表示されません：{reason}"],
