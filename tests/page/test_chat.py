@@ -177,6 +177,18 @@ def test_a_hit_of_the_search_opens_the_session_where_it_is(open_page: Open) -> N
     expect(page.locator("#side .row[aria-current]")).to_contain_text("Build the wire")
 
 
+def test_a_hit_in_a_prompt_that_waited_is_where_it_ran(open_page: Open) -> None:
+    log = Log()
+    log.add("message.user", turn=1, prompt_id="p1", text="First", sender=PI)
+    log.add("message.start", turn=1)
+    log.add("message.user", turn=2, prompt_id="p2", text="Second", sender=PI, queued=True)
+    log.add("message.complete", turn=1, text="Done.", status="complete")
+    log.add("turn.complete", turn=1, status="complete")
+    log.add("message.start", turn=2)
+    page = open_page("#/s/s1/3", answers(log))
+    expect(page.locator(".item[aria-current]")).to_contain_text("Second")
+
+
 def test_a_hit_in_what_a_tool_gave_is_unfolded(open_page: Open) -> None:
     log = Log()
     log.add("message.start", turn=1)

@@ -257,7 +257,7 @@ def test_what_was_said_is_searched_on_all_devices(open_page: Open) -> None:
     page.get_by_role("searchbox").fill("wire")
     page.get_by_role("button", name="Search transcripts for “wire”").click()
     shown.click()
-    page.wait_for_url("**/#/s/old")
+    page.wait_for_url("**/#/s/old/3")  # where it was said
 
 
 def test_a_search_that_finds_nothing_or_fails_says_so(open_page: Open) -> None:

@@ -7,7 +7,7 @@ const OVER = new Set(["ended", "failed"]);
  * What `agent/client/view.py` makes of the same log, and the items of the transcript, oldest first:
  *
  *     {id, kind, turn, seq, at, until}   of all: event and time at which it began, and when it last changed
- *     user    {text, sender, steer, prompt_id}    where its turn begins; until then it is in `queue`
+ *     user    {text, sender, steer, prompt_id, asked}    where its turn begins; until then, `asked` then, it is in `queue`
  *     reply   {text, part, done, status}          turn 0: unasked
  *     thought {text}
  *     tool    {title, tool, input, output, diffs, done, status, settled}   settled: its end had the whole output
@@ -75,7 +75,7 @@ export class SessionLog {
 
   /** The item in which an event is, as far as it is known: the newest that began with it or before. */
   itemAt(seq) {
-    return this.items.findLast((item) => item.seq <= seq);
+    return this.items.find((item) => item.asked === seq) ?? this.items.findLast((item) => item.seq <= seq);
   }
 
   /** Take the answer to `session.attach`. One with a snapshot is the log as it is: what was shown before is put away. */
@@ -257,7 +257,7 @@ export class SessionLog {
       this.#unqueue(turn);
       const prompt = { turn, prompt_id: message.prompt_id, text: message.text, sender: message.sender };
       this.queue = message.steer ? [prompt, ...this.queue] : [...this.queue, prompt];
-      this.#waiting.set(turn, message);
+      this.#waiting.set(turn, { ...message, asked: told.seq });
     } else {
       this.turn = turn;
       this.#began.set(turn, told.seq);
@@ -400,8 +400,8 @@ export function plain({ status, exit_status, error, cause, withdrawn_by }) {
   return !withdrawn_by && status === "complete" && !exit_status && !error && !cause;
 }
 
-function userItem({ turn, prompt_id, text, sender, steer = false }, { seq, at }) {
-  return { id: `u${turn}`, kind: "user", turn, seq, at, until: at, text, sender, steer, prompt_id };
+function userItem({ turn, prompt_id, text, sender, steer = false, asked }, { seq, at }) {
+  return { id: `u${turn}`, kind: "user", turn, seq, at, until: at, text, sender, steer, prompt_id, asked };
 }
 
 function newItem(id, item, { turn, seq, at }) {
