@@ -397,6 +397,21 @@ async def test_an_interrupt_stops_what_bash_does_itself(bash: ShellSession, list
     assert said(await run(bash, listener, "echo next")) == "next\n"
 
 
+async def test_an_interrupt_at_any_moment_runs_no_half_command(
+    shell: ShellSession, listener: Listener, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    for number in range(24):
+        await shell.prompt(f"echo {number} >> {log}; : {'x' * 2000} {number}")
+        for _ in range(number % 12 * 20):
+            await asyncio.sleep(0)
+        await shell.interrupt()
+        assert isinstance((await listener.turn())[-1], Finished)
+        assert plain(await run(shell, listener, f"echo next {number}")) == f"next {number}\n"
+    ran = [int(line) for line in log.read_text().split()] if log.exists() else []
+    assert ran == sorted(set(ran))  # none twice
+
+
 async def test_a_flood_is_interrupted_while_nobody_reads() -> None:
     listener = Listener(room=1)
     backend = await ShellBackend().start(Start(session=SessionId("one"), shell="bash"), listener.emit)

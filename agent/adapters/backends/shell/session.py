@@ -154,14 +154,17 @@ class ShellSession:
 
     async def interrupt(self) -> None:
         """Stop the command: Ctrl-C first; asked again, SIGTERM, then SIGKILL for a program that does not listen."""
-        if self._tasks.over:
+        turn = self._states.waiting or self._states.running
+        if self._tasks.over or turn is None:
             return
-        if self._states.waiting is not None and not self._states.waiting.sent:
-            self._states.waiting.interrupts += 1
+        turn.interrupts += 1
+        turn.pressed_at = None  # it is, as soon as the shell may be interrupted
+        if turn is self._states.waiting and not turn.sent:
             self._carry(self._states.give_up())
-        elif self._turn is not None:
-            self._turn.interrupts += 1
-            self._turn.press(self._terminal, self._screen.keyboard, self._process.pid, self._loop.time())
+            if self._states.state == "starting":
+                self._press(self._terminal.interrupt_key())
+        elif turn is self._states.running:
+            self._look_at_interrupted(turn, self._loop.time(), 0.0)
         self._wake.set()
 
     async def close(self) -> None:
@@ -176,6 +179,7 @@ class ShellSession:
 
     def _typed(self, data: bytes) -> None:
         self._states.typed(data)
+        self._states.settling |= self._terminal.interrupts(data)
 
     def _heard(self, data: bytes) -> bytes:
         now = self._stirred_at = self._loop.time()
@@ -311,18 +315,29 @@ class ShellSession:
             self._carry(self._states.at_prompt())
         elif self._states.state == "cancelled" and quiet >= AGAIN:
             self._press(self._terminal.interrupt_key())  # bash may lose one that comes before it reads
+        if self._states.settling and quiet >= QUIET:
+            self._states.settling = False
+            self._carry(self._states.offer())
         if turn is None:
             return
         if turn.interrupts:
-            if quiet >= INTERRUPTED and now - turn.pressed_at >= INTERRUPTED and self._edits():
-                self._carry(self._states.seen_idle())
-            else:
-                turn.press_again(self._terminal, self._screen.keyboard, self._process.pid, now)
+            self._look_at_interrupted(turn, now, quiet)
         elif turn is self._states.waiting and self._states.state == "prompt":
             if quiet >= (THEMED if turn.lost else LOST) and not self._terminal.unread():
                 self._carry(self._states.offer_again())
         elif turn is self._states.running or self._states.state == "starting":
             self._questions.look(turn, quiet, full=self._screen.full)
+
+    def _look_at_interrupted(self, turn: ShellTurn, now: float, quiet: float) -> None:
+        # Not while the shell takes a prompt: bash may end when it is interrupted in the midst of what a key does.
+        if turn.pressed_at is None:
+            if turn is self._states.running or quiet >= INTERRUPTED:
+                self._states.settling = True
+                turn.press(self._terminal, self._screen.keyboard, self._process.pid, now)
+        elif quiet >= INTERRUPTED and now - turn.pressed_at >= INTERRUPTED and self._edits():
+            self._carry(self._states.seen_idle())
+        elif now - turn.pressed_at >= AGAIN:
+            turn.press_again(self._terminal, self._screen.keyboard, self._process.pid, now)
 
     def _edits(self) -> bool:
         """Whether the shell itself waits for keys: its line editor has the terminal."""

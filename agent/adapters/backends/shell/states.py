@@ -83,6 +83,7 @@ class ShellStates:
     ended: tuple[ShellTurn, int | None] | None = None  # what is over if a prompt follows, and its status
     directory: str = ""
     entered: bool = False  # a person's Enter is on its way: what we type now would go to what that starts
+    settling: bool = False  # something was interrupted just now: the shell may hear of it while it takes a prompt
     kept: bool = False  # a half line of a person waits to be given back
 
     def prompt(self, turn: ShellTurn) -> list[Effect]:
@@ -93,7 +94,7 @@ class ShellStates:
     def offer(self) -> list[Effect]:
         """Press the key, if the shell is at its prompt and was not asked yet."""
         turn = self.waiting
-        if turn is None or turn.sent or self.state != "prompt" or self.entered:
+        if turn is None or turn.sent or self.state != "prompt" or self.entered or self.settling:
             return []
         turn.sent = True
         return [PressKey()]

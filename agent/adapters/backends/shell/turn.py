@@ -30,7 +30,7 @@ class ShellTurn:
     taken: bool = False  # the shell has taken it out of the box
     interrupts: int = 0
     pressed: int = 0  # process group that has heard the last interrupt
-    pressed_at: float = 0.0  # loop time
+    pressed_at: float | None = None  # loop time
     lines: list[bytes] = field(default_factory=list)  # of an answer, to be typed when the program reads again
     asked: Asked | None = None
     look_after: float = QUIET
@@ -57,8 +57,6 @@ class ShellTurn:
 
     def press_again(self, terminal: PseudoTerminal, keyboard: NonBlockingWriter, shell: int, now: float) -> None:
         """Interrupt the shell once more, and what came to the foreground since; a program may be tidying up."""
-        if now - self.pressed_at < AGAIN:
-            return
         group = terminal.foreground()
         if group == shell or group != self.pressed:
             self.press(terminal, keyboard, shell, now)

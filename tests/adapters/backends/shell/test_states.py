@@ -182,3 +182,20 @@ def test_what_was_interrupted_and_lost_its_marks_is_over_when_the_shell_is_seen_
     states.prompt(unheard)
     assert states.seen_idle() == [TurnOver(unheard, 130)]
     assert states.waiting is None
+
+
+def test_no_prompt_is_sent_while_an_interrupt_may_still_be_heard() -> None:
+    states, turn = at_prompt(), ShellTurn(1, "ls")
+    states.settling = True
+    assert states.prompt(turn) == []
+    assert fed(states, "D 1 130 /", "A 130", "B") == []
+    states.settling = False
+    assert states.offer() == [PressKey()]
+
+
+def test_a_text_that_was_taken_and_never_ran_is_cleared_from_the_line() -> None:
+    states, turn = at_prompt(), ShellTurn(1, "ls", interrupts=1)
+    states.prompt(turn)
+    fed(states, "T 1 4")
+    assert states.seen_idle() == [TurnOver(turn, 130), Cancel()]
+    assert fed(states, "A 130", "B") == [GiveBack()]
