@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,7 @@ class Device:
             "LAN_AGENT_PAGE_PORT": "0",
             "PYTHONPATH": str(ROOT),
             "HOME": str(folder.parent),
+            "SHELL": shutil.which("bash") or "/bin/sh",  # whatever shell whoever runs the tests has
         }
         self._more = dict(environ or {})
         self._begun: list[Lines] = []

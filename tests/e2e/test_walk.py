@@ -41,6 +41,11 @@ def household(strangers: Household) -> Household:
     return strangers
 
 
+def new(device: Device, title: str) -> str:
+    """A session of the kind that is made when nobody says: the shell of whoever runs the service."""
+    return device.line("new", "--title", title, "--cwd", str(device.home.parent))
+
+
 def senders(events: list[Row]) -> list[tuple[str, str]]:
     """Name and text of every prompt."""
     said = [event["payload"] for event in events if event["type"] == "message.user"]
@@ -75,7 +80,7 @@ def test_devices_see_each_other_before_they_trust_each_other(strangers: Househol
                 both = {other.host.ipv4, f"{other.host.ipv6()}%eth0"}
                 until(partial(lists_addresses, device, other, both), f"{both}")
     desk, laptop, _ = strangers
-    session = desk.create("not for strangers")
+    session = new(desk, "not for strangers")
     until(lambda: laptop.peers()[desk.id]["sessions"] == 1, "the count, which is for everybody")
     assert laptop.sessions() == {}
     for argv in (("prompt", session, "id"), ("log", session), ("close", session)):
@@ -119,7 +124,7 @@ def test_both_sides_of_a_pairing_list_each_other(household: Household) -> None:
 def test_a_session_is_listed_on_every_device_and_followed(household: Household) -> None:
     # R1, R4, R7, S10: one row each, attachable, newest first, whose status and title follow.
     desk, laptop, box = household
-    older, session = desk.create("older"), desk.line("new", "--title", "listed")
+    older, session = new(desk, "older"), new(desk, "listed")
     for device, local in ((desk, True), (laptop, False), (box, False)):
         row = device.wait_for_session(session, status="idle")
         assert row["title"] == "listed"
@@ -147,7 +152,7 @@ def test_a_session_is_listed_on_every_device_and_followed(household: Household) 
 def test_prompts_go_both_ways_and_show_who_sent_them(household: Household) -> None:
     # S7, L1
     desk, laptop, box = household
-    at_desk, at_laptop = desk.create("at the desk"), laptop.create("at the laptop")
+    at_desk, at_laptop = new(desk, "at the desk"), new(laptop, "at the laptop")
     laptop.wait_for_session(at_desk, status="idle")
     desk.wait_for_session(at_laptop, status="idle")
     box.wait_for_session(at_desk, status="idle")
@@ -165,8 +170,8 @@ def test_prompts_go_both_ways_and_show_who_sent_them(household: Household) -> No
 def test_a_session_is_named_by_prefix_title_or_device(household: Household) -> None:
     # DESIGN §9: by id, unique prefix, exact title or DEVICE/…; several matches list the candidates.
     desk, laptop, _ = household
-    first, second = desk.create("twin"), desk.create("twin")
-    own = laptop.create("only one")
+    first, second = new(desk, "twin"), new(desk, "twin")
+    own = new(laptop, "only one")
     for session in (first, second):
         laptop.wait_for_session(session, status="idle")
     desk.wait_for_session(own)
@@ -202,7 +207,7 @@ def test_a_session_is_created_on_a_peer(household: Household) -> None:
 def test_a_question_is_answered_from_another_device_once(household: Household) -> None:
     # S9, S10: everybody sees it open and close, also who comes while it is open; the first answer wins.
     desk, laptop, box = household
-    session = desk.create("asks")
+    session = new(desk, "asks")
     laptop.wait_for_session(session, status="idle")
     box.wait_for_session(session)
     with Wire(laptop) as early, Wire(box) as late:
@@ -229,7 +234,7 @@ def test_a_question_is_answered_from_another_device_once(household: Household) -
 def test_a_turn_is_interrupted_from_another_device(household: Household) -> None:
     # §9: 130 when it was interrupted; the next prompt runs in the same shell.
     desk, laptop, _ = household
-    session = desk.create("runs long")
+    session = new(desk, "runs long")
     laptop.wait_for_session(session, status="idle")
     desk.run("prompt", session, "x=kept")
     running = desk.begin("prompt", session, "echo begun; sleep 60")
@@ -243,7 +248,7 @@ def test_a_turn_is_interrupted_from_another_device(household: Household) -> None
 def test_several_devices_watch_one_session(household: Household) -> None:
     # S5, S8, S4: all see every event once, in order; participants are counted by device.
     desk, laptop, box = household
-    session = desk.create("watched")
+    session = new(desk, "watched")
     laptop.wait_for_session(session, status="idle")
     box.wait_for_session(session)
     with Wire(laptop) as one, Wire(laptop) as two, Wire(box) as three:
@@ -278,7 +283,7 @@ def test_several_devices_watch_one_session(household: Household) -> None:
 def test_a_pipe_into_attach_prompts_line_by_line(household: Household) -> None:
     # S1: each line a prompt, in order; it leaves when all are done. S6: the session goes on.
     desk, laptop, _ = household
-    session = desk.create("piped")
+    session = new(desk, "piped")
     laptop.wait_for_session(session, status="idle")
     done = laptop.run("attach", session, input="echo one\nsleep 0.2; echo two\necho $((1 + 2))\n")
     assert [line for line in done.stdout.splitlines() if line in {"one", "two", "3"}] == ["one", "two", "3"]
@@ -289,7 +294,7 @@ def test_a_pipe_into_attach_prompts_line_by_line(household: Household) -> None:
 def test_a_closed_session_keeps_its_log(household: Household) -> None:
     # §9 close, log; S11
     desk, laptop, _ = household
-    session = desk.create("to be closed")
+    session = new(desk, "to be closed")
     laptop.wait_for_session(session, status="idle")
     assert laptop.line("prompt", session, "echo the last words") == "the last words"
     attached = laptop.begin("attach", session)
@@ -320,7 +325,7 @@ def test_ipv6_alone_is_enough(network: MakeNetwork) -> None:
         device.wait_to_see(desk)
     pair(desk, laptop)
     pair(laptop, box)
-    session = desk.create("over IPv6")
+    session = new(desk, "over IPv6")
     laptop.wait_for_session(session, status="idle")
     assert laptop.line("prompt", session, "echo over six") == "over six"
     there = desk.line("new", "--on", "laptop")
