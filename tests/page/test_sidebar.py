@@ -298,6 +298,23 @@ def test_a_new_session_on_a_device_is_started_there_and_opened(open_page: Open) 
     assert asked(page, "session.create") == [wanted]
 
 
+@pytest.mark.parametrize(("chosen", "wanted"), [("zsh", None), ("bash", "bash")])
+def test_a_shell_may_be_another_one_than_ones_own(open_page: Open, chosen: str, wanted: str | None) -> None:
+    shell = {**BACKENDS[0], "shells": ["zsh", "bash"]}
+    made = {"backend.list": [shell, {**BACKENDS[1], "ready": True}], "session.create": {"session_id": "fresh"}}
+    page = open_page("#/new", answers(NOTES, **made))
+    shells = page.get_by_role("combobox", name="Shell", exact=True)
+    expect(shells).to_have_value("")  # one's own, which stands first
+    page.get_by_label("Program").select_option("codex")
+    expect(shells).to_be_hidden()
+    page.get_by_label("Program").select_option("shell")
+    shells.select_option(label=chosen)
+    page.get_by_label("Title").fill("Try it")
+    page.get_by_role("button", name="Start session").click()
+    page.wait_for_url("**/#/s/fresh")
+    assert asked(page, "session.create")[0].get("shell") == wanted
+
+
 def test_another_device_can_be_chosen_for_what_was_typed(open_page: Open) -> None:
     # Back then leads out of the form, however many devices were looked at.
     there = session("there", "There", device="desk", short_cwd="~/src")

@@ -80,7 +80,8 @@ export function chat(app) {
     about.name = device || session?.backend || "";
     about.verbatim = isVerbatim(session);
     say(title.querySelector("h1"), name);
-    say(under, [device, session?.backend, log?.model || session?.model, log?.cwd].filter(Boolean).join(" · "));
+    const { backend, program, model } = session ?? {};
+    say(under, [device, backend, program, log?.model || model, log?.cwd].filter(Boolean).join(" · "));
     keyed(chips, log?.others(app.own?.id) ?? [], (each) => Object.values(each).join(" "), chip);
     const terminal = !log?.ended && (session?.backend === "terminal" || log?.screen);
     set(raw, "hidden", !terminal);

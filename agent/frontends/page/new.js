@@ -19,6 +19,8 @@ export function newSession(app) {
   const place = el("select", { class: "field", onchange: choose });
   const backend = el("select", { class: "field" });
   const about = el("p", { class: "about" });
+  const shell = el("select", { class: "field" });
+  const shells = el("label", {}, t("new.shell"), shell);
   const folders = el("datalist", { id: uniqueId("folders") });
   const cwd = atMost(CWD_MAX, el("input", {
     class: "field", autocomplete: "off", autocapitalize: "off", spellcheck: "false", list: folders.id,
@@ -36,7 +38,7 @@ export function newSession(app) {
   const wrong = el("p", { class: "wrong", role: "alert" });
   const start = el("button", { class: "button primary" });
   const form = el("form", { class: "form", onsubmit: submit, oninput: typed },
-    el("label", {}, t("new.device"), place), el("div", {}, el("label", {}, t("new.backend"), backend), about), commanded,
+    el("label", {}, t("new.device"), place), el("div", {}, el("label", {}, t("new.backend"), backend), about), shells, commanded,
     el("label", {}, t("new.cwd"), cwd), folders, el("label", {}, t("new.title"), title), shared, wrong,
     el("div", { class: "actions" }, start));
   const node = el("section", { class: "pane" }, app.head(t("sidebar.new")), form);
@@ -87,6 +89,9 @@ export function newSession(app) {
     const why = [row?.missing, row?.hint].filter(Boolean).join(": ");
     about.replaceChildren(...coded(rows ? (row ? why || row.description : t("new.no_backend")) : t("new.asking")));
     commanded.hidden = row?.kind !== TERMINAL;
+    const names = row?.shells ?? []; // the user's own first, which needs no name
+    options(shell, names.map((name, at) => [at ? name : "", name]));
+    shells.hidden = names.length < 2;
     backend.disabled = !rows?.length;
     start.disabled = busy || !row?.ready || app.state !== "ready";
     say(start, t(busy ? "new.starting" : "new.start"));
@@ -110,6 +115,7 @@ export function newSession(app) {
     say(wrong, "");
     draw();
     const wanted = { device, backend: backend.value, title: title.value.trim(), cwd: cwd.value.trim() };
+    if (!shells.hidden && shell.value) wanted.shell = shell.value;
     if (chosen()?.kind === TERMINAL && command.value.trim()) wanted.command = argumentsOf(command.value.trim());
     try {
       const made = await app.actions.create(device ? wanted : { ...wanted, share: share.value });

@@ -153,7 +153,7 @@ export function shortDevice(id) {
 
 /** Whether a row has all words of a filter in its title, device, program, folder or question. */
 export function matches(row, filter) {
-  const text = [row.title, row.device.name, row.backend, row.model, row.short_cwd || row.cwd, row.question]
+  const text = [row.title, row.device.name, row.backend, row.program, row.model, row.short_cwd || row.cwd, row.question]
     .filter(Boolean).join("\n").normalize("NFKC").toLowerCase();
   return filter.normalize("NFKC").toLowerCase().split(/\s+/).every((word) => text.includes(word));
 }

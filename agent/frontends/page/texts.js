@@ -283,6 +283,7 @@ export const TEXTS = {
 "no_backend":["No program is ready on that device.","该设备上没有可用的程序。","該裝置上沒有可用的程式。","そのデバイスに使えるプログラムはありません。"],
 "not_ready":["not ready","不可用","無法使用","使用不可"],
 "share":["Other devices","其他设备","其他裝置","他のデバイス"],
+"shell":["Shell","Shell","Shell","シェル"],
 "start":["Start session","开始会话","開始工作階段","セッションを開始"],
 "starting":["Starting…","正在开始…","正在開始…","開始中…"],
 "title":["Title (optional)","标题（可选）","標題（選填）","タイトル（任意）"]
