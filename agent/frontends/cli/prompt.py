@@ -35,6 +35,7 @@ from agent.protocol.events import (
     MessageStart,
     RequestClosed,
     RequestOpen,
+    SessionInfo,
     TurnComplete,
     UserMessage,
 )
@@ -276,6 +277,10 @@ class _Turn:
         self._seen = entry.event.seq
         payload = entry.payload
         turn_of = getattr(payload, "turn", None)
+        if isinstance(payload, SessionInfo) and payload.screen and self._turn and self._view.turn == self._turn:
+            self._reply.end_line()
+            shows = f"`agent attach --raw {self._mark.session}` shows it"
+            self._app.printer.talk(f"{clean(payload.screen)} is on the screen, and the turn goes on: {shows}", "yellow")
         if turn_of != self._turn:
             return None
         if self._as_json:

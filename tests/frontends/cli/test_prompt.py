@@ -18,6 +18,7 @@ from agent.protocol.events import (
     MessageStart,
     RequestClosed,
     RequestOpen,
+    SessionInfo,
     ToolComplete,
     ToolStart,
     UserMessage,
@@ -158,6 +159,26 @@ def test_ctrl_c_interrupts_the_turn(gateway: FakeGateway, home: Path) -> None:
         _, err = child.communicate(timeout=20)
     assert (child.returncode, err) == (130, "interrupting\n")
     assert len(gateway.called("session.interrupt")) == 1
+
+
+def test_a_full_screen_program_is_named_with_what_shows_it_and_the_turn_goes_on(
+    gateway: FakeGateway, home: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent", "prompt", HERE, "sleep"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.readline() == "waiting\n"
+        gateway.emit(SessionInfo(screen="vim"), SessionInfo(screen=""))
+        shows = f"`agent attach --raw {HERE}` shows it"
+        assert child.stderr.readline() == f"vim is on the screen, and the turn goes on: {shows}\n"
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=20)
+    assert child.returncode == 130
 
 
 def test_a_request_tells_how_to_answer_and_answer_does(gateway: FakeGateway, home: Path, agent: Agent) -> None:
