@@ -206,6 +206,7 @@ class SessionView:
     def __init__(self, own: str = "") -> None:
         """`own`: this device, whose clients are counted without this one."""
         self.own = own  # the id of this device
+        self.clients = 1  # of this device that are this one: its terminal is shown by a second one
         self.session = ""  # its id, once attached
         self.others: dict[str, Participant] = {}  # who else watches, by device
         self.requests: dict[str, RequestOpen] = {}  # open ones by id, oldest first
@@ -334,7 +335,7 @@ class SessionView:
 
     def _others(self, participants: Iterable[Participant]) -> dict[str, Participant]:
         # Everybody but this client.
-        counted = [(one, one.count - (one.device == self.own)) for one in participants]
+        counted = [(one, one.count - (self.clients if one.device == self.own else 0)) for one in participants]
         return {
             str(one.device): Participant(device=one.device, name=one.name, count=count)
             for one, count in counted

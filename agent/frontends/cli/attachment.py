@@ -290,7 +290,7 @@ class TextAttachment:
                 case TakeBackPressed():
                     self._take_back.take(tasks)
                 case ScreenPressed():
-                    self._terminal.show(tasks, self._mark, self._leave)
+                    self._terminal.show(tasks, self._view, self._leave)
                 case Stopped(signal=number):
                     self._leave(128 + number)
                 case InputEnded() if self._lively:

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from agent.client.follow import Mark
 from agent.client.stream import first_error
 from agent.client.terminal_text import clean
-from agent.client.view import LogEntry
+from agent.client.view import LogEntry, SessionView
 from agent.errors import AgentError
 from agent.frontends.cli.keyboard import Keyboard
 from agent.frontends.cli.main import App
@@ -49,10 +48,10 @@ class TerminalSwitch:
             self._held.enter_context(self._keys())
             yield
 
-    def show(self, tasks: asyncio.TaskGroup, mark: Mark, left: Callable[[int], None]) -> None:
+    def show(self, tasks: asyncio.TaskGroup, view: SessionView, left: Callable[[int], None]) -> None:
         """Show the session's terminal, until the key leads back; `left` is told the status if a signal ends that."""
         if self._showing is None:
-            self._showing = tasks.create_task(self._show(mark, left), name="cli.raw")
+            self._showing = tasks.create_task(self._show(view, left), name="cli.raw")
 
     def cancel(self) -> bool:
         """Show the text again, or not the terminal at all; whether that changes anything."""
@@ -68,12 +67,13 @@ class TerminalSwitch:
         shows = "Ctrl-V" if self._screen.lively else f"`agent attach --raw {clean(session)}`"
         self._screen.notice(f"-- {clean(program)} is on the screen: {shows} shows it")
 
-    async def _show(self, mark: Mark, left: Callable[[int], None]) -> None:
+    async def _show(self, view: SessionView, left: Callable[[int], None]) -> None:
         from agent.frontends.cli.raw import Within, shown_within  # 10 ms that most do not need
 
         within = Within(self._lent, self._waiting, self._screen.notice)
+        view.clients = 2  # nobody else has joined
         try:
-            status = await shown_within(self._app, mark.session, within, wait=self._wait)
+            status = await shown_within(self._app, view.session, within, wait=self._wait)
         except* AgentError as group:
             self._screen.notice(f"-- {first_error(group)}", "yellow")
         else:
@@ -81,6 +81,7 @@ class TerminalSwitch:
                 left(status)
         finally:
             self._showing = None
+            view.clients = 1
 
     def _keys(self) -> AbstractContextManager[None]:
         screen = self._screen

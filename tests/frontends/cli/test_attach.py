@@ -497,6 +497,8 @@ def test_ctrl_v_shows_the_terminal_and_the_key_leads_back_to_the_text_that_went_
     gateway._turns["another's"] = 1
     gateway.emit(*_reply(1, "".join(f"line {number}\n" for number in range(300))), SessionInfo(note="said meanwhile"))
     gateway.emit(SessionInfo(screen="vim"))  # which is in sight: nothing to tell
+    here = Participant(device=OWN, name="laptop", count=2)  # who shows it is nobody else
+    gateway.tell("session.participants", ParticipantsChanged(session_id=HERE, participants=(here,)))
     terminal.type("\x16:wq\r\x03")
     gateway.wait_until(lambda: b"".join(typed_bytes(each) for each in gateway.called("terminal.input"))[-1:] == b"\x03")
     assert "line 1" not in terminal.text
@@ -505,6 +507,8 @@ def test_ctrl_v_shows_the_terminal_and_the_key_leads_back_to_the_text_that_went_
     terminal.until("lines meanwhile, then:\n")
     terminal.until("line 299\n")
     assert "is on the screen" not in terminal.until("-- said meanwhile\n")
+    terminal.until("-- desk left")
+    assert "laptop joined" not in terminal.text
     terminal.until_shown("> a draft")
     assert "line 1\n" not in terminal.text
     terminal.type("\x15echo b\r")
