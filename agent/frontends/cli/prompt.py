@@ -278,9 +278,7 @@ class _Turn:
         payload = entry.payload
         turn_of = getattr(payload, "turn", None)
         if isinstance(payload, SessionInfo) and payload.screen and self._turn and self._view.turn == self._turn:
-            self._reply.end_line()
-            shows = f"`agent attach --raw {self._mark.session}` shows it"
-            self._app.printer.talk(f"{clean(payload.screen)} is on the screen, and the turn goes on: {shows}", "yellow")
+            self._reply.tell_screen(payload.screen, self._mark.session)
         if turn_of != self._turn:
             return None
         if self._as_json:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from agent.client.reading import ReplyText, used
 from agent.client.styled_lines import Line
-from agent.client.terminal_text import TerminalText
+from agent.client.terminal_text import TerminalText, clean
 from agent.client.turn_ends import turn_end
 from agent.frontends.cli.activity import ActivityLines
 from agent.frontends.cli.main import Exit
@@ -60,6 +60,12 @@ class ReplyPrinter:
                 self._talk(self._work.lines(payload, merged=merged))
             case _:
                 pass
+
+    def tell_screen(self, program: str, session: str) -> None:
+        """Say that a full-screen program has the session's terminal, and what shows it: the turn may wait for long."""
+        self.end_line()
+        shows = f"`agent attach --raw {clean(session)}` shows it"
+        self._printer.talk(f"{clean(program)} is on the screen, and the turn goes on: {shows}", "yellow")
 
     def over(self, turn: TurnComplete) -> Exit:
         """Say how the turn ended; the exit status for that."""

@@ -83,6 +83,16 @@ def plain(events: list[BackendEvent]) -> str:
 # --- turns ------------------------------------------------------------------------------------------------------------
 
 
+async def test_the_shells_of_the_device_are_told_with_their_versions_ones_own_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SHELL", str(shutil.which("zsh")))
+    backend = ShellBackend()
+    assert backend.shells() == ("zsh", "bash", "fish")
+    found = await backend.inspect()
+    assert (found.missing, re.sub(r"\d[\d.]*", "N", found.detail)) == ("", "zsh N, bash N, fish N")
+
+
 @pytest.mark.parametrize(
     ("command", "output", "status"),
     [

@@ -7,6 +7,7 @@ folder through which it gets its prompts; `marks` reads what the hooks tell, `st
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from agent.errors import BackendFailed
-from agent.ports import Backend, Emit, Start
+from agent.ports import Backend, Emit, Inspection, Start
 
 START_SECONDS = 10.0
 """Time for the shell to get ready, the user's start-up files included."""
@@ -37,6 +38,13 @@ class ShellBackend:
 
         own = Path(login_shell(os.environ)).name
         return tuple(dict.fromkeys((own, *(name for name in ("bash", "zsh", "fish") if shutil.which(name)))))
+
+    async def inspect(self) -> Inspection:
+        """Inspect the shells of this device: which versions there are, the user's own first (`ports.Inspects`)."""
+        from agent.adapters.backends.shell.launch import find_shell  # noqa: PLC0415 - who has no such session …
+
+        found = [await asyncio.to_thread(find_shell, name) for name in self.shells()]
+        return Inspection(detail=", ".join(shell.program for shell in found), missing=self.missing())
 
     async def start(self, start: Start, emit: Emit) -> Backend:
         """Start the shell that is wanted, the user's own as a rule, and tell its directory.
