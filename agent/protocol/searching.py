@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from agent.protocol.control_sequences import without_sequences
 from agent.protocol.events import (
     Event,
     MessageComplete,
@@ -123,7 +124,7 @@ def searchable(event: Event) -> str:
             parts = (text,)
         case _:
             pass
-    return "\n".join(part for part in parts if part)
+    return "\n".join(part if "\x1b" not in part else without_sequences(part) for part in parts if part)
 
 
 def _ends(text: str) -> str:

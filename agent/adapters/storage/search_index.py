@@ -35,13 +35,13 @@ MERGE = 64
 """Pages of the index that are written anew in one step of `merged`."""
 
 _ENTRIES = """
-CREATE TABLE IF NOT EXISTS search_entry (
+CREATE TABLE IF NOT EXISTS search2_entry (
     number  INTEGER PRIMARY KEY,
     session INTEGER NOT NULL,
     seq     INTEGER NOT NULL
 );
-CREATE UNIQUE INDEX IF NOT EXISTS search_entry_event ON search_entry (session, seq);
-CREATE TABLE IF NOT EXISTS search_progress (
+CREATE UNIQUE INDEX IF NOT EXISTS search2_entry_event ON search2_entry (session, seq);
+CREATE TABLE IF NOT EXISTS search2_progress (
     session INTEGER PRIMARY KEY,
     seq     INTEGER NOT NULL
 );
@@ -49,31 +49,33 @@ CREATE TABLE IF NOT EXISTS search_progress (
 # Without content of its own: the text is in the events. To take an entry out its text is given again, so `searchable`
 # and `spaced` may only change along with the name of this table.
 _INDEX = """
-CREATE VIRTUAL TABLE IF NOT EXISTS search USING {module}
+CREATE VIRTUAL TABLE IF NOT EXISTS search2 USING {module}
     (text, content = '', tokenize = 'unicode61 remove_diacritics 2')
 """
+_FORMER = ("search", "search_entry", "search_progress")
+"""Tables of earlier versions, whose index had the colours of programs in its words."""
 _LAST = """
 SELECT (SELECT at FROM event WHERE session = ?1 ORDER BY seq DESC LIMIT 1) WHERE EXISTS (
     SELECT 1 FROM event INDEXED BY event_outline WHERE session = ?1 AND streamed = 0
-    AND seq > coalesce((SELECT seq FROM search_progress WHERE session = ?1), 0)
+    AND seq > coalesce((SELECT seq FROM search2_progress WHERE session = ?1), 0)
 )
 """
 _NEXT = """
 SELECT seq, type, payload, at FROM event INDEXED BY event_outline
 WHERE session = ? AND streamed = 0 AND seq > ? ORDER BY seq
 """
-_PROGRESS = "SELECT coalesce((SELECT seq FROM search_progress WHERE session = ?), 0)"
+_PROGRESS = "SELECT coalesce((SELECT seq FROM search2_progress WHERE session = ?), 0)"
 _FIND = """
-SELECT session.id, search_entry.session, search_entry.seq FROM search
-CROSS JOIN search_entry ON search_entry.number = search.rowid
-CROSS JOIN session ON session.number = search_entry.session
-WHERE search MATCH ? ORDER BY search.rowid DESC
+SELECT session.id, search2_entry.session, search2_entry.seq FROM search2
+CROSS JOIN search2_entry ON search2_entry.number = search2.rowid
+CROSS JOIN session ON session.number = search2_entry.session
+WHERE search2 MATCH ? ORDER BY search2.rowid DESC
 """
 _EVENT = "SELECT type, payload, at FROM event WHERE session = ? AND seq = ?"
 _INDEXED = """
-SELECT search_entry.number, event.seq, type, payload, at FROM search_entry
-CROSS JOIN event ON event.session = search_entry.session AND event.seq = search_entry.seq
-WHERE search_entry.session = ? AND search_entry.seq >= ?
+SELECT search2_entry.number, event.seq, type, payload, at FROM search2_entry
+CROSS JOIN event ON event.session = search2_entry.session AND event.seq = search2_entry.seq
+WHERE search2_entry.session = ? AND search2_entry.seq >= ?
 """
 
 
@@ -140,9 +142,9 @@ class SearchIndex:
         connection.execute("BEGIN IMMEDIATE")
         for number, seq, text in texts:
             if text:
-                entry = connection.execute("INSERT INTO search_entry (session, seq) VALUES (?, ?)", (number, seq))
-                connection.execute("INSERT INTO search (rowid, text) VALUES (?, ?)", (entry.lastrowid, text))
-            connection.execute("INSERT OR REPLACE INTO search_progress (session, seq) VALUES (?, ?)", (number, seq))
+                entry = connection.execute("INSERT INTO search2_entry (session, seq) VALUES (?, ?)", (number, seq))
+                connection.execute("INSERT INTO search2 (rowid, text) VALUES (?, ?)", (entry.lastrowid, text))
+            connection.execute("INSERT OR REPLACE INTO search2_progress (session, seq) VALUES (?, ?)", (number, seq))
         connection.execute("COMMIT")
         for number in done:
             if self._behind is not None:
@@ -164,7 +166,11 @@ class SearchIndex:
         log.warning("the index of the transcripts is damaged; it is made anew")
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        for statement in ("DROP TABLE search", "DELETE FROM search_entry", "DELETE FROM search_progress"):
+        for statement in (
+            "DROP TABLE search2",
+            "DELETE FROM search2_entry",
+            "DELETE FROM search2_progress",
+        ):
             connection.execute(statement)
         self._behind, self._made_anew = None, True
 
@@ -185,7 +191,7 @@ class SearchIndex:
             return
         try:
             connection.execute(_INDEX.format(module=self._module))
-            connection.execute("SELECT rowid FROM search LIMIT 1").fetchone()
+            connection.execute("SELECT rowid FROM search2 LIMIT 1").fetchone()
         except sqlite3.OperationalError as exc:
             if "no such module" not in str(exc):
                 raise
@@ -194,6 +200,8 @@ class SearchIndex:
             return
         for statement in _ENTRIES.split(";"):
             connection.execute(statement)
+        for name in _FORMER:
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
         ended: list[tuple[str, int]] = []
         for (number,) in connection.execute("SELECT number FROM session").fetchall():
             with suppress(sqlite3.DatabaseError):  # as in `_read`
@@ -206,13 +214,13 @@ class SearchIndex:
             return
         for entry, seq, kind, payload, at in connection.execute(_INDEXED, (number, first)).fetchall():
             text = spaced(_text(seq, kind, payload, at))
-            connection.execute("INSERT INTO search (search, rowid, text) VALUES ('delete', ?, ?)", (entry, text))
-        connection.execute("DELETE FROM search_entry WHERE session = ? AND seq >= ?", (number, first))
+            connection.execute("INSERT INTO search2 (search2, rowid, text) VALUES ('delete', ?, ?)", (entry, text))
+        connection.execute("DELETE FROM search2_entry WHERE session = ? AND seq >= ?", (number, first))
 
     def removed(self, connection: sqlite3.Connection, number: int) -> None:
         """Forget how far a session that is gone was indexed, in a transaction. Raises: sqlite3.Error."""
         if self._behind is not None:
-            connection.execute("DELETE FROM search_progress WHERE session = ?", (number,))
+            connection.execute("DELETE FROM search2_progress WHERE session = ?", (number,))
             self._behind.pop(number, None)
 
     def merged(self, connection: sqlite3.Connection) -> Iterator[None]:
@@ -220,7 +228,7 @@ class SearchIndex:
         pages = -MERGE  # below zero: begin with all of it
         while self._behind is not None:
             before = connection.total_changes
-            connection.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (pages,))
+            connection.execute("INSERT INTO search2 (search2, rank) VALUES ('merge', ?)", (pages,))
             pages = MERGE
             if connection.total_changes - before < 2:  # sqlite.org/fts5.html, "The 'merge' Command"
                 return

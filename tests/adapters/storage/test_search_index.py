@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from agent.adapters.storage.search_index import STEP
 from agent.adapters.storage.sqlite import SqliteTranscripts
 from agent.errors import StateError, StoreFull
 from agent.ports import SessionMeta
-from agent.protocol.events import Event, MessageDelta, UserMessage, make_event
+from agent.protocol.events import Event, MessageComplete, MessageDelta, ToolComplete, UserMessage, make_event
 from agent.protocol.model import DeviceId, Sender, SessionId
-from agent.protocol.searching import terms_of
+from agent.protocol.searching import Match, excerpt, searchable, terms_of
 
 NOW = 1_800_000_000.0
 ONE, TWO = SessionId("one"), SessionId("two")
 LAPTOP = Sender(device=DeviceId("laptop"), name="laptop")
-TABLES = ("search", "search_entry", "search_progress")
+TABLES = ("search2", "search2_entry", "search2_progress")
 
 
 def prompts(first: int, last: int, text: str = "pump") -> Iterator[Event]:
@@ -37,13 +37,17 @@ async def written(path: Path, events: int, *, text: str = "pump", search: str = 
     await store.close()
 
 
-async def hits(path: Path, query: str = "pump") -> int:
+async def hits_of(path: Path, query: str) -> Sequence[Match]:
     store = SqliteTranscripts(path)
     while True:
         found = await store.search(terms_of(query), 100_000)
         if not found.unread:
             await store.close()
-            return len(found.found)
+            return found.found
+
+
+async def hits(path: Path, query: str = "pump") -> int:
+    return len(await hits_of(path, query))
 
 
 def plain(path: Path) -> sqlite3.Connection:
@@ -139,7 +143,7 @@ async def test_a_damaged_index_hurts_no_transcript_and_is_made_anew(tmp_path: Pa
     await written(path, 300)
     assert await hits(path) == 300
     with closing(plain(path)) as connection:
-        connection.execute("UPDATE search_data SET block = x'00'")
+        connection.execute("UPDATE search2_data SET block = x'00'")
     store = SqliteTranscripts(path)
     await store.append(ONE, list(prompts(301, 301)))
     await store.search(terms_of("pump"), 10)
@@ -163,3 +167,37 @@ async def test_a_damaged_log_keeps_no_other_one_from_being_indexed(tmp_path: Pat
         found = await store.search(terms_of("valve"), 10)
     assert len(found.found) == 3
     await store.close()
+
+
+async def test_words_are_found_whatever_colours_they_had(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    store = SqliteTranscripts(path)
+    await store.put(SessionMeta(id=ONE, epoch="e1", backend="shell", created_at=NOW))
+    reply = MessageComplete(turn=1, text="\x1b[31mError\x1b[0m: no \x1b[1mpump\x1b[m\n", status="complete")
+    tool = ToolComplete(
+        turn=1, tool_id="t", status="complete", output="\x1b]8;;http://lamp\x07a \x1b[2Jvalve\x1b]8;;\x07"
+    )
+    await store.append(ONE, [make_event(1, reply, NOW), make_event(2, tool, NOW)])
+    await store.close()
+    counts = {query: await hits(path, query) for query in ("error", '"no pump"', "valve", "31merror", "lamp")}
+    assert counts == {"error": 1, '"no pump"': 1, "valve": 1, "31merror": 0, "lamp": 0}
+    match = (await hits_of(path, "error"))[0]
+    assert excerpt(searchable(match.event), terms_of("error")).text == "Error: no pump"
+
+
+async def test_the_index_of_an_earlier_version_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    await written(path, 30)
+    assert await hits(path) == 30
+    with closing(plain(path)) as connection:  # as that version has left it
+        for statement in (
+            "CREATE VIRTUAL TABLE search USING fts5 (text, content = '')",
+            "CREATE TABLE search_entry (number INTEGER PRIMARY KEY, session INTEGER NOT NULL, seq INTEGER NOT NULL)",
+            "CREATE TABLE search_progress (session INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
+            *(f"DROP TABLE {name}" for name in TABLES),
+        ):
+            connection.execute(statement)
+    assert await hits(path) == 30
+    with closing(plain(path)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+    assert not names & {"search", "search_data", "search_entry", "search_progress"}

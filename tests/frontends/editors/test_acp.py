@@ -32,7 +32,7 @@ from agent.protocol.events import (
     TurnComplete,
     UserMessage,
 )
-from agent.protocol.messages import Answered, PeerLink
+from agent.protocol.messages import Answered, PeerLink, TurnTail
 from agent.protocol.model import Sender
 from tests.fakes.waiting import until
 from tests.frontends.conftest import Agent
@@ -231,6 +231,18 @@ async def test_load_replays_what_a_snapshot_has_not(gateway: FakeGateway) -> Non
         assert editor.text("user_message_chunk") == "ask 1ask 2ask 3"  # told before the answer
         assert [f"reply {turn}" in editor.text() for turn in (1, 2, 3)] == [True] * 3
         assert editor.text().count("reply") == 3
+
+
+async def test_an_editor_gets_clean_text_and_no_rows_that_move(gateway: FakeGateway) -> None:
+    async with editing(gateway) as editor:
+        gateway.emit(UserMessage(turn=1, prompt_id="x", text="make", sender=_sender()))
+        gateway.tell("turn.tail", TurnTail(session_id=HERE, turn=1, after_seq=1, text="50 %"))  # as if it had asked
+        gateway.emit(MessageDelta(turn=1, text="\x1b[31mred\x1b[0m\n"))  # of an older device
+        await editor.says("red\n")
+        assert "50 %" not in editor.text()
+        assert "\x1b" not in editor.text()
+    (asked,) = gateway.called("session.attach")
+    assert (asked.colours, asked.tail) == (False, False)
 
 
 async def test_resume_replays_nothing_and_follows(gateway: FakeGateway) -> None:

@@ -26,7 +26,7 @@ from agent.protocol.events import (
     SessionInfo,
     UserMessage,
 )
-from agent.protocol.messages import Answered, CreateSession, ParticipantsChanged, PeerLink, SessionsChanged
+from agent.protocol.messages import Answered, CreateSession, ParticipantsChanged, PeerLink, SessionsChanged, TurnTail
 from agent.protocol.model import DeviceId, Participant, Sender, Status
 from tests.frontends.gateway import DESK, HERE, OWN, THERE, FakeGateway, session
 from tests.frontends.hermes_ui.recorded import assert_like, assert_shape, result_of
@@ -210,6 +210,21 @@ async def test_a_snapshot_has_the_shape_of_a_real_one_and_events_follow_it(gatew
         assert (await ui.call("session.title", session_id=HERE))["title"] == "Build"
         assert_like(await ui.call("session.title", session_id=HERE, title="New"), result_of("session.title"))
         assert gateway.called("session.rename")[0].title == "New"
+
+
+async def test_the_ui_gets_clean_text_and_no_rows_that_move(gateway: FakeGateway) -> None:
+    async with connected(gateway) as ui:
+        await shown(ui)
+        rows = TurnTail(session_id=HERE, turn=1, after_seq=1, text="50 %")
+        await asyncio.to_thread(gateway.emit, MessageStart(turn=1))
+        await asyncio.to_thread(gateway.tell, "turn.tail", rows)  # as if it had asked
+        red = MessageDelta(turn=1, text="\x1b[31mred\x1b[0m\n")  # of an older device
+        await asyncio.to_thread(gateway.emit, red)
+        told = await ui.event("message.delta")
+        assert told["payload"]["text"].removeprefix("`````\n") == "red\n"
+        assert "50 %" not in json.dumps(ui.told)
+    (asked,) = gateway.called("session.attach")
+    assert (asked.colours, asked.tail) == (False, False)
 
 
 async def test_what_stands_for_a_title_is_told_as_the_list_has_it(gateway: FakeGateway) -> None:  # R7
