@@ -10,6 +10,7 @@ TESTS = Path(__file__).parent
 OTHERS = {"e2e", "attacks", "faults", "bench", "models"}
 """Folders of other kinds, and of programs that tests start."""
 SLEEPS = {
+    "adapters/backends/shell/generations.py": "a program of its own: when it kills is what is tested",
     "fakes/waiting.py": "looks again and again at what another program, a thread or the kernel does",
     "frontends/gateway.py": "the same from a thread without a loop",
 }

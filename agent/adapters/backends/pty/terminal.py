@@ -26,21 +26,42 @@ class PseudoTerminal:
     def __init__(self, rows: int, columns: int, *, plain: bool) -> None:
         r"""Open a terminal of that size; `plain`: lines end in "\n", as text does. Raises: BackendFailed."""
         try:
-            self.master, self._slave = pty.openpty()
+            ends = pty.openpty()
         except OSError as exc:
             if exc.errno in {errno.EMFILE, errno.ENFILE}:
                 raise not_started("a terminal", exc) from exc
             hint = "end programs there that hold some, or raise the limit (Linux: `sysctl kernel.pty.max`)"
             raise BackendFailed("all terminals of that device are in use", hint=hint) from exc
-        os.set_blocking(self.master, False)
-        self.name = os.ttyname(self._slave)
+        self._use(*ends)
         if plain:
             settings = termios.tcgetattr(self._slave)
             settings[1] &= ~termios.OPOST
             termios.tcsetattr(self._slave, termios.TCSANOW, settings)
         self.resize(rows, columns)
-        for descriptor in (self.master, self._slave):
+
+    @classmethod
+    def kept(cls, master: int, slave: int) -> PseudoTerminal:
+        """A terminal that somebody kept while the service was away, by both its ends; programs use it."""
+        terminal = cls.__new__(cls)
+        terminal._use(master, slave)  # noqa: SLF001 - its own
+        return terminal
+
+    def _use(self, master: int, slave: int) -> None:
+        self.master, self._slave = master, slave
+        self.name = os.ttyname(slave)
+        os.set_blocking(master, False)
+        for descriptor in (master, slave):
             fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Both descriptors, for whoever keeps them: the service's and the programs' one."""
+        return self.master, self._slave
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns that programs are told."""
+        return termios.tcgetwinsize(self._slave)
 
     def read(self, size: int) -> tuple[bytes, bool]:
         """Read up to `size` bytes of output, and tell whether that was all there is now."""

@@ -2,7 +2,8 @@
 
 `launch` finds and starts the shell with a start-up file of ours (integration/), which gives it hooks; `box` is the
 folder through which it gets its prompts; `marks` reads what the hooks tell, `states` knows where the shell is by them,
-`turn` is one command, `output` its text, `questions` what it asks, and `session` the backend.
+`turn` is one command, `output` its text, `questions` what it asks; `performer` carries out what follows, and `session`
+is the backend. `guessed` has shells that tell nothing, `kept` those that outlived the service.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from agent.errors import BackendFailed
 from agent.ports import Backend, Emit, Inspection, Start
+
+if TYPE_CHECKING:
+    from agent.adapters.backends.shell.kept import KeptShell
 
 START_SECONDS = 10.0
 """Time for the shell to get ready, the user's start-up files included."""
@@ -71,11 +75,19 @@ class ShellBackend:
         session = ShellSession(await launch(start.session, folder, shell, box), shell, box, emit)
         try:
             await session.ready(START_SECONDS)
-            await session.begin(shell.program, words)
+            await session.begin(words)
         except BaseException:
             await session.close()
             raise
         return session
+
+    async def resume(self, start: Start, emit: Emit, kept: KeptShell) -> Backend:
+        """Go on with a shell that outlived the service that started it. Raises: OSError, if its box is gone."""
+        from agent.adapters.backends.shell.box import Box  # noqa: PLC0415 - as in `start`
+        from agent.adapters.backends.shell.launch import find_shell  # noqa: PLC0415 - as in `start`
+        from agent.adapters.backends.shell.session import ShellSession  # noqa: PLC0415 - as in `start`
+
+        return ShellSession(kept.running(), find_shell(start.shell), Box.find(kept.box), emit, kept=kept)
 
 
 __all__ = ["ShellBackend"]

@@ -27,7 +27,7 @@ from agent.processes import find_process
 _PREFIX = "lan-agent-shell-"
 _READ_MAX = 256
 _DONE = re.compile(r"n?(\d{1,18}) (\d{1,18}) (\d{1,3})\n?\Z", re.ASCII)
-_TAKEN = re.compile(r"\d{1,18}\n?\Z", re.ASCII)
+_NUMBER = re.compile(r"\d{1,18}(?=\n|\Z)", re.ASCII)
 
 
 class Done(NamedTuple):
@@ -76,7 +76,12 @@ class Box:
 
     def taken(self) -> int:
         """The number of the last prompt that the shell took; 0 if it took none."""
-        found = _TAKEN.match(self._read("taken"))
+        found = _NUMBER.match(self._read("taken"))
+        return int(found[0]) if found else 0
+
+    def offered(self) -> int:
+        """The number of the prompt that was put last; 0 if none was."""
+        found = _NUMBER.match(self._read("in"))
         return int(found[0]) if found else 0
 
     def belongs_to(self, pid: int) -> None:

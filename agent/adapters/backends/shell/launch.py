@@ -62,8 +62,12 @@ class Shell:
     @property
     def program(self) -> str:
         """What runs, and how, in words for people: "zsh 5.9", or why ends of commands are guessed."""
-        told = f"{self.name} {self.version}".rstrip()
-        return f"{told}: ends of commands are guessed, {self.unmarked}" if self.unmarked else told
+        return self.told(f"ends of commands are guessed, {self.unmarked}" if self.unmarked else "")
+
+    def told(self, how: str) -> str:
+        """What runs, and how: "bash 5.2: prompts are typed, its line editor is off"."""
+        name = f"{self.name} {self.version}".rstrip()
+        return f"{name}: {how}" if how else name
 
 
 def find_shell(wanted: str = "") -> Shell:

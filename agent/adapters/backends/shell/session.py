@@ -6,58 +6,34 @@ import asyncio
 import contextlib
 import secrets
 import signal
-from collections import deque
-from collections.abc import Iterable
 
 from agent.adapters.backends.pty.hangup import end_session
 from agent.adapters.backends.shell.box import Box
+from agent.adapters.backends.shell.kept import KeptShell, TakenUp
 from agent.adapters.backends.shell.launch import Shell
 from agent.adapters.backends.shell.marks import MarkReader
-from agent.adapters.backends.shell.output import CommandOutput
-from agent.adapters.backends.shell.questions import Questions
-from agent.adapters.backends.shell.states import (
-    Cancel,
-    EchoBegan,
-    Effect,
-    GiveBack,
-    NotRun,
-    OutputBegan,
-    OutputEnded,
-    PressKey,
-    ShellStates,
-    TurnOver,
-)
+from agent.adapters.backends.shell.performer import UNWATCHED, Performer
+from agent.adapters.backends.shell.states import ShellStates
 from agent.adapters.backends.shell.turn import AGAIN, QUIET, ShellTurn
 from agent.adapters.backends.tasks import BackendTasks
 from agent.adapters.backends.terminal.launch import RunningProgram
 from agent.adapters.backends.terminal.screen import ProgramScreen
 from agent.errors import BackendFailed
 from agent.ports import (
-    BackendEvent,
     Described,
     Emit,
     Exited,
     Finished,
-    Prompted,
-    Said,
     Tail,
 )
 from agent.ports.terminal import Terminal
 from agent.processes import process_name
-from agent.protocol.events import Answer, TurnStatus
+from agent.protocol.events import Answer
 from agent.protocol.model import NAME_MAX
 from agent.protocol.names import clean
 from agent.protocol.terminal import Size
 from agent.tasks import owned
 
-KEY, GIVE_BACK_KEY = b"\x1b[7717~", b"\x1b[7716~"
-"""Keys that no keyboard has: the shell takes what is in the box; it gives back the half line that stood there."""
-UNWATCHED = Size(24, 120)
-"""Size of the terminal until somebody attaches."""
-PIECE = 16_384
-"""Characters emitted at a time."""
-QUEUE_MAX = 65_536
-"""Characters that wait to be emitted; then the terminal is not read."""
 LOOK = 0.05
 """Seconds between two looks at a shell that is about to do something."""
 THEMED = 0.15
@@ -77,23 +53,20 @@ class ShellSession:
     and looks at what no mark tells. While it is behind, the terminal is not read.
     """
 
-    def __init__(self, running: RunningProgram, shell: Shell, box: Box, emit: Emit) -> None:
+    def __init__(
+        self, running: RunningProgram, shell: Shell, box: Box, emit: Emit, *, kept: KeptShell | None = None
+    ) -> None:
         self._process, self._terminal = running.process, running.terminal
-        self._box, self._count = box, box.taken()
+        self._box, self._count = box, max(box.taken(), box.offered(), kept.number if kept else 0)
         self._loop = asyncio.get_running_loop()
-        self._wake, self._at_prompt = asyncio.Event(), asyncio.Event()
+        self._wake = asyncio.Event()
         self._states = ShellStates(running.process.pid, early=shell.kind == "fish")
         self._reader = MarkReader(box.nonce)
-        self._output = CommandOutput(UNWATCHED)
-        self._events, self._queued = deque[BackendEvent](), 0
-        self._stirred_at = self._loop.time()  # when something was last written, or typed from here
-        self._first_words, self._directory = running.notes, ""
         self._full = False  # whether a program has the whole screen
         self._screen = ProgramScreen(running.terminal, secrets.token_hex(8), self._heard, typed=self._typed)
-        self._screen.resize(UNWATCHED)
-        self._questions = Questions(
-            running.terminal, running.process.pid, self._output, tell=self._queue, press=self._press
-        )
+        self._screen.resize(UNWATCHED if kept is None else Size(*running.terminal.size))
+        self._performer = Performer(shell, running, box, self._states, self._screen)
+        self._taken_up = TakenUp(kept, box, self._states, self._performer) if kept is not None else None
         self._exit = owned(self._process.wait(), "backends.shell.exit")
         self._exit.add_done_callback(lambda _: self._wake.set())
         self._tasks = BackendTasks(emit, "shell", release=self._release)
@@ -114,22 +87,22 @@ class ShellSession:
     async def ready(self, seconds: float) -> bool:
         """Wait until the shell has its first prompt, asks a question, or has ended; whether that came in time."""
         until = self._loop.time() + seconds
-        while not self._at_prompt.is_set() and not self._exit.done():
+        while not self._performer.at_prompt.is_set() and not self._exit.done():
             if self._loop.time() > until:
                 return False
-            quiet = self._loop.time() - self._stirred_at
-            if quiet >= QUIET and self._questions.awaited(quiet) in {"line", "secret"}:
+            quiet = self._loop.time() - self._performer.stirred_at
+            if quiet >= QUIET and self._performer.questions.awaited(quiet) in {"line", "secret"}:
                 return True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
-                    await self._at_prompt.wait()
+                    await self._performer.at_prompt.wait()
         return True
 
-    async def begin(self, program: str, words: str) -> None:
+    async def begin(self, words: str) -> None:
         """Tell what runs and where it starts; after `ready`. The first turn says `words` first."""
-        self._first_words = words + self._first_words
-        self._directory = self._states.directory
-        await self._tell(Described(program=program, cwd=self._directory or None))
+        self._performer.first_words = words + self._performer.first_words
+        self._performer.directory = self._states.directory
+        await self._tell(Described(program=self._performer.program, cwd=self._performer.directory or None))
 
     async def prompt(self, text: str) -> None:
         """Have the shell run a text as its next line. Raises: BackendFailed, if it has ended."""
@@ -138,18 +111,19 @@ class ShellSession:
         assert self._states.waiting is None, "one turn at a time"
         turn = ShellTurn(self._count + 1, text)
         if "\0" in text:
-            self._queue(Finished(status="error", error=NUL, cwd=self._directory))
+            self._performer.tell(Finished(status="error", error=NUL, cwd=self._performer.directory))
         elif not text.strip():
-            self._queue(Finished(status="complete", exit_status=0, cwd=self._directory))
+            self._performer.tell(Finished(status="complete", exit_status=0, cwd=self._performer.directory))
         else:
             self._count = turn.number
             self._box.put(turn.number, text)
-            self._carry(self._states.prompt(turn))
+            self._performer.carry(self._performer.guessed.look(self._states, 0.0, self._loop.time()))
+            self._performer.carry(self._states.prompt(turn))
         self._wake.set()
 
     async def answer(self, request_id: str, answer: Answer) -> None:
         """Type an answer (`Questions.answer`). Raises: BadParams, TooLarge."""
-        self._questions.answer(self._turn, request_id, answer)
+        self._performer.questions.answer(self._turn, request_id, answer)
         self._wake.set()
 
     async def interrupt(self) -> None:
@@ -160,9 +134,9 @@ class ShellSession:
         turn.interrupts += 1
         turn.pressed_at = None  # it is, as soon as the shell may be interrupted
         if turn is self._states.waiting and not turn.sent:
-            self._carry(self._states.give_up())
+            self._performer.carry(self._states.give_up())
             if self._states.state == "starting":
-                self._press(self._terminal.interrupt_key())
+                self._performer.press(self._terminal.interrupt_key())
         elif turn is self._states.running:
             self._look_at_interrupted(turn, self._loop.time(), 0.0)
         self._wake.set()
@@ -182,87 +156,20 @@ class ShellSession:
         self._states.settling |= self._terminal.interrupts(data)
 
     def _heard(self, data: bytes) -> bytes:
-        now = self._stirred_at = self._loop.time()
-        self._output.fit(self._screen.size)
+        now = self._performer.stirred_at = self._loop.time()
+        self._performer.output.fit(self._screen.size)
         shown: list[bytes] = []
         for part in self._reader.feed(data):
             if isinstance(part, bytes):
                 shown.append(part)
-                self._output.feed(part, now)
+                self._performer.output.feed(part, now)
             else:
-                self._carry(self._states.mark(part))
-        self._say(self._output.take())
+                self._performer.carry(self._states.mark(part))
+        self._performer.say(self._performer.guessed.output(self._performer.output.take()))
         if self._turn is not None:
             self._turn.look_after = QUIET
         self._wake.set()
         return b"".join(shown)
-
-    def _carry(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case PressKey():
-                    self._press(KEY)
-                case GiveBack():
-                    self._press(GIVE_BACK_KEY)
-                case Cancel():
-                    self._press(self._terminal.interrupt_key())
-                case EchoBegan():
-                    self._output.begin()
-                case OutputBegan(turn):
-                    self._begin(turn)
-                case OutputEnded():
-                    self._say(self._output.end())
-                case TurnOver(turn, status):
-                    self._say(self._output.end())
-                    self._finish(turn, status)
-                case NotRun():
-                    self._refuse(effect)
-        if self._states.state == "prompt":
-            self._at_prompt.set()
-
-    def _press(self, keys: bytes) -> None:
-        self._stirred_at = self._loop.time()
-        self._screen.keyboard.feed(keys)
-
-    def _begin(self, turn: ShellTurn) -> None:
-        if not turn.number:
-            known = not turn.doubtful or turn.text in self._output.screen
-            self._queue(Prompted(text=turn.text if known else "", typed=True))
-        self._output.end()
-        self._output.begin()
-        words, self._first_words = self._first_words, ""
-        self._say(words)
-
-    def _refuse(self, refused: NotRun) -> None:
-        if refused.reason:
-            self._output.end()
-            self._queue(Finished(status="error", error=refused.reason, cwd=self._directory))
-            return
-        # Nothing ran: what stands below the line that was typed is what the shell says about it.
-        lines = self._output.end().split("\n")
-        said = "\n".join(lines[refused.turn.text.count("\n") + 1 :])
-        self._say(said)
-        self._finish(refused.turn, refused.status if said.strip() else 0)
-
-    def _finish(self, turn: ShellTurn, status: int | None) -> None:
-        self._questions.withdraw(turn)
-        if self._states.directory != self._directory:
-            self._directory = self._states.directory
-            self._queue(Described(cwd=self._directory))
-        if turn.number or self._states.waiting is None:
-            over: TurnStatus = "interrupted" if turn.interrupts else "complete"
-            self._queue(Finished(status=over, exit_status=status, cwd=self._directory))
-
-    def _say(self, text: str) -> None:
-        for start in range(0, len(text), PIECE):
-            self._queue(Said(text[start : start + PIECE]))
-
-    def _queue(self, event: BackendEvent) -> None:
-        self._events.append(event)
-        if isinstance(event, Said):
-            self._queued += len(event.text)
-            if self._queued > QUEUE_MAX:
-                self._screen.hold(held=True)
 
     # --- the one task ------------------------------------------------------------------------------------------------
 
@@ -279,23 +186,22 @@ class ShellSession:
                     await self._emit()
         finally:
             await self._tasks.release()
-        self._say(self._output.end())
+        self._performer.say(self._performer.output.end())
         if self._turn is not None:
-            self._questions.withdraw(self._turn)
+            self._performer.questions.withdraw(self._turn)
         await self._emit()
         await self._tell(self._last_word())
 
     async def _emit(self) -> None:
-        while self._events:
-            await self._tell(self._events.popleft())
-        self._queued = 0
-        self._screen.hold(held=False)
+        while self._performer.events:
+            await self._tell(self._performer.events.popleft())
+        self._performer.emitted()
 
     def _next_look(self) -> float | None:
         turn = self._turn
-        due = self._output.due(self._loop.time())
+        due = self._performer.output.due(self._loop.time())
         if self._states.state in {"starting", "between", "cancelled"} or (
-            turn is not None and (turn.interrupts or turn.sent)
+            turn is not None and (turn.interrupts or turn.sent or turn is self._states.waiting)
         ):
             return LOOK if self._states.running is None or due is None else min(LOOK, due)
         if turn is None:
@@ -304,29 +210,34 @@ class ShellSession:
 
     def _look(self, now: float) -> None:
         """See what no mark tells: what was lost, and whether a program waits for a person."""
-        self._output.settle(now)
-        self._say(self._output.take())
-        moving = self._output.moving(now)
+        self._performer.output.settle(now)
+        self._performer.say(self._performer.guessed.output(self._performer.output.take()))
+        moving = self._performer.output.moving(now)
         if moving is not None:
-            self._queue(Tail(moving))
+            self._performer.tell(Tail(moving))
         self._note_full()
-        turn, quiet = self._turn, now - self._stirred_at
+        quiet = now - self._performer.stirred_at
+        self._performer.carry(self._performer.guessed.look(self._states, quiet, now))
+        quiet = now - self._performer.stirred_at
+        if self._taken_up is not None and quiet >= THEMED and self._edits():
+            self._taken_up.at_rest(quiet)
+        turn, quiet = self._turn, now - self._performer.stirred_at
         if self._states.state == "between" and quiet >= THEMED and self._edits():
-            self._carry(self._states.at_prompt())
+            self._performer.carry(self._states.at_prompt())
         elif self._states.state == "cancelled" and quiet >= AGAIN:
-            self._press(self._terminal.interrupt_key())  # bash may lose one that comes before it reads
+            self._performer.press(self._terminal.interrupt_key())  # bash may lose one that comes before it reads
         if self._states.settling and quiet >= QUIET:
             self._states.settling = False
-            self._carry(self._states.offer())
+            self._performer.carry(self._states.offer())
         if turn is None:
             return
         if turn.interrupts:
             self._look_at_interrupted(turn, now, quiet)
         elif turn is self._states.waiting and self._states.state == "prompt":
             if quiet >= (THEMED if turn.lost else LOST) and not self._terminal.unread():
-                self._carry(self._states.offer_again())
+                self._performer.carry(self._states.offer_again())
         elif turn is self._states.running or self._states.state == "starting":
-            self._questions.look(turn, quiet, full=self._screen.full)
+            self._performer.questions.look(turn, quiet, full=self._screen.full)
 
     def _look_at_interrupted(self, turn: ShellTurn, now: float, quiet: float) -> None:
         # Not while the shell takes a prompt: bash may end when it is interrupted in the midst of what a key does.
@@ -335,7 +246,7 @@ class ShellSession:
                 self._states.settling = True
                 turn.press(self._terminal, self._screen.keyboard, self._process.pid, now)
         elif quiet >= INTERRUPTED and now - turn.pressed_at >= INTERRUPTED and self._edits():
-            self._carry(self._states.seen_idle())
+            self._performer.carry(self._states.seen_idle())
         elif now - turn.pressed_at >= AGAIN:
             turn.press_again(self._terminal, self._screen.keyboard, self._process.pid, now)
 
@@ -348,7 +259,7 @@ class ShellSession:
         if self._screen.full != self._full:
             self._full = self._screen.full
             name = clean(process_name(self._terminal.foreground()), NAME_MAX) or "a program"
-            self._queue(Described(screen=name if self._full else ""))
+            self._performer.tell(Described(screen=name if self._full else ""))
 
     def _last_word(self) -> Exited:
         status = self._process.returncode

@@ -31,8 +31,26 @@ class PressKey(NamedTuple):
     """Press the key at which the shell takes its next line out of the box."""
 
 
+class TypeText(NamedTuple):
+    """Type a prompt and Enter, as a person would: the shell does not know our key."""
+
+    turn: ShellTurn
+
+
+class Guessing(NamedTuple):
+    """Tell how commands are run from now on, and why; empty: as usual."""
+
+    how: str
+
+
 class GiveBack(NamedTuple):
     """Press the key at which the shell gives back the half line that a person had typed."""
+
+
+class RanBefore(NamedTuple):
+    """The shell has heard the key for a prompt that it had run already."""
+
+    turn: ShellTurn
 
 
 class Cancel(NamedTuple):
@@ -68,7 +86,19 @@ class NotRun(NamedTuple):
     reason: str = ""
 
 
-Effect = PressKey | GiveBack | Cancel | EchoBegan | OutputBegan | OutputEnded | TurnOver | NotRun
+Effect = (
+    PressKey
+    | RanBefore
+    | TypeText
+    | Guessing
+    | GiveBack
+    | Cancel
+    | EchoBegan
+    | OutputBegan
+    | OutputEnded
+    | TurnOver
+    | NotRun
+)
 
 
 @dataclass(slots=True)
@@ -84,6 +114,8 @@ class ShellStates:
     directory: str = ""
     entered: bool = False  # a person's Enter is on its way: what we type now would go to what that starts
     settling: bool = False  # something was interrupted just now: the shell may hear of it while it takes a prompt
+    typing: bool = False  # prompts are typed: the shell does not hear the key
+    marked: bool = False  # it tells where it is
     kept: bool = False  # a half line of a person waits to be given back
 
     def prompt(self, turn: ShellTurn) -> list[Effect]:
@@ -97,6 +129,9 @@ class ShellStates:
         if turn is None or turn.sent or self.state != "prompt" or self.entered or self.settling:
             return []
         turn.sent = True
+        if self.typing:
+            self.waiting, self.running, self.state = None, turn, "running"
+            return [TypeText(turn)]
         return [PressKey()]
 
     def offer_again(self) -> list[Effect]:
@@ -115,7 +150,10 @@ class ShellStates:
     def mark(self, mark: ShellMark) -> list[Effect]:
         """Take a mark of the shell."""
         heed = self._HEEDS.get(mark.kind)
-        return heed(self, mark) if heed is not None and mark.pid == self.pid else []
+        if heed is None or mark.pid != self.pid:
+            return []
+        self.marked = self.marked or mark.kind in "ABCD"
+        return heed(self, mark)
 
     def at_prompt(self) -> list[Effect]:
         """The line editor waits: as it says, or as it looks."""
@@ -136,6 +174,21 @@ class ShellStates:
             return [*over, *self.at_prompt()]
         self.state = "cancelled"  # the text may still stand in the line editor
         return [*over, Cancel()]
+
+    def seen_waiting(self) -> list[Effect]:
+        """The shell waits for a line, and tells nothing by marks."""
+        return [*self._over(None), *self.at_prompt()]
+
+    def seen_over(self, turn: ShellTurn, status: int | None) -> list[Effect]:
+        """A prompt has ended, and its marks are lost."""
+        self.running = self.waiting = self.ended = None
+        return [TurnOver(turn, status), *self.at_prompt()]
+
+    def not_typed(self, reason: str) -> list[Effect]:
+        """A prompt cannot be typed."""
+        turn, self.running, self.state = self.running, None, "prompt"
+        assert turn is not None
+        return [NotRun(turn, None, f"not run: {reason}")]
 
     def give_up(self) -> list[Effect]:
         """Forget a prompt that was not sent: it was interrupted before."""
@@ -164,16 +217,26 @@ class ShellStates:
         return [EchoBegan()]
 
     def _not_taken(self, mark: ShellMark) -> list[Effect]:
-        if self.waiting is None or mark.number(0) != self.waiting.number:
+        turn, reason = self.waiting, mark.rest(1)
+        if turn is None or mark.number(0) != turn.number:
             return []
-        if mark.rest(1) not in LATER:
-            return self._refused(mark.rest(1))
-        self.waiting.sent, self.state = False, "between"
-        return []
+        if reason in LATER:
+            turn.sent, self.state = False, "between"
+            return []
+        if reason == "old":
+            self.waiting = None
+            return [RanBefore(turn)]
+        return self._refused(reason)
 
     def _output_begins(self, mark: ShellMark) -> list[Effect]:
-        over = self._over(None)
+        if self.typing and self.running is not None and self.running.number and not self.running.taken:
+            self.running.taken = True
+            return [OutputBegan(self.running)]
         name = mark.fields[1] if len(mark.fields) > 1 else ""
+        if self.running is not None and self.running.unseen and name == f"n{self.running.number}":
+            self.running.unseen, self.state = False, "running"
+            return [OutputBegan(self.running)]
+        over = self._over(None)
         own = self.waiting
         if own is not None and (name == f"n{own.number}" or (name == "d" and own.taken)):
             self.waiting = None
@@ -193,6 +256,8 @@ class ShellStates:
     def _over(self, status: int | None) -> list[Effect]:
         """A prompt or the next command begins: what ran before is over, whether it said so or not."""
         running, ended = self.running, self.ended
+        if running is not None and running.unseen:
+            return []  # the prompt may be that before it, drawn again
         self.running = self.ended = None
         if running is not None:
             self.state = "between"

@@ -28,6 +28,8 @@ class ShellTurn:
     sent: bool = False  # the key was pressed for it
     lost: bool = False  # the shell has read something else since
     taken: bool = False  # the shell has taken it out of the box
+    unseen: bool = False  # it may run: the mark of its beginning may have gone to a service that is no more
+    tries: int = 0  # times that the key was pressed
     interrupts: int = 0
     pressed: int = 0  # process group that has heard the last interrupt
     pressed_at: float | None = None  # loop time

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from agent.adapters.backends.launching import heed_keyboard, not_started
 from agent.adapters.backends.limits import give_back
@@ -20,16 +21,31 @@ from agent.protocol.model import SessionId
 from agent.protocol.terminal import COLS, ROWS
 
 # Opening it as the leader of a new session makes it the controlling terminal.
+WRAPPER = "agent-terminal"
+"""A word in the command line of the process until it is the program."""
 _ON_TERMINAL = 'tty=$1; shift; exec "$@" 0<>"$tty" 1>&0 2>&0'
 _NO_LOGIN = {"false", "git-shell", "nologin", "sync", "true"}
 """What accounts have that nobody is to log in to: it ends at once."""
+
+
+class ProgramProcess(Protocol):
+    """What a session needs of a process: `asyncio.subprocess.Process`, or one that was kept."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs, and where nobody can know it."""
+
+    async def wait(self) -> int | None:
+        """Return when the process has ended."""
 
 
 @dataclass(slots=True)
 class RunningProgram:
     """A program that was started, and its terminal."""
 
-    process: asyncio.subprocess.Process
+    process: ProgramProcess
     terminal: PseudoTerminal
     notes: str = ""  # lines that whoever uses it should read: what is amiss in its environment
 
@@ -77,7 +93,7 @@ async def start_on_terminal(command: Sequence[str], folder: Path, environment: M
             terminal = PseudoTerminal(ROWS, COLS, plain=False)
             undo.callback(terminal.close)
             process = await asyncio.create_subprocess_exec(
-                "/bin/sh", "-c", _ON_TERMINAL, "agent-terminal", terminal.name, *command,
+                "/bin/sh", "-c", _ON_TERMINAL, WRAPPER, terminal.name, *command,
                 cwd=folder, env=environment, start_new_session=True,
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
             )  # fmt: skip

@@ -73,7 +73,7 @@ async def main():
         await asyncio.sleep(0.001)
     os.kill(os.getpid(), signal.SIGHUP)  # the service lives on, as `nohup` wants
     await asyncio.sleep(0)
-    running.process.kill()
+    os.kill(running.process.pid, signal.SIGKILL)
     await running.process.wait()
     print(int(told.split(b"SigIgn:")[1].split()[0], 16))
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -199,7 +200,7 @@ async def started(box: Box) -> AsyncIterator[Callable[[Shell], Awaitable[Running
 
     yield start
     for running in begun:
-        running.process.kill()
+        os.kill(running.process.pid, signal.SIGKILL)
         await running.process.wait()
         running.terminal.close()
 

@@ -1,0 +1,159 @@
+"""Follows a shell that tells nothing, or not enough: what is typed for it, and when it waits for more.
+
+Prompts are typed as a person would type them. A command is over when what stood at the prompt waits for input again,
+with no exit status; a shell whose line editor is off still tells that by its marks. Why it is so is always said.
+Source: docs/design/shell.md, "Without marks".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from agent.adapters.backends.pty.awaited_input import reads_terminal
+from agent.adapters.backends.pty.terminal import PseudoTerminal
+from agent.adapters.backends.shell.launch import Shell
+from agent.adapters.backends.shell.states import Effect, Guessing, ShellStates
+from agent.adapters.backends.terminal.launch import WRAPPER
+from agent.adapters.backends.terminal.session import LINE_MAX, typed
+from agent.processes import command_line, process_name
+from agent.protocol.model import NAME_MAX
+from agent.protocol.names import clean
+from agent.protocol.terminal_lines import plain
+
+QUIET = 0.1
+"""Seconds without output before anybody looks whether the shell waits."""
+KEYS_QUIET = 1.0
+"""Those for one that has a line editor of its own: it is not seen to read."""
+START_SECONDS = 10.0
+"""Time for start-up files until prompts are typed without waiting any longer."""
+PROMPTS_MAX = 8
+"""Prompts that are known again."""
+TRIES = 3
+"""How often the key is pressed in vain before text is typed instead."""
+_QUOTED = {ord("\\"): "\\\\", ord("'"): "\\'", ord("\n"): "\\n"}
+_NAME_MAX = 15  # characters of a process's name (Linux)
+
+
+class GuessedShell:
+    """Watches the shell of a session, and takes over where its marks do not tell. `reason` says why, once it has."""
+
+    def __init__(self, shell: Shell, terminal: PseudoTerminal, pid: int, now: float) -> None:
+        self.reason = ""
+        self._shell, self._terminal, self._pid = shell, terminal, pid
+        self._begun = now  # loop time
+        self._name = shell.name[:_NAME_MAX]  # of the process
+        self._seen = False  # it has told something by marks
+        self._late = False  # the start-up files take long, which was told
+        self._deaf = False  # it does not hear the key
+        self._base = pid  # process group that stands at the prompt
+        self._prompts = deque[str](maxlen=PROMPTS_MAX)  # that stood there
+        self._echo: list[str] = []  # lines that were typed and have not come back
+
+    def look(self, states: ShellStates, quiet: float, now: float) -> list[Effect]:
+        """See whether the shell tells what it does, and if not, whether it waits."""
+        if states.marked and not self._seen:
+            self._seen, self._name = True, process_name(self._pid)  # a wrapper may have started it by another name
+        if states.marked and (states.typing or self._late):
+            return self._heeds_again(states)
+        if quiet < QUIET:
+            return []
+        if states.typing:
+            unknown = states.state != "prompt" or states.entered
+            return states.seen_waiting() if unknown and self._waits(quiet) else []
+        return self._judge(states, quiet, now)
+
+    def _judge(self, states: ShellStates, quiet: float, now: float) -> list[Effect]:
+        how, reason = "ends of commands are guessed", self._unmarked(states, quiet, now)
+        if not reason and states.state == "prompt":
+            how, reason = "prompts are typed", self._unheard(states, quiet)
+        if reason:
+            self.reason, states.typing = f"{how}, {reason}", True
+            return [Guessing(self.reason), *states.seen_waiting()]
+        if self._is_late(states, now):
+            return [Guessing(f"its start-up files are not done after {START_SECONDS:g} s")]
+        return states.offer() if self._terminal.mode() == "raw" else []
+
+    def _heeds_again(self, states: ShellStates) -> list[Effect]:
+        """Go back to the key, if the line editor is on again, or the start-up files have ended late."""
+        if self._deaf or states.state != "prompt" or self._terminal.mode() != "raw":
+            return []
+        self.reason, states.typing, self._late, self._base = "", False, False, self._pid
+        return [Guessing(""), *states.offer()]
+
+    def _unmarked(self, states: ShellStates, quiet: float, now: float) -> str:
+        """Why the shell does not tell when commands end; empty if it does, or may."""
+        if not self._shell.kind:
+            return self._shell.unmarked if self._waits(quiet) else ""
+        starting = states.state == "starting"
+        if taker := self._taker():
+            states.marked = False
+            where = "in its start-up files" if starting else f"from {self._shell.name}"
+            return f"{taker} took over {where}" if self._waits(quiet) else ""
+        if not starting or now - self._begun < START_SECONDS:
+            return ""
+        base = self._terminal.foreground()
+        if base in {0, self._pid}:
+            return "it tells nothing" if self._terminal.mode() == "raw" and self._waits(quiet) else ""
+        self._base = base
+        return f"{clean(process_name(base), NAME_MAX) or 'a program'} runs in its start-up files"
+
+    def _is_late(self, states: ShellStates, now: float) -> bool:
+        """Whether to tell now that the shell is not ready yet."""
+        before = self._late
+        self._late = states.state == "starting" and now - self._begun >= START_SECONDS
+        return self._late and not before
+
+    def _unheard(self, states: ShellStates, quiet: float) -> str:
+        """Why the shell does not hear the key; empty if it does, or may."""
+        if self._terminal.mode() == "lines":
+            return "its line editor is off" if self._waits(quiet) else ""
+        turn = states.waiting
+        self._deaf = turn is not None and turn.tries >= TRIES and not turn.taken and self._waits(quiet)
+        return "its line editor does not know our key" if self._deaf else ""
+
+    def _taker(self) -> str:
+        """The program that has taken the shell's place (`exec`); empty: none, or this system does not tell."""
+        name = process_name(self._pid)
+        if name in {"", self._name} or WRAPPER in command_line(self._pid):
+            return ""
+        return clean(name, NAME_MAX)
+
+    def _waits(self, quiet: float) -> bool:
+        """Whether what stands at the prompt waits for input: what it runs has come to an end."""
+        terminal = self._terminal
+        if terminal.foreground() != self._base or terminal.mode() == "no-echo" or terminal.unread():
+            return False
+        return bool(reads_terminal(terminal, self._pid)) or (terminal.mode() == "raw" and quiet >= KEYS_QUIET)
+
+    def keys(self, text: str, stands: str, *, marked: bool, pastes: bool) -> bytes:
+        """What to type for a prompt, behind the text that `stands` before the cursor; empty if no terminal takes it."""
+        if "\n" in text and marked and self._shell.kind in {"bash", "zsh"}:
+            text = f"eval $'{text.translate(_QUOTED)}'"  # line by line it would be as many commands
+        data = typed(text, pastes=pastes)
+        if self._terminal.mode() != "raw" and max(map(len, data.split(b"\r"))) > LINE_MAX:
+            return b""
+        if plain(stands).strip():
+            self._prompts.append(plain(stands).rstrip())
+        self._echo = text.strip().split("\n")
+        return data
+
+    def output(self, text: str, *, over: bool = False) -> str:
+        """More of the output without the lines that were typed; when it is `over`, without the next prompt, too."""
+        while self._echo and text:
+            line, _, rest = text.partition("\n")
+            if not plain(line).rstrip().endswith(self._echo[0].rstrip()):
+                self._echo = []
+                break
+            text, self._echo = rest, self._echo[1:]
+        return self._without_prompt(text) if over and self.reason else text
+
+    def _without_prompt(self, text: str) -> str:
+        """The text without the prompt at its end, as far as it is one that stood there before."""
+        last = text.rpartition("\n")[2]
+        told = plain(last).rstrip()
+        known = max((prompt for prompt in self._prompts if told.endswith(prompt)), key=len, default="")
+        if told and told != known:
+            self._prompts.append(told)
+        if told == known:
+            return text.removesuffix(last)
+        return text.rstrip().removesuffix(known) if known else text

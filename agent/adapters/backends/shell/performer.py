@@ -1,0 +1,180 @@
+"""Carries out what the states of a shell decide: keys are pressed on its terminal, and events are told, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+
+from agent.adapters.backends.shell.box import Box
+from agent.adapters.backends.shell.guessed import GuessedShell
+from agent.adapters.backends.shell.launch import Shell
+from agent.adapters.backends.shell.output import CommandOutput
+from agent.adapters.backends.shell.questions import LINE_MAX, Questions
+from agent.adapters.backends.shell.states import (
+    Cancel,
+    EchoBegan,
+    Effect,
+    GiveBack,
+    Guessing,
+    NotRun,
+    OutputBegan,
+    OutputEnded,
+    PressKey,
+    RanBefore,
+    ShellStates,
+    TurnOver,
+    TypeText,
+)
+from agent.adapters.backends.shell.turn import ShellTurn
+from agent.adapters.backends.terminal.launch import RunningProgram
+from agent.adapters.backends.terminal.screen import ProgramScreen
+from agent.ports import BackendEvent, Described, Finished, Prompted, Said
+from agent.protocol.events import TurnStatus
+from agent.protocol.terminal import Size
+
+KEY, GIVE_BACK_KEY = b"\x1b[7717~", b"\x1b[7716~"
+"""Keys that no keyboard has: the shell takes what is in the box; it gives back the half line that stood there."""
+UNWATCHED = Size(24, 120)
+"""Size of the terminal until somebody attaches."""
+MISSING = "some of the output is missing: the service was away\n"
+PIECE = 16_384
+"""Characters emitted at a time."""
+QUEUE_MAX = 65_536
+"""Characters that wait to be emitted; then the terminal is not read."""
+
+
+class Performer:
+    """Carries out effects for one shell session; `events` are for the session to emit."""
+
+    def __init__(
+        self, shell: Shell, running: RunningProgram, box: Box, states: ShellStates, screen: ProgramScreen
+    ) -> None:
+        self._shell, self._terminal, self._box = shell, running.terminal, box
+        self._states, self._screen = states, screen
+        self._loop = asyncio.get_running_loop()
+        self.at_prompt = asyncio.Event()  # the shell has had a prompt
+        self.output = CommandOutput(UNWATCHED)
+        self.guessed = GuessedShell(shell, running.terminal, running.process.pid, self._loop.time())
+        self.questions = Questions(running.terminal, running.process.pid, self.output, tell=self.tell, press=self.press)
+        self.events, self._said = deque[BackendEvent](), 0
+        self.stirred_at = self._loop.time()  # when something was last written, or typed from here
+        self.program = shell.program  # what runs, and how
+        self.first_words, self.directory = running.notes, ""
+
+    def carry(self, effects: Iterable[Effect]) -> None:
+        """Carry out what the states have decided."""
+        for effect in effects:
+            match effect:
+                case PressKey():
+                    self._press_key()
+                case TypeText(turn):
+                    self._type(turn)
+                case GiveBack():
+                    self.press(GIVE_BACK_KEY)
+                case Cancel():
+                    self.press(self._terminal.interrupt_key())
+                case Guessing(how):
+                    self._guess(how)
+                case _:
+                    self._follow(effect)
+        if self._states.state == "prompt":
+            self.at_prompt.set()
+
+    def _follow(self, effect: Effect) -> None:
+        """Tell what a command does."""
+        match effect:
+            case EchoBegan():
+                self.output.begin()
+            case OutputBegan(turn):
+                self._begin(turn)
+            case OutputEnded():
+                self.say(self.output.end())
+            case TurnOver(turn, status):
+                self.say(self.guessed.output(self.output.end(), over=True))
+                self._finish(turn, status)
+            case RanBefore(turn):
+                self.say(MISSING + self.output.end())
+                self._finish(turn, None)
+            case NotRun():
+                self._refuse(effect)
+
+    def press(self, keys: bytes) -> None:
+        """Type on the terminal, in the service's own name."""
+        self.stirred_at = self._loop.time()
+        self._screen.keyboard.feed(keys)
+
+    def _type(self, turn: ShellTurn) -> None:
+        stands = self.output.screen.rstrip("\n").rpartition("\n")[2]
+        keys = self.guessed.keys(turn.text, stands, marked=self._states.marked, pastes=self._screen.pastes)
+        if keys:
+            self._begin(turn)
+            self.press(keys)
+        else:
+            self.carry(self._states.not_typed(f"a terminal takes lines of up to {LINE_MAX:,} bytes"))
+
+    def _guess(self, how: str) -> None:
+        self.program = self._shell.told(how)
+        self.tell(Described(program=self.program))
+        self.first_words += f"{how}\n" if how else ""
+        if self._states.typing:
+            self._box.put(0, "")  # a key that is heard late finds nothing to run
+
+    def _press_key(self) -> None:
+        turn = self._states.waiting
+        assert turn is not None
+        if self._terminal.mode() == "raw":
+            turn.tries += 1
+            self.press(KEY)
+        else:
+            turn.sent = False  # its line editor is not there, or not yet
+
+    def _begin(self, turn: ShellTurn) -> None:
+        if not turn.number:
+            known = not turn.doubtful or turn.text in self.output.screen
+            self.tell(Prompted(text=turn.text if known else "", typed=True))
+        self.output.end()
+        self.output.begin()
+        words, self.first_words = self.first_words, ""
+        self.say(words)
+
+    def _refuse(self, refused: NotRun) -> None:
+        if refused.reason:
+            self.output.end()
+            self.tell(Finished(status="error", error=refused.reason, cwd=self.directory))
+            return
+        # Nothing ran: what stands below the line that was typed is what the shell says about it.
+        lines = self.output.end().split("\n")
+        said = "\n".join(lines[refused.turn.text.count("\n") + 1 :])
+        self.say(said)
+        self._finish(refused.turn, refused.status if said.strip() else 0)
+
+    def _finish(self, turn: ShellTurn, status: int | None) -> None:
+        if status is None and turn.number:
+            done = self._box.done()  # written before its mark
+            status = done.status if done is not None and done.number == turn.number else None
+        self.questions.withdraw(turn)
+        if self._states.directory != self.directory:
+            self.directory = self._states.directory
+            self.tell(Described(cwd=self.directory))
+        if turn.number or self._states.waiting is None:
+            over: TurnStatus = "interrupted" if turn.interrupts else "complete"
+            self.tell(Finished(status=over, exit_status=status, cwd=self.directory))
+
+    def say(self, text: str) -> None:
+        """Tell more text of the reply."""
+        for start in range(0, len(text), PIECE):
+            self.tell(Said(text[start : start + PIECE]))
+
+    def tell(self, event: BackendEvent) -> None:
+        """Have an event emitted, behind those before it; if too much text waits, the terminal is not read."""
+        self.events.append(event)
+        if isinstance(event, Said):
+            self._said += len(event.text)
+            if self._said > QUEUE_MAX:
+                self._screen.hold(held=True)
+
+    def emitted(self) -> None:
+        """Note that all events were taken: the terminal may be read again."""
+        self._said = 0
+        self._screen.hold(held=False)

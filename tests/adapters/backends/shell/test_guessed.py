@@ -1,0 +1,193 @@
+"""adapters.backends.shell.guessed: shells that tell nothing by marks, or do not hear the key. They say so, and work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+
+import pytest
+
+from agent.adapters.backends.shell import guessed as module
+from agent.adapters.backends.shell.launch import find_shell
+from agent.ports import Asked, BackendEvent, Described, Finished
+from agent.protocol.terminal_lines import plain
+from tests.adapters.backends.shell.conftest import Starter
+from tests.fakes.listener import Listener, finished, run, said
+from tests.fakes.waiting import until
+
+GUESSED = "ends of commands are guessed"
+
+
+def text(events: list[BackendEvent]) -> str:
+    return plain(said(events))
+
+
+def programs(events: list[BackendEvent]) -> list[str]:
+    return [event.program for event in events if isinstance(event, Described) and event.program is not None]
+
+
+async def first(listener: Listener) -> list[BackendEvent]:
+    """What was told before the first turn."""
+    events: list[BackendEvent] = []
+    while not programs(events):
+        events.append(await listener.next())
+    return events
+
+
+async def test_a_shell_without_marks_says_why_and_runs_what_is_typed(start: Starter, listener: Listener) -> None:
+    shell = await start("dash")
+    assert programs(await first(listener)) == [f"dash: {GUESSED}, dash has no marks"]
+    events = await run(shell, listener, "echo one; false")
+    assert text(events) == f"{GUESSED}, dash has no marks\none\n"  # 3.7: in the first turn, and only there
+    assert finished(events) == Finished(status="complete", cwd=finished(events).cwd)  # and no exit status
+    assert text(await run(shell, listener, "cd /; pwd")) == "/\n"
+    assert text(await run(shell, listener, "printf half")) == "half"
+
+
+async def test_a_program_in_such_a_shell_asks_and_is_answered(start: Starter, listener: Listener) -> None:
+    shell = await start("dash")
+    await shell.prompt("cat")
+    asked = await listener.until_asked()
+    assert asked.kind == "line"
+    await shell.answer(asked.request_id, "typed\n\x04")
+    assert "typed" in text(await listener.turn())
+    assert text(await run(shell, listener, "echo next")) == "next\n"
+
+
+async def test_such_a_shell_is_interrupted(start: Starter, listener: Listener) -> None:
+    shell = await start("dash")
+    await run(shell, listener, "true")
+    await shell.prompt("echo go; sleep 600")
+    await listener.until_said("go")
+    await shell.interrupt()
+    assert finished(await listener.turn()).status == "interrupted"
+    assert text(await run(shell, listener, "echo next")) == "next\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "lines", "taker"),
+    [
+        ("bash", "exec dash", "dash"),
+        ("bash", "exec zsh -f", "zsh"),
+        ("zsh", "exec dash", "dash"),
+        ("fish", "exec dash", "dash"),
+        ("bash", "exec python3 -iq", "python3"),
+    ],
+)
+async def test_a_program_that_start_up_files_put_in_the_place_of_the_shell_is_named(
+    shell: str, lines: str, taker: str, start: Starter, listener: Listener
+) -> None:
+    session = await start(shell, lines)
+    events = await first(listener)
+    prompted = await run(session, listener, "print(40+2)" if taker == "python3" else "echo $((40+2))")
+    (why,) = {program for program in programs(events + prompted) if GUESSED in program}
+    assert why.endswith(f": {GUESSED}, {taker} took over in its start-up files")
+    assert text(prompted).endswith("42\n")
+
+
+async def test_a_program_that_a_command_puts_in_the_place_of_the_shell_is_named(
+    start: Starter, listener: Listener
+) -> None:
+    shell = await start("bash")
+    events = await run(shell, listener, "echo before; exec dash")
+    assert text(events).startswith("before\n")
+    assert finished(events).exit_status is None
+    assert programs(events)[-1].endswith(f": {GUESSED}, dash took over from bash")
+    assert text(await run(shell, listener, "echo after")) == f"{GUESSED}, dash took over from bash\nafter\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "lines"), [("bash", "set +o emacs; set +o vi"), ("zsh", "setopt no_zle"), ("zsh", "unsetopt zle")]
+)
+async def test_a_shell_without_a_line_editor_is_typed_to_and_still_tells_its_ends(
+    shell: str, lines: str, start: Starter, listener: Listener
+) -> None:
+    session = await start(shell, lines)
+    events = await first(listener) + await run(session, listener, "echo one; sh -c 'exit 3'")
+    why = "prompts are typed, its line editor is off"
+    assert programs(events)[-1].endswith(f": {why}")
+    assert text(events) == f"{why}\none\n"
+    assert finished(events).exit_status == 3
+    several = await run(session, listener, "echo 'it'\\''s'\nx='a\\b'\nprintf '%s\\n' \"$x\"\nfalse")
+    assert (text(several), finished(several).exit_status) == ("it's\na\\b\n", 1)
+    long = await run(session, listener, "echo " + "x" * 5000)
+    assert finished(long).error == "not run: a terminal takes lines of up to 4,000 bytes"
+    assert text(await run(session, listener, "echo next")) == "next\n"
+
+
+async def test_a_line_editor_that_is_on_again_gets_prompts_as_usual(start: Starter, listener: Listener) -> None:
+    shell = await start("bash", "set +o emacs")
+    await run(shell, listener, "set -o emacs")
+    events = await run(shell, listener, "echo one\nfalse")
+    assert (text(events), finished(events).exit_status) == ("one\n", 1)
+    assert shell._performer.guessed.reason == ""
+
+
+DEAF = r"""PROMPT_COMMAND='bind "\"\e[7717~\": \"\""'"""
+"""Takes the key away from us at each prompt, as line editors in shell code do."""
+
+
+async def test_a_line_editor_that_does_not_know_the_key_is_typed_to(start: Starter, listener: Listener) -> None:
+    shell = await start("bash", DEAF)
+    events = await run(shell, listener, "echo one >>ran; echo one; false")
+    why = "prompts are typed, its line editor does not know our key"
+    assert programs(events)[-1].endswith(f": {why}")
+    assert (text(events), finished(events).exit_status) == (f"{why}\none\n", 1)
+    events = await run(shell, listener, "echo two\ncat ran")
+    assert (text(events), finished(events).exit_status) == ("two\none\n", 0)
+
+
+async def test_a_shell_that_runs_within_the_start_up_files_is_named_and_left(
+    start: Starter, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_SECONDS", 0.3)
+    monkeypatch.setattr("agent.adapters.backends.shell.START_SECONDS", 0.3)
+    shell = await start("bash", "dash")
+    events = await run(shell, listener, "echo within")
+    assert text(events) == f"{GUESSED}, dash runs in its start-up files\nwithin\n"
+    await run(shell, listener, "exit")
+    events = await run(shell, listener, "echo at home; false")
+    assert (text(events), finished(events).exit_status) == ("at home\n", 1)
+
+
+async def test_start_up_files_that_take_long_are_waited_for_and_told(
+    start: Starter, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_SECONDS", 0.3)
+    monkeypatch.setattr("agent.adapters.backends.shell.START_SECONDS", 0.3)
+    shell = await start("bash", "trap : USR1; sleep 600 & wait $!")
+    await shell.prompt("echo one >>ran; cat ran")
+    await until(lambda: "start-up" in shell._performer.guessed.reason or shell._performer.guessed._late)
+    os.kill(shell.processes()[0], signal.SIGUSR1)
+    events = await listener.turn()
+    assert programs(events)[-1] == find_shell("bash").program  # it is at its prompt, as usual
+    assert any(each.endswith(": its start-up files are not done after 0.3 s") for each in programs(events))
+    assert text(events).endswith("\none\n")
+    assert text(events).count("\none") == 1
+
+
+@pytest.mark.parametrize(
+    ("shell", "lines", "kind"),
+    [
+        ("bash", "read -p 'which one? ' x; echo \"got $x\"", "line"),
+        ("zsh", "read 'x?which one? '; echo \"got $x\"", "line"),
+        ("bash", "read -sp 'secret? ' x; echo \"got $x\"", "secret"),
+        ("fish", "sh -c 'printf \"which one? \"; read x; echo got $x'", "line"),
+    ],
+)
+async def test_a_question_of_start_up_files_is_asked(
+    shell: str, lines: str, kind: str, start: Starter, listener: Listener
+) -> None:
+    session = await start(shell, lines)
+    await session.prompt("echo done")
+    asked: Asked = await listener.until_asked()
+    assert (asked.kind, asked.prompt) == (kind, "which one? " if kind == "line" else "secret? ")
+    await session.answer(asked.request_id, "this")
+    events = await listener.turn()
+    assert text(events).endswith("done\n")
+    assert finished(events).exit_status == 0
+
+
+def test_the_shells_of_these_tests_are_here() -> None:
+    assert [name for name in ("dash", "bash", "zsh", "fish", "python3") if shutil.which(name) is None] == []
