@@ -33,8 +33,8 @@ from agent.ports import BackendEvent, Described, Finished, Prompted, Said
 from agent.protocol.events import TurnStatus
 from agent.protocol.terminal import Size
 
-KEY, GIVE_BACK_KEY = b"\x1b[7717~", b"\x1b[7716~"
-"""Keys that no keyboard has: the shell takes what is in the box; it gives back the half line that stood there."""
+KEY, GIVE_BACK_KEY = b"\x1b[983041u", b"\x1b[983042u"
+"""Keys that no keyboard has, as fish 4 reads them, too: the shell takes what is in the box; a half line comes back."""
 UNWATCHED = Size(24, 120)
 """Size of the terminal until somebody attaches."""
 MISSING = "some of the output is missing: the service was away\n"

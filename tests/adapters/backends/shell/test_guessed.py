@@ -124,7 +124,7 @@ async def test_a_line_editor_that_is_on_again_gets_prompts_as_usual(start: Start
     assert shell._performer.guessed.reason == ""
 
 
-DEAF = r"""PROMPT_COMMAND='bind "\"\e[7717~\": \"\""'"""
+DEAF = r"""PROMPT_COMMAND='bind "\"\e[983041u\": \"\""'"""
 """Takes the key away from us at each prompt, as line editors in shell code do."""
 
 

@@ -144,9 +144,14 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
         set __lan_agent_kept ''
     end
 
+    # As fish reads them from version 4 on, and as they come: CSI u keys of private characters.
     for map in default insert visual replace replace_one
-        builtin bind -M $map \e\[7717~ __lan_agent_take
-        builtin bind -M $map \e\[7716~ __lan_agent_give
+        for key in \e\[983041u \U000f0001
+            builtin bind -M $map $key __lan_agent_take 2>/dev/null
+        end
+        for key in \e\[983042u \U000f0002
+            builtin bind -M $map $key __lan_agent_give 2>/dev/null
+        end
     end
     __lan_agent_mark D ";0;0;"(__lan_agent_directory)
 end

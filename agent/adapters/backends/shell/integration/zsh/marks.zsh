@@ -148,7 +148,7 @@ __lan_agent_begin() {
     __lan_agent_hook
     builtin zle -N __lan_agent_take
     local map
-    for map in emacs viins vicmd main; do builtin bindkey -M $map '\e[7717~' __lan_agent_take; done
+    for map in emacs viins vicmd main; do builtin bindkey -M $map '\e[983041u' __lan_agent_take; done
     __lan_agent_first
     __lan_agent_last
 } >/dev/null 2>&1

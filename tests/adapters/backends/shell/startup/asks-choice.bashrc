@@ -1,0 +1,2 @@
+# asks #?: 2
+select project in tea coffee; do break; done

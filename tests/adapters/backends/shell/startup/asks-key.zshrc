@@ -1,0 +1,3 @@
+# asks Update? [Y/n]: n
+read -q 'REPLY?Update? [Y/n] '
+print

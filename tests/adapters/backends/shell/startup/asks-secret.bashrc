@@ -1,0 +1,3 @@
+# asks Passphrase:: tea
+read -r -s -p 'Passphrase: ' secret
+echo

@@ -1,0 +1,2 @@
+# asks Which project?: tea
+read -r 'project?Which project? '

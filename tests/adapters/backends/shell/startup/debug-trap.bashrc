@@ -1,0 +1,2 @@
+# usable
+trap 'echo "DEBUG $BASH_COMMAND"' DEBUG

@@ -1,0 +1,2 @@
+# usable
+enable -n printf echo test

@@ -1,0 +1,2 @@
+# guessed
+while true; do sleep 1; done

@@ -1,0 +1,2 @@
+# ends 3
+exit 3

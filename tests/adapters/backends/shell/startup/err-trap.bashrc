@@ -1,0 +1,3 @@
+# usable
+trap 'echo "ERR $?"' ERR
+trap 'echo bye' EXIT

@@ -1,0 +1,2 @@
+# usable until a command fails
+set -e

@@ -1,0 +1,2 @@
+# guessed
+exec cat

@@ -1,0 +1,3 @@
+# guessed
+# a recorder of terminals, as tmux would be
+exec script -q /dev/null

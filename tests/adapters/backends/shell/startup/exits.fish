@@ -1,0 +1,3 @@
+# usable
+# fish only stops reading it
+exit 3

@@ -1,0 +1,2 @@
+# usable
+export PS1='%# ' PS2='> ' PAGER=less HISTFILE=~/.history HISTSIZE=10 SAVEHIST=10

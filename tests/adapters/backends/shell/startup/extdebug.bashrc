@@ -1,0 +1,4 @@
+# usable
+shopt -s extdebug
+set -o functrace
+set -o errtrace

@@ -1,0 +1,5 @@
+# usable
+own() { : }
+precmd_functions=(own)
+preexec_functions=(own)
+zshaddhistory_functions=()

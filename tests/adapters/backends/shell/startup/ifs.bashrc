@@ -1,0 +1,2 @@
+# usable
+IFS=:e3

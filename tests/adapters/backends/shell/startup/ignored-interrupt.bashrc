@@ -1,0 +1,2 @@
+# usable
+trap '' INT TSTP

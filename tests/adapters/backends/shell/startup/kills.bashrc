@@ -1,0 +1,2 @@
+# ends -9
+kill -KILL $$

@@ -1,0 +1,3 @@
+# usable
+emulate ksh
+PS1='! $ '

@@ -1,0 +1,3 @@
+# usable
+seq 20000
+printf 'no newline at the end'

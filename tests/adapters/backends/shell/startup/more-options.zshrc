@@ -1,0 +1,2 @@
+# usable
+setopt posix_builtins ignore_braces ksh_glob null_glob local_traps no_multibyte no_short_loops all_export typeset_silent interactive_comments

@@ -1,0 +1,3 @@
+# usable
+set +o history +o histexpand
+unset HISTFILE

@@ -1,0 +1,2 @@
+# ends 0
+exec </dev/null

@@ -1,0 +1,2 @@
+# guessed
+set +o emacs +o vi

@@ -1,0 +1,2 @@
+# guessed
+unsetopt zle

@@ -1,0 +1,3 @@
+# usable
+unsetopt prompt_sp prompt_cr
+PROMPT_EOL_MARK=''

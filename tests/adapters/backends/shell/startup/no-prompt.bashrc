@@ -1,0 +1,3 @@
+# usable
+unset PROMPT_COMMAND
+PS1= PS2=

@@ -1,0 +1,3 @@
+# usable
+# so that names of folders in a prompt are not expanded
+shopt -u promptvars

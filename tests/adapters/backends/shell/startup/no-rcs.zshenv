@@ -1,0 +1,2 @@
+# usable
+unsetopt rcs

@@ -1,0 +1,4 @@
+# usable
+set -o noclobber
+set -o allexport
+set -o physical

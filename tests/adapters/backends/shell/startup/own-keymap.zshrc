@@ -1,0 +1,4 @@
+# usable
+bindkey -N mine emacs
+bindkey -A mine main
+bindkey -r '\e['

@@ -1,0 +1,3 @@
+# usable
+set -o posix
+set -o noglob

@@ -1,0 +1,4 @@
+# usable
+# at the first prompt it becomes something else
+later() { PROMPT_COMMAND=':'; }
+PROMPT_COMMAND=later

@@ -1,0 +1,2 @@
+# usable
+PROMPT_COMMAND='history -a; history -n;'

@@ -1,0 +1,3 @@
+# usable
+PS0='\e]0;running\a$(date +%s >/dev/null)'
+PS4='$(echo +) '

@@ -1,0 +1,2 @@
+# usable
+readonly IFS

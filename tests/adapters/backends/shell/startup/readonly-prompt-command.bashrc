@@ -1,0 +1,3 @@
+# usable
+# as sites do that log commands
+readonly PROMPT_COMMAND='echo hi >/dev/null'

@@ -1,0 +1,2 @@
+# usable
+return 1

@@ -1,0 +1,3 @@
+# usable
+emulate sh
+PS1='$ '

@@ -1,0 +1,3 @@
+# usable
+echo before
+if true; then

@@ -1,0 +1,4 @@
+# usable
+stty -ixon -echoctl erase ^H
+clear
+tput smkx 2>/dev/null

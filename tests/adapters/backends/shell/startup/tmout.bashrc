@@ -1,0 +1,3 @@
+# usable
+readonly TMOUT=300
+export TMOUT

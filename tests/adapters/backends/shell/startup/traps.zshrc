@@ -1,0 +1,4 @@
+# usable
+TRAPDEBUG() { print debug }
+TRAPZERR() { print zerr }
+TRAPINT() { return 130 }

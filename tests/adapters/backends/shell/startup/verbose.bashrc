@@ -1,0 +1,2 @@
+# usable with our lines
+set -v

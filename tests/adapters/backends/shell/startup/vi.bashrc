@@ -1,0 +1,3 @@
+# usable
+set -o vi
+bind 'set show-mode-in-prompt on'

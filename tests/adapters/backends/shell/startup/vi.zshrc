@@ -1,0 +1,4 @@
+# usable
+bindkey -v
+KEYTIMEOUT=1
+export EDITOR=vi

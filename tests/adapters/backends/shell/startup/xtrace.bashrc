@@ -1,0 +1,3 @@
+# usable
+PS4='+ '
+set -x

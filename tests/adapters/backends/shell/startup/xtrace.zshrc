@@ -1,0 +1,3 @@
+# usable
+PS4='+%N:%i> '
+setopt xtrace

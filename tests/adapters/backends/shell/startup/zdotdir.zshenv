@@ -1,0 +1,3 @@
+# usable
+export ZDOTDIR=$HOME/elsewhere
+skip_global_compinit=1
