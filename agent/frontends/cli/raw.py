@@ -56,6 +56,8 @@ NOTICE = 4.0
 KEEP_RETRY = 0.5
 """Seconds before what could not be typed is tried again."""
 INSIDE = "LAN_AGENT_SESSION"
+WHOLE_SCREEN = b"\x1b7\x1b[r\x1b8"
+"""Has all of the terminal scroll, with the cursor where it is."""
 BELL, CLEARED = b"\a", b"\x1b[m\x1b[H\x1b[2J"
 
 
@@ -165,6 +167,8 @@ class _RawAttachment:
                 self._terminal.write(self._terminal.modes.undo() + CLEARED)
             self._terminal.write(attached.modes)
         self._terminal.write(without_queries(attached.data))
+        if not attached.resumed and not self._terminal.modes.alternate:
+            self._terminal.write(WHOLE_SCREEN)  # a program that has left gave back the lines of another window
         self._epoch, self._refused = attached.epoch, False
         self._there.set()
         self._next = self._taken = attached.offset + len(attached.data)
@@ -191,8 +195,8 @@ class _RawAttachment:
             case TerminalOutput():
                 self._terminal.write(note.data[self._next - note.offset :])
                 self._next = max(self._next, note.offset + len(note.data))
-            case TerminalResized() if self._terminal.modes.alternate:
-                self._terminal.write(CLEARED)  # what is outside the new size stays empty
+            case TerminalResized():  # what is outside the new size stays empty
+                self._terminal.write(CLEARED if self._terminal.modes.alternate else WHOLE_SCREEN)
             case TerminalClosed():
                 status = "" if note.exit_status is None else f" (exit status {note.exit_status})"
                 self._leave(Exit.OK, f"-- the session has ended{status}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -14,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import avt
 import pytest
 
 from agent.errors import BadParams, SessionEnded, SessionNotFound
@@ -32,7 +35,7 @@ from agent.protocol.events import (
 )
 from agent.protocol.messages import Answered, ParticipantsChanged, PeerLink, SessionLost, SessionsChanged, TurnTail
 from agent.protocol.model import Participant, Sender, Status
-from agent.protocol.terminal import typed_bytes
+from agent.protocol.terminal import TerminalOutput, TerminalResized, typed_bytes
 from tests.fakes.waiting import SECONDS
 from tests.frontends.cli.emulator import Emulator
 from tests.frontends.conftest import Agent
@@ -565,6 +568,36 @@ def test_a_program_that_takes_the_whole_screen_is_named_with_what_shows_it(
     assert f"-- vim is on the screen: `agent attach --raw {HERE}` shows it" in piped.stderr
     assert " · shell · dash · since" in piped.stderr
     assert "-- dash: ends of commands are guessed" in piped.stderr
+
+
+VIM = (
+    b"$ vim\r\n\x1b[?1049h\x1b[22;0;0t\x1b[>4;2m\x1b[?1h\x1b=\x1b[?2004h\x1b[1;24r\x1b[?12h\x1b[?12l\x1b[22;2t\x1b[22;1t"
+    b"\x1b[27m\x1b[23m\x1b[29m\x1b[m\x1b[H\x1b[2J\x1b[?25l\x1b[2;1H\x1b[94m~\x1b[m\x1b[1;1Hhello\x1b[?25h\x1b[24;1H\x1b[K\x1b[24;1H:wq\r\x1b[?2004l\x1b[>4;m"
+    b"\x1b[23;2t\x1b[23;1t\r\r\n\x1b[?2004l\x1b[?1l\x1b>\x1b[?1049l\x1b[23;0;0t\x1b[?25h\x1b[>4;m$ "
+)
+"""What vim writes on a terminal of 24 rows, from its beginning to its end; most of its rows are left out."""
+
+
+@pytest.mark.parametrize("told", ["replay", "resized"])
+def test_a_window_larger_than_the_one_that_a_program_drew_for_scrolls_as_a_whole(
+    gateway: FakeGateway, told: str
+) -> None:
+    gateway.sessions = [session(backend="terminal")]
+    gateway.terminal, gateway.screen = True, VIM if told == "replay" else b"$ "
+    lines = b"".join(b"line %d\r\n" % number for number in range(40))
+    shown = Terminal("attach", "--raw", "Build")
+    fcntl.ioctl(shown.fd, termios.TIOCSWINSZ, struct.pack("4H", 32, 100, 0, 0))
+    shown.until("$ ")
+    if told == "resized":  # somebody with a smaller window was there, and has left
+        gateway.tell("terminal.output", TerminalOutput(session_id=HERE, offset=2, data=VIM))
+        gateway.tell("terminal.resized", TerminalResized(session_id=HERE, rows=32, cols=100))
+    end = len(gateway.screen) + (len(VIM) if told == "resized" else 0)
+    gateway.tell("terminal.output", TerminalOutput(session_id=HERE, offset=end, data=lines))
+    shown.until("line 39\n")
+    emulator = avt.Vt(100, 32)
+    emulator.feed_str(shown._raw.decode())
+    assert [line.text.rstrip() for line in emulator.view()] == [*(f"line {number}" for number in range(9, 40)), ""]
+    shown.close()
 
 
 def test_what_was_typed_after_the_program_had_ended_is_counted_and_not_shown(gateway: FakeGateway) -> None:
