@@ -16,7 +16,19 @@ from typing import TypeVar
 import msgspec
 
 from agent.errors import IN_THE_LOG, AgentError, LogDamaged, SessionEnded
-from agent.ports import BackendEvent, BackendType, Described, Finished, Prompted, Said, Start, Tail
+from agent.ports import (
+    TURN_OVER,
+    Asked,
+    BackendEvent,
+    BackendType,
+    Described,
+    Finished,
+    Prompted,
+    Said,
+    Start,
+    Tail,
+    Withdrew,
+)
 from agent.protocol.answers import checked_option
 from agent.protocol.events import TEXT_MAX, Answer, Event, RequestClosed, SessionInfo
 from agent.protocol.messages import Interrupted
@@ -35,6 +47,40 @@ log = logging.getLogger(__name__)
 
 UNPAIRED = "the device that sent this was unpaired before it ran"
 T = TypeVar("T")
+
+
+class TerminalKeyboard:
+    """Who types at a session's terminal: a line or an answer that is typed there is theirs (S7)."""
+
+    def __init__(self, own: Sender) -> None:
+        """`own` stands for whoever typed before anybody watched."""
+        self._own = own
+        self._enter_by: Sender | None = None  # who pressed Enter last
+        self._answered_by: Sender | None = None  # who typed last since the program asked something
+        self._typists: deque[Sender] = deque()  # of the typed lines that wait to be logged, oldest first
+
+    def typed(self, by: Sender, *, enter: bool) -> None:
+        """Note who sends keys to the terminal, just before they are written: the program may be quick."""
+        self._answered_by = by
+        if enter:
+            self._enter_by = by
+
+    def heard(self, event: BackendEvent) -> BackendEvent:
+        """Take an event as the program tells it: what it means for who types now, as others go on typing meanwhile."""
+        match event:
+            case Prompted(typed=True):
+                self._typists.append(self._enter_by or self._own)
+            case Asked():
+                self._answered_by = None
+            case Withdrew() if self._answered_by is not None and event.reason not in TURN_OVER.values():
+                return Withdrew(event.request_id, f"{self._answered_by.name} answered at the terminal")
+            case _:
+                pass
+        return event
+
+    def typist(self) -> Sender:
+        """Whose the next typed line is that is to be logged."""
+        return self._typists.popleft()
 
 
 class HostedSession:
@@ -64,8 +110,7 @@ class HostedSession:
         self._settled = asyncio.Event()  # set once the log says how the session stands now
         self._restored = False
         self._has_history = False
-        self._enter_by: Sender | None = None  # who pressed Enter at its terminal last
-        self._typists: deque[Sender] = deque()  # of the typed lines that wait to be logged, oldest first
+        self.keyboard = TerminalKeyboard(self._own())
         self._left_out = False  # whether events up to the end of a past turn are left out
         self._task: asyncio.Task[None] | None = None
 
@@ -268,13 +313,8 @@ class HostedSession:
 
     async def emit(self, event: BackendEvent) -> None:
         """Take an event of the backend; waits while the store is behind (`ports.Emit`)."""
-        if isinstance(event, Prompted) and event.typed:
-            self._typists.append(self._enter_by or self._own(bounded_text(event.by, 64)))  # others type on meanwhile
+        event = self.keyboard.heard(event)
         await self._events.put(event)
-
-    def pressed_enter(self, by: Sender) -> None:
-        """Note who has pressed Enter at the session's terminal: the line that ends with it is theirs (S7)."""
-        self._enter_by = by
 
     def _own(self, client: str = "") -> Sender:
         return Sender(device=self.log.own.id, name=self.log.own.name, client=client)
@@ -324,7 +364,7 @@ class HostedSession:
     def _decide(self, event: BackendEvent) -> Decision:
         if not isinstance(event, Prompted):
             return payloads_of(self._state, event)
-        sender = self._typists.popleft() if event.typed else self._own(bounded_text(event.by, 64))
+        sender = self.keyboard.typist() if event.typed else self._own(bounded_text(event.by, 64))
         decision = self._state.prompted_elsewhere(bounded_text(event.text, TEXT_MAX), sender)
         if self._state.running is None:
             self._handed = self._state.turns + 1

@@ -214,8 +214,7 @@ class HostedTerminals:
             self._sessions.attachments.typed(channel, shown.session)
         if not shown.answers_queries(viewer):
             data = without_replies(data)
-        if has_enter(data):
-            shown.hosted.pressed_enter(by)  # before it is written: the program may be quick
+        shown.hosted.keyboard.typed(by, enter=has_enter(data))
         await shown.terminal.write(data)
 
     def resize(self, channel: Channel, request: TerminalResize) -> None:

@@ -22,9 +22,9 @@ from agent.errors import (
     SessionEnded,
     SessionNotFound,
 )
-from agent.ports import Finished, MessageHandler, Prompted
+from agent.ports import TURN_OVER, Asked, Finished, MessageHandler, Prompted, Withdrew
 from agent.protocol.codec import json, typed
-from agent.protocol.events import UserMessage, payload_of
+from agent.protocol.events import RequestClosed, UserMessage, payload_of
 from agent.protocol.messages import Created, CreateSession, OnSession, PeerLink, ShareSession
 from agent.protocol.methods import TERMINAL_TAKEN, NotificationKind, P
 from agent.protocol.model import DeviceId, Sender, SessionId
@@ -200,6 +200,32 @@ async def test_a_typed_line_is_of_the_device_whose_viewer_pressed_enter_last() -
             ("make", Sender(device=pi.id, name="pi", client="terminal")),
             ("half a line", Sender(device=desk.id, name="desk", client="terminal")),
         ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "why", "told"),
+    [
+        (True, "the command went on", "pi answered at the terminal"),
+        (False, "the command went on", "the command went on"),
+        (True, TURN_OVER["interrupted"], TURN_OVER["interrupted"]),
+    ],
+)
+async def test_a_question_that_was_answered_at_the_terminal_says_by_whom(
+    typed: bool, why: str, told: str
+) -> None:  # S7
+    async with network("desk", "pi") as (_, (desk, pi)):
+        session = await create(desk)
+        emit = desk.screens.sessions[-1].emit
+        async with eye(pi, session) as there:
+            await there.type(b"before it was asked")
+            await emit(Prompted(text="read x", typed=True))
+            await emit(Asked(request_id="one", kind="line", prompt="x? "))
+            if typed:
+                await there.type(b"y")
+            await emit(Withdrew("one", why))
+            await settle()
+            log = [payload_of(event) for event in await desk.store.read(session, 0, 100)]
+        assert [each.reason for each in log if isinstance(each, RequestClosed)] == [told]
 
 
 async def test_who_watches_a_terminal_counts_among_those_who_watch_the_session() -> None:  # S8

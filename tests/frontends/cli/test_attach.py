@@ -571,9 +571,10 @@ def test_a_program_that_takes_the_whole_screen_is_named_with_what_shows_it(
 
 
 VIM = (
-    b"$ vim\r\n\x1b[?1049h\x1b[22;0;0t\x1b[>4;2m\x1b[?1h\x1b=\x1b[?2004h\x1b[1;24r\x1b[?12h\x1b[?12l\x1b[22;2t\x1b[22;1t"
-    b"\x1b[27m\x1b[23m\x1b[29m\x1b[m\x1b[H\x1b[2J\x1b[?25l\x1b[2;1H\x1b[94m~\x1b[m\x1b[1;1Hhello\x1b[?25h\x1b[24;1H\x1b[K\x1b[24;1H:wq\r\x1b[?2004l\x1b[>4;m"
-    b"\x1b[23;2t\x1b[23;1t\r\r\n\x1b[?2004l\x1b[?1l\x1b>\x1b[?1049l\x1b[23;0;0t\x1b[?25h\x1b[>4;m$ "
+    b"$ vim\r\n\x1b[?1049h\x1b[22;0;0t\x1b[>4;2m\x1b[?1h\x1b=\x1b[?2004h\x1b[1;24r\x1b[?12h\x1b[?12l\x1b[22;2t"
+    b"\x1b[22;1t\x1b[27m\x1b[23m\x1b[29m\x1b[m\x1b[H\x1b[2J\x1b[?25l\x1b[2;1H\x1b[94m~\x1b[m\x1b[1;1Hhello"
+    b"\x1b[?25h\x1b[24;1H\x1b[K\x1b[24;1H:wq\r\x1b[?2004l\x1b[>4;m\x1b[23;2t\x1b[23;1t\r\r\n\x1b[?2004l\x1b[?1l"
+    b"\x1b>\x1b[?1049l\x1b[23;0;0t\x1b[?25h\x1b[>4;m$ "
 )
 """What vim writes on a terminal of 24 rows, from its beginning to its end; most of its rows are left out."""
 
