@@ -195,6 +195,7 @@ class Finished(Struct, frozen=True, kw_only=True):
     cwd: str = ""  # the directory after it
     error: str = ""  # one line of your own, in place of the cause's
     usage: Usage | None = None  # what the turn used
+    typed: bool = False  # a typed line is over: none but the turn which that one began (`Prompted.typed`)
 
 
 class Exited(Struct, frozen=True, kw_only=True):

@@ -101,7 +101,7 @@ class HostedSession:
         self._trusts = trusts
         self._described = described
         self.runner = BackendRunner(backend_type, session_log.meta.backend, session_log.meta.kind, self._how, self.emit)
-        self._handed: int | None = None  # the turn that the backend was given last
+        self._begun: dict[bool, int] = {}  # the turn that the backend has begun: by a typed line (True), by any means
         self._lock = asyncio.Lock()  # held while the log is written
         self._events = EventQueue()
         self._effects: asyncio.Queue[Effect] = asyncio.Queue()  # bounded by what a session accepts: its prompt queue
@@ -339,8 +339,10 @@ class HostedSession:
                 continue
             if tail is not None and isinstance(event, Said):
                 tail = Tail(rows_after(tail.text, event.text))
-            if isinstance(event, Finished) and self._state.running != self._handed:
-                continue  # reported twice: it must not end the next turn, which the backend does not even have yet
+            if isinstance(event, Finished) and self._state.running != self._begun.get(event.typed):
+                # Reported twice, or of a typed line that came while a prompt was on its way: it must not end the turn
+                # that runs, which the backend has not begun.
+                continue
             if isinstance(event, Described):
                 await self._described(self.log, event)
             decision = self._decide(event)
@@ -367,7 +369,7 @@ class HostedSession:
         sender = self.keyboard.typist() if event.typed else self._own(bounded_text(event.by, 64))
         decision = self._state.prompted_elsewhere(bounded_text(event.text, TEXT_MAX), sender)
         if self._state.running is None:
-            self._handed = self._state.turns + 1
+            self._begun = {event.typed: self._state.turns + 1, False: self._state.turns + 1}
         return decision
 
     def _how(self) -> Start:
@@ -418,7 +420,7 @@ class HostedSession:
     def _hands(self, turn: int) -> bool:
         # Whether the backend gets that turn now: the turn may be over by the time that the backend runs.
         if self._state.running == turn:
-            self._handed = turn
+            self._begun = {False: turn}
         return self._state.running == turn
 
 

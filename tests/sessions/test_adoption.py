@@ -169,6 +169,25 @@ async def test_what_is_typed_at_its_window_is_a_turn_with_its_sender() -> None: 
         assert any(isinstance(entry, SessionInfo) and entry.note == "[desk window] and more" for entry in log)
 
 
+async def test_the_end_of_a_typed_line_ends_no_prompt_that_came_meanwhile() -> None:
+    async with at_desk(MemoryTranscripts(), count(1)) as (desk, window):
+        await window.open("a")
+        session = SessionId(next(iter(desk.rows)))
+        emit = window.sessions["a"].emit
+        await submit(desk, session, "from here")
+        await settle()  # the backend has it, while what was typed there goes on
+        await emit(Prompted(text="typed there", typed=True))
+        await emit(Finished(status="complete", typed=True))
+        await settle()
+        assert desk.rows[session].status == "working"
+        await emit(Finished(status="complete", exit_status=7))
+        await emit(Prompted(text="typed after it", typed=True))
+        await emit(Finished(status="complete", exit_status=1, typed=True))
+        await settle()
+        log = [payload_of(event) for event in await whole_log(desk, session)]
+        assert [(e.turn, e.exit_status) for e in log if isinstance(e, TurnComplete)] == [(1, 7), (2, 1)]
+
+
 async def test_a_flood_of_windows_is_bounded() -> None:
     async with at_desk(MemoryTranscripts(), count(1)) as (desk, window):
         await window.open(*(str(number) for number in range(200)))
