@@ -157,6 +157,7 @@ def furnish(house: House) -> dict[str, State]:
     screen = here.ask("session.create", backend="terminal", title="less", command=["less", __file__])["session_id"]
     shell = here.ask("session.create", backend="shell", title="Shell")["session_id"]
     here.run("prompt", shell, r"printf '\033[1;32mgreen\033[0m and \033[44;37mon blue\033[0m\n%0200d\n' 0")
+    here.run("prompt", "--no-wait", shell, r"printf 'Loading\n\033[31m####\033[0m 50 %%'; sleep 3600")
     house["pi"].leave()
     here.wait_to_see(house["pi"], "offline")
     return {
@@ -171,7 +172,7 @@ def furnish(house: House) -> dict[str, State]:
         "read-only": State(f"#/s/{watched.id}", "main h1:text('Only to watch')"),
         "failed": State(f"#/s/{failed.id}", "main h1:text('Gone wrong')"),
         "terminal": State(f"#/s/{screen}", "main h1:text('less')"),
-        "shell": State(f"#/s/{shell}", "main :text('green')"),
+        "shell": State(f"#/s/{shell}", "main .moving:text('50 %')"),
         "away": State(f"#/s/{away.id}", "main .stands:not(:empty)"),
         "new": State("#/new", "main select"),
         "devices": State("#/devices", "main .card"),
