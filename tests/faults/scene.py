@@ -246,8 +246,8 @@ def build(lab: Lab, folder: Path, model: Model) -> list[Machine]:
     pair(first, third)
     second.wait_to_see(third, paired=True, linked=True)
     for machine in machines:
-        for purpose in ("ticks", "work", "asks", "front"):
-            backend, title = "asking" if purpose == "asks" else "commands", f"{purpose} of {machine.name}"
+        for purpose, backend in (("ticks", "commands"), ("work", "shell"), ("asks", "asking"), ("front", "shell")):
+            title = f"{purpose} of {machine.name}"
             made = machine.ask("session.create", backend=backend, title=title, cwd=str(folder))
             machine.sessions_here[purpose] = made["session_id"]
     for machine in machines:
