@@ -74,7 +74,7 @@ async def shell(start: Starter) -> CommandsSession:
         ("tty | cut -c1-5; echo $TERM $PAGER", "/dev/\ndumb cat\n", 0),
         ("printf 'a\\r\\nb\\033[1m\\007'", "a\r\nb\x1b[1m\x07", 0),
         ("ls /proc/self/fd | tr '\\n' ' '", "0 1 2 3 ", 0),
-        ("echo ${LAN_AGENT_SHELL_TOKEN-none} ${LAN_AGENT_SHELL_RC-none}", "none none\n", 0),
+        ("env | grep -c ^LAN_AGENT_SHELL", "0\n", 1),
         ("history | wc -l", "0\n", 0),
     ],
 )
@@ -235,8 +235,9 @@ async def test_a_start_up_file_for_people_is_read_and_spoils_no_reply(
     home.joinpath(".bashrc").write_text(f"mark=yes\n{line}\n")
     shell = await start()
     for word in ("one", "two"):
-        events = await run(shell, listener, f"printf '%s\\n' $mark {word}; read -t 0 || :")
-        assert (said(events), finished(events).exit_status) == (f"yes\n{word}\n", 0)
+        events = await run(shell, listener, f"printf '%s\\n' $mark {word}; tty; read -t 0 || :")
+        assert said(events) == f"yes\n{word}\n{shell._terminal.name}\n"
+        assert finished(events).exit_status == 0
         await shell.prompt("printf go; sleep 600")
         await listener.until_said("go")
         await shell.interrupt()

@@ -84,13 +84,14 @@ async def launch(session: SessionId, folder: Path, *, with_rc: bool) -> RunningS
     if not bash:
         raise BackendFailed("bash is not installed", hint="install bash on that device")
     token = secrets.token_hex(8)
-    driver = {"LAN_AGENT_SHELL_TOKEN": token, "LAN_AGENT_SHELL_RC": "1" if with_rc else ""}
-    environment = terminal_environment(os.environ, session) | _PLAIN | driver
+    environment = terminal_environment(os.environ, session) | _PLAIN
     del environment["COLORTERM"]
     heed_keyboard()
     try:
         with contextlib.ExitStack() as undo:
             terminal = PseudoTerminal(ROWS, COLUMNS, plain=True)
+            for name, value in (("TOKEN", token), ("RC", "1" if with_rc else ""), ("TERMINAL", terminal.name)):
+                environment[f"LAN_AGENT_SHELL_{name}"] = value
             undo.callback(terminal.close)
             driver_in, commands = _pipe(undo)
             reports, driver_out = _pipe(undo)
