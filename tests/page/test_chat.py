@@ -187,6 +187,7 @@ def test_a_hit_in_a_prompt_that_waited_is_where_it_ran(open_page: Open) -> None:
     log.add("message.start", turn=2)
     page = open_page("#/s/s1/3", answers(log))
     expect(page.locator(".item[aria-current]")).to_contain_text("Second")
+    expect(page.locator(".to-end")).to_be_hidden()  # all of it is in sight
 
 
 def test_a_hit_in_what_a_tool_gave_is_unfolded(open_page: Open) -> None:

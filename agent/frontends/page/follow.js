@@ -72,7 +72,7 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
 
   /** Have a node of the content in sight, wherever the end is. */
   function goTo(node) {
-    become(false);
+    letGo();
     node.scrollIntoView({ block: "center" });
     before = scroller.scrollTop;
     remember();
