@@ -13,7 +13,7 @@ MODULES = sorted(FILES.glob("*.js"))
 TEXTS = FILES / "texts.js"
 LOCALES = ("en", "zh-Hans", "zh-Hant", "ja")
 """In the order in which `texts.js` has them."""
-ALL_MAX = 299_700
+ALL_MAX = 300_000
 LOCALE_MAX = 10_000
 FIRST_MAX = 25
 """Requests until the list is in sight."""

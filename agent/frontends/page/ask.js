@@ -1,8 +1,8 @@
 // What the open session asks, docked above the message box: the first answer wins, and everybody sees whose (S9).
 
 import { endingOf, inWords, KEYS, nameOfChoice, ordered, visible, wrongText } from "./answer.js";
-import { choice, complain, composing, copyButton, el, say, set, uniqueId } from "./dom.js";
-import { formOf, lineField } from "./form.js";
+import { choice, complain, composing, copyButton, el, lineField, say, set, uniqueId, wrongLine } from "./dom.js";
+import { formOf } from "./form.js";
 import { nameOf } from "./store.js";
 import { locale, t } from "./words.js";
 
@@ -82,7 +82,7 @@ export function ask(app) {
     const focused = [...pager.children].indexOf(document.activeElement);
     const place = open.indexOf(panel);
     const step = (key, by, sign) => el("button", {
-      type: "button", class: "button", "aria-label": t(key),
+      class: "button", "aria-label": t(key),
       onclick: () => show(open.at((place + by) % open.length), open),
     }, sign);
     pager.replaceChildren(step("ask.before", -1, "\u2039"),
@@ -106,7 +106,7 @@ export function ask(app) {
     notice.replaceChildren(el("span", { dir: "auto" }, text));
     if (unsent) {
       notice.append(el("span", { dir: "auto" }, t("ask.unsent", { text: unsent })), copyButton(unsent),
-        el("button", { type: "button", class: "copy", onclick: quiet }, t("app.close")));
+        el("button", { class: "copy", onclick: quiet }, t("app.close")));
     }
     notice.hidden = node.hidden = false;
     if (!unsent) timer = setTimeout(quiet, NOTICE_FOR);
@@ -130,7 +130,7 @@ function asker(app, id) {
 function makePanel(app, key, session, request) {
   const asked = visible(request.prompt ?? "") || t("ask.input");
   const title = el("h2", { id: uniqueId("ask"), tabindex: "-1", dir: "auto" }, asked);
-  const wrong = el("p", { class: "wrong", role: "alert" });
+  const wrong = wrongLine();
   const state = el("p", { class: "ask-state" });
   const barred = why(app, session, request);
   const way = barred ? { node: el("p", { class: "ask-state" }, barred) } : wayOf(request, give, session);
@@ -244,7 +244,7 @@ function choicesWay(request, answer) {
   const choices = ordered(request.choices);
   const tall = choices.some((each) => each.description || nameOfChoice(each).length > LONG);
   const buttons = choices.map((each) => button(nameOfChoice(each), {
-    type: "button", class: ["button", each.kind === "allow_once" && "primary"], dir: "auto",
+    class: ["button", each.kind === "allow_once" && "primary"], dir: "auto",
     onclick: () => answer({ value: each.id }),
   }));
   for (const [place, { description }] of choices.entries()) {
@@ -263,7 +263,7 @@ function lineWay({ kind }, answer, session) {
   const secret = kind === "secret";
   const keys = kind === "keys";
   const field = lineField({ type: secret ? "password" : "text", "aria-label": t(secret ? "ask.secret" : "ask.answer") });
-  const press = (name, value, title) => button(name, { type: "button", title, onclick: () => answer({ value }) });
+  const press = (name, value, title) => button(name, { title, onclick: () => answer({ value }) });
   const show = (event) => (field.type = event.target.checked ? "text" : "password");
   return {
     field,
@@ -282,7 +282,7 @@ function formWay(request, answer) {
   return {
     body,
     node: el("div", { class: "ask-choices" }, button(t("ask.answer"), { class: "button primary" }),
-      button(t("ask.decline"), { type: "button", onclick: () => answer({ value: DECLINE }) })),
+      button(t("ask.decline"), { onclick: () => answer({ value: DECLINE }) })),
     read,
     unsent: () => (begun() ? inWords(begun(), request) : ""),
   };

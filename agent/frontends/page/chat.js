@@ -23,13 +23,13 @@ export function chat(app) {
   title.append(under, chips, more);
   const raw = el("p", { class: "raw", hidden: true });
   const stands = el("p", { class: "stands", role: "status" });
-  const older = el("button", { type: "button", class: "quiet older", onclick: () => showOlder() }, t("chat.older"));
+  const older = el("button", { class: "quiet older", onclick: () => showOlder() }, t("chat.older"));
   const rows = el("div", { class: "items" });
   const moving = el("pre", { class: "moving", tabindex: "0", dir: "ltr", hidden: true });
   const working = el("p");
   const scroller = el("section", { class: "transcript", tabindex: "0", "aria-label": t("chat.transcript") },
     el("div", { class: "above" }, older), rows, el("div", { class: "below" }, moving, working));
-  const end = el("button", { type: "button", class: "button to-end", hidden: true, onclick: toEnd });
+  const end = el("button", { class: "button to-end", hidden: true, onclick: toEnd });
   const node = el("section", { class: "chat" }, title, raw, stands, el("div", { class: "window" }, scroller, end));
   const follower = follow(scroller, rows, { onFollow: drawEnd, onScroll: () => near() && soon() });
   const views = new Map(); // of blocks, by key

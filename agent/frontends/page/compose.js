@@ -2,7 +2,7 @@
 
 import { visible } from "./answer.js";
 import { commandList } from "./commands.js";
-import { ask, coded, composing, copyButton, el, errorText, keyed, say, set } from "./dom.js";
+import { ask, coded, composing, copyButton, el, errorText, keyed, say, set, wrongLine } from "./dom.js";
 import { openRow, restartAction } from "./row_menu.js";
 import { nameOf, over as isOver } from "./store.js";
 import { clock, t } from "./words.js";
@@ -28,7 +28,7 @@ export function compose(app) {
   const queue = el("ul", { class: "queue", "aria-label": t("compose.queue") });
   const unsent = el("ul", { class: "queue unsent", "aria-label": t("compose.not_sent") });
   const options = el("div", { class: "options" });
-  const wrong = el("p", { class: "wrong", role: "alert" });
+  const wrong = wrongLine();
   const why = el("span");
   const restart = button("menu.restart", () => restartAction(app, openRow(app)).run(), { class: "button" });
   const left = el("span", { class: "left-over", dir: "auto" });
@@ -270,7 +270,7 @@ export function compose(app) {
 }
 
 function button(key, onclick, attributes) {
-  return el("button", { type: "button", onclick, ...attributes }, t(key));
+  return el("button", { onclick, ...attributes }, t(key));
 }
 
 // Have a node say what went wrong, its commands as code.

@@ -70,7 +70,7 @@ function cards(app, node, rows) {
 
 function card(app, row) {
   const more = el("button", {
-    type: "button", class: "more", "aria-haspopup": "menu", "aria-expanded": "false",
+    class: "more", "aria-haspopup": "menu", "aria-expanded": "false",
     onclick: () => menu(more, deviceActions(app, li.row), more.getAttribute("aria-label")),
   });
   const li = el("li", { class: "card" }, el("div"), more);

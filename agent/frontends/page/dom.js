@@ -3,11 +3,13 @@
 import { t } from "./words.js";
 
 /**
- * One element. `attrs`: `on…` is a handler, `class` a text or a list with false ones left out, `dataset` an object;
- * true sets an attribute, false and null leave it out. Children that are null or false are left out.
+ * One element. `attrs`: `on…` is a handler (a button with one for clicks sends no form), `class` a text or a list with false
+ * ones left out, `dataset` an object; true sets an attribute, false and null leave it out. Children that are null or false are
+ * left out.
  */
 export function el(tag, attrs, ...children) {
   const node = document.createElement(tag);
+  if (tag === "button" && attrs?.onclick) node.type = "button";
   for (const [name, value] of Object.entries(attrs ?? {})) set(node, name, value);
   node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return node;
@@ -48,6 +50,17 @@ export function composing(event) {
 export function choice(input, name, more) {
   return el("label", { class: "choice", dir: "auto" }, input,
     el("span", {}, more ? [el("b", {}, name), el("small", {}, more)] : name));
+}
+
+/** A field for one line, in which nothing is corrected or completed. */
+export function lineField(attributes) {
+  const plain = { autocomplete: "off", autocapitalize: "off", spellcheck: "false" };
+  return el("input", { class: "field", dir: "auto", ...plain, ...attributes });
+}
+
+/** A line for what went wrong, heard at once. */
+export function wrongLine() {
+  return el("p", { class: "wrong", role: "alert" });
 }
 
 /** Have a field say that what stands in it is too long, and take it: `maxlength` would cut what is pasted without a word. */
@@ -158,7 +171,6 @@ export function dialog({ title, body, actions }) {
   const inside = el("div", { class: "dialog-body" }, body);
   const fields = inside.querySelector("input, select, textarea");
   const buttons = actions.map((action) => el("button", {
-    type: "button",
     class: ["button", action.primary && "primary", action.danger && "danger"],
     autofocus: action.primary && !fields,
     onclick: () => act(action),
@@ -191,7 +203,7 @@ export function dialog({ title, body, actions }) {
 
 /** A dialog that asks before something is done: it stays open, with what the service says, if that failed. */
 export function ask(title, body, label, look, run) {
-  const wrong = el("p", { class: "wrong", role: "alert" });
+  const wrong = wrongLine();
   dialog({
     title,
     body: [...body, wrong],
@@ -215,7 +227,7 @@ export function ask(title, body, label, look, run) {
  */
 export function menu(anchor, items, label) {
   const entries = items.map((item) => el("button", {
-    type: "button", role: "menuitem", tabindex: "-1", class: ["menu-item", item.danger && "danger"],
+    role: "menuitem", tabindex: "-1", class: ["menu-item", item.danger && "danger"],
     onclick: () => {
       close();
       item.run();
@@ -271,7 +283,7 @@ function under(node, anchor) {
 /** A button that copies `text` (or what a function gives) and says so for two seconds. */
 export function copyButton(text) {
   let timer = 0;
-  const button = el("button", { type: "button", class: "copy", onclick: copy }, t("app.copy"));
+  const button = el("button", { class: "copy", onclick: copy }, t("app.copy"));
   return button;
 
   async function copy() {

@@ -1,7 +1,7 @@
 // The fields of a form that a session asks to be filled in: native controls, and what is wrong beside each.
 
 import { nameOfChoice, valueOf, visible } from "./answer.js";
-import { choice, el, say, set, uniqueId } from "./dom.js";
+import { choice, el, lineField, say, set, uniqueId } from "./dom.js";
 import { t } from "./words.js";
 
 const FEW = 8; // choices
@@ -26,12 +26,6 @@ export function formOf(fields) {
       return { wrong: "ask.mend" };
     },
   };
-}
-
-/** A field for one line, in which nothing is corrected or completed. */
-export function lineField(attributes) {
-  const plain = { autocomplete: "off", autocapitalize: "off", spellcheck: "false" };
-  return el("input", { class: "field", dir: "auto", ...plain, ...attributes });
 }
 
 // One field with its label, what it is and what is wrong with it.

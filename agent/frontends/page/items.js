@@ -94,7 +94,7 @@ function userView(about, { items: [item] }) {
   const who = whoIs(item.sender);
   const long = item.text.length > LONG_PROMPT;
   const text = el("p", { class: ["said", long && "folded"], dir: "auto" }, item.text);
-  const attrs = { type: "button", class: "quiet", "aria-expanded": "false", onclick: unfold };
+  const attrs = { class: "quiet", "aria-expanded": "false", onclick: unfold };
   const more = long && el("button", attrs, t("chat.more"));
   const node = article(own ? "user own" : "user", t("chat.prompt_of", { name: who }),
     el("p", { class: "who" }, el("span", { dir: "auto", title: item.sender?.client || null }, who),

@@ -1,6 +1,6 @@
 // What is lost, above everything and never as a dialog: the service, or the login of this browser.
 
-import { atMost, coded, complain, el, opensAnew, say } from "./dom.js";
+import { atMost, coded, complain, el, lineField, opensAnew, say, wrongLine } from "./dom.js";
 import { loginByCode } from "./key.js";
 import { t } from "./words.js";
 
@@ -54,11 +54,9 @@ function line() {
 }
 
 function loginForm(app) {
-  const code = atMost(64, el("input", {
-    id: "login-code", class: "field", required: true, autocomplete: "one-time-code", autocapitalize: "off",
-    spellcheck: "false", oninput: () => say(wrong, ""),
-  }));
-  const wrong = el("p", { class: "wrong", role: "alert" });
+  const code = atMost(64,
+    lineField({ id: "login-code", required: true, autocomplete: "one-time-code", oninput: () => say(wrong, "") }));
+  const wrong = wrongLine();
   const send = el("button", { class: "button primary" }, t("login.title"));
   const node = el("form", { class: "login form", hidden: true, onsubmit: submit },
     el("h2", {}, t("login.title")),

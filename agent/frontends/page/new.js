@@ -1,6 +1,6 @@
 // A new session: on which device, of which program with which command, in which folder, with which title.
 
-import { atMost, coded, complain, el, say, set, uniqueId } from "./dom.js";
+import { atMost, coded, complain, el, lineField, say, set, uniqueId, wrongLine } from "./dom.js";
 import { TITLE_MAX } from "./row_menu.js";
 import { nameOf } from "./store.js";
 import { t } from "./words.js";
@@ -22,20 +22,16 @@ export function newSession(app) {
   const shell = el("select", { class: "field" });
   const shells = el("label", {}, t("new.shell"), shell);
   const folders = el("datalist", { id: uniqueId("folders") });
-  const cwd = atMost(CWD_MAX, el("input", {
-    class: "field", autocomplete: "off", autocapitalize: "off", spellcheck: "false", list: folders.id,
-    placeholder: t("new.cwd.placeholder"), value: draft.cwd,
-  }));
-  const command = el("input", {
-    class: "field", autocomplete: "off", autocapitalize: "off", spellcheck: "false", value: draft.command,
-  });
+  const cwd = atMost(CWD_MAX,
+    lineField({ list: folders.id, placeholder: t("new.cwd.placeholder"), value: draft.cwd }));
+  const command = lineField({ value: draft.command });
   const commanded = el("div", {}, el("label", {}, t("new.command"), command),
     el("p", { class: "about" }, coded(t("new.command.more"))));
   const title = atMost(TITLE_MAX, el("input", { class: "field", autocomplete: "off", dir: "auto", value: draft.title }));
   const share = el("select", { class: "field" }, ["all", "read-only", "private"].map((value) =>
     el("option", { value, selected: value === draft.share }, t(`share.${value}`))));
   const shared = el("label", {}, t("new.share"), share);
-  const wrong = el("p", { class: "wrong", role: "alert" });
+  const wrong = wrongLine();
   const start = el("button", { class: "button primary" });
   const form = el("form", { class: "form", onsubmit: submit, oninput: typed },
     el("label", {}, t("new.device"), place), el("div", {}, el("label", {}, t("new.backend"), backend), about), shells, commanded,

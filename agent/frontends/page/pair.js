@@ -1,6 +1,6 @@
 // Pairing, both ways: show a code with its QR code, for a device or a guest; enter the code of another device.
 
-import { atMost, choice, complain, copyButton, el, say, set } from "./dom.js";
+import { atMost, choice, complain, copyButton, el, lineField, say, set, wrongLine } from "./dom.js";
 import { lines, termsOf, unpair } from "./devices.js";
 import { hostPort, nameOf, shortDevice, titleOf } from "./store.js";
 import { t, unit } from "./words.js";
@@ -28,7 +28,7 @@ export function pair(app) {
 // --- show a code ---
 
 function show(app) {
-  const wrong = el("p", { class: "wrong", role: "alert" });
+  const wrong = wrongLine();
   const long = el("input", { type: "checkbox" });
   const guest = el("input", { type: "checkbox", onchange: () => (terms.hidden = !(about.hidden = guest.checked)) });
   const read = el("input", { type: "checkbox" });
@@ -106,7 +106,7 @@ function show(app) {
       guest && el("p", {}, [t("pair.guest"), ...termsOf(app, limits)].join(" · ")),
       el("p", {}, t("pair.there"), " ", el("code", {}, link ? "agent join" : `agent join ${code}`)),
       address && !link && el("p", { class: "about" }, t("pair.far"), " ", el("code", {}, hostPort(address, port))),
-      el("button", { type: "button", class: "button", onclick: stop }, t("app.cancel")))];
+      el("button", { class: "button", onclick: stop }, t("app.cancel")))];
 
     function tick() {
       if (drawn !== code) return clearInterval(timer);
@@ -134,12 +134,11 @@ function show(app) {
 // --- enter one ---
 
 function enter(app) {
-  const field = (more) => atMost(CODE_MAX,
-    el("input", { class: "field", autocomplete: "off", autocapitalize: "off", spellcheck: "false", ...more }));
+  const field = (more) => atMost(CODE_MAX, lineField(more));
   const code = field({ required: true, oninput: changed });
   const address = field({ placeholder: "192.168.1.2:4321" });
   const which = el("fieldset", { hidden: true });
-  const wrong = el("p", { class: "wrong", role: "alert" });
+  const wrong = wrongLine();
   const join = el("button", { class: "button primary" }, t("pair.join"));
   const told = el("div", { role: "status" });
   const form = el("form", { class: "form", onsubmit: submit },
@@ -201,7 +200,7 @@ function paired(app, row) {
     role === "member" && el("a", { class: "button", href: `#/new/${row.id}` }, t("sidebar.new_on", { name })),
     ...namesakes.map((old) => el("p", {},
       t("pair.old", { name: old.name }), " ",
-      el("button", { type: "button", class: "button", onclick: () => unpair(app, old) }, t("devices.unpair")))),
+      el("button", { class: "button", onclick: () => unpair(app, old) }, t("devices.unpair")))),
   ].filter(Boolean);
 }
 

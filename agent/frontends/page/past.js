@@ -11,7 +11,7 @@ export function past(app, row) {
   const rows = el("ul");
   const about = el("p", { class: "none", role: "status" });
   const ended = el("details", { ontoggle: ask }, el("summary", {}, t("past.title")), rows, about);
-  const search = el("button", { type: "button", class: "quiet", onclick: find });
+  const search = el("button", { class: "quiet", onclick: find });
   const hits = el("ul");
   const found = el("p", { class: "none", role: "status" });
   const node = el("div", { class: "past" }, search, found, hits, ended);
@@ -61,7 +61,7 @@ export function past(app, row) {
   }
 
   function makeHit(hit) {
-    return el("li", {}, el("button", { type: "button", class: "row", onclick: () => app.go(`#/s/${hit.session_id}/${hit.seq}`) },
+    return el("li", {}, el("button", { class: "row", onclick: () => app.go(`#/s/${hit.session_id}/${hit.seq}`) },
       el("span", { class: "title", dir: "auto" }, titleOf(hit)), el("time", { datetime: hit.at }, ago(hit.at)),
       el("span", { class: "under", dir: "auto" }, nameOf(hit.device)),
       el("span", { class: "excerpt", dir: "auto" }, marked(hit))));

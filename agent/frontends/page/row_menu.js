@@ -11,7 +11,7 @@ export const TITLE_MAX = 120; // characters
 export function menuButton(app, rowOf) {
   const open = () => menu(button, entries(app, rowOf()), button.ariaLabel);
   const button = el("button", {
-    type: "button", class: "more", "aria-haspopup": "menu", "aria-expanded": "false", onclick: open,
+    class: "more", "aria-haspopup": "menu", "aria-expanded": "false", onclick: open,
   });
   return button;
 }

@@ -14,7 +14,7 @@ export function settings(app) {
   const notify = box("notify", notifications);
   const denied = el("p", { class: "wrong", role: "status" });
   const about = el("p", { class: "about" });
-  const out = el("button", { type: "button", class: "button danger", onclick: logout }, t("settings.logout"));
+  const out = el("button", { class: "button danger", onclick: logout }, t("settings.logout"));
   const node = el("section", { class: "pane settings" }, app.head(t("sidebar.settings")),
     el("div", { class: "form" },
       el("label", {}, t("settings.language"), language),

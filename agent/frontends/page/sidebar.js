@@ -20,7 +20,7 @@ export function sidebar(app) {
     type: "search", class: "field", "aria-label": t("sidebar.filter"), placeholder: t("sidebar.filter"),
     autocomplete: "off", spellcheck: "false", oninput: draw, onkeydown: fromFilter,
   });
-  const waiting = el("button", { type: "button", class: "chip waiting", "aria-pressed": "false", onclick: onlyWaiting });
+  const waiting = el("button", { class: "chip waiting", "aria-pressed": "false", onclick: onlyWaiting });
   const sections = el("div", { class: "sections" });
   const away = el("ul", { class: "away" });
   const none = el("p", { class: "none", role: "status" });
@@ -94,7 +94,7 @@ export function sidebar(app) {
   }
 
   function newRow(id) {
-    const button = el("button", { type: "button", class: "row", tabindex: "-1", onclick: () => open(id) },
+    const button = el("button", { class: "row", tabindex: "-1", onclick: () => open(id) },
       el("span", { role: "img" }), el("span", { class: "title", dir: "auto" }), el("time"),
       el("span", { class: "under", dir: "auto" }), el("span", { class: "marks" }));
     const li = el("li", { dataset: { id } }, button, menuButton(app, () => shown.get(li)));
