@@ -87,6 +87,17 @@ def session_over(info: SessionInfo) -> str:
     return f"the session has {info.status}" + (f": {note}" if note else "")
 
 
+def session_news(info: SessionInfo, *, past: bool) -> str:
+    """What news of a session says to a reader who has no terminal, in one clean line; "" if nothing.
+
+    `past`: it was so, and perhaps is not any more.
+    """
+    told = session_over(info) or clean(info.note, 4096)
+    if not told and info.screen and not past:
+        told = f"{clean(info.screen)} is on the screen: in a terminal, `agent attach --raw` shows it"
+    return told
+
+
 def used(usage: Usage) -> list[str]:
     """What a model has used, in words: tokens of its context, and money."""
     words: list[str] = []

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 
 import msgspec
 
-from agent.client.reading import FENCE, ReplyText, answered, name_of, request_over, session_over
+from agent.client.reading import FENCE, ReplyText, answered, name_of, request_over, session_news
 from agent.client.request_text import asked_line
 from agent.client.terminal_text import TerminalText, clean, one_line, plain, session_title
 from agent.client.turn_ends import turn_end
@@ -113,7 +113,7 @@ class EditorUpdates:
             case TurnComplete():
                 return self._over(payload)
             case SessionInfo():
-                return self._info(payload)
+                return self._info(payload, past=entry.merged)
             case _:
                 return begun  # the start of a reply, or of no meaning to an editor
 
@@ -247,18 +247,16 @@ class EditorUpdates:
             shown.append(EditorUsage(used=usage.used, size=usage.size, cost=cost))
         return shown
 
-    def _info(self, info: SessionInfo) -> list[Update]:
+    def _info(self, info: SessionInfo, *, past: bool) -> list[Update]:
         # Options are told by whoever keeps them: they are needed in results, too.
         shown: list[Update] = []
         if info.title is not None:
             shown.append(EditorTitle(title=self._where + session_title(info.title)))
         if info.commands is not None:
             shown.append(commands_of(info.commands))
-        over = session_over(info)
-        if over:
-            shown += self.note(over)
-        elif info.note:
-            shown += self.note(info.note)
+        news = session_news(info, past=past)
+        if news:
+            shown += self.note(news)
         return shown
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from agent.client.prompts import excerpt
-from agent.client.reading import FENCE, ReplyText, name_of, session_over
-from agent.client.terminal_text import TerminalText, clean, plain
+from agent.client.reading import FENCE, ReplyText, name_of, session_news
+from agent.client.terminal_text import TerminalText, plain
 from agent.client.turn_ends import turn_end
 from agent.client.view import LogEntry
 from agent.frontends.hermes_ui.activity import ActivityEvents
@@ -95,7 +95,7 @@ class EventMapping:
             case TurnComplete():
                 return self._over(payload)
             case SessionInfo():
-                return self._news(payload)
+                return self._news(payload, past=entry.merged)
             case _:
                 return []  # a question, or of no meaning to the UI
 
@@ -202,9 +202,9 @@ class EventMapping:
 
     # --- the session -------------------------------------------------------------------------------------------------
 
-    def _news(self, news: SessionInfo) -> list[UiEvent]:
+    def _news(self, news: SessionInfo, *, past: bool) -> list[UiEvent]:
         frames = self.info.told(news)
-        about = session_over(news) or clean(news.note, 4096)
+        about = session_news(news, past=past)
         if about:
             frames.append(line(f"-- {about}"))
         return frames

@@ -603,3 +603,10 @@ def test_a_diff_that_was_cut_says_so_on_both_of_its_sides() -> None:
                  ToolComplete(turn=1, tool_id="t", status="complete", diffs=(diff,)))  # fmt: skip
     (shown,) = found[-1]["content"]
     assert (shown["oldText"], shown["newText"]) == ("old\n… 16 lines left out\n", "new\n… 16 lines left out\n")
+
+
+def test_a_full_screen_program_is_named_since_the_turn_waits_for_it() -> None:
+    news = (SessionInfo(screen="vim"), SessionInfo(screen=""))
+    shown = "[vim is on the screen: in a terminal, `agent attach --raw` shows it]\n\n"
+    assert told(*news) == [said("agent_message_chunk", shown, "note-1")]
+    assert replayed(*news) == []

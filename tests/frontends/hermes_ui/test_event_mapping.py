@@ -282,6 +282,8 @@ def test_what_is_news_of_a_session_is_told() -> None:
     assert texts(told(SessionInfo(status="ended", note="the shell has gone"))) == [
         ("review.summary", "-- the session has ended: the shell has gone")
     ]
+    (shown,) = texts(told(SessionInfo(screen="vim"), SessionInfo(screen="")))
+    assert shown == ("review.summary", "-- vim is on the screen: in a terminal, `agent attach --raw` shows it")
 
 
 def test_questions_are_left_to_those_who_ask_them_and_unknown_things_are_passed_over() -> None:
