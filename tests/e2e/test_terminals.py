@@ -259,3 +259,52 @@ def test_new_with_attach_goes_to_the_terminal_at_once(household: tuple[Device, D
     with window(desk) as one:
         one.agent("attach", "--raw", other)
         one.wait_for("has no terminal to show", "status=2")
+
+
+def test_a_shell_is_screen_and_log_from_two_devices_at_once(
+    household: tuple[Device, Device], window: OpenWindow
+) -> None:
+    # S1, S7: typed at one's raw terminal, prompted from the other's text, and looked at there by a key.
+    desk, laptop = household
+    session = desk.line("new", "--shell", "bash", "--cwd", str(desk.home.parent))
+    laptop.wait_for_session(session)
+    with window(desk) as screen, window(laptop, rows=40) as text:
+        screen.agent("attach", "--raw", session)
+        screen.wait_for("Ctrl-] leaves")
+        text.agent("attach", session)
+        text.wait_for("Ctrl-V shows its terminal")
+        screen.line("echo typed-$((1 + 1))")
+        text.wait_for("[desk] echo typed-$((1 + 1))\ntyped-2\n", "exit 0")
+        text.line("echo prompted-$((2 + 2))")
+        screen.wait_for("echo prompted-$((2 + 2))\nprompted-4\n")
+        screen.type("echo half")
+        screen.wait_for("echo half")
+        text.line("echo between")
+        screen.wait_for("\nbetween\n", "echo half")  # given back
+        screen.line("_line")
+        text.wait_for("[desk] echo half_line\nhalf_line\n")
+        text.line("vim -u NONE -N -n notes.md")
+        text.wait_for("vim is on the screen: Ctrl-V shows it")
+        text.type("a draft")
+        text.press("C-v")
+        text.wait_for("~\n~\n")
+        text.type("iwritten on the laptop")
+        text.press("Escape")
+        screen.wait_for("written on the laptop")
+        text.line(":wq")
+        text.press("C-]")
+        text.wait_for("exit 0", "> a draft")
+        text.press("C-u")
+        text.press("C-d")
+        text.wait_for("left", "status=0")
+        screen.press("C-]")
+        screen.wait_for("status=0")
+    assert (desk.home.parent / "notes.md").read_text() == "written on the laptop\n"
+    said = [event["payload"] for event in desk.events(session) if event["type"] == "message.user"]
+    assert [(each["text"], each["sender"]["name"]) for each in said] == [
+        ("echo typed-$((1 + 1))", "desk"),
+        ("echo prompted-$((2 + 2))", "laptop"),
+        ("echo between", "laptop"),
+        ("echo half_line", "desk"),
+        ("vim -u NONE -N -n notes.md", "laptop"),
+    ]
