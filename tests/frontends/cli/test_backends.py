@@ -173,5 +173,8 @@ def test_names_are_completed_of_the_device_that_is_asked(filled: FakeGateway, ho
     assert complete("agent new --backend ", 3) == ["plain,zed", "plain,shell", "plain,ollama", "plain,bad"]
     assert complete("agent new --on desk --backend s", 5) == ["plain,shell"]
     assert filled.called("backend.list") == [ListBackends(), ListBackends(device="desk")]
+    filled.backends.append(row("sh", shells=("zsh", "bash")))
+    assert complete("agent new --shell ", 3) == ["plain,zsh", "plain,bash"]
+    assert complete("agent new --shell /bin/z", 3) == ["file,/bin/z"]
     filled.stop()
     assert complete("agent new --backend ", 3) == []
