@@ -372,7 +372,7 @@ async def test_a_program_on_the_whole_screen_is_named_and_asks_nothing(
         "echo go; sleep 600 | cat",
         # It says itself that it is ready: a Python that is still starting ends with status 1.
         "python3 -c 'print(\"go\", flush=True)\nwhile True: pass'",
-        "echo go; python3 -c 'input()'",
+        "python3 -c 'print(\"go\", flush=True); input()'",
     ],
 )
 async def test_an_interrupt_stops_anything_and_keeps_the_shell(

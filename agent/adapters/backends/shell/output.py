@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.protocol.moving_rows import rows_after
 from agent.protocol.terminal import Size
 from agent.protocol.terminal_lines import TerminalLines, plain
 
@@ -40,9 +41,17 @@ class CommandOutput:
         self._lines.begin()
         self._open, self._shown = True, ""
 
-    def take(self) -> str:
-        """More text of the command, which never changes again."""
-        return self._lines.take() if self._open else ""
+    def take(self, now: float) -> str:
+        """More text of the command, which never changes again; while rows are shown, when other ones may be.
+
+        Lines of a log above a progress bar come together with the bar below them, which does not flicker then.
+        """
+        if not self._open or (self._shown and now - self._shown_at < PACE):
+            return ""
+        text = self._lines.take()
+        if text:
+            self._shown = rows_after(self._shown, text)  # what is left of them wherever they are shown
+        return text
 
     def end(self) -> str:
         """The rest of the text of the command, which has written all it had."""

@@ -165,7 +165,7 @@ class ShellSession:
                 self._performer.output.feed(part, now)
             else:
                 self._performer.carry(self._states.mark(part))
-        self._performer.say(self._performer.guessed.output(self._performer.output.take()))
+        self._performer.say(self._performer.guessed.output(self._performer.output.take(now)))
         if self._turn is not None:
             self._turn.look_after = QUIET
         self._wake.set()
@@ -211,7 +211,7 @@ class ShellSession:
     def _look(self, now: float) -> None:
         """See what no mark tells: what was lost, and whether a program waits for a person."""
         self._performer.output.settle(now)
-        self._performer.say(self._performer.guessed.output(self._performer.output.take()))
+        self._performer.say(self._performer.guessed.output(self._performer.output.take(now)))
         moving = self._performer.output.moving(now)
         if moving is not None:
             self._performer.tell(Tail(moving))
