@@ -261,10 +261,17 @@ def test_no_secret_is_in_the_output_of_a_whole_run(network: MakeNetwork) -> None
 
 
 @pytest.mark.device
-def test_a_program_started_by_a_session_learns_no_secret_from_its_environment(scene: Scene) -> None:
-    """Attack: `env` in a session. Expected: of ours, its home, its own id, a setting of the test, and nothing else."""
-    session = scene.desk.create("env")
+@pytest.mark.parametrize(("kind", "more"), [("commands", set()), ("shell", {"LAN_AGENT_BOX"})])
+def test_a_program_started_by_a_session_learns_no_secret_from_its_environment(
+    scene: Scene, kind: str, more: set[str]
+) -> None:
+    """Attack: `env` in a session. Expected: of ours, its home, its own id, paths, a setting of the test, no more."""
+    session = scene.desk.create("env", "--backend", kind)
     shown = scene.desk.run("prompt", session, "env").stdout
     assert set(re.findall(r"^LAN_AGENT_\w+", shown, re.MULTILINE)) <= {
-        "LAN_AGENT_HOME", "LAN_AGENT_SESSION", "LAN_AGENT_PAGE_PORT",
+        "LAN_AGENT_HOME", "LAN_AGENT_SESSION", "LAN_AGENT_PAGE_PORT", *more,
     }  # fmt: skip
+    if more:
+        box = Path(re.findall(r"^LAN_AGENT_BOX=(.*)", shown, re.MULTILINE)[0])
+        assert box.stat().st_mode & 0o777 == 0o700  # what signs its marks is in there
+        assert (box / "nonce").read_text() not in shown

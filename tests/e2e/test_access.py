@@ -142,10 +142,11 @@ def test_a_device_that_may_only_watch(network: MakeNetwork) -> None:
     assert laptop.line("prompt", session, "echo again") == "again"
 
 
-def test_a_program_in_a_session_may_not_prompt_another_device(network: MakeNetwork) -> None:
+@pytest.mark.parametrize("kind", ["commands", "shell"])
+def test_a_program_in_a_session_may_not_prompt_another_device(network: MakeNetwork, kind: str) -> None:
     # FACTS-SECURITY T9: by the tree of processes, by the terminal, and cut loose from both.
     desk, laptop = two(network)
-    inside, there = desk.create("agent"), laptop.create("target")
+    inside, there = desk.create("agent", "--backend", kind), laptop.create("target")
     desk.wait_for_session(there)
     agent = shlex.join(PROGRAM)
     attack = f"{agent} prompt {there} touch-me"
