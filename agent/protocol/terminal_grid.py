@@ -180,6 +180,14 @@ class Grid:
         self.screen.wipe(self.y)
         self.rose = False
 
+    def calm(self) -> None:
+        """Switch off what a program has left on: the alternate screen, rows that stand still, odd ways to write."""
+        if self.full:
+            self.restore()
+            self.full = False
+        self.screen.scroll_only(0, self.rows - 1)
+        self._wraps, self._inserts, self._boxes = True, False, False
+
     # --- text --------------------------------------------------------------------------------------------------------
 
     def write(self, text: str) -> None:
@@ -298,8 +306,7 @@ class Grid:
             self.y = self.x = 0
             self.wipe()
         self.style, self.full = "", False
-        self.screen.scroll_only(0, self.rows - 1)
-        self._wraps, self._inserts, self._boxes = True, False, False
+        self.calm()
 
     # --- moving ------------------------------------------------------------------------------------------------------
 

@@ -166,6 +166,32 @@ def test_whoever_has_the_whole_screen_is_told() -> None:
     assert (told, lines.end()) == ([False, True, False], "")
 
 
+LEFT = [
+    b"\x1b[?1049h\x1b[Hvim",
+    b"\x1b[2;3r",
+    b"\x1b[4h",
+    b"\x1b(0",
+    b"\x1b[?7l",
+    b"\x1b]0;title",
+    b"\x1b[",
+    b"\xe6\xbc",
+]
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_nothing_that_a_program_leaves_on_holds_for_the_next_one(left: bytes) -> None:
+    lines = TerminalLines(4, 20, colours=False)
+    lines.begin()
+    lines.feed(b"one\r\n" + left)
+    lines.end()
+    lines.calm()
+    lines.feed(b"\r\n$ ")
+    lines.begin()
+    lines.feed(b"\r\n" + b"".join(b"line q %d\r\n" % number for number in range(9)) + b"x" * 30 + b"\r\n")
+    given = lines.take() + lines.end()
+    assert given.lstrip("\n") == "".join(f"line q {number}\n" for number in range(9)) + "x" * 30 + "\n"
+
+
 def test_a_smaller_screen_gives_the_rows_that_have_no_room() -> None:
     lines = TerminalLines(24, 80)
     lines.begin()

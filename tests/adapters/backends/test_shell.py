@@ -83,6 +83,15 @@ def plain(events: list[BackendEvent]) -> str:
 # --- turns ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("left", [r"\033[?1049h\033[Hvim", r"\033[3;6r", r"\033[4h\033(0", r"\033]0;title", r"\033P"])
+async def test_a_program_that_leaves_the_screen_as_it_was_takes_no_words_from_the_next_one(
+    shell: ShellSession, listener: Listener, left: str
+) -> None:  # as one that was killed, or a binary file that was shown
+    await run(shell, listener, f"printf '{left}'")
+    for _ in range(2):
+        assert plain(await run(shell, listener, "seq 30")) == "".join(f"{number}\n" for number in range(1, 31))
+
+
 async def test_the_shells_of_the_device_are_told_with_their_versions_ones_own_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -60,6 +60,10 @@ class CommandOutput:
         self._open = False
         return self._lines.end()
 
+    def calm(self) -> None:
+        """The shell itself has the screen again, whatever a program that was killed has left it in."""
+        self._lines.calm()
+
     def settle(self, now: float) -> None:
         """Give whole lines to `take`, if nothing was written for a while."""
         if self._open and self._unsettled and now - self._heard_at >= SETTLED:

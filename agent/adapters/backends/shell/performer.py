@@ -92,6 +92,8 @@ class Performer:
                 self.say(self.output.end())
             case TurnOver(turn, status):
                 self.say(self.guessed.output(self.output.end(), over=True))
+                if self._states.marked:
+                    self.output.calm()
                 self._finish(turn, status)
             case RanBefore(turn):
                 self.say(MISSING + self.output.end())
