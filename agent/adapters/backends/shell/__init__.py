@@ -3,7 +3,8 @@
 `launch` finds and starts the shell with a start-up file of ours (integration/), which gives it hooks; `box` is the
 folder through which it gets its prompts; `marks` reads what the hooks tell, `states` knows where the shell is by them,
 `turn` is one command, `output` its text, `questions` what it asks; `performer` carries out what follows, and `session`
-is the backend. `guessed` has shells that tell nothing, `kept` those that outlived the service.
+is the backend. `guessed` has shells that tell nothing, `within` those that commands start, `kept` those that outlived
+the service.
 """
 
 from __future__ import annotations
@@ -16,13 +17,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from agent.errors import BackendFailed
-from agent.ports import Backend, Emit, Inspection, Start
+from agent.ports import Backend, BackendEvent, Emit, Inspection, Start
 
 if TYPE_CHECKING:
     from agent.adapters.backends.shell.kept import KeptShell
 
 START_SECONDS = 10.0
 """Time for the shell to get ready, the user's start-up files included."""
+
+
+class HeldEvents:
+    """Holds back what a shell tells until it is known whether it is the one that stays."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit, self._held, self._free = emit, list[BackendEvent](), False
+
+    async def emit(self, event: BackendEvent) -> None:
+        """Pass an event on, or keep it."""
+        if self._free:
+            await self._emit(event)
+        else:
+            self._held.append(event)
+
+    async def release(self) -> None:
+        """Pass on what was held back, and all that follows."""
+        while self._held:
+            await self._emit(self._held.pop(0))
+        self._free = True
 
 
 class ShellBackend:
@@ -53,7 +74,8 @@ class ShellBackend:
     async def start(self, start: Start, emit: Emit) -> Backend:
         """Start the shell that is wanted, the user's own as a rule, and tell its directory.
 
-        A restored session whose directory is gone starts in the user's home and says so. Raises: BackendFailed.
+        A restored session whose directory is gone starts in the user's home and says so. A shell that its start-up
+        files end is started again without them, which the first turn says. Raises: BackendFailed.
         """
         # Who has no such session need not have all of this in memory.
         from agent.adapters.backends.launching import working_folder  # noqa: PLC0415 - as said
@@ -68,18 +90,24 @@ class ShellBackend:
             if not start.restored:
                 raise
             folder, words = Path.home(), f"{exc}: the shell starts in your home directory\n"
-        shell = find_shell(start.shell)
+        shell = await asyncio.to_thread(find_shell, start.shell)
         if shell.missing:
             raise BackendFailed(shell.missing, hint="install it on that device, or choose another shell")
-        box = Box.make()
-        session = ShellSession(await launch(start.session, folder, shell, box), shell, box, emit)
-        try:
-            await session.ready(START_SECONDS)
-            await session.begin(words)
-        except BaseException:
+        for bare in (False, True) if shell.kind else (False,):
+            held, box = HeldEvents(emit), Box.make()
+            session = ShellSession(await launch(start.session, folder, shell, box, bare=bare), shell, box, held.emit)
+            try:
+                await session.ready(START_SECONDS)
+                if not session.refused:
+                    await held.release()
+                    await session.begin(words)
+                    return session
+            except BaseException:
+                await session.close()
+                raise
             await session.close()
-            raise
-        return session
+            words += f"{session.refused}: it is started again without them\n"
+        raise BackendFailed(session.refused, hint=f"try `{shell.name}` in a terminal on that device")
 
     async def resume(self, start: Start, emit: Emit, kept: KeptShell) -> Backend:
         """Go on with a shell that outlived the service that started it. Raises: OSError, if its box is gone."""
@@ -87,7 +115,8 @@ class ShellBackend:
         from agent.adapters.backends.shell.launch import find_shell  # noqa: PLC0415 - as in `start`
         from agent.adapters.backends.shell.session import ShellSession  # noqa: PLC0415 - as in `start`
 
-        return ShellSession(kept.running(), find_shell(start.shell), Box.find(kept.box), emit, kept=kept)
+        shell = await asyncio.to_thread(find_shell, start.shell)
+        return ShellSession(kept.running(), shell, Box.find(kept.box), emit, kept=kept)
 
 
 __all__ = ["ShellBackend"]

@@ -112,15 +112,24 @@ def _version(path: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-async def launch(session: SessionId, folder: Path, shell: Shell, box: Box) -> RunningProgram:
-    """Start a shell in that folder for a session, to be prompted through that box. Raises: BackendFailed."""
-    environment = await shell_environment(os.environ, session, shell, box)
-    running = await start_on_terminal(argv_of(shell), folder, environment)
+async def launch(session: SessionId, folder: Path, shell: Shell, box: Box, *, bare: bool = False) -> RunningProgram:
+    """Start a shell in that folder for a session, to be prompted through that box. Raises: BackendFailed.
+
+    `bare`: without the user's start-up files.
+    """
+    try:
+        environment = await shell_environment(os.environ, session, shell, box)
+        if bare:
+            environment["LAN_AGENT_RC"] = "none"
+        running = await start_on_terminal(argv_of(shell, bare=bare), folder, environment)
+    except BaseException:
+        box.remove()
+        raise
     box.belongs_to(running.process.pid)
     return running
 
 
-def argv_of(shell: Shell) -> Sequence[str]:
+def argv_of(shell: Shell, *, bare: bool = False) -> Sequence[str]:
     """The path of the shell, and the arguments with which it reads our file beside the user's own."""
     login = ("-l",) if _LOGIN else ()
     match shell.kind:
@@ -129,7 +138,14 @@ def argv_of(shell: Shell) -> Sequence[str]:
         case "zsh":
             return (shell.path, *login, "-i")
         case "fish":
-            return (shell.path, *login, "-i", "-C", f"source {_quoted(str(INTEGRATION / 'config.fish'))}")
+            return (
+                shell.path,
+                *login,
+                *(("-N",) if bare else ()),
+                "-i",
+                "-C",
+                f"source {_quoted(str(INTEGRATION / 'config.fish'))}",
+            )
     return (shell.path, *login) if shell.name in _LOGINS else (shell.path,)
 
 

@@ -46,7 +46,15 @@ class CommandOutput:
 
         Lines of a log above a progress bar come together with the bar below them, which does not flicker then.
         """
-        if not self._open or (self._shown and now - self._shown_at < PACE):
+        return "" if self._shown and now - self._shown_at < PACE else self._taken()
+
+    def settled(self) -> str:
+        """Whole lines, at once: something else is to stand behind them."""
+        self._lines.settle()
+        return self._taken()
+
+    def _taken(self) -> str:
+        if not self._open:
             return ""
         text = self._lines.take()
         if text:

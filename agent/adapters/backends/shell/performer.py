@@ -27,9 +27,10 @@ from agent.adapters.backends.shell.states import (
     TypeText,
 )
 from agent.adapters.backends.shell.turn import ShellTurn
+from agent.adapters.backends.shell.within import ShellWithin
 from agent.adapters.backends.terminal.launch import RunningProgram
 from agent.adapters.backends.terminal.screen import ProgramScreen
-from agent.ports import BackendEvent, Described, Finished, Prompted, Said
+from agent.ports import Asked, BackendEvent, Described, Finished, Prompted, Said
 from agent.protocol.events import TurnStatus
 from agent.protocol.terminal import Size
 
@@ -56,7 +57,10 @@ class Performer:
         self.at_prompt = asyncio.Event()  # the shell has had a prompt
         self.output = CommandOutput(UNWATCHED)
         self.guessed = GuessedShell(shell, running.terminal, running.process.pid, self._loop.time())
-        self.questions = Questions(running.terminal, running.process.pid, self.output, tell=self.tell, press=self.press)
+        within = ShellWithin(running.terminal, running.process.pid, box)
+        self.questions = Questions(
+            running.terminal, running.process.pid, self.output, within, tell=self._ask, press=self.press
+        )
         self.events, self._said = deque[BackendEvent](), 0
         self.stirred_at = self._loop.time()  # when something was last written, or typed from here
         self.program = shell.program  # what runs, and how
@@ -175,6 +179,11 @@ class Performer:
             self._said += len(event.text)
             if self._said > QUEUE_MAX:
                 self._screen.hold(held=True)
+
+    def _ask(self, event: BackendEvent) -> None:
+        if isinstance(event, Asked):
+            self.say(self.guessed.output(self.output.settled()))  # what stands before the question comes before it
+        self.tell(event)
 
     def emitted(self) -> None:
         """Note that all events were taken: the terminal may be read again."""

@@ -9,6 +9,7 @@ from agent.adapters.backends.pty.awaited_input import awaited_input
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.shell.output import CommandOutput
 from agent.adapters.backends.shell.turn import QUIET, ShellTurn
+from agent.adapters.backends.shell.within import ShellWithin
 from agent.errors import BadParams, TooLarge
 from agent.ports import TURN_OVER, Asked, BackendEvent, Withdrew
 from agent.protocol.events import Answer, RequestKind
@@ -34,13 +35,14 @@ class Questions:
         terminal: PseudoTerminal,
         shell: int,
         output: CommandOutput,
+        within: ShellWithin,
         *,
         tell: Callable[[BackendEvent], None],
         press: Callable[[bytes], None],
     ) -> None:
         """Ask nothing yet. `shell`: its process id; `press` types on the terminal."""
         self._terminal, self._shell = terminal, shell
-        self._output, self._tell, self._press = output, tell, press
+        self._output, self._tell, self._press, self._within = output, tell, press, within
         self._count, self._prefix = 0, secrets.token_hex(4)
 
     def awaited(self, quiet: float) -> RequestKind | None:
@@ -61,12 +63,23 @@ class Questions:
         if kind == "keys" and quiet < SHELL_ASKS and self._terminal.foreground() == self._shell:
             kind = None
         turn.look_after = min(turn.look_after * 1.5, LOOK_MAX)
+        within = self._within.kind() if kind == "keys" else ""
+        if within:
+            kind = "choices"
         if turn.asked is not None and turn.asked.kind != kind:
             self.withdraw(turn)
         if kind is not None and turn.asked is None:
             self._count += 1
-            turn.asked = Asked(request_id=f"{self._prefix}-{self._count}", kind=kind, prompt=self._output.question)
+            turn.asked = self._question(f"{self._prefix}-{self._count}", kind, within)
             self._tell(turn.asked)
+
+    def _question(self, request_id: str, kind: RequestKind, within: str) -> Asked:
+        if not within:
+            return Asked(request_id=request_id, kind=kind, prompt=self._output.question)
+        return Asked(
+            request_id=request_id, kind=kind, choices=self._within.choices(within), own_words=True,
+            prompt=f"{within} runs within, and waits for a line: when its commands end is not told", tool_name=within,
+        )  # fmt: skip
 
     def answer(self, turn: ShellTurn | None, request_id: str, answer: Answer) -> None:
         """Type an answer (`typed`), if that is asked. Raises: BadParams, TooLarge.
@@ -76,9 +89,10 @@ class Questions:
         if turn is None or turn.asked is None or turn.asked.request_id != request_id:
             return
         kind = turn.asked.kind
-        data = typed(kind, answer)
+        within = turn.asked.tool_name
+        data = self._within.keys(within, str(answer)) if within else typed(kind, answer)
         turn.asked, turn.look_after = None, QUIET
-        if kind == "keys":
+        if within or kind == "keys":
             self._press(data)
         elif kind == "line" or self._terminal.mode() == "no-echo":
             turn.lines = data.splitlines(keepends=True)

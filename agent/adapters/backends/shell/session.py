@@ -98,6 +98,13 @@ class ShellSession:
                     await self._performer.at_prompt.wait()
         return True
 
+    @property
+    def refused(self) -> str:
+        """How the shell ended before it had a prompt, as a sentence; empty if it did not."""
+        if not self._exit.done() or self._performer.at_prompt.is_set():
+            return ""
+        return f"the start-up files ended the shell: {self._last_word().reason}"
+
     async def begin(self, words: str) -> None:
         """Tell what runs and where it starts; after `ready`. The first turn says `words` first."""
         self._performer.first_words = words + self._performer.first_words
@@ -163,7 +170,7 @@ class ShellSession:
             if isinstance(part, bytes):
                 shown.append(part)
                 self._performer.output.feed(part, now)
-            else:
+            elif part.pid in {self._states.pid, *self._states.around, self._terminal.foreground()}:
                 self._performer.carry(self._states.mark(part))
         self._performer.say(self._performer.guessed.output(self._performer.output.take(now)))
         if self._turn is not None:
@@ -244,15 +251,15 @@ class ShellSession:
         if turn.pressed_at is None:
             if turn is self._states.running or quiet >= INTERRUPTED:
                 self._states.settling = True
-                turn.press(self._terminal, self._screen.keyboard, self._process.pid, now)
+                turn.press(self._terminal, self._screen.keyboard, self._states.pid, now)
         elif quiet >= INTERRUPTED and now - turn.pressed_at >= INTERRUPTED and self._edits():
             self._performer.carry(self._states.seen_idle())
         elif now - turn.pressed_at >= AGAIN:
-            turn.press_again(self._terminal, self._screen.keyboard, self._process.pid, now)
+            turn.press_again(self._terminal, self._screen.keyboard, self._states.pid, now)
 
     def _edits(self) -> bool:
         """Whether the shell itself waits for keys: its line editor has the terminal."""
-        return self._terminal.mode() == "raw" and self._terminal.foreground() == self._process.pid
+        return self._terminal.mode() == "raw" and self._terminal.foreground() == self._states.pid
 
     def _note_full(self) -> None:
         # A transcript cannot show what a program draws: the row says who has the screen.
@@ -266,7 +273,9 @@ class ShellSession:
         assert status is not None
         if status < 0:
             return Exited(status="failed", reason=f"the shell was ended by {signal.Signals(-status).name}")
-        return Exited(status="ended", reason=f"exit status {status}", exit_status=status)
+        idle = self._states.state == "prompt" and not self._states.touched and self._turn is None
+        why = "the shell ended while nobody typed, as TMOUT has it: " if idle else ""
+        return Exited(status="ended", reason=f"{why}exit status {status}", exit_status=status)
 
     async def _release(self) -> None:
         await end_session(self._process.pid, leader_reaped=self._process.returncode is not None)

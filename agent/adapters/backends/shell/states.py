@@ -6,7 +6,7 @@ It knows no terminal and no clock. The head of `integration/bash.rc` has the mar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
 from agent.adapters.backends.shell.marks import ShellMark, directory
@@ -105,13 +105,15 @@ Effect = (
 class ShellStates:
     """The state of one shell, and what it was asked to run."""
 
-    pid: int  # of the shell: marks of others are those of shells within
+    pid: int  # of the shell that tells: the session's own, or one within
     early: bool = False  # its D comes before `exit` is heeded (fish): a turn is over at the next prompt only
     state: State = "starting"
     waiting: ShellTurn | None = None  # the prompt that has not begun to run
     running: ShellTurn | None = None  # what runs, of a prompt or typed by a person
     ended: tuple[ShellTurn, int | None] | None = None  # what is over if a prompt follows, and its status
+    around: list[int] = field(default_factory=list)  # process ids of the shells around that one, outermost first
     directory: str = ""
+    touched: bool = False  # a person has typed since the prompt came
     entered: bool = False  # a person's Enter is on its way: what we type now would go to what that starts
     settling: bool = False  # something was interrupted just now: the shell may hear of it while it takes a prompt
     typing: bool = False  # prompts are typed: the shell does not hear the key
@@ -144,20 +146,34 @@ class ShellStates:
 
     def typed(self, data: bytes) -> None:
         """Note what a person types."""
+        self.touched = True
         if self.state == "prompt" and (b"\r" in data or b"\n" in data):
             self.entered = True
 
     def mark(self, mark: ShellMark) -> list[Effect]:
         """Take a mark of the shell."""
         heed = self._HEEDS.get(mark.kind)
+        moved = self._moved(mark) if mark.pid != self.pid else []
         if heed is None or mark.pid != self.pid:
-            return []
+            return moved
         self.marked = self.marked or mark.kind in "ABCD"
-        return heed(self, mark)
+        return [*moved, *heed(self, mark)]
+
+    def _moved(self, mark: ShellMark) -> list[Effect]:
+        """Another shell tells: one within, which begins to, or the one around it, as that has ended."""
+        if mark.pid in self.around:
+            del self.around[self.around.index(mark.pid) :]
+            self.pid = mark.pid
+            return []
+        if mark.kind not in "ABD" or self.running is None:
+            return []
+        self.around.append(self.pid)
+        self.pid = mark.pid
+        return self._over(None)  # what started it is over for us: prompts are for the shell within now
 
     def at_prompt(self) -> list[Effect]:
         """The line editor waits: as it says, or as it looks."""
-        self.state, self.entered = "prompt", False
+        self.state, self.entered, self.touched = "prompt", False, False
         back: list[Effect] = [GiveBack()] if self.kept and (self.waiting is None or not self.waiting.sent) else []
         self.kept = self.kept and not back
         return [*back, *self.offer()]

@@ -10,7 +10,7 @@ import pytest
 
 from agent.adapters.backends.shell import guessed as module
 from agent.adapters.backends.shell.launch import find_shell
-from agent.ports import Asked, BackendEvent, Described, Finished
+from agent.ports import Asked, BackendEvent, Described, Exited, Finished
 from agent.protocol.terminal_lines import plain
 from tests.adapters.backends.shell.conftest import Starter
 from tests.fakes.listener import Listener, finished, run, said
@@ -187,6 +187,39 @@ async def test_a_question_of_start_up_files_is_asked(
     events = await listener.turn()
     assert text(events).endswith("done\n")
     assert finished(events).exit_status == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+async def test_a_shell_that_its_start_up_files_end_is_started_again_without_them(
+    shell: str, start: Starter, listener: Listener
+) -> None:
+    session = await start(shell, "export FROM_FILE=1; exit 3")
+    events = await first(listener)
+    assert not any(isinstance(event, Exited) for event in events)
+    prompted = await run(session, listener, 'echo "[$FROM_FILE]"; false')
+    assert text(prompted) == (
+        "the start-up files ended the shell: exit status 3: it is started again without them\n[]\n"
+    )
+    assert finished(prompted).exit_status == 1
+
+
+@pytest.mark.parametrize(("shell", "status"), [("bash", 0), ("zsh", 14)])
+async def test_a_shell_that_ends_itself_while_nobody_types_names_tmout(
+    shell: str, status: int, start: Starter, listener: Listener
+) -> None:
+    await start(shell, "TMOUT=1")
+    while not isinstance(event := await listener.next(), Exited):
+        pass
+    assert (event.status, event.exit_status) == ("ended", status)
+    assert event.reason == f"the shell ended while nobody typed, as TMOUT has it: exit status {status}"
+
+
+async def test_a_shell_that_a_person_ends_names_no_tmout(start: Starter, listener: Listener) -> None:
+    shell = await start("bash")
+    await shell.terminal.write(b"\x04")
+    while not isinstance(event := await listener.next(), Exited):
+        pass
+    assert (event.reason, event.exit_status) == ("exit status 0", 0)
 
 
 def test_the_shells_of_these_tests_are_here() -> None:

@@ -6,4 +6,7 @@ if [[ -o interactive && -n ${LAN_AGENT_BOX-} ]]; then
 fi
 if [[ -n ${LAN_AGENT_ZDOTDIR+x} ]]; then ZDOTDIR=$LAN_AGENT_ZDOTDIR; else unset ZDOTDIR; fi
 unset LAN_AGENT_ZDOTDIR
-if [[ -r ${ZDOTDIR:-$HOME}/.zshenv ]]; then . ${ZDOTDIR:-$HOME}/.zshenv; fi
+if [[ ${LAN_AGENT_RC-} == none ]]; then # they have ended the shell
+    unset LAN_AGENT_RC
+    setopt no_rcs
+elif [[ -r ${ZDOTDIR:-$HOME}/.zshenv ]]; then . ${ZDOTDIR:-$HOME}/.zshenv; fi
