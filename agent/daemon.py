@@ -198,7 +198,7 @@ class Service:
             on_link=own_addresses.on_link,
         )
         backends = find_backends(settings.backends)
-        for number, text in enumerate(backends.troubles(settings.sessions.backend)):
+        for number, text in enumerate(backends.troubles(settings.sessions.backend, settings.sessions.shell)):
             problems.problem(f"backend {number}", text)
         if settings.presence.mode == "open":
             problems.problem("presence", OPEN)

@@ -12,6 +12,8 @@ lan-agent's own, then the other packages' in the order of their entry points' na
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 
@@ -38,11 +40,14 @@ class InstalledBackends(Struct, frozen=True):
         """The kinds of session that are not broken, by name."""
         return {name: each.type for name, each in self.installed.items() if each.type is not None}
 
-    def troubles(self, default: str) -> tuple[str, ...]:
-        """The problems, and that of a `default` (the setting `sessions.backend`) that cannot be used."""
-        if default in self.usable():
-            return self.problems
-        return (*self.problems, f"sessions.backend is {default!r}, which is not installed: see `agent backends`")
+    def troubles(self, default: str, shell: str = "") -> tuple[str, ...]:
+        """The problems, and those of settings that cannot be used: `sessions.backend`, and `sessions.shell` if any."""
+        told = [*self.problems]
+        if default not in self.usable():
+            told.append(f"sessions.backend is {default!r}, which is not installed: see `agent backends`")
+        if shell and not shutil.which(os.path.expanduser(shell)):  # noqa: PTH111 - "~nobody" is no error
+            told.append(f"sessions.shell is {shell!r}, which is not installed: see `agent backends shell`")
+        return tuple(told)
 
 
 def find_backends(

@@ -216,3 +216,7 @@ def test_a_default_that_cannot_be_used_is_told(entry: Entry) -> None:
         assert found.troubles(default)[-1] == (
             f"sessions.backend is {default!r}, which is not installed: see `agent backends`"
         )
+    assert found.troubles("echo", "/bin/sh") == found.troubles("echo", "sh") == found.problems
+    assert found.troubles("echo", "no-such-shell")[-1] == (
+        "sessions.shell is 'no-such-shell', which is not installed: see `agent backends shell`"
+    )
