@@ -50,6 +50,11 @@ class Modes:
         return any(mode in self._changed for mode in _ALTERNATE)
 
     @property
+    def keys(self) -> bool:
+        """Whether a program has asked for the keys of applications, as those do that draw a screen."""
+        return self._keypad or 1 in self._changed
+
+    @property
     def pastes(self) -> bool:
         """Whether pasted text is to be bracketed."""
         return 2004 in self._changed

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from agent.protocol.moving_rows import rows_after
 from agent.protocol.terminal import Size
 from agent.protocol.terminal_lines import TerminalLines, plain
 
 SETTLED = 0.25
 """Seconds without output after which whole lines are told: they will hardly be written over."""
+_HOME = re.compile(rb"\x1b\[(?:1?;?1?)H")
+"""The cursor goes to the top of the screen."""
 PACE = 0.1
 """Seconds between two times that the rows are shown which may still change."""
 
@@ -22,6 +26,7 @@ class CommandOutput:
         self._unsettled = False
         self._heard_at = 0.0
         self._shown, self._shown_at, self._changed = "", 0.0, False
+        self.homes = 0  # times that the command went to the top of the screen
 
     def fit(self, size: Size) -> None:
         """Note the size that the terminal has now."""
@@ -32,6 +37,7 @@ class CommandOutput:
     def feed(self, data: bytes, now: float) -> None:
         """Take output, that of prompts and line editors too: only then are places on the screen right."""
         self._lines.feed(data)
+        self.homes += len(_HOME.findall(data))
         self._heard_at, self._unsettled, self._changed = now, True, True
         if not self._open:
             self._lines.take()
@@ -39,7 +45,7 @@ class CommandOutput:
     def begin(self) -> None:
         """A command begins to write; what stands on the screen is not its own."""
         self._lines.begin()
-        self._open, self._shown = True, ""
+        self._open, self._shown, self.homes = True, "", 0
 
     def take(self, now: float) -> str:
         """More text of the command, which never changes again; while rows are shown, when other ones may be.

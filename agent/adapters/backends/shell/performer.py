@@ -163,9 +163,8 @@ class Performer:
         if self._states.directory != self.directory:
             self.directory = self._states.directory
             self.tell(Described(cwd=self.directory))
-        if turn.number or self._states.waiting is None:
-            over: TurnStatus = "interrupted" if turn.interrupts else "complete"
-            self.tell(Finished(status=over, exit_status=status, cwd=self.directory))
+        over: TurnStatus = "interrupted" if turn.interrupts else "complete"
+        self.tell(Finished(status=over, exit_status=status, cwd=self.directory, typed=not turn.number))
 
     def say(self, text: str) -> None:
         """Tell more text of the reply."""

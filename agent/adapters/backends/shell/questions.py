@@ -18,9 +18,9 @@ LOOK_MAX = 0.5
 """Seconds between two looks at most."""
 NEXT_LINE = 0.02
 """Seconds until the next line of an answer may be wanted."""
-SHELL_ASKS = 1.0
-"""Seconds without output after which a shell that waits for keys in a command asks for some: while it starts a program
-it has the terminal, too."""
+WORDLESS = 1.0
+"""Seconds without output after which keys are asked for without words: a program may be about to draw its screen, and
+the shell has the terminal, too, while it starts one."""
 LINE_MAX = 4000
 """Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
 
@@ -60,7 +60,7 @@ class Questions:
         if turn.lines and kind in {"line", "secret"} and not self._terminal.unread():
             self._type_line(turn)
             return
-        if kind == "keys" and quiet < SHELL_ASKS and self._terminal.foreground() == self._shell:
+        if kind == "keys" and self._is_early(turn, quiet):
             kind = None
         turn.look_after = min(turn.look_after * 1.5, LOOK_MAX)
         within = self._within.kind() if kind == "keys" else ""
@@ -103,6 +103,13 @@ class Questions:
         if turn.asked is not None:
             asked, turn.asked = turn.asked, None
             self._tell(Withdrew(asked.request_id, TURN_OVER["interrupted"] if turn.interrupts else WENT_ON))
+
+    def _is_early(self, turn: ShellTurn, quiet: float) -> bool:
+        """Whether it is too early to say that keys are asked for: by a program without words, by the shell itself."""
+        itself = self._terminal.foreground() == self._shell
+        if itself and turn.number and not turn.sent:
+            return True  # it has a prompt, and no marks
+        return quiet < WORDLESS and (itself or not self._output.question)
 
     def _type_line(self, turn: ShellTurn) -> None:
         # One at a time: what the program does not read would be a command for the shell.

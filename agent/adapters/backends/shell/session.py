@@ -164,6 +164,7 @@ class ShellSession:
 
     def _heard(self, data: bytes) -> bytes:
         now = self._performer.stirred_at = self._loop.time()
+        self._screen.hurried = self._turn is not None
         self._performer.output.fit(self._screen.size)
         shown: list[bytes] = []
         for part in self._reader.feed(data):
@@ -244,7 +245,7 @@ class ShellSession:
             if quiet >= (THEMED if turn.lost else LOST) and not self._terminal.unread():
                 self._performer.carry(self._states.offer_again())
         elif turn is self._states.running or self._states.state == "starting":
-            self._performer.questions.look(turn, quiet, full=self._screen.full)
+            self._performer.questions.look(turn, quiet, full=self._full)
 
     def _look_at_interrupted(self, turn: ShellTurn, now: float, quiet: float) -> None:
         # Not while the shell takes a prompt: bash may end when it is interrupted in the midst of what a key does.
@@ -262,9 +263,10 @@ class ShellSession:
         return self._terminal.mode() == "raw" and self._terminal.foreground() == self._states.pid
 
     def _note_full(self) -> None:
-        # A transcript cannot show what a program draws: the row says who has the screen.
-        if self._screen.full != self._full:
-            self._full = self._screen.full
+        # A transcript cannot show what a program draws: the row says who has the screen. Some take the usual one (top).
+        draws = self._states.running is not None and self._performer.output.homes >= (1 if self._screen.keys else 2)
+        if (self._screen.full or (draws and self._terminal.mode() == "raw")) != self._full:
+            self._full = not self._full
             name = clean(process_name(self._terminal.foreground()), NAME_MAX) or "a program"
             self._performer.tell(Described(screen=name if self._full else ""))
 

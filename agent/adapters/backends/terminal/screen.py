@@ -51,6 +51,7 @@ class ProgramScreen:
         """
         self.epoch, self.size = epoch, Size(ROWS, COLS)
         self.over = False
+        self.hurried = False  # somebody waits for the output, though nobody watches: it is read as it comes
         self.exit_status: int | None = None
         self.keyboard = NonBlockingWriter(terminal.master)
         self._terminal = terminal
@@ -94,6 +95,11 @@ class ProgramScreen:
     def full(self) -> bool:
         """Whether a program has taken the whole screen (the alternate one)."""
         return self._now.alternate
+
+    @property
+    def keys(self) -> bool:
+        """Whether a program has asked for the keys of applications, as those do that draw a screen."""
+        return self._now.keys
 
     def modes(self) -> bytes:
         """The modes that were switched on before `begin`."""
@@ -199,7 +205,7 @@ class ProgramScreen:
         data, _ = self._terminal.read(CHUNK)
         if data:
             self._take(data)
-        if self._free and not self._closed:
+        if self._free and not self._closed and not self.hurried:
             self._pace(len(data))
         self._read_on()
 
