@@ -186,6 +186,7 @@ class TextAttachment:
         session = self._view.session
         if first.session is not None:
             self._backend = first.session.backend
+            self._terminal.there = self._backend in {SHELL, TERMINAL}
             for line in banner(first.session):
                 self._screen.notice(line)
             if first.session.screen:
@@ -200,7 +201,7 @@ class TextAttachment:
         if self._lively and first.commands:
             self._screen.notice(commands_line(first.commands))
         if self._lively and first.session is not None and first.session.status.live:
-            shows = "Ctrl-V shows its terminal, " if first.session.backend in {SHELL, TERMINAL} else ""
+            shows = "Ctrl-V shows its terminal, " if self._terminal.there else ""
             self._screen.notice(f"-- Ctrl-C interrupts the turn, Alt-Enter steers it, {shows}Ctrl-D leaves")
 
     async def _hydrate(self, hydration: Hydration) -> None:

@@ -13,7 +13,7 @@ from agent.errors import AgentError
 from agent.frontends.cli.keyboard import Keyboard
 from agent.frontends.cli.main import App
 from agent.frontends.cli.screen import SplitScreen
-from agent.protocol.events import SessionInfo
+from agent.protocol.events import RequestOpen, SessionInfo
 from agent.protocol.waiting import Waiting
 
 SIGNALLED = 128
@@ -38,6 +38,7 @@ class TerminalSwitch:
         """`screen` and `keyboard` are the text's. `waiting` is told what waits, up to `wait` seconds."""
         self._app, self._screen, self._keyboard = app, screen, keyboard
         self._waiting, self._wait = waiting, wait
+        self.there = False  # whether the session surely has a terminal
         self._held = ExitStack()
         self._showing: asyncio.Task[None] | None = None  # or about to show it
 
@@ -58,9 +59,16 @@ class TerminalSwitch:
         return self._showing is not None and self._showing.cancel()
 
     def tell(self, entry: LogEntry, session: str) -> None:
-        """Say that a full-screen program has the terminal, if the entry does and it is not in sight."""
-        if isinstance(entry.payload, SessionInfo) and entry.payload.screen and self._showing is None:
-            self.tell_program(entry.payload.screen, session)
+        """Say what is better looked at on the terminal, while that is not in sight: a full screen, a wait for keys."""
+        if self._showing is not None:
+            return
+        match entry.payload:
+            case SessionInfo(screen=str() as program) if program:
+                self.tell_program(program, session)
+            case RequestOpen(kind="keys") if self.there and self._screen.lively:
+                self._screen.notice("-- Ctrl-V types on its terminal instead")
+            case _:
+                pass
 
     def tell_program(self, program: str, session: str) -> None:
         """Say that a full-screen program has the terminal, and how it is seen."""

@@ -563,6 +563,8 @@ def test_a_program_that_takes_the_whole_screen_is_named_with_what_shows_it(
     gateway.emit(SessionInfo(screen="v\x1b[2Jim"))
     terminal.until("-- v\ufffd[2Jim is on the screen: Ctrl-V shows it\n")
     gateway.emit(SessionInfo(screen=""))
+    gateway.emit(RequestOpen(turn=1, request_id="k", kind="keys", prompt=">>> "))
+    terminal.until("-- Ctrl-V types on its terminal instead\n")
     gateway.sessions = [session(screen="vim", program="dash: ends of commands are guessed")]
     piped = attached(HERE)
     assert f"-- vim is on the screen: `agent attach --raw {HERE}` shows it" in piped.stderr
