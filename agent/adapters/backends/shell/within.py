@@ -14,6 +14,7 @@ from pathlib import Path
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.shell.box import Box
 from agent.adapters.backends.shell.launch import INTEGRATION
+from agent.adapters.backends.terminal.launch import words_of
 from agent.processes import command_line, process_name
 from agent.protocol.events import Choice
 
@@ -28,7 +29,7 @@ class ShellWithin:
     def __init__(self, terminal: PseudoTerminal, own: int, box: Box) -> None:
         """`own`: process id of the session's shell."""
         self._terminal, self._own, self._box = terminal, own, box
-        self._words = command_line(own)  # as it was started; another one has taken its place (`exec`) with others
+        self._words = words_of(own)  # as it was started; another one has taken its place (`exec`) with others
 
     def kind(self) -> str:
         """The kind of the shell that has the keyboard and tells nothing; empty if it is none that could."""

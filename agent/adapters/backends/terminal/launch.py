@@ -17,6 +17,7 @@ from agent.adapters.backends.limits import give_back
 from agent.adapters.backends.pty.environment import dead_ssh_agent, terminal_environment
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.errors import BackendFailed
+from agent.processes import command_line
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import COLS, ROWS
 
@@ -80,6 +81,12 @@ def _any_shell() -> str:
 async def launch(session: SessionId, folder: Path, command: Sequence[str]) -> RunningProgram:
     """Start a program in that folder for a session. Raises: BackendFailed."""
     return await start_on_terminal(command, folder, terminal_environment(os.environ, session))
+
+
+def words_of(pid: int) -> list[str]:
+    """The words of a program that `start_on_terminal` has started, also before it is that. Linux only."""
+    words = command_line(pid)
+    return words[words.index(_ON_TERMINAL) + 3 :] if _ON_TERMINAL in words else words
 
 
 async def start_on_terminal(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> RunningProgram:
