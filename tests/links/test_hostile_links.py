@@ -16,6 +16,7 @@ from agent.ports import Channel
 from agent.protocol.codec import json, msgpack, typed
 from agent.protocol.events import MessageDelta, make_event
 from agent.protocol.messages import (
+    TAIL_MAX,
     Attach,
     Created,
     CreateSession,
@@ -27,6 +28,7 @@ from agent.protocol.messages import (
     SessionLost,
     SessionsChanged,
     Submit,
+    TurnTail,
     TwinSeen,
 )
 from agent.protocol.methods import GATEWAY_TWIN, PROMPT_SUBMIT
@@ -486,3 +488,29 @@ async def test_t12_who_may_only_watch_cannot_say_that_a_key_is_there_twice(
         await settle()
         assert bool(desk.problems.current) is believed
         assert all("says that it is linked" in told and "identity.pem" not in told for told in desk.problems.current)
+
+
+async def test_rows_that_move_come_from_the_sessions_own_device_alone_and_within_their_bound() -> None:  # R13, T11
+    """Attack: a paired device tells rows of a session of another device, too many of its own, and what is no row."""
+    async with network("laptop") as (net, (laptop,)), Evil(net, laptop).linked() as evil:
+        evil.tell("session.changed", SessionsChanged(changed=(a_row("sesssesssesssess"),)))
+        evil.answer = lambda method, params: {"session_id": "sesssesssesssess", "epoch": "e", "seq": 0, "resumed": True}
+        await settle()
+        async with laptop.client() as viewer:
+            asked = Attach(session_id="sesssesssesssess", after=0, epoch="e", tail=True)
+            await viewer.channel.request("session.attach", asked, seconds=5.0)
+            own = {"session_id": "sesssesssesssess", "turn": 1, "after_seq": 0, "text": "\x1b[31mred\x1b[0m"}
+            for told in (
+                own,
+                own | {"session_id": "s" * 16},
+                own | {"text": "x" * (TAIL_MAX + 1)},
+                own | {"turn": "x"},
+            ):
+                evil.tell("turn.tail", told)
+                await settle()
+            assert [each.text for _, each in viewer.told if isinstance(each, TurnTail)] == ["red"]
+            (relay,) = laptop.proxy._relays.values()
+            relay.device = DeviceId("another" + "a" * 9)
+            evil.tell("turn.tail", own | {"text": "not mine"})
+            await settle()
+            assert [each.text for _, each in viewer.told if isinstance(each, TurnTail)] == ["red"]
