@@ -21,9 +21,8 @@ def recorded(command: list[str]) -> list[tuple[float, str]]:
     child, master = pty.fork()
     if child == 0:
         os.environ.update({"TERM": "xterm-256color", "COLUMNS": str(COLS), "LINES": str(ROWS)})
-        time.sleep(0.2)  # until the terminal has its size
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLS, 0, 0))
         os.execvp(command[0], command)
-    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLS, 0, 0))
     events: list[tuple[float, str]] = []
     began = time.perf_counter()
     while True:
