@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.backends.terminal.plain_text import PlainText
 from agent.client.terminal_text import TerminalText, plain
 from agent.client.view import LogEntry
 from agent.frontends.cli.output import Printer
@@ -30,6 +29,7 @@ from agent.protocol.events import (
     TurnComplete,
     make_event,
 )
+from agent.protocol.terminal_lines import TerminalLines
 from tests.frontends.conftest import Agent
 from tests.frontends.gateway import HERE, NOW, FakeGateway, session
 from tests.protocol.test_control_sequences import STRAY, VALID, chunks, cuts, output
@@ -63,12 +63,14 @@ def test_words_on_lines_of_their_own_are_all_shown(said: list[str], between: lis
     text = "".join(f"{word}{stray}\n" for word, stray in zip(said, between, strict=False))
     whole = TerminalText(color=False)
     shown = "".join(whole.feed(piece) for piece in chunks(text, sizes)) + whole.end()
-    terminal = PlainText()
-    data = text.encode(errors="replace")
-    written = "".join(terminal.feed(data[at : at + sizes[0]]) for at in range(0, len(data), sizes[0])) + terminal.rest()
+    terminal = TerminalLines(24, 80, colours=False)
+    data = text.replace("\n", "\r\n").encode(errors="replace")
+    for at in range(0, len(data), sizes[0]):
+        terminal.feed(data[at : at + sizes[0]])
+    written = terminal.end()
     lines, rows = iter(shown.split("\n")), iter(written.split("\n"))
     assert all(any(line.startswith(word) for line in lines) for word in said)
-    overwrites = {"\r", "\b", "\x1bc"}  # a terminal writes over what stands there
+    overwrites = {"\r", "\b", "\x1bc", "\x1bM"}  # a terminal writes over what stands there
     if not overwrites & set(between):
         assert all(any(row.startswith(word) for row in rows) for word in said)
 

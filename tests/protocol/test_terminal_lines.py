@@ -35,6 +35,7 @@ SEEN = {
     "backspace": (b"abc\b\bX\r\n", "aXc\n"),
     "overstrike": (b"N\bNA\bAM\bME\bE\r\n", "NAME\n"),
     "a column": (b"a\x1b[5Gb\r\n", "a   b\n"),
+    "a number without end": (b"\x1b[" + b"9" * 5000 + b"Cx\x1b[" + b"9" * 5000 + b"Dy\r\n", "y" + " " * 78 + "x\n"),
     "a place": (b"one\x1b[3;1Htwo\r\n", "one\n\ntwo\n"),
     "a device string": (b"\x1bPq#0;2\x1b\\after\r\n", "after\n"),
     "shifts and keypads": (b"\x1b(Bx\x0e\x0fy\x1b=\x1b>\x07z\r\n", "xyz\n"),

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import termios
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -19,11 +18,12 @@ import pytest
 from agent.adapters.backends.pty.hangup import members
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.terminal import TerminalBackend
-from agent.adapters.backends.terminal.plain_text import PlainText
+from agent.adapters.backends.terminal.output import CommandOutput
 from agent.adapters.backends.terminal.screen import ProgramScreen, Queries
-from agent.adapters.backends.terminal.session import END_MAX, SAID_MAX, TerminalSession, TerminalTurn, typed
+from agent.adapters.backends.terminal.session import TerminalSession, typed
+from agent.adapters.backends.terminal.turn import END_MAX, SAID_MAX, TerminalTurn
 from agent.errors import BackendFailed, TooLarge
-from agent.ports import Described, Exited, Finished, RunsPrograms, Start
+from agent.ports import Described, Exited, Finished, RunsPrograms, Start, Tail
 from agent.ports.terminal import ShowsTerminal, Terminal
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import CHUNK, RING, Size
@@ -318,7 +318,7 @@ async def test_without_a_command_it_is_the_login_shell(
 async def test_a_prompt_in_a_shell_gives_what_the_command_said(begin: Begin, listener: Listener) -> None:
     session = await begin("env", "PS1=> ", "bash", "--norc", "--noprofile")
     events = await run(session, listener, "echo $((40 + 2)); printf '\\033[31mred\\033[m\\n'")
-    assert said(events).replace("\n>", "\n").split("\n")[:2] == ["42", "red"]
+    assert said(events).replace("\n>", "\n").split("\n")[:2] == ["42", "\x1b[31mred\x1b[0m"]
     assert finished(events).status == "complete"
 
 
@@ -328,7 +328,7 @@ async def test_a_flood_is_told_in_part_and_shown_whole(begin: Begin, listener: L
     text = said(events)
     assert text.startswith("1234567\n1234567\n")
     assert SAID_MAX <= len(text) < SAID_MAX + END_MAX + 1000
-    assert " bytes left out: `agent attach --raw` shows them\n" in text
+    assert " characters left out: `agent attach --raw` shows them\n" in text
     assert text.endswith("1234567\n\n")  # the end of a long reply says how it went
     assert session.terminal.end >= 800_000
 
@@ -357,12 +357,13 @@ async def test_the_end_of_the_program_ends_the_turn(begin: Begin, listener: List
     assert not [event for event in events if isinstance(event, Finished)]
 
 
-async def test_what_takes_the_whole_screen_is_named_once(begin: Begin, listener: Listener) -> None:
+async def test_what_takes_the_whole_screen_is_named_and_not_at_each_change(begin: Begin, listener: Listener) -> None:
     taken = "for x in 1 2 3; do printf '\\33[?1049h'; sleep 0.05; printf '\\33[?1049l'; done"
     session = await begin("sh", "-c", f"read x; {taken}; printf over; read x")
     await session.terminal.write(b"\r")
     await Watcher(session.terminal).until(b"over")
-    assert await listener.next() == Described(note="sh has the whole screen: `agent attach --raw` shows it")
+    assert await listener.next() == Described(screen="sh")
+    assert await listener.next() == Described(screen="")
     await session.terminal.write(b"\r")
     assert isinstance(await listener.next(), Exited)
 
@@ -375,51 +376,34 @@ def test_several_lines_are_pasted_if_the_program_takes_pastes() -> None:
 
 
 def test_the_echo_of_what_was_typed_is_no_reply() -> None:
-    turn = TerminalTurn("one\ntwo", 0.0)
-    turn.heard(b"$ one\r\n$ two\r\nreply\r\n", 1.0)
-    assert turn.take(whole=True) == "reply\n"
+    turn = TerminalTurn("one\ntwo", CommandOutput(Size(24, 80)), 0.0)
+    turn.heard(b"$ one\r\n$ two\r\nreply 1%\r", 1.0)
+    assert turn.moving(2.0) == "reply 1%"
+    turn.heard(b"reply 2%\r\n", 3.0)
+    assert turn.take(whole=True) == "reply 2%\n"
 
 
-# --- text -------------------------------------------------------------------------------------------------------------
+async def test_a_bar_is_shown_while_it_moves_and_told_when_it_is_there(
+    begin: Begin, listener: Listener, tmp_path: Path
+) -> None:
+    waits = f"until [ -e {tmp_path}/$x ]; do sleep 0.05; done"
+    bar = f"for x in 10 50 100; do printf '\\r%s%%' $x; {waits}; done; echo; echo over"
+    session = await begin("sh", "-c", f"stty -echo; echo ready; read x; {bar}; read x")
+    await Watcher(session.terminal).until(b"ready")
+    await session.prompt("go")
+    for step in ("10", "50", "100"):
+        assert await listener.next() == Tail(f"{step}%")
+        (tmp_path / step).touch()
+    assert said(await listener.turn()) == "100%\nover\n"
 
 
-@pytest.mark.parametrize(
-    ("output", "text"),
-    [
-        (b"plain\r\n", "plain\n"),
-        (b"\x1b[1;31mred\x1b[0m\r\n", "red\n"),
-        (b"\x1b]0;title\x07shown\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\\r\n", "shownlink\n"),
-        (b"10%\r20%\r100%\r\n", "100%\n"),
-        (b"long line\rshort\x1b[K\r\n", "short\n"),
-        (b"abc\b\bX\r\n", "aXc\n"),
-        (b"a\x1b[5Gb\r\n", "a   b\n"),
-        (b"one\x1b[3;1Htwo\r\n", "one\ntwo\n"),
-        (b"\x1bPq#0;2\x1b\\after\r\n", "after\n"),
-        (b"\x1b(Bx\x0e\x0fy\x1b=\x1b>\x07z\r\n", "xyz\n"),
-        ("kůň\r\n".encode(), "kůň\n"),
-    ],
-)
-def test_control_sequences_are_not_text(output: bytes, text: str) -> None:
-    whole = PlainText()
-    assert whole.feed(output) + whole.rest() == text
-    cut = PlainText()
-    assert "".join(cut.feed(output[at : at + 1]) for at in range(len(output))) + cut.rest() == text
+async def test_what_stood_on_the_screen_is_no_reply_and_keeps_its_place(begin: Begin, listener: Listener) -> None:
+    session = await begin("sh", "-c", "stty -echo; printf 'one\\ntwo\\n'; read x; printf '\\33[2ANEW\\33[2B'; read x")
+    await Watcher(session.terminal).until(b"two")
+    assert said(await run(session, listener, "go")) == "NEW\n"
 
 
-@pytest.mark.parametrize("unit", [b"\x1b]", b"\x1bP\x1b", b"\x1b[?", b"\x1b[500C", b"\x1b[9", b"\x1b]8;;x\x1b"])
-def test_no_output_costs_more_than_its_length(unit: bytes) -> None:
-    """Attack: strings that never end, of which each took as long as the rest; steps to the right without end."""
-    plain, begun = PlainText(), time.process_time()
-    for _ in range(4):
-        text = plain.feed((unit * CHUNK)[:CHUNK])
-        assert len(text) <= 2 * CHUNK
-    assert len(plain.rest()) <= 2 * CHUNK
-    assert time.process_time() - begun < 4.0  # 0.1 s, and was more than a minute
-
-
-def test_a_number_without_end_moves_the_cursor_by_one_screen() -> None:
-    plain = PlainText()
-    assert plain.feed(b"\x1b[" + b"9" * 5000 + b"Cx\x1b[" + b"9" * 5000 + b"Dy\n") == " y" + " " * 498 + "x\n"
+# --- answers ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 `launch` finds and starts the shell with a start-up file of ours (integration/), which gives it hooks; `box` is the
 folder through which it gets its prompts; `marks` reads what the hooks tell, `states` knows where the shell is by them,
-`turn` is one command, `output` its text, `questions` what it asks; `performer` carries out what follows, and `session`
-is the backend. `guessed` has shells that tell nothing, `within` those that commands start, `kept` those that outlived
-the service.
+`turn` is one command, `terminal/output` its text, `questions` what it asks; `performer` carries out what follows, and
+`session` is the backend. `guessed` has shells that tell nothing, `within` those that commands start, `kept` those that
+outlived the service.
 """
 
 from __future__ import annotations

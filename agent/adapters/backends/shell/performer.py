@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from agent.adapters.backends.shell.box import Box
 from agent.adapters.backends.shell.guessed import GuessedShell
 from agent.adapters.backends.shell.launch import Shell
-from agent.adapters.backends.shell.output import CommandOutput
 from agent.adapters.backends.shell.questions import LINE_MAX, Questions
 from agent.adapters.backends.shell.states import (
     Cancel,
@@ -29,6 +28,7 @@ from agent.adapters.backends.shell.states import (
 from agent.adapters.backends.shell.turn import ShellTurn
 from agent.adapters.backends.shell.within import ShellWithin
 from agent.adapters.backends.terminal.launch import RunningProgram
+from agent.adapters.backends.terminal.output import CommandOutput
 from agent.adapters.backends.terminal.screen import ProgramScreen
 from agent.ports import Asked, BackendEvent, Described, Finished, Prompted, Said
 from agent.protocol.events import TurnStatus

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from agent.adapters.backends.pty.awaited_input import awaited_input
 from agent.adapters.backends.pty.terminal import PseudoTerminal
-from agent.adapters.backends.shell.output import CommandOutput
 from agent.adapters.backends.shell.turn import QUIET, ShellTurn
 from agent.adapters.backends.shell.within import ShellWithin
+from agent.adapters.backends.terminal.output import CommandOutput
 from agent.errors import BadParams, TooLarge
 from agent.ports import TURN_OVER, Asked, BackendEvent, Withdrew
 from agent.protocol.events import Answer, RequestKind

@@ -1,7 +1,7 @@
 """Backend `terminal`: any program on a terminal of its own, shown as it is (docs/design/terminal.md).
 
-`launch` starts the program, `screen` is its terminal as viewers see it, `session` types prompts for it, and
-`plain_text` makes the reply of what it wrote.
+`launch` starts the program, `screen` is its terminal as viewers see it, `session` types prompts for it; `turn` is one
+of those with its reply, `output` the text of what was written.
 """
 
 from __future__ import annotations

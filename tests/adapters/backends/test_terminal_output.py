@@ -1,10 +1,10 @@
-"""shell.output: text once it cannot change any more, rows while they may, and both together."""
+"""terminal.output: text once it cannot change any more, rows while they may, and both together."""
 
 from __future__ import annotations
 
 import pytest
 
-from agent.adapters.backends.shell.output import PACE, SETTLED, CommandOutput
+from agent.adapters.backends.terminal.output import PACE, SETTLED, CommandOutput
 from agent.protocol.moving_rows import rows_after
 from agent.protocol.terminal import Size
 
