@@ -35,7 +35,7 @@ KEPT: dict[str, str] = {
     "agent.links.rules.address_book": "pure rules of a service that is not",
     "agent.presence.rules.local_device": "the counterpart of `remote_device`, which has the same place in the registry",
     "agent.sessions.rules.epochs": "a rule of its own (S15), with its argument and its tests",
-    "agent.sessions.rules.tools": "a rule of its own (no tool is open after its turn); `state`, without it, is full",
+    "agent.sessions.rules.printed": "how output is drawn; `tools`, which says what of it is logged, knows no screen",
     "agent.trust.rules.keyring": "pure rules of a service that is not",
 }
 """Module under `SMALL` lines with one importer -> why it stays."""

@@ -30,7 +30,7 @@ _ARGUMENTS = {"2": 3, "5": 1}
 """How many numbers follow a kind of colour: red, green and blue; or a place in the palette."""
 _MEDIAL = re.compile("[\u1160-\u11ff\ud7b0-\ud7ff]")
 """Vowels and finals of Hangul that stand in the cell of the consonant before them, as in file names of macOS."""
-_RETURN = re.compile("\r+\n|\r")
+_RETURN = re.compile("\r+\n?")
 _PAINTED = re.compile(f"({SGR.pattern})")
 _COLOURS_AT_END = re.compile(r"(?:\x1b\[[0-9;:]*m)+\Z")
 

@@ -41,6 +41,11 @@ _BARE_FEED = re.compile(r"(?<!\r)\n")
 _ENDS_OF_LINES = re.compile(r"\r+\n")
 
 
+def is_drawn(text: str) -> bool:
+    """Whether a text holds more than lines, tabs and colours: it has to be drawn before it can be read."""
+    return _ODD.search(text) is not None or "\x1b[K" in text
+
+
 class TerminalLines:
     """Makes text of what a program writes on a terminal of that size; lines end in CR LF there."""
 
@@ -268,4 +273,4 @@ class TerminalLines:
         return line
 
 
-__all__ = ["TAIL_MAX", "TerminalLines", "plain"]
+__all__ = ["TAIL_MAX", "TerminalLines", "is_drawn", "plain"]

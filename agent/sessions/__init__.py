@@ -5,7 +5,8 @@ and done after that. The `SessionLog` stores events, then applies and publishes 
 its backend. A `Viewer` is an attached channel with its place in the log.
 
 Rules, in `rules/`: `state` decides and applies, with `reply`, `tools` and `epochs` as its parts and `effects` as its
-answers; `answers` says who may answer a question; `mapping` makes log entries of backend events, within `bounds`.
+answers; `answers` says who may answer a question; `mapping` makes log entries of backend events, within `bounds`, what
+tools have `printed` among them.
 
 Services: `host` has all sessions, and reads their logs back after a restart: `creation` checks a request, `index` finds
 a session and counts them. `session` runs one: its `log` and its row in the store, of which `pages` reads parts, its

@@ -40,6 +40,12 @@ COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+def test_several_returns_begin_one_line_however_they_are_cut() -> None:
+    for pieces in (["one\r\rtwo\r\r\nend"], [*"one\r\rtwo\r\r\nend"]):
+        text = TerminalText(color=False)
+        assert "".join(map(text.feed, pieces)) + text.end() == "one\ntwo\nend"
+
+
 def printable(text: str) -> str:
     """What of the text is to be read: all but its sequences, controls and blanks."""
     return "".join(plain(without_sequences(text)).split())

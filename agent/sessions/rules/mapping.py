@@ -42,6 +42,7 @@ from agent.sessions.rules.bounds import CHOICES_MAX, DETAIL, ID, SHORT, Characte
 from agent.sessions.rules.effects import Decision
 from agent.sessions.rules.reply import ReplyBuffer
 from agent.sessions.rules.state import DESCRIBED, SessionMachine
+from agent.sessions.rules.tools import SessionTools
 
 CHUNK = 16_384
 """Characters of one logged delta: small enough to flow, large enough that a flood costs little."""
@@ -177,13 +178,17 @@ def _asides(
                 turn=turn,
                 tool_id=budget.text(event.tool_id, ID),
                 status=event.status,
-                output=budget.shown(_counted(event.output, {"changed files": len(event.diffs) - DIFFS_MAX}), TEXT_MAX),
+                output=budget.shown(_output(tools, event), TEXT_MAX),
                 diffs=budget.diffs(event.diffs),
                 locations=budget.locations(event.locations),
             )
             return tools.ending(end)
         case Planned():
             return (PlanUpdate(turn=turn, entries=budget.plan(event.entries)),)
+
+
+def _output(tools: SessionTools, event: ToolFinished) -> str:
+    return _counted(tools.whole(event.tool_id, event.output), {"changed files": len(event.diffs) - DIFFS_MAX})
 
 
 def _counted(text: str, more: Mapping[str, int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.protocol.events import Payload, ToolComplete, ToolStart, ToolUpdate, TurnStatus
+from agent.sessions.rules.printed import PrintedText, as_seen
 from agent.sessions.rules.reply import OutputBound
 
 HEAD_MAX, TAIL_MAX = 65_536, 16_384
@@ -11,13 +12,27 @@ KNOWN_MAX = 256
 """Tools that are known as open, and as ended: beyond that the oldest of each are forgotten."""
 
 
+_GIVES_FILES = {"read", "edit", "delete", "move", "search", "fetch"}
+"""Kinds of tools whose output is what stands in files: it is theirs to the last character, and was drawn by nobody."""
+
+
 class OpenTool:
     """A tool that has begun and not ended."""
 
-    def __init__(self, turn: int, title: str) -> None:
+    def __init__(self, turn: int, title: str, kind: str = "") -> None:
         self.turn = turn
         self.title = title
         self.output = OutputBound(HEAD_MAX, TAIL_MAX)
+        self.printed = None if kind in _GIVES_FILES else PrintedText()
+
+    def take(self, text: str) -> str:
+        """How much of new output is logged now."""
+        return self.output.take(text if self.printed is None else self.printed.take(text))
+
+    def rest(self) -> str:
+        """What is still to be logged at the end."""
+        drawn = "" if self.printed is None else self.printed.rest()
+        return self.output.take(drawn) + self.output.rest()
 
 
 class SessionTools:
@@ -30,7 +45,12 @@ class SessionTools:
     def take(self, tool_id: str, text: str) -> str:
         """How much of a tool's new output is logged now."""
         tool = self._open.get(tool_id)
-        return text if tool is None else tool.output.take(text)
+        return text if tool is None else tool.take(text)
+
+    def whole(self, tool_id: str, text: str) -> str:
+        """The whole output of a tool, as it is logged at the end."""
+        tool = self._open.get(tool_id)
+        return text if tool is not None and tool.printed is None else as_seen(text)
 
     def room(self) -> tuple[Payload, ...]:
         """The entries that close the oldest tool, if another one could not be known beside it."""
@@ -65,7 +85,7 @@ class SessionTools:
         match entry:
             case ToolStart():
                 self._over.pop(entry.tool_id, None)
-                self._begin(entry.tool_id, OpenTool(entry.turn, entry.title))
+                self._begin(entry.tool_id, OpenTool(entry.turn, entry.title, entry.tool))
             case ToolUpdate():
                 if entry.tool_id not in self._open and entry.tool_id not in self._over:
                     self._begin(entry.tool_id, OpenTool(entry.turn, entry.title))
@@ -87,7 +107,7 @@ def _closing(tool_id: str, tool: OpenTool, status: TurnStatus) -> tuple[Payload,
 
 
 def _rest(tool_id: str, tool: OpenTool) -> tuple[Payload, ...]:
-    text = tool.output.rest()
+    text = tool.rest()
     return (ToolUpdate(turn=tool.turn, tool_id=tool_id, text=text),) if text else ()
 
 

@@ -161,3 +161,50 @@ def test_choices_fields_and_steps_that_are_too_many_are_counted() -> None:
     assert request.detail == "rm -rf build\n… 6 choices left out"  # whole, however long the choices are
     (plan,) = [each for each in found if isinstance(each, PlanUpdate)]
     assert (len(plan.entries), plan.entries[-1].text) == (128, "… 73 steps left out")
+
+
+def streamed(*pieces: str, kind: str = "execute") -> Log:
+    log = Log()
+    log.prompt("go")
+    log.says(ToolStarted(tool_id="t", title="make", tool=kind))
+    log.says(*(ToolProgressed(tool_id="t", text=piece) for piece in pieces))
+    return log
+
+
+def output(log: Log) -> str:
+    return "".join(each.text for each in tools(log) if isinstance(each, ToolUpdate))
+
+
+BAR = ["start\n", "\r 10%", "\r 50%\r", " 100%\r", "\ndone\n"]
+
+
+def test_a_progress_bar_of_a_tool_reads_as_a_person_saw_it() -> None:
+    log = streamed(*BAR)
+    assert output(log) == "start\n 100%\ndone\n"
+    log.says(ToolFinished(tool_id="t", status="complete", output="".join(BAR)))
+    assert tools(log)[-1] == ToolComplete(turn=1, tool_id="t", status="complete", output="start\n 100%\ndone\n")
+
+
+def test_text_that_is_only_text_passes_as_it_comes() -> None:
+    pieces = ["half ", "a line", "\n\tnext\r", "\n\x1b[31mred\x1b[0m"]
+    assert output(streamed(*pieces)) == "half a line\n\tnext\n\x1b[31mred\x1b[0m"
+
+
+def test_what_was_given_of_a_line_stays_and_the_bar_begins_another() -> None:
+    log = streamed("fetch: ", "\rfetch: 10%", "\rfetch: 100%")
+    assert output(log) == "fetch: \n"
+    log.says(Finished(status="complete"))
+    assert output(log) == "fetch: \nfetch: 100%"
+
+
+def test_frames_that_a_tool_erases_leave_the_last_one() -> None:
+    log = streamed(*(f"\x1b[2A\x1b[Jtask {n}\nwait {n}\n" for n in range(9)))
+    log.says(ToolFinished(tool_id="t", status="complete"))
+    assert output(log) == "task 0\nwait 0\ntask 8\nwait 8\n"  # the first one was given before anything moved
+
+
+def test_what_a_tool_reads_from_a_file_is_not_drawn() -> None:
+    log = streamed("old\rMac\rlines\b", kind="read")
+    assert output(log) == "old\rMac\rlines\b"
+    log.says(ToolFinished(tool_id="t", status="complete", output="old\rMac"))
+    assert tools(log)[-1] == ToolComplete(turn=1, tool_id="t", status="complete", output="old\rMac")
