@@ -18,7 +18,7 @@ from agent.adapters.backends.shell import ShellBackend
 from agent.adapters.backends.shell.questions import WENT_ON
 from agent.adapters.backends.shell.session import NUL, ShellSession
 from agent.errors import BackendFailed, BadParams, TooLarge
-from agent.ports import Asked, BackendEvent, Described, Exited, Finished, Prompted, Said, Start, Withdrew
+from agent.ports import Asked, BackendEvent, Described, Exited, Finished, Prompted, Said, Start, Tail, Withdrew
 from agent.protocol.model import SessionId
 from tests.fakes.listener import Listener, finished, run, said
 from tests.fakes.waiting import until
@@ -81,6 +81,17 @@ def plain(events: list[BackendEvent]) -> str:
 
 
 # --- turns ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [10, 1900, 3900])
+async def test_what_the_line_editor_writes_is_neither_text_nor_shown_rows_of_a_command(
+    shell: ShellSession, listener: Listener, length: int
+) -> None:
+    for number in range(5):
+        events = await run(shell, listener, f"echo go {number}; : {'y' * length}")
+        shown = [event.text for event in events if isinstance(event, Said | Tail)]
+        assert "".join(shown).count("yy") == 0
+        assert plain(events) == f"go {number}\n"
 
 
 @pytest.mark.parametrize("left", [r"\033[?1049h\033[Hvim", r"\033[3;6r", r"\033[4h\033(0", r"\033]0;title", r"\033P"])

@@ -89,7 +89,7 @@ class Performer:
         """Tell what a command does."""
         match effect:
             case EchoBegan():
-                self.output.begin()
+                self.output.begin(echo=True)
             case OutputBegan(turn):
                 self._begin(turn)
             case OutputEnded():

@@ -23,6 +23,7 @@ class CommandOutput:
         self._lines = TerminalLines(*size)
         self._size = size
         self._open = False  # a command runs, and has not written all it had
+        self._echo = False  # what comes is not told, unless it turns out to be all that comes
         self._unsettled = False
         self._heard_at = 0.0
         self._shown, self._shown_at, self._changed = "", 0.0, False
@@ -42,10 +43,13 @@ class CommandOutput:
         if not self._open:
             self._lines.take()
 
-    def begin(self) -> None:
-        """A command begins to write; what stands on the screen is not its own."""
+    def begin(self, *, echo: bool = False) -> None:
+        """A command begins to write; what stands on the screen is not its own.
+
+        With `echo` it is the line editor that writes: nothing of that is told, but by `end`, if no output begins.
+        """
         self._lines.begin()
-        self._open, self._shown, self.homes = True, "", 0
+        self._open, self._echo, self._shown, self.homes = True, echo, "", 0
 
     def take(self, now: float) -> str:
         """More text of the command, which never changes again; while rows are shown, when other ones may be.
@@ -60,7 +64,7 @@ class CommandOutput:
         return self._taken()
 
     def _taken(self) -> str:
-        if not self._open:
+        if not self._tells:
             return ""
         text = self._lines.take()
         if text:
@@ -80,13 +84,13 @@ class CommandOutput:
 
     def settle(self, now: float) -> None:
         """Give whole lines to `take`, if nothing was written for a while."""
-        if self._open and self._unsettled and now - self._heard_at >= SETTLED:
+        if self._tells and self._unsettled and now - self._heard_at >= SETTLED:
             self._lines.settle()
             self._unsettled, self._changed = False, True
 
     def moving(self, now: float) -> str | None:
         """The rows that may still change, after what `take` gives; None if they are as they were, or shown just now."""
-        if not self._open or not self._changed or now - self._shown_at < PACE:
+        if not self._tells or not self._changed or now - self._shown_at < PACE:
             return None
         self._changed = False
         tail = self._lines.tail()
@@ -97,11 +101,15 @@ class CommandOutput:
 
     def due(self, now: float) -> float | None:
         """Seconds until `settle` or `moving` have something to do; None if they have not."""
-        if not self._open:
+        if not self._tells:
             return None
         settled = [self._heard_at + SETTLED - now] if self._unsettled else []
         moved = [self._shown_at + PACE - now] if self._changed else []
         return max(0.0, min(settled + moved)) if settled or moved else None
+
+    @property
+    def _tells(self) -> bool:
+        return self._open and not self._echo
 
     @property
     def half_line(self) -> bool:
