@@ -67,19 +67,31 @@ def watched(everyone: Scene) -> str:
     return session
 
 
+@pytest.fixture(scope="module")
+def shell(everyone: Scene) -> str:
+    """A session on the desk whose terminal is there to be shown."""
+    session = everyone.desk.create("a shell", "--backend", "shell")
+    everyone.laptop.wait_for_session(session)
+    return session
+
+
+@pytest.mark.parametrize("kind", ["watched", "shell"])
 @pytest.mark.parametrize("what", EVIL)
-def test_a_reply_cannot_drive_the_terminal_of_another_device(scene: Scene, watched: str, what: str) -> None:
+def test_a_reply_cannot_drive_the_terminal_of_another_device(
+    scene: Scene, request: pytest.FixtureRequest, kind: str, what: str
+) -> None:
     """Attack: a program prints it, slowly, so that it is cut into deltas. Expected: colours at most."""
     half = EVIL[what][: len(EVIL[what]) // 2].rpartition("\\")[0]
     rest = EVIL[what][len(half) :]
     command = f"printf '<{half}'; sleep 0.1; printf '{rest}>\\n'"
+    watched = str(request.getfixturevalue(kind))
     for printed in (
         scene.laptop.run("prompt", watched, command).stdout,
         scene.laptop.run("log", watched).stdout,
     ):
         assert FORBIDDEN & set(printed) == set(), printed
     shown = on_a_terminal(scene, "prompt", watched, command)
-    plain = shown.replace("\r\n", "\n")
+    plain = shown.replace("\r\n", "\n").replace("\r\x1b[K", "\n")  # `agent prompt` itself draws a row that moves anew
     allowed = re.sub(r"\x1b\[[0-9;]*m", "", plain)
     assert FORBIDDEN & set(allowed) == set(), shown
     assert "\x1b[8m" not in shown
