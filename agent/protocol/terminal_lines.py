@@ -220,14 +220,9 @@ class TerminalLines:
         return "".join(reversed(tail)).rstrip("\n")
 
     def begin(self) -> None:
-        """Begin a turn: what stands on the screen, and what was given but not taken, is not its own.
-
-        What stands behind the cursor, where a program has put it somewhere above, would be seen in lines of the turn.
-        """
+        """Begin a turn: what stands on the screen, and what was given but not taken, is not its own."""
         rows, grid = self._rows(), self._grid
         self._given.clear()
-        grid.row.cut(grid.x)
-        grid.screen.cut(grid.y + 1)
         grid.rose = False
         grid.row.skip = min(grid.x, len(grid.row.characters))
         for row in rows:
@@ -247,11 +242,16 @@ class TerminalLines:
         return text.removesuffix("\n") if in_last else text
 
     def calm(self) -> None:
-        """The program has ended, however it did: nothing that it has switched on or begun holds for those after it."""
+        """The program has ended, however it did: nothing that it has switched on or begun holds for those after it.
+
+        What stands behind the cursor goes: left somewhere above by a program, it would be seen in their lines.
+        """
         self._held = ""
         self._decoder.reset()
         self._settle_pending()
         self._grid.calm()
+        self._grid.row.cut(self._grid.x)
+        self._grid.screen.cut(self._grid.y + 1)
 
     def _rows(self) -> list[Row]:
         """The rows of the screen with all that was written, the cursor's among them."""
