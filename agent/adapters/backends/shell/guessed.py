@@ -11,7 +11,7 @@ from collections import deque
 
 from agent.adapters.backends.pty.awaited_input import reads_terminal
 from agent.adapters.backends.pty.terminal import PseudoTerminal
-from agent.adapters.backends.shell.launch import Shell
+from agent.adapters.backends.shell.launch import Shell, argv_of
 from agent.adapters.backends.shell.states import Effect, Guessing, ShellStates
 from agent.adapters.backends.terminal.launch import WRAPPER
 from agent.adapters.backends.terminal.session import LINE_MAX, typed
@@ -92,10 +92,20 @@ class GuessedShell:
         if not starting or now - self._begun < START_SECONDS:
             return ""
         base = self._terminal.foreground()
+        if self.asks(states, quiet):
+            return ""
         if base in {0, self._pid}:
             return "it tells nothing" if self._terminal.mode() == "raw" and self._waits(quiet) else ""
         self._base = base
         return f"{clean(process_name(base), NAME_MAX) or 'a program'} runs in its start-up files"
+
+    def asks(self, states: ShellStates, quiet: float) -> bool:
+        """Whether the start-up files wait for keys: a prompt that is typed would be an answer.
+
+        It waits, has told nothing yet, and is still what was started; a shell that took its place looks the same.
+        """
+        own = command_line(self._pid) == [*argv_of(self._shell)]
+        return states.state == "starting" and own and self._terminal.mode() == "raw" and quiet >= KEYS_QUIET
 
     def _is_late(self, states: ShellStates, now: float) -> bool:
         """Whether to tell now that the shell is not ready yet."""

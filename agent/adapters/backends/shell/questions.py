@@ -49,10 +49,10 @@ class Questions:
         """What the program in the foreground waits for, `quiet` seconds after the last output."""
         return awaited_input(self._terminal, self._shell, quiet=quiet, half_line=self._output.half_line)
 
-    def look(self, turn: ShellTurn, quiet: float, *, full: bool) -> None:
+    def look(self, turn: ShellTurn, quiet: float, *, full: bool, starts: bool = False) -> None:
         """See whether the command waits for a person, and tell when that changes.
 
-        `full`: it has the whole screen, where nobody can tell what it asks.
+        `full`: it has the whole screen, where nobody can tell what it asks. `starts`: start-up files wait for keys.
         """
         if turn.asked is None and quiet < turn.look_after:
             return
@@ -60,7 +60,7 @@ class Questions:
         if turn.lines and kind in {"line", "secret"} and not self._terminal.unread():
             self._type_line(turn)
             return
-        if kind == "keys" and self._is_early(turn, quiet):
+        if kind == "keys" and not starts and self._is_early(turn, quiet):
             kind = None
         turn.look_after = min(turn.look_after * 1.5, LOOK_MAX)
         within = self._within.kind() if kind == "keys" else ""

@@ -93,6 +93,8 @@ class ShellSession:
             quiet = self._loop.time() - self._performer.stirred_at
             if quiet >= QUIET and self._performer.questions.awaited(quiet) in {"line", "secret"}:
                 return True
+            if self._performer.guessed.asks(self._states, quiet):
+                return True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
                     await self._performer.at_prompt.wait()
@@ -245,7 +247,8 @@ class ShellSession:
             if quiet >= (THEMED if turn.lost else LOST) and not self._terminal.unread():
                 self._performer.carry(self._states.offer_again())
         elif turn is self._states.running or self._states.state == "starting":
-            self._performer.questions.look(turn, quiet, full=self._full)
+            starts = self._performer.guessed.asks(self._states, quiet)
+            self._performer.questions.look(turn, quiet, full=self._full, starts=starts)
 
     def _look_at_interrupted(self, turn: ShellTurn, now: float, quiet: float) -> None:
         # Not while the shell takes a prompt: bash may end when it is interrupted in the midst of what a key does.

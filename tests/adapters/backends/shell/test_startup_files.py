@@ -1,11 +1,15 @@
-"""Start-up files of all kinds, each with what a session makes of it: the first line of each file in `startup/` says it.
+r"""Start-up files of all kinds, each with what a session makes of it, as the first line of each in `startup/` says.
 
 usable                  a prompt has its output, exit status and directory, and nothing of ours
 usable until WORDS      the same, but it ends as WORDS say
 usable with our lines   the same, but it shows some of ours, as whoever sets that may expect
-asks QUESTION: ANSWER   the question is asked of a person, then usable
-guessed                 the shell is not what it was, and its session says that ends of commands are guessed
-ends STATUS             it is over before the first prompt, with that status (-9: by SIGKILL)
+asks QUESTION: ANSWER   the question is asked of a person, then usable (of keys, \n is Enter)
+silent                  it writes nothing to its terminal any more, but runs what it is told
+typed                   its line editor is off: its session says that prompts are typed
+guessed                 the shell is not what it was: its session says that ends of commands are guessed
+late                    it never gets to a prompt: its session says so, and an interrupt is heard
+left out                it ends the shell, which is started again without it, and says so
+ends                    the shell ends at its first prompt
 """
 
 from __future__ import annotations
@@ -13,15 +17,16 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from agent.adapters.backends.shell import ShellBackend
+from agent.adapters.backends.shell import guessed
 from agent.errors import BackendFailed
-from agent.ports import Asked, Backend, BackendEvent, Exited, Finished, Start
-from agent.protocol.model import SessionId
+from agent.ports import Asked, Backend, BackendEvent, Described, Exited, Finished
+from agent.protocol.terminal_lines import plain
+from tests.adapters.backends.shell.conftest import Starter
 from tests.fakes.listener import Listener, finished, run, said
 
 STARTUP = Path(__file__).with_name("startup")
@@ -33,66 +38,47 @@ PLACES = {
 }
 """Suffix of a file here, its shell, and where that reads it."""
 FILES = sorted(path for path in STARTUP.iterdir() if path.suffix in PLACES)
-Starter = Callable[[Path], Awaitable[Backend]]
+StarterWith = Callable[[Path], Awaitable[Backend]]
 
 
 def expected(path: Path) -> str:
     return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
-def of(kind: str) -> pytest.MarkDecorator:
+def of(*kinds: str) -> pytest.MarkDecorator:
     """All files of which that is expected."""
     return pytest.mark.parametrize(
-        "path", [pytest.param(path, id=path.name) for path in FILES if expected(path).startswith(kind)]
+        "path", [pytest.param(path, id=path.name) for path in FILES if expected(path).startswith(kinds)]
     )
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.setenv("SHLVL", "1")  # a shell is above: PATH is as it should be
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "ZDOTDIR", "ENV", "PAGER"):
-        monkeypatch.delenv(name, raising=False)
-    return folder
-
-
 @pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest.fixture
-async def start(home: Path, listener: Listener) -> AsyncIterator[Starter]:
-    started: list[Backend] = []
+def start_with(start: Starter, home: Path) -> StarterWith:
+    """Start the shell of which that is a start-up file."""
 
     async def make(path: Path) -> Backend:
         shell, place = PLACES[path.suffix]
         assert shutil.which(shell), f"{shell} is not installed: these tests are about it"
         (home / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, home / place)
-        started.append(await ShellBackend().start(Start(session=SessionId("one"), shell=shell), listener.emit))
-        return started[-1]
+        return await start(shell)
 
-    yield make
-    for backend in started:
-        await backend.close()
+    return make
 
 
-def plain(events: list[BackendEvent]) -> str:
-    return re.sub(r"\x1b\[[0-9;:]*m", "", said(events))
+def text(events: list[BackendEvent]) -> str:
+    return plain(said(events))
 
 
 async def is_usable(backend: Backend, listener: Listener) -> bool:
     """Fail unless a shell is; whether it shows nothing of ours, too."""
     end = await run(backend, listener, "echo one; cd /; pwd")
     assert (finished(end).status, finished(end).exit_status, finished(end).cwd) == ("complete", 0, "/")
-    lines = plain(end).splitlines()
+    lines = text(end).splitlines()
     assert lines.count("one") == lines.count("/") == 1
-    clean = "__lan_agent" not in plain(end)
+    clean = "__lan_agent" not in text(end)
     end = await run(backend, listener, """sh -c 'printf "no line feed"; exit 3'""")
-    assert re.search("^no line feed", plain(end), re.MULTILINE)
+    assert re.search("^no line feed", text(end), re.MULTILINE)
     assert (finished(end).status, finished(end).exit_status) == ("complete", 3)
     return clean
 
@@ -101,18 +87,17 @@ def test_there_are_start_up_files_of_every_kind() -> None:
     shells = [PLACES[path.suffix][0] for path in FILES]
     assert [shells.count(shell) for shell in ("bash", "zsh", "fish")] >= [40, 30, 10]
     for path in FILES:
-        assert re.fullmatch(r"usable( until .+| with our lines)?|asks .+: .+|guessed|ends -?\d+", expected(path)), (
-            path.name
-        )
+        known = r"usable( until .+| with our lines)?|asks .+: .+|silent|typed|guessed|late|left out|ends"
+        assert re.fullmatch(known, expected(path)), path.name
 
 
 @of("usable")
 async def test_a_shell_is_usable_whatever_its_start_up_file_sets(
-    start: Starter, listener: Listener, path: Path
+    start_with: StarterWith, listener: Listener, path: Path
 ) -> None:
-    backend = await start(path)
+    backend = await start_with(path)
     if "until" in expected(path):
-        assert plain(await run(backend, listener, "echo one")).endswith("one\n")
+        assert text(await run(backend, listener, "echo one")).endswith("one\n")
         ended = await run(backend, listener, "sh -c 'exit 3'")  # as its owner wanted it
         assert ended[-1] == Exited(status="ended", reason="exit status 3", exit_status=3)
     else:
@@ -120,25 +105,72 @@ async def test_a_shell_is_usable_whatever_its_start_up_file_sets(
 
 
 @of("asks")
-async def test_what_a_start_up_file_asks_is_asked_of_a_person(start: Starter, listener: Listener, path: Path) -> None:
+async def test_what_a_start_up_file_asks_is_asked_of_a_person(
+    start_with: StarterWith, listener: Listener, path: Path
+) -> None:
     question, _, answer = expected(path).removeprefix("asks ").rpartition(": ")
-    backend = await start(path)
+    backend = await start_with(path)
     await backend.prompt("echo one")
     asked = await listener.until_asked()
     assert asked.prompt.rstrip().endswith(question)
-    await backend.answer(asked.request_id, answer)
-    assert plain(await listener.turn()).endswith("one\n")
+    await backend.answer(asked.request_id, answer.replace("\\n", "\n"))
+    assert text(await listener.turn()).endswith("one\n")
+    assert await is_usable(backend, listener)
+
+
+@of("silent", "typed", "guessed")
+async def test_a_shell_that_is_not_as_it_was_says_so_and_runs_what_it_is_told(
+    start_with: StarterWith, listener: Listener, home: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guessed, "START_SECONDS", 0.5)
+    monkeypatch.setattr("agent.adapters.backends.shell.START_SECONDS", 0.5)
+    backend = await start_with(path)
+    events = await run(backend, listener, f"echo one; echo ran >{home}/ran")
+    words, status = {
+        "silent": ("", 0),
+        "typed": ("prompts are typed, its line editor is off\none\n", 0),
+        "guessed": ("ends of commands are guessed, ", None),
+    }[expected(path)]
+    assert words in text(events)
+    assert finished(events).exit_status == status
+    assert (home / "ran").read_text() == "ran\n"
+
+
+@of("late")
+async def test_a_shell_whose_start_up_files_do_not_end_says_so_and_is_interrupted(
+    start_with: StarterWith, listener: Listener, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guessed, "START_SECONDS", 0.5)
+    monkeypatch.setattr("agent.adapters.backends.shell.START_SECONDS", 0.5)
+    backend = await start_with(path)
+    await backend.prompt("echo one")
+    told = ""
+    while "its start-up files are not done after 0.5 s" not in told:
+        event = await listener.next()
+        told = (event.program or "") if isinstance(event, Described) else ""
+    await backend.interrupt()
+    assert finished(await listener.turn()).status == "interrupted"
+    assert await is_usable(backend, listener)
+
+
+@of("left out")
+async def test_a_start_up_file_that_ends_the_shell_is_left_out_and_that_is_said(
+    start_with: StarterWith, listener: Listener, path: Path
+) -> None:
+    backend = await start_with(path)
+    assert "it is started again without them\n" in text(await run(backend, listener, "echo one"))
     assert await is_usable(backend, listener)
 
 
 @of("ends")
-async def test_a_shell_that_its_start_up_file_ends_says_how(start: Starter, listener: Listener, path: Path) -> None:
-    status = int(expected(path).removeprefix("ends "))
+async def test_a_shell_that_ends_at_its_first_prompt_says_how(
+    start_with: StarterWith, listener: Listener, path: Path
+) -> None:
     with contextlib.suppress(BackendFailed):  # it has ended already
-        backend = await start(path)
+        backend = await start_with(path)
         await backend.prompt("echo one")
     events = [await listener.next()]
     while not isinstance(events[-1], Exited):
         assert not isinstance(events[-1], Finished | Asked), events[-1]
         events.append(await listener.next())
-    assert events[-1].exit_status == (status if status >= 0 else None)
+    assert events[-1].exit_status == 0

@@ -1,5 +1,4 @@
-# guessed
-# its editor reads the answer: it looks like a prompt
+# asks Which project?: tea\n
 if status is-interactive
     read -P 'Which project? ' project
 end

@@ -1,3 +1,3 @@
 # guessed
 # a recorder of terminals, as tmux would be
-exec script -q /dev/null
+if [ -z "$AGAIN" ]; then AGAIN=1 exec script -q /dev/null; fi

@@ -1,2 +1,2 @@
-# ends 3
+# left out
 exit 3

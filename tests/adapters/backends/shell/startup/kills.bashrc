@@ -1,2 +1,2 @@
-# ends -9
+# left out
 kill -KILL $$

@@ -1,2 +1,2 @@
-# ends 0
+# ends
 exec </dev/null

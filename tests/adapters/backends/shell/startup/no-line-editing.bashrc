@@ -1,2 +1,2 @@
-# guessed
+# typed
 set +o emacs +o vi

@@ -1,2 +1,2 @@
-# guessed
+# typed
 unsetopt zle

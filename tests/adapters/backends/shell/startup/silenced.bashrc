@@ -1,2 +1,2 @@
-# guessed
+# silent
 exec >/dev/null 2>&1

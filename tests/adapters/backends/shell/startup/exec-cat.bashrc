@@ -1,2 +1,0 @@
-# guessed
-exec cat
