@@ -7,6 +7,7 @@ export const LOCALES = { en: "English", "zh-Hans": "简体中文", "zh-Hant": "�
 const FIRST = "en";
 
 let chosen = "";
+let column = -1; // of its texts
 let regional = FIRST; // the same language as the browser's region writes times and numbers
 
 /** Speak a language from now on; an empty name is what the browser asks for. Whether it is another one. */
@@ -14,6 +15,7 @@ export function use(wanted = "") {
   const name = wanted in LOCALES ? wanted : preferred();
   if (name === chosen) return false;
   chosen = name;
+  column = Object.keys(LOCALES).indexOf(name);
   regional = navigator.languages.find((language) => nameOf(language) === name) ?? name;
   document.documentElement.lang = name;
   return true;
@@ -55,7 +57,7 @@ function formOf(count) {
 // Keys are grouped by their first words: `chat.working` is in `chat`.
 function textOf(key) {
   const dot = key.indexOf(".");
-  return TEXTS[key.slice(0, dot)]?.[key.slice(dot + 1)]?.[Object.keys(LOCALES).indexOf(chosen)];
+  return TEXTS[key.slice(0, dot)]?.[key.slice(dot + 1)]?.[column];
 }
 
 const MINUTE = 60;
