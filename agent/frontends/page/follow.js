@@ -14,7 +14,7 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
   let touched = 0; // where a finger came down
   let before = 0; // the offset at the last scroll
   let lived = false; // whether it was in the document
-  const sizes = new ResizeObserver(settle);
+  const sizes = new ResizeObserver(grown);
   sizes.observe(scroller);
   for (const child of scroller.children) sizes.observe(child);
   scroller.addEventListener("scroll", scrolled, { passive: true });
@@ -26,7 +26,7 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
   return {
     toEnd,
     goTo,
-    settle,
+    settle: grown,
     keep,
     get following() {
       return following;
@@ -111,6 +111,12 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
     return nodes[low] ?? null;
   }
 
+  // The reader may have moved without a scroll that was told yet: nothing of it is undone.
+  function grown() {
+    if (scroller.scrollTop !== before) scrolled();
+    settle();
+  }
+
   function settle() {
     if (following) {
       scroller.scrollTop = scroller.scrollHeight;
@@ -132,7 +138,8 @@ export function follow(scroller, content, { onFollow = () => {}, onScroll = () =
 
   /** Change what is in it while what is in sight stays where it is. */
   function keep(change) {
-    if (!following) settle(); // a line above may have come in this very frame
+    if (scroller.scrollTop !== before) scrolled();
+    else if (!following) settle(); // a line above may have come in this very frame
     change();
     settle();
   }
