@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Literal
-from unicodedata import category, combining, east_asian_width
+from unicodedata import category
 
 from agent.protocol.characters import BLANK, EMOJI_STYLE, JOINERS, hidden_in_text, unseen
 from agent.protocol.colours import SGR
 from agent.protocol.control_sequences import ControlSequences
+from agent.protocol.terminal_cells import columns as columns_of
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
 """How a line is painted where there are colours; never the only thing that carries a meaning."""
@@ -28,8 +28,6 @@ _COLOURS = frozenset({38, 48, 58})
 """Parameters of SGR that take arguments: the colour of the text, of the background, of the underline."""
 _ARGUMENTS = {"2": 3, "5": 1}
 """How many numbers follow a kind of colour: red, green and blue; or a place in the palette."""
-_MEDIAL = re.compile("[\u1160-\u11ff\ud7b0-\ud7ff]")
-"""Vowels and finals of Hangul that stand in the cell of the consonant before them, as in file names of macOS."""
 _RETURN = re.compile("\r+\n?")
 _PAINTED = re.compile(f"({SGR.pattern})")
 _COLOURS_AT_END = re.compile(r"(?:\x1b\[[0-9;:]*m)+\Z")
@@ -77,14 +75,7 @@ def width(text: str) -> int:
     """Columns that cleaned text takes on a terminal."""
     if text.isascii():
         return len(text)
-    return sum(_columns(character) for character in text)
-
-
-@lru_cache(maxsize=4096)
-def _columns(character: str) -> int:
-    if combining(character) or category(character) in {"Mn", "Me", "Cf"} or _MEDIAL.match(character):
-        return 0
-    return 2 if east_asian_width(character) in {"W", "F"} else 1
+    return sum(columns_of(character) for character in text)
 
 
 def fit(text: str, columns: int) -> str:
@@ -93,7 +84,7 @@ def fit(text: str, columns: int) -> str:
         return text
     kept, used = [], 0
     for character in text:
-        used += _columns(character)
+        used += columns_of(character)
         if used > columns - 1:
             break
         kept.append(character)
@@ -107,7 +98,7 @@ def fit_middle(text: str, columns: int) -> str:
     tail: list[str] = []
     left = max(0, columns - 1) * 2 // 3
     for character in reversed(text):
-        left -= _columns(character)
+        left -= columns_of(character)
         if left < 0:
             break
         tail.insert(0, character)
@@ -126,7 +117,7 @@ def fit_painted(text: str, columns: int, *, color: bool) -> str:
             kept += piece
             continue
         for character in piece:
-            left -= _columns(character)
+            left -= columns_of(character)
             if left < 0:
                 return f"{kept}{cut}\x1b[0m" if "\x1b" in kept else kept + cut
             kept += character
@@ -145,7 +136,7 @@ def wrap(text: str, columns: int) -> list[str]:
         lines += [line] if line else []
         line = ""
         for character in word:
-            if line and width(line) + _columns(character) > columns:
+            if line and width(line) + columns_of(character) > columns:
                 lines.append(line)
                 line = ""
             line += character

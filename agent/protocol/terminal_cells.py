@@ -5,6 +5,7 @@ Source: ECMA-48 §8.3.117 (SGR), "XTerm Control Sequences", Unicode's East Asian
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
@@ -20,6 +21,8 @@ _OFF = {1: 22, 2: 22, 3: 23, 4: 24, 21: 24, 5: 25, 6: 25, 7: 27, 9: 29, 38: 39, 
 }
 """Attribute -> the one that ends it. Left out is 8, which hides text: what is said is seen."""
 _ENDS = set(_OFF.values())
+_MEDIAL = re.compile("[\u1160-\u11ff\ud7b0-\ud7ff]")
+"""Vowels and finals of Hangul that stand in the cell of the consonant before them, as in file names of macOS."""
 
 
 @lru_cache(4096)
@@ -54,7 +57,7 @@ def _attributes(parameters: str) -> Iterator[tuple[int, str]]:
 @lru_cache(4096)
 def columns(character: str) -> int:
     """How many columns a character takes: none, one or two."""
-    if unicodedata.category(character) in {"Mn", "Me", "Cf"} or "\u1160" <= character <= "\u11ff":
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"} or _MEDIAL.match(character):
         return 0
     if "\U0001f3fb" <= character <= "\U0001f3ff":  # colours of skin, which belong to the emoji before
         return 0

@@ -268,3 +268,20 @@ def test_whatever_is_written_in_whatever_pieces_only_text_and_colours_come_out(
 )
 def test_text_without_control_characters_comes_out_as_it_is(text: str, piece: int) -> None:
     assert text_of(text.replace("\n", "\r\n").encode(), rows=3, cols=7, piece=piece) == text
+
+
+@given(
+    st.lists(
+        st.sampled_from(["one\r\n", "two", " ", "\r\n", "漢字\r\n", "a longer line\r\n", "\x1b[31mred\x1b[0m\r\n"])
+    )
+)
+def test_text_that_pauses_anywhere_is_said_once(pieces: list[str]) -> None:
+    lines = TerminalLines(4, 9, colours=False)
+    lines.begin()
+    said = ""
+    for piece in pieces:
+        lines.feed(piece.encode())
+        lines.settle()
+        lines.tail()
+        said += lines.take()
+    assert said + lines.end() == plain("".join(pieces).replace("\r\n", "\n"))
