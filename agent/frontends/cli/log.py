@@ -18,7 +18,7 @@ from agent.frontends.cli.export import MarkdownTranscript, Row, json_lines, mark
 from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.parameters import Whole
 from agent.frontends.cli.patience import call, saying, wait_option
-from agent.frontends.cli.screen import SplitScreen
+from agent.frontends.cli.screen import SplitScreen, redrawn
 from agent.frontends.cli.transcript import TranscriptPrinter
 from agent.protocol.events import Event
 from agent.protocol.messages import History, Page
@@ -124,11 +124,12 @@ def _write(app: App, lines: Iterator[str], file: str | None) -> None:
 async def _follow(app: App, mark: Mark, show: _Log, wait: float) -> None:
     async with streaming(app.client.path, wait=wait) as stream:
         stream.waiting = saying(app)
-        try:
-            async for note in follow(stream, mark):
-                show.take(note)
-        finally:
-            show.close()
+        with redrawn(show.screen):
+            try:
+                async for note in follow(stream, mark):
+                    show.take(note)
+            finally:
+                show.screen.close()
 
 
 class _Log:
@@ -137,8 +138,8 @@ class _Log:
         self.colours = app.printer.always if as_json else app.printer.color
         self._printer, self._as_json = app.printer, as_json
         self._lively = stays and app.printer.tty and not app.printer.dumb and not as_json
-        self._screen = SplitScreen(app.printer, lively=self._lively)
-        self._view, self._transcript = SessionView(), TranscriptPrinter(self._screen)
+        self.screen = SplitScreen(app.printer, lively=self._lively)
+        self._view, self._transcript = SessionView(), TranscriptPrinter(self.screen)
         app.printer.make_way = self._hide_rows
 
     def mark(self, seq: int, epoch: str = "") -> Mark:
@@ -153,29 +154,25 @@ class _Log:
                     self.session = self._view.session
                     if change.anew:
                         self._printer.talk(sentence(LogReplaced()), "yellow")
-                        self._transcript = TranscriptPrinter(self._screen)
+                        self._transcript = TranscriptPrinter(self.screen)
                     for entry in entries:
                         self._entry(entry)
                 case LogEntry():
                     self._entry(change)
                 case _:
                     pass
-        self._screen.moving(self._view.rows)
+        self.screen.moving(self._view.rows)
 
     def event(self, event: Event) -> None:
         """Print one entry of the log."""
         self._entry(self._view.entry(event))
 
-    def close(self) -> None:
-        """Leave the terminal at the start of a line."""
-        self._screen.close()
-
     def _entry(self, entry: LogEntry) -> None:
         if self._as_json:
             self._printer.json_line(event_json(self.session, entry.event))
         else:
-            self._screen.moving(self._view.rows)  # what moved and is now said must not stand twice
+            self.screen.moving(self._view.rows)  # what moved and is now said must not stand twice
             self._transcript.show(entry)
 
     def _hide_rows(self) -> None:
-        self._screen.moving(())
+        self.screen.moving(())

@@ -30,6 +30,7 @@ from agent.frontends.cli.main import App, Exit
 from agent.frontends.cli.parameters import Span
 from agent.frontends.cli.patience import call, saying, wait_option
 from agent.frontends.cli.reply_printer import ReplyPrinter
+from agent.frontends.cli.screen import redrawn
 from agent.frontends.cli.transcript import style_of
 from agent.protocol.events import (
     MessageStart,
@@ -174,15 +175,16 @@ class _Turn:
             loop.remove_signal_handler(signal.SIGTERM)
 
     async def _run(self, stream: Stream, left: asyncio.Future[int], seconds: float | None) -> int:
-        async with asyncio.TaskGroup() as tasks:
-            jobs = [
-                tasks.create_task(self._follow(stream, tasks), name="cli.follow"),
-                tasks.create_task(self._stop(stream), name="cli.interrupt"),
-                tasks.create_task(self._expire(stream, seconds), name="cli.timeout"),
-            ]
-            status = await left
-            for job in [*jobs, *self._asking.values()]:
-                job.cancel()
+        with redrawn(self._reply.screen):
+            async with asyncio.TaskGroup() as tasks:
+                jobs = [
+                    tasks.create_task(self._follow(stream, tasks), name="cli.follow"),
+                    tasks.create_task(self._stop(stream), name="cli.interrupt"),
+                    tasks.create_task(self._expire(stream, seconds), name="cli.timeout"),
+                ]
+                status = await left
+                for job in [*jobs, *self._asking.values()]:
+                    job.cancel()
         self._reply.end_line()
         return status
 

@@ -35,7 +35,7 @@ class ReplyPrinter:
         self._printer = printer
         self._as_json = as_json
         self.moves = printer.tty and not printer.dumb and not as_json
-        self._screen = SplitScreen(printer, lively=self.moves)
+        self.screen = SplitScreen(printer, lively=self.moves)
         printer.make_way = self.hide_rows
         self._reply, self._work = ReplyText(), ActivityLines()
         self._filter = TerminalText(color=printer.color)
@@ -55,7 +55,7 @@ class ReplyPrinter:
             case MessageDelta() | MessageComplete():
                 text = self._reply.take(payload, merged=merged)
                 if text and not self._as_json:
-                    self._screen.text(self._filter.feed(text))
+                    self.screen.text(self._filter.feed(text))
             case ToolStart() | ToolUpdate() | ToolComplete() | PlanUpdate():
                 self._talk(self._work.lines(payload, merged=merged))
             case _:
@@ -85,13 +85,13 @@ class ReplyPrinter:
     def end_line(self) -> None:
         """End the line that the reply has begun."""
         self.hide_rows()
-        self._screen.text(self._filter.end())
-        self._screen.end_line()
+        self.screen.text(self._filter.end())
+        self.screen.end_line()
         self._printer.out.flush()
 
     def rows(self, moving: Sequence[str]) -> None:
         """Show below the reply what the program may still change, on a terminal: it is drawn over."""
-        self._screen.moving(moving)
+        self.screen.moving(moving)
 
     def hide_rows(self) -> None:
         """Take the rows that the program may still change off the terminal."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import signal
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from agent.client.terminal_text import Style, fit, fit_painted, leaves_open, width
@@ -263,6 +266,19 @@ class SplitScreen:
             return start
         room = rows - 1 + below
         return start + BELOW * room + (f"\x1b[{room}A" if room else "") + SAVE + ("\n" if below else "")
+
+
+@contextmanager
+def redrawn(screen: SplitScreen) -> Iterator[None]:
+    """Have the rows of a command that reads no keys drawn anew when the terminal's size changes, or after Ctrl-Z."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGWINCH, screen.resized)
+    loop.add_signal_handler(signal.SIGCONT, screen.come_back)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGWINCH)
+        loop.remove_signal_handler(signal.SIGCONT)
 
 
 def _filled(before: int, text: str, columns: int) -> int:

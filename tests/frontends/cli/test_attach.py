@@ -936,3 +936,22 @@ def test_in_a_pipe_there_are_no_rows_and_colours_only_if_they_are_asked_for(
     asked = [*gateway.called("session.attach"), *gateway.called("session.history")]
     assert {each.colours for each in asked} == {colours}
     assert not any(each.tail for each in gateway.called("session.attach"))
+
+
+def test_rows_are_drawn_anew_after_ctrl_z_and_leave_what_was_printed_meanwhile(gateway: FakeGateway) -> None:
+    shown = Terminal("log", "--follow", HERE)
+    try:
+        gateway.wait_until(lambda: gateway.viewers > 0)
+        begun(gateway)
+        gateway.tell("turn.tail", rows("layer\n 10 %"))
+        shown.until_shown("[laptop] make", "layer", " 10 %")
+        shown.child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, shown.child.pid, os.WSTOPPED)
+        os.write(shown._inner, b"\n[1]+ Stopped\n$ fg\n")
+        shown.until("$ fg\n")
+        shown.child.send_signal(signal.SIGCONT)
+        shown.until_shown("[1]+ Stopped", "$ fg", "layer", " 10 %")
+        gateway.tell("turn.tail", rows("layer\n 20 %"))
+        shown.until_shown("[1]+ Stopped", "$ fg", "layer", " 20 %")
+    finally:
+        shown.close()
