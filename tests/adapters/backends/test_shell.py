@@ -15,7 +15,7 @@ import pytest
 
 from agent.adapters.backends.pty.hangup import members
 from agent.adapters.backends.shell import ShellBackend
-from agent.adapters.backends.shell.questions import WENT_ON
+from agent.adapters.backends.shell.questions import LOOK_MAX, WENT_ON
 from agent.adapters.backends.shell.session import NUL, ShellSession
 from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import Asked, BackendEvent, Described, Exited, Finished, Prompted, Said, Start, Tail, Withdrew
@@ -248,6 +248,14 @@ async def test_ten_megabytes_arrive_whole_while_the_loop_runs_on(bash: ShellSess
 
     await bash.prompt("yes 0123456789abcde | head -c 10000000")
     assert await count() == (10_000_000, 16_384)
+
+
+async def test_a_long_command_is_looked_at_rarely(bash: ShellSession, listener: Listener) -> None:
+    await bash.prompt("echo go; sleep 600")
+    await listener.until_said("go\n")
+    await until(lambda: bash._next_look() == LOOK_MAX)
+    await bash.interrupt()
+    await listener.turn()
 
 
 # --- people who type --------------------------------------------------------------------------------------------------

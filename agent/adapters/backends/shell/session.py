@@ -211,7 +211,7 @@ class ShellSession:
         turn = self._turn
         due = self._performer.output.due(self._loop.time())
         if self._states.state in {"starting", "between", "cancelled"} or (
-            turn is not None and (turn.interrupts or turn.sent or turn is self._states.waiting)
+            turn is not None and (turn.interrupts or turn is self._states.waiting)
         ):
             return LOOK if self._states.running is None or due is None else min(LOOK, due)
         if turn is None:
