@@ -29,7 +29,7 @@ from agent.adapters.backends.shell.turn import ShellTurn
 from agent.adapters.backends.shell.within import ShellWithin
 from agent.adapters.backends.terminal.launch import RunningProgram
 from agent.adapters.backends.terminal.output import CommandOutput
-from agent.adapters.backends.terminal.screen import ProgramScreen
+from agent.adapters.backends.terminal.screen import TYPED_MAX, ProgramScreen
 from agent.ports import Asked, BackendEvent, Described, Finished, Prompted, Said
 from agent.protocol.events import TurnStatus
 from agent.protocol.terminal import Size
@@ -62,6 +62,7 @@ class Performer:
             running.terminal, running.process.pid, self.output, within, tell=self._ask, press=self.press
         )
         self.events, self._said = deque[BackendEvent](), 0
+        self._held = bytearray()  # keys of a person, for the prompt that follows
         self.stirred_at = self._loop.time()  # when something was last written, or typed from here
         self.program = shell.program  # what runs, and how
         self.first_words, self.directory = running.notes, ""
@@ -84,6 +85,7 @@ class Performer:
                     self._follow(effect)
         if self._states.state == "prompt":
             self.at_prompt.set()
+        self._release()
 
     def _follow(self, effect: Effect) -> None:
         """Tell what a command does."""
@@ -165,6 +167,24 @@ class Performer:
             self.tell(Described(cwd=self.directory))
         over: TurnStatus = "interrupted" if turn.interrupts else "complete"
         self.tell(Finished(status=over, exit_status=status, cwd=self.directory, typed=not turn.number))
+
+    def typed(self, data: bytes) -> bytes:
+        """What of a person's keys is typed now: the rest of a line whose beginning is put away comes behind that."""
+        turn = self._states.running or self._states.waiting
+        asks = self._screen.full or (turn is not None and turn.asked is not None)
+        if not self._states.away or asks or self._terminal.interrupts(data) or len(self._held) > TYPED_MAX:
+            self._states.typed(data)
+            return data
+        self._held += data
+        self._states.held = True
+        return b""
+
+    def _release(self) -> None:
+        if self._held and not self._states.away:
+            data, self._held, self._states.held = bytes(self._held), bytearray(), False
+            self._states.typed(data)
+            self.press(data)
+            self.carry(self._states.offer())
 
     def say(self, text: str) -> None:
         """Tell more text of the reply."""

@@ -40,6 +40,8 @@ THEMED = 0.15
 """Seconds without output after which a shell that waits for keys is at its prompt, though no mark says so."""
 INTERRUPTED = 0.3
 """The same for a command that was interrupted, whose end the shell may have skipped."""
+PRESSES = 3
+"""Times that a shell in the foreground is interrupted before it counts as idle though no mark says so."""
 LOST = 1.0
 """Seconds without output after which a key that the shell has not heard is pressed again."""
 
@@ -160,9 +162,9 @@ class ShellSession:
 
     # --- output, as it is read ---------------------------------------------------------------------------------------
 
-    def _typed(self, data: bytes) -> None:
-        self._states.typed(data)
+    def _typed(self, data: bytes) -> bytes:
         self._states.settling |= self._terminal.interrupts(data)
+        return self._performer.typed(data)
 
     def _heard(self, data: bytes) -> bytes:
         now = self._performer.stirred_at = self._loop.time()
@@ -236,7 +238,7 @@ class ShellSession:
             self._performer.carry(self._states.at_prompt())
         elif self._states.state == "cancelled" and quiet >= AGAIN:
             self._performer.press(self._terminal.interrupt_key())  # bash may lose one that comes before it reads
-        if self._states.settling and quiet >= QUIET:
+        if self._states.settling and quiet >= QUIET and not self._terminal.unread():
             self._states.settling = False
             self._performer.carry(self._states.offer())
         if turn is None:
@@ -257,7 +259,12 @@ class ShellSession:
                 self._states.settling = True
                 turn.press(self._terminal, self._screen.keyboard, self._states.pid, now)
         elif quiet >= INTERRUPTED and now - turn.pressed_at >= INTERRUPTED and self._edits():
-            self._performer.carry(self._states.seen_idle())
+            # A prompt tells so by a mark, when it is drawn anew if not before: what else has a line editor (`read` of
+            # fish, `vared`) may have begun after the interrupt.
+            if turn is self._states.running and turn.presses < PRESSES:
+                turn.press(self._terminal, self._screen.keyboard, self._states.pid, now)
+            else:
+                self._performer.carry(self._states.seen_idle())
         elif now - turn.pressed_at >= AGAIN:
             turn.press_again(self._terminal, self._screen.keyboard, self._states.pid, now)
 

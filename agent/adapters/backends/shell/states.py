@@ -113,8 +113,11 @@ class ShellStates:
     ended: tuple[ShellTurn, int | None] | None = None  # what is over if a prompt follows, and its status
     around: list[int] = field(default_factory=list)  # process ids of the shells around that one, outermost first
     directory: str = ""
-    touched: bool = False  # a person has typed since the prompt came
+    touched: bool = False  # a person has typed something and not entered it
     entered: bool = False  # a person's Enter is on its way: what we type now would go to what that starts
+    ahead: bool = False  # the same while a command ran: the shell may read it as its next line
+    held: bool = False  # keys of a person wait, which come first
+    half: bool = False  # a person had typed something when the key was pressed
     settling: bool = False  # something was interrupted just now: the shell may hear of it while it takes a prompt
     typing: bool = False  # prompts are typed: the shell does not hear the key
     marked: bool = False  # it tells where it is
@@ -128,12 +131,13 @@ class ShellStates:
     def offer(self) -> list[Effect]:
         """Press the key, if the shell is at its prompt and was not asked yet."""
         turn = self.waiting
-        if turn is None or turn.sent or self.state != "prompt" or self.entered or self.settling:
+        if turn is None or turn.sent or self.state != "prompt" or self.entered or self.settling or self.held:
             return []
         turn.sent = True
         if self.typing:
             self.waiting, self.running, self.state = None, turn, "running"
             return [TypeText(turn)]
+        self.half = self.touched
         return [PressKey()]
 
     def offer_again(self) -> list[Effect]:
@@ -147,8 +151,15 @@ class ShellStates:
     def typed(self, data: bytes) -> None:
         """Note what a person types."""
         self.touched = True
-        if self.state == "prompt" and (b"\r" in data or b"\n" in data):
-            self.entered = True
+        if b"\r" in data or b"\n" in data:
+            self.entered = self.entered or self.state == "prompt"
+            self.ahead = self.ahead or self.state != "prompt"
+
+    @property
+    def away(self) -> bool:
+        """Whether a half line of a person may be put away: what they type on belongs behind it."""
+        taking = self.waiting is not None and self.waiting.sent
+        return not self.typing and (taking or self.kept or (self.half and self.state != "prompt"))
 
     def mark(self, mark: ShellMark) -> list[Effect]:
         """Take a mark of the shell."""
@@ -173,7 +184,10 @@ class ShellStates:
 
     def at_prompt(self) -> list[Effect]:
         """The line editor waits: as it says, or as it looks."""
-        self.state, self.entered, self.touched = "prompt", False, False
+        self.touched = self.touched and not self.entered and not self.ahead
+        self.settling = self.settling or self.ahead
+        self.state, self.entered, self.ahead = "prompt", False, False
+        self.half = self.half and self.waiting is not None and self.waiting.sent
         back: list[Effect] = [GiveBack()] if self.kept and (self.waiting is None or not self.waiting.sent) else []
         self.kept = self.kept and not back
         return [*back, *self.offer()]

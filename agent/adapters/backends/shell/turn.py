@@ -31,6 +31,7 @@ class ShellTurn:
     unseen: bool = False  # it may run: the mark of its beginning may have gone to a service that is no more
     tries: int = 0  # times that the key was pressed
     interrupts: int = 0
+    presses: int = 0  # of what interrupts
     pressed: int = 0  # process group that has heard the last interrupt
     pressed_at: float | None = None  # loop time
     lines: list[bytes] = field(default_factory=list)  # of an answer, to be typed when the program reads again
@@ -44,6 +45,7 @@ class ShellTurn:
         """
         group = terminal.foreground()
         self.pressed, self.pressed_at = group, now
+        self.presses += 1
         row = find_process(shell)
         if row is not None and row.state in "Tt":
             os.kill(shell, signal.SIGCONT)

@@ -42,12 +42,13 @@ class ProgramScreen:
         epoch: str,
         heard: Callable[[bytes], bytes],
         *,
-        typed: Callable[[bytes], None] | None = None,
+        typed: Callable[[bytes], bytes] | None = None,
         stall: float = STALL,
     ) -> None:
         """Read the terminal from now on.
 
-        `heard` is given all output as it is read, and returns what viewers see of it; `typed` what viewers type.
+        `heard` is given all output as it is read, and returns what viewers see of it; `typed` what viewers type, and
+        returns what of it is typed now.
         """
         self.epoch, self.size = epoch, Size(ROWS, COLS)
         self.over = False
@@ -141,9 +142,7 @@ class ProgramScreen:
                 raise Busy("the program does not read what is typed", hint="Ctrl-C may help")
             await asyncio.sleep(0.01)
         if not self._closed:
-            if self._typed is not None:
-                self._typed(data)
-            self.keyboard.feed(data)
+            self.keyboard.feed(data if self._typed is None else self._typed(data))
 
     def resize(self, size: Size) -> None:
         """Give the terminal another size."""

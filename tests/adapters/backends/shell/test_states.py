@@ -30,6 +30,10 @@ def fed(states: ShellStates, *marks: str) -> list[Effect]:
     return [effect for each in marks for effect in states.mark(mark(each))]
 
 
+def is_away(states: ShellStates) -> bool:
+    return states.away
+
+
 def at_prompt(*, early: bool = False) -> ShellStates:
     states = ShellStates(PID, early=early)
     assert fed(states, "S", "D 0 0 /home", "A 0", "B") == []
@@ -69,7 +73,9 @@ def test_nothing_is_typed_behind_a_persons_enter_until_what_it_starts_is_over() 
     fed(states, "C 1 t636174")
     states.typed(b"words for cat\r")
     assert fed(states, "D 1 0 /")[-1] == TurnOver(ShellTurn(0, "cat"), 0)
-    assert fed(states, "A 0", "B") == [PressKey()]
+    assert fed(states, "A 0", "B") == []  # the last words may be the shell's next line
+    states.settling = False  # it was quiet, and nothing unread
+    assert states.offer() == [PressKey()]
 
 
 def test_an_enter_that_ran_nothing_holds_nothing_up() -> None:
@@ -163,14 +169,6 @@ def test_fish_is_believed_when_its_prompt_follows() -> None:
     assert fed(states, "A 3") == [TurnOver(turn, 3)]
 
 
-def test_marks_of_another_shell_change_nothing() -> None:
-    states, turn = at_prompt(), ShellTurn(1, "bash")
-    states.prompt(turn)
-    fed(states, "T 1 0", "C 1 n1")
-    assert [effect for each in ("D 9 9 /x", "A 9", "B") for effect in states.mark(mark(each, pid=7))] == []
-    assert (states.state, states.directory) == ("running", "/home")
-
-
 def test_what_was_interrupted_and_lost_its_marks_is_over_when_the_shell_is_seen_to_wait() -> None:
     states, turn = at_prompt(), ShellTurn(1, "sleep 600")
     states.prompt(turn)
@@ -199,3 +197,60 @@ def test_a_text_that_was_taken_and_never_ran_is_cleared_from_the_line() -> None:
     fed(states, "T 1 4")
     assert states.seen_idle() == [TurnOver(turn, 130), Cancel()]
     assert fed(states, "A 130", "B") == [GiveBack()]
+
+
+def test_what_a_person_types_on_behind_a_half_line_that_is_put_away_belongs_behind_it() -> None:
+    states, turn = at_prompt(), ShellTurn(1, "ls")
+    states.typed(b"echo ha")
+    assert not is_away(states)
+    states.prompt(turn)
+    assert is_away(states)  # the shell may take the prompt, and the half line with it, at any moment
+    fed(states, "T 1 7", "A 0", "B", "C 1 n1")
+    assert is_away(states)
+    assert fed(states, "D 1 0 /", "A 0", "B") == [TurnOver(turn, 0), GiveBack()]
+    assert not is_away(states)
+
+
+def test_keys_for_a_program_are_its_own_when_nothing_is_put_away() -> None:
+    states = at_prompt()
+    states.prompt(ShellTurn(1, "cat"))
+    fed(states, "T 1 0", "C 1 n1")
+    assert not is_away(states)
+    fed(states, "D 1 0 /", "A 0", "B")
+    states.typed(b"cat\r")
+    fed(states, "C 2 t636174")
+    assert not is_away(states)
+
+
+def test_a_line_that_was_entered_while_a_command_ran_goes_before_a_prompt() -> None:
+    states, turn = at_prompt(), ShellTurn(1, "ls")
+    fed(states, "C 1 t73")
+    states.typed(b"date\r")
+    assert states.prompt(turn) == []
+    assert fed(states, "D 1 0 /", "A 0", "B") == [TurnOver(ShellTurn(0, "s"), 0)]  # the shell reads that line first
+    assert fed(states, "C 2 t64617465", "D 2 0 /", "A 0") == [
+        OutputBegan(ShellTurn(0, "date")),
+        TurnOver(ShellTurn(0, "date"), 0),
+    ]
+    states.settling = False  # it was quiet, and nothing unread
+    assert fed(states, "B") == [PressKey()]
+
+
+def test_a_shell_within_that_begins_to_tell_gets_the_prompts_until_the_one_around_it_tells_again() -> None:
+    states, outer, inner = at_prompt(), ShellTurn(1, "bash"), ShellTurn(2, "exit 3")
+    states.prompt(outer)
+    fed(states, "T 1 0", "C 1 n1")
+    assert states.mark(mark("D 0 0 /in", pid=7)) == [TurnOver(outer, None)]
+    assert states.mark(mark("B", pid=7)) == []
+    assert (states.pid, states.around, states.state) == (7, [PID], "prompt")
+    assert states.prompt(inner) == [PressKey()]
+    for each in ("T 2 0", "C 1 n2"):
+        states.mark(mark(each, pid=7))
+    assert fed(states, "D 1 3 /") == [TurnOver(inner, 3)]
+    assert (states.pid, states.around) == (PID, [])
+
+
+def test_a_mark_of_another_process_at_the_prompt_says_nothing() -> None:
+    states = at_prompt()
+    assert states.mark(mark("D 9 1 /forged", pid=7)) == []
+    assert (states.pid, states.directory) == (PID, "/home")

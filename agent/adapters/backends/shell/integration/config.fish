@@ -51,6 +51,11 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
         set __lan_agent_runs 0
     end
 
+    # The line editor of the builtin `read` draws the same parts of a prompt, and knows our key.
+    function __lan_agent_reads
+        builtin test (builtin status current-command) != fish
+    end
+
     function __lan_agent_prompt --on-event fish_prompt
         __lan_agent_mark A ";$status"
         __lan_agent_mark B
@@ -64,7 +69,7 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
         end
     end
     function fish_mode_prompt
-        __lan_agent_prompt
+        __lan_agent_reads; or __lan_agent_prompt
         __lan_agent_mode_prompt
     end
 
@@ -99,6 +104,10 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
         end
         builtin string match -qr '^\d+$' -- "$known"; or set known 0
         builtin string match -qr '^\d+$' -- "$asked"; or set asked 0
+        if __lan_agent_reads
+            __lan_agent_mark R ";$asked;more"
+            return
+        end
         if builtin test $asked -le $known; or builtin test $asked -le $__lan_agent_number
             __lan_agent_mark R ";$asked;old"
             return
