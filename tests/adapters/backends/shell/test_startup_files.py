@@ -15,6 +15,7 @@ ends                    the shell ends at its first prompt
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Awaitable, Callable
@@ -38,7 +39,21 @@ PLACES = {
 }
 """Suffix of a file here, its shell, and where that reads it."""
 FILES = sorted(path for path in STARTUP.iterdir() if path.suffix in PLACES)
-StarterWith = Callable[[Path], Awaitable[Backend]]
+OTHERS = [Path(other) for other in os.environ.get("LAN_AGENT_TEST_SHELLS", "").split(":") if other]
+"""Other versions of shells, which `.ci/run` has from other releases of Debian: `bash-5.1`."""
+FOR_OTHERS = (
+    "debian",
+    "empty",
+    "history",
+    "no-promptvars",
+    "nounset",
+    "posix",
+    "preexec",
+    "prompt-command",
+    "vi",
+    "xtrace",
+)
+StarterWith = Callable[..., Awaitable[Backend]]
 
 
 def expected(path: Path) -> str:
@@ -56,12 +71,12 @@ def of(*kinds: str) -> pytest.MarkDecorator:
 def start_with(start: Starter, home: Path) -> StarterWith:
     """Start the shell of which that is a start-up file."""
 
-    async def make(path: Path) -> Backend:
+    async def make(path: Path, other: Path | None = None) -> Backend:
         shell, place = PLACES[path.suffix]
         assert shutil.which(shell), f"{shell} is not installed: these tests are about it"
         (home / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, home / place)
-        return await start(shell)
+        return await start(str(other or shell))
 
     return make
 
@@ -102,6 +117,18 @@ async def test_a_shell_is_usable_whatever_its_start_up_file_sets(
         assert ended[-1] == Exited(status="ended", reason="exit status 3", exit_status=3)
     else:
         assert await is_usable(backend, listener) == ("with our lines" not in expected(path))
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.name.startswith(FOR_OTHERS)], ids=lambda path: path.name
+)
+async def test_other_versions_of_shells_are_usable_as_well(
+    start_with: StarterWith, listener: Listener, path: Path
+) -> None:
+    for other in OTHERS:
+        if other.name.startswith(PLACES[path.suffix][0]):
+            backend = await start_with(path, other)
+            assert await is_usable(backend, listener), other
 
 
 @of("asks")
