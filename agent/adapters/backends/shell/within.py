@@ -34,6 +34,9 @@ class ShellWithin:
     def kind(self) -> str:
         """The kind of the shell that has the keyboard and tells nothing; empty if it is none that could."""
         group = self._terminal.foreground()
+        self._words = self._words or words_of(
+            self._own
+        )  # there were none, if the look fell into the midst of its start
         if self._terminal.mode() != "raw" or (group == self._own and command_line(group) == self._words):
             return ""
         name = process_name(group)
