@@ -95,7 +95,7 @@ class ShellSession:
             quiet = self._loop.time() - self._performer.stirred_at
             if quiet >= QUIET and self._performer.questions.awaited(quiet) in {"line", "secret"}:
                 return True
-            if self._performer.guessed.asks(self._states, quiet):
+            if self._starts_with_question(quiet):
                 return True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
@@ -249,8 +249,7 @@ class ShellSession:
             if quiet >= (THEMED if turn.lost else LOST) and not self._terminal.unread():
                 self._performer.carry(self._states.offer_again())
         elif turn is self._states.running or self._states.state == "starting":
-            starts = self._performer.guessed.asks(self._states, quiet)
-            self._performer.questions.look(turn, quiet, full=self._full, starts=starts)
+            self._performer.questions.look(turn, quiet, full=self._full, starts=self._starts_with_question(quiet))
 
     def _look_at_interrupted(self, turn: ShellTurn, now: float, quiet: float) -> None:
         # Not while the shell takes a prompt: bash may end when it is interrupted in the midst of what a key does.
@@ -267,6 +266,10 @@ class ShellSession:
                 self._performer.carry(self._states.seen_idle())
         elif now - turn.pressed_at >= AGAIN:
             turn.press_again(self._terminal, self._screen.keyboard, self._states.pid, now)
+
+    def _starts_with_question(self, quiet: float) -> bool:
+        """Whether start-up files wait for keys, and have said for what: fish sets its terminal before it asks."""
+        return bool(self._performer.output.question) and self._performer.guessed.asks(self._states, quiet)
 
     def _edits(self) -> bool:
         """Whether the shell itself waits for keys: its line editor has the terminal."""
