@@ -168,7 +168,7 @@ def sentence(news: News) -> str:  # noqa: PLR0911 - one case each
         case ServiceAway():
             return "the service is away; waiting for it"
         case Resumed():
-            return "back; nothing of what was shown is lost"
+            return "back; the log is whole"
         case LogReplaced():
             return BEGAN_ANEW
     assert_never(news)

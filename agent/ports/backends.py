@@ -395,6 +395,14 @@ class EndsWithService(Protocol):
 
 
 @runtime_checkable
+class StartsAnew(Protocol):
+    """An optional part of a `BackendType`: the program of a restored session knows nothing of the one before."""
+
+    starts_anew: ClassVar[str]
+    """What is gone then, for the reader of the log."""
+
+
+@runtime_checkable
 class OfKind(Protocol):
     """An optional part of a `BackendType`: its kind, whatever its name. A session goes on with that kind only."""
 

@@ -25,6 +25,7 @@ from agent.ports import (
     RunsPrograms,
     Said,
     Start,
+    StartsAnew,
     Tail,
     Thought,
     ToolFinished,
@@ -82,6 +83,12 @@ class BackendRunner:
         """Why the backend is not started again after a restart of the service; empty if it is."""
         kind: object = self._type
         return kind.ends_with_service if isinstance(kind, EndsWithService) else ""
+
+    @property
+    def starts_anew(self) -> str:
+        """What is gone when the backend is started again after a restart of the service; empty if nothing is."""
+        kind: object = self._type
+        return kind.starts_anew if isinstance(kind, StartsAnew) else ""
 
     async def clear_up(self) -> None:
         """End the processes that the session left running when the service was killed (`ports.ClearsUp`)."""

@@ -304,7 +304,7 @@ class HostedSession:
                 await self._carry_applied(self._state.ended("ended", over, "interrupted"))
             else:
                 reason = "the service was restarted" if self._has_history else ""
-                await self._carry_applied(self._state.recovered(reason))
+                await self._carry_applied(self._state.recovered(reason, self.runner.starts_anew))
             if self.log.meta.found:
                 await self._carry_applied(self._state.reopened("it runs again"))
         self._settled.set()

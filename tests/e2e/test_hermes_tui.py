@@ -147,7 +147,7 @@ def test_the_ui_outlives_the_service_and_goes_on_with_its_session(
     ui.window.wait_for("the service is away")
     laptop.up()
     laptop.wait_to_see(desk, linked=True)
-    ui.window.wait_for("back; nothing of what was shown is lost")
+    ui.window.wait_for("back; the log is whole")
     shown = ui.window.wait_for("piece 12.", seconds=30.0)
     assert [shown.count(f"piece {number}.") for number in range(1, 13)] == [1] * 12
     until(lambda: desk.status_of(session) == "idle", "the end of the turn")

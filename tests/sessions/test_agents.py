@@ -350,6 +350,19 @@ async def test_a_program_that_cannot_return_has_ended_with_the_service() -> None
         assert [(turn.status, turn.error) for turn in done] == [("interrupted", "it ended with the service")]
 
 
+async def test_what_a_restart_of_the_service_has_cost_a_program_is_in_the_log() -> None:
+    class Forgetful(AgentBackend):
+        starts_anew = "it remembers nothing"
+
+    store, ids = MemoryTranscripts(), count(1)
+    async with at_desk(Forgetful(), store, ids) as desk:
+        session = await begin(desk)
+    async with at_desk(Forgetful(), store, ids) as desk:
+        await settle()
+        told = [p.note for event in await whole_log(desk, session) if isinstance(p := payload_of(event), SessionInfo)]
+        assert told[-1] == "the service was restarted; it remembers nothing"
+
+
 async def test_a_closed_session_takes_no_option() -> None:
     async with at_desk(AgentBackend()) as desk:
         session = await begin(desk)

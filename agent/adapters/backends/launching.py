@@ -11,6 +11,9 @@ from types import FrameType
 
 from agent.errors import BackendFailed
 
+NEW_SHELL = "a new shell: variables, jobs and programs of the one before are gone"
+"""What a person must know of a session with a shell that goes on in another one."""
+
 
 def working_folder(cwd: str) -> Path:
     """The directory to start a program in; relative to the user's home, which is also the default.

@@ -249,15 +249,18 @@ class SessionMachine:
         payloads.append(SessionInfo(status=status, note=reason))
         return Decision(tuple(payloads), (StopBackend(),))
 
-    def recovered(self, reason: str) -> Decision:
-        """Go on after a restart of the service: the running turn is closed as interrupted, waiting prompts run (S3)."""
+    def recovered(self, reason: str, gone: str = "") -> Decision:
+        """Go on after a restart of the service: the running turn is closed as interrupted, waiting prompts run (S3).
+
+        `gone`: what the session has lost by it, for the reader.
+        """
         if not self.status.live:
             return Decision()
         payloads: list[Payload] = list(self._end_part("interrupted"))
         payloads += (*self._requests.expired(reason), *self.tools.closed(None, "interrupted"))
         if self.running is not None:
             payloads.append(TurnComplete(turn=self.running, status="interrupted", error=reason))
-        payloads.append(SessionInfo(status="idle", note=reason))
+        payloads.append(SessionInfo(status="idle", note=f"{reason}; {gone}" if reason and gone else reason))
         return self._then_next(tuple(payloads))
 
     def reopened(self, note: str) -> Decision:

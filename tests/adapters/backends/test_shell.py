@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.backends.launching import NEW_SHELL
 from agent.adapters.backends.pty.hangup import members
 from agent.adapters.backends.shell import ShellBackend
 from agent.adapters.backends.shell.questions import LOOK_MAX, WENT_ON
@@ -209,9 +210,27 @@ async def test_a_restored_session_whose_directory_is_gone_starts_at_home_and_say
 ) -> None:
     backend = await start("bash", "/gone/away", restored=True)
     events = await run(backend, listener, "pwd")
-    assert said(events) == f"no such directory: /gone/away: the shell starts in your home directory\n{home}\n"
+    gone = "no such directory: /gone/away: the shell starts in your home directory\n"
+    assert said(events) == f"{NEW_SHELL}\n{gone}{home}\n"
     with pytest.raises(BackendFailed, match="/gone/away"):
         await start("bash", "/gone/away")
+
+
+async def test_a_restored_session_says_on_its_screen_and_in_its_first_turn_that_the_shell_is_a_new_one(
+    start: Starter, name: str, listener: Listener, home: Path
+) -> None:
+    backend = await start(name, str(home), restored=True)
+    screen = backend.terminal
+    assert screen.read(0, screen.end).decode().startswith(f"-- {NEW_SHELL}\r\n")
+    assert plain(await run(backend, listener, "echo one")) == f"{NEW_SHELL}\none\n"
+    assert plain(await run(backend, listener, "echo two")) == "two\n"
+    assert screen.read(0, screen.end).decode().count(NEW_SHELL) == 1
+
+
+async def test_a_new_session_says_nothing_of_another_shell(start: Starter, name: str, listener: Listener) -> None:
+    backend = await start(name)
+    assert plain(await run(backend, listener, "echo one")) == "one\n"
+    assert NEW_SHELL not in backend.terminal.read(0, backend.terminal.end).decode()
 
 
 async def test_a_shell_that_is_not_there_is_named(start: Starter) -> None:

@@ -340,7 +340,7 @@ async def test_a_restart_of_the_service_repeats_and_loses_nothing(gateway: FakeG
         asked = await ui.send("prompt.submit", session_id=HERE, text="echo meanwhile")
         await asyncio.to_thread(gateway.emit, MessageDelta(turn=1, text="two"))  # nobody is there to hear it
         await asyncio.to_thread(gateway.start)
-        await ui.event("review.summary", "back; nothing of what was shown is lost")
+        await ui.event("review.summary", "back; the log is whole")
         assert (await ui.event("message.delta"))["payload"]["text"] == "two"
         assert (await ui.answer(asked))["result"] == {"status": "streaming"}
         assert len(gateway.called("prompt.submit")) == 1

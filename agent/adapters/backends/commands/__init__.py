@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from agent.adapters.backends.commands.driver import find_bash, launch
 from agent.adapters.backends.commands.session import CommandsSession
-from agent.adapters.backends.launching import working_folder
+from agent.adapters.backends.launching import NEW_SHELL, working_folder
 from agent.errors import BackendFailed
 from agent.ports import Backend, Emit, Start
 
@@ -25,6 +25,7 @@ class CommandsBackend:
     name: ClassVar[str] = "commands"
     description: ClassVar[str] = "one command at a time in a bash of its own, for scripts"
     takes_command: ClassVar[bool] = False
+    starts_anew: ClassVar[str] = NEW_SHELL
 
     def missing(self) -> str:
         """What must be installed before a shell can be started, as a sentence; empty if nothing."""

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from agent.adapters.backends.launching import NEW_SHELL, working_folder
 from agent.errors import BackendFailed
 from agent.ports import Backend, BackendEvent, Emit, Inspection, Start
 
@@ -52,6 +53,7 @@ class ShellBackend:
     name: ClassVar[str] = "shell"
     description: ClassVar[str] = "your own shell: prompts are commands, `agent attach --raw` shows it"
     takes_command: ClassVar[bool] = False
+    starts_anew: ClassVar[str] = NEW_SHELL
 
     def missing(self) -> str:
         """What must be installed before a shell can be started, as a sentence; empty if nothing."""
@@ -74,33 +76,34 @@ class ShellBackend:
     async def start(self, start: Start, emit: Emit) -> Backend:
         """Start the shell that is wanted, the user's own as a rule, and tell its directory.
 
-        A restored session whose directory is gone starts in the user's home and says so. A shell that its start-up
-        files end is started again without them, which the first turn says. Raises: BackendFailed.
+        A restored session says that its shell is another one; one whose directory is gone starts in the user's home. A
+        shell that its start-up files end is started again without them. The screen and the first turn say all of that.
+        Raises: BackendFailed.
         """
         # Who has no such session need not have all of this in memory.
-        from agent.adapters.backends.launching import working_folder  # noqa: PLC0415 - as said
         from agent.adapters.backends.shell.box import Box  # noqa: PLC0415 - as said
         from agent.adapters.backends.shell.launch import find_shell, launch  # noqa: PLC0415 - as said
         from agent.adapters.backends.shell.session import ShellSession  # noqa: PLC0415 - as said
 
-        words = ""
+        words = f"{NEW_SHELL}\n" if start.restored else ""
         try:
             folder = working_folder(start.cwd)
         except BackendFailed as exc:
             if not start.restored:
                 raise
-            folder, words = Path.home(), f"{exc}: the shell starts in your home directory\n"
+            folder, words = Path.home(), f"{words}{exc}: the shell starts in your home directory\n"
         shell = await asyncio.to_thread(find_shell, start.shell)
         if shell.missing:
             raise BackendFailed(shell.missing, hint="install it on that device, or choose another shell")
         for bare in (False, True) if shell.kind else (False,):
             held, box = HeldEvents(emit), Box.make()
-            session = ShellSession(await launch(start.session, folder, shell, box, bare=bare), shell, box, held.emit)
+            running = await launch(start.session, folder, shell, box, bare=bare)
+            session = ShellSession(running, shell, box, held.emit, words=words)
             try:
                 await session.ready(START_SECONDS)
                 if not session.refused:
                     await held.release()
-                    await session.begin(words)
+                    await session.begin()
                     return session
             except BaseException:
                 await session.close()

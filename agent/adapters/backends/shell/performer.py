@@ -65,7 +65,7 @@ class Performer:
         self._held = bytearray()  # keys of a person, for the prompt that follows
         self.stirred_at = self._loop.time()  # when something was last written, or typed from here
         self.program = shell.program  # what runs, and how
-        self.first_words, self.directory = running.notes, ""
+        self.first_words, self.directory = "", ""
 
     def carry(self, effects: Iterable[Effect]) -> None:
         """Carry out what the states have decided."""

@@ -56,8 +56,16 @@ class ShellSession:
     """
 
     def __init__(
-        self, running: RunningProgram, shell: Shell, box: Box, emit: Emit, *, kept: KeptShell | None = None
+        self,
+        running: RunningProgram,
+        shell: Shell,
+        box: Box,
+        emit: Emit,
+        *,
+        words: str = "",
+        kept: KeptShell | None = None,
     ) -> None:
+        """`words`: whole lines that the screen shows first, and the first turn says."""
         self._process, self._terminal = running.process, running.terminal
         self._box, self._count = box, max(box.taken(), box.offered(), kept.number if kept else 0)
         self._loop = asyncio.get_running_loop()
@@ -66,8 +74,10 @@ class ShellSession:
         self._reader = MarkReader(box.nonce)
         self._full = False  # whether a program has the whole screen
         self._screen = ProgramScreen(running.terminal, secrets.token_hex(8), self._heard, typed=self._typed)
+        self._screen.begin_with(words)
         self._screen.resize(UNWATCHED if kept is None else Size(*running.terminal.size))
         self._performer = Performer(shell, running, box, self._states, self._screen)
+        self._performer.first_words = words + running.notes
         self._taken_up = TakenUp(kept, box, self._states, self._performer) if kept is not None else None
         self._exit = owned(self._process.wait(), "backends.shell.exit")
         self._exit.add_done_callback(lambda _: self._wake.set())
@@ -109,9 +119,8 @@ class ShellSession:
             return ""
         return f"the start-up files ended the shell: {self._last_word().reason}"
 
-    async def begin(self, words: str) -> None:
-        """Tell what runs and where it starts; after `ready`. The first turn says `words` first."""
-        self._performer.first_words = words + self._performer.first_words
+    async def begin(self) -> None:
+        """Tell what runs and where it starts; after `ready`."""
         self._performer.directory = self._states.directory
         await self._tell(Described(program=self._performer.program, cwd=self._performer.directory or None))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.pty.writer import NonBlockingWriter
 from agent.errors import Busy
+from agent.protocol.names import clean
 from agent.protocol.terminal import CHUNK, COLS, RING, ROWS, Size
 from agent.protocol.terminal_modes import Modes
 
@@ -28,6 +29,9 @@ STALL = 10.0
 """Seconds for which a program waits for viewers who take nothing; then it goes on as if nobody watched."""
 DRAIN_MAX = 1_048_576
 """Bytes still read when the program has ended."""
+
+LINE_MAX = 4096
+"""Characters of one line of ours on a screen."""
 
 _QUERY = re.compile(rb"\x1b\[(?:(?P<place>\??6n)|(?P<well>5n)|(?P<primary>0?c)|(?P<secondary>>0?c)|(?P<tertiary>=0?c))")
 _TAIL_MAX = 16
@@ -149,6 +153,11 @@ class ProgramScreen:
         self.size = size
         if not self._closed:
             self._terminal.resize(*size)
+
+    def begin_with(self, words: str) -> None:
+        """Show whole lines of ours before all that the program writes."""
+        for line in words.splitlines():
+            self._ring.append(f"-- {clean(line, LINE_MAX)}\r\n".encode())
 
     def repaint(self) -> None:
         """Have a full-screen program draw everything again."""
