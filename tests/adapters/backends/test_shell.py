@@ -18,6 +18,7 @@ from agent.adapters.backends.pty.hangup import members
 from agent.adapters.backends.shell import ShellBackend
 from agent.adapters.backends.shell.questions import LOOK_MAX, WENT_ON
 from agent.adapters.backends.shell.session import NUL, ShellSession
+from agent.adapters.backends.shell.states import NOT_RUN
 from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import Asked, BackendEvent, Described, Exited, Finished, Prompted, Said, Start, Tail, Withdrew
 from agent.protocol.model import SessionId
@@ -26,6 +27,8 @@ from tests.fakes.waiting import until
 
 Starter = Callable[..., Awaitable[ShellSession]]
 SHELLS = ("bash", "zsh", "fish")
+HALF = ("cat <<EOF", "cat <<EOF\nhello", "cat <<-'E O'\n\tE\n", "echo a; cat <<A <<B\n1\nA\n2", "cat <<A\n)")
+"""Here-documents that are not ended."""
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +149,36 @@ async def test_an_unfinished_command_is_an_error_and_no_trap(
     end = finished(await run(shell, listener, command))
     assert end.status == "error" or end.exit_status not in {0, None}
     assert plain(await run(shell, listener, "echo fine")) == "fine\n"
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh"])  # fish has none
+@pytest.mark.parametrize("command", [*HALF, f"cat <<EOF {'x' * 2100}"])
+async def test_a_here_document_without_its_end_is_refused_and_nothing_of_it_runs(
+    name: str, start: Starter, listener: Listener, command: str
+) -> None:
+    shell = await start(name)
+    events = await run(shell, listener, command)
+    assert (said(events), finished(events).error) == ("", NOT_RUN["unfinished"])
+    assert plain(await run(shell, listener, "echo fine")) == "fine\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        ("cat <<EOF\nhello\nEOF", "hello\n"),
+        ("cat <<A; cat <<-'B'; echo $((1<<2))\n(1\nA\n\t2)\n\tB\necho 3 # <<C", "(1\n2)\n4\n3\n"),
+        ("cat <<<'one\ntwo'", "one\ntwo\n"),
+        ("echo $((1<<2))\necho 'x <<EOF'", "4\nx <<EOF\n"),
+        ("shopt -s extglob\n", ""),
+        ("cat <<EOF; echo !(*)\nhello\nEOF", "hello\n!(*)\n"),
+    ],
+)
+async def test_what_only_looks_like_a_here_document_without_its_end_runs(
+    bash: ShellSession, listener: Listener, command: str, output: str, tmp_path: Path
+) -> None:
+    await run(bash, listener, f"cd {tmp_path}; shopt -s extglob; export BASH_ENV={tmp_path}/none; set -eu")
+    events = await run(bash, listener, command)
+    assert (plain(events), finished(events).exit_status) == (output, 0)
 
 
 async def test_what_the_shell_says_about_an_error_in_the_syntax_is_the_reply(
