@@ -96,6 +96,16 @@ class PseudoTerminal:
             return "raw"
         return "lines" if flags & termios.ECHO else "no-echo"
 
+    def edits_lines(self) -> bool:
+        """Whether a line editor has the terminal (readline, zle, fish): it wants each key, and Enter is CR for it.
+
+        It tells Enter from a line feed, and leaves what interrupts to the terminal; what waits for a single key does
+        not do the one, what draws a screen not the other.
+        """
+        settings = termios.tcgetattr(self._slave)
+        own_enter = not settings[0] & termios.ICRNL or settings[0] & termios.INLCR
+        return bool(own_enter and settings[3] & termios.ISIG and not settings[3] & termios.ICANON)
+
     def echo(self, on: bool) -> bool:
         """Show what is typed from now on, or not; how it was before."""
         settings = termios.tcgetattr(self._slave)

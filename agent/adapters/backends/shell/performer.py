@@ -59,8 +59,9 @@ class Performer:
         self.guessed = GuessedShell(shell, running.terminal, running.process.pid, self._loop.time())
         within = ShellWithin(running.terminal, running.process.pid, box)
         self.questions = Questions(
-            running.terminal, running.process.pid, self.output, within, tell=self._ask, press=self.press
-        )
+            running.terminal, running.process.pid, self.output, within,
+            tell=self._ask, press=self.press, pastes=lambda: screen.pastes,
+        )  # fmt: skip
         self.events, self._said = deque[BackendEvent](), 0
         self._held = bytearray()  # keys of a person, for the prompt that follows
         self.stirred_at = self._loop.time()  # when something was last written, or typed from here

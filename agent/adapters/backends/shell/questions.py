@@ -21,6 +21,8 @@ NEXT_LINE = 0.02
 WORDLESS = 1.0
 """Seconds without output after which keys are asked for without words: a program may be about to draw its screen, and
 the shell has the terminal, too, while it starts one."""
+ENTER = b"\r"
+"""The end of a line for a line editor."""
 LINE_MAX = 4000
 """Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
 
@@ -39,10 +41,12 @@ class Questions:
         *,
         tell: Callable[[BackendEvent], None],
         press: Callable[[bytes], None],
+        pastes: Callable[[], bool],
     ) -> None:
-        """Ask nothing yet. `shell`: its process id; `press` types on the terminal."""
+        """Ask nothing yet. `shell`: its process id; `press` types on the terminal; `pastes`: a program hears pastes."""
         self._terminal, self._shell = terminal, shell
         self._output, self._tell, self._press, self._within = output, tell, press, within
+        self._pastes = pastes
         self._count, self._prefix = 0, secrets.token_hex(4)
 
     def awaited(self, quiet: float) -> RequestKind | None:
@@ -57,13 +61,15 @@ class Questions:
         if turn.asked is None and quiet < turn.look_after:
             return
         kind = None if full else self.awaited(quiet)
+        raw = kind == "keys"
+        kind = "line" if raw and self._edits() else kind
         if turn.lines and kind in {"line", "secret"} and not self._terminal.unread():
             self._type_line(turn)
             return
-        if kind == "keys" and not starts and self._is_early(turn, quiet):
+        if raw and not starts and self._is_early(turn, quiet):
             kind = None
         turn.look_after = min(turn.look_after * 1.5, LOOK_MAX)
-        within = self._within.kind() if kind == "keys" else ""
+        within = self._within.kind() if raw and kind is not None else ""
         if within:
             kind = "choices"
         if turn.asked is not None and turn.asked.kind != kind:
@@ -95,8 +101,13 @@ class Questions:
         if within or kind == "keys":
             self._press(data)
         elif kind == "line" or self._terminal.mode() == "no-echo":
-            turn.lines = data.splitlines(keepends=True)
+            lines = data.splitlines(keepends=True)
+            turn.lines = [part for line in lines for part in _for_editor(line)] if self._edits() else lines
             self._type_line(turn)
+
+    def _edits(self) -> bool:
+        """Whether a line editor waits, be it of another user's program, or behind `ssh`: what does hears pastes."""
+        return self._terminal.edits_lines() or (self._terminal.mode() == "raw" and self._pastes())
 
     def withdraw(self, turn: ShellTurn) -> None:
         """Take back what the command has asked, if it has."""
@@ -113,8 +124,16 @@ class Questions:
 
     def _type_line(self, turn: ShellTurn) -> None:
         # One at a time: what the program does not read would be a command for the shell.
-        self._press(turn.lines.pop(0))
+        line = turn.lines.pop(0)
+        if line != ENTER or self._edits():  # it was enough without
+            self._press(line)
         turn.look_after = NEXT_LINE if turn.lines else QUIET
+
+
+def _for_editor(line: bytes) -> list[bytes]:
+    """A line as it is typed into a line editor: Enter comes when that has read the rest, if it wants more then."""
+    text = line.rstrip(b"\n")
+    return [part for part in (text, ENTER if text != line else b"") if part]
 
 
 def typed(kind: RequestKind, answer: Answer) -> bytes:

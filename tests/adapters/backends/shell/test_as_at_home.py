@@ -209,11 +209,35 @@ async def test_what_draws_the_screen_again_and_again_is_named_and_asks_nothing(
     assert plain(events).strip() == "like top"  # what stands there at the end
 
 
-async def test_an_editor_of_lines_within_a_command_asks_for_keys(start: Starter, listener: Listener) -> None:
-    bash = await start("bash")
-    await bash.prompt("read -e -p '> ' x; echo =$x")
+@pytest.mark.parametrize("answer", ["ab", "ab\n"])
+@pytest.mark.parametrize(
+    ("shell", "command"),
+    [
+        ("bash", "read -e -p '> ' x; echo got=$x"),
+        ("zsh", "x=; vared -p '> ' x; echo got=$x"),
+        ("fish", "read -p 'echo \\> ' x; echo got=$x"),
+        ("bash", 'python3 -c \'import readline; print("got=" + input("> "))\''),
+    ],
+)
+async def test_an_editor_of_lines_within_a_command_asks_for_a_line(
+    start: Starter, listener: Listener, shell: str, command: str, answer: str
+) -> None:
+    session = await start(shell)
+    await session.prompt(command)
     asked = await listener.until_asked()
-    assert isinstance(asked, Asked)
-    assert asked.kind == "keys"
-    await bash.answer(asked.request_id, "ab\n")
+    assert asked.kind == "line"
+    await session.answer(asked.request_id, answer)  # with Enter or without
     assert plain(await listener.turn()).endswith("=ab\n")
+
+
+@pytest.mark.parametrize(
+    ("shell", "command"),
+    [("bash", "read -n1 -p 'k? ' x; echo got=$x"), ("zsh", "read -k1 'x?k? '; echo got=$x")],
+)
+async def test_a_single_key_is_asked_for_as_one(start: Starter, listener: Listener, shell: str, command: str) -> None:
+    session = await start(shell)
+    await session.prompt(command)
+    asked = await listener.until_asked()
+    assert asked.kind == "keys"
+    await session.answer(asked.request_id, "k")
+    assert plain(await listener.turn()).endswith("=k\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.adapters.backends.shell.within import LEAVE, MARKS
+from agent.adapters.backends.shell.within import LEAVE, MARKS, ShellWithin
 from agent.protocol.terminal_lines import plain
 from tests.adapters.backends.shell.conftest import Starter
 from tests.fakes.listener import Listener, finished, run, said
@@ -61,6 +61,22 @@ async def test_nothing_is_typed_into_a_shell_within_unasked_and_a_person_may_typ
     await shell.answer(asked.request_id, LEAVE)
     assert finished(await listener.turn()).status == "complete"
     assert plain(said(await run(shell, listener, "echo next"))) == "next\n"
+
+
+@pytest.mark.parametrize("inner", SHELLS)
+async def test_a_shell_of_another_user_takes_lines_as_answers(
+    inner: str, start: Starter, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ShellWithin, "_reaches", lambda *_: False)  # nobody may see what it has
+    shell = await start("bash")
+    await shell.prompt(QUIET[inner])
+    for line, seen in (("echo one | tr o O", "One"), ("true\necho two | tr t T", "Two")):
+        asked = await listener.until_asked()
+        assert (asked.kind, asked.choices) == ("line", ())
+        await shell.answer(asked.request_id, line)
+        await listener.until_said(seen)
+    await shell.answer((await listener.until_asked()).request_id, "exit")
+    assert finished(await listener.turn()).exit_status == 0
 
 
 async def test_a_program_that_takes_keys_is_no_shell_within(start: Starter, listener: Listener) -> None:
