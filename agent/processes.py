@@ -87,6 +87,14 @@ def process_table() -> dict[int, Process]:
     return {row.pid: row for row in _listed()}
 
 
+def of_session(session: int) -> list[Process]:
+    """The processes of a terminal session. On Linux this costs little, however many others there are."""
+    if _LINUX:
+        rows = (find_process(pid) for pid in _pids(PROC) if _session_of(pid) == session)
+        return [row for row in rows if row is not None and row.session == session]
+    return [row for row in process_table().values() if row.session == session]
+
+
 def ancestors(pid: int) -> list[Process]:
     """A process and those that it descends from, nearest first; empty if it is gone."""
     rows = None if _LINUX else process_table()
@@ -284,6 +292,13 @@ def _pids(proc: Path) -> list[int]:
         return []
 
 
+def _session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:  # gone, or hidden from us
+        return 0
+
+
 def _threads(pid: int) -> list[Path]:
     try:
         return sorted((PROC / str(pid) / "task").iterdir())[:THREADS_MAX]
@@ -300,10 +315,7 @@ def _listed() -> Iterator[Process]:
         return
     for line in done.stdout.splitlines():
         pid, parent, group, state = line.split()
-        session = 0  # macOS tells it by getsid(2) only
-        with suppress(ProcessLookupError, PermissionError):
-            session = os.getsid(int(pid))
-        yield Process(int(pid), int(parent), int(group), session, state[0])
+        yield Process(int(pid), int(parent), int(group), _session_of(int(pid)), state[0])  # macOS has no other way
 
 
 def _told(family: socket.AddressFamily, entry: str) -> tuple[str, int]:

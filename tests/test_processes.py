@@ -28,6 +28,7 @@ from agent.processes import (
     find_process,
     listening,
     listening_of,
+    of_session,
     of_this_user,
     process_table,
     tells_reads,
@@ -101,6 +102,24 @@ def test_families_are_told_in_both_directions(stack: ExitStack) -> None:
     assert {pid, child} <= {row.pid for row in descendants(os.getpid())}
     assert children(pid) == {child}
     assert pid in children(os.getpid())
+
+
+@linux
+def test_those_of_a_session_are_told_and_of_the_others_nothing_is_read(
+    stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid, child = started(stack)
+    other, _ = started(stack)
+    read: list[int] = []
+
+    def note(process: int) -> processes.Process | None:
+        read.append(process)
+        return find_process(process)
+
+    monkeypatch.setattr(processes, "find_process", note)
+    assert {row.pid for row in of_session(pid)} == {pid, child} == set(read)
+    assert other not in read
+    assert of_session(NOBODY) == []
 
 
 @linux

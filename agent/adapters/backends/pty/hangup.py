@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 
-from agent.processes import process_table
+from agent.processes import of_session
 
 GRACE = 0.5
 """Seconds that programs get to tidy up after SIGHUP."""
@@ -17,8 +17,7 @@ KILLED_SECONDS = 5.0
 
 async def members(session: int) -> list[int]:
     """Process ids of a terminal session; jobs in groups of their own belong to it, too."""
-    rows = await asyncio.to_thread(process_table)
-    return [row.pid for row in rows.values() if row.session == session and not row.zombie]
+    return [row.pid for row in await asyncio.to_thread(of_session, session) if not row.zombie]
 
 
 async def end_session(leader: int, *, leader_reaped: bool) -> None:
