@@ -279,8 +279,8 @@ class _Turn:
         self._seen = entry.event.seq
         payload = entry.payload
         turn_of = getattr(payload, "turn", None)
-        if isinstance(payload, SessionInfo) and payload.screen and self._turn and self._view.turn == self._turn:
-            self._reply.tell_screen(payload.screen, self._mark.session)
+        if isinstance(payload, SessionInfo) and self._turn and self._view.turn == self._turn:
+            self._reply.tell_info(payload, self._mark.session)
         if turn_of != self._turn:
             return None
         if self._as_json:

@@ -17,6 +17,7 @@ from agent.protocol.events import (
     MessageDelta,
     Payload,
     PlanUpdate,
+    SessionInfo,
     ToolComplete,
     ToolStart,
     ToolUpdate,
@@ -24,6 +25,8 @@ from agent.protocol.events import (
 )
 from agent.protocol.excerpts import gap
 
+NOTE_MAX = 4096
+"""Characters of what a session says beside its replies."""
 _STATUSES = {"success": Exit.OK, "failure": Exit.FAILED, "interrupted": Exit.INTERRUPTED}
 
 
@@ -61,11 +64,15 @@ class ReplyPrinter:
             case _:
                 pass
 
-    def tell_screen(self, program: str, session: str) -> None:
-        """Say that a full-screen program has the session's terminal, and what shows it: the turn may wait for long."""
-        self.end_line()
-        shows = f"`agent attach --raw {clean(session)}` shows it"
-        self._printer.talk(f"{clean(program)} is on the screen, and the turn goes on: {shows}", "yellow")
+    def tell_info(self, info: SessionInfo, session: str) -> None:
+        """Say what the session says beside the reply, and that a full-screen program has its terminal: why it waits."""
+        if info.screen:
+            self.end_line()
+            shows = f"`agent attach --raw {clean(session)}` shows it"
+            self._printer.talk(f"{clean(info.screen)} is on the screen, and the turn goes on: {shows}", "yellow")
+        if info.note:
+            self.end_line()
+            self._printer.talk(f"-- {clean(info.note, NOTE_MAX)}", "dim")
 
     def over(self, turn: TurnComplete) -> Exit:
         """Say how the turn ended; the exit status for that."""

@@ -89,6 +89,15 @@ def new(
     return _started(app, session, backend, stay=stay)
 
 
+def _tell_remark(app: App, session: str) -> None:
+    # As that ends of commands are guessed, or that start-up files are not done.
+    rows = app.client.call("session.list")
+    program = next((clean(row.get("program", "")) for row in rows if row["id"] == session), "")
+    if ": " in program:
+        app.printer.talk(program, "yellow")
+        app.printer.hint(f"`agent attach --raw {clean(session)}` shows it")
+
+
 def _check_choice(app: App, device: str) -> None:
     # A lan-agent of before would make a session of another shell, and nobody would know.
     with contextlib.suppress(PeerUnreachable):  # it may be waited for
@@ -103,6 +112,7 @@ def _started(app: App, session: str, backend: str, *, stay: bool) -> int:
     if stay:
         return _stay(app, session, backend)
     app.printer.line(clean(session))
+    _tell_remark(app, session)
     return Exit.OK
 
 

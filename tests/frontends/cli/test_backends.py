@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.errors import BackendFailed, DeviceNotFound
@@ -16,7 +17,7 @@ from agent.frontends.cli.backends import lines
 from agent.frontends.cli.output import Printer
 from agent.protocol.backends import BackendRow, ListBackends
 from tests.frontends.conftest import Agent, Screen
-from tests.frontends.gateway import FakeGateway
+from tests.frontends.gateway import HERE, FakeGateway
 
 
 def row(name: str, *, ready: bool = True, default: bool = False, **more: Any) -> BackendRow:
@@ -79,6 +80,14 @@ def test_the_shells_that_may_be_chosen_are_named(gateway: FakeGateway, agent: Ag
     assert agent("backends").out == "shell\tready\tabout shell: zsh, bash\tdefault\tx\n"
     assert agent("backends", "shell").out.endswith("shells  zsh, bash\n")
     assert json.loads(agent("backends", "--json").out)[0]["shells"] == ["zsh", "bash"]
+
+
+def test_a_shell_whose_start_up_files_take_long_is_told_with_its_session(gateway: FakeGateway, agent: Agent) -> None:
+    late = "zsh 5.9: its start-up files are not done after 10 s"
+    gateway.sessions[0] = msgspec.structs.replace(gateway.sessions[0], program=late)
+    ran = agent("new")
+    assert (ran.status, ran.out) == (0, f"{HERE}\n")
+    assert ran.err == f"{late}\n  hint: `agent attach --raw {HERE}` shows it\n"
 
 
 def test_a_shell_is_asked_for_by_name_or_by_its_path_from_here(

@@ -181,6 +181,25 @@ def test_a_full_screen_program_is_named_with_what_shows_it_and_the_turn_goes_on(
     assert child.returncode == 130
 
 
+def test_what_the_session_says_while_the_turn_runs_is_told_beside_the_reply(
+    gateway: FakeGateway, home: Path, agent: Agent
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent", "prompt", HERE, "sleep"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.readline() == "waiting\n"
+        gateway.emit(SessionInfo(note="zsh 5.9: its start-up files are not done after 10 s"))
+        assert child.stderr.readline() == "-- zsh 5.9: its start-up files are not done after 10 s\n"
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=20)
+    assert child.returncode == 130
+
+
 def test_a_request_tells_how_to_answer_and_answer_does(gateway: FakeGateway, home: Path, agent: Agent) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "agent", "prompt", HERE, "choose", "Go?"],

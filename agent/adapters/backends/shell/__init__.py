@@ -100,10 +100,10 @@ class ShellBackend:
             running = await launch(start.session, folder, shell, box, bare=bare)
             session = ShellSession(running, shell, box, held.emit, words=words)
             try:
-                await session.ready(START_SECONDS)
+                in_time = await session.ready(START_SECONDS)
                 if not session.refused:
                     await held.release()
-                    await session.begin()
+                    await session.begin(late=not in_time)
                     return session
             except BaseException:
                 await session.close()

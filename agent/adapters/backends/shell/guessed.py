@@ -43,7 +43,7 @@ class GuessedShell:
         self._begun = now  # loop time
         self._name = shell.name[:_NAME_MAX]  # of the process
         self._seen = False  # it has told something by marks
-        self._late = False  # the start-up files take long, which was told
+        self.late = False  # the start-up files take long, which was told
         self._deaf = False  # it does not hear the key
         self._base = pid  # process group that stands at the prompt
         self._prompts = deque[str](maxlen=PROMPTS_MAX)  # that stood there
@@ -53,7 +53,7 @@ class GuessedShell:
         """See whether the shell tells what it does, and if not, whether it waits."""
         if states.marked and not self._seen:
             self._seen, self._name = True, process_name(self._pid)  # a wrapper may have started it by another name
-        if states.marked and (states.typing or self._late):
+        if states.marked and (states.typing or self.late):
             return self._heeds_again(states)
         if quiet < QUIET:
             return []
@@ -69,15 +69,15 @@ class GuessedShell:
         if reason:
             self.reason, states.typing = f"{how}, {reason}", True
             return [Guessing(self.reason), *states.seen_waiting()]
-        if self._is_late(states, now):
-            return [Guessing(f"its start-up files are not done after {START_SECONDS:g} s")]
+        if now - self._begun >= START_SECONDS and (late := self.overdue(states)):
+            return late
         return states.offer() if self._terminal.mode() == "raw" else []
 
     def _heeds_again(self, states: ShellStates) -> list[Effect]:
         """Go back to the key, if the line editor is on again, or the start-up files have ended late."""
         if self._deaf or states.state != "prompt" or self._terminal.mode() != "raw":
             return []
-        self.reason, states.typing, self._late, self._base = "", False, False, self._pid
+        self.reason, states.typing, self.late, self._base = "", False, False, self._pid
         return [Guessing(""), *states.offer()]
 
     def _unmarked(self, states: ShellStates, quiet: float, now: float) -> str:
@@ -107,11 +107,11 @@ class GuessedShell:
         own = command_line(self._pid) == [*argv_of(self._shell)]
         return states.state == "starting" and own and self._terminal.mode() == "raw" and quiet >= KEYS_QUIET
 
-    def _is_late(self, states: ShellStates, now: float) -> bool:
-        """Whether to tell now that the shell is not ready yet."""
-        before = self._late
-        self._late = states.state == "starting" and now - self._begun >= START_SECONDS
-        return self._late and not before
+    def overdue(self, states: ShellStates) -> list[Effect]:
+        """Tell once that the start-up files take longer than they have time for, if they still run."""
+        before, self.late = self.late, states.state == "starting"
+        told = self.late and not before
+        return [Guessing(f"its start-up files are not done after {START_SECONDS:g} s")] if told else []
 
     def _unheard(self, states: ShellStates, quiet: float) -> str:
         """Why the shell does not hear the key; empty if it does, or may."""

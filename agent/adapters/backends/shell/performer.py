@@ -39,6 +39,7 @@ KEY, GIVE_BACK_KEY = b"\x1b[983041u", b"\x1b[983042u"
 UNWATCHED = Size(24, 120)
 """Size of the terminal until somebody attaches."""
 MISSING = "some of the output is missing: the service was away\n"
+LATE = "the prompt waits for them, the session's screen shows what they do, an interrupt stops them"
 PIECE = 16_384
 """Characters emitted at a time."""
 QUEUE_MAX = 65_536
@@ -125,9 +126,15 @@ class Performer:
     def _guess(self, how: str) -> None:
         self.program = self._shell.told(how)
         self.tell(Described(program=self.program))
+        self.tell_late()
         self.first_words += f"{how}\n" if how else ""
         if self._states.typing:
             self._box.put(0, "")  # a key that is heard late finds nothing to run
+
+    def tell_late(self) -> None:
+        """Say that a prompt waits for start-up files that take long, if one does."""
+        if self.guessed.late and self._states.waiting is not None and self._states.state == "starting":
+            self.tell(Described(note=f"{self.program}; {LATE}"))
 
     def _press_key(self) -> None:
         turn = self._states.waiting

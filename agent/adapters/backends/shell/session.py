@@ -45,6 +45,7 @@ PRESSES = 3
 LOST = 1.0
 """Seconds without output after which a key that the shell has not heard is pressed again."""
 
+SPARED = "the start-up files are interrupted, and the prompt that waits runs next: interrupt once more to drop it"
 NUL = "a command cannot hold NUL characters"
 
 
@@ -119,8 +120,10 @@ class ShellSession:
             return ""
         return f"the start-up files ended the shell: {self._last_word().reason}"
 
-    async def begin(self) -> None:
-        """Tell what runs and where it starts; after `ready`."""
+    async def begin(self, *, late: bool) -> None:
+        """Tell what runs and where it starts; after `ready`, which was not in time if `late`."""
+        if late:
+            self._performer.carry(self._performer.guessed.overdue(self._states))
         self._performer.directory = self._states.directory
         await self._tell(Described(program=self._performer.program, cwd=self._performer.directory or None))
 
@@ -139,6 +142,7 @@ class ShellSession:
             self._box.put(turn.number, text)
             self._performer.carry(self._performer.guessed.look(self._states, 0.0, self._loop.time()))
             self._performer.carry(self._states.prompt(turn))
+            self._performer.tell_late()
         self._wake.set()
 
     async def answer(self, request_id: str, answer: Answer) -> None:
@@ -147,9 +151,18 @@ class ShellSession:
         self._wake.set()
 
     async def interrupt(self) -> None:
-        """Stop the command: Ctrl-C first; asked again, SIGTERM, then SIGKILL for a program that does not listen."""
+        """Stop the command: Ctrl-C first; asked again, SIGTERM, then SIGKILL for a program that does not listen.
+
+        While start-up files are read it is they that are stopped; asked again, the prompt that waits for them, too.
+        """
         turn = self._states.waiting or self._states.running
         if self._tasks.over or turn is None:
+            return
+        if turn is self._states.waiting and self._states.state == "starting" and not turn.spared:
+            turn.spared = self._states.settling = True
+            self._performer.press(self._terminal.interrupt_key())
+            self._performer.tell(Described(note=SPARED))
+            self._wake.set()
             return
         turn.interrupts += 1
         turn.pressed_at = None  # it is, as soon as the shell may be interrupted

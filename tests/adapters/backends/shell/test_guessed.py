@@ -10,6 +10,8 @@ import pytest
 
 from agent.adapters.backends.shell import guessed as module
 from agent.adapters.backends.shell.launch import find_shell
+from agent.adapters.backends.shell.performer import LATE
+from agent.adapters.backends.shell.session import SPARED
 from agent.ports import Asked, BackendEvent, Described, Exited, Finished
 from agent.protocol.terminal_lines import plain
 from tests.adapters.backends.shell.conftest import Starter
@@ -158,13 +160,48 @@ async def test_start_up_files_that_take_long_are_waited_for_and_told(
     monkeypatch.setattr("agent.adapters.backends.shell.START_SECONDS", 0.3)
     shell = await start("bash", "trap : USR1; sleep 600 & wait $!")
     await shell.prompt("echo one >>ran; cat ran")
-    await until(lambda: "start-up" in shell._performer.guessed.reason or shell._performer.guessed._late)
+    await until(lambda: "start-up" in shell._performer.guessed.reason or shell._performer.guessed.late)
     os.kill(shell.processes()[0], signal.SIGUSR1)
     events = await listener.turn()
     assert programs(events)[-1] == find_shell("bash").program  # it is at its prompt, as usual
     assert any(each.endswith(": its start-up files are not done after 0.3 s") for each in programs(events))
     assert text(events).endswith("\none\n")
     assert text(events).count("\none") == 1
+
+
+@pytest.mark.parametrize(
+    ("shell", "lines"),
+    [("bash", "while :; do :; done"), ("zsh", "while :; do :; done"), ("fish", "while true; true; end")],
+)
+async def test_an_interrupt_stops_endless_start_up_files_and_not_the_prompt_that_waits_for_them(
+    shell: str, lines: str, start: Starter, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_SECONDS", 0.5)
+    monkeypatch.setattr("agent.adapters.backends.shell.START_SECONDS", 0.5)
+    session = await start(shell, lines)
+    described = await listener.next()
+    assert isinstance(described, Described)
+    assert (described.program or "").endswith(": its start-up files are not done after 0.5 s")
+    await session.prompt("echo ran")
+    while not (isinstance(event := await listener.next(), Described) and LATE in event.note):
+        pass
+    await session.interrupt()
+    events = await listener.turn()
+    assert any(isinstance(event, Described) and event.note == SPARED for event in events)
+    assert text(events).endswith("\nran\n")
+    assert (finished(events).status, finished(events).exit_status) == ("complete", 0)
+
+
+async def test_a_second_interrupt_of_start_up_files_drops_the_prompt(
+    start: Starter, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_SECONDS", 0.5)
+    monkeypatch.setattr("agent.adapters.backends.shell.START_SECONDS", 0.5)
+    session = await start("bash", "trap '' INT; while :; do :; done")
+    await session.prompt("echo ran")
+    await session.interrupt()
+    await session.interrupt()
+    assert finished(await listener.turn()).status == "interrupted"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.backends.shell import guessed
+from agent.adapters.backends.shell.session import SPARED
 from agent.errors import BackendFailed
 from agent.ports import Asked, Backend, BackendEvent, Described, Exited, Finished
 from agent.protocol.terminal_lines import plain
@@ -164,7 +165,7 @@ async def test_a_shell_that_is_not_as_it_was_says_so_and_runs_what_it_is_told(
 
 
 @of("late")
-async def test_a_shell_whose_start_up_files_do_not_end_says_so_and_is_interrupted(
+async def test_a_shell_whose_start_up_files_do_not_end_says_so_and_an_interrupt_stops_them_and_not_the_prompt(
     start_with: StarterWith, listener: Listener, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guessed, "START_SECONDS", 0.5)
@@ -176,7 +177,10 @@ async def test_a_shell_whose_start_up_files_do_not_end_says_so_and_is_interrupte
         event = await listener.next()
         told = (event.program or "") if isinstance(event, Described) else ""
     await backend.interrupt()
-    assert finished(await listener.turn()).status == "interrupted"
+    events = await listener.turn()
+    assert [event.note for event in events if isinstance(event, Described) and event.note][-1:] == [SPARED]
+    assert text(events).endswith("one\n")  # the prompt that waited
+    assert (finished(events).status, finished(events).exit_status) == ("complete", 0)
     assert await is_usable(backend, listener)
 
 
