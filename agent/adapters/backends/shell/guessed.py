@@ -7,12 +7,16 @@ Source: docs/design/shell.md, "Without marks".
 
 from __future__ import annotations
 
+import re
 from collections import deque
+from collections.abc import Callable
 
 from agent.adapters.backends.pty.awaited_input import reads_terminal
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.shell.launch import Shell, argv_of
+from agent.adapters.backends.shell.questions import ENTER
 from agent.adapters.backends.shell.states import Effect, Guessing, ShellStates
+from agent.adapters.backends.shell.turn import ShellTurn
 from agent.adapters.backends.terminal.launch import WRAPPER
 from agent.adapters.backends.terminal.session import LINE_MAX, typed
 from agent.processes import command_line, process_name
@@ -30,6 +34,12 @@ PROMPTS_MAX = 8
 """Prompts that are known again."""
 TRIES = 3
 """How often the key is pressed in vain before text is typed instead."""
+_OPEN = (
+    "quote|dquote|bquote|cmdsubst|subsh|cursh|heredocd?|mathsubst|math|braceparam|array|function|cond|always|for|foreach"
+    "|while|until|repeat|select|case|if|elif|elif-then|then|else|do|pipe|errpipe|cmdand|cmdor"
+)
+_MORE = re.compile(rf"(?:(?:(?:{_OPEN}) )*(?:{_OPEN})?>{{1,2}} ?|\.\.\. ?|::: ?)+")
+"""What shells show before the next line of an unfinished command; zsh also says what is open."""
 _QUOTED = {ord("\\"): "\\\\", ord("'"): "\\'", ord("\n"): "\\n"}
 _NAME_MAX = 15  # characters of a process's name (Linux)
 
@@ -37,8 +47,11 @@ _NAME_MAX = 15  # characters of a process's name (Linux)
 class GuessedShell:
     """Watches the shell of a session, and takes over where its marks do not tell. `reason` says why, once it has."""
 
-    def __init__(self, shell: Shell, terminal: PseudoTerminal, pid: int, now: float) -> None:
-        self.reason = ""
+    def __init__(
+        self, shell: Shell, terminal: PseudoTerminal, pid: int, now: float, *, stands: Callable[[], str]
+    ) -> None:
+        """Watch from `now` on. `stands`: the text before the cursor."""
+        self.reason, self._stands = "", stands
         self._shell, self._terminal, self._pid = shell, terminal, pid
         self._begun = now  # loop time
         self._name = shell.name[:_NAME_MAX]  # of the process
@@ -59,7 +72,8 @@ class GuessedShell:
             return []
         if states.typing:
             unknown = states.state != "prompt" or states.entered
-            return states.seen_waiting() if unknown and self._waits(quiet) else []
+            over = unknown and self._waits(quiet) and not self._wants_more(states.running)
+            return states.seen_waiting() if over else []
         return self._judge(states, quiet, now)
 
     def _judge(self, states: ShellStates, quiet: float, now: float) -> list[Effect]:
@@ -135,15 +149,28 @@ class GuessedShell:
             return False
         return bool(reads_terminal(terminal, self._pid)) or (terminal.mode() == "raw" and quiet >= KEYS_QUIET)
 
-    def keys(self, text: str, stands: str, *, marked: bool, pastes: bool) -> bytes:
-        """What to type for a prompt, behind the text that `stands` before the cursor; empty if no terminal takes it."""
+    def _wants_more(self, turn: ShellTurn | None) -> bool:
+        """Whether a prompt that was typed is unfinished: the shell has run none of it, and shows that it waits on.
+
+        What stood there when a prompt was typed is no such sign, nor after an interrupt, which drops the line.
+        """
+        if turn is None or turn.interrupts:
+            return False
+        row = plain(self._stands()).strip()
+        shown = _MORE.match(row) if turn.unfinished else _MORE.fullmatch(row)  # an answer may stand behind it by now
+        entering = turn.unfinished and turn.lines[:1] == [ENTER]
+        turn.unfinished = entering or (shown is not None and not {*row.split()} <= {*self._prompts})
+        return turn.unfinished
+
+    def keys(self, text: str, *, marked: bool, pastes: bool) -> bytes:
+        """What to type for a prompt, behind the text before the cursor; empty if no terminal takes it."""
         if "\n" in text and marked and self._shell.kind in {"bash", "zsh"}:
             text = f"eval $'{text.translate(_QUOTED)}'"  # line by line it would be as many commands
         data = typed(text, pastes=pastes)
         if self._terminal.mode() != "raw" and max(map(len, data.split(b"\r"))) > LINE_MAX:
             return b""
-        if plain(stands).strip():
-            self._prompts.append(plain(stands).rstrip())
+        if stands := plain(self._stands()).rstrip():
+            self._prompts.append(stands)
         self._echo = text.strip().split("\n")
         return data
 

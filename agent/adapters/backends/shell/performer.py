@@ -57,7 +57,10 @@ class Performer:
         self._loop = asyncio.get_running_loop()
         self.at_prompt = asyncio.Event()  # the shell has had a prompt
         self.output = CommandOutput(UNWATCHED)
-        self.guessed = GuessedShell(shell, running.terminal, running.process.pid, self._loop.time())
+        self.guessed = GuessedShell(
+            shell, running.terminal, running.process.pid, self._loop.time(),
+            stands=lambda: self.output.screen.rstrip("\n").rpartition("\n")[2],
+        )  # fmt: skip
         within = ShellWithin(running.terminal, running.process.pid, box)
         self.questions = Questions(
             running.terminal, running.process.pid, self.output, within,
@@ -115,8 +118,7 @@ class Performer:
         self._screen.keyboard.feed(keys)
 
     def _type(self, turn: ShellTurn) -> None:
-        stands = self.output.screen.rstrip("\n").rpartition("\n")[2]
-        keys = self.guessed.keys(turn.text, stands, marked=self._states.marked, pastes=self._screen.pastes)
+        keys = self.guessed.keys(turn.text, marked=self._states.marked, pastes=self._screen.pastes)
         if keys:
             self._begin(turn)
             self.press(keys)

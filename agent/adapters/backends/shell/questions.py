@@ -69,7 +69,7 @@ class Questions:
         if raw and not starts and self._is_early(turn, quiet):
             kind = None
         turn.look_after = min(turn.look_after * 1.5, LOOK_MAX)
-        within = self._within.kind() if raw and kind is not None else ""
+        within = self._within.kind() if raw and kind is not None and not turn.unfinished else ""
         if within:
             kind = "choices"
         if turn.asked is not None and turn.asked.kind != kind:

@@ -30,6 +30,7 @@ class ShellTurn:
     taken: bool = False  # the shell has taken it out of the box
     unseen: bool = False  # it may run: the mark of its beginning may have gone to a service that is no more
     spared: bool = False  # the start-up files that it waits for were interrupted, and not it
+    unfinished: bool = False  # the shell that runs it tells nothing, and shows that it wants more
     tries: int = 0  # times that the key was pressed
     interrupts: int = 0
     presses: int = 0  # of what interrupts

@@ -57,6 +57,41 @@ async def test_a_program_in_such_a_shell_asks_and_is_answered(start: Starter, li
     assert text(await run(shell, listener, "echo next")) == "next\n"
 
 
+@pytest.mark.parametrize(
+    ("shell", "lines", "prompt"), [("dash", "", "> "), ("bash", "exec zsh -f", "dquote> "), ("bash", "exec dash", "> ")]
+)
+async def test_unfinished_text_in_such_a_shell_needs_the_rest_of_it(
+    shell: str, lines: str, prompt: str, start: Starter, listener: Listener
+) -> None:
+    session = await start(shell, lines)
+    await run(session, listener, "true")
+    await session.prompt('echo "unf')
+    asked = await listener.until_asked()
+    assert (asked.kind, asked.prompt) == ("line", prompt)  # it has not run, and swallows no later prompt
+    await session.answer(asked.request_id, 'inished"')
+    assert "unf\ninished\n" in text(await listener.turn())
+    assert "next\n" in text(await run(session, listener, "echo next"))
+
+
+async def test_unfinished_text_in_such_a_shell_is_dropped_by_an_interrupt(start: Starter, listener: Listener) -> None:
+    shell = await start("dash")
+    await shell.prompt("cat <<END\none")
+    assert (await listener.until_asked()).prompt == "> > "
+    await shell.interrupt()
+    assert finished(await listener.turn()).status == "interrupted"
+    assert text(await run(shell, listener, "echo next")) == "next\n"
+
+
+async def test_a_prompt_that_looks_as_if_more_were_wanted_is_one(start: Starter, listener: Listener) -> None:
+    shell = await start("dash")
+    await shell.prompt("PS1='> '")
+    assert (await listener.until_asked()).prompt == "> "  # nobody can tell
+    await shell.interrupt()
+    await listener.turn()
+    assert text(await run(shell, listener, "echo one")) == "one\n"
+    assert text(await run(shell, listener, "echo two")) == "two\n"
+
+
 async def test_such_a_shell_is_interrupted(start: Starter, listener: Listener) -> None:
     shell = await start("dash")
     await run(shell, listener, "true")
