@@ -31,7 +31,10 @@ from agent.adapters.backends.terminal.launch import RunningProgram
 from agent.adapters.backends.terminal.output import CommandOutput
 from agent.adapters.backends.terminal.screen import TYPED_MAX, ProgramScreen
 from agent.ports import Asked, BackendEvent, Described, Finished, Prompted, Said
+from agent.processes import process_name
 from agent.protocol.events import TurnStatus
+from agent.protocol.model import NAME_MAX
+from agent.protocol.names import clean
 from agent.protocol.terminal import Size
 
 KEY, GIVE_BACK_KEY = b"\x1b[983041u", b"\x1b[983042u"
@@ -70,10 +73,13 @@ class Performer:
         self._held = bytearray()  # keys of a person, for the prompt that follows
         self.stirred_at = self._loop.time()  # when something was last written, or typed from here
         self.program = shell.program  # what runs, and how
+        self._own = self._telling = running.process.pid  # of the session's shell, and of that which tells
         self.first_words, self.directory = "", ""
 
     def carry(self, effects: Iterable[Effect]) -> None:
         """Carry out what the states have decided."""
+        if self._states.pid != self._telling:
+            self._name_shell(self._states.pid)
         for effect in effects:
             match effect:
                 case PressKey():
@@ -137,6 +143,14 @@ class Performer:
         """Say that a prompt waits for start-up files that take long, if one does."""
         if self.guessed.late and self._states.waiting is not None and self._states.state == "starting":
             self.tell(Described(note=f"{self.program}; {LATE}"))
+
+    def _name_shell(self, pid: int) -> None:
+        """Say which shell it is that tells now: one within, or that around it again."""
+        self._telling = pid
+        name = "" if pid == self._own else clean(process_name(pid), NAME_MAX) or "a shell"
+        self.program = f"{name}, within {self._shell.program}" if name else self._shell.program
+        note = f"{name} goes on, and its commands are turns from now on; `exit` leads back" if name else ""
+        self.tell(Described(program=self.program, note=note))
 
     def _press_key(self) -> None:
         turn = self._states.waiting

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from agent.adapters.backends.pty.awaited_input import awaited_input
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.shell.turn import QUIET, ShellTurn
-from agent.adapters.backends.shell.within import ShellWithin
+from agent.adapters.backends.shell.within import MARKS, ShellWithin
 from agent.adapters.backends.terminal.output import CommandOutput
 from agent.errors import BadParams, TooLarge
 from agent.ports import TURN_OVER, Asked, BackendEvent, Withdrew
@@ -47,6 +47,7 @@ class Questions:
         self._terminal, self._shell = terminal, shell
         self._output, self._tell, self._press, self._within = output, tell, press, within
         self._pastes = pastes
+        self._dropped = False  # the line that brings the marks in is on its way, which is not told
         self._count, self._prefix = 0, secrets.token_hex(4)
 
     def awaited(self, quiet: float) -> RequestKind | None:
@@ -76,6 +77,9 @@ class Questions:
             self.withdraw(turn)
         if kind is not None and turn.asked is None:
             self._count += 1
+            if self._dropped:  # the marks did not get in
+                self._dropped = False
+                self._output.begin()
             turn.asked = self._question(f"{self._prefix}-{self._count}", kind, within)
             self._tell(turn.asked)
 
@@ -84,7 +88,7 @@ class Questions:
             return Asked(request_id=request_id, kind=kind, prompt=self._output.question)
         return Asked(
             request_id=request_id, kind=kind, choices=self._within.choices(within), own_words=True,
-            prompt=f"{within} runs within, and waits for a line: when its commands end is not told", tool_name=within,
+            prompt=f"{within} runs within, and waits for a line", tool_name=within,
         )  # fmt: skip
 
     def answer(self, turn: ShellTurn | None, request_id: str, answer: Answer) -> None:
@@ -98,6 +102,9 @@ class Questions:
         within = turn.asked.tool_name
         data = self._within.keys(within, str(answer)) if within else typed(kind, answer)
         turn.asked, turn.look_after = None, QUIET
+        if within and answer == MARKS:
+            self._dropped = True
+            self._output.drop()
         if within or kind == "keys":
             self._press(data)
         elif kind == "line" or self._terminal.mode() == "no-echo":

@@ -51,11 +51,16 @@ class ShellWithin:
         except OSError:
             return False
 
-    def choices(self, kind: str) -> tuple[Choice, ...]:
+    @staticmethod
+    def choices(kind: str) -> tuple[Choice, ...]:
         """What may be done with it, beside typing a line."""
         return (
-            Choice(id=MARKS, name="bring the marks in", description=f"types `{self._line(kind).strip()}` there"),
-            Choice(id=LEAVE, name="leave it", description="Ctrl-D"),
+            Choice(
+                id=MARKS,
+                name="bring the marks in",
+                description=f"its commands are turns, too: a line is typed into {kind}",
+            ),
+            Choice(id=LEAVE, name="end it", description="Ctrl-D"),
         )
 
     def keys(self, kind: str, answer: str) -> bytes:

@@ -78,6 +78,11 @@ class CommandOutput:
         self._open = False
         return self._lines.end()
 
+    def drop(self) -> None:
+        """Tell nothing of what comes until `begin`: it is what is typed in the service's own name."""
+        self._lines.end()
+        self._open = False
+
     def calm(self) -> None:
         """The shell itself has the screen again, whatever a program that was killed has left it in."""
         self._lines.calm()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.adapters.backends.shell.within import LEAVE, MARKS, ShellWithin
+from agent.ports import Described
 from agent.protocol.terminal_lines import plain
 from tests.adapters.backends.shell.conftest import Starter
 from tests.fakes.listener import Listener, finished, run, said
@@ -23,14 +24,24 @@ async def test_marks_are_offered_to_a_shell_within_and_make_its_commands_turns(
     await shell.prompt(QUIET[inner])
     asked = await listener.until_asked()
     assert (asked.kind, asked.own_words, [choice.id for choice in asked.choices]) == ("choices", True, [MARKS, LEAVE])
-    assert asked.prompt.startswith(f"{inner} runs within")
+    assert asked.prompt == f"{inner} runs within, and waits for a line"
+    assert all(len(choice.description) < 80 for choice in asked.choices)
     await shell.answer(asked.request_id, MARKS)
-    assert finished(await listener.turn()).exit_status is None  # what started it has not ended
+    events = await listener.turn()
+    assert finished(events).exit_status is None  # what started it has not ended
+    assert "LAN_AGENT" not in said(events)
+    assert "integration" not in said(events)
+    (named,) = (event for event in events if isinstance(event, Described) and event.program)
+    assert (named.program or "").startswith(f"{inner}, within {outer} ")
+    assert "its commands are turns" in named.note
     events = await run(shell, listener, "echo inner; sh -c 'exit 3'")
     assert (plain(said(events)), finished(events).exit_status) == ("inner\n", 3)
     events = await run(shell, listener, "echo one\necho two\nfalse")
     assert (plain(said(events)), finished(events).exit_status) == ("one\ntwo\n", 1)
-    await run(shell, listener, "exit 4")
+    events = await run(shell, listener, "exit 4")
+    events += await run(shell, listener, "echo outer; sh -c 'exit 5'")
+    programs = [event.program for event in events if isinstance(event, Described) and event.program]
+    assert [program.partition(" ")[0] for program in programs] == [outer]
     events = await run(shell, listener, "echo outer; sh -c 'exit 5'")
     assert (plain(said(events)), finished(events).exit_status) == ("outer\n", 5)
 
@@ -46,6 +57,18 @@ async def test_a_shell_in_the_place_of_the_sessions_own_is_offered_the_marks(
     await listener.turn()
     events = await run(shell, listener, "echo again; false")
     assert (plain(said(events)), finished(events).exit_status) == ("again\n", 1)
+
+
+async def test_marks_that_do_not_get_in_are_asked_for_again(
+    start: Starter, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ShellWithin, "_line", lambda *_: " cat /no/such/file")
+    shell = await start("bash")
+    await shell.prompt("bash --norc")
+    await shell.answer((await listener.until_asked()).request_id, MARKS)
+    asked = await listener.until_asked()
+    await shell.answer(asked.request_id, "echo typed $((40+2))")
+    assert "typed 42\n" in plain(await listener.until_said("typed 42"))
 
 
 async def test_nothing_is_typed_into_a_shell_within_unasked_and_a_person_may_type(
