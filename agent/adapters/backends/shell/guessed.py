@@ -16,7 +16,7 @@ from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.shell.launch import Shell, argv_of
 from agent.adapters.backends.shell.questions import ENTER
 from agent.adapters.backends.shell.states import Effect, Guessing, ShellStates
-from agent.adapters.backends.shell.turn import ShellTurn
+from agent.adapters.backends.shell.turn import AGAIN, ShellTurn
 from agent.adapters.backends.terminal.launch import WRAPPER
 from agent.adapters.backends.terminal.session import LINE_MAX, typed
 from agent.processes import command_line, process_name
@@ -72,7 +72,7 @@ class GuessedShell:
             return []
         if states.typing:
             unknown = states.state != "prompt" or states.entered
-            over = unknown and self._waits(quiet) and not self._wants_more(states.running)
+            over = unknown and self._waits(quiet) and not self._wants_more(states.running, now)
             return states.seen_waiting() if over else []
         return self._judge(states, quiet, now)
 
@@ -149,15 +149,18 @@ class GuessedShell:
             return False
         return bool(reads_terminal(terminal, self._pid)) or (terminal.mode() == "raw" and quiet >= KEYS_QUIET)
 
-    def _wants_more(self, turn: ShellTurn | None) -> bool:
+    def _wants_more(self, turn: ShellTurn | None, now: float) -> bool:
         """Whether a prompt that was typed is unfinished: the shell has run none of it, and shows that it waits on.
 
-        What stood there when a prompt was typed is no such sign, nor after an interrupt, which drops the line.
+        What stood there when a prompt was typed is no such sign, nor what still does after interrupts: they drop it.
         """
-        if turn is None or turn.interrupts:
+        if turn is None:
             return False
         row = plain(self._stands()).strip()
         shown = _MORE.match(row) if turn.unfinished else _MORE.fullmatch(row)  # an answer may stand behind it by now
+        if turn.interrupts:
+            early = turn.pressed_at is None or now - turn.pressed_at < AGAIN
+            return turn.unfinished and (early or (shown is not None and turn.presses < TRIES))
         entering = turn.unfinished and turn.lines[:1] == [ENTER]
         turn.unfinished = entering or (shown is not None and not {*row.split()} <= {*self._prompts})
         return turn.unfinished
