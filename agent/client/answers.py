@@ -68,7 +68,7 @@ def how_to_answer(session: str, request: RequestOpen) -> str:
     answer = "JSON" if request.kind == "form" and not one_field else "-" if request.kind == "secret" else "ANSWER"
     command = f"`agent answer {clean(session)} {clean(request.request_id)} {answer}`"
     if request.kind == "secret":
-        return f"{command} types it in"
+        return f"{command}, which reads it from standard input"
     if not request.choices:
         return command
     takes = [*usable_words(request.choices), "a number, name or id", *(["your own words"] if request.own_words else [])]

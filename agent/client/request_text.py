@@ -23,7 +23,7 @@ _TYPES = {
 
 def asked_line(request: RequestOpen) -> str:
     """What a session asks, in one clean line."""
-    return one_line(request.prompt) or "The session waits for input"
+    return one_line(request.prompt) or f"The session waits for {'a key' if request.kind == 'keys' else 'input'}"
 
 
 def request_lines(request: RequestOpen, *, fields: bool = True, ids: bool = False) -> list[Line]:

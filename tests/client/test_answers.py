@@ -74,7 +74,10 @@ def test_an_id_comes_before_the_name_of_another_choice() -> None:
         (OPEN, "`agent answer s c1 ANSWER`, where ANSWER is a number, name or id, or your own words"),
         (form(question()), "`agent answer s f1 ANSWER`"),
         (form(question(), Field(name="more")), "`agent answer s f1 JSON`"),
-        (RequestOpen(turn=1, request_id="r", kind="secret"), "`agent answer s r -` types it in"),
+        (
+            RequestOpen(turn=1, request_id="r", kind="secret"),
+            "`agent answer s r -`, which reads it from standard input",
+        ),
     ],
 )
 def test_how_to_answer_from_elsewhere(request_: RequestOpen, how: str) -> None:

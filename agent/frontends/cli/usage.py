@@ -20,7 +20,7 @@ WORDS = {
     "stop": "interrupt", "kill": "close", "end": "close", "rm": "close", "delete": "close", "mv": "rename",
     "logs": "log", "history": "log", "show": "log", "invite": "pair", "accept": "join", "remove": "unpair",
     "nodes": "peers", "hosts": "peers", "models": "backends", "agents": "backends", "info": "status",
-    "quit": "close", "exit": "close",
+    "quit": "close", "exit": "close", "export": "log --export md",
 }  # fmt: skip
 """What other programs call it -> our command."""
 _NO_COMMAND = re.compile(r"No such command '(.*)'\.", re.DOTALL)
@@ -59,7 +59,8 @@ def _command_meant(word: str, commands: list[str]) -> str:
     folded = word.casefold()
     if folded == "version":
         return "did you mean `agent --version`?"
-    near = [name for name in commands if name == WORDS.get(folded)] or get_close_matches(folded, commands, 2)
+    near = [WORDS[folded]] if WORDS.get(folded, "").partition(" ")[0] in commands else []
+    near = near or get_close_matches(folded, commands, 2)
     near = near or [name for name in commands if len(folded) > 1 and name.startswith(folded)]
     if not near:
         return "`agent --help` lists the commands"

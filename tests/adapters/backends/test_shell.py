@@ -181,6 +181,17 @@ async def test_what_only_looks_like_a_here_document_without_its_end_runs(
     assert (plain(events), finished(events).exit_status) == (output, 0)
 
 
+async def test_fish_itself_says_what_is_wrong_with_the_syntax(start: Starter, listener: Listener) -> None:
+    fish = await start("fish")
+    for text, told in (
+        ("echo a; end", "'end' outside of a block"),
+        ("a | | b\n", "Expected a command, but found a pipe"),
+    ):
+        end = finished(await run(fish, listener, text))
+        assert (end.status, end.error) == ("error", f"not run: {told}")
+    assert plain(await run(fish, listener, "echo next")) == "next\n"
+
+
 async def test_what_the_shell_says_about_an_error_in_the_syntax_is_the_reply(
     name: str, start: Starter, listener: Listener
 ) -> None:

@@ -79,6 +79,7 @@ def test_an_option_without_its_value_says_that_it_needs_one(agent: Agent, comman
         (["ls"], "there is no command 'ls'", "did you mean `agent sessions`?"),
         (["PEERS"], "there is no command 'PEERS'", "did you mean `agent peers`?"),
         (["version"], "there is no command 'version'", "did you mean `agent --version`?"),
+        (["export"], "there is no command 'export'", "did you mean `agent log --export md`?"),
         (["quit"], "there is no command 'quit'", "did you mean `agent close`?"),
         (["help", "sesions"], "there is no command 'sesions'", "did you mean `agent sessions`?"),
         (["xyzzy"], "there is no command 'xyzzy'", "`agent --help` lists the commands"),

@@ -77,7 +77,9 @@ def find_shell(wanted: str = "") -> Shell:
     """
     path = shutil.which(os.path.expanduser(wanted)) if wanted else login_shell(os.environ)  # noqa: PTH111 - "~nobody" is no error
     if not path:
-        there = f"there is no program {wanted}" if "/" in wanted else f"{wanted} is not installed"
+        there = f"{wanted} is not installed"
+        if "/" in wanted:
+            there = f"{wanted} is no program" if Path(wanted).expanduser().exists() else f"there is no program {wanted}"
         return Shell("", "", missing=there)
     kind = _kind(path)
     if not kind:

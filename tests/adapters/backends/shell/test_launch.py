@@ -83,6 +83,9 @@ def test_a_link_is_what_it_leads_to_but_for_sh_which_is_another_shell_by_that_na
 def test_a_shell_that_is_not_there_says_so(tmp_path: Path) -> None:
     assert find_shell("no-such-shell").missing == "no-such-shell is not installed"
     assert find_shell(str(tmp_path / "zsh")).missing == f"there is no program {tmp_path}/zsh"
+    (tmp_path / "table").write_text("root:x:0:0\n")
+    assert find_shell(str(tmp_path / "table")).missing == f"{tmp_path}/table is no program"
+    assert find_shell(str(tmp_path)).missing == f"{tmp_path} is no program"
 
 
 def test_the_users_own_shell_is_that_of_the_environment_or_of_the_table_of_users(

@@ -3,7 +3,7 @@
 #
 #   ESC ] 7717 ; NONCE ; KIND ; PID ; fields BEL
 #   A STATUS, B  begin and end of the prompt
-#   T NUMBER LENGTH  our line was taken, a half line put away        R NUMBER REASON  it was not (old, unfinished, syntax)
+#   T NUMBER LENGTH  our line was taken, a half line put away        R NUMBER REASON  it was not (old, unfinished, what is wrong)
 #   C SERIAL nNUMBER|tHEX  output begins (tHEX: a person typed it)   D SERIAL STATUS DIRECTORY  it ended
 #
 # Marks go to /dev/tty: the output of a prompt is captured. The user's functions may have any name, hence `builtin`.
@@ -49,6 +49,14 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
         __lan_agent_mark D ";$__lan_agent_serial;$code;"(__lan_agent_directory)
         __lan_agent_put_back
         set __lan_agent_runs 0
+    end
+
+    # What fish itself says of an error in the syntax, without the line and the place in it.
+    function __lan_agent_error
+        set -l fish (builtin status fish-path)
+        set -l said (builtin printf '%s\n' $argv[1] | command $fish --no-config --no-execute 2>&1)
+        set said (builtin string replace -r '^fish: ' '' -- "$said[1]" | builtin string replace -ra '[[:cntrl:]]' ' ')
+        builtin test -n "$said"; and builtin echo "$said"; or builtin echo syntax
     end
 
     # The line editor of the builtin `read` draws the same parts of a prompt, and knows our key.
@@ -119,7 +127,9 @@ if set -q LAN_AGENT_BOX; and not set -q __lan_agent_nonce
         set -l wrong $status
         if builtin test $wrong != 0
             builtin commandline -r -- "$half"
-            __lan_agent_mark R ";$asked;"(builtin test $wrong = 2; and builtin echo unfinished; or builtin echo syntax)
+            set -l reason unfinished
+            builtin test $wrong = 2; or set reason (__lan_agent_error "$text")
+            __lan_agent_mark R ";$asked;$reason"
             return
         end
         __lan_agent_put_back # of a turn whose end was not told
