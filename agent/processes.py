@@ -170,12 +170,21 @@ def environment(pid: int, name: str) -> list[str]:
 
 def catches(pid: int, signal: int) -> bool:
     """Whether a process has a handler for that signal. Linux only."""
+    return _among(pid, "SigCgt:", signal)
+
+
+def ignores(pid: int, signal: int) -> bool:
+    """Whether a process ignores that signal. Linux only."""
+    return _among(pid, "SigIgn:", signal)
+
+
+def _among(pid: int, which: str, signal: int) -> bool:
     try:
         status = (PROC / str(pid) / "status").read_text(errors="replace")
     except OSError:
         return False
-    caught = status.partition("SigCgt:")[2].split()
-    return bool(caught) and bool(int(caught[0], 16) >> (signal - 1) & 1)
+    signals = status.partition(which)[2].split()
+    return bool(signals) and bool(int(signals[0], 16) >> (signal - 1) & 1)
 
 
 def tells_reads(pid: int) -> bool:

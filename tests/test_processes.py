@@ -26,6 +26,7 @@ from agent.processes import (
     descendants,
     environment,
     find_process,
+    ignores,
     listening,
     listening_of,
     of_session,
@@ -158,6 +159,7 @@ def test_of_a_process_that_is_gone_nothing_is_told_and_nothing_is_raised(tmp_pat
     assert environment(NOBODY, "PATH") == []
     assert listening_of(NOBODY) == []
     assert not catches(NOBODY, signal.SIGINT)
+    assert not ignores(NOBODY, signal.SIGINT)
     assert not tells_reads(NOBODY)
     assert of_this_user(tmp_path / "none") == []
     assert listening(tmp_path / "none") is None
@@ -229,3 +231,13 @@ def test_where_the_kernel_cannot_be_asked_of_one_socket_its_table_is_read(monkey
     monkeypatch.setattr(processes, "_socket_at", lambda *_: None)
     monkeypatch.setattr(processes, "_listed_owner", lambda *_: 1001)
     assert connection_owner(("127.0.0.1", 1), ("127.0.0.1", 2)) == 1001
+
+
+@linux
+def test_a_signal_that_a_process_ignores_is_told_from_others() -> None:
+    with subprocess.Popen(["sh", "-c", "trap '' USR1; echo on; read x"], stdin=-1, stdout=-1) as sh:
+        assert sh.stdout is not None
+        assert sh.stdout.readline() == b"on\n"
+        assert ignores(sh.pid, signal.SIGUSR1)
+        assert not ignores(sh.pid, signal.SIGUSR2)
+        sh.kill()

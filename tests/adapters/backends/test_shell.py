@@ -17,7 +17,7 @@ from agent.adapters.backends.launching import NEW_SHELL
 from agent.adapters.backends.pty.hangup import members
 from agent.adapters.backends.shell import ShellBackend
 from agent.adapters.backends.shell.questions import LOOK_MAX, WENT_ON
-from agent.adapters.backends.shell.session import NUL, ShellSession
+from agent.adapters.backends.shell.session import IGNORED, NUL, ShellSession
 from agent.adapters.backends.shell.states import NOT_RUN
 from agent.errors import BackendFailed, BadParams, TooLarge
 from agent.ports import Asked, BackendEvent, Described, Exited, Finished, Prompted, Said, Start, Tail, Withdrew
@@ -496,6 +496,26 @@ async def test_an_interrupt_stops_what_bash_does_itself(bash: ShellSession, list
     assert (finished(events).status, finished(events).exit_status) == ("interrupted", 130)
     assert "no" not in said(events)
     assert said(await run(bash, listener, "echo next")) == "next\n"
+
+
+@pytest.mark.parametrize("status", [0, 3])
+async def test_what_a_shell_that_ignores_interrupts_did_wholly_is_no_interrupted_command(
+    bash: ShellSession, listener: Listener, home: Path, status: int
+) -> None:
+    await bash.prompt(f"trap '' INT; echo go; until [ -e stop ]; do sleep 0.02; done; echo whole; (exit {status})")
+    await listener.until_said("go\n")
+    await bash.interrupt()
+    while (event := await listener.next()) != Described(note=IGNORED):
+        assert not isinstance(event, Finished), event
+    (home / "stop").touch()
+    events = await listener.turn()
+    assert said(events).endswith("whole\n")
+    assert (finished(events).status, finished(events).exit_status) == ("complete", status)
+    await run(bash, listener, "trap - INT")
+    await bash.prompt("echo go; sleep 600")
+    await listener.until_said("go\n")
+    await bash.interrupt()
+    assert finished(await listener.turn()).status == "interrupted"
 
 
 async def test_an_interrupt_at_any_moment_runs_no_half_command(

@@ -41,6 +41,8 @@ KEY, GIVE_BACK_KEY = b"\x1b[983041u", b"\x1b[983042u"
 """Keys that no keyboard has, as fish 4 reads them, too: the shell takes what is in the box; a half line comes back."""
 UNWATCHED = Size(24, 120)
 """Size of the terminal until somebody attaches."""
+INTERRUPTED_STATUS = 130
+"""Exit status of what was interrupted."""
 MISSING = "some of the output is missing: the service was away\n"
 LATE = "the prompt waits for them, the session's screen shows what they do, an interrupt stops them"
 PIECE = 16_384
@@ -189,7 +191,9 @@ class Performer:
         if self._states.directory != self.directory:
             self.directory = self._states.directory
             self.tell(Described(cwd=self.directory))
-        over: TurnStatus = "interrupted" if turn.interrupts else "complete"
+        # What ignored every interrupt has ended by itself; what was not run, or not seen to end, has none of its own.
+        by_itself = turn.ignored and status not in {None, INTERRUPTED_STATUS}
+        over: TurnStatus = "interrupted" if turn.interrupts and not by_itself else "complete"
         self.tell(Finished(status=over, exit_status=status, cwd=self.directory, typed=not turn.number))
 
     def typed(self, data: bytes) -> bytes:

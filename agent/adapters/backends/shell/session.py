@@ -27,7 +27,7 @@ from agent.ports import (
     Tail,
 )
 from agent.ports.terminal import Terminal
-from agent.processes import process_name
+from agent.processes import ignores, process_name
 from agent.protocol.events import Answer
 from agent.protocol.model import NAME_MAX
 from agent.protocol.names import clean
@@ -46,6 +46,7 @@ LOST = 1.0
 """Seconds without output after which a key that the shell has not heard is pressed again."""
 
 SPARED = "the start-up files are interrupted, and the prompt that waits runs next: interrupt once more to drop it"
+IGNORED = "the shell ignores interrupts (`trap '' INT`): its own loops go on, and only `agent close SESSION` ends them"
 NUL = "a command cannot hold NUL characters"
 
 
@@ -172,6 +173,8 @@ class ShellSession:
                 self._performer.press(self._terminal.interrupt_key())
         elif turn is self._states.running:
             self._look_at_interrupted(turn, self._loop.time(), 0.0)
+            if ignores(self._states.pid, signal.SIGINT):
+                self._performer.tell(Described(note=IGNORED))
         self._wake.set()
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.pty.writer import NonBlockingWriter
 from agent.ports import Asked
-from agent.processes import find_process
+from agent.processes import find_process, ignores
 
 QUIET = 0.1
 """Seconds without output before anybody looks whether the program waits for input."""
@@ -34,6 +34,7 @@ class ShellTurn:
     tries: int = 0  # times that the key was pressed
     interrupts: int = 0
     presses: int = 0  # of what interrupts
+    ignored: bool = False  # whatever should have heard an interrupt ignores it: how the command ends is its own affair
     pressed: int = 0  # process group that has heard the last interrupt
     pressed_at: float | None = None  # loop time
     lines: list[bytes] = field(default_factory=list)  # of an answer, to be typed when the program reads again
@@ -48,10 +49,12 @@ class ShellTurn:
         group = terminal.foreground()
         self.pressed, self.pressed_at = group, now
         self.presses += 1
+        self.ignored = ignores(group, signal.SIGINT) and (self.ignored or self.presses == 1)
         row = find_process(shell)
         if row is not None and row.state in "Tt":
             os.kill(shell, signal.SIGCONT)
         if self.interrupts > 1 and group not in {0, shell}:
+            self.ignored = False
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGTERM if self.interrupts == 2 else signal.SIGKILL)
                 os.killpg(group, signal.SIGCONT)
