@@ -99,10 +99,14 @@ def test_restarts_alone_start_nobody_over(network: MakeNetwork) -> None:  # S4, 
         laptop.wait_for_session(session, status="idle")
     assert laptop.line("prompt", session, "echo the end") == "the end"
     for watcher in watchers:
-        until(  # looked at anew each time: what follows the end of a turn is stored after it
-            lambda: watcher.out == desk.run("log", session, "--json").stdout.splitlines(),  # noqa: B023 - at once
-            "every event once, in order",
-        )
+        stored: list[str] = []
+
+        def all_once(watcher: Lines = watcher, stored: list[str] = stored) -> bool:
+            # Looked at anew each time: what follows the end of a turn is stored after it.
+            stored[:] = desk.run("log", session, "--json").stdout.splitlines()
+            return watcher.out == stored
+
+        until(all_once, lambda: f"every event once, in order: {watcher.out}, not {stored}; {watcher.err}")  # noqa: B023
         assert "anew" not in "\n".join(watcher.err)
 
 
