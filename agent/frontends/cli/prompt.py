@@ -121,6 +121,13 @@ def _sent(session: str) -> str:
     return f"the prompt was sent, and `agent log {shlex.quote(clean(session))}` shows what comes of it"
 
 
+def _tell_before(app: App, session: str, request: RequestOpen) -> None:
+    """Say what is asked by a turn that a prompt waits for, whoever began that, and how it is answered."""
+    lines = " ".join(text for text, _ in request_lines(msgspec.structs.replace(request, detail="", fields=())))
+    app.printer.talk(f"waits for an answer: {lines}", "yellow")
+    app.printer.talk(f"  answer with {how_to_answer(session, request)}")
+
+
 class _Turn:
     """One prompt's turn, from submitting to its end."""
 
@@ -210,10 +217,7 @@ class _Turn:
             await self._replay(stream, seq)
         for request in asked_before:
             if request.turn != self._turn:
-                short = msgspec.structs.replace(request, detail="", fields=())
-                self._app.printer.talk(
-                    f"waits for an answer: {' '.join(text for text, _ in request_lines(short))}", "yellow"
-                )
+                _tell_before(self._app, self._mark.session, request)
         async for change in changes:
             if isinstance(change, Hydration) and change.anew:
                 await self._start_over(stream)
@@ -259,6 +263,8 @@ class _Turn:
                 if request is not None:
                     task = tasks.create_task(self._ask(stream, request), name="cli.ask")
                     self._asking[request.request_id] = task
+                elif self._queued and isinstance(change.payload, RequestOpen) and change.payload.turn != self._turn:
+                    _tell_before(self._app, self._mark.session, change.payload)
             case Hydration():
                 for entry in change.entries:
                     self._entry(entry)

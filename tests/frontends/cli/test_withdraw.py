@@ -13,7 +13,7 @@ import pytest
 from agent.errors import Forbidden, MethodNotFound, PromptNotFound
 from agent.frontends.cli.complete import complete_prompt
 from agent.frontends.cli.withdraw import interrupted_lines, pick, withdraw
-from agent.protocol.events import MessageStart, UserMessage
+from agent.protocol.events import MessageStart, RequestOpen, UserMessage
 from agent.protocol.messages import Interrupted
 from agent.protocol.model import Sender
 from agent.protocol.prompts import QueuedPrompt
@@ -192,6 +192,30 @@ def test_a_time_out_of_a_prompt_that_waits_says_so_and_how_to_take_it_back(busy:
         f"  hint: it will run; `agent withdraw {HERE} {MADE[::-1][:8]}` takes it back",
     ]
     assert waiting(busy) == [2, 3, 4, 5]
+
+
+def test_a_prompt_that_waits_behind_a_question_names_the_command_that_answers_it(
+    busy: FakeGateway, agent: Agent
+) -> None:
+    asked = RequestOpen(turn=1, request_id="r1", kind="line", prompt=">>> ")  # of a turn that a person began by hand
+    busy.requests["r1"] = asked
+    busy.emit(asked)
+    ran = agent("prompt", HERE, "--timeout", "0.5", "wait")
+    answer = f"  answer with `agent answer {HERE} r1 ANSWER`"
+    assert ran.err.splitlines()[:3] == ["queued, 4 before it", "waits for an answer: ? >>>", answer]
+
+
+def test_a_question_that_comes_while_a_prompt_waits_is_told(busy: FakeGateway) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent", "prompt", HERE, "--timeout", "20", "wait"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as child:  # fmt: skip
+        assert child.stderr is not None
+        assert child.stderr.readline() == "queued, 4 before it\n"
+        busy.emit(RequestOpen(turn=1, request_id="r1", kind="line", prompt=">>> "))
+        assert child.stderr.readline() == "waits for an answer: ? >>>\n"
+        assert child.stderr.readline() == f"  answer with `agent answer {HERE} r1 ANSWER`\n"
+        child.kill()
 
 
 def test_a_time_out_takes_the_prompt_back_if_that_is_wanted(busy: FakeGateway, agent: Agent) -> None:  # S12
