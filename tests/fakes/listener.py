@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from agent.ports import Asked, Backend, BackendEvent, Exited, Finished, Said
+from tests.fakes.waiting import SECONDS
 
 
 class Listener:
@@ -19,7 +20,7 @@ class Listener:
         await self._events.put(event)
 
     async def next(self) -> BackendEvent:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS):
             return await self._events.get()
 
     async def turn(self) -> list[BackendEvent]:

@@ -17,8 +17,8 @@ from agent.protocol.terminal_cells import Row
 from agent.protocol.terminal_lines import TerminalLines
 
 ROWS, COLS = 6, 12
-STREAMS = int(os.environ.get("LAN_AGENT_TEST_STREAMS", "400"))
-"""Streams of each kind."""
+STREAMS = int(os.environ.get("LAN_AGENT_TEST_STREAMS", "150"))
+"""Streams of each kind; more find rarer faults."""
 
 TEXT = ["abc", "abcdefgh", "x", " ", "hello world", "é", "\r\n", "\r\n", "\r", "\b", "\b\n"]
 MOVES = [f"\x1b[{count}{final}" for final in "ABCDEFa" for count in ("", "2", "3")] + [

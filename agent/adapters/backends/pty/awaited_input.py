@@ -37,10 +37,12 @@ def awaited_input(terminal: PseudoTerminal, shell: int, *, quiet: float, half_li
 def reads_terminal(terminal: PseudoTerminal, leader: int) -> bool | None:
     """Whether a foreground process, `leader` or a descendant, is inside read(2) on the terminal.
 
-    None: this system does not tell.
+    Not before what it has written was read: its question is part of that. None: this system does not tell.
     """
     if not tells_reads(leader):
         return None
+    if terminal.has_output():
+        return False
     group = terminal.foreground()
     return any(_reads(pid, terminal.name) for pid in _family(leader, group))
 

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import pty
+import select
 import termios
 from typing import Literal
 
@@ -75,6 +76,12 @@ class PseudoTerminal:
                 return b"".join(parts), True
             size -= len(parts[-1])
         return b"".join(parts), False
+
+    def has_output(self) -> bool:
+        """Whether programs have written what was not read yet."""
+        poll = select.poll()
+        poll.register(self.master, select.POLLIN)
+        return bool(poll.poll(0))
 
     def resize(self, rows: int, columns: int) -> None:
         """Give the terminal another size; programs in the foreground hear of it (SIGWINCH)."""

@@ -160,7 +160,7 @@ async def test_an_interrupt_at_any_moment_leaves_a_shell_that_works(
         await shell.interrupt()
         while True:
             try:
-                async with asyncio.timeout(3):
+                async with asyncio.timeout(1):
                     events = await listener.turn()
                     break
             except TimeoutError:
