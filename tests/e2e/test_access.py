@@ -42,7 +42,7 @@ def test_a_guest_that_may_watch_one_session_is_refused_everything_else_and_cut_o
     desk, laptop = two(network, paired=False)
     shown, other = desk.create("shown"), desk.create("other")
     mine = laptop.create("the laptop's own")
-    told = let_in(desk, laptop, "--read", "--session", shown, "--ttl", "12s")
+    told = let_in(desk, laptop, "--read", "--session", shown, "--ttl", "20s")  # all of this has to be over by then
     assert "this device is a guest of desk" in told
     assert f"may watch the session {shown}, and no more" in told
     laptop.wait_for_session(shown, share="read-only")
@@ -70,7 +70,7 @@ def test_a_guest_that_may_watch_one_session_is_refused_everything_else_and_cut_o
         assert mine not in desk.sessions()
         assert desk.json("status")["paired"] == 1
         ends = unix_seconds(row["expires_at"])
-        until(lambda: not laptop.peers()[desk.id]["linked"], "the guest to be cut off", seconds=20.0)
+        until(lambda: not laptop.peers()[desk.id]["linked"], "the guest to be cut off", seconds=30.0)
         entries = desk.json("audit")
         (gone,) = [entry for entry in entries if entry["action"] == "unpaired"]
         assert 0.0 <= unix_seconds(gone["at"]) - ends < 1.0

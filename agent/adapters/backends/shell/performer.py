@@ -66,9 +66,9 @@ class Performer:
             shell, running.terminal, running.process.pid, self._loop.time(),
             stands=lambda: self.output.screen.rstrip("\n").rpartition("\n")[2],
         )  # fmt: skip
-        within = ShellWithin(running.terminal, running.process.pid, box)
+        self._within = ShellWithin(running.terminal, running.process.pid, box)
         self.questions = Questions(
-            running.terminal, running.process.pid, self.output, within,
+            running.terminal, running.process.pid, self.output, self._within,
             tell=self._ask, press=self.press, pastes=lambda: screen.pastes,
         )  # fmt: skip
         self.events, self._said = deque[BackendEvent](), 0
@@ -97,6 +97,7 @@ class Performer:
                 case _:
                     self._follow(effect)
         if self._states.state == "prompt":
+            self._within.know_own()  # before a command puts another shell in its place
             self.at_prompt.set()
         self._release()
 

@@ -29,14 +29,16 @@ class ShellWithin:
     def __init__(self, terminal: PseudoTerminal, own: int, box: Box) -> None:
         """`own`: process id of the session's shell."""
         self._terminal, self._own, self._box = terminal, own, box
-        self._words = words_of(own)  # as it was started; another one has taken its place (`exec`) with others
+        self._words: list[str] = []  # as the shell was started; another one has taken its place (`exec`) with others
+        self.know_own()
+
+    def know_own(self) -> None:
+        """Note the words by which the session's shell was started: there are none in the midst of its start."""
+        self._words = self._words or words_of(self._own)
 
     def kind(self) -> str:
         """The kind of the shell that has the keyboard and tells nothing; empty if it is none that could."""
         group = self._terminal.foreground()
-        self._words = self._words or words_of(
-            self._own
-        )  # there were none, if the look fell into the midst of its start
         if self._terminal.mode() != "raw" or (group == self._own and command_line(group) == self._words):
             return ""
         name = process_name(group)

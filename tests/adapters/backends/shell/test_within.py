@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.adapters.backends.shell.within import LEAVE, MARKS, ShellWithin
+from agent.adapters.backends.terminal.launch import words_of
 from agent.ports import Described
 from agent.protocol.terminal_lines import plain
 from tests.adapters.backends.shell.conftest import Starter
@@ -69,6 +70,21 @@ async def test_marks_that_do_not_get_in_are_asked_for_again(
     asked = await listener.until_asked()
     await shell.answer(asked.request_id, "echo typed $((40+2))")
     assert "typed 42\n" in plain(await listener.until_said("typed 42"))
+
+
+async def test_a_shell_whose_start_is_seen_half_done_is_known_before_another_takes_its_place(
+    start: Starter, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def half_done(pid: int) -> list[str]:
+        looks.append(pid)
+        return words_of(pid) if len(looks) > 1 else []
+
+    monkeypatch.setattr("agent.adapters.backends.shell.within.words_of", half_done)
+    shell = await start("zsh")
+    await shell.prompt(f"exec {QUIET['zsh']}")
+    assert (await listener.until_asked()).kind == "choices"
 
 
 async def test_nothing_is_typed_into_a_shell_within_unasked_and_a_person_may_type(
