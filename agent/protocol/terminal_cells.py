@@ -130,6 +130,13 @@ class Row:
             self.characters += [" "] * missing
             self.styles += [""] * missing
 
+    def beginning(self, columns: int) -> Row:
+        """A row with what stands in the first columns of this one."""
+        row = Row(self.given)
+        row.characters, row.styles = self.characters[:columns], self.styles[:columns]
+        row.lead, row.narrow, row.drawn, row.skip = self.lead, self.narrow, True, min(self.skip, columns)
+        return row
+
     def cut(self, at: int) -> None:
         """Erase from a column on."""
         self.split(at)

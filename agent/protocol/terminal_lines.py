@@ -230,12 +230,26 @@ class TerminalLines:
         if grid.row.empty:
             grid.row.given = None
 
-    def end(self) -> str:
-        """End a turn: the rest of its text. The last line has no end, if the cursor stands in it."""
+    @property
+    def at_cursor(self) -> tuple[str, str]:
+        """What stands in the row of the cursor, before it and behind it."""
+        self._settle_pending()
+        row, x = self._grid.row, self._grid.x
+        return "".join(row.characters[:x]).ljust(x), "".join(row.characters[x:])
+
+    def end(self, prompt: int = 0) -> str:
+        """End a turn: the rest of its text. The last line has no end, if the cursor stands in it.
+
+        So many characters before the cursor, if any, and all behind it are the next prompt, and nothing of the turn.
+        """
         rows, grid = self._rows()[:], self._grid
+        if prompt:
+            rows, whole = rows[: grid.y + 1], grid.row
+            rows[-1] = whole.beginning(max(0, len(self.at_cursor[0]) - prompt))
+            whole.given = whole.line(colours=self._colours)
         while rows and rows[-1].empty and (len(rows) > grid.y or not rows[-1].ended):
             rows.pop()
-        in_last = bool(rows) and rows[-1] is grid.row and self._news(grid.row) != ""
+        in_last = len(rows) == grid.y + 1 and self._news(rows[-1]) != ""
         for row in rows:
             self._leaves(row)
         text = self.take()

@@ -260,7 +260,8 @@ class SessionMachine:
         payloads += (*self._requests.expired(reason), *self.tools.closed(None, "interrupted"))
         if self.running is not None:
             payloads.append(TurnComplete(turn=self.running, status="interrupted", error=reason))
-        payloads.append(SessionInfo(status="idle", note=f"{reason}; {gone}" if reason and gone else reason))
+        note = f"{reason}; {gone}" if reason and gone else reason
+        payloads.append(SessionInfo(status="idle", note=note, program=_anew(self.program) if gone else None))
         return self._then_next(tuple(payloads))
 
     def reopened(self, note: str) -> Decision:
@@ -382,6 +383,12 @@ class SessionMachine:
         if self.queue.find(prompt_id) is None:
             return 0
         return self.queue.before(turn) + (self.running is not None)
+
+
+def _anew(program: str) -> str | None:
+    """What runs when it begins anew: what there was to know of it has gone; None if that was nothing."""
+    name, known, _ = program.partition(": ")
+    return name if known else None
 
 
 def _taken_back(waiting: QueuedPrompt, by: Sender) -> TurnComplete:

@@ -19,6 +19,7 @@ from agent.adapters.backends.pty.hangup import members
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.terminal import TerminalBackend
 from agent.adapters.backends.terminal.output import CommandOutput
+from agent.adapters.backends.terminal.prompts import TypedLines
 from agent.adapters.backends.terminal.screen import ProgramScreen, Queries
 from agent.adapters.backends.terminal.session import TerminalSession, typed
 from agent.adapters.backends.terminal.turn import END_MAX, SAID_MAX, TerminalTurn
@@ -27,6 +28,7 @@ from agent.ports import Described, Exited, Finished, RunsPrograms, Start, Tail
 from agent.ports.terminal import ShowsTerminal, Terminal
 from agent.protocol.model import SessionId
 from agent.protocol.terminal import CHUNK, RING, Size
+from agent.protocol.terminal_lines import plain
 from tests.fakes.clock import LoopClock, turns
 from tests.fakes.listener import Listener, finished, run, said
 from tests.fakes.waiting import until
@@ -318,8 +320,43 @@ async def test_without_a_command_it_is_the_login_shell(
 async def test_a_prompt_in_a_shell_gives_what_the_command_said(begin: Begin, listener: Listener) -> None:
     session = await begin("env", "PS1=> ", "bash", "--norc", "--noprofile")
     events = await run(session, listener, "echo $((40 + 2)); printf '\\033[31mred\\033[m\\n'")
-    assert said(events).replace("\n>", "\n").split("\n")[:2] == ["42", "\x1b[31mred\x1b[0m"]
+    assert said(events) == "42\n\x1b[31mred\x1b[0m\n"
     assert finished(events).status == "complete"
+
+
+@pytest.mark.parametrize(
+    ("shell", "prompts"),
+    [
+        ("zsh", "PROMPT='%~ %# '; RPROMPT='[%T %?]'"),
+        ("fish", "function fish_prompt; echo -n (pwd)'> '; end; function fish_right_prompt; echo -n [right]; end"),
+        ("dash", "PS1='> '"),
+        ("bash", r"PS1='me@here:\w\$ '"),
+    ],
+)
+async def test_neither_what_was_typed_nor_the_next_prompt_is_a_reply(
+    begin: Begin, listener: Listener, shell: str, prompts: str
+) -> None:
+    options = {"zsh": ("-f",), "fish": ("--no-config",), "bash": ("--norc", "--noprofile"), "dash": ()}
+    session = await begin(shell, *options[shell])
+    await run(session, listener, prompts)
+    await run(session, listener, "true")
+    for command, reply in [
+        ("echo hi; false", "hi\n"),
+        ("cd /", ""),  # the prompt is another one then
+        ("printf half", "half"),
+        ("true", ""),
+        (f"echo {'x' * 200}", f"{'x' * 200}\n"),
+        ("echo 'a\nb'", "a\nb\n"),
+        ("seq 40", "".join(f"{number}\n" for number in range(1, 41))),
+    ]:
+        assert plain(said(await run(session, listener, command))) == reply, command
+
+
+async def test_what_a_command_of_a_shell_asks_is_its_reply(begin: Begin, listener: Listener) -> None:
+    session = await begin("env", "PS1=> ", "dash")
+    assert said(await run(session, listener, "printf 'Name? '; read x")) == "Name? "
+    assert said(await run(session, listener, "me")) == ""
+    assert said(await run(session, listener, 'echo "[$x]"')) == "[me]\n"
 
 
 async def test_a_flood_is_told_in_part_and_shown_whole(begin: Begin, listener: Listener) -> None:
@@ -376,7 +413,9 @@ def test_several_lines_are_pasted_if_the_program_takes_pastes() -> None:
 
 
 def test_the_echo_of_what_was_typed_is_no_reply() -> None:
-    turn = TerminalTurn("one\ntwo", CommandOutput(Size(24, 80)), 0.0)
+    typed_lines = TypedLines()
+    typed_lines.type("one\ntwo", "$ ", "", edits=True)
+    turn = TerminalTurn(typed_lines, CommandOutput(Size(24, 80)), 0.0)
     turn.heard(b"$ one\r\n$ two\r\nreply 1%\r", 1.0)
     assert turn.moving(2.0) == "reply 1%"
     turn.heard(b"reply 2%\r\n", 3.0)

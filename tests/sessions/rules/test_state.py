@@ -153,6 +153,16 @@ def test_after_a_restart_what_ran_is_interrupted_and_what_waited_runs() -> None:
     assert decision.effects == (StartTurn(2, "b"),)
 
 
+def test_what_there_was_to_know_of_a_program_goes_with_it_if_another_one_begins() -> None:
+    log = Log()
+    log.says(Described(program="bash 5.2: ends of commands are guessed, zsh took over from bash"))
+    (same,) = log.replayed().recovered("the service was restarted").payloads
+    (anew,) = log.replayed().recovered("the service was restarted", "a new shell").payloads
+    assert isinstance(same, SessionInfo)
+    assert isinstance(anew, SessionInfo)
+    assert (same.program, anew.program) == (None, "bash 5.2")
+
+
 def test_a_reply_is_its_deltas_and_the_whole() -> None:
     log = Log()
     log.prompt("hi")

@@ -8,7 +8,6 @@ Source: docs/design/shell.md, "Without marks".
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable
 
 from agent.adapters.backends.pty.awaited_input import reads_terminal
@@ -18,11 +17,12 @@ from agent.adapters.backends.shell.questions import ENTER
 from agent.adapters.backends.shell.states import Effect, Guessing, ShellStates
 from agent.adapters.backends.shell.turn import AGAIN, ShellTurn
 from agent.adapters.backends.terminal.launch import WRAPPER
+from agent.adapters.backends.terminal.output import CommandOutput
+from agent.adapters.backends.terminal.prompts import TypedLines, without_mark
 from agent.adapters.backends.terminal.session import LINE_MAX, typed
 from agent.processes import command_line, process_name
 from agent.protocol.model import NAME_MAX
 from agent.protocol.names import clean
-from agent.protocol.terminal_lines import plain
 
 QUIET = 0.1
 """Seconds without output before anybody looks whether the shell waits."""
@@ -30,8 +30,6 @@ KEYS_QUIET = 1.0
 """Those for one that has a line editor of its own: it is not seen to read."""
 START_SECONDS = 10.0
 """Time for start-up files until prompts are typed without waiting any longer."""
-PROMPTS_MAX = 8
-"""Prompts that are known again."""
 TRIES = 3
 """How often the key is pressed in vain before text is typed instead."""
 _OPEN = (
@@ -59,8 +57,7 @@ class GuessedShell:
         self.late = False  # the start-up files take long, which was told
         self._deaf = False  # it does not hear the key
         self._base = pid  # process group that stands at the prompt
-        self._prompts = deque[str](maxlen=PROMPTS_MAX)  # that stood there
-        self._echo: list[str] = []  # lines that were typed and have not come back
+        self._typed = TypedLines()
 
     def look(self, states: ShellStates, quiet: float, now: float) -> list[Effect]:
         """See whether the shell tells what it does, and if not, whether it waits."""
@@ -156,44 +153,38 @@ class GuessedShell:
         """
         if turn is None:
             return False
-        row = plain(self._stands()).strip()
+        row = self._stands().strip()
         shown = _MORE.match(row) if turn.unfinished else _MORE.fullmatch(row)  # an answer may stand behind it by now
         if turn.interrupts:
             early = turn.pressed_at is None or now - turn.pressed_at < AGAIN
             return turn.unfinished and (early or (shown is not None and turn.presses < TRIES))
         entering = turn.unfinished and turn.lines[:1] == [ENTER]
-        turn.unfinished = entering or (shown is not None and not {*row.split()} <= {*self._prompts})
+        turn.unfinished = entering or (shown is not None and not self._typed.stood(row))
         return turn.unfinished
 
-    def keys(self, text: str, *, marked: bool, pastes: bool) -> bytes:
-        """What to type for a prompt, behind the text before the cursor; empty if no terminal takes it."""
+    def keys(self, text: str, stands: tuple[str, str], *, marked: bool, pastes: bool) -> bytes:
+        """What to type for a prompt, before and behind which so much `stands`; empty if no terminal takes it."""
         if "\n" in text and marked and self._shell.kind in {"bash", "zsh"}:
             text = f"eval $'{text.translate(_QUOTED)}'"  # line by line it would be as many commands
         data = typed(text, pastes=pastes)
         if self._terminal.mode() != "raw" and max(map(len, data.split(b"\r"))) > LINE_MAX:
             return b""
-        if stands := plain(self._stands()).rstrip():
-            self._prompts.append(stands)
-        self._echo = text.strip().split("\n")
+        self._typed.type(text, *stands, edits=self._terminal.mode() == "raw")
         return data
 
-    def output(self, text: str, *, over: bool = False) -> str:
-        """More of the output without the lines that were typed; when it is `over`, without the next prompt, too."""
-        while self._echo and text:
-            line, _, rest = text.partition("\n")
-            if not plain(line).rstrip().endswith(self._echo[0].rstrip()):
-                self._echo = []
-                break
-            text, self._echo = rest, self._echo[1:]
-        return self._without_prompt(text) if over and self.reason else text
+    def output(self, text: str) -> str:
+        """More of the output without the lines that were typed."""
+        return self._typed.without_echo(text)
 
-    def _without_prompt(self, text: str) -> str:
-        """The text without the prompt at its end, as far as it is one that stood there before."""
-        last = text.rpartition("\n")[2]
-        told = plain(last).rstrip()
-        known = max((prompt for prompt in self._prompts if told.endswith(prompt)), key=len, default="")
-        if told and told != known:
-            self._prompts.append(told)
-        if told == known:
-            return text.removesuffix(last)
-        return text.rstrip().removesuffix(known) if known else text
+    def shown(self, rows: str) -> str:
+        """Rows that may still change, without the lines that were typed."""
+        return self._typed.shown(rows)
+
+    def rest(self, output: CommandOutput, *, marked: bool) -> str:
+        """The rest of what a command has written that is over, without the prompt below it if that is not `marked`."""
+        prompt = 0
+        if self.reason and not marked:
+            name, edits = process_name(self._terminal.foreground()), self._terminal.mode() == "raw"
+            prompt = self._typed.prompt(output.at_cursor[0], name, edits=edits)
+        text = self._typed.without_echo(output.end(prompt))
+        return without_mark(text) if prompt else text

@@ -111,7 +111,7 @@ class Performer:
             case OutputEnded():
                 self.say(self.output.end())
             case TurnOver(turn, status):
-                self.say(self.guessed.output(self.output.end(), over=True))
+                self.say(self.guessed.rest(self.output, marked=self._states.marked))
                 if self._states.marked:
                     self.output.calm()
                 self._finish(turn, status)
@@ -127,7 +127,9 @@ class Performer:
         self._screen.keyboard.feed(keys)
 
     def _type(self, turn: ShellTurn) -> None:
-        keys = self.guessed.keys(turn.text, marked=self._states.marked, pastes=self._screen.pastes)
+        keys = self.guessed.keys(
+            turn.text, self.output.at_cursor, marked=self._states.marked, pastes=self._screen.pastes
+        )
         if keys:
             self._begin(turn)
             self.press(keys)

@@ -223,7 +223,7 @@ class ShellSession:
                     await self._emit()
         finally:
             await self._tasks.release()
-        self._performer.say(self._performer.output.end())
+        self._performer.say(self._performer.guessed.output(self._performer.output.end()))
         if self._turn is not None:
             self._performer.questions.withdraw(self._turn)
         await self._emit()
@@ -251,7 +251,7 @@ class ShellSession:
         self._performer.say(self._performer.guessed.output(self._performer.output.take(now)))
         moving = self._performer.output.moving(now)
         if moving is not None:
-            self._performer.tell(Tail(moving))
+            self._performer.tell(Tail(self._performer.guessed.shown(moving)))
         self._note_full()
         quiet = now - self._performer.stirred_at
         self._performer.carry(self._performer.guessed.look(self._states, quiet, now))

@@ -1,7 +1,7 @@
 """Backend `terminal`: any program on a terminal of its own, shown as it is (docs/design/terminal.md).
 
 `launch` starts the program, `screen` is its terminal as viewers see it, `session` types prompts for it; `turn` is one
-of those with its reply, `output` the text of what was written.
+of those with its reply, `output` the text of what was written, `prompts` what of that is an echo or the next prompt.
 """
 
 from __future__ import annotations

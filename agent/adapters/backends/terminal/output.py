@@ -71,12 +71,17 @@ class CommandOutput:
             self._shown = rows_after(self._shown, text)  # what is left of them wherever they are shown
         return text
 
-    def end(self) -> str:
-        """The rest of the text of the command, which has written all it had."""
+    def end(self, prompt: int = 0) -> str:
+        """The rest of the text of the command, which has written all it had; `prompt` as in `TerminalLines.end`."""
         if not self._open:
             return ""
         self._open = False
-        return self._lines.end()
+        return self._lines.end(prompt)
+
+    @property
+    def at_cursor(self) -> tuple[str, str]:
+        """What stands before the cursor, in its row, and behind it."""
+        return self._lines.at_cursor
 
     def drop(self) -> None:
         """Tell nothing of what comes until `begin`: it is what is typed in the service's own name."""

@@ -12,6 +12,7 @@ from agent.adapters.backends.pty.hangup import end_session
 from agent.adapters.backends.tasks import BackendTasks
 from agent.adapters.backends.terminal.launch import RunningProgram
 from agent.adapters.backends.terminal.output import CommandOutput
+from agent.adapters.backends.terminal.prompts import SHELLS, TypedLines
 from agent.adapters.backends.terminal.screen import ProgramScreen
 from agent.adapters.backends.terminal.turn import TerminalTurn
 from agent.errors import BackendFailed, TooLarge
@@ -57,6 +58,7 @@ class TerminalSession:
         self._full, self._told_at = False, -TOLD_APART  # whether the whole screen was taken, as told; loop time
         self._exit = owned(self._process.wait(), "backends.terminal.exit")
         self._exit.add_done_callback(lambda _: self._wake.set())
+        self._typed = TypedLines()
         self._tasks = BackendTasks(emit, "terminal", release=self._release)
         self._tell = self._tasks.emit
         self._tasks.spawn(self._run(), "session")
@@ -86,7 +88,9 @@ class TerminalSession:
         data = typed(text, pastes=self._screen.pastes)
         if self._terminal.mode() != "raw" and max(map(len, data.split(b"\r"))) > LINE_MAX:
             raise TooLarge(f"a terminal takes lines of up to {LINE_MAX:,} bytes")
-        self._turn = TerminalTurn(text, self._output(), self._loop.time())
+        output = self._output()
+        self._typed.type(text, *output.at_cursor, edits=self._terminal.mode() == "raw")
+        self._turn = TerminalTurn(self._typed, output, self._loop.time())
         self._screen.keyboard.feed(data)
         self._wake.set()
 
@@ -140,6 +144,8 @@ class TerminalSession:
         if moving is not None:
             await self._tell(Tail(moving))
         if self._waits(turn):
+            if (name := process_name(self._terminal.foreground())) in SHELLS:
+                turn.over(name, edits=self._terminal.mode() == "raw")
             await self._say(turn, whole=True)
             self._turn = None
             await self._tell(Finished(status="interrupted" if turn.interrupted else "complete"))

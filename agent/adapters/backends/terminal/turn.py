@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agent.adapters.backends.terminal.output import CommandOutput
-from agent.protocol.colours import plain, whole_after
+from agent.adapters.backends.terminal.prompts import TypedLines, without_mark
+from agent.protocol.colours import whole_after
 from agent.protocol.excerpts import left_out
 from agent.protocol.terminal import Size
 
@@ -18,12 +19,13 @@ PIECE = 16_384
 class TerminalTurn:
     """One prompt, and the program's reply to that."""
 
-    def __init__(self, text: str, output: CommandOutput, now: float) -> None:
+    def __init__(self, typed: TypedLines, output: CommandOutput, now: float) -> None:
         """Begin with nothing said; `now` is loop time."""
         self.interrupted = False
         self.stirred_at = now  # loop time of the last output, or of what was typed
         self._output = output
-        self._echo = text.strip().split("\n")  # lines that will come back
+        self._typed = typed  # what was typed for it
+        self._prompt = 0  # characters before the cursor, once what reads there waits for the next text
         self._shows = False  # rows that may still change
         self._text = ""  # to be said
         self._said = 0  # characters
@@ -53,18 +55,20 @@ class TerminalTurn:
         rows = self._output.moving(now)
         if rows is None:
             return None
-        rows, echo = without_echo(rows, self._echo)
-        if echo and echo[0].startswith(plain(rows).strip()):
-            rows = ""  # it is coming back just now
+        rows = self._typed.shown(rows)
         if not rows and not self._shows:
             return None
         self._shows = bool(rows)
         return rows
 
+    def over(self, shell: str, *, edits: bool) -> None:
+        """Note that a shell waits for what is typed next (`TypedLines.prompt`): its prompt is no part of the reply."""
+        self._prompt = self._typed.prompt(self._output.at_cursor[0], shell, edits=edits)
+
     def take(self, *, whole: bool) -> str:
         """The next piece of the reply; `whole`: the last line, too, ended or not. Empty: nothing more now."""
         if whole:
-            self._add(self._output.end())
+            self._add(self._output.end(self._prompt))
         if whole and not self._text:
             self._text = self._end()
         piece, self._text = self._text[:PIECE], self._text[PIECE:]
@@ -80,8 +84,9 @@ class TerminalTurn:
         return f"\n{left_out(gone + cut)}: `agent attach --raw` shows them\n{late[cut:]}"
 
     def _add(self, text: str) -> None:
-        if self._echo and text:
-            text, self._echo = without_echo(text, self._echo)
+        text = self._typed.without_echo(text)
+        if self._prompt:
+            text = without_mark(text)
         room = max(0, SAID_MAX - self._said)
         self._text += text[:room]
         self._said += len(text[:room])
@@ -89,13 +94,3 @@ class TerminalTurn:
         cut = whole_after(late, max(0, len(late) - END_MAX))
         self._late = late[cut:]
         self._left_out += cut
-
-
-def without_echo(text: str, echo: list[str]) -> tuple[str, list[str]]:
-    """A text without the lines that were typed, after a prompt each perhaps, and which of those may still come."""
-    while echo and text:
-        line, _, rest = text.partition("\n")
-        if not plain(line).rstrip().endswith(echo[0]):
-            return text, []
-        text, echo = rest, echo[1:]
-    return text, echo

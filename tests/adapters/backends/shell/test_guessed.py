@@ -13,7 +13,7 @@ from agent.adapters.backends.shell import guessed as module
 from agent.adapters.backends.shell.launch import find_shell
 from agent.adapters.backends.shell.performer import LATE
 from agent.adapters.backends.shell.session import SPARED
-from agent.ports import Asked, BackendEvent, Described, Exited, Finished
+from agent.ports import Asked, BackendEvent, Described, Exited, Finished, Tail
 from agent.protocol.terminal_lines import plain
 from tests.adapters.backends.shell.conftest import Starter
 from tests.fakes.listener import Listener, finished, run, said
@@ -122,6 +122,37 @@ async def test_a_program_that_start_up_files_put_in_the_place_of_the_shell_is_na
     (why,) = {program for program in programs(events + prompted) if GUESSED in program}
     assert why.endswith(f": {GUESSED}, {taker} took over in its start-up files")
     assert text(prompted).endswith("42\n")
+
+
+@pytest.mark.parametrize(
+    ("taker", "lines"),
+    [
+        ("zsh", "PROMPT='%n %~ %# '\nRPROMPT='[%T %?]'"),
+        ("fish", "set -g fish_greeting; function fish_right_prompt; echo -n [right]; end"),
+        ("dash", ""),
+    ],
+)
+async def test_neither_what_was_typed_nor_the_next_prompt_is_a_reply(
+    taker: str, lines: str, start: Starter, listener: Listener, home: Path
+) -> None:
+    file = home / (".zshrc" if taker == "zsh" else ".config/fish/config.fish")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(lines + "\n")
+    shell = await start("bash")
+    assert text(await run(shell, listener, f"exec {taker}")) == ""
+    why = f"{GUESSED}, {taker} took over from bash\n"
+    for command, reply in [
+        ("echo hi; false", f"{why}hi\n"),
+        ("cd /", ""),
+        ("printf half", "half"),
+        ("true", ""),
+        ("echo 'a\nb'", "a\nb\n"),
+        (f"echo {'x' * 300}", f"{'x' * 300}\n"),
+        ("seq 40", "".join(f"{number}\n" for number in range(1, 41))),
+    ]:
+        events = await run(shell, listener, command)
+        assert text(events) == reply, command
+        assert not [event for event in events if isinstance(event, Tail) and command in plain(event.text)]
 
 
 async def test_a_program_that_a_command_puts_in_the_place_of_the_shell_is_named(
