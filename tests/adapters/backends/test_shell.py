@@ -502,11 +502,12 @@ async def test_an_interrupt_stops_what_bash_does_itself(bash: ShellSession, list
 async def test_what_a_shell_that_ignores_interrupts_did_wholly_is_no_interrupted_command(
     bash: ShellSession, listener: Listener, home: Path, status: int
 ) -> None:
-    await bash.prompt(f"trap '' INT; echo go; until [ -e stop ]; do sleep 0.02; done; echo whole; (exit {status})")
+    await bash.prompt(f"trap '' INT; echo go; until [ -e stop ]; do :; done; echo whole; (exit {status})")
     await listener.until_said("go\n")
     await bash.interrupt()
     while (event := await listener.next()) != Described(note=IGNORED):
         assert not isinstance(event, Finished), event
+    await until(lambda: b"^C" in bash.terminal.read(bash.terminal.begin, 100_000))  # until then output may be dropped
     (home / "stop").touch()
     events = await listener.turn()
     assert said(events).endswith("whole\n")
@@ -516,6 +517,28 @@ async def test_what_a_shell_that_ignores_interrupts_did_wholly_is_no_interrupted
     await listener.until_said("go\n")
     await bash.interrupt()
     assert finished(await listener.turn()).status == "interrupted"
+
+
+IGNORES = """
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print("go", flush=True)
+while not os.path.exists("stop"):
+    time.sleep(0.02)
+sys.exit(3)
+"""
+
+
+async def test_a_program_that_ignores_an_interrupt_and_ends_by_itself_is_done(
+    shell: ShellSession, listener: Listener, home: Path
+) -> None:
+    (home / "ignores.py").write_text(IGNORES)
+    await shell.prompt("python3 ignores.py")
+    await listener.until_said("go\n")
+    await shell.interrupt()
+    (home / "stop").touch()
+    end = finished(await listener.turn())
+    assert (end.status, end.exit_status) == ("complete", 3)
 
 
 async def test_an_interrupt_at_any_moment_runs_no_half_command(

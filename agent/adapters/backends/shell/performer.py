@@ -187,9 +187,9 @@ class Performer:
         self._finish(refused.turn, refused.status if said.strip() else 0)
 
     def _finish(self, turn: ShellTurn, status: int | None) -> None:
-        if status is None and turn.number:
-            done = self._box.done()  # written before its mark
-            status = done.status if done is not None and done.number == turn.number else None
+        if turn.number and (status is None or turn.interrupts):
+            done = self._box.done()  # written before its mark, which an interrupt may have dropped
+            status = done.status if done is not None and done.number == turn.number else status
         self.questions.withdraw(turn)
         if self._states.directory != self.directory:
             self.directory = self._states.directory

@@ -65,7 +65,10 @@ class ShellTurn:
         keyboard.feed(terminal.interrupt_key())
 
     def press_again(self, terminal: PseudoTerminal, keyboard: NonBlockingWriter, shell: int, now: float) -> None:
-        """Interrupt the shell once more, and what came to the foreground since; a program may be tidying up."""
+        """Interrupt the shell once more, and what came to the foreground since; a program may be tidying up.
+
+        Not what ignores it: each key drops what was written to the terminal and not read yet.
+        """
         group = terminal.foreground()
-        if group == shell or group != self.pressed:
+        if (group == shell or group != self.pressed) and not ignores(group, signal.SIGINT):
             self.press(terminal, keyboard, shell, now)
