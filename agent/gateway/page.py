@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Self, TypeVar
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Struct
 
 from agent.errors import AgentError, BadParams, ConfigError, Forbidden
@@ -364,11 +364,13 @@ class PageDoor:
         )
         if not await opened(ws, request):
             return web.Response()  # to nobody; aiohttp would end a socket that never was one
-        login = (
-            await self._greeted(ws, request[SITE].origin, logins.values())
-            if ws.ws_protocol == JSON and logins
-            else None
-        )
+        login = None
+        try:
+            if ws.ws_protocol == JSON and logins:
+                login = await self._greeted(ws, request[SITE].origin, logins.values())
+        except (TimeoutError, ConnectionError):  # one of the two slept or hung: that says nothing of the login
+            await ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"no greeting in time")
+            return ws
         if login is None:
             await ws.close(code=LOG_IN, message=b"log in")
             return ws
@@ -380,7 +382,10 @@ class PageDoor:
         return ws
 
     async def _greeted(self, ws: web.WebSocketResponse, origin: str, logins: Iterable[Login]) -> Login | None:
-        """Of which of the logins the other side is a page, None if of none; the service proves itself first."""
+        """Of which of the logins the other side is a page, None if of none; the service proves itself first.
+
+        Raises: TimeoutError, ConnectionError.
+        """
         try:
             async with asyncio.timeout(GREETING):
                 asks = await _frame(ws, PageAsks)
@@ -392,7 +397,7 @@ class PageDoor:
                     if self._logins.believes(login, greeting, asks.nonce, signature, proves.resume):
                         await _tell(ws, PageWelcomed(resume=login.resume))
                         return login
-        except (BadParams, TimeoutError, ConnectionError):
+        except BadParams:
             pass
         return None
 

@@ -387,6 +387,14 @@ async def test_a_signature_is_good_for_one_connection(desk: Desk, door: PageDoor
         assert (await ws.receive()).data == LOG_IN
 
 
+async def test_a_greeting_that_does_not_come_says_nothing_of_the_login(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.gateway.page.GREETING", 0.05)  # the other side slept, or this one hung
+    async with browser.socket() as ws:
+        assert (await ws.receive()).data == aiohttp.WSCloseCode.TRY_AGAIN_LATER
+
+
 @pytest.mark.parametrize(
     "frames", [["x"], ["{}"], ['{"nonce":"' + "n" * 300 + '"}'], ['{"nonce":"n"}', '{"signature":"?"}']]
 )
