@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.pty.writer import NonBlockingWriter
 from agent.ports import Asked
-from agent.processes import find_process, ignores
+from agent.processes import command_line, find_process, ignores
 
 QUIET = 0.1
 """Seconds without output before anybody looks whether the program waits for input."""
@@ -36,6 +36,7 @@ class ShellTurn:
     presses: int = 0  # of what interrupts
     ignored: bool = False  # whatever should have heard an interrupt ignores it: how the command ends is its own affair
     pressed: int = 0  # process group that has heard the last interrupt
+    forming: bool = False  # that was a copy of the shell still: before it becomes the program it may lose the key
     pressed_at: float | None = None  # loop time
     lines: list[bytes] = field(default_factory=list)  # of an answer, to be typed when the program reads again
     asked: Asked | None = None
@@ -49,6 +50,7 @@ class ShellTurn:
         group = terminal.foreground()
         self.pressed, self.pressed_at = group, now
         self.presses += 1
+        self.forming = group != shell and command_line(group) == command_line(shell)
         self.ignored = ignores(group, signal.SIGINT) and (self.ignored or self.presses == 1)
         row = find_process(shell)
         if row is not None and row.state in "Tt":
@@ -70,5 +72,5 @@ class ShellTurn:
         Not what ignores it: each key drops what was written to the terminal and not read yet.
         """
         group = terminal.foreground()
-        if (group == shell or group != self.pressed) and not ignores(group, signal.SIGINT):
+        if (group == shell or group != self.pressed or self.forming) and not ignores(group, signal.SIGINT):
             self.press(terminal, keyboard, shell, now)
