@@ -158,6 +158,12 @@ def command_line(pid: int, proc: Path = PROC) -> list[str]:
     return text.removesuffix("\0").split("\0") if text else []
 
 
+def is_copy(pid: int, shell: int) -> bool:
+    """Whether a process is a copy of the shell still: a subshell, or a program before its exec. Linux only."""
+    line = command_line(shell)
+    return bool(line) and command_line(pid) == line
+
+
 def environment(pid: int, name: str) -> list[str]:
     """Every value that the environment of a process had for that variable when it was started. Linux only."""
     prefix = f"{name}=".encode()

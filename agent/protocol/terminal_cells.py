@@ -134,7 +134,8 @@ class Row:
         """A row with what stands in the first columns of this one."""
         row = Row(self.given)
         row.characters, row.styles = self.characters[:columns], self.styles[:columns]
-        row.lead, row.narrow, row.drawn, row.skip = self.lead, self.narrow, True, min(self.skip, columns)
+        row.lead, row.skip = self.lead, min(self.skip, columns)
+        row.narrow, row.drawn = self.narrow, True
         return row
 
     def cut(self, at: int) -> None:

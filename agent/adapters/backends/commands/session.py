@@ -23,9 +23,10 @@ from agent.adapters.backends.commands.driver import (
     StartupRefused,
 )
 from agent.adapters.backends.commands.subshells import outlast_busy_copies
-from agent.adapters.backends.commands.turn import LOOK_MAX, QUIET, CommandTurn, typed
+from agent.adapters.backends.commands.turn import LOOK_MAX, QUIET, CommandTurn
 from agent.adapters.backends.pty.awaited_input import awaited_input
 from agent.adapters.backends.pty.hangup import end_session
+from agent.adapters.backends.pty.typing import typed_answer
 from agent.adapters.backends.pty.writer import NonBlockingWriter
 from agent.adapters.backends.tasks import BackendTasks
 from agent.errors import BackendFailed
@@ -133,7 +134,7 @@ class CommandsSession:
         self._wake.set()
 
     async def answer(self, request_id: str, answer: Answer) -> None:
-        """Type an answer (`turn.typed`). A secret is typed only while the terminal does not show it.
+        """Type an answer (`typed_answer`). A secret is typed only while the terminal does not show it.
 
         Raises: BadParams, TooLarge.
         """
@@ -141,7 +142,7 @@ class CommandsSession:
         if turn is None or turn.asked is None or turn.asked.request_id != request_id:
             return
         kind = turn.asked.kind
-        data = typed(kind, answer)
+        data = typed_answer(kind, answer)
         turn.asked = None
         turn.stirred(self._loop.time())
         if kind != "secret" or self._terminal.mode() == "no-echo":

@@ -5,16 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from agent.processes import catches, children, command_line, find_process
+from agent.processes import catches, children, find_process, is_copy
 
 COPIES_MAX = 0.5
 """Seconds to wait for copies of the shell to become a program, to end, or to have nothing to do."""
-
-
-def is_copy(pid: int, shell: int) -> bool:
-    """Whether a process is a copy of the shell still: a subshell, or a program before its exec. Linux only."""
-    line = command_line(shell)
-    return bool(line) and command_line(pid) == line
 
 
 async def outlast_busy_copies(shell: int, jobs: set[int]) -> None:

@@ -8,15 +8,13 @@ import re
 import signal
 from dataclasses import dataclass
 
-from agent.adapters.backends.commands.subshells import is_copy, is_forming
+from agent.adapters.backends.commands.subshells import is_forming
 from agent.adapters.backends.pty.awaited_input import reads_terminal
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.pty.writer import NonBlockingWriter
-from agent.errors import BadParams, TooLarge
 from agent.ports import Asked
-from agent.processes import children
+from agent.processes import children, is_copy
 from agent.protocol.control_sequences import without_sequences
-from agent.protocol.events import Answer, RequestKind
 
 QUIET = 0.1
 """Seconds without output before anybody looks whether the program waits for input."""
@@ -30,8 +28,6 @@ STRANDED = 5
 """Looks in a row that find an interrupted shell reading the terminal until it counts as at a prompt of its own."""
 RESCUES = 20
 """How often, in one turn, the shell is brought back from a prompt of its own: it may be interrupted at that, too."""
-LINE_MAX = 4000
-"""Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
 
 _MOVE = re.compile(r"\x1b\[[\d;]*[HfdE]")
 """The cursor goes elsewhere on the screen."""
@@ -127,18 +123,3 @@ class CommandTurn:
                 group = os.getpgid(pid)
                 if group != shell:
                     os.killpg(group, signal.SIGINT)
-
-
-def typed(kind: RequestKind, answer: Answer) -> bytes:
-    r"""An answer as it is typed: a line with its end; keys as they are, where "\n" is Enter.
-
-    A line that ends in Ctrl-D (U+0004) ends the input instead. Raises: BadParams, TooLarge.
-    """
-    if not isinstance(answer, str):
-        raise BadParams("a shell takes text as an answer")
-    if kind == "keys":
-        return answer.replace("\n", "\r").encode(errors="replace")
-    data = (answer if answer.endswith(("\n", "\x04")) else answer + "\n").encode(errors="replace")
-    if max(map(len, data.split(b"\n"))) > LINE_MAX:
-        raise TooLarge(f"a terminal takes lines of up to {LINE_MAX:,} bytes")
-    return data

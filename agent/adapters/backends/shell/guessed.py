@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from agent.adapters.backends.pty.awaited_input import reads_terminal
 from agent.adapters.backends.pty.terminal import PseudoTerminal
+from agent.adapters.backends.pty.typing import LINE_MAX
 from agent.adapters.backends.shell.launch import Shell, argv_of
 from agent.adapters.backends.shell.questions import ENTER
 from agent.adapters.backends.shell.states import Effect, Guessing, ShellStates
@@ -19,7 +20,7 @@ from agent.adapters.backends.shell.turn import AGAIN, ShellTurn
 from agent.adapters.backends.terminal.launch import WRAPPER
 from agent.adapters.backends.terminal.output import CommandOutput
 from agent.adapters.backends.terminal.prompts import TypedLines, without_mark
-from agent.adapters.backends.terminal.session import LINE_MAX, typed
+from agent.adapters.backends.terminal.session import typed
 from agent.processes import command_line, process_name
 from agent.protocol.model import NAME_MAX
 from agent.protocol.names import clean
@@ -88,7 +89,8 @@ class GuessedShell:
         """Go back to the key, if the line editor is on again, or the start-up files have ended late."""
         if self._deaf or states.state != "prompt" or self._terminal.mode() != "raw":
             return []
-        self.reason, states.typing, self.late, self._base = "", False, False, self._pid
+        self.reason, self._base = "", self._pid
+        self.late = states.typing = False
         return [Guessing(""), *states.offer()]
 
     def _unmarked(self, states: ShellStates, quiet: float, now: float) -> str:

@@ -6,10 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 
+from agent.adapters.backends.pty.typing import LINE_MAX
 from agent.adapters.backends.shell.box import Box
 from agent.adapters.backends.shell.guessed import GuessedShell
 from agent.adapters.backends.shell.launch import Shell
-from agent.adapters.backends.shell.questions import LINE_MAX, Questions
+from agent.adapters.backends.shell.questions import Questions
 from agent.adapters.backends.shell.states import (
     Cancel,
     EchoBegan,

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from agent.adapters.backends.pty.awaited_input import awaited_input
 from agent.adapters.backends.pty.terminal import PseudoTerminal
+from agent.adapters.backends.pty.typing import typed_answer
 from agent.adapters.backends.shell.turn import QUIET, ShellTurn
 from agent.adapters.backends.shell.within import MARKS, ShellWithin
 from agent.adapters.backends.terminal.output import CommandOutput
-from agent.errors import BadParams, TooLarge
 from agent.ports import TURN_OVER, Asked, BackendEvent, Withdrew
 from agent.protocol.events import Answer, RequestKind
 
@@ -23,8 +23,6 @@ WORDLESS = 1.0
 the shell has the terminal, too, while it starts one."""
 ENTER = b"\r"
 """The end of a line for a line editor."""
-LINE_MAX = 4000
-"""Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
 
 WENT_ON = "the command went on without an answer"
 
@@ -45,8 +43,8 @@ class Questions:
     ) -> None:
         """Ask nothing yet. `shell`: its process id; `press` types on the terminal; `pastes`: a program hears pastes."""
         self._terminal, self._shell = terminal, shell
-        self._output, self._tell, self._press, self._within = output, tell, press, within
-        self._pastes = pastes
+        self._output, self._within = output, within
+        self._tell, self._press, self._pastes = tell, press, pastes
         self._dropped = False  # the line that brings the marks in is on its way, which is not told
         self._count, self._prefix = 0, secrets.token_hex(4)
 
@@ -100,7 +98,7 @@ class Questions:
             return
         kind = turn.asked.kind
         within = turn.asked.tool_name
-        data = self._within.keys(within, str(answer)) if within else typed(kind, answer)
+        data = self._within.keys(within, str(answer)) if within else typed_answer(kind, answer)
         turn.asked, turn.look_after = None, QUIET
         if within and answer == MARKS:
             self._dropped = True
@@ -141,18 +139,3 @@ def _for_editor(line: bytes) -> list[bytes]:
     """A line as it is typed into a line editor: Enter comes when that has read the rest, if it wants more then."""
     text = line.rstrip(b"\n")
     return [part for part in (text, ENTER if text != line else b"") if part]
-
-
-def typed(kind: RequestKind, answer: Answer) -> bytes:
-    r"""An answer as it is typed: a line with its end; keys as they are, where "\n" is Enter.
-
-    A line that ends in Ctrl-D (U+0004) ends the input instead. Raises: BadParams, TooLarge.
-    """
-    if not isinstance(answer, str):
-        raise BadParams("a shell takes text as an answer")
-    if kind == "keys":
-        return answer.replace("\n", "\r").encode(errors="replace")
-    data = (answer if answer.endswith(("\n", "\x04")) else answer + "\n").encode(errors="replace")
-    if max(map(len, data.split(b"\n"))) > LINE_MAX:
-        raise TooLarge(f"a terminal takes lines of up to {LINE_MAX:,} bytes")
-    return data

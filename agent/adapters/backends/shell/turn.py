@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from agent.adapters.backends.pty.terminal import PseudoTerminal
 from agent.adapters.backends.pty.writer import NonBlockingWriter
 from agent.ports import Asked
-from agent.processes import command_line, find_process, ignores
+from agent.processes import find_process, ignores, is_copy
 
 QUIET = 0.1
 """Seconds without output before anybody looks whether the program waits for input."""
@@ -50,7 +50,7 @@ class ShellTurn:
         group = terminal.foreground()
         self.pressed, self.pressed_at = group, now
         self.presses += 1
-        self.forming = group != shell and command_line(group) == command_line(shell)
+        self.forming = group != shell and is_copy(group, shell)
         self.ignored = ignores(group, signal.SIGINT) and (self.ignored or self.presses == 1)
         row = find_process(shell)
         if row is not None and row.state in "Tt":

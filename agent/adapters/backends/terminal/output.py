@@ -49,7 +49,8 @@ class CommandOutput:
         With `echo` it is the line editor that writes: nothing of that is told, but by `end`, if no output begins.
         """
         self._lines.begin()
-        self._open, self._echo, self._shown, self.homes = True, echo, "", 0
+        self._open, self._echo = True, echo
+        self._shown, self.homes = "", 0
 
     def take(self, now: float) -> str:
         """More text of the command, which never changes again; while rows are shown, when other ones may be.

@@ -9,6 +9,7 @@ import signal
 
 from agent.adapters.backends.pty.awaited_input import reads_terminal
 from agent.adapters.backends.pty.hangup import end_session
+from agent.adapters.backends.pty.typing import LINE_MAX
 from agent.adapters.backends.tasks import BackendTasks
 from agent.adapters.backends.terminal.launch import RunningProgram
 from agent.adapters.backends.terminal.output import CommandOutput
@@ -40,8 +41,6 @@ BEGIN_MAX, BEGIN_LOOK = 1.0, 0.01
 
 BEFORE = 65_536
 """Bytes of what was written before a prompt that are read for it: what stands on the screen is not its reply."""
-LINE_MAX = 4000
-"""Bytes in a line that a terminal hands to a program (4,095 on Linux)."""
 WHOLE_SCREEN = b"\x1b[?1049h"
 _PASTE_BEGINS, _PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
 
