@@ -188,7 +188,8 @@ async def test_a_shell_without_a_line_editor_is_typed_to_and_still_tells_its_end
 async def test_a_line_editor_that_is_on_again_gets_prompts_as_usual(start: Starter, listener: Listener) -> None:
     shell = await start("bash", "set +o emacs")
     await run(shell, listener, "set -o emacs")
-    await until(lambda: shell._terminal.mode() == "raw")  # a prompt that comes before is typed, and as exact
+    # A prompt that comes before is typed, and as exact.
+    await until(lambda: shell._states.state == "prompt" and shell._terminal.mode() == "raw")
     events = await run(shell, listener, "echo one\nfalse")
     assert (text(events), finished(events).exit_status) == ("one\n", 1)
     assert shell._performer.guessed.reason == ""
